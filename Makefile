@@ -1,0 +1,36 @@
+# The verbs; each sets up what it needs first.
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+CONFIG ?= release.yaml
+BIN = .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: bench clean help hub lint lock release setup setup-dev test
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+release: setup ## train, judge and publish what CONFIG says (CONFIG=release.yaml ARGS="--set training.max_steps=20")
+	@$(BIN)/adapter-release release $(CONFIG) $(ARGS)
+
+test: setup-dev ## run the tests (ARGS="-m 'not slow'")
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup-dev ## check style, types, and who imports whom
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: setup-dev ## measure against a plain script with the same settings
+	$(BIN)/python bench/bench.py $(ARGS)
+
+hub: setup ## serve the folder hub as a Hub on this machine (ARGS="--port 8080")
+	@$(BIN)/adapter-release hub serve $(ARGS)
+
+lock: setup-dev ## write the locks anew from pyproject.toml (LOCK_DAY=2026-11-20)
+	locks/lock.sh
+
+clean: ## remove the environment and the caches; runs and the Hub stay
+	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+setup:
+	@$(PYTHON) setup_environment.py
+
+setup-dev:
+	@$(PYTHON) setup_environment.py --dev

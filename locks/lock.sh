@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Write gpu.txt, cpu.txt and dev.txt from pyproject.toml, without index addresses; the same day gives the same bytes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+day=${LOCK_DAY:-2026-11-20} # packages younger than this are not looked at; move it to update
+compile() {
+  .venv/bin/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+    --no-emit-index-url --no-annotate --no-header --exclude-newer "$day" pyproject.toml "$@"
+}
+without_cuda=(--excludes locks/cpu.excludes --constraint locks/gpu.txt --no-emit-package torch)
+compile --upgrade --output-file locks/gpu.txt
+compile --upgrade "${without_cuda[@]}" --output-file locks/cpu.txt
+compile --upgrade "${without_cuda[@]}" --extra dev --output-file locks/dev.txt
