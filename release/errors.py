@@ -1,0 +1,60 @@
+"""Every way to stop, each with its exit code.
+
+    Stop
+     ├── ConfigError        2   release.yaml or the command line
+     ├── DataError          3   a dataset file
+     ├── PreflightError     4   something that would have failed later: disk, rights, a busy run folder
+     ├── GatesFailed        5   a gate failed, or could not be decided
+     ├── HubError           6   the Hub refused, is unreachable, or holds something else under this tag
+     ├── VerificationError  7   bytes are not the bytes they should be
+     └── NotReproduced      8   another adapter came out
+
+A message says what happened (with the value and the file), what it means, and what to do. Anything that is not a
+``Stop`` is our bug: it keeps its traceback and exits with 1.
+"""
+
+from collections.abc import Sequence
+
+
+class Stop(Exception):
+    """A reason to stop that the user can act on."""
+
+    exit_code = 1
+
+
+class ConfigError(Stop):
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(Stop):
+    exit_code = 3
+
+
+class PreflightError(Stop):
+    exit_code = 4
+
+
+class GatesFailed(Stop):
+    exit_code = 5
+
+
+class HubError(Stop):
+    exit_code = 6
+
+
+class VerificationError(Stop):
+    exit_code = 7
+
+
+class NotReproduced(Stop):
+    exit_code = 8
+
+
+BY_EXIT_CODE: dict[int, type[Stop]] = {
+    kind.exit_code: kind
+    for kind in (DataError, PreflightError, GatesFailed, HubError, VerificationError, NotReproduced)
+}
