@@ -1,0 +1,73 @@
+"""Judging answers: release gates for structured, cited, refusing answers, on anybody's answers and contract.
+
+    contract = load_contract({"schema": "answer.schema.json", "answer": "/answer", ...}, folder)
+    policy = load_policy(DEFAULT_POLICY)
+    golden, outputs = read_golden(path), read_outputs(path)
+    zero = gate_zero(golden, contract, policy)      # the reference answers pass, and broken ones do not
+    verdict = judge(golden, outputs, contract, policy)
+    verdict.passed                                  # only if every required gate passes
+    base = Earlier(name="base", golden=golden, outputs=read_outputs(other))
+    compare(golden, outputs, [base], contract, policy, against="base").passed
+
+A gate is a function from answers to a ``Score``; a verdict is a pure function of saved files. What was not measured
+never passes.
+"""
+
+from gates.answer import Answer, read_answer
+from gates.comparison import Comparison, Earlier, compare
+from gates.contract import Contract, load_contract
+from gates.controls import gate_zero, negative_controls, prove_gates_can_fail
+from gates.plan import GatePlan, plan
+from gates.policy import DEFAULT_POLICY, Policy, load_policy, weaker
+from gates.problems import Invalid, InvalidConfig, InvalidData
+from gates.rows import (
+    Golden,
+    Output,
+    gold_outputs,
+    golden_digest,
+    parse_golden,
+    parse_outputs,
+    read_golden,
+    read_outputs,
+)
+from gates.score import Gate, Miss, Score
+from gates.table import GATES
+from gates.verdict import GateVerdict, Verdict, judge, unmeasurable
+
+__all__ = [
+    "DEFAULT_POLICY",
+    "GATES",
+    "Answer",
+    "Comparison",
+    "Contract",
+    "Earlier",
+    "Gate",
+    "GatePlan",
+    "GateVerdict",
+    "Golden",
+    "Invalid",
+    "InvalidConfig",
+    "InvalidData",
+    "Miss",
+    "Output",
+    "Policy",
+    "Score",
+    "Verdict",
+    "compare",
+    "gate_zero",
+    "gold_outputs",
+    "golden_digest",
+    "judge",
+    "load_contract",
+    "load_policy",
+    "negative_controls",
+    "parse_golden",
+    "parse_outputs",
+    "plan",
+    "prove_gates_can_fail",
+    "read_answer",
+    "read_golden",
+    "read_outputs",
+    "unmeasurable",
+    "weaker",
+]

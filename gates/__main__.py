@@ -1,0 +1,134 @@
+"""`python -m gates`: judge a file of answers from any model, or plan a golden set, on the command line."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gates import report
+from gates.comparison import Against, Earlier, compare
+from gates.contract import Contract, load_contract
+from gates.controls import gate_zero
+from gates.files import read_yaml
+from gates.plan import plan
+from gates.policy import DEFAULT_POLICY, Policy, load_policy
+from gates.problems import InvalidConfig, InvalidData
+from gates.rows import Golden, read_golden, read_outputs
+from gates.verdict import judge
+
+PASSED, CONFIG, DATA, NOT_PASSED = 0, 2, 3, 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 passed, 2 usage or configuration, 3 data, 5 failed or could not be decided."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _plan(given[1:]) if given[:1] == ["plan"] else _judge(given)
+    except InvalidConfig as error:
+        print(error, file=sys.stderr)
+        return CONFIG
+    except InvalidData as error:
+        print(error, file=sys.stderr)
+        return DATA
+
+
+def _judge(given: Sequence[str]) -> int:
+    parser = _parser()
+    options = parser.parse_args(given)
+    contract, policy = _contract(options.contract), _policy(options.policy)
+    if options.explain and options.explain not in {bar.gate for bar in policy.bars}:
+        parser.error(f"--explain {options.explain}: the policy holds {', '.join(bar.gate for bar in policy.bars)}")
+    golden, outputs = read_golden(options.golden), read_outputs(options.answers)
+    verdict = judge(golden, outputs, contract, policy, problems=_gate_zero_problems(golden, contract, policy))
+    beside: list[tuple[Path, Against]] = [(options.base, "base"), (options.last, "last")]
+    comparisons = [
+        compare(golden, outputs, [_earlier(path, golden)], contract, policy, against=against)
+        for path, against in beside
+        if path is not None
+    ]
+    if options.json:
+        _write(options.json, verdict.to_json())
+    if options.markdown:
+        parts = [report.markdown(verdict), *map(report.comparison_markdown, comparisons)]
+        _write(options.markdown, "\n".join(parts).encode())
+    if options.explain:
+        before = {} if options.last is None else {one.id: one.output for one in read_outputs(options.last)}
+        print("\n".join(report.explain(verdict, options.explain, before)))
+    else:
+        parts = [
+            "\n".join(lines) for lines in (report.terminal(verdict), *map(report.comparison_terminal, comparisons))
+        ]
+        print("\n\n".join(parts))
+    return PASSED if verdict.passed and all(one.passed for one in comparisons) else NOT_PASSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gates",
+        description="Judge a model's answers against a golden set.",
+        epilog="`python -m gates plan --golden G --policy P` says what a golden set can prove. "
+        "Exit codes: 0 passed, 2 usage or configuration, 3 data, 5 failed or could not be decided.",
+    )
+    parser.add_argument("answers", type=Path, help="one {id, output, finish_reason} a line")
+    parser.add_argument("--golden", type=Path, required=True, help="one {id, messages, documents, ...} a line")
+    parser.add_argument("--contract", type=Path, required=True, help="YAML: schema, answer, citations, refusal, ...")
+    parser.add_argument("--policy", type=Path, help="YAML: a mode and a target for each gate (default: built in)")
+    parser.add_argument("--base", type=Path, help="the answers of the base model, which must be beaten")
+    parser.add_argument("--last", type=Path, help="the answers of the last release, which must not be better")
+    parser.add_argument("--json", type=Path, help="write the verdict to this file")
+    parser.add_argument("--markdown", type=Path, help="write the report to this file")
+    parser.add_argument("--explain", metavar="GATE", help="show every row that this gate counts as wrong")
+    return parser
+
+
+def _gate_zero_problems(golden: Sequence[Golden], contract: Contract, policy: Policy) -> tuple[str, ...]:
+    without = sum(row.gold is None for row in golden)
+    if without:
+        print(
+            f"gate zero was not run: {without} of {len(golden)} golden rows have no reference answer", file=sys.stderr
+        )
+        return ()
+    zero = gate_zero(golden, contract, policy)
+    if zero.problems:
+        return tuple(f"gate zero: {problem}" for problem in zero.problems)
+    return tuple(
+        f"gate zero: the reference answers do not pass {gate.name}: {report.line(gate)}"
+        for gate in zero.gates
+        if gate.bar.required and gate.state != "PASS"
+    )
+
+
+def _earlier(path: Path, golden: Sequence[Golden]) -> Earlier:
+    return Earlier(name=path.name, golden=golden, outputs=read_outputs(path))
+
+
+def _plan(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m gates plan", description="What this golden set can prove.")
+    parser.add_argument("--golden", type=Path, required=True)
+    parser.add_argument("--policy", type=Path, help="YAML: a mode and a target for each gate (default: built in)")
+    options = parser.parse_args(given)
+    plans = plan(read_golden(options.golden), _policy(options.policy))
+    print("\n".join(report.plan_lines(plans)))
+    return PASSED if all(one.possible for one in plans if one.bar.required) else NOT_PASSED
+
+
+def _contract(path: Path) -> Contract:
+    return load_contract(read_yaml(path), path.parent, where=str(path))
+
+
+def _policy(path: Path | None) -> Policy:
+    return load_policy(DEFAULT_POLICY if path is None else read_yaml(path), where=str(path or "default policy"))
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise InvalidConfig([f"{path}: {error.strerror}"]) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

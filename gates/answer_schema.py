@@ -1,0 +1,183 @@
+"""The user's JSON Schema: loaded only if everything in it will be checked, then asked for the faults of an answer."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gates import pointer, strict_json
+from gates.patterns import pattern_problem
+
+DRAFTS = {
+    "http://json-schema.org/draft-07/schema": "draft-07",
+    "https://json-schema.org/draft/2019-09/schema": "2019-09",
+    "https://json-schema.org/draft/2020-12/schema": "2020-12",
+}
+ANNOTATIONS = (
+    frozenset({"$schema", "$id", "$anchor", "$comment", "$defs", "$vocabulary", "$dynamicAnchor", "$recursiveAnchor"})
+    | {"definitions", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
+    | {"then", "else", "minContains", "maxContains"}
+)
+"""Keywords that assert nothing by themselves."""
+UNCHECKED = frozenset(
+    {"contentEncoding", "contentMediaType", "contentSchema", "nullable", "discriminator", "divisibleBy", "extends"}
+)
+"""Keywords that readers take for a check and no validator of these drafts checks."""
+MESSAGE = 200
+"""Characters of a validator's message that are kept: it may quote the whole answer."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Fault:
+    """One thing wrong with an answer."""
+
+    path: str
+    """A JSON Pointer into the answer."""
+    rule: str
+    """The schema keyword or the contract rule that it breaks."""
+    message: str
+
+
+SchemaCheck = Callable[[object], tuple[Fault, ...]]
+
+
+def read_schema(path: Path) -> tuple[Mapping[str, Any] | None, list[str]]:
+    """The schema in a file and what is wrong with it; the schema is None if it cannot be used at all."""
+    try:
+        reading = strict_json.read(path.read_bytes(), max_characters=10_000_000)
+    except OSError as error:
+        return None, [f"schema {path}: {error.strerror}. Give the path relative to the contract's folder"]
+    if not reading.ok:
+        return None, [f"schema {path}: not a JSON object ({reading.code}: {reading.detail})"]
+    problems = schema_problems(reading.value)
+    return reading.value, [f"schema {path}: {problem}" for problem in problems]
+
+
+def schema_problems(schema: Mapping[str, Any]) -> list[str]:
+    """Why answers could not be checked against this schema; empty if they can."""
+    draft = schema.get("$schema")
+    if not isinstance(draft, str) or draft.rstrip("#") not in DRAFTS:
+        return [f"$schema is {draft!r}, and must be one of {', '.join(DRAFTS)}: drafts differ in what they check"]
+    validator = _validator_class(schema)
+    broken = sorted(validator(validator.META_SCHEMA).iter_errors(schema), key=lambda error: str(error.absolute_path))
+    if broken:
+        return [f"{pointer.write(list(error.absolute_path)) or '/'}: {_shortened(error.message)}" for error in broken]
+    problems: list[str] = []
+    for part, resolver in _parts(schema):
+        problems += _part_problems(part, resolver, validator, DRAFTS[draft.rstrip("#")])
+    return list(dict.fromkeys(problems))
+
+
+def checker(schema: Mapping[str, Any]) -> SchemaCheck:
+    """A function that returns an answer's faults, the shortest path first; the validator is built once."""
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
+
+    validator = _validator_class(schema)(schema, registry=REGISTRY, format_checker=_formats())
+
+    def faults(value: object) -> tuple[Fault, ...]:
+        try:
+            found = [
+                Fault(
+                    path=pointer.write(list(error.absolute_path)),
+                    rule=str(error.validator),
+                    message=_shortened(error.message),
+                )
+                for error in validator.iter_errors(value)
+            ]
+        except (ArithmeticError, RecursionError, ValueError) as error:
+            # multipleOf of 1e308, a reference that leads to itself: not checked is not valid.
+            return (Fault(path="", rule="schema", message=f"could not be checked: {type(error).__name__}: {error}"),)
+        return tuple(sorted(found, key=lambda fault: (fault.path.count("/"), fault)))
+
+    return faults
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= MESSAGE else message[: MESSAGE - 1] + "…"
+
+
+def _validator_class(schema: Mapping[str, Any]) -> Any:
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import validator_for
+
+    return validator_for(schema, default=Draft202012Validator)  # $schema is one of DRAFTS
+
+
+def _formats() -> Any:
+    # Draft 7 does not name uuid and duration. A schema that uses them means them, so each draft gets the newest set.
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator.FORMAT_CHECKER
+
+
+def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Every subschema with its resolver, those that only a reference reaches included."""
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
+    from referencing import Resource
+    from referencing.exceptions import Unresolvable
+
+    root: Any = Resource.from_contents(schema)
+    base = root.id() or ""
+    waiting = [(root, REGISTRY.with_resource(base, root).resolver(base))]
+    seen: set[int] = set()
+    while waiting:
+        resource, resolver = waiting.pop()
+        if id(resource.contents) in seen or not isinstance(resource.contents, dict):
+            continue
+        seen.add(id(resource.contents))
+        yield resource.contents, resolver
+        specification = resource._specification  # noqa: SLF001  # a part has the draft of the whole, and no public name for it
+        waiting += [(part, resolver.in_subresource(part)) for part in resource.subresources()]
+        for _, reference in _references(resource.contents):
+            try:
+                target = resolver.lookup(reference)
+            except Unresolvable:
+                continue  # named by _part_problems
+            if not str(target.resolver._base_uri).startswith(tuple(DRAFTS)):  # noqa: SLF001
+                waiting.append((specification.create_resource(target.contents), target.resolver))
+
+
+def _references(part: Mapping[str, Any]) -> list[tuple[str, str]]:
+    keys = ("$ref", "$dynamicRef", "$recursiveRef")
+    return [(key, part[key]) for key in keys if isinstance(part.get(key), str)]
+
+
+def _part_problems(part: Mapping[str, Any], resolver: Any, validator: Any, draft: str) -> Iterator[str]:
+    yield from _reference_problems(part, resolver)
+    beside = ", ".join(sorted(set(part) - ANNOTATIONS - {"$ref"}))
+    if draft == "draft-07" and "$ref" in part and beside:
+        yield f"{beside} beside $ref {part['$ref']!r}: draft-07 ignores what stands beside $ref; use allOf"
+    known = set(validator.VALIDATORS) | ANNOTATIONS
+    for keyword in sorted(set(part) - known):
+        if problem := _keyword_problem(keyword, known):
+            yield f"keyword {keyword!r} {problem} in {draft}"
+    name = part.get("format")
+    if isinstance(name, str) and name not in _formats().checkers:
+        yield f"format {name!r} cannot be checked (known: {', '.join(sorted(_formats().checkers))})"
+    patterns = [part["pattern"]] if "pattern" in part else []
+    for pattern in [*patterns, *part.get("patternProperties", {})]:
+        if problem := pattern_problem(pattern):
+            yield f"pattern {pattern!r} {problem}"
+
+
+def _reference_problems(part: Mapping[str, Any], resolver: Any) -> Iterator[str]:
+    from referencing.exceptions import Unresolvable
+
+    for key, reference in _references(part):
+        try:
+            resolver.lookup(reference)
+        except Unresolvable:
+            yield f"{key} {reference!r} leads nowhere in this file, and nothing is fetched: copy its target into $defs"
+
+
+def _keyword_problem(keyword: str, known: set[str]) -> str:
+    """Words of the user's own are annotations; a misspelled check or one of another draft would be skipped silently."""
+    from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validator
+
+    drafts = (Draft7Validator, Draft201909Validator, Draft202012Validator)
+    if keyword in UNCHECKED or any(keyword in draft.VALIDATORS for draft in drafts):
+        return "is not checked"
+    near = difflib.get_close_matches(re.sub(r"[-_]", "", keyword), known, n=1, cutoff=0.8)
+    return f"is unknown (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,251 @@
+"""Comparison: the same golden rows answered by the base or by earlier releases, row beside row and gate by gate.
+
+Rates of two sets hide what pairs show: which rows were lost. Against the base an adapter must win. Against an earlier
+release it may not lose more than ``MAX_NET_LOSS`` of the rows, nor so many more than it wins that chance does not
+explain it: at 40 rows a test alone is nearly blind to a drop of ten points. Against ``best`` each gate meets the
+release that was best at it, so small drops cannot add up.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Final, Literal
+
+from gates import statistics
+from gates.answer import pair, pairing_problems
+from gates.canonical import canonical_json
+from gates.contract import Contract
+from gates.policy import SMALLEST, Policy
+from gates.rows import Golden, Output, golden_digest, outputs_digest
+from gates.score import Score
+from gates.table import GATES
+
+VERSION = 1
+MAX_NET_LOSS: Final = 0.05
+"""Rows lost less rows won, as a share of the rows: 2 of 40."""
+REGRESSED: Final = 0.10
+"""A release is worse if chance explains its losses with less than this probability."""
+BEATEN: Final = 0.05
+"""The base is beaten if chance explains the wins with less than this probability: five wins and no loss do."""
+EVERY: Final = "every_required_gate"
+"""Beside the gates: a row is right if no required gate counts it as wrong. One test, so no gate can be picked."""
+
+Against = Literal["base", "last", "best"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """What another adapter, or the base without one, answered."""
+
+    name: str
+    golden: Sequence[Golden]
+    """The golden set as it was then: only rows that are still the same are compared."""
+    outputs: Sequence[Output]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """One gate on the rows that both answered."""
+
+    gate: str
+    required: bool
+    earlier: str
+    n: int
+    """Rows that the gate counts in either."""
+    right_before: int
+    right_now: int
+    lost: tuple[str, ...]
+    won: tuple[str, ...]
+    p: float
+    """The chance of so many losses (against the base: wins) if nothing had changed."""
+    fault: str
+    """Why this is not good enough, or an empty string."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """``passed`` only if something could be compared and no pairing of a required gate has a fault."""
+
+    against: Against
+    problems: tuple[str, ...]
+    skipped: tuple[str, ...]
+    """Earlier releases that could not be compared with, and why."""
+    pairings: tuple[Pairing, ...]
+    identical: int
+    """Rows with the same output, to the byte, as the earlier one (the first, of several)."""
+    rows: int
+    """Rows compared with it."""
+    golden_digest: str
+    outputs_digest: str
+
+    @property
+    def state(self) -> Literal["PASS", "FAIL", "INVALID"]:
+        if self.problems or not self.pairings:
+            return "INVALID"
+        return "FAIL" if self.faults else "PASS"
+
+    @property
+    def passed(self) -> bool:
+        return self.state == "PASS"
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        no_op = self.against == "base" and self.identical == self.rows
+        said = [f"all {self.rows} answers are the base's to the byte: the adapter has no effect"] if no_op else []
+        return (*said, *(f"{one.gate}: {one.fault}" for one in self.pairings if one.fault))
+
+    @property
+    def regressed(self) -> tuple[str, ...]:
+        """Rows that a required gate took for right before and does not now."""
+        return tuple(sorted({row for one in self.pairings if one.required for row in one.lost}))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "comparison": VERSION,
+            "state": self.state,
+            "passed": self.passed,
+            "faults": list(self.faults),
+            "regressed": list(self.regressed),
+            **asdict(self),
+        }
+
+    def to_json(self) -> bytes:
+        """The comparison file; ``schemas/comparison.schema.json`` describes it."""
+        return canonical_json(self.as_dict())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sides:
+    earlier: str
+    before: Mapping[str, Score]
+    now: Mapping[str, Score]
+    identical: int
+    rows: int
+
+
+def compare(
+    golden: Sequence[Golden],
+    outputs: Sequence[Output],
+    earlier: Sequence[Earlier],
+    contract: Contract,
+    policy: Policy,
+    *,
+    against: Against,
+) -> Comparison:
+    """These outputs beside the base's, beside the last release's, or for each gate beside the best of several."""
+    problems = pairing_problems(golden, outputs)
+    sides, skipped = [], []
+    for one in () if problems else earlier:
+        rows = _shared(golden, one)
+        if reason := _not_comparable(golden, rows, one):
+            skipped.append(f"{one.name}: {reason}")
+        else:
+            sides.append(_sides(rows, outputs, one, contract, policy))
+    if not sides and not problems:
+        problems = skipped or ["there is no earlier answer to compare with"]
+    return Comparison(
+        against=against,
+        problems=tuple(problems),
+        skipped=tuple(skipped),
+        pairings=tuple(_best(gate, sides, policy, against) for gate in _names(policy)) if sides else (),
+        identical=sides[0].identical if sides else 0,
+        rows=sides[0].rows if sides else 0,
+        golden_digest=golden_digest(golden),
+        outputs_digest=outputs_digest(outputs),
+    )
+
+
+def _names(policy: Policy) -> tuple[str, ...]:
+    return (EVERY, *(bar.gate for bar in policy.bars))
+
+
+def _shared(golden: Sequence[Golden], earlier: Earlier) -> tuple[Golden, ...]:
+    then = {row.id: row.digest for row in earlier.golden}
+    return tuple(row for row in golden if then.get(row.id) == row.digest)
+
+
+def _not_comparable(golden: Sequence[Golden], rows: Sequence[Golden], earlier: Earlier) -> str:
+    least = min(SMALLEST, len(golden))
+    if len(rows) < least:
+        return (
+            f"only {len(rows)} of {len(golden)} golden rows are the ones it answered, at least {least} must be: "
+            "have its adapter answer this golden set"
+        )
+    return "; ".join(pairing_problems(rows, _of(rows, earlier.outputs)))
+
+
+def _of(rows: Sequence[Golden], outputs: Sequence[Output]) -> list[Output]:
+    ids = {row.id for row in rows}
+    return [output for output in outputs if output.id in ids]
+
+
+def _sides(
+    rows: Sequence[Golden], outputs: Sequence[Output], earlier: Earlier, contract: Contract, policy: Policy
+) -> _Sides:
+    before, now = _of(rows, earlier.outputs), _of(rows, outputs)
+    return _Sides(
+        earlier=earlier.name,
+        before=_scores(rows, before, contract, policy),
+        now=_scores(rows, now, contract, policy),
+        identical=len(set(before) & set(now)),
+        rows=len(rows),
+    )
+
+
+def _scores(rows: Sequence[Golden], outputs: Sequence[Output], contract: Contract, policy: Policy) -> dict[str, Score]:
+    answers = pair(rows, outputs, contract)
+    scores = {bar.gate: GATES[bar.gate](answers) for bar in policy.bars}
+    required = [scores[bar.gate] for bar in policy.bars if bar.required]
+    counted = dict.fromkeys(row for score in required for row in score.counted)
+    misses = {miss.id: miss for score in required for miss in score.misses}
+    return {EVERY: Score(counted=tuple(counted), misses=tuple(misses.values()), empty="nothing is counted"), **scores}
+
+
+def _best(gate: str, sides: Sequence[_Sides], policy: Policy, against: Against) -> Pairing:
+    best = max(sides, key=lambda one: _rate(one.before[gate]))
+    required = gate == EVERY or any(bar.gate == gate and bar.required for bar in policy.bars)
+    return _pairing(gate, best, required=required, against=against)
+
+
+def _rate(score: Score) -> Fraction:
+    return Fraction(score.k, score.n) if score.n else Fraction(-1)
+
+
+def _pairing(gate: str, sides: _Sides, *, required: bool, against: Against) -> Pairing:
+    before, now = sides.before[gate], sides.now[gate]
+    wrong_before, wrong_now = ({miss.id for miss in score.misses} for score in (before, now))
+    counted = set(before.counted) | set(now.counted)
+    lost, won = wrong_now - wrong_before, wrong_before - wrong_now
+    n = len(counted)
+    if against == "base":
+        p = statistics.mcnemar(len(won), len(lost))
+        fault = _not_beaten(len(lost), len(won), p) if gate == EVERY else ""
+    else:
+        p = statistics.mcnemar(len(lost), len(won))
+        fault = _worse(len(lost), len(won), n, p) if required else ""
+    return Pairing(
+        gate=gate,
+        required=required,
+        earlier=sides.earlier,
+        n=n,
+        right_before=n - len(wrong_before),
+        right_now=n - len(wrong_now),
+        lost=tuple(sorted(lost)),
+        won=tuple(sorted(won)),
+        p=p,
+        fault=fault,
+    )
+
+
+def _not_beaten(lost: int, won: int, p: float) -> str:
+    if p < BEATEN:
+        return ""
+    return f"does not beat the base: {won} rows won and {lost} lost (p = {p:.3f}, needed is less than {BEATEN})"
+
+
+def _worse(lost: int, won: int, n: int, p: float) -> str:
+    if lost - won > statistics.exact(MAX_NET_LOSS) * n:
+        return f"{lost} rows lost and {won} won: more than {MAX_NET_LOSS:.0%} of {n} are lost"
+    if p < REGRESSED:
+        return f"{lost} rows lost and {won} won: not by chance (p = {p:.3f}, less than {REGRESSED})"
+    return ""

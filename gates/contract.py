@@ -1,0 +1,155 @@
+"""A user's answer contract: a JSON Schema, and where in an answer text, citations, refusal and confidence live."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gates import pointer, strict_json
+from gates.answer_schema import SchemaCheck, checker, read_schema
+from gates.canonical import digest
+from gates.patterns import pattern_problem
+from gates.problems import InvalidConfig, schema_problems
+from gates.rules import Rule, parse_rules
+
+
+@dataclass(frozen=True, kw_only=True)
+class Citations:
+    """Where citations stand: ids, or objects whose ``key`` is equal to the ``matches`` field of a document."""
+
+    at: str
+    key: str | None = None
+    matches: str = "id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A field that says whether the answer refuses: it is true, or it equals a value."""
+
+    at: str
+    equals: Any = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What an answer must be. It exists only if its schema can be checked whole and offline."""
+
+    schema: Mapping[str, Any]
+    check: SchemaCheck = field(compare=False, repr=False)
+    answer: str
+    citations: Citations | None
+    refusal: tuple[Refusal, ...]
+    confidence: str | None
+    unknowns: tuple[str, ...]
+    markers: re.Pattern[str] | None
+    documents: re.Pattern[str] | None
+    """Finds the documents in a prompt, for golden rows that do not list them; group ``id`` names each."""
+    rules: tuple[Rule, ...]
+    max_characters: int
+    digest: str
+    """Over the mapping as it was given, with the schema's content in place of the path to it."""
+
+    @property
+    def declares(self) -> frozenset[str]:
+        """The optional parts that are there: a gate that needs another part cannot be measured."""
+        parts = {
+            "citations": self.citations is not None,
+            "refusal": bool(self.refusal),
+            "confidence": self.confidence is not None,
+            "unknowns": bool(self.unknowns),
+            "markers": self.markers is not None,
+            "rules": bool(self.rules),
+        }
+        return frozenset(name for name, there in parts.items() if there)
+
+
+def load_contract(mapping: Mapping[str, Any], folder: Path, *, where: str = "contract") -> Contract:
+    """The contract that a YAML mapping describes; ``InvalidConfig`` with every problem at once."""
+    problems = schema_problems(mapping, "contract", where)
+    if problems:
+        raise InvalidConfig(problems)
+    schema, problems = read_schema(folder / mapping["schema"])
+    refusal = [_refusal(entry) for entry in _listed(mapping.get("refusal", []))]
+    rules, rule_problems = parse_rules(mapping.get("rules", []), f"{where}.rules")
+    problems = [f"{where}.{problem}" for problem in problems] + rule_problems
+    problems += [f"{where}.{problem}" for problem in _pattern_problems(mapping)]
+    for name, text in _pointers(mapping, refusal, rules):
+        problems += _pointer_problems(f"{where}.{name}", text)
+    problems += _needs(rules, mapping, where)
+    if problems or schema is None:
+        raise InvalidConfig(problems)
+    return Contract(
+        schema=schema,
+        check=checker(schema),
+        answer=mapping["answer"],
+        citations=_citations(mapping.get("citations")),
+        refusal=tuple(refusal),
+        confidence=mapping.get("confidence"),
+        unknowns=tuple(_listed(mapping.get("unknowns", []))),
+        markers=_compiled(mapping.get("markers"), 0),
+        documents=_compiled(mapping.get("documents"), re.MULTILINE),
+        rules=rules,
+        max_characters=mapping.get("max_characters", strict_json.MAX_CHARACTERS),
+        digest=digest({**mapping, "schema": schema}),
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _citations(entry: Any) -> Citations | None:
+    if entry is None:
+        return None
+    return Citations(at=entry) if isinstance(entry, str) else Citations(**entry)
+
+
+def _refusal(entry: Any) -> Refusal:
+    return Refusal(at=entry) if isinstance(entry, str) else Refusal(**entry)
+
+
+def _compiled(pattern: str | None, flags: int) -> re.Pattern[str] | None:
+    return None if pattern is None else re.compile(pattern, flags)
+
+
+def _pattern_problems(mapping: Mapping[str, Any]) -> list[str]:
+    problems = []
+    for name in ("markers", "documents"):
+        pattern = mapping.get(name)
+        if pattern is None:
+            continue
+        if problem := pattern_problem(pattern):
+            problems.append(f"{name}: {pattern!r} {problem}")
+        elif name == "markers" and re.compile(pattern).groups != 1:
+            problems.append(rf"markers: {pattern!r} needs one group, around the id, as in \[(\d+)\]")
+        elif name == "documents" and "id" not in re.compile(pattern).groupindex:
+            problems.append(f"documents: {pattern!r} needs a group named id: (?P<id>...)")
+    return problems
+
+
+def _pointers(mapping: Mapping[str, Any], refusal: Sequence[Refusal], rules: Sequence[Rule]) -> list[tuple[str, str]]:
+    citations = _citations(mapping.get("citations"))
+    named = [("answer", mapping["answer"])]
+    named += [("citations", citations.at)] if citations else []
+    named += [("refusal", entry.at) for entry in refusal]
+    named += [("confidence", mapping["confidence"])] if "confidence" in mapping else []
+    named += [("unknowns", text) for text in _listed(mapping.get("unknowns", []))]
+    return named + [(f"rules.{rule.name}", text) for rule in rules for text in rule.pointers]
+
+
+def _pointer_problems(name: str, text: str) -> list[str]:
+    try:
+        pointer.parse(text)
+    except ValueError as error:
+        return [f"{name}: {error}"]
+    return []
+
+
+def _needs(rules: Sequence[Rule], mapping: Mapping[str, Any], where: str) -> list[str]:
+    return [
+        f"{where}.rules: {rule.name} needs {part!r}, which the contract does not declare"
+        for rule in rules
+        for part in rule.needs
+        if part not in mapping
+    ]

@@ -1,0 +1,166 @@
+"""Gate zero: the reference answers must pass, and answers broken on purpose must not.
+
+A gate that cannot fail is not a gate. Each control breaks the reference answers in one way; the gate that exists to
+catch it must count every broken row as wrong and must not pass.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from gates import pointer, strict_json
+from gates.answer import pair, pairing_problems, read_answer
+from gates.contract import Contract
+from gates.policy import Bar, Policy
+from gates.rows import Golden, Output, gold_outputs
+from gates.table import ABOUT, GATES
+from gates.verdict import Verdict, decide, judge
+
+NO_DOCUMENT = "no such document"
+WRONG: tuple[Any, ...] = (None, 0, "", [], True)
+Break = Callable[[Golden, Sequence[Golden], Contract], str | None]
+"""Of a row, all rows and the contract: the broken answer, or None where this row cannot be broken so."""
+
+
+def gate_zero(golden: Sequence[Golden], contract: Contract, policy: Policy) -> Verdict:
+    """The verdict on the reference answers; INVALID if a gate cannot fail."""
+    outputs = gold_outputs(golden)
+    problems = () if pairing_problems(golden, outputs) else prove_gates_can_fail(golden, contract, policy)
+    return judge(golden, outputs, contract, policy, problems=problems)
+
+
+def prove_gates_can_fail(golden: Sequence[Golden], contract: Contract, policy: Policy) -> tuple[str, ...]:
+    """A line for each gate that does not fail on its control; empty if all gates can fail."""
+    made = negative_controls(golden, contract)
+    problems = (_cannot_fail(bar, golden, made[ABOUT[bar.gate].control], contract) for bar in policy.bars)
+    return tuple(problem for problem in problems if problem)
+
+
+def negative_controls(golden: Sequence[Golden], contract: Contract) -> dict[str, tuple[Output, ...]]:
+    """For each control the broken outputs, for those rows that can be broken so."""
+    return {name: tuple(_broken(golden, contract, control)) for name, control in CONTROLS.items()}
+
+
+def _broken(golden: Sequence[Golden], contract: Contract, control: Break) -> Iterator[Output]:
+    for row in golden:
+        if row.gold is not None and (output := control(row, golden, contract)) is not None:
+            yield Output(id=row.id, output=output)
+
+
+def _cannot_fail(bar: Bar, golden: Sequence[Golden], broken: Sequence[Output], contract: Contract) -> str:
+    control = ABOUT[bar.gate].control
+    ids = {output.id for output in broken}
+    if not ids:
+        return f"gate {bar.gate} was not proved able to fail: no reference answer could be broken as {control!r}"
+    outputs = [output for output in gold_outputs(golden) if output.id not in ids] + list(broken)
+    score = GATES[bar.gate](pair(golden, outputs, contract))
+    if passed := sorted(ids & score.right):
+        return f"gate {bar.gate} cannot fail: it takes the {control!r} answer to {passed[0]} for right"
+    if not ids & set(score.counted) and not ABOUT[bar.gate].counts_outputs:
+        return f"gate {bar.gate} cannot fail: it counts none of the rows broken as {control!r}"
+    if decide(bar, score)[0] == "PASS":
+        return f"gate {bar.gate} cannot fail: {score.k}/{score.n} with {control!r} answers still passes its bar"
+    return ""
+
+
+def _parsed(row: Golden) -> Any:
+    return strict_json.read(row.gold or "").value
+
+
+def _truncated(row: Golden, _: Sequence[Golden], __: Contract) -> str | None:
+    gold = row.gold or ""
+    return gold[: len(gold) // 2]
+
+
+def _schema_broken(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
+    value = _parsed(row)
+    if not isinstance(value, dict):
+        return None
+    candidates: list[Any] = [{key: member for key, member in value.items() if key != name} for name in value]
+    candidates += [pointer.replaced(value, contract.answer, wrong) for wrong in WRONG]
+    candidates += [{**value, "no such member": 0}, {}]
+    return _first(candidates, lambda candidate: bool(contract.check(candidate)))
+
+
+def _wrong_citation(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
+    value = _parsed(row)
+    entries = None if contract.citations is None else pointer.get(value, contract.citations.at)
+    if not row.answerable or contract.citations is None or not isinstance(entries, list) or not entries:
+        return None
+    wrong = _wrong_id(row, entries[0])
+    entry = {**entries[0], contract.citations.key: wrong} if contract.citations.key else wrong
+    value = pointer.replaced(value, contract.citations.at, [entry])
+    return _written(_with_markers(value, contract, str(wrong)))
+
+
+def _wrong_id(row: Golden, like: Any) -> int | str:
+    if isinstance(like, int):
+        return max([0, *(document["id"] for document in row.documents if isinstance(document["id"], int))]) + 1
+    return NO_DOCUMENT
+
+
+def _with_markers(value: Any, contract: Contract, name: str) -> Any:
+    text = pointer.get(value, contract.answer)
+    if contract.markers is None or not isinstance(text, str):
+        return value
+
+    def renamed(match: re.Match[str]) -> str:
+        start, end = match.start(1) - match.start(), match.end(1) - match.start()
+        return match[0][:start] + name + match[0][end:] if name else ""
+
+    return pointer.replaced(value, contract.answer, contract.markers.sub(renamed, text))
+
+
+def _borrowed(*, answerable: bool) -> Break:
+    """The answer of a row with the other label, word for word."""
+
+    def control(row: Golden, golden: Sequence[Golden], _: Contract) -> str | None:
+        if row.answerable is not answerable:
+            return None
+        others = (other for other in golden if other.answerable is (not answerable) and other.gold is not None)
+        other = next(others, None)
+        return None if other is None else other.gold
+
+    return control
+
+
+def _rules_broken(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
+    value = _parsed(row)
+    if not isinstance(value, dict):
+        return None
+    candidates = [_with_markers(value, contract, "")]
+    if contract.citations is not None:
+        candidates.append(pointer.replaced(value, contract.citations.at, []))
+    for place in contract.refusal:
+        flipped = not pointer.get(value, place.at) if place.equals is True else place.equals
+        candidates.append(pointer.replaced(value, place.at, flipped))
+    candidates += [pointer.replaced(value, place, []) for place in contract.unknowns]
+    for rule in contract.rules:
+        candidates += [pointer.replaced(value, place, wrong) for place in rule.pointers for wrong in WRONG]
+
+    declared = {rule.name for rule in contract.rules}
+
+    def breaks(candidate: Any) -> bool:
+        faults = read_answer(row, Output(id=row.id, output=_written(candidate)), contract).rule_faults
+        return any(fault.rule in declared for fault in faults)
+
+    return _first(candidates, breaks)
+
+
+def _first(candidates: Sequence[Any], broken: Callable[[Any], bool]) -> str | None:
+    return next((_written(candidate) for candidate in candidates if broken(candidate)), None)
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+CONTROLS: Mapping[str, Break] = {
+    "truncated": _truncated,
+    "schema_broken": _schema_broken,
+    "wrong_citation": _wrong_citation,
+    "refused": _borrowed(answerable=True),
+    "answered": _borrowed(answerable=False),
+    "rules_broken": _rules_broken,
+}

@@ -1,0 +1,40 @@
+"""Configuration files that `python -m gates` reads: YAML in which a key that stands twice is an error."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gates.problems import InvalidConfig
+
+
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """The mapping in a YAML file."""
+    import yaml
+
+    try:
+        loader = yaml.SafeLoader(path.read_text("utf-8"))
+        node = loader.get_single_node()
+        repeated = _repeated(node)
+        value = None if node is None else loader.construct_document(node)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+        raise InvalidConfig([f"{path}: {error}"]) from None
+    if repeated:
+        raise InvalidConfig([f"{path}: key {key!r} stands twice" for key in repeated])
+    if not isinstance(value, dict):
+        raise InvalidConfig([f"{path}: holds no mapping, but {type(value).__name__}"])
+    return value
+
+
+def _repeated(node: Any) -> list[str]:
+    import yaml
+
+    found: list[str] = []
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        found += sorted({key for key in keys if keys.count(key) > 1})
+        for _, member in node.value:
+            found += _repeated(member)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            found += _repeated(item)
+    return found

@@ -1,0 +1,56 @@
+"""JSON Pointers (RFC 6901): where in an answer a thing lives."""
+
+import copy
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+
+
+class Missing:
+    """The type of ``MISSING``: a pointer that leads nowhere, which is not the same as null."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISSING: Final = Missing()
+
+
+def parse(pointer: str) -> tuple[str, ...]:
+    """The reference tokens of a pointer; ``ValueError`` if it is none."""
+    if pointer and not pointer.startswith("/"):
+        raise ValueError(f"{pointer!r} is not a JSON Pointer: it must be empty or start with '/'")
+    if re.search(r"~(?![01])", pointer):
+        raise ValueError(f"{pointer!r} is not a JSON Pointer: '~' is written '~0'")
+    return tuple(token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:])
+
+
+def write(tokens: Sequence[str | int]) -> str:
+    """The pointer of these tokens."""
+    return "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
+
+
+def get(value: Any, pointer: str) -> Any:
+    """What the pointer leads to, or ``MISSING``."""
+    for token in parse(pointer):
+        if isinstance(value, dict) and token in value:
+            value = value[token]
+        elif isinstance(value, list) and INDEX.fullmatch(token) and int(token) < len(value):
+            value = value[int(token)]
+        else:
+            return MISSING
+    return value
+
+
+def replaced(value: Any, pointer: str, new: Any) -> Any:
+    """A copy of ``value`` in which the pointer leads to ``new``; unchanged where its parent is missing."""
+    tokens = parse(pointer)
+    if not tokens:
+        return new
+    result = copy.deepcopy(value)
+    parent = get(result, write(tokens[:-1]))
+    if isinstance(parent, dict):
+        parent[tokens[-1]] = new
+    return result

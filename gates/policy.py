@@ -1,0 +1,160 @@
+"""What must hold for a release: for each gate a mode, a target and how sure one must be, read from a plain mapping."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from gates import statistics
+from gates.canonical import digest
+from gates.problems import InvalidConfig, schema_problems
+from gates.table import ABOUT
+
+CONFIDENCE: Final = 0.95
+FLOOR_BELOW_TARGET: Final = statistics.exact(0.10)
+SMALLEST: Final = 14
+"""Rows below which even a perfect score does not prove 80 %; the default minimum where no bound demands more."""
+
+DEFAULT_POLICY: Mapping[str, Mapping[str, Any]] = {
+    "json_parse": {"mode": "zero_failures"},
+    "schema_compliance": {"mode": "zero_failures"},
+    "contract_rules": {"mode": "zero_failures"},
+    "citation_coverage": {"target": 0.90, "floor": 0.80},
+    "refusal_precision": {"target": 0.85, "floor": 0.75},
+    "refusal_recall": {"target": 0.80, "floor": 0.70},
+    "answer_rate": {"target": 0.90, "floor": 0.80},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """How high one gate stands. ``floor`` is what the exact bound must reach; None where no bound is asked for."""
+
+    gate: str
+    mode: str
+    target: float
+    floor: float | None
+    confidence: float
+    minimum: int
+    """Rows that must be counted: of the golden set, or, where answers decide what is counted, the support."""
+    required: bool
+
+    def needs(self, n: int) -> int | None:
+        """How many of n must be right; None if n right of n would not be enough."""
+        return statistics.needed(n, self.target, self.floor, self.confidence)
+
+    def passing(self, n: int, rate: float) -> float:
+        """The chance that an adapter which is right at this rate passes on n rows."""
+        k = self.needs(n) if n >= self.minimum else None
+        return 0.0 if k is None else statistics.at_least(k, n, rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    bars: tuple[Bar, ...]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the policy with its defaults filled in."""
+        return digest(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        return {bar.gate: {key: value for key, value in asdict(bar).items() if key != "gate"} for bar in self.bars}
+
+
+def load_policy(mapping: Mapping[str, Any], *, where: str = "gates") -> Policy:
+    """The policy that a YAML mapping of gate names describes; ``InvalidConfig`` with every problem at once."""
+    problems = schema_problems(mapping, "policy", where)
+    if not problems:
+        for gate, entry in mapping.items():
+            problems += [f"{where}.{gate}.{problem}" for problem in _problems(gate, entry)]
+        if not any(entry.get("required", True) for entry in mapping.values()):
+            problems.append(f"{where}: no gate is required, so anything would pass")
+    if problems:
+        raise InvalidConfig(problems)
+    return Policy(bars=tuple(_bar(gate, mapping[gate]) for gate in ABOUT if gate in mapping))
+
+
+def _problems(gate: str, entry: Mapping[str, Any]) -> list[str]:
+    mode = entry.get("mode", "target_and_floor")
+    problems = []
+    if mode == "zero_failures" and entry.get("target", 1.0) != 1.0:
+        problems.append("target: zero_failures means 1.0; leave it out, or choose another mode")
+    if mode != "zero_failures" and "target" not in entry:
+        problems.append(f"target: missing; {mode} needs a share such as 0.9")
+    if mode != "target_and_floor" and "floor" in entry:
+        problems.append(f"floor: has no effect in mode {mode}; leave it out, or choose target_and_floor")
+    if mode == "lower_bound" and entry.get("target") == 1:
+        problems.append("target: no finite set proves 1.0; choose zero_failures")
+    if mode == "target_and_floor" and "target" in entry:
+        problems += _floor_problems(entry["target"], entry.get("floor"))
+    without_effect = "min_n" if ABOUT[gate].counts_outputs else "min_support"
+    if without_effect in entry:
+        other = "min_support" if ABOUT[gate].counts_outputs else "min_n"
+        counts = "the model's answers decide" if ABOUT[gate].counts_outputs else "the golden set decides"
+        problems.append(f"{without_effect}: has no effect here, for {counts} what is counted; write {other}")
+    return problems
+
+
+def _floor_problems(target: float, floor: float | None) -> list[str]:
+    if floor is None:
+        return [] if statistics.exact(target) > FLOOR_BELOW_TARGET else [f"floor: missing; {target} - 0.10 is no floor"]
+    if floor > target:
+        return [f"floor: {floor} is above the target {target}"]
+    return ["floor: no finite set proves 1.0"] if floor == 1 else []
+
+
+def _bar(gate: str, entry: Mapping[str, Any]) -> Bar:
+    mode = entry.get("mode", "target_and_floor")
+    target = float(entry.get("target", 1.0))
+    confidence = float(entry.get("confidence", CONFIDENCE))
+    asked = entry.get("min_support" if ABOUT[gate].counts_outputs else "min_n")
+    floor = None
+    if mode == "lower_bound":
+        floor = target
+    elif mode == "target_and_floor":
+        floor = float(entry.get("floor", statistics.exact(target) - FLOOR_BELOW_TARGET))
+    proving = statistics.minimum_n(floor, confidence) if floor is not None else 1
+    default = proving if floor is not None else SMALLEST
+    return Bar(
+        gate=gate,
+        mode=mode,
+        target=target,
+        floor=floor,
+        confidence=confidence,
+        minimum=max(proving, default if asked is None else asked),
+        required=entry.get("required", True),
+    )
+
+
+def weaker(policy: Policy, than: Policy) -> tuple[str, ...]:
+    """Every way in which ``policy`` asks for less than another did; empty if whatever passes it passes the other too."""
+    now = {bar.gate: bar for bar in policy.bars}
+    return tuple(line for bar in than.bars for line in _weaker_bar(now.get(bar.gate), bar))
+
+
+def _weaker_bar(now: Bar | None, then: Bar) -> list[str]:
+    if not then.required:
+        return []
+    if now is None:
+        return [f"{then.gate}: gone, was required"]
+    if not now.required:
+        return [f"{then.gate}: advisory, was required"]
+    # What the modes mean is in target and floor. Without a floor then, nothing depended on the confidence.
+    lower = [
+        (name, after, before)
+        for name, after, before in (
+            ("target", now.target, then.target),
+            ("floor", now.floor, then.floor),
+            ("confidence", now.confidence, then.confidence if then.floor is not None else None),
+            ("minimum", now.minimum, then.minimum),
+        )
+        if before is not None and (after is None or after < before)
+    ]
+    lines = [f"{then.gate}: {name} {_shown(after)}, was {_shown(before)}" for name, after, before in lower]
+    if lines and now.mode != then.mode:
+        lines.append(f"{then.gate}: mode {now.mode}, was {then.mode}")
+    return lines
+
+
+def _shown(number: float | None) -> str:
+    return "none" if number is None else f"{number:g}"

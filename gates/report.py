@@ -1,0 +1,178 @@
+"""A verdict for people: a line per gate, a table for the terminal, Markdown for a job summary."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from gates.comparison import Comparison, Pairing
+from gates.plan import RATES, GatePlan
+from gates.policy import Bar
+from gates.score import Miss, Score, shorten
+from gates.verdict import GateVerdict, Verdict
+
+ROWS_SHOWN = 10
+
+
+def line(gate: GateVerdict) -> str:
+    """``38/40 = 95.0 % (≥ 85.1 % at 95 %), needs 37, target 90 %, floor 80 %``."""
+    needs = f", needs {gate.needs}" if gate.needs is not None else ""
+    return f"{_rate(gate.score)}{_proved(gate)}{needs}{_asked(gate.bar)}"
+
+
+def _rate(score: Score) -> str:
+    if not score.n:
+        return "0/0"
+    # 2,999 of 3,000 must not read as all of them.
+    shown = 100.0 if score.k == score.n else min(100 * score.k / score.n, 99.9)
+    return f"{score.k}/{score.n} = {shown:.1f} %"
+
+
+def _proved(gate: GateVerdict) -> str:
+    if gate.bound is None:
+        return ""
+    return f" (≥ {100 * gate.bound:.1f} % at {100 * gate.bar.confidence:g} %)"
+
+
+def _asked(bar: Bar) -> str:
+    if bar.mode == "zero_failures":
+        return ", no failures allowed"
+    floor = "" if bar.floor is None else f", floor {100 * bar.floor:g} %"
+    return f", target {100 * bar.target:g} %{floor}"
+
+
+def terminal(verdict: Verdict) -> list[str]:
+    """The whole verdict as lines of plain text."""
+    wide = max(map(len, (*(gate.name for gate in verdict.gates), *verdict.advisory)))
+    lines = [f"INVALID: {plain(problem)}" for problem in verdict.problems]
+    for gate in verdict.gates:
+        advisory = "" if gate.bar.required else " (advisory)"
+        reason = f": {plain(gate.reason)}" if gate.state not in ("PASS", "FAIL") else ""
+        lines.append(f"{gate.state:12} {gate.name:{wide}}  {line(gate)}{advisory}{reason}")
+    lines += [f"{'not gated':12} {name:{wide}}  {_rate(score)}" for name, score in verdict.advisory.items()]
+    return [*lines, f"{verdict.state}: {_consequence(verdict)}"]
+
+
+def _consequence(verdict: Verdict) -> str:
+    if verdict.passed:
+        return f"every required gate passes on {verdict.rows} rows"
+    stopped = [gate.name for gate in verdict.gates if gate.bar.required and gate.state != "PASS"]
+    return f"not to be released, because of {', '.join(stopped)}"
+
+
+def explain(verdict: Verdict, name: str, earlier: Mapping[str, str] | None = None) -> list[str]:
+    """One gate and every row that it counts as wrong: why, what was expected and given, and an earlier output by id."""
+    gate = verdict.gate(name)
+    lines = [f"{gate.state} {gate.name}: {line(gate)}"]
+    lines += [gate.reason] if gate.reason else []
+    for miss in gate.score.misses:
+        lines.append(f"  {plain(miss.id)}: {plain(miss.reason)}")
+        lines += [f"      expected {plain(miss.expected)}"] if miss.expected else []
+        lines += [f"      given    {plain(miss.given)}"] if miss.given else []
+        before = (earlier or {}).get(miss.id)
+        lines += [f"      earlier  {plain(shorten(before))}"] if before is not None else []
+    return lines
+
+
+def plain(text: str) -> str:
+    """Text without control or direction characters: an answer must not write to the reader's terminal."""
+    return "".join(" " if character in "\n\r\t" else _visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character).startswith("C") else character
+
+
+def markdown(verdict: Verdict) -> str:
+    """The verdict for a job summary or a card; text of answers cannot become markup."""
+    lines = [f"**{verdict.state}**: {cell(_consequence(verdict))}", ""]
+    lines += [f"- {cell(problem)}" for problem in verdict.problems] + ([""] if verdict.problems else [])
+    lines += ["| gate | state | result |", "|---|---|---|"]
+    lines += [f"| {cell(gate.name)} | {gate.state} | {cell(line(gate))} |" for gate in verdict.gates]
+    lines += [f"| {cell(name)} | not gated | {cell(_rate(score))} |" for name, score in verdict.advisory.items()]
+    for gate in verdict.gates:
+        lines += _failing(gate) if gate.score.misses else []
+    return "\n".join(lines) + "\n"
+
+
+def _failing(gate: GateVerdict) -> list[str]:
+    misses = gate.score.misses
+    lines = ["", f"**{cell(gate.name)}**: {len(misses)} wrong", ""]
+    lines += ["| row | why | expected | given |", "|---|---|---|---|"]
+    lines += [_miss_row(miss) for miss in misses[:ROWS_SHOWN]]
+    if len(misses) > ROWS_SHOWN:
+        lines += ["", "also " + ", ".join(cell(miss.id) for miss in misses[ROWS_SHOWN:])]
+    return lines
+
+
+def _miss_row(miss: Miss) -> str:
+    return f"| {cell(miss.id)} | {cell(miss.reason)} | {cell(miss.expected)} | {cell(miss.given)} |"
+
+
+def cell(text: str) -> str:
+    """Text as Markdown that renders as itself: ASCII punctuation becomes entities."""
+    return re.sub(r"[^\w\s%,=()]|_", lambda match: _entity(match.group()), plain(text))
+
+
+def _entity(character: str) -> str:
+    return f"&#{ord(character)};" if character.isascii() else character
+
+
+def comparison_terminal(comparison: Comparison) -> list[str]:
+    """The whole comparison as lines of plain text."""
+    wide = max((len(one.gate) for one in comparison.pairings), default=0)
+    lines = [f"{_state(one):12} {one.gate:{wide}}  {plain(_pairing(one))}" for one in comparison.pairings]
+    lines += [f"not compared with {plain(reason)}" for reason in comparison.skipped]
+    return [*lines, *(plain(line) for line in _outcome(comparison))]
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """The comparison for a job summary or a card."""
+    first, *others = _outcome(comparison)
+    lines = [f"**{comparison.state}**: {cell(first)}", "", *(f"- {cell(line)}" for line in others)]
+    lines += [f"- not compared with {cell(reason)}" for reason in comparison.skipped]
+    if comparison.pairings:
+        lines += [""] if len(lines) > 2 else []
+        lines += ["| gate | against | before | now | lost | won | p |", "|---|---|---|---|---|---|---|"]
+        lines += [_pairing_row(one) for one in comparison.pairings]
+    return "\n".join(lines) + "\n"
+
+
+def _state(one: Pairing) -> str:
+    if one.fault:
+        return "FAIL"
+    return "PASS" if one.required else "(advisory)"
+
+
+def _pairing(one: Pairing) -> str:
+    changes = f"{len(one.lost)} lost, {len(one.won)} won, p = {one.p:.3f}"
+    return f"{one.right_now}/{one.n}, {one.earlier} {one.right_before}/{one.n}: {changes}"
+
+
+def _outcome(comparison: Comparison) -> list[str]:
+    same = f"{comparison.identical} of {comparison.rows} answers are the same to the byte"
+    if comparison.state == "INVALID":
+        return [f"not compared with the {comparison.against}", *comparison.problems]
+    lost = [f"rows lost: {', '.join(comparison.regressed)}"] if comparison.regressed else []
+    if comparison.faults:
+        return [f"worse than the {comparison.against} allows", *comparison.faults, *lost, same]
+    better = "beats the base" if comparison.against == "base" else f"not worse than the {comparison.against} release"
+    return [better, *lost, same]
+
+
+def _pairing_row(one: Pairing) -> str:
+    cells = (one.gate, one.earlier, f"{one.right_before}/{one.n}", f"{one.right_now}/{one.n}")
+    rows = (", ".join(one.lost) or "none", ", ".join(one.won) or "none", f"{one.p:.3f}")
+    return f"| {' | '.join(map(cell, (*cells, *rows)))} |"
+
+
+def plan_lines(plans: Sequence[GatePlan]) -> list[str]:
+    """What the golden set can prove, as lines of plain text."""
+    wide = max(len(one.bar.gate) for one in plans)
+    return [f"{one.bar.gate:{wide}}  {_plan_line(one)}" for one in plans]
+
+
+def _plan_line(one: GatePlan) -> str:
+    if not one.possible:
+        return f"INSUFFICIENT  {one.n} rows are counted, {one.bar.minimum} are needed: add {one.missing}"
+    chances = ", ".join(f"{one.passing[rate]:.1%} if right {rate:.0%} of the time" for rate in RATES)
+    return f"needs {one.needs}/{one.n}{_asked(one.bar)}; passes {chances}"

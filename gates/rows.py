@@ -1,0 +1,183 @@
+"""The two files that are judged against each other: golden rows and a model's outputs, one JSON object a line."""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import schemas
+from gates import strict_json
+from gates.canonical import digest
+from gates.problems import InvalidData, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """A question, what may be cited for it, and what a right answer is."""
+
+    id: str
+    prompt: tuple[Mapping[str, str], ...]
+    gold: str | None = None
+    """The reference answer, if the row ends with one."""
+    documents: tuple[Mapping[str, Any], ...] = ()
+    answerable: bool | None = None
+    """None: not labelled, so only the gates of form count this row."""
+    support: tuple[str, ...] | None = None
+    citation_required: bool = True
+    tags: tuple[str, ...] = ()
+    digest: str = ""
+    """Over the whole row as it was read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a model wrote. Any ``finish_reason`` but ``stop`` (cut, crashed, filtered) makes it wrong everywhere."""
+
+    id: str
+    output: str
+    finish_reason: str = "stop"
+
+
+def id_key(value: object) -> str:
+    """One spelling for an id: 1 and "1" are the same, and so are composed and decomposed letters."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return unicodedata.normalize("NFC", str(value))
+
+
+def parse_golden(rows: Sequence[object], where: str = "golden") -> tuple[Golden, ...]:
+    """Golden values of parsed rows; ``InvalidData`` names every row that is not one."""
+    checked = _checked([(f"{where} row {number}", row) for number, row in enumerate(rows, 1)], "golden_row")
+    return _golden(checked)
+
+
+def read_golden(path: Path) -> tuple[Golden, ...]:
+    """The golden set in a file of one JSON object a line; ``InvalidData`` names file and line."""
+    return _golden(_checked(_lines(path), "golden_row"))
+
+
+def parse_outputs(rows: Sequence[object], where: str = "answers") -> tuple[Output, ...]:
+    """Outputs of parsed rows; ``InvalidData`` names every row that is not one."""
+    checked = _checked([(f"{where} row {number}", row) for number, row in enumerate(rows, 1)], "answers_row")
+    return _outputs(checked)
+
+
+def read_outputs(path: Path) -> tuple[Output, ...]:
+    """A model's outputs in a file of one JSON object a line; ``InvalidData`` names file and line."""
+    return _outputs(_checked(_lines(path), "answers_row"))
+
+
+def golden_digest(golden: Sequence[Golden]) -> str:
+    """One value for the whole golden set, in its order."""
+    return digest([row.digest for row in golden])
+
+
+def outputs_digest(outputs: Sequence[Output]) -> str:
+    """One value for all outputs, whatever their order."""
+    return digest(sorted([row.id, row.output, row.finish_reason] for row in outputs))
+
+
+def gold_outputs(golden: Sequence[Golden]) -> tuple[Output, ...]:
+    """The reference answers as if a model had given them."""
+    return tuple(Output(id=row.id, output=row.gold) for row in golden if row.gold is not None)
+
+
+def _lines(path: Path) -> list[tuple[str, Any]]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InvalidData([f"{path}: {error.strerror}"]) from None
+    rows, problems = [], []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        reading = strict_json.read(line, max_characters=10_000_000)
+        # An output may hold half a surrogate pair: that is the model's fault, and its gate's to say.
+        if reading.code not in ("ok", "lone_surrogate"):
+            problems.append(f"{path} line {number}: {reading.code}: {reading.detail}. Write one JSON object a line")
+        rows.append((f"{path} line {number}", reading.value))
+    if problems:
+        raise InvalidData(problems)
+    return rows
+
+
+def _checked(rows: Iterable[tuple[str, Any]], schema_name: str) -> list[tuple[str, Mapping[str, Any]]]:
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(schemas.load(schema_name))
+    problems, kept = [], []
+    for where, row in rows:
+        errors = sorted(validator.iter_errors(row), key=lambda error: str(error.absolute_path))
+        problems += [f"{where}: {_described(error)}" for error in errors]
+        kept.append((where, row))
+    if problems:
+        raise InvalidData(problems)
+    return kept
+
+
+def _described(error: Any) -> str:
+    path = ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties" and not path:
+        known = error.schema["properties"]
+        return "; ".join(f"unknown key {key!r}{did_you_mean(key, known)}" for key in error.instance if key not in known)
+    return f"{path + ': ' if path else ''}{error.message[:200]}"
+
+
+def _golden(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Golden, ...]:
+    problems: list[str] = []
+    golden = []
+    for number, (where, row) in enumerate(rows, 1):
+        problems += [f"{where}: {problem}" for problem in _label_problems(row)]
+        golden.append(_golden_row(row, number))
+    if problems:
+        raise InvalidData(problems)
+    return tuple(golden)
+
+
+def _golden_row(row: Mapping[str, Any], number: int) -> Golden:
+    messages = list(row.get("messages") or [{"role": "user", "content": row["prompt"]}])
+    gold = row.get("gold")
+    if messages[-1]["role"] == "assistant":
+        gold = messages.pop()["content"]
+    support = row.get("support")
+    return Golden(
+        id=id_key(row.get("id", f"line-{number}")),
+        prompt=tuple(messages),
+        gold=gold,
+        documents=tuple(row.get("documents", ())),
+        answerable=row.get("answerable"),
+        support=None if support is None else tuple(map(id_key, support)),
+        citation_required=row.get("citation_required", True),
+        tags=tuple(row.get("tags", ())),
+        digest=digest(row),
+    )
+
+
+def _label_problems(row: Mapping[str, Any]) -> list[str]:
+    ids = [id_key(document["id"]) for document in row.get("documents", ())]
+    support = [id_key(one) for one in row.get("support") or ()]
+    problems = [f"document id {one!r} stands twice" for one in sorted(set(ids)) if ids.count(one) > 1]
+    if "documents" in row:
+        strange = [one for one in support if one not in ids]
+        problems += [f"support names document {one!r}, which the row does not hold" for one in strange]
+    if row.get("answerable") is False and support:
+        problems.append("support is given though answerable is false")
+    if row.get("answerable") is True and row.get("support") == []:
+        problems.append("support is empty though answerable is true: name the documents that answer it")
+    return problems
+
+
+def _outputs(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Output, ...]:
+    return tuple(
+        Output(id=id_key(row["id"]), output=row.get("output") or "", finish_reason=row.get("finish_reason", "stop"))
+        for _, row in rows
+    )
+
+
+def prompt_key(row: Golden) -> str:
+    """Equal for two rows that ask the same over the same documents, whatever the spacing."""
+    words = [[message["role"], *message["content"].split()] for message in row.prompt]
+    documents = [sorted(map(str, document.items())) for document in row.documents]
+    return unicodedata.normalize("NFC", json.dumps([words, documents], ensure_ascii=False))

@@ -1,0 +1,84 @@
+"""What a gate returns: which rows it counted, and for each that is wrong, why."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from gates.answer import Answer
+
+SHOWN = 160
+"""Characters of an answer that a report shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Miss:
+    """A row that was counted and is wrong."""
+
+    id: str
+    reason: str
+    path: str = ""
+    """A JSON Pointer to what is wrong, the shortest there is."""
+    expected: str = ""
+    given: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Counts, not a rate: n rows were counted and k of them are right."""
+
+    counted: tuple[str, ...]
+    misses: tuple[Miss, ...]
+    empty: str
+    """Why nothing was counted, in case nothing was."""
+
+    def __post_init__(self) -> None:
+        wrong = [miss.id for miss in self.misses]
+        if len(set(self.counted)) < len(self.counted) or len(set(wrong)) < len(wrong) or set(wrong) - set(self.counted):
+            raise ValueError("a score counts each row once and misses only rows that it counted")
+
+    @property
+    def n(self) -> int:
+        return len(self.counted)
+
+    @property
+    def k(self) -> int:
+        return self.n - len(self.misses)
+
+    @property
+    def right(self) -> frozenset[str]:
+        return frozenset(self.counted) - {miss.id for miss in self.misses}
+
+
+Gate = Callable[[Sequence[Answer]], Score]
+
+
+def tally(counted: Iterable[Answer], miss: Callable[[Answer], Miss | None], *, empty: str) -> Score:
+    """The score of these answers: wrong are those for which ``miss`` says so."""
+    answers = list(counted)
+    misses = [found for answer in answers if (found := miss(answer)) is not None]
+    return Score(counted=tuple(answer.id for answer in answers), misses=tuple(misses), empty=empty)
+
+
+def shorten(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def listed(ids: Iterable[str]) -> str:
+    """Ids for a reader, in a stable order."""
+    return ", ".join(sorted(ids, key=lambda one: (len(one), one))) or "none"
+
+
+def unread(answer: Answer, expected: str) -> Miss | None:
+    """The miss of an answer that was cut, crashed or does not parse; None if it can be read."""
+    if answer.parsed:
+        return None
+    reason = f"{answer.reading.code}: {answer.reading.detail}"
+    return Miss(id=answer.id, reason=reason, expected=expected, given=shorten(answer.output))
+
+
+def not_answered(answer: Answer, expected: str) -> Miss | None:
+    """The miss of an answer that refuses, or does not say whether it does; None if it answers."""
+    if answer.answered:
+        return None
+    given = "a refusal" if answer.refused else shorten(answer.output)
+    reason = "refused" if answer.refused else "does not say whether it refuses"
+    return Miss(id=answer.id, reason=reason, expected=expected, given=given)

@@ -1,0 +1,179 @@
+"""The verdict: a pure function of saved outputs, golden set, contract and policy, with the same bytes each time."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from gates import statistics
+from gates.answer import Answer, pair, pairing_problems
+from gates.canonical import canonical_json
+from gates.contract import Contract
+from gates.policy import Bar, Policy
+from gates.rows import Golden, Output, golden_digest, outputs_digest
+from gates.score import Score
+from gates.table import ABOUT, GATES
+
+VERSION = 1
+State = Literal["PASS", "FAIL", "UNDEFINED", "INSUFFICIENT", "INVALID"]
+WORST_FIRST: tuple[State, ...] = ("INVALID", "FAIL", "UNDEFINED", "INSUFFICIENT", "PASS")
+NOT_MEASURED = Score(counted=(), misses=(), empty="not measured: golden set and outputs do not belong together")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateVerdict:
+    """One gate: what was counted, what was asked for, and what follows."""
+
+    bar: Bar
+    score: Score
+    state: State
+    reason: str
+
+    @property
+    def name(self) -> str:
+        return self.bar.gate
+
+    @property
+    def value(self) -> float | None:
+        return self.score.k / self.score.n if self.score.n else None
+
+    @property
+    def bound(self) -> float | None:
+        """What k of n proves, cut after six digits so that no machine's last bit shows."""
+        if not self.score.n:
+            return None
+        proved = statistics.lower_bound(self.score.k, self.score.n, self.bar.confidence)
+        return math.floor(proved * 1e6) / 1e6
+
+    @property
+    def needs(self) -> int | None:
+        return self.bar.needs(self.score.n) if self.score.n else None
+
+    def as_dict(self) -> dict[str, Any]:
+        numbers = {"k": self.score.k, "n": self.score.n, "value": self.value, "bound": self.bound, "needs": self.needs}
+        bar = {key: value for key, value in asdict(self.bar).items() if key != "gate"}
+        misses = [asdict(miss) for miss in self.score.misses]
+        return {"gate": self.name, "state": self.state, "reason": self.reason, **numbers, **bar, "misses": misses}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What may be released: ``passed`` only if every required gate passes and nothing is amiss."""
+
+    problems: tuple[str, ...]
+    gates: tuple[GateVerdict, ...]
+    advisory: Mapping[str, Score]
+    rows: int
+    policy: Policy
+    contract_digest: str
+    golden_digest: str
+    outputs_digest: str
+
+    @property
+    def state(self) -> State:
+        required = {gate.state for gate in self.gates if gate.bar.required}
+        if self.problems or not required:
+            return "INVALID"
+        return next(state for state in WORST_FIRST if state in required)
+
+    @property
+    def passed(self) -> bool:
+        return self.state == "PASS"
+
+    def gate(self, name: str) -> GateVerdict:
+        return next(gate for gate in self.gates if gate.name == name)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "verdict": VERSION,
+            "state": self.state,
+            "passed": self.passed,
+            "problems": list(self.problems),
+            "rows": self.rows,
+            "gates": [gate.as_dict() for gate in self.gates],
+            "advisory": {name: _counts(score) for name, score in self.advisory.items()},
+            "policy": self.policy.as_dict(),
+            "policy_digest": self.policy.digest,
+            "contract_digest": self.contract_digest,
+            "golden_digest": self.golden_digest,
+            "outputs_digest": self.outputs_digest,
+        }
+
+    def to_json(self) -> bytes:
+        """The verdict file; ``schemas/verdict.schema.json`` describes it."""
+        return canonical_json(self.as_dict())
+
+
+def judge(
+    golden: Sequence[Golden],
+    outputs: Sequence[Output],
+    contract: Contract,
+    policy: Policy,
+    *,
+    problems: Iterable[str] = (),
+) -> Verdict:
+    """The verdict on these outputs. ``problems`` are the caller's own reasons why it must be INVALID."""
+    unpaired = pairing_problems(golden, outputs)
+    found = (*problems, *unmeasurable(contract, policy), *unpaired)
+    answers = () if unpaired else pair(golden, outputs, contract)
+    scores = {name: NOT_MEASURED if unpaired else gate(answers) for name, gate in GATES.items()}
+    barred = {bar.gate for bar in policy.bars}
+    others = {
+        name: score
+        for name, score in scores.items()
+        if name not in barred and set(ABOUT[name].needs) <= contract.declares
+    }
+    return Verdict(
+        problems=found,
+        gates=tuple(_decided(bar, scores[bar.gate], found) for bar in policy.bars),
+        advisory={} if unpaired else {**others, **_advisory(answers)},
+        rows=len(golden),
+        policy=policy,
+        contract_digest=contract.digest,
+        golden_digest=golden_digest(golden),
+        outputs_digest=outputs_digest(outputs),
+    )
+
+
+def unmeasurable(contract: Contract, policy: Policy) -> tuple[str, ...]:
+    """Gates of the policy that need a part which the contract does not declare."""
+    return tuple(
+        f"gate {bar.gate} needs {part!r}, which the contract does not declare: declare it, or take the gate out"
+        for bar in policy.bars
+        for part in ABOUT[bar.gate].needs
+        if part not in contract.declares
+    )
+
+
+def decide(bar: Bar, score: Score) -> tuple[State, str]:
+    """The state of one gate and the reason for it."""
+    if score.n == 0:
+        return "UNDEFINED", score.empty
+    if score.n < bar.minimum and ABOUT[bar.gate].counts_outputs:
+        return "UNDEFINED", f"only {score.n} answers are counted, at least {bar.minimum} are needed to tell"
+    needs = bar.needs(score.n)
+    if score.n < bar.minimum or needs is None:
+        return "INSUFFICIENT", f"{score.n} rows are counted, at least {bar.minimum} are needed to prove this"
+    if score.k >= needs:
+        return "PASS", ""
+    return "FAIL", f"{score.k} of {score.n} are right, {needs} are needed"
+
+
+def _decided(bar: Bar, score: Score, problems: Sequence[str]) -> GateVerdict:
+    if problems:
+        return GateVerdict(bar=bar, score=score, state="INVALID", reason=problems[0])
+    state, reason = decide(bar, score)
+    return GateVerdict(bar=bar, score=score, state=state, reason=reason)
+
+
+def _advisory(answers: Sequence[Answer]) -> dict[str, Score]:
+    """Rates that others report: worth seeing, never decided on."""
+    still_broken = GATES["json_parse"]([answer for answer in answers if not answer.fenced])
+    return {
+        "json_parse_fence_tolerant": replace(still_broken, counted=tuple(answer.id for answer in answers)),
+        "schema_compliance_of_parsed": GATES["schema_compliance"]([answer for answer in answers if answer.parsed]),
+    }
+
+
+def _counts(score: Score) -> dict[str, Any]:
+    return {"k": score.k, "n": score.n, "wrong": [miss.id for miss in score.misses]}

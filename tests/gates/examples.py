@@ -1,0 +1,77 @@
+"""Small golden sets, answers and contracts for the tests of the gates."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gates
+from gates.answer import Answer, pair
+from gates.files import read_yaml
+
+DATA = Path(__file__).parent / "data"
+KWANZAA = Path(__file__).parents[3] / "shared" / "data" / "kwanzaa"
+
+
+def contract(**changes: Any) -> gates.Contract:
+    """The contract of these tests; a key changed to None is left out."""
+    mapping = {**read_yaml(DATA / "contract" / "contract.yaml"), **changes}
+    given = {key: value for key, value in mapping.items() if value is not None}
+    return gates.load_contract(given, DATA / "contract")
+
+
+def policy(**bars: Mapping[str, Any]) -> gates.Policy:
+    return gates.load_policy(bars or gates.DEFAULT_POLICY)
+
+
+def answer(*cited: int) -> str:
+    text = "It is so" + "".join(f" [{one}]" for one in cited) + "."
+    return json.dumps({"answer": text, "citations": list(cited), "refusal": False})
+
+
+REFUSAL = json.dumps({"answer": "The sources do not say.", "citations": [], "refusal": True})
+
+
+def golden_rows(answerable: int = 26, unanswerable: int = 14) -> list[dict[str, Any]]:
+    """Rows as they stand in a file, answerable first."""
+    rows = []
+    for number in range(answerable + unanswerable):
+        can = number < answerable
+        question = {"role": "user", "content": f"Question {number}?"}
+        reference = {"role": "assistant", "content": answer(2) if can else REFUSAL}
+        rows.append(
+            {
+                "id": f"q{number:02}",
+                "messages": [question, reference],
+                "documents": [{"id": 1, "text": "one"}, {"id": 2, "text": "two"}],
+                "answerable": can,
+                "support": [2] if can else [],
+            }
+        )
+    return rows
+
+
+def golden(answerable: int = 26, unanswerable: int = 14) -> tuple[gates.Golden, ...]:
+    return gates.parse_golden(golden_rows(answerable, unanswerable))
+
+
+def with_outputs(rows: Sequence[gates.Golden], changed: Mapping[str, str]) -> tuple[gates.Output, ...]:
+    """The reference answers, but for some rows another output."""
+    return tuple(gates.Output(id=row.id, output=changed.get(row.id, row.output)) for row in gates.gold_outputs(rows))
+
+
+def answers_of(case: Mapping[str, Any], agreed: gates.Contract) -> tuple[Answer, ...]:
+    """The answers of a metric case; ids are the rows' positions."""
+    rows, outputs = [], []
+    for number, row in enumerate(case["rows"]):
+        labels = {key: row[key] for key in ("answerable", "support", "citation_required") if key in row}
+        documents = [{"id": 1}, {"id": 2}]
+        rows.append({"id": number, "prompt": f"Question {number}?", "documents": documents, **labels})
+        text = row["output"] if isinstance(row["output"], str | None) else json.dumps(row["output"])
+        outputs.append({"id": number, "output": text, "finish_reason": row.get("finish_reason", "stop")})
+    return pair(gates.parse_golden(rows), gates.parse_outputs(outputs), agreed)
+
+
+def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path

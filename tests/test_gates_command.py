@@ -1,0 +1,133 @@
+"""`python -m gates`: files in, a table out, and an exit code that a pipeline can trust."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gates.__main__ import main
+from gates.problems import InvalidData
+from gates.rows import gold_outputs, parse_golden, read_golden, read_outputs
+from tests.gates.examples import DATA, REFUSAL, answer, golden_rows, write_lines
+
+CONTRACT = str(DATA / "contract" / "contract.yaml")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    """A golden set and its reference answers."""
+    rows = golden_rows()
+    outputs = [{"id": one.id, "output": one.output} for one in gold_outputs(parse_golden(rows))]
+    return str(write_lines(tmp_path / "a.jsonl", outputs)), str(write_lines(tmp_path / "g.jsonl", rows))
+
+
+def test_answers_that_pass_exit_with_0_and_leave_verdict_and_report(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict, summary = tmp_path / "v.json", tmp_path / "r.md"
+    written = ["--json", str(verdict), "--markdown", str(summary)]
+    assert main([files[0], "--golden", files[1], "--contract", CONTRACT, *written]) == 0
+    assert json.loads(verdict.read_text())["passed"] is True
+    assert summary.read_text("utf-8").startswith("**PASS**")
+    assert "40/40 = 100.0 %" in capsys.readouterr().out
+
+
+def test_answers_that_fail_exit_with_5_and_can_be_explained(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"id": row["id"], "output": REFUSAL} for row in golden_rows()]
+    answers = str(write_lines(tmp_path / "refuses.jsonl", rows))
+    assert main([answers, "--golden", files[1], "--contract", CONTRACT, "--explain", "answer_rate"]) == 5
+    assert "q00: refused" in capsys.readouterr().out
+
+
+def test_a_golden_set_whose_own_answers_fail_judges_nobody(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = golden_rows()
+    rows[0]["messages"][1]["content"] = "not JSON"
+    broken = str(write_lines(tmp_path / "broken.jsonl", rows))
+    assert main([files[0], "--golden", broken, "--contract", CONTRACT]) == 5
+    assert "INVALID: gate zero: the reference answers do not pass json_parse: 39/40" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "golden").iterdir()), ids=lambda path: path.stem)
+def test_a_bad_golden_file_is_refused_by_name_and_line(path: Path) -> None:
+    with pytest.raises(InvalidData) as refused:
+        read_golden(path)
+    assert all(f"{path} line " in problem for problem in refused.value.problems)
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "answers").iterdir()), ids=lambda path: path.stem)
+def test_a_bad_answers_file_exits_with_3_and_names_the_line(
+    path: Path, files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(path), "--golden", files[1], "--contract", CONTRACT]) == 3
+    assert f"{path} line " in capsys.readouterr().err
+
+
+def test_a_missing_file_of_answers_exits_with_3(files: tuple[str, str], tmp_path: Path) -> None:
+    assert main([str(tmp_path / "none"), "--golden", files[1], "--contract", CONTRACT]) == 3
+
+
+def test_an_empty_file_of_answers_exits_with_5(files: tuple[str, str], tmp_path: Path) -> None:
+    empty = write_lines(tmp_path / "empty.jsonl", [])
+    assert main([str(empty), "--golden", files[1], "--contract", CONTRACT]) == 5
+    assert main([str(empty), "--golden", str(empty), "--contract", CONTRACT]) == 5
+
+
+def test_half_a_surrogate_in_an_output_is_the_models_fault_and_not_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id":"a","output":"\\ud800"}\n')
+    assert read_outputs(path)[0].output == "\ud800"
+
+
+@pytest.mark.parametrize(
+    "text", ["answer_rate: {target: 90}", "answer_rate: {target: .nan}", "", "a: [", "- x", "1: 2"]
+)
+def test_a_bad_policy_exits_with_2(text: str, files: tuple[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    assert main([files[0], "--golden", files[1], "--contract", CONTRACT, "--policy", str(path)]) == 2
+
+
+def test_a_key_that_stands_twice_in_a_yaml_file_exits_with_2(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    twice = str(DATA / "contract" / "yaml_key_twice.yaml")
+    assert main([files[0], "--golden", files[1], "--contract", twice]) == 2
+    assert "key 'refusal' stands twice" in capsys.readouterr().err
+
+
+def test_a_plan_exits_with_5_if_the_set_is_too_small(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "--golden", files[1]]) == 0
+    small = str(write_lines(tmp_path / "small.jsonl", golden_rows(10, 5)))
+    assert main(["plan", "--golden", small]) == 5
+    assert "10 rows are counted, 14 are needed: add 4" in capsys.readouterr().out
+
+
+def test_it_runs_as_a_module_without_torch_or_the_hub(files: tuple[str, str]) -> None:
+    code = (
+        "import sys, gates.__main__\n"
+        f"assert gates.__main__.main({[*files[:1], '--golden', files[1], '--contract', CONTRACT]!r}) == 0\n"
+        "assert not {'torch', 'transformers', 'huggingface_hub', 'release', 'scipy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_importing_the_gates_is_cheap() -> None:
+    code = (
+        "import time; before = time.process_time(); import gates, sys; assert time.process_time() - before < 0.3\n"
+        "assert not {'jsonschema', 'yaml', 'scipy', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_an_answer_cannot_be_marked_right_by_its_own_row(files: tuple[str, str], tmp_path: Path) -> None:
+    rows = [{"id": row["id"], "output": answer(1), "passed": True} for row in golden_rows()]
+    marked = str(write_lines(tmp_path / "marked.jsonl", rows))
+    assert main([marked, "--golden", files[1], "--contract", CONTRACT]) == 3

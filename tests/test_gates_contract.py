@@ -1,0 +1,252 @@
+"""Contracts: what is refused at load, what an answer's fields are read as, and what a schema check reports."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gates
+from gates import pointer
+from gates.answer_schema import checker, schema_problems
+from gates.patterns import pattern_problem
+from gates.rules import Fields
+from tests.gates.examples import DATA, answer, answers_of, contract
+
+BAD_CONTRACTS = json.loads((DATA / "bad_contracts.json").read_text("utf-8"))
+BAD_SCHEMAS = json.loads((DATA / "bad_schemas.json").read_text("utf-8"))
+DRAFTS = ("http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2019-09/schema")
+LATEST = "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize("case", BAD_CONTRACTS, ids=lambda case: case["fault"])
+def test_a_bad_contract_is_refused_with_every_problem(case: dict[str, Any]) -> None:
+    with pytest.raises(gates.InvalidConfig) as refused:
+        contract(**case["changes"])
+    for part in case["says"]:
+        assert any(part in problem for problem in refused.value.problems), refused.value.problems
+
+
+@pytest.mark.parametrize("case", BAD_SCHEMAS, ids=lambda case: case["fault"])
+def test_a_schema_that_cannot_be_checked_whole_is_refused(case: dict[str, Any]) -> None:
+    problems = schema_problems(case["schema"])
+    assert any(case["says"] in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"version": "1.0.0", "x-owner": "us", "properties": {"minLenght": {}}},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"type": "object"}}},
+        {"properties": {"a": {"format": "uri"}, "b": {"format": "uuid"}, "c": {"format": "date-time"}}},
+        {"properties": {"a": {"pattern": r"^kwanzaa\.answer\.v[0-9]+$"}, "b": {"pattern": "^(foo|bar)+$"}}},
+        {"$ref": LATEST},
+    ],
+)
+def test_words_of_the_users_own_and_safe_schemas_are_taken(schema: dict[str, Any]) -> None:
+    assert schema_problems({"$schema": LATEST, **schema}) == []
+
+
+@pytest.mark.parametrize("draft", [*DRAFTS, LATEST])
+def test_formats_are_asserted_in_every_draft(draft: str) -> None:
+    formats = {"a": "uri", "b": "date-time", "c": "uuid", "d": "email", "e": "hostname", "f": "duration"}
+    check = checker({"$schema": draft, "properties": {key: {"format": name} for key, name in formats.items()}})
+    assert [fault.path for fault in check(dict.fromkeys(formats, "no such thing!"))] == [f"/{key}" for key in formats]
+
+
+def test_faults_come_shortest_path_first_and_in_the_same_order_each_time() -> None:
+    schema = {"$schema": LATEST, "properties": {"z": {"type": "string"}, "a": {"items": {"type": "string"}}}}
+    check = checker({**schema, "required": ["q"]})
+    faults = check({"a": [1, 2], "z": 0})
+    assert [fault.path for fault in faults] == ["", "/z", "/a/0", "/a/1"]
+    assert faults == check({"z": 0, "a": [1, 2]})
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"multipleOf": 1e-308}, 10**400),
+        ({"$ref": "#"}, {}),
+        ({"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}, {}),
+    ],
+)
+def test_what_the_validator_cannot_decide_is_not_valid(schema: dict[str, Any], value: object) -> None:
+    (fault,) = checker({"$schema": LATEST, **schema})(value)
+    assert "could not be checked" in fault.message
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.text("ab1", max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=6,
+)
+LEAVES = st.sampled_from(
+    [{"type": kind} for kind in ("string", "integer", "number", "object", "array", "boolean", "null")]
+    + [{"minLength": 1}, {"maxLength": 1}, {"pattern": "^a+$"}, {"minimum": 1}, {"exclusiveMaximum": 1}]
+    + [{"const": 1}, {"const": True}, {"enum": ["a", 0, None]}, {"uniqueItems": True}, {"minItems": 1}]
+    + [{"required": ["a"]}, {"additionalProperties": False}, {"multipleOf": 2}, {"maxProperties": 1}]
+)
+SCHEMAS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds(lambda one: {"items": one}, inner),
+        st.builds(lambda one: {"not": one}, inner),
+        st.builds(lambda one, two: {"properties": {"a": one, "b": two}}, inner, inner),
+        st.builds(lambda one, two: {"anyOf": [one, two]}, inner, inner),
+        st.builds(lambda one, two, three: {"if": one, "then": two, "else": three}, inner, inner, inner),
+        st.builds(lambda one: {"contains": one}, inner),
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(SCHEMAS, VALUES, st.sampled_from([*DRAFTS, LATEST]))
+def test_a_second_validator_agrees(schema: dict[str, Any], value: object, draft: str) -> None:
+    whole = {"$schema": draft, **schema}
+    assert schema_problems(whole) == []
+    assert (checker(whole)(value) == ()) == jsonschema_rs.is_valid(whole, value)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a+)+", "(a*)*b", "(a|a)*b", "(?:a|ab|b)+c", "(.*,)*x", r"(\d+)*$", "((a+)b?)+c", "(a+){20,}", "(?:x+x+)+y"],
+)
+def test_a_pattern_whose_time_can_double_is_refused(pattern: str) -> None:
+    assert "repeats a repeat" in pattern_problem(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"\[(\d+)\]",
+        r"^[a-z]+(\.[a-z]+)*$",
+        "^([a-z]+-)*[a-z]+$",
+        "^(ab|cd)*$",
+        "^(a{2,3}b)+$",
+        r"^a*b*$",
+        "(?:,[0-9]+)*",
+    ],
+)
+def test_a_pattern_whose_rounds_are_apart_is_taken(pattern: str) -> None:
+    assert pattern_problem(pattern) == ""
+
+
+@given(st.text(alphabet="ab()|*+?.[]^$\\d{}2,"))
+def test_any_pattern_gets_an_opinion(pattern: str) -> None:
+    assert isinstance(pattern_problem(pattern), str)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet="ab()|*+?", max_size=9), st.sampled_from(["a", "b", "ab", "ba"]))
+def test_no_accepted_pattern_takes_long_on_a_short_text(pattern: str, unit: str) -> None:
+    if not pattern_problem(pattern):
+        started = time.process_time()
+        re.search(pattern + "c", unit * 15)
+        assert time.process_time() - started < 1
+
+
+def _fields(output: object, **changes: Any) -> Fields:
+    row = {"answerable": True, "output": output}
+    (read,) = answers_of({"rows": [row]}, contract(rules=None, **changes))
+    return read.fields
+
+
+def test_citations_may_be_ids_or_objects_that_name_a_documents_field() -> None:
+    assert _fields(answer(1, 2)).cited == ("1", "2")
+    assert _fields({"citations": ["1", 2.0]}).cited == ("1", "2")
+    assert _fields({"citations": [{"n": 1}]}, citations={"at": "/citations", "key": "n"}).cited == ("1",)
+    assert _fields({"citations": [{"m": 1}]}, citations={"at": "/citations", "key": "n"}).cited is None
+    assert _fields({"citations": ["x"]}, citations={"at": "/citations", "matches": "url"}).cited == ("unknown x",)
+
+
+def test_documents_may_be_found_in_the_prompt_and_matched_by_another_field() -> None:
+    agreed = contract(
+        documents=r"^\[(?P<id>\d+)\] (?P<url>\S+)$", citations={"at": "/citations", "key": "url", "matches": "url"}
+    )
+    prompt = "Sources:\n[1] http://a\n[2] http://b\nQuestion?"
+    (row,) = gates.parse_golden([{"prompt": prompt, "answerable": True, "support": [2]}])
+    output = json.dumps({"answer": "x [2]", "citations": [{"url": "http://b"}], "refusal": False})
+    verdict = gates.judge(
+        [row],
+        [gates.Output(id=row.id, output=output)],
+        agreed,
+        gates.load_policy({"citation_precision": {"mode": "zero_failures", "min_support": 1}}),
+    )
+    assert verdict.gate("citation_precision").score.k == 1
+
+
+def test_a_refusal_may_be_a_value_and_several_fields_must_agree() -> None:
+    one = {"at": "/status", "equals": "refusal"}
+    both = [one, "/refusal"]
+    assert _fields({"status": "refusal"}, refusal=one).refused is True
+    assert _fields({"status": "answer"}, refusal=one).refused is False
+    assert _fields({"status": "refusal", "refusal": True}, refusal=both).refused is True
+    assert _fields({"status": "refusal"}, refusal=both).refused is True
+    disagree = _fields({"status": "refusal", "refusal": False}, refusal=both)
+    assert disagree.refused is None
+    assert "disagree" in disagree.unreadable[-1].message
+    assert _fields({}, refusal=both).refused is None
+    assert _fields({}, refusal=None).refused is False
+
+
+@pytest.mark.parametrize("confidence", ["high", True, 1.5, -0.1, None, 10**400])
+def test_a_confidence_that_is_no_share_is_a_fault(confidence: object) -> None:
+    fields = _fields({"confidence": confidence}, confidence="/confidence")
+    assert fields.confidence is None
+    assert any(fault.rule == "confidence" for fault in fields.unreadable)
+
+
+def test_declared_rules_compare_fields_that_a_schema_cannot() -> None:
+    said = {"at": "/provided", "equals": True}
+    rules = [
+        {"name": "only_if", "if": said, "only_if": {"at": "/citations", "empty": False}},
+        {"name": "then", "if": {"at": "/status", "in": ["a", "b"]}, "then": {"at": "/why", "present": True}},
+        {"name": "always", "then": {"at": "/answer", "empty": False}},
+    ]
+    agreed = contract(rules=rules, citations=None, refusal=None, markers=None)
+
+    def broken(output: dict[str, Any]) -> list[str]:
+        (read,) = answers_of({"rows": [{"output": output}]}, agreed)
+        return [fault.rule for fault in read.rule_faults]
+
+    assert broken({"answer": "x", "provided": True, "citations": [1]}) == []
+    assert broken({"answer": "x", "provided": 1, "citations": []}) == []
+    assert broken({"answer": "x", "provided": False, "citations": [1]}) == ["only_if"]
+    assert broken({"answer": "x", "status": "a", "provided": True}) == ["only_if", "then"]
+    assert broken({"answer": ""}) == ["always"]
+
+
+def test_an_answer_longer_than_the_contract_allows_is_wrong() -> None:
+    (read,) = answers_of({"rows": [{"output": answer(1)}]}, contract(max_characters=20))
+    assert read.reading.code == "too_long"
+
+
+def test_the_digest_names_the_mapping_and_the_content_of_the_schema_wherever_it_lies(tmp_path: Path) -> None:
+    schema = json.loads((DATA / "contract" / "answer.schema.json").read_text("utf-8"))
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("same.json", "elsewhere/moved.json"):
+        (tmp_path / name).write_text(json.dumps(schema, indent=7))
+    (tmp_path / "other.json").write_text(json.dumps({**schema, "title": "other"}))
+    digests = [
+        gates.load_contract({"schema": name, "answer": "/answer"}, tmp_path).digest
+        for name in ("same.json", "other.json", "elsewhere/moved.json")
+    ]
+    assert contract().digest == contract().digest != contract(markers=r"<(\d+)>", rules=None).digest
+    assert digests[0] == digests[2] != digests[1]
+
+
+@given(st.lists(st.text()))
+def test_a_pointer_is_read_as_it_was_written(tokens: list[str]) -> None:
+    assert pointer.parse(pointer.write(tokens)) == tuple(tokens)
+
+
+def test_a_pointer_that_leads_nowhere_is_not_null() -> None:
+    assert pointer.get({"a": [None]}, "/a/0") is None
+    for nowhere in ("/b", "/a/1", "/a/-1", "/a/00", "/a/x", "/a/0/0"):
+        assert pointer.get({"a": [None]}, nowhere) is pointer.MISSING

@@ -1,0 +1,323 @@
+"""The verdict: states, bytes, gate zero, and every way in which a gate has been seen to pass wrongly elsewhere."""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+import gates
+import schemas
+from gates import report
+from gates.rows import Golden, Output
+from gates.score import Miss, Score
+from tests.gates.examples import REFUSAL, answer, contract, golden, golden_rows, policy, with_outputs
+
+CONTRACT = contract()
+GOLDEN = golden()
+IDS = [row.id for row in GOLDEN]
+
+
+def judged(changed: dict[str, str], **bars: dict[str, object]) -> gates.Verdict:
+    return gates.judge(GOLDEN, with_outputs(GOLDEN, changed), CONTRACT, policy(**bars))
+
+
+def states(verdict: gates.Verdict) -> dict[str, str]:
+    return {gate.name: gate.state for gate in verdict.gates}
+
+
+def test_the_reference_answers_pass_every_gate() -> None:
+    verdict = judged({})
+    assert verdict.passed
+    assert set(states(verdict).values()) == {"PASS"}
+    assert [gate.score.n for gate in verdict.gates] == [40, 40, 40, 26, 14, 14, 26]
+
+
+@pytest.mark.parametrize(
+    ("changed", "failing"),
+    [
+        ({IDS[0]: '{"answer":"It'}, {"json_parse", "schema_compliance", "contract_rules"}),
+        ({IDS[0]: answer(2).replace("}", ', "x": 1}')}, {"schema_compliance"}),
+        ({IDS[0]: answer(2).replace("[2].", ".")}, {"contract_rules"}),
+        (dict.fromkeys(IDS[:3], answer(7)), {"citation_coverage"}),
+        (dict.fromkeys(IDS[26:29], answer(2)), {"refusal_recall"}),
+        (dict.fromkeys(IDS[:3], REFUSAL), {"refusal_precision", "citation_coverage", "answer_rate"}),
+    ],
+    ids=[
+        "one is cut",
+        "one breaks the schema",
+        "one breaks a rule",
+        "three cite badly",
+        "three answer",
+        "three refuse",
+    ],
+)
+def test_each_fault_fails_the_gates_that_are_there_for_it_and_no_others(
+    changed: dict[str, str], failing: set[str]
+) -> None:
+    verdict = judged(changed)
+    assert not verdict.passed
+    assert {name for name, state in states(verdict).items() if state != "PASS"} == failing
+
+
+def test_one_more_miss_than_allowed_turns_the_gate() -> None:
+    bars: dict[str, dict[str, object]] = {"refusal_recall": {"target": 0.8, "floor": 0.7}}
+    (needs,) = [gate.needs for gate in judged({}, **bars).gates]
+    assert needs == 13
+    assert judged(dict.fromkeys(IDS[26:27], answer(2)), **bars).passed
+    assert not judged(dict.fromkeys(IDS[26:28], answer(2)), **bars).passed
+
+
+def test_never_to_refuse_is_undefined_and_does_not_pass() -> None:
+    verdict = judged(dict.fromkeys(IDS[26:], answer(2)))
+    assert states(verdict)["refusal_precision"] == "UNDEFINED"
+    assert verdict.gate("refusal_precision").value is None
+    assert not verdict.passed
+
+
+def test_few_right_refusals_are_undefined_for_want_of_support() -> None:
+    verdict = judged(dict.fromkeys(IDS[30:], answer(2)), refusal_precision={"target": 0.85})
+    assert states(verdict)["refusal_precision"] == "UNDEFINED"
+    assert "only 4 answers are counted, at least 11 are needed" in verdict.gate("refusal_precision").reason
+
+
+def test_a_set_too_small_to_prove_the_bar_is_insufficient_and_does_not_pass() -> None:
+    small = golden(13, 9)
+    verdict = gates.judge(small, gates.gold_outputs(small), CONTRACT, policy(answer_rate={"target": 0.9}))
+    assert states(verdict) == {"answer_rate": "INSUFFICIENT"}
+    assert verdict.state == "INSUFFICIENT"
+    assert not verdict.passed
+
+
+OUTPUTS = gates.gold_outputs(GOLDEN)
+MISFITS: dict[str, tuple[tuple[Golden, ...], tuple[Output, ...], str]] = {
+    "nothing at all": ((), (), "the golden set is empty"),
+    "no outputs": (GOLDEN, (), "golden rows without an output: q00"),
+    "an output is missing": (GOLDEN, OUTPUTS[1:], "golden rows without an output: q00"),
+    "an output too many": (GOLDEN[1:], OUTPUTS, "outputs without a golden row: q00"),
+    "an output twice": (GOLDEN, (*OUTPUTS, OUTPUTS[0]), "outputs that stand twice: q00"),
+    "a golden row twice": ((*GOLDEN, GOLDEN[0]), OUTPUTS, "golden ids that stand twice: q00"),
+    "a prompt twice": (
+        (*GOLDEN, replace(GOLDEN[0], id="new")),
+        (*OUTPUTS, Output(id="new", output="{}")),
+        "repeat a prompt: new, q00",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_files_that_do_not_belong_together_are_invalid_and_measure_nothing(name: str) -> None:
+    rows, outputs, problem = MISFITS[name]
+    verdict = gates.judge(rows, outputs, CONTRACT, policy())
+    assert verdict.state == "INVALID"
+    assert not verdict.passed
+    assert any(problem in said for said in verdict.problems), verdict.problems
+    assert {gate.score.n for gate in verdict.gates} == {0}
+    Draft202012Validator(schemas.load("verdict")).validate(json.loads(verdict.to_json()))
+
+
+def test_a_gate_without_its_part_of_the_contract_is_invalid() -> None:
+    bare = contract(refusal=None, rules=None)
+    verdict = gates.judge(GOLDEN, OUTPUTS, bare, policy())
+    assert verdict.state == "INVALID"
+    assert "gate refusal_recall needs 'refusal'" in "\n".join(verdict.problems)
+    assert "gate contract_rules needs 'rules'" in "\n".join(verdict.problems)
+
+
+def test_an_advisory_gate_is_shown_and_does_not_decide() -> None:
+    verdict = judged(
+        {IDS[0]: "x"}, json_parse={"mode": "zero_failures", "required": False}, answer_rate={"target": 0.9}
+    )
+    assert states(verdict) == {"json_parse": "FAIL", "answer_rate": "PASS"}
+    assert verdict.passed
+
+
+def test_a_fence_is_forgiven_in_the_report_alone() -> None:
+    verdict = judged({IDS[0]: f"```json\n{answer(2)}\n```"})
+    assert states(verdict)["json_parse"] == "FAIL"
+    fenced = verdict.advisory["json_parse_fence_tolerant"]
+    assert (fenced.k, fenced.n) == (40, 40)
+
+
+def test_every_crashed_generation_is_wrong_everywhere_and_never_harmless() -> None:
+    outputs = [replace(output, finish_reason="error") for output in OUTPUTS]
+    verdict = gates.judge(GOLDEN, outputs, CONTRACT, policy())
+    assert {gate.score.k for gate in verdict.gates} == {0}
+    assert "PASS" not in states(verdict).values()
+
+
+@pytest.mark.parametrize(
+    "output", ['{"answer":"\ud800"}', '{"a":' * 5000, "1" * 5000, '{"answer":NaN}', "\x00", "[" * 100_001]
+)
+def test_no_output_crashes_the_judge(output: str) -> None:
+    verdict = judged({IDS[0]: output})
+    assert states(verdict)["json_parse"] == "FAIL"
+    assert verdict.to_json().decode()
+    assert report.markdown(verdict)
+
+
+def test_a_score_counts_a_row_once_and_misses_only_what_it_counted() -> None:
+    for counted, missed in (("aa", "a"), ("a", "b"), ("ab", "aa")):
+        with pytest.raises(ValueError, match="counts each row once"):
+            Score(counted=tuple(counted), misses=tuple(Miss(id=one, reason="") for one in missed), empty="")
+
+
+def test_the_same_files_give_the_same_bytes_in_any_order_of_outputs() -> None:
+    outputs = list(with_outputs(GOLDEN, {IDS[3]: "x", IDS[30]: answer(1)}))
+    first = gates.judge(GOLDEN, outputs, CONTRACT, policy()).to_json()
+    random.Random(7).shuffle(outputs)
+    assert gates.judge(GOLDEN, outputs, CONTRACT, policy()).to_json() == first
+
+
+def test_the_verdict_file_follows_its_schema_and_names_each_failing_row() -> None:
+    verdict = json.loads(judged({IDS[0]: "Sure: {}", IDS[30]: answer(1)}).to_json())
+    Draft202012Validator(schemas.load("verdict")).validate(verdict)
+    parse = next(gate for gate in verdict["gates"] if gate["gate"] == "json_parse")
+    assert (parse["k"], parse["n"], parse["needs"], parse["state"]) == (39, 40, 40, "FAIL")
+    assert parse["bound"] == pytest.approx(0.8868, abs=1e-4)
+    (miss,) = parse["misses"]
+    assert miss == {
+        "id": IDS[0],
+        "reason": "prose_before: Expecting value at line 1 column 1",
+        "path": "",
+        "expected": "one JSON object and nothing else",
+        "given": "Sure: {}",
+    }
+
+
+@pytest.mark.parametrize("part", ["golden", "outputs", "contract", "policy"])
+def test_each_digest_changes_with_its_part_alone(part: str) -> None:
+    rows = golden_rows()
+    rows[0]["meta"] = "changed"
+    before = gates.judge(GOLDEN, OUTPUTS, CONTRACT, policy())
+    after = gates.judge(
+        gates.parse_golden(rows) if part == "golden" else GOLDEN,
+        with_outputs(GOLDEN, {IDS[0]: answer(1)}) if part == "outputs" else OUTPUTS,
+        contract(max_characters=9999) if part == "contract" else CONTRACT,
+        policy(answer_rate={"target": 0.9}) if part == "policy" else policy(),
+    )
+    changed = {
+        key for key, value in before.as_dict().items() if key.endswith("_digest") and after.as_dict()[key] != value
+    }
+    assert changed == {f"{part}_digest"}
+
+
+CHANGES = st.dictionaries(
+    st.sampled_from(IDS), st.sampled_from(["", "x", REFUSAL, answer(1), answer(2), answer(3), answer()]) | st.text()
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(CHANGES)
+def test_a_verdict_passes_only_if_every_count_reaches_its_bar(changed: dict[str, str]) -> None:
+    verdict = judged(changed)
+    reached = [gate.score.n >= gate.bar.minimum and gate.score.k >= (gate.needs or 99) for gate in verdict.gates]
+    assert verdict.passed == all(reached)
+    for gate in verdict.gates:
+        assert 0 <= gate.score.k <= gate.score.n <= len(GOLDEN)
+
+
+def test_gate_zero_passes_on_a_sound_set_and_proves_that_each_gate_can_fail() -> None:
+    every = {name: {"mode": "zero_failures", "min_n": 1} for name in gates.GATES}
+    for name in ("citation_validity", "citation_precision", "refusal_precision"):
+        every[name] = {"mode": "zero_failures", "min_support": 1}
+    assert gates.gate_zero(GOLDEN, CONTRACT, policy()).passed
+    assert gates.gate_zero(GOLDEN, CONTRACT, policy(**every)).passed
+
+
+def test_gate_zero_fails_on_a_reference_answer_that_is_wrong() -> None:
+    rows = golden_rows()
+    rows[0]["messages"][1]["content"] = answer(5)
+    verdict = gates.gate_zero(gates.parse_golden(rows), CONTRACT, policy(citation_coverage={"mode": "zero_failures"}))
+    assert verdict.state == "FAIL"
+
+
+def test_a_set_without_reference_answers_is_no_gate_zero() -> None:
+    rows = [{**row, "messages": row["messages"][:1]} for row in golden_rows()]
+    assert gates.gate_zero(gates.parse_golden(rows), CONTRACT, policy()).state == "INVALID"
+
+
+def test_a_bar_that_even_broken_answers_reach_is_invalid() -> None:
+    verdict = gates.gate_zero(GOLDEN, CONTRACT, policy(refusal_precision={"mode": "point", "target": 0.3}))
+    assert verdict.state == "INVALID"
+    assert verdict.problems == (
+        "gate refusal_precision cannot fail: 14/40 with 'refused' answers still passes its bar",
+    )
+
+
+def test_a_schema_that_takes_anything_is_invalid_because_its_gate_cannot_fail() -> None:
+    anything = replace(CONTRACT, check=lambda _: ())
+    verdict = gates.gate_zero(GOLDEN, anything, policy(schema_compliance={"mode": "zero_failures"}))
+    assert "schema_compliance was not proved able to fail" in verdict.problems[0]
+
+
+def test_rules_that_nothing_breaks_are_invalid() -> None:
+    said = {"at": "/refusal", "equals": True}
+    idle = contract(rules=[{"name": "idle", "if": said, "then": said}])
+    problems = gates.prove_gates_can_fail(GOLDEN, idle, policy(contract_rules={"mode": "zero_failures"}))
+    assert problems == (
+        "gate contract_rules was not proved able to fail: no reference answer could be broken as 'rules_broken'",
+    )
+
+
+def test_a_set_without_unanswerable_rows_cannot_prove_its_refusal_gates() -> None:
+    problems = gates.prove_gates_can_fail(golden(26, 0), CONTRACT, policy())
+    assert {problem.split()[1] for problem in problems} == {"refusal_precision", "refusal_recall", "answer_rate"}
+
+
+@pytest.mark.parametrize(
+    "name", ["truncated", "schema_broken", "wrong_citation", "refused", "answered", "rules_broken"]
+)
+def test_each_control_breaks_every_row_it_claims_to(name: str) -> None:
+    made = gates.negative_controls(GOLDEN, CONTRACT)[name]
+    gold = {output.id: output.output for output in OUTPUTS}
+    assert len(made) == {"wrong_citation": 26, "refused": 26, "answered": 14}.get(name, 40)
+    assert all(output.output != gold[output.id] for output in made)
+
+
+def test_the_line_of_a_gate_is_the_documented_one() -> None:
+    rows = golden(40, 1)
+    outputs = with_outputs(rows, dict.fromkeys([row.id for row in rows][:2], REFUSAL))
+    verdict = gates.judge(rows, outputs, CONTRACT, policy(answer_rate={"target": 0.9}))
+    expected = "38/40 = 95.0 % (≥ 85.1 % at 95 %), needs 37, target 90 %, floor 80 %"
+    assert report.line(verdict.gate("answer_rate")) == expected
+
+
+def test_nearly_all_never_reads_as_all() -> None:
+    counted = tuple(map(str, range(3000)))
+    score = Score(counted=counted, misses=(Miss(id="0", reason=""),), empty="")
+    gate = replace(judged({}).gates[0], score=score, state="FAIL")
+    assert report.line(gate).startswith("2999/3000 = 99.9 %")
+
+
+def test_an_explanation_shows_each_wrong_row_with_what_was_expected_and_given() -> None:
+    lines = report.explain(judged({IDS[0]: answer(7)}), "citation_coverage")
+    assert lines[0].startswith("PASS citation_coverage: 25/26")
+    assert "  q00: cites 7, not among the documents 1, 2" in lines
+    assert "      expected a citation of 2" in lines
+
+
+HOSTILE = '{"answer":"</td><script>|`[x](http://evil) ![i](y) @all \x1b[31m\u202e**b** _i_ &amp; # \r\n| a | b |"'
+
+
+@pytest.mark.parametrize("shown", [report.markdown, lambda verdict: "\n".join(report.terminal(verdict))])
+def test_an_answer_can_neither_write_markup_nor_control_the_terminal(shown: Callable[[gates.Verdict], str]) -> None:
+    clean, dirty = shown(judged({IDS[0]: "x"})), shown(judged({IDS[0]: HOSTILE}))
+    assert clean.count("\n") == dirty.count("\n")
+    for bad in ("<", "`", "](", "![", "@", "\x1b", "\u202e", "\r", "_i_", "http:"):
+        assert bad not in dirty.replace("**", "").split("| why |")[-1] or bad in clean
+
+
+def test_a_plan_says_what_the_set_can_prove_and_how_many_rows_are_missing() -> None:
+    plans = {one.bar.gate: one for one in gates.plan(golden(26, 10), policy())}
+    assert (plans["citation_coverage"].n, plans["citation_coverage"].needs) == (26, 25)
+    assert plans["refusal_precision"].missing == 1
+    assert not plans["refusal_precision"].possible
+    assert plans["answer_rate"].passing[0.85] < 0.1
+    assert plans["answer_rate"].passing[0.95] > 0.6
+    assert set(plans["refusal_precision"].passing.values()) == {0.0}
+    assert any("add 1" in line for line in report.plan_lines(tuple(plans.values())))
