@@ -1,0 +1,287 @@
+"""Everything said to a Hub, through huggingface_hub alone; every failure leaves as a HubError that says what to do.
+
+huggingface_hub reads HF_ENDPOINT while it is imported: a stage that needs another endpoint is another process.
+"""
+
+import errno
+import logging
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+if not sys.stderr.isatty():
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+# Imported here, not above: these modules read the two settings while they are imported.
+import httpx2
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, set_client_factory
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    OIDCError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils._http import default_client_factory
+
+from release.errors import HubError
+
+GITATTRIBUTES = ".gitattributes"
+"""The Hub's own file: it says what is kept in LFS. Releases neither hold nor change it."""
+
+TIMEOUT = float(os.environ.get("ADAPTER_RELEASE_HUB_TIMEOUT", "120"))
+"""Seconds without a byte from the Hub. The client's own default is to wait for ever."""
+
+ADVICE = {
+    401: "The Hub does not accept this token. Set HF_TOKEN to one that may write, from {endpoint}/settings/tokens.",
+    403: "The token is valid but may not do this. Set HF_TOKEN to one with write access to the repository's owner.",
+    404: "There is no such repository or revision, or this token may not see it. Check the name and HF_TOKEN.",
+    409: "Something with this name is there already, or another change is in progress. Run again.",
+    412: "main moved: somebody else committed meanwhile, and their commit was left alone. Run again.",
+    413: "The Hub finds the upload too large. Ask its owner for a higher limit, or publish fewer files.",
+    429: "The Hub asks for fewer requests. Wait a few minutes and run again; what is done stays done.",
+    507: "The Hub's disk is full. Free space there and run again; what is done stays done.",
+}
+REFUSED = "The Hub refuses this request; its words are above. Correct what they name and run again."
+SERVER_FAULT = "The Hub has a fault of its own. Run again later; what is done stays done."
+UNREACHABLE = "Nothing answers there. Check HF_ENDPOINT and the network, then run again; what is done stays done." + (
+    "" if constants.HF_HUB_DISABLE_XET else " For a Hub without the Xet protocol, set HF_HUB_DISABLE_XET=1."
+)
+ANONYMOUS = "HF_TOKEN is not set. Set it to a token that may write, from {endpoint}/settings/tokens."
+
+ADVICE_BY_KIND: tuple[tuple[type[Exception], str], ...] = (
+    (OfflineModeIsEnabled, "HF_HUB_OFFLINE forbids every request. Unset it and run again."),
+    (OIDCError, "HF_OIDC_RESOURCE asks for a keyless token, which cannot be had here. Unset it and set HF_TOKEN."),
+    (httpx2.TimeoutException, f"No byte for {TIMEOUT:g} s. Run again, or set ADAPTER_RELEASE_HUB_TIMEOUT to more."),
+    (httpx2.TransportError, UNREACHABLE),
+    (ConnectionError, UNREACHABLE),
+    (ValueError, "The Hub and this client disagree on a value. The line above names it: correct it and run again."),
+)
+
+FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, OSError, RuntimeError, ValueError, OIDCError)
+"""All that huggingface_hub and the libraries under it raise for a Hub that refuses, errs or is away."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    name: str
+    role: str
+    """'read', 'write' or 'fineGrained'; empty where the Hub does not say."""
+    namespaces: frozenset[str]
+    """The user and its organisations: where this token's owner may have repositories."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repo:
+    private: bool
+    head: str
+    """The commit that main is at."""
+
+
+def endpoint() -> str:
+    """The Hub that this process speaks to."""
+    return str(constants.ENDPOINT)
+
+
+def redact(text: str) -> str:
+    """``text`` without tokens and without the signatures of upload addresses."""
+    token = os.environ.get("HF_TOKEN")
+    if token:
+        text = text.replace(token, "hf_REDACTED")
+    text = re.sub(r"hf_\w{20,}", "hf_REDACTED", text)
+    return re.sub(r"([?&](?:sig|X-Amz-[\w-]+)=)[^&\s\"']+", r"\1REDACTED", text)
+
+
+def redact_record(record: logging.LogRecord) -> bool:
+    """A logging filter that lets every record through, redacted."""
+    record.msg, record.args = redact(record.getMessage()), ()
+    return True
+
+
+def whoami() -> Identity:
+    """Whose token this is."""
+    with _asking("Checking the token"):
+        answer = _api(must_write=True).whoami()
+        role = answer.get("auth", {}).get("accessToken", {}).get("role", "")
+        namespaces = {answer["name"], *(organisation["name"] for organisation in answer.get("orgs", []))}
+    return Identity(name=answer["name"], role=role, namespaces=frozenset(namespaces))
+
+
+def may_write(repo_id: str) -> bool:
+    """False when the Hub says that this token may not write to an existing repository; not every Hub can say."""
+    with _asking(f"Checking the right to write to {repo_id}"):
+        try:
+            _api(must_write=True).auth_check(repo_id, write=True)
+        except HfHubHTTPError as error:
+            if error.response.status_code == HTTPStatus.NOT_FOUND:
+                return True
+            if error.response.status_code != HTTPStatus.FORBIDDEN:
+                raise
+            return False
+    return True
+
+
+def repo(repo_id: str) -> Repo | None:
+    """The repository as it is now; None when there is none that this token may see."""
+    with _asking(f"Looking up {repo_id}"):
+        try:
+            info = _api().model_info(repo_id, timeout=TIMEOUT)
+        except RepositoryNotFoundError:
+            return None
+    if info.private is None or info.sha is None:
+        raise HubError(f"{endpoint()} does not say whether {repo_id} is private or where main is: it is not a Hub.")
+    return Repo(private=info.private, head=info.sha)
+
+
+def create_repo(repo_id: str, *, private: bool) -> None:
+    """Make a repository. One that exists stays as it is, its visibility too."""
+    with _asking(f"Creating the repository {repo_id}"):
+        _api(must_write=True).create_repo(repo_id, private=private, exist_ok=True)
+
+
+def tags(repo_id: str) -> dict[str, str]:
+    """Every tag with the commit it names."""
+    with _asking(f"Reading the tags of {repo_id}"):
+        return {tag.name: tag.target_commit for tag in _api().list_repo_refs(repo_id).tags}
+
+
+def commits(repo_id: str) -> list[tuple[str, str]]:
+    """(commit, message body) of everything on main, newest first."""
+    with _asking(f"Reading the history of {repo_id}"):
+        return [(commit.commit_id, commit.message) for commit in _api().list_repo_commits(repo_id)]
+
+
+def resolve(repo_id: str, revision: str) -> str:
+    """The commit that a tag, branch or commit names now."""
+    with _asking(f"Looking up {revision} of {repo_id}"):
+        try:
+            sha = _api().model_info(repo_id, revision=revision, timeout=TIMEOUT).sha
+        except RevisionNotFoundError:
+            sha = None
+    if sha is None:
+        known = ", ".join(sorted(tags(repo_id))) or "none"
+        raise HubError(f"{repo_id} at {endpoint()} has no revision {revision!r}. Tags there: {known}.")
+    return sha
+
+
+def message(repo_id: str, commit: str) -> str:
+    """The message body of a commit, which need not be on main."""
+    with _asking(f"Reading commit {commit} of {repo_id}"):
+        return _api().list_repo_commits(repo_id, revision=commit)[0].message
+
+
+def tree(repo_id: str, revision: str) -> dict[str, str]:
+    """Every file with what the Hub says it holds: a sha256 (64 digits) for LFS, a git blob's sha1 (40 digits) else."""
+    with _asking(f"Listing the files of {repo_id} at {revision}"):
+        entries = list(_api().list_repo_tree(repo_id, revision=revision, recursive=True))
+    files = [entry for entry in entries if isinstance(entry, RepoFile)]
+    return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in files if file.path != GITATTRIBUTES}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One commit to make on main."""
+
+    add: Mapping[str, bytes]
+    delete: tuple[str, ...]
+    parent: str
+    title: str
+    description: str
+
+
+def commit(repo_id: str, change: Change) -> str:
+    """Make the commit if main is still at its parent. After a HubError it may be there all the same."""
+    with _asking(f"Committing to {repo_id}"):
+        return (
+            _api(must_write=True)
+            .create_commit(
+                repo_id,
+                [CommitOperationAdd(path, data) for path, data in change.add.items()]
+                + [CommitOperationDelete(path, is_folder=False) for path in change.delete],
+                commit_message=change.title,
+                commit_description=change.description,
+                parent_commit=change.parent,
+            )
+            .oid
+        )
+
+
+def tag(repo_id: str, name: str, *, commit: str, message: str) -> None:
+    """Make an annotated tag, never move one. After a HubError it may be there all the same."""
+    with _asking(f"Tagging commit {commit} of {repo_id} as {name}"):
+        _api(must_write=True).create_tag(repo_id, tag=name, tag_message=message, revision=commit)
+
+
+def download(repo_id: str, commit: str, destination: Path) -> None:
+    """A commit's files as plain files in a folder that does not exist yet, over the network and past every cache."""
+    with TemporaryDirectory(dir=destination.parent, prefix=".download-") as scratch:
+        files = Path(scratch, "files")
+        with _asking(f"Downloading {repo_id} at {commit}"):
+            _api().snapshot_download(repo_id, revision=commit, local_dir=files, cache_dir=Path(scratch, "cache"))
+        shutil.rmtree(files / ".cache")
+        (files / GITATTRIBUTES).unlink(missing_ok=True)
+        files.rename(destination)
+
+
+def _api(*, must_write: bool = False) -> HfApi:
+    """A client with the token of the environment, never that of a file; keyless CI makes its own (HF_OIDC_RESOURCE)."""
+    if os.environ.get("HF_OIDC_RESOURCE"):
+        return HfApi()
+    token = os.environ.get("HF_TOKEN")
+    if must_write and not token:
+        raise HubError(ANONYMOUS.format(endpoint=endpoint()))
+    return HfApi(token=token or False)
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        raise HubError(redact(f"{what} failed at {endpoint()}: {_said(error)}\n{_advice(error)}")) from None
+
+
+def _said(error: BaseException) -> str:
+    """The error's own words on one line, with its kind, and without the advice that huggingface_hub adds."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "For more" not in line]
+    return f"{type(error).__name__}: {' '.join(lines[:4])}"
+
+
+def _advice(error: BaseException) -> str:
+    causes = list(_chain(error))
+    for cause in causes:
+        if isinstance(cause, HfHubHTTPError):
+            status = cause.response.status_code
+            other = SERVER_FAULT if status >= HTTPStatus.INTERNAL_SERVER_ERROR else REFUSED
+            return ADVICE.get(status, other).format(endpoint=endpoint())
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return "This machine's disk is full. Free space (or point TMPDIR elsewhere) and run again."
+    known = (advice for kind, advice in ADVICE_BY_KIND for cause in causes if isinstance(cause, kind))
+    return next(known, SERVER_FAULT)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _client() -> httpx2.Client:
+    client = default_client_factory()
+    client.timeout = httpx2.Timeout(TIMEOUT, pool=None)
+    return client
+
+
+set_client_factory(_client)
+logging.getLogger("httpx2").addFilter(redact_record)
+for _handler in logging.getLogger("huggingface_hub").handlers:
+    _handler.addFilter(redact_record)
