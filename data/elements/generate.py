@@ -1,0 +1,104 @@
+"""Make train.jsonl and golden.jsonl from facts.csv; the same bytes every time.
+
+Usage: python data/elements/generate.py [--train N] [--golden N] [--seed N]
+"""
+
+import argparse
+import csv
+import json
+import random
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PROPERTIES = ("symbol", "atomic number", "period", "group", "block")
+SYSTEM = "Answer from the sources as JSON."
+GOLDEN_SHARE = 0.25  # of the elements; none of them appears in a training row
+UNANSWERABLE_SHARE = {"train": 0.4, "golden": 0.4}
+
+Facts = dict[str, dict[str, str]]
+
+
+def read_facts() -> Facts:
+    """Every element's non-empty properties."""
+    with (HERE / "facts.csv").open(encoding="utf-8", newline="") as file:
+        return {row["name"]: {name: row[name] for name in PROPERTIES if row[name]} for row in csv.DictReader(file)}
+
+
+def sentence(element: str, name: str, value: str) -> str:
+    return f"The {name} of {element} is {value}"
+
+
+def example(facts: Facts, row_id: str, asked: tuple[str, str], answerable: bool, rng: random.Random) -> dict[str, object]:
+    """One row: three sources, one question, the reference answer.
+
+    Two sources are hard negatives in every row: the asked element with another property, and another element
+    with the asked property. The third holds the answer, or is another near miss.
+    """
+    element, name = asked
+    others = [other for other in facts if other != element and name in facts[other]]
+    first, second = rng.sample(others, 2)
+    same_element = rng.choice([other for other in facts[element] if other != name])
+    third = (element, name) if answerable else (second, name)
+    stated = [(element, same_element), (first, name), third]
+    rng.shuffle(stated)
+    documents = [{"id": n, "text": f"{sentence(e, p, facts[e][p])}."} for n, (e, p) in enumerate(stated, 1)]
+    support = [n for n, pair in enumerate(stated, 1) if pair == asked]
+    text = (
+        f"{sentence(element, name, facts[element][name])} [{support[0]}]."
+        if answerable
+        else f"{sentence(element, name, 'not in the sources')}."
+    )
+    target = {"answer": text, "citations": support, "refusal": not answerable}
+    sources = "\n".join(f"{sentence(e, p, facts[e][p])} [{n}]." for n, (e, p) in enumerate(stated, 1))
+    return {
+        "id": row_id,
+        "messages": [
+            {"role": "system", "content": SYSTEM},
+            {"role": "user", "content": f"{sources}\nWhat is the {name} of {element}?"},
+            {"role": "assistant", "content": json.dumps(target, separators=(",", ":"))},
+        ],
+        "documents": documents,
+        "answerable": answerable,
+        "support": support,
+    }
+
+
+def split(facts: Facts, rng: random.Random) -> dict[str, Facts]:
+    names = list(facts)
+    rng.shuffle(names)
+    cut = round(len(names) * GOLDEN_SHARE)
+    return {"golden": {n: facts[n] for n in names[:cut]}, "train": {n: facts[n] for n in names[cut:]}}
+
+
+def rows(part: str, facts: Facts, count: int, rng: random.Random) -> list[dict[str, object]]:
+    """``count`` rows, every (element, property) pair asked once before any is asked again."""
+    pairs = [(element, name) for element in facts for name in facts[element]]
+    asked: list[tuple[str, str]] = []
+    while len(asked) < count:
+        rng.shuffle(pairs)
+        asked.extend(pairs)
+    unanswerable = round(count * UNANSWERABLE_SHARE[part])
+    flags = [False] * unanswerable + [True] * (count - unanswerable)
+    rng.shuffle(flags)
+    return [
+        example(facts, f"{part}-{n:04d}", pair, answerable, rng)
+        for n, (pair, answerable) in enumerate(zip(asked, flags, strict=False), 1)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=int, default=640)
+    parser.add_argument("--golden", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=20261121)
+    parser.add_argument("--out", type=Path, default=HERE)
+    options = parser.parse_args()
+    parts = split(read_facts(), random.Random(options.seed))
+    for part, count in (("train", options.train), ("golden", options.golden)):
+        rng = random.Random(f"{options.seed} {part}")  # of its own: more training rows leave the golden set as it is
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows(part, parts[part], count, rng)]
+        (options.out / f"{part}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
