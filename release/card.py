@@ -1,0 +1,114 @@
+"""Record → model card: what was measured, on what, and how to load, check and make the adapter again."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from release.config import Publishing
+
+LIBRARY = "peft"
+
+
+def render(record: Mapping[str, Any], verdict: Mapping[str, Any], gate_table: str, publishing: Publishing) -> bytes:
+    """README.md of the release: metadata the Hub reads, then text for people."""
+    metadata = yaml.safe_dump(_metadata(record, verdict, publishing), sort_keys=False, allow_unicode=True)
+    return f"---\n{metadata}---\n{_body(record, gate_table, publishing)}".encode()
+
+
+def _metadata(record: Mapping[str, Any], verdict: Mapping[str, Any], publishing: Publishing) -> dict[str, Any]:
+    """The card's YAML, with the gate results as ``model-index`` (Hub documentation, "Model Cards")."""
+    golden = record["data"]["golden"]
+    return {
+        "base_model": record["base"]["base_model_id"],
+        "base_model_relation": "adapter",
+        "library_name": LIBRARY,
+        "license": publishing.license,
+        "language": list(publishing.language),
+        "pipeline_tag": "text-generation",
+        "tags": ["lora", "adapter-release", *publishing.tags],
+        "model-index": [
+            {
+                "name": record["name"],
+                "results": [
+                    {
+                        "task": {"type": "text-generation", "name": "Answers that cite or refuse"},
+                        "dataset": {"name": "golden set", "type": "golden", "revision": golden["sha256"]},
+                        "metrics": [_metric(gate) for gate in verdict["gates"] if gate["n"]],
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def _metric(gate: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": gate["gate"],
+        "name": gate["gate"].replace("_", " "),
+        "value": round(gate["k"] / gate["n"], 6),
+        "args": {"k": gate["k"], "n": gate["n"], "lower_bound": gate["bound"], "state": gate["state"]},
+    }
+
+
+def _body(record: Mapping[str, Any], gate_table: str, publishing: Publishing) -> str:
+    base, training, data = record["base"], record["training"], record["data"]
+    repo, tag = publishing.hf_repo, publishing.tag
+    revision = f', revision="{base["revision"]}"' if base["revision"] else ""
+    source = record["source"]
+    losses = training["losses"]
+    return f"""
+# {record["name"]}
+
+A {record["config"]["adapter"]["method"]} adapter for [{base["base_model_id"]}](https://huggingface.co/{base["base_model_id"]}).
+Base weights it was trained and judged on: {base["origin"]}.
+
+## Gates
+
+The saved files were loaded in a fresh process, answered the golden set by greedy decoding without constraints, and
+passed every required gate. The bytes in this repository are the bytes that were judged.
+
+{gate_table}
+
+This is adapter number {record["attempt"]} judged on this golden set (sha256 `{data["golden"]["sha256"]}`, {data["golden"]["rows"]} rows).
+Decoding: `{json.dumps(record["generation"]["decoding"], sort_keys=True)}`.
+
+## Load it
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{base["base_model_id"]}"{revision})
+tokenizer = AutoTokenizer.from_pretrained("{repo}", revision="{tag}")
+model = PeftModel.from_pretrained(base, "{repo}", revision="{tag}")
+```
+
+## Check it
+
+```
+adapter-release verify {repo}@{tag}
+```
+
+Every file's sha256 stands in `release.json`; `gates/` holds the answers, the golden set and the policy, so that the
+verdict can be derived again without a GPU.
+
+## Training
+
+| | |
+|---|---|
+| rows | {data["train"]["rows"]} (sha256 `{data["train"]["sha256"]}`) |
+| steps, tokens | {training["steps"]}, {training["tokens"]:,} |
+| loss, first and last logged | {losses[0][1]:.4g} → {losses[-1][1]:.4g} |
+| trainable parameters | {training["trainable_parameters"]:,} |
+| seed, threads | {record["config"]["run"]["seed"]}, {training["hardware"]["threads"]} |
+| hardware | {training["hardware"]["gpu"]["name"] if training["hardware"]["gpu"] else training["hardware"]["cpu"]} |
+| source | commit `{source["commit"]}`{" with uncommitted changes" if source["dirty"] else ""} |
+| locks | sha256 `{source["locks_sha256"]}` |
+
+## Limits
+
+The gates say what they measured: {data["golden"]["rows"]} questions of one kind. They say nothing about other questions,
+other languages, or other base weights than those named above.
+"""

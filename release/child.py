@@ -1,0 +1,95 @@
+"""Stages that run in a process of their own: the parent's call, the child's frame, and the pipe between them.
+
+The child's standard output carries one JSON event a line. Everything libraries print goes to a log file. A ``Stop`` in
+the child becomes the same ``Stop`` in the parent; anything else is our bug and keeps its traceback in the log.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from release.errors import BY_EXIT_CODE, ConfigError, Stop
+from release.events import Event, Line, Progress, Say, Stage
+
+_EVENTS: dict[str, type[Stage] | type[Progress] | type[Line]] = {
+    kind.__name__: kind for kind in (Stage, Progress, Line)
+}
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h: the kernel kills the child when its parent dies, kill -9 included
+_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL and huggingface_hub report usage otherwise
+    "GX_ANALYTICS_ENABLED": "false",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONHASHSEED": "0",
+    # cuBLAS is deterministic only with a fixed workspace, set before CUDA starts (PyTorch, "Reproducibility")
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
+
+
+def call(module: str, *arguments: str, say: Say, log: Path, env: Mapping[str, str] | None = None) -> None:
+    """Run ``python -m module arguments`` to its end, passing its events to ``say``.
+
+    Without ``env`` the child sees the parent's environment less every token. Raises the child's ``Stop``;
+    ``RuntimeError`` with the end of the log when it crashed.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    with log.open("ab") as errors:
+        process = subprocess.Popen(  # noqa: S603  our own module, arguments as a list
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**inherited, **_QUIET, **(env or {})},
+        )
+    message = ""
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            kind = event.pop("kind")
+            if kind == "Stop":
+                message = event["message"]
+            else:
+                say(_EVENTS[kind](**event))
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        code = process.wait()
+    if code == ConfigError.exit_code and message:
+        raise ConfigError(message.split("\n"))
+    if code in BY_EXIT_CODE and message:
+        raise BY_EXIT_CODE[code](message)
+    if code:
+        raise RuntimeError(f"{module} ended with exit status {code}; the end of {log}:\n{_tail(log)}")
+
+
+def _tail(log: Path, lines: int = 25) -> str:
+    return "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-lines:])
+
+
+def main(stage: Callable[[list[str], Say], None]) -> None:
+    """The frame of a child: die with the parent, keep stdout for events, end with the exit code of a ``Stop``."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as pipe:
+        os.dup2(2, 1)
+
+        def send(kind: str, fields: Mapping[str, object]) -> None:
+            pipe.write(json.dumps({"kind": kind, **fields}) + "\n")
+            pipe.flush()
+
+        def say(event: Event) -> None:
+            send(type(event).__name__, asdict(event))
+
+        try:
+            stage(sys.argv[1:], say)
+        except Stop as stop:
+            send("Stop", {"message": str(stop)})
+            sys.exit(stop.exit_code)

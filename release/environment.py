@@ -1,0 +1,107 @@
+"""Where a run happens: versions, processor or GPU, threads, source commit; all that can change an adapter's bytes."""
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "tokenizers", "safetensors",
+             "datasets", "numpy", "gguf", "jsonschema", "huggingface-hub")  # fmt: skip
+
+
+def threads(wanted: int | None) -> int:
+    """The number of compute threads: the configured one, else every core this process may use."""
+    return wanted or len(os.sched_getaffinity(0))
+
+
+def source() -> dict[str, Any]:
+    """The commit this code is at, whether files differ from it, and the digest of the locks."""
+    commit = _git("rev-parse", "HEAD")
+    locks = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((ROOT / "locks").glob("*.txt"))))
+    return {
+        "commit": commit or None,
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
+        "locks_sha256": locks.hexdigest(),
+    }
+
+
+def code_sha256() -> str:
+    """One digest over the code and locks that decide an adapter's bytes and its verdict."""
+    digest = hashlib.sha256()
+    for folder, pattern in (("release", "*.py"), ("gates", "*.py"), ("schemas", "*.json"), ("locks", "*.txt")):
+        for path in sorted((ROOT / folder).glob(pattern)):
+            digest.update(f"{folder}/{path.name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True  # noqa: S607
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
+
+
+def hardware() -> dict[str, Any]:
+    """The processor, and the GPU where torch sees one. Called in stages that have imported torch."""
+    import torch
+
+    found: dict[str, Any] = {
+        "machine": platform.machine(),
+        "cpu": _cpu_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "gpu": None,
+    }
+    if torch.cuda.is_available():
+        found["gpu"] = {
+            "name": torch.cuda.get_device_name(),
+            "compute_capability": ".".join(map(str, torch.cuda.get_device_capability())),
+            "cuda": torch.version.cuda,
+            "driver": _gpu_driver(),
+        }
+    return found
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _gpu_driver() -> str:
+    path = Path("/proc/driver/nvidia/version")
+    return path.read_text("utf-8").splitlines()[0].strip() if path.exists() else ""
+
+
+def peak_memory_bytes() -> int:
+    """The largest resident set of this process so far (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
+
+
+def make_deterministic(seed: int, thread_count: int) -> None:
+    """Fix seeds, threads and kernels, before any weight is made. Sets torch's global state.
+
+    On a CPU the ordinary kernels give the same bytes at a fixed thread count; torch's deterministic ones are five
+    times slower there and change nothing.
+    """
+    import torch
+    from transformers import set_seed
+
+    torch.set_num_threads(thread_count)
+    torch.use_deterministic_algorithms(torch.cuda.is_available())
+    set_seed(seed)

@@ -1,0 +1,32 @@
+"""What stages tell whoever is watching: typed events, drawn by the command line, sent over a pipe by child processes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage of the line begins."""
+
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """``done`` of ``total`` units of a long step."""
+
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Something to print as it is."""
+
+    text: str
+
+
+Event = Stage | Progress | Line
+Say = Callable[[Event], None]

@@ -1,0 +1,49 @@
+"""The Hub a command speaks to: a URL, or ``file:FOLDER`` for the embedded one; requests go through a child process."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from release import child
+from release.artifacts import canonical_json
+from release.errors import ConfigError
+from release.events import Say
+
+
+@contextlib.contextmanager
+def environment(endpoint: str, folder: Path) -> Iterator[dict[str, str]]:
+    """What a process needs to speak to ``endpoint``; a ``file:`` path starts from ``folder``."""
+    if not endpoint.startswith("file:"):
+        names = ("HF_TOKEN", "HF_OIDC_RESOURCE", "HF_HUB_DISABLE_XET")
+        yield {"HF_ENDPOINT": endpoint, **{name: os.environ[name] for name in names if name in os.environ}}
+        return
+    from release.hub.server import read_or_create_token, serve
+
+    root = folder / endpoint.removeprefix("file:").removeprefix("//")
+    token = read_or_create_token(root)
+    with serve(root, token=token) as url:
+        yield {"HF_ENDPOINT": url, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1"}
+
+
+def ask(request: Mapping[str, Any], hub: Mapping[str, str], say: Say, log: Path) -> dict[str, Any]:
+    """Send one request to ``release.publish`` in a process of its own, and return its answer."""
+    with tempfile.TemporaryDirectory() as scratch:
+        asked, answered = Path(scratch) / "request.json", Path(scratch) / "answer.json"
+        asked.write_bytes(canonical_json({**request, "answer": str(answered)}))
+        child.call("release.publish", str(asked), say=say, log=log, env=hub)
+        answer: dict[str, Any] = json.loads(answered.read_bytes())
+        return answer
+
+
+def fetch(release: str, endpoint: str, destination: Path, say: Say) -> str:
+    """Download ``REPO@REVISION`` into a new folder; the commit it is."""
+    repo_id, at, revision = release.partition("@")
+    if not at or "/" not in repo_id:
+        raise ConfigError([f"{release!r} is neither a folder here nor REPO@TAG, such as local/elements@v0.1.0."])
+    request = {"do": "fetch", "repo_id": repo_id, "revision": revision, "destination": str(destination)}
+    with environment(endpoint, Path.cwd()) as hub:
+        return str(ask(request, hub, say, destination.with_name("fetch.log"))["commit"])

@@ -1,0 +1,40 @@
+"""Candidate → a folder with the files to publish, and a digest of each."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from release.artifacts import Candidate, Manifest, Package, canonical_json, sha256_file, write_atomically
+
+RECORD = "release.json"
+
+
+def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: Path) -> Package:
+    """Lay out ``folder`` anew: the adapter, its card, ``files`` by the name each is published under, the record last.
+
+    The same candidate gives the same bytes, so a run that is started again finds its own release on the Hub.
+    """
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    for left in (temporary, folder):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(candidate.adapter.folder, temporary)
+    for name, source in files.items():
+        (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, temporary / name)
+    write_atomically(temporary / "README.md", card)
+    write_atomically(temporary / RECORD, canonical_json(complete_record(candidate.record, temporary)))
+    temporary.rename(folder)
+    return Package(folder=folder, manifest=Manifest.of_folder(folder), candidate=candidate)
+
+
+def complete_record(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The record with the sha256 of every file published beside it."""
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {**record, "files": {name: sha256_file(folder / name) for name in names if name != RECORD}}
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / RECORD).read_bytes())
+    return record

@@ -1,0 +1,231 @@
+"""The line, in order: read this first. Each stage is a function from one value to the next."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import gates
+from gates import report
+from release import base as bases
+from release import card, dataset, environment, hub_target, package, preflight, record
+from release.artifacts import Candidate, Package, Publication, canonical_json, sha256_file, write_atomically
+from release.config import Config, effective
+from release.errors import ConfigError, DataError, GatesFailed, PreflightError
+from release.events import Line, Say, Stage
+from release.generate import generate
+from release.publish import package_as_json
+from release.train import train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Data, contract and policy, checked against each other before anything is trained."""
+
+    train: dataset.Dataset
+    golden: dataset.Dataset
+    contract: gates.Contract
+    policy: gates.Policy
+
+
+def release(config: Config, say: Say) -> tuple[Package, Publication]:
+    """From a configuration to a tag on the Hub, or a ``Stop`` that says why not."""
+    with _alone(_output(config)), hub_target.environment(config.publishing.endpoint, config.path.parent) as hub:
+        say(Stage(name="preflight"))
+        preflight.check(config, hub, say)
+        judged = check_data(config, say)
+        candidate, run = make(config, judged, say)
+        if not candidate.passed:
+            raise GatesFailed(_refusal(run))
+        say(Stage(name="package"))
+        packed = pack(config, candidate, run, judged)
+        say(Stage(name="publish", note=f"{config.publishing.hf_repo}@{config.publishing.tag}"))
+        return packed, publish(config, packed, run, hub, say)
+
+
+def check_data(config: Config, say: Say) -> Judged:
+    """The data gate, and gate zero: the reference answers must pass, and broken ones must fail."""
+    say(Stage(name="data"))
+    try:
+        contract = gates.load_contract(config.contract, config.path.parent)
+        policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
+    except gates.InvalidConfig as error:
+        raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
+    train_set, golden = dataset.load(config.data.train_file), dataset.load(config.data.golden_file)
+    dataset.check(train_set, golden, contract)
+    say(Stage(name="gate zero", note="the reference answers must pass every gate, broken ones must fail"))
+    verdict = gates.gate_zero(golden.rows, contract, policy)
+    if not verdict.passed:
+        table = "\n".join(report.terminal(verdict))
+        raise DataError(
+            f"The reference answers of {golden.path} do not pass the gates themselves, so no adapter can:\n{table}\n"
+            "Nothing was trained. Mend the golden rows, or a policy that asks what this set cannot prove."
+        )
+    return Judged(train=train_set, golden=golden, contract=contract, policy=policy)
+
+
+def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
+    """Train, reload, answer, judge: the same for a release and for a reproduction. Returns the run folder too."""
+    say(Stage(name="base", note=config.model.base_model_id))
+    base = bases.resolve(config.model, say)
+    made_from = record.inputs(config, base, {"train": judged.train.sha256, "golden": judged.golden.sha256})
+    run = run_folder(config, made_from)
+    started = _start(run, config, judged)
+    say(Stage(name="train", note=str(run)))
+    adapter = train(run, base, say)
+    say(Stage(name="generate", note="a fresh process loads the saved files"))
+    answers = generate(run, base, adapter, say)
+    say(Stage(name="gates"))
+    outputs = gates.read_outputs(answers)
+    verdict = gates.judge(judged.golden.rows, outputs, judged.contract, judged.policy)
+    write_atomically(run / "verdict.json", verdict.to_json())
+    write_atomically(run / "report.md", report.markdown(verdict).encode())
+    say(Line(text="\n".join(report.terminal(verdict))))
+    generation = json.loads((run / "generation.json").read_bytes())
+    measured = {
+        "generation": generation,
+        "verdict_sha256": sha256_file(run / "verdict.json"),
+        "passed": verdict.passed,
+        "attempt": count_attempt(run.parent, judged.golden.sha256, adapter.files.digest, passed=verdict.passed),
+    }
+    full = record.build(config, base, started, adapter, measured)
+    write_atomically(run / "record.json", canonical_json(full))
+    return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=verdict.passed), run
+
+
+def run_folder(config: Config, made_from: dict[str, Any]) -> Path:
+    """The folder of this run: its name is the digest of all that the adapter depends on.
+
+    The same inputs come back to the same folder and go on there; other inputs never touch an earlier adapter.
+    """
+    run = _output(config) / hashlib.sha256(canonical_json(made_from)).hexdigest()[:12]
+    run.mkdir(parents=True, exist_ok=True)
+    write_atomically(run / "inputs.json", canonical_json(made_from))
+    return run
+
+
+def _output(config: Config) -> Path:
+    return config.run.output_dir
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the output folder for one release; the kernel lets go when the process ends, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise PreflightError(
+                f"Another release is at work in {folder} (process {lock.read().strip() or 'unknown'}). "
+                "Two would spoil each other's files. Wait for it, or set another run.output_dir."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _start(run: Path, config: Config, judged: Judged) -> dict[str, Any]:
+    """Copy what the run needs into its folder, and write down policy and source before training."""
+    (run / "data").mkdir(exist_ok=True)
+    for name, data in (("train", judged.train), ("golden", judged.golden)):
+        write_atomically(run / "data" / f"{name}.jsonl", data.path.read_bytes())
+    write_atomically(run / "config.yaml", yaml.safe_dump(effective(config), sort_keys=False).encode())
+    write_atomically(run / "answer.schema.json", canonical_json(judged.contract.schema))
+    write_atomically(run / "contract.json", canonical_json({**config.contract, "schema": "answer.schema.json"}))
+    write_atomically(run / "policy.json", canonical_json(judged.policy.as_dict()))
+    started = run / "started.json"
+    if not started.exists():
+        datasets = (("train", judged.train), ("golden", judged.golden))
+        facts = {
+            "source": environment.source(),
+            "policy_sha256": judged.policy.digest,
+            "data": {name: {"sha256": data.sha256, "rows": len(data.rows)} for name, data in datasets},
+        }
+        write_atomically(started, canonical_json(facts))
+    result: dict[str, Any] = json.loads(started.read_bytes())
+    return result
+
+
+def count_attempt(folder: Path, golden: str, adapter: str, *, passed: bool) -> int:
+    """Which adapter this is, of all that were judged on this golden set here; kept in ``ledger.jsonl``.
+
+    Trying again until a gate passes makes the gate weaker, so the number is printed on the card.
+    """
+    ledger = folder / "ledger.jsonl"
+    entries = [json.loads(line) for line in ledger.read_text("utf-8").splitlines()] if ledger.exists() else []
+    seen = [entry["adapter_sha256"] for entry in entries if entry["golden_sha256"] == golden]
+    if adapter not in seen:
+        entry = {"golden_sha256": golden, "adapter_sha256": adapter, "passed": passed}
+        lines = "".join(json.dumps(line, sort_keys=True) + "\n" for line in [*entries, entry])
+        write_atomically(ledger, lines.encode())
+        seen.append(adapter)
+    return seen.index(adapter) + 1
+
+
+def pack(config: Config, candidate: Candidate, run: Path, judged: Judged) -> Package:
+    """The folder to publish. Rows travel with the release only where the configuration names their licence."""
+    verdict = json.loads(candidate.verdict)
+    names = ("verdict.json", "answers.jsonl", "policy.json", "contract.json", "answer.schema.json")
+    files = {f"gates/{name}": run / name for name in names}
+    if config.data.licence:
+        files |= {f"data/{name}": run / "data" / name for name in ("train.jsonl", "golden.jsonl")}
+    readme = card.render(candidate.record, verdict, (run / "report.md").read_text("utf-8"), config.publishing)
+    return package.build(candidate, files, readme, run / "package")
+
+
+def publish(config: Config, packed: Package, run: Path, hub: Mapping[str, str], say: Say) -> Publication:
+    """Publish, and keep the receipt. What is published is written down first: a run started again knows its own tag."""
+    publishing = config.publishing
+    write_atomically(run / "published.json", canonical_json({"manifest_digest": packed.manifest.digest}))
+    request = {
+        "do": "publish",
+        "package": package_as_json(packed),
+        "repo_id": publishing.hf_repo,
+        "tag": publishing.tag,
+        "private": publishing.private,
+        "endpoint_label": publishing.endpoint,
+    }
+    answer = hub_target.ask(request, hub, say, run / "publish.log")
+    write_atomically(run / "publication.json", canonical_json(answer))
+    return Publication(**answer | {"done": tuple(answer["done"])})
+
+
+def _refusal(run: Path) -> str:
+    return (
+        f"A gate did not pass: nothing was published. The adapter is kept in {run / 'adapter'}, "
+        f"the failing rows are in {run / 'report.md'}. Improve the data or the training and run again."
+    )
+
+
+def what_next(config: Config, packed: Package, publication: Publication) -> str:
+    """What to tell somebody whose release is out: how to load it, look at it and check it."""
+    name = f"{publication.repo_id}@{publication.tag}"
+    endpoint = config.publishing.endpoint
+    local = endpoint.startswith("file:")
+    store = endpoint.removeprefix("file:").removeprefix("//")
+    look = (
+        f"git clone {store}/models/{publication.repo_id}.git" if local else f"{endpoint}/{publication.repo_id}/tree/{publication.tag}"
+    )
+    base = packed.candidate.record["base"]
+    return f"""
+Released {name}: commit {publication.commit}
+
+Load it (the same bytes are in {packed.folder}):
+  from peft import PeftModel
+  from transformers import AutoModelForCausalLM, AutoTokenizer
+  base = AutoModelForCausalLM.from_pretrained("{base["base_model_id"]}")
+  tokenizer = AutoTokenizer.from_pretrained("{packed.folder}")
+  model = PeftModel.from_pretrained(base, "{packed.folder}")
+
+Look at it:  {look}
+Check it:    adapter-release verify {name} --hub {endpoint}"""

@@ -1,0 +1,294 @@
+"""Train a QLoRA or LoRA adapter with transformers, peft and trl; a run killed in the middle goes on where it was."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gates
+from release import base as bases
+from release import child, environment
+from release.artifacts import Adapter, Manifest, canonical_json, write_atomically
+from release.config import Config
+from release.config import load as load_config
+from release.errors import DataError, GatesFailed, PreflightError
+from release.events import Progress, Say
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+NAME = "training"
+IGNORED = -100  # the label of a token that is not learned (PyTorch cross_entropy's ignore_index)
+KEPT = ("adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+
+def train(run: Path, base: bases.Base, say: Say) -> Adapter:
+    """The adapter of this run folder: trained now in a child process, or found finished and unchanged."""
+    record = run / "training.json"
+    if not record.exists():
+        say(Progress(name=NAME, done=0, total=0))
+        child.call("release.train", str(run), str(base.folder), say=say, log=run / "train.log")
+    training = json.loads(record.read_bytes())
+    files = Manifest.of_folder(run / "adapter")
+    if [asdict(file) for file in files.files] != training["files"]:
+        raise PreflightError(
+            f"{run / 'adapter'} is not the adapter that training wrote (see {record}). It is left as it is. "
+            f"Restore its files, or move {run} away and run again to train anew."
+        )
+    return Adapter(folder=run / "adapter", files=files, training=training)
+
+
+def run_training(run: Path, base_folder: Path, say: Say) -> None:
+    """Train, and write ``adapter/`` and then ``training.json`` into ``run``."""
+    config = load_config(run / "config.yaml")
+    environment.make_deterministic(config.run.seed, environment.threads(config.run.threads))
+    trainer = build_trainer(config, run, base_folder, say)
+    started_from = _tensor_digest(trainer)
+    checkpoint = last_whole_checkpoint(run / "checkpoints")
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    _save_adapter(trainer, config, run)
+    steps = [entry for entry in trainer.state.log_history if "loss" in entry]
+    write_atomically(
+        run / "training.json",
+        canonical_json(
+            {
+                "files": [asdict(file) for file in Manifest.of_folder(run / "adapter").files],
+                "lora_init_sha256": started_from,
+                "steps": trainer.state.global_step,
+                "losses": [[entry["step"], float(entry["loss"])] for entry in steps],
+                "tokens": int(trainer.state.log_history[-1]["num_tokens"]),
+                "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+                "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
+                "seconds": round(time.monotonic() - started, 1),
+                "peak_memory_bytes": environment.peak_memory_bytes(),
+                "hardware": environment.hardware(),
+                "versions": environment.versions(),
+            }
+        ),
+    )
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)
+
+
+def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SFTTrainer":
+    """TRL's trainer over the base model, with the data of the run folder, checked row by row after tokenization."""
+    import torch
+    from datasets import Dataset
+
+    tokenizer = bases.load_tokenizer(base_folder)
+    model = bases.load_model(base_folder, config.adapter, trust_remote_code=config.model.trust_remote_code)
+    missing = unmatched_targets(model, config.adapter.lora.target_modules)
+    if missing:
+        raise PreflightError(
+            f"adapter.lora.target_modules names {', '.join(missing)}, which no module of {config.model.base_model_id} "
+            "is called. Such a name would be skipped silently. Take it out, or name the model's own modules."
+        )
+    rows = gates.read_golden(run / "data" / "train.jsonl")
+    dataset = Dataset.from_list(
+        [{"prompt": list(row.prompt), "completion": [{"role": "assistant", "content": row.gold}]} for row in rows]
+    )
+    trainer: SFTTrainer = _trainer_class()(
+        model=model,
+        args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        peft_config=_lora_config(config),
+        callbacks=[_callback(say)],
+    )
+    _check_rows(trainer, rows, config.data.max_length)
+    return trainer
+
+
+def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfig":
+    """The configuration in TRL's own names; what is not the user's choice is fixed here, with its reason."""
+    from trl import SFTConfig
+
+    values = asdict(config.training)
+    checkpointing = values.pop("activation_checkpointing")
+    return SFTConfig(
+        **values,
+        output_dir=str(output),
+        seed=config.run.seed,
+        use_cpu=not cuda,
+        bf16=cuda,
+        activation_checkpointing=cuda if checkpointing == "auto" else checkpointing,
+        max_length=None,  # TRL cuts long rows silently and loses their EOS; _check_rows refuses them instead
+        packing=False,
+        save_strategy="steps",
+        save_total_limit=2,
+        logging_nan_inf_filter=False,  # the default logs a NaN loss as 0.0
+        report_to="none",
+        push_to_hub=False,
+        disable_tqdm=True,
+        dataloader_pin_memory=cuda,
+    )
+
+
+def _lora_config(config: Config) -> Any:
+    from peft import LoraConfig
+
+    lora = config.adapter.lora
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        bias=lora.bias,
+        target_modules=list(lora.target_modules),
+        task_type="CAUSAL_LM",
+    )
+
+
+def unmatched_targets(model: "torch.nn.Module", names: tuple[str, ...]) -> list[str]:
+    """The names that no module's name ends with. PEFT complains only when none at all matches."""
+    if names == ("all-linear",):
+        return []
+    modules = [name for name, _ in model.named_modules()]
+    return [n for n in names if not any(m == n or m.endswith(f".{n}") for m in modules)]
+
+
+def _trainer_class() -> "type[SFTTrainer]":
+    """SFTTrainer with logits only where something is learned, and with a resume that keeps the adapter's precision."""
+    import torch
+    from trl import SFTTrainer
+
+    class Trainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types
+        def compute_loss(
+            self,
+            model: torch.nn.Module,
+            inputs: dict[str, torch.Tensor],
+            return_outputs: bool = False,  # noqa: FBT001, FBT002  transformers' signature
+            num_items_in_batch: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            """Mean cross entropy over the learned tokens of the whole optimizer step.
+
+            The same loss as TRL's ``nll``; the vocabulary projection, a fifth of a 135M model's work, runs only at
+            positions where a row of the batch has a label.
+            """
+            labels = inputs.pop("labels")
+            positions = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
+            logits = model(**inputs, use_cache=False, logits_to_keep=positions - 1).logits.float()
+            targets = labels[:, positions]
+            total = torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+            )
+            counted = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+            loss = total / counted
+            if not torch.isfinite(loss):
+                raise GatesFailed(_diverged(f"the loss is {loss.item()}", self.state.global_step))
+            self._total_train_tokens += int(inputs["attention_mask"].sum())
+            self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+            return loss
+
+        def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
+            """PEFT loads a checkpoint's adapter in float32; over a 4-bit base TRL trains it in bfloat16."""
+            super()._load_from_checkpoint(*arguments, **options)
+            if getattr(self.model, "is_loaded_in_4bit", False):
+                for name, parameter in self.model.named_parameters():
+                    if parameter.requires_grad and "lora_magnitude_vector" not in name:
+                        parameter.data = parameter.data.to(torch.bfloat16)
+
+    return Trainer
+
+
+def _diverged(what: str, step: int) -> str:
+    return (
+        f"Training diverged: {what} after step {step}. There is no adapter to judge and nothing was published. "
+        "Lower training.learning_rate, raise training.warmup_steps, or look for broken rows, and run again."
+    )
+
+
+def _callback(say: Say) -> "TrainerCallback":
+    """Shows progress, refuses non-finite gradients, and marks each checkpoint as whole."""
+    import math
+
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            say(Progress(name=NAME, done=state.global_step, total=state.max_steps))
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **_: Any) -> None:
+            for name in ("loss", "grad_norm"):
+                if name in logs and not math.isfinite(float(logs[name])):
+                    raise GatesFailed(_diverged(f"{name} is {logs[name]}", state.global_step))
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            files = [asdict(file) for file in Manifest.of_folder(folder).files]
+            write_atomically(folder.with_suffix(".json"), canonical_json(files))
+
+    return Watch()
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint whose files are all as they were when it was marked whole."""
+    marks = sorted(folder.glob("checkpoint-*.json"), key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
+    for mark in marks:
+        checkpoint = mark.with_suffix("")
+        if not checkpoint.is_dir():
+            continue
+        if [asdict(file) for file in Manifest.of_folder(checkpoint).files] == json.loads(mark.read_bytes()):
+            return checkpoint
+    return None
+
+
+def _check_rows(trainer: "SFTTrainer", rows: Sequence[gates.Golden], max_length: int) -> None:
+    """Every row must be there, fit, and teach the model to stop."""
+    tokenized = trainer.train_dataset
+    end = trainer.processing_class.eos_token_id
+    problems = []
+    if len(tokenized) != len(rows):
+        problems.append(f"{len(rows) - len(tokenized)} of {len(rows)} rows were dropped in tokenization")
+    for row, tokens in zip(rows, tokenized, strict=False):
+        learned = [label for label in tokens["labels"] if label != IGNORED]
+        if len(tokens["input_ids"]) > max_length:
+            problems.append(f"row {row.id} has {len(tokens['input_ids'])} tokens, data.max_length is {max_length}")
+        if end not in learned:
+            problems.append(f"row {row.id} does not teach the end-of-sequence token {end}")
+    if problems:
+        shown = "\n  ".join(problems[:20])
+        raise DataError(f"The training rows do not fit the model:\n  {shown}\nShorten the rows or raise max_length.")
+
+
+def _tensor_digest(trainer: "SFTTrainer") -> str:
+    """sha256 over the adapter's tensors in name order: what the seed made of them."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, parameter in sorted(trainer.model.named_parameters()):
+        if parameter.requires_grad:
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path) -> None:
+    """Write ``adapter/`` in one rename: weights, a canonical configuration, tokenizer and chat template."""
+    import torch
+
+    broken = [n for n, p in trainer.model.named_parameters() if p.requires_grad and not torch.isfinite(p).all()]
+    if broken:
+        raise GatesFailed(_diverged(f"{len(broken)} tensors hold NaN or infinity", trainer.state.global_step))
+    whole, adapter = run / ".adapter.tmp", run / "adapter"
+    for left in (whole, adapter):
+        shutil.rmtree(left, ignore_errors=True)
+    trainer.model.save_pretrained(str(whole), safe_serialization=True)
+    trainer.processing_class.save_pretrained(str(whole))
+    settings = json.loads((whole / "adapter_config.json").read_bytes())
+    settings |= {"base_model_name_or_path": config.model.base_model_id, "revision": config.model.revision}
+    settings["target_modules"] = sorted(settings["target_modules"])  # PEFT writes a set: another order each time
+    for path in whole.iterdir():
+        if path.name not in KEPT:
+            path.unlink()
+    write_atomically(whole / "adapter_config.json", canonical_json(settings))
+    whole.rename(adapter)
+
+
+if __name__ == "__main__":
+    child.main(lambda arguments, say: run_training(Path(arguments[0]), Path(arguments[1]), say))

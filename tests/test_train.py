@@ -1,0 +1,179 @@
+"""Training for real: NF4 QLoRA of the embedded 135M model, a few steps at a time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from release import base as bases
+from release import config, environment, train
+from release.artifacts import sha256_file
+from release.errors import DataError, GatesFailed, PreflightError
+from release.events import Event, Progress
+from tests.line import ROOT, small_config
+
+pytestmark = pytest.mark.slow
+STEPS = 4
+
+
+def start_run(folder: Path, rows: int = 16, **training: object) -> Path:
+    """A run folder as the pipeline leaves it before training: effective configuration and rows."""
+    run = folder / "run"
+    (run / "data").mkdir(parents=True)
+    path = small_config(folder, training={"max_steps": STEPS, "save_steps": 2, **training})
+    effective = config.effective(config.load(path))
+    (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
+    lines = (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines()[:rows]
+    (run / "data" / "train.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    return run
+
+
+def weights(run: Path) -> str:
+    return sha256_file(run / "adapter" / "adapter_model.safetensors")
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:
+    """A finished training of four steps, never interrupted."""
+    run = start_run(tmp_path_factory.mktemp("reference"))
+    train.train(run, base, quiet)
+    return run
+
+
+def test_two_trainings_of_the_same_inputs_give_the_same_bytes(reference: Path, tmp_path: Path, base: bases.Base) -> None:
+    """Same machine, same threads: every file of the adapter is equal, the configuration too."""
+    again = start_run(tmp_path)
+
+    first, second = train.train(reference, base, quiet), train.train(again, base, quiet)
+
+    assert first.files == second.files
+    assert first.training["lora_init_sha256"] == second.training["lora_init_sha256"]
+    assert first.training["losses"] == second.training["losses"]
+
+
+def test_a_killed_training_goes_on_at_its_checkpoint_and_gives_the_same_bytes(
+    reference: Path, tmp_path: Path, base: bases.Base
+) -> None:
+    """kill -9 after the second of four steps."""
+    run = start_run(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "release.train", str(run), str(base.folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    mark = run / "checkpoints" / "checkpoint-2.json"
+    deadline = time.monotonic() + 240
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert mark.exists()
+    assert not (run / "training.json").exists()
+
+    adapter = train.train(run, base, quiet)
+
+    assert adapter.training["resumed_from_step"] == 2
+    assert weights(run) == weights(reference)
+
+
+def test_a_finished_training_is_not_done_again(reference: Path, base: bases.Base) -> None:
+    """The second call reads the record; no child starts, no progress is told."""
+    told: list[Event] = []
+
+    train.train(reference, base, told.append)
+
+    assert told == []
+
+
+def test_a_changed_adapter_is_refused_and_left_as_it_is(tmp_path: Path, reference: Path, base: bases.Base) -> None:
+    """One byte more in the weights after training."""
+    run = tmp_path / "run"
+    (run / "adapter").mkdir(parents=True)
+    for path in (reference / "adapter").iterdir():
+        (run / "adapter" / path.name).write_bytes(path.read_bytes())
+    (run / "training.json").write_bytes((reference / "training.json").read_bytes())
+    changed = run / "adapter" / "adapter_model.safetensors"
+    changed.write_bytes(changed.read_bytes() + b"\0")
+
+    with pytest.raises(PreflightError, match="not the adapter that training wrote"):
+        train.train(run, base, quiet)
+
+    assert changed.exists()
+
+
+def test_the_adapter_names_its_base_by_hub_id_and_holds_no_local_path(reference: Path, base: bases.Base) -> None:
+    """adapter_config.json is canonical: sorted keys and modules, no path of this machine, no pickle beside it."""
+    text = (reference / "adapter" / "adapter_config.json").read_text("utf-8")
+    settings = json.loads(text)
+
+    assert settings["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert settings["target_modules"] == sorted(settings["target_modules"])
+    assert str(base.folder) not in text
+    names = {path.name for path in (reference / "adapter").iterdir()}
+    assert names == {"adapter_config.json", *train.KEPT}
+
+
+def test_an_unquantized_adapter_trains_too(tmp_path: Path, base: bases.Base) -> None:
+    """``method: lora`` has no NF4 step, and gives other bytes."""
+    path = small_config(tmp_path, training={"max_steps": 1}, adapter={"method": "lora"})
+    run = start_run(tmp_path)
+    (run / "config.yaml").write_text(yaml.safe_dump(config.effective(config.load(path))), "utf-8")
+
+    adapter = train.train(run, base, quiet)
+
+    assert adapter.training["steps"] == 1
+
+
+def test_a_diverging_training_stops_with_the_step_and_what_to_do(tmp_path: Path, base: bases.Base) -> None:
+    """A learning rate of 1 without clipping sends the loss to infinity or NaN; no adapter is left to judge."""
+    run = start_run(tmp_path, learning_rate=1.0, warmup_steps=0, max_grad_norm=1e30, optim="sgd", max_steps=30)
+
+    with pytest.raises(GatesFailed, match=r"Training diverged.*learning_rate"):
+        train.train(run, base, quiet)
+
+    assert not (run / "training.json").exists()
+
+
+def test_rows_longer_than_max_length_are_named_not_cut(tmp_path: Path, base: bases.Base) -> None:
+    """TRL would cut them and lose the end-of-sequence token."""
+    run = start_run(tmp_path)
+    effective = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    effective["data"]["max_length"] = 20
+    (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
+
+    with pytest.raises(DataError, match=r"row train-0001 has \d+ tokens, data.max_length is 20"):
+        train.train(run, base, quiet)
+
+
+def test_a_target_module_that_matches_nothing_is_named(tmp_path: Path, base: bases.Base) -> None:
+    """PEFT accepts a list in which only some names match."""
+    path = small_config(tmp_path, adapter={"lora": {"target_modules": ["q_proj", "wi_0"]}})
+    run = start_run(tmp_path)
+    (run / "config.yaml").write_text(yaml.safe_dump(config.effective(config.load(path))), "utf-8")
+
+    with pytest.raises(PreflightError, match="wi_0"):
+        train.train(run, base, quiet)
+
+
+def test_progress_reaches_the_last_step(tmp_path: Path, base: bases.Base) -> None:
+    run = start_run(tmp_path, max_steps=2)
+    told: list[Event] = []
+
+    train.train(run, base, told.append)
+
+    assert told[-1] == Progress(name=train.NAME, done=2, total=2)
+
+
+def test_threads_are_the_configured_number() -> None:
+    assert environment.threads(3) == 3
+    assert environment.threads(None) >= 1
