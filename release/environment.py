@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "tokenizers", "safetensors",
              "datasets", "numpy", "gguf", "jsonschema", "huggingface-hub")  # fmt: skip
 
@@ -23,7 +24,7 @@ def threads(wanted: int | None) -> int:
 def source() -> dict[str, Any]:
     """The commit this code is at, whether files differ from it, and the digest of the locks."""
     commit = _git("rev-parse", "HEAD")
-    locks = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((ROOT / "locks").glob("*.txt"))))
+    locks = hashlib.sha256(b"".join((ROOT / "locks" / name).read_bytes() for name in LOCKS))
     return {
         "commit": commit or None,
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
@@ -34,17 +35,17 @@ def source() -> dict[str, Any]:
 def code_sha256() -> str:
     """One digest over the code and locks that decide an adapter's bytes and its verdict."""
     digest = hashlib.sha256()
-    for folder, pattern in (("release", "*.py"), ("gates", "*.py"), ("schemas", "*.json"), ("locks", "*.txt")):
+    for folder, pattern in (("release", "*.py"), ("gates", "*.py"), ("schemas", "*.json")):
         for path in sorted((ROOT / folder).glob(pattern)):
             digest.update(f"{folder}/{path.name}\n".encode() + path.read_bytes())
+    for name in LOCKS:
+        digest.update((ROOT / "locks" / name).read_bytes())
     return digest.hexdigest()
 
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True  # noqa: S607
-        )
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()

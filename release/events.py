@@ -1,4 +1,4 @@
-"""What stages tell whoever is watching: typed events, drawn by the command line, sent over a pipe by child processes."""
+"""What stages tell whoever is watching: typed events, drawn by `console`, sent over a pipe by child processes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

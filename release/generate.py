@@ -15,7 +15,6 @@ from release.errors import VerificationError
 from release.events import Progress, Say
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NAME = "answering the golden set"
@@ -76,8 +75,12 @@ def run_generation(run: Path, base_folder: Path, say: Say) -> None:
                 "adapter_sha256": before.digest,
                 "answers_sha256": hashlib.sha256(lines.encode()).hexdigest(),
                 "prompts_sha256": hashlib.sha256(canonical_json(prompts)).hexdigest(),
-                "decoding": {"do_sample": False, "max_new_tokens": config.generation.max_new_tokens,
-                             "batch_size": size, "constraint": None},  # fmt: skip
+                "decoding": {
+                    "do_sample": False,
+                    "max_new_tokens": config.generation.max_new_tokens,
+                    "batch_size": size,
+                    "constraint": None,
+                },
                 "seconds": round(time.monotonic() - started, 1),
                 "tokens": sum(len(tokenizer(o["output"], add_special_tokens=False)["input_ids"]) for o in outputs),
                 "peak_memory_bytes": environment.peak_memory_bytes(),
@@ -88,7 +91,7 @@ def run_generation(run: Path, base_folder: Path, say: Say) -> None:
     )
 
 
-def load_with_adapter(model: "PreTrainedModel", adapter: Path) -> "torch.nn.Module":
+def load_with_adapter(model: "PreTrainedModel", adapter: Path) -> "PreTrainedModel":
     """The base with the adapter's saved weights. Every tensor of the file must be used, and none may be missing.
 
     PEFT only warns about keys that do not fit; the base would then answer in the adapter's name.
@@ -98,7 +101,7 @@ def load_with_adapter(model: "PreTrainedModel", adapter: Path) -> "torch.nn.Modu
     from safetensors.torch import load_file
 
     tensors = load_file(str(adapter / "adapter_model.safetensors"))
-    wrapped = get_peft_model(model, PeftConfig.from_pretrained(str(adapter)))
+    wrapped: PreTrainedModel = get_peft_model(model, PeftConfig.from_pretrained(str(adapter)))
     result = set_peft_model_state_dict(wrapped, tensors)
     missing = [name for name in result.missing_keys if "lora_" in name]
     if missing or result.unexpected_keys:
@@ -109,11 +112,12 @@ def load_with_adapter(model: "PreTrainedModel", adapter: Path) -> "torch.nn.Modu
         )
     if not any(bool(torch.any(tensor != 0)) for name, tensor in tensors.items() if "lora_B" in name):
         raise VerificationError(f"Every lora_B tensor in {adapter} is zero: the adapter does nothing. Train it.")
-    return wrapped.eval()
+    wrapped.eval()
+    return wrapped
 
 
 def answer(
-    model: "torch.nn.Module", tokenizer: "PreTrainedTokenizerBase", prompts: list[str], max_new_tokens: int
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompts: list[str], max_new_tokens: int
 ) -> list[dict[str, str]]:
     """Greedy answers to a batch of rendered prompts: the raw text, and whether it ended by itself."""
     import torch

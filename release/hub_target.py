@@ -30,11 +30,11 @@ def environment(endpoint: str, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def ask(request: Mapping[str, Any], hub: Mapping[str, str], say: Say, log: Path) -> dict[str, Any]:
-    """Send one request to ``release.publish`` in a process of its own, and return its answer."""
+    """Send one request to ``release.hub_request`` in a process of its own, and return its answer."""
     with tempfile.TemporaryDirectory() as scratch:
         asked, answered = Path(scratch) / "request.json", Path(scratch) / "answer.json"
         asked.write_bytes(canonical_json({**request, "answer": str(answered)}))
-        child.call("release.publish", str(asked), say=say, log=log, env=hub)
+        child.call("release.hub_request", str(asked), say=say, log=log, env=hub)
         answer: dict[str, Any] = json.loads(answered.read_bytes())
         return answer
 

@@ -2,11 +2,21 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from release.artifacts import Candidate, Manifest, Package, canonical_json, sha256_file, write_atomically
+from release.artifacts import (
+    Adapter,
+    Candidate,
+    FileDigest,
+    Manifest,
+    Package,
+    canonical_json,
+    sha256_file,
+    write_atomically,
+)
 
 RECORD = "release.json"
 
@@ -38,3 +48,37 @@ def complete_record(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def read_record(folder: Path) -> dict[str, Any]:
     record: dict[str, Any] = json.loads((folder / RECORD).read_bytes())
     return record
+
+
+def to_json(package: Package) -> dict[str, Any]:
+    """A package as JSON; ``from_json`` gives it back after hashing all of it again."""
+    candidate = package.candidate
+    return {
+        "folder": str(package.folder),
+        "files": [asdict(file) for file in package.manifest.files],
+        "adapter": {
+            "folder": str(candidate.adapter.folder),
+            "files": [asdict(file) for file in candidate.adapter.files.files],
+            "training": dict(candidate.adapter.training),
+        },
+        "record": dict(candidate.record),
+        "verdict": candidate.verdict.decode(),
+        "passed": candidate.passed,
+    }
+
+
+def from_json(value: Mapping[str, Any]) -> Package:
+    """The package, proved anew: its constructor hashes every file."""
+    adapter = Adapter(
+        folder=Path(value["adapter"]["folder"]),
+        files=_manifest(value["adapter"]["files"]),
+        training=value["adapter"]["training"],
+    )
+    candidate = Candidate(
+        adapter=adapter, record=value["record"], verdict=value["verdict"].encode(), passed=value["passed"] is True
+    )
+    return Package(folder=Path(value["folder"]), manifest=_manifest(value["files"]), candidate=candidate)
+
+
+def _manifest(files: Sequence[Mapping[str, Any]]) -> Manifest:
+    return Manifest(files=tuple(FileDigest(**file) for file in files))

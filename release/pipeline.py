@@ -21,7 +21,6 @@ from release.config import Config, effective
 from release.errors import ConfigError, DataError, GatesFailed, PreflightError
 from release.events import Line, Say, Stage
 from release.generate import generate
-from release.publish import package_as_json
 from release.train import train
 
 
@@ -45,7 +44,7 @@ def release(config: Config, say: Say) -> tuple[Package, Publication]:
         if not candidate.passed:
             raise GatesFailed(_refusal(run))
         say(Stage(name="package"))
-        packed = pack(config, candidate, run, judged)
+        packed = pack(config, candidate, run)
         say(Stage(name="publish", note=f"{config.publishing.hf_repo}@{config.publishing.tag}"))
         return packed, publish(config, packed, run, hub, say)
 
@@ -172,7 +171,7 @@ def count_attempt(folder: Path, golden: str, adapter: str, *, passed: bool) -> i
     return seen.index(adapter) + 1
 
 
-def pack(config: Config, candidate: Candidate, run: Path, judged: Judged) -> Package:
+def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     """The folder to publish. Rows travel with the release only where the configuration names their licence."""
     verdict = json.loads(candidate.verdict)
     names = ("verdict.json", "answers.jsonl", "policy.json", "contract.json", "answer.schema.json")
@@ -189,7 +188,7 @@ def publish(config: Config, packed: Package, run: Path, hub: Mapping[str, str], 
     write_atomically(run / "published.json", canonical_json({"manifest_digest": packed.manifest.digest}))
     request = {
         "do": "publish",
-        "package": package_as_json(packed),
+        "package": package.to_json(packed),
         "repo_id": publishing.hf_repo,
         "tag": publishing.tag,
         "private": publishing.private,
@@ -209,23 +208,21 @@ def _refusal(run: Path) -> str:
 
 def what_next(config: Config, packed: Package, publication: Publication) -> str:
     """What to tell somebody whose release is out: how to load it, look at it and check it."""
-    name = f"{publication.repo_id}@{publication.tag}"
     endpoint = config.publishing.endpoint
-    local = endpoint.startswith("file:")
-    store = endpoint.removeprefix("file:").removeprefix("//")
-    look = (
-        f"git clone {store}/models/{publication.repo_id}.git" if local else f"{endpoint}/{publication.repo_id}/tree/{publication.tag}"
-    )
-    base = packed.candidate.record["base"]
+    name, store = f"{publication.repo_id}@{publication.tag}", endpoint.removeprefix("file:")
+    look = f"{endpoint}/{publication.repo_id}/tree/{publication.tag}"
+    if endpoint.startswith("file:"):
+        look = f"git clone {store}/models/{publication.repo_id}.git"
+    base, folder = bases.loadable(config.model), os.path.relpath(packed.folder)
     return f"""
 Released {name}: commit {publication.commit}
 
-Load it (the same bytes are in {packed.folder}):
+Load it:
   from peft import PeftModel
   from transformers import AutoModelForCausalLM, AutoTokenizer
-  base = AutoModelForCausalLM.from_pretrained("{base["base_model_id"]}")
-  tokenizer = AutoTokenizer.from_pretrained("{packed.folder}")
-  model = PeftModel.from_pretrained(base, "{packed.folder}")
+  base = AutoModelForCausalLM.from_pretrained("{base}")
+  tokenizer = AutoTokenizer.from_pretrained("{folder}")
+  model = PeftModel.from_pretrained(base, "{folder}")
 
 Look at it:  {look}
 Check it:    adapter-release verify {name} --hub {endpoint}"""

@@ -53,10 +53,8 @@ def memory_problems() -> list[str]:
     available = sizes["MemAvailable"]
     if available >= MEMORY_NEEDED:
         return []
-    return [
-        f"{available / GIB:.1f} GiB of memory are available, {MEMORY_NEEDED / GIB:.0f} GiB are needed: the kernel would "
-        "kill the run. Close other programs, or use a machine with more memory."
-    ]
+    lack = f"{available / GIB:.1f} GiB of memory are available, {MEMORY_NEEDED / GIB:.0f} GiB are needed"
+    return [f"{lack}: the kernel would kill the run. Close other programs, or use a machine with more memory."]
 
 
 def hub_problems(config: Config, hub: Mapping[str, str], say: Say) -> list[str]:

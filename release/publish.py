@@ -1,31 +1,17 @@
 """A package becomes a tagged commit: one commit, downloaded again and checked byte for byte, and the tag last.
 
-``python -m release.publish REQUEST.json`` answers one request in a process of its own, because a process speaks to
-one Hub only (see release.hub.client).
+It runs in a process of its own (`release.hub_request`), because a process speaks to one Hub only.
 """
 
 import hashlib
-import json
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from urllib.parse import urlsplit
 
-from release.artifacts import (
-    Adapter,
-    Candidate,
-    FileDigest,
-    Manifest,
-    Package,
-    Publication,
-    canonical_json,
-    write_atomically,
-)
-from release.errors import ConfigError, HubError, Stop, VerificationError
+from release.artifacts import Manifest, Package, Publication
+from release.errors import ConfigError, HubError, VerificationError
 from release.hub import client
 
 log = logging.getLogger("release.publish")
@@ -69,13 +55,13 @@ def publish(package: Package, *, repo_id: str, tag: str, private: bool, attempt_
     )
 
 
-def check_rights(repo_id: str, *, tag: str, private: bool, manifest_digest: str | None = None) -> list[str]:
+def check_rights(repo_id: str, *, tag: str, private: bool, manifest_digests: Sequence[str] = ()) -> list[str]:
     """What would stop a publication, found before any work is done and without changing anything; empty when fine.
 
-    A tag that exists is no problem when its commit carries ``manifest_digest``: it is this release.
+    A tag that exists is no problem when its commit carries one of ``manifest_digests``: it is a release from here.
     """
     try:
-        return list(_problems(repo_id, tag, private, manifest_digest))
+        return list(_problems(repo_id, tag, private, manifest_digests))
     except HubError as error:
         return [str(error)]
 
@@ -256,7 +242,7 @@ def _tag(repo_id: str, tag: str, commit: str, digest: str) -> None:
         )
 
 
-def _problems(repo_id: str, tag: str, private: bool, manifest_digest: str | None) -> Iterator[str]:
+def _problems(repo_id: str, tag: str, private: bool, manifest_digests: Sequence[str]) -> Iterator[str]:
     identity = client.whoami()
     found = client.repo(repo_id)
     yield from token_problems(repo_id, identity, exists=found is not None, endpoint=client.endpoint())
@@ -268,7 +254,7 @@ def _problems(repo_id: str, tag: str, private: bool, manifest_digest: str | None
     if wrong:
         yield wrong
     at = client.tags(repo_id).get(tag)
-    if at and not (manifest_digest and _trailer(manifest_digest) in client.message(repo_id, at).splitlines()):
+    if at and not {_trailer(one) for one in manifest_digests} & set(client.message(repo_id, at).splitlines()):
         yield (
             f"The tag {tag} of {repo_id} exists at commit {at}. A release tag is never moved:"
             " choose another in release.yaml."
@@ -293,76 +279,3 @@ def token_problems(repo_id: str, identity: client.Identity, *, exists: bool, end
             f"{repo_id} is not there, and the token of {identity.name} makes repositories of {theirs} only."
         )
     return problems
-
-
-def package_as_json(package: Package) -> dict[str, Any]:
-    """A package as JSON; ``package_from_json`` gives it back after hashing all of it again."""
-    candidate = package.candidate
-    return {
-        "folder": str(package.folder),
-        "files": [asdict(file) for file in package.manifest.files],
-        "adapter": {
-            "folder": str(candidate.adapter.folder),
-            "files": [asdict(file) for file in candidate.adapter.files.files],
-            "training": dict(candidate.adapter.training),
-        },
-        "record": dict(candidate.record),
-        "verdict": candidate.verdict.decode(),
-        "passed": candidate.passed,
-    }
-
-
-def package_from_json(value: Mapping[str, Any]) -> Package:
-    """The package, proved anew: its constructor hashes every file."""
-    adapter = Adapter(
-        folder=Path(value["adapter"]["folder"]),
-        files=_manifest(value["adapter"]["files"]),
-        training=value["adapter"]["training"],
-    )
-    candidate = Candidate(
-        adapter=adapter, record=value["record"], verdict=value["verdict"].encode(), passed=value["passed"] is True
-    )
-    return Package(folder=Path(value["folder"]), manifest=_manifest(value["files"]), candidate=candidate)
-
-
-def _manifest(files: Sequence[Mapping[str, Any]]) -> Manifest:
-    return Manifest(files=tuple(FileDigest(**file) for file in files))
-
-
-def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Do what a request asks (``do``: publish, check_rights or fetch; the rest are its arguments)."""
-    arguments = {key: value for key, value in request.items() if key not in ("do", "answer", "endpoint_label")}
-    match request["do"]:
-        case "publish":
-            package = package_from_json(arguments.pop("package"))
-            publication = asdict(publish(package, **arguments))
-            return publication | {"endpoint": request.get("endpoint_label") or publication["endpoint"]}
-        case "check_rights":
-            return {"problems": check_rights(**arguments)}
-        case "fetch":
-            destination = Path(arguments.pop("destination"))
-            return {"commit": fetch(destination=destination, **arguments)}
-        case other:
-            raise ConfigError([f"Unknown request {other!r}: it is one of publish, check_rights, fetch."])
-
-
-def main(argv: Sequence[str]) -> int:
-    """Answer the request in a file; the answer (for publish: the receipt) is written last, to its ``answer`` path."""
-    if len(argv) != 1:
-        print("usage: python -m release.publish REQUEST.json", file=sys.stderr)
-        return ConfigError.exit_code
-    handler = logging.StreamHandler()
-    handler.addFilter(client.redact_record)
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    request = json.loads(Path(argv[0]).read_text("utf-8"))
-    try:
-        write_atomically(Path(request["answer"]), canonical_json(answer(request)))
-    except Stop as stop:
-        print(f"error: {client.redact(str(stop))}", file=sys.stderr)
-        return stop.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ from release import child, environment
 from release.artifacts import Adapter, Manifest, canonical_json, write_atomically
 from release.config import Config
 from release.config import load as load_config
-from release.errors import DataError, GatesFailed, PreflightError
+from release.errors import DataError, GatesFailed, PreflightError, VerificationError
 from release.events import Progress, Say
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def train(run: Path, base: bases.Base, say: Say) -> Adapter:
     training = json.loads(record.read_bytes())
     files = Manifest.of_folder(run / "adapter")
     if [asdict(file) for file in files.files] != training["files"]:
-        raise PreflightError(
+        raise VerificationError(
             f"{run / 'adapter'} is not the adapter that training wrote (see {record}). It is left as it is. "
             f"Restore its files, or move {run} away and run again to train anew."
         )
@@ -162,7 +162,7 @@ def _trainer_class() -> "type[SFTTrainer]":
             self,
             model: torch.nn.Module,
             inputs: dict[str, torch.Tensor],
-            return_outputs: bool = False,  # noqa: FBT001, FBT002  transformers' signature
+            return_outputs: bool = False,  # noqa: ARG002  transformers' signature
             num_items_in_batch: torch.Tensor | None = None,
         ) -> torch.Tensor:
             """Mean cross entropy over the learned tokens of the whole optimizer step.
@@ -210,15 +210,15 @@ def _callback(say: Say) -> "TrainerCallback":
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
             say(Progress(name=NAME, done=state.global_step, total=state.max_steps))
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **_: Any) -> None:
+        def on_log(self, _args: Any, state: Any, _control: Any, *, logs: Mapping[str, Any], **_: Any) -> None:
             for name in ("loss", "grad_norm"):
                 if name in logs and not math.isfinite(float(logs[name])):
                     raise GatesFailed(_diverged(f"{name} is {logs[name]}", state.global_step))
 
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             files = [asdict(file) for file in Manifest.of_folder(folder).files]
             write_atomically(folder.with_suffix(".json"), canonical_json(files))

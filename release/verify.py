@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +48,13 @@ def verify(release: str, endpoint: str, say: Say) -> None:
 
 def check_folder(folder: Path) -> list[Step]:
     """Every check over the files of a release, in order; a step that cannot run has failed."""
-    checks: list[tuple[str, Callable[[Path], list[str]]]] = [
+    checks = (
         ("the files that a release needs are there, and no pickle", _files),
         ("every file has the sha256 of the record, and none is extra", _digests),
         ("the record names the judged adapter and a verdict that passed", _record),
         ("the card shows the numbers of the verdict", _card),
         ("the gates derive the stored verdict from the stored answers, byte for byte", _verdict),
-    ]
+    )
     steps = []
     for name, check in checks:
         try:

@@ -1,5 +1,6 @@
 """Run the line on small inputs: configurations, run folders and the command itself."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -31,10 +32,10 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def adapter_release(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def adapter_release(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, as a user runs it."""
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "release.cli", *arguments],
         cwd=cwd,

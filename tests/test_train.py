@@ -14,7 +14,7 @@ import yaml
 from release import base as bases
 from release import config, environment, train
 from release.artifacts import sha256_file
-from release.errors import DataError, GatesFailed, PreflightError
+from release.errors import DataError, GatesFailed, PreflightError, VerificationError
 from release.events import Event, Progress
 from tests.line import ROOT, small_config
 
@@ -50,7 +50,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Pat
     return run
 
 
-def test_two_trainings_of_the_same_inputs_give_the_same_bytes(reference: Path, tmp_path: Path, base: bases.Base) -> None:
+def test_trainings_of_the_same_inputs_give_the_same_bytes(reference: Path, tmp_path: Path, base: bases.Base) -> None:
     """Same machine, same threads: every file of the adapter is equal, the configuration too."""
     again = start_run(tmp_path)
 
@@ -105,7 +105,7 @@ def test_a_changed_adapter_is_refused_and_left_as_it_is(tmp_path: Path, referenc
     changed = run / "adapter" / "adapter_model.safetensors"
     changed.write_bytes(changed.read_bytes() + b"\0")
 
-    with pytest.raises(PreflightError, match="not the adapter that training wrote"):
+    with pytest.raises(VerificationError, match="not the adapter that training wrote"):
         train.train(run, base, quiet)
 
     assert changed.exists()

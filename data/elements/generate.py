@@ -28,7 +28,9 @@ def sentence(element: str, name: str, value: str) -> str:
     return f"The {name} of {element} is {value}"
 
 
-def example(facts: Facts, row_id: str, asked: tuple[str, str], answerable: bool, rng: random.Random) -> dict[str, object]:
+def example(
+    facts: Facts, row_id: str, asked: tuple[str, str], answerable: bool, rng: random.Random
+) -> dict[str, object]:
     """One row: three sources, one question, the reference answer.
 
     Two sources are hard negatives in every row: the asked element with another property, and another element
