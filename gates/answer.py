@@ -1,5 +1,6 @@
 """An answer: one golden row and what the model wrote for it, read once so that each gate only has to look."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,13 +9,24 @@ from typing import Any
 
 from gates import pointer, strict_json
 from gates.answer_schema import Fault
-from gates.contract import Contract
+from gates.contract import Citations, Contract
 from gates.rows import Golden, Output, id_key, prompt_key
 from gates.rules import Fields, broken, same
 from gates.strict_json import Reading
 
 NAMED = 10
 """Ids that one message names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """What the prompt holds and an answer may cite."""
+
+    fields: Mapping[str, Any]
+    text: str
+    """Empty where the document has none."""
+    score: float | None
+    """Of the retrieval, where it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +41,20 @@ class Answer:
     schema_faults: tuple[Fault, ...]
     rule_faults: tuple[Fault, ...]
     fields: Fields
-    documents: frozenset[str]
+    sources: Mapping[str, Document]
+    """The documents of the prompt by their ids."""
+    confident: bool
+    provenance: Mapping[str, str]
+    """What each citation object must repeat, as the contract says."""
+
+    @property
+    def documents(self) -> frozenset[str]:
+        return frozenset(self.sources)
+
+    @property
+    def cited_text(self) -> str:
+        """The text of all documents that it cites."""
+        return "\n".join(self.sources[one].text for one in sorted(self.cited & self.documents))
 
     @property
     def id(self) -> str:
@@ -99,8 +124,28 @@ def read_answer(golden: Golden, output: Output, contract: Contract) -> Answer:
         schema_faults=faults,
         rule_faults=broken(contract.rules, reading.value, fields) if reading.ok else (),
         fields=fields,
-        documents=frozenset(documents),
+        sources={name: _document(document, contract) for name, document in documents.items()},
+        confident=fields.confidence is not None and fields.confidence >= contract.confident_from,
+        provenance={} if contract.citations is None else contract.citations.provenance,
     )
+
+
+def _document(document: Mapping[str, Any], contract: Contract) -> Document:
+    text = document.get(contract.document_text)
+    return Document(
+        fields=document,
+        text=text if isinstance(text, str) else "",
+        score=_number(document.get(contract.document_score)),
+    )
+
+
+def _number(value: Any) -> float | None:
+    """A score as it stands in a row or in a prompt's text; None for anything else, NaN included."""
+    try:
+        number = math.nan if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _reading(output: Output, contract: Contract) -> Reading:
@@ -128,9 +173,12 @@ def read_fields(parsed: Any, contract: Contract, documents: Mapping[str, Mapping
     """What the contract's pointers find; what is there but cannot be read is a fault, never a guess."""
     faults: list[Fault] = []
     text = _text(parsed, contract, faults)
+    entries = _entries(parsed, contract, faults)
     return Fields(
         text=text,
-        cited=_cited(parsed, contract, documents, faults),
+        prose=text if text is None or contract.markers is None else contract.markers.sub("", text),
+        entries=entries,
+        cited=_cited(entries, contract, documents),
         markers=_markers(text, contract),
         refused=_refused(parsed, contract, faults),
         confidence=_confidence(parsed, contract, faults),
@@ -154,22 +202,34 @@ def _markers(text: str | None, contract: Contract) -> tuple[str, ...] | None:
     return tuple(id_key(part) for ids in found for part in re.split(r"[,;\s]+", ids) if part)
 
 
-def _cited(
-    parsed: Any, contract: Contract, documents: Mapping[str, Mapping[str, Any]], faults: list[Fault]
-) -> tuple[str, ...] | None:
+def _entries(parsed: Any, contract: Contract, faults: list[Fault]) -> tuple[Any, ...] | None:
     if contract.citations is None:
         return None
     where = contract.citations
     entries = pointer.get(parsed, where.at)
-    if where.key is not None and isinstance(entries, list):
-        entries = [entry.get(where.key) if isinstance(entry, dict) else None for entry in entries]
-    if not isinstance(entries, list) or not all(map(_is_id, entries)):
-        faults.append(Fault(path=where.at, rule="citations", message="there is no list of citations"))
+    if isinstance(entries, list) and all(_is_id(_id(entry, where)) for entry in entries):
+        return tuple(entries)
+    faults.append(Fault(path=where.at, rule="citations", message="there is no list of citations"))
+    return None
+
+
+def _id(entry: Any, where: Citations) -> Any:
+    if where.key is None:
+        return entry
+    return entry.get(where.key) if isinstance(entry, dict) else None
+
+
+def _cited(
+    entries: tuple[Any, ...] | None, contract: Contract, documents: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, ...] | None:
+    where = contract.citations
+    if where is None or entries is None:
         return None
+    ids = [id_key(_id(entry, where)) for entry in entries]
     if where.matches == "id":
-        return tuple(map(id_key, entries))
+        return tuple(ids)
     known = {id_key(document.get(where.matches)): name for name, document in documents.items()}
-    return tuple(known.get(id_key(entry), f"unknown {id_key(entry)}") for entry in entries)
+    return tuple(known.get(one, f"unknown {one}") for one in ids)
 
 
 def _is_id(value: Any) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gates import pointer, strict_json
+from gates import formats, pointer, strict_json
 from gates.patterns import pattern_problem
 
 DRAFTS = {
@@ -74,7 +74,7 @@ def checker(schema: Mapping[str, Any]) -> SchemaCheck:
     """A function that returns an answer's faults, the shortest path first; the validator is built once."""
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
 
-    validator = _validator_class(schema)(schema, registry=REGISTRY, format_checker=_formats())
+    validator = _validator_class(schema)(schema, registry=REGISTRY, format_checker=formats.checker())
 
     def faults(value: object) -> tuple[Fault, ...]:
         try:
@@ -103,13 +103,6 @@ def _validator_class(schema: Mapping[str, Any]) -> Any:
     from jsonschema.validators import validator_for
 
     return validator_for(schema, default=Draft202012Validator)  # $schema is one of DRAFTS
-
-
-def _formats() -> Any:
-    # Draft 7 does not name uuid and duration. A schema that uses them means them, so each draft gets the newest set.
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator.FORMAT_CHECKER
 
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
@@ -154,8 +147,8 @@ def _part_problems(part: Mapping[str, Any], resolver: Any, validator: Any, draft
         if problem := _keyword_problem(keyword, known):
             yield f"keyword {keyword!r} {problem} in {draft}"
     name = part.get("format")
-    if isinstance(name, str) and name not in _formats().checkers:
-        yield f"format {name!r} cannot be checked (known: {', '.join(sorted(_formats().checkers))})"
+    if isinstance(name, str) and name not in formats.checker().checkers:
+        yield f"format {name!r} cannot be checked (known: {', '.join(sorted(formats.checker().checkers))})"
     patterns = [part["pattern"]] if "pattern" in part else []
     for pattern in [*patterns, *part.get("patternProperties", {})]:
         if problem := pattern_problem(pattern):

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from gates import statistics
 from gates.answer import pair, pairing_problems
 from gates.canonical import canonical_json
+from gates.clusters import cluster_problems, clusters
 from gates.contract import Contract
 from gates.policy import SMALLEST, Policy
 from gates.rows import Golden, Output, golden_digest, outputs_digest
@@ -51,7 +52,7 @@ class Pairing:
     required: bool
     earlier: str
     n: int
-    """Rows that the gate counts in either."""
+    """Rows, or clusters of rows, that the gate counts in either."""
     right_before: int
     right_now: int
     lost: tuple[str, ...]
@@ -119,6 +120,7 @@ class _Sides:
     earlier: str
     before: Mapping[str, Score]
     now: Mapping[str, Score]
+    cluster: Mapping[str, str]
     identical: int
     rows: int
 
@@ -133,7 +135,7 @@ def compare(
     against: Against,
 ) -> Comparison:
     """These outputs beside the base's, beside the last release's, or for each gate beside the best of several."""
-    problems = pairing_problems(golden, outputs)
+    problems = pairing_problems(golden, outputs) + cluster_problems(golden, policy)
     sides, skipped = [], []
     for one in () if problems else earlier:
         rows = _shared(golden, one)
@@ -187,6 +189,7 @@ def _sides(
         earlier=earlier.name,
         before=_scores(rows, before, contract, policy),
         now=_scores(rows, now, contract, policy),
+        cluster=clusters(rows, policy),
         identical=len(set(before) & set(now)),
         rows=len(rows),
     )
@@ -215,23 +218,26 @@ def _pairing(gate: str, sides: _Sides, *, required: bool, against: Against) -> P
     before, now = sides.before[gate], sides.now[gate]
     wrong_before, wrong_now = ({miss.id for miss in score.misses} for score in (before, now))
     counted = set(before.counted) | set(now.counted)
-    lost, won = wrong_now - wrong_before, wrong_before - wrong_now
-    n = len(counted)
+    # Clusters are counted, rows are named.
+    units, before_units, now_units = (
+        {sides.cluster[row] for row in rows} for rows in (counted, wrong_before, wrong_now)
+    )
+    n, lost, won = len(units), len(now_units - before_units), len(before_units - now_units)
     if against == "base":
-        p = statistics.mcnemar(len(won), len(lost))
-        fault = _not_beaten(len(lost), len(won), p) if gate == EVERY else ""
+        p = statistics.mcnemar(won, lost)
+        fault = _not_beaten(lost, won, p) if gate == EVERY else ""
     else:
-        p = statistics.mcnemar(len(lost), len(won))
-        fault = _worse(len(lost), len(won), n, p) if required else ""
+        p = statistics.mcnemar(lost, won)
+        fault = _worse(lost, won, n, p) if required else ""
     return Pairing(
         gate=gate,
         required=required,
         earlier=sides.earlier,
         n=n,
-        right_before=n - len(wrong_before),
-        right_now=n - len(wrong_now),
-        lost=tuple(sorted(lost)),
-        won=tuple(sorted(won)),
+        right_before=n - len(before_units),
+        right_now=n - len(now_units),
+        lost=tuple(sorted(wrong_now - wrong_before)),
+        won=tuple(sorted(wrong_before - wrong_now)),
         p=p,
         fault=fault,
     )
@@ -240,12 +246,14 @@ def _pairing(gate: str, sides: _Sides, *, required: bool, against: Against) -> P
 def _not_beaten(lost: int, won: int, p: float) -> str:
     if p < BEATEN:
         return ""
-    return f"does not beat the base: {won} rows won and {lost} lost (p = {p:.3f}, needed is less than {BEATEN})"
+    return f"does not beat the base: {won} won and {lost} lost (p = {p:.3f}, needed is less than {BEATEN})"
 
 
 def _worse(lost: int, won: int, n: int, p: float) -> str:
+    if n == 0:
+        return "nothing is counted, in either"
     if lost - won > statistics.exact(MAX_NET_LOSS) * n:
-        return f"{lost} rows lost and {won} won: more than {MAX_NET_LOSS:.0%} of {n} are lost"
+        return f"{lost} lost and {won} won: more than {MAX_NET_LOSS:.0%} of {n} are lost"
     if p < REGRESSED:
-        return f"{lost} rows lost and {won} won: not by chance (p = {p:.3f}, less than {REGRESSED})"
+        return f"{lost} lost and {won} won: not by chance (p = {p:.3f}, less than {REGRESSED})"
     return ""

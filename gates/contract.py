@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gates import pointer, strict_json
+from gates import pointer
 from gates.answer_schema import SchemaCheck, checker, read_schema
 from gates.canonical import digest
 from gates.patterns import pattern_problem
 from gates.problems import InvalidConfig, schema_problems
 from gates.rules import Rule, parse_rules
+
+CONFIDENT_FROM = 0.8
+MAX_CHARACTERS = 20_000
+"""About 5,000 tokens. It bounds the time of the user's patterns, which may grow with its square: seconds, not hours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,8 @@ class Citations:
     at: str
     key: str | None = None
     matches: str = "id"
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """Fields of a citation object, and the document field whose value each must repeat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +47,16 @@ class Contract:
     citations: Citations | None
     refusal: tuple[Refusal, ...]
     confidence: str | None
+    confident_from: float
+    """The confidence from which an answer counts as a confident one."""
     unknowns: tuple[str, ...]
     markers: re.Pattern[str] | None
     documents: re.Pattern[str] | None
     """Finds the documents in a prompt, for golden rows that do not list them; group ``id`` names each."""
+    document_text: str
+    """The document field that holds its text."""
+    document_score: str
+    """The document field that holds its retrieval score."""
     rules: tuple[Rule, ...]
     max_characters: int
     digest: str
@@ -55,6 +67,7 @@ class Contract:
         """The optional parts that are there: a gate that needs another part cannot be measured."""
         parts = {
             "citations": self.citations is not None,
+            "provenance": self.citations is not None and bool(self.citations.provenance),
             "refusal": bool(self.refusal),
             "confidence": self.confidence is not None,
             "unknowns": bool(self.unknowns),
@@ -77,20 +90,26 @@ def load_contract(mapping: Mapping[str, Any], folder: Path, *, where: str = "con
     for name, text in _pointers(mapping, refusal, rules):
         problems += _pointer_problems(f"{where}.{name}", text)
     problems += _needs(rules, mapping, where)
+    citations = _citations(mapping.get("citations"))
+    if citations and citations.provenance and citations.key is None:
+        problems.append(f"{where}.citations.provenance: needs citations.key, for an id alone has no other fields")
     if problems or schema is None:
         raise InvalidConfig(problems)
     return Contract(
         schema=schema,
         check=checker(schema),
         answer=mapping["answer"],
-        citations=_citations(mapping.get("citations")),
+        citations=citations,
         refusal=tuple(refusal),
         confidence=mapping.get("confidence"),
+        confident_from=float(mapping.get("confident_from", CONFIDENT_FROM)),
         unknowns=tuple(_listed(mapping.get("unknowns", []))),
         markers=_compiled(mapping.get("markers"), 0),
         documents=_compiled(mapping.get("documents"), re.MULTILINE),
+        document_text=mapping.get("document_fields", {}).get("text", "text"),
+        document_score=mapping.get("document_fields", {}).get("score", "score"),
         rules=rules,
-        max_characters=mapping.get("max_characters", strict_json.MAX_CHARACTERS),
+        max_characters=mapping.get("max_characters", MAX_CHARACTERS),
         digest=digest({**mapping, "schema": schema}),
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from gates import pointer, strict_json
 from gates.answer import pair, pairing_problems, read_answer
+from gates.clusters import cluster_problems, clustered, clusters
 from gates.contract import Contract
 from gates.policy import Bar, Policy
 from gates.rows import Golden, Output, gold_outputs
@@ -26,14 +27,15 @@ Break = Callable[[Golden, Sequence[Golden], Contract], str | None]
 def gate_zero(golden: Sequence[Golden], contract: Contract, policy: Policy) -> Verdict:
     """The verdict on the reference answers; INVALID if a gate cannot fail."""
     outputs = gold_outputs(golden)
-    problems = () if pairing_problems(golden, outputs) else prove_gates_can_fail(golden, contract, policy)
+    unsound = pairing_problems(golden, outputs) + cluster_problems(golden, policy)
+    problems = () if unsound else prove_gates_can_fail(golden, contract, policy)
     return judge(golden, outputs, contract, policy, problems=problems)
 
 
 def prove_gates_can_fail(golden: Sequence[Golden], contract: Contract, policy: Policy) -> tuple[str, ...]:
     """A line for each gate that does not fail on its control; empty if all gates can fail."""
     made = negative_controls(golden, contract)
-    problems = (_cannot_fail(bar, golden, made[ABOUT[bar.gate].control], contract) for bar in policy.bars)
+    problems = (_cannot_fail(bar, golden, made[ABOUT[bar.gate].control], contract, policy) for bar in policy.bars)
     return tuple(problem for problem in problems if problem)
 
 
@@ -48,7 +50,9 @@ def _broken(golden: Sequence[Golden], contract: Contract, control: Break) -> Ite
             yield Output(id=row.id, output=output)
 
 
-def _cannot_fail(bar: Bar, golden: Sequence[Golden], broken: Sequence[Output], contract: Contract) -> str:
+def _cannot_fail(
+    bar: Bar, golden: Sequence[Golden], broken: Sequence[Output], contract: Contract, policy: Policy
+) -> str:
     control = ABOUT[bar.gate].control
     ids = {output.id for output in broken}
     if not ids:
@@ -59,8 +63,9 @@ def _cannot_fail(bar: Bar, golden: Sequence[Golden], broken: Sequence[Output], c
         return f"gate {bar.gate} cannot fail: it takes the {control!r} answer to {passed[0]} for right"
     if not ids & set(score.counted) and not ABOUT[bar.gate].counts_outputs:
         return f"gate {bar.gate} cannot fail: it counts none of the rows broken as {control!r}"
-    if decide(bar, score)[0] == "PASS":
-        return f"gate {bar.gate} cannot fail: {score.k}/{score.n} with {control!r} answers still passes its bar"
+    units = clustered(score, clusters(golden, policy))
+    if decide(bar, units)[0] == "PASS":
+        return f"gate {bar.gate} cannot fail: {units.k}/{units.n} with {control!r} answers still passes its bar"
     return ""
 
 
@@ -73,14 +78,38 @@ def _truncated(row: Golden, _: Sequence[Golden], __: Contract) -> str | None:
     return gold[: len(gold) // 2]
 
 
-def _schema_broken(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
+def _breaking(keyword: str) -> Break:
+    """A control whose answers break this keyword of the schema, or for an empty one any."""
+
+    def control(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
+        value = _parsed(row)
+        if not isinstance(value, dict):
+            return None
+        candidates: list[Any] = [{key: member for key, member in value.items() if key != name} for name in value]
+        candidates += [pointer.replaced(value, contract.answer, wrong) for wrong in WRONG]
+        candidates += [{**value, name: wrong} for name in value for wrong in WRONG]
+        candidates += [{**value, "no such member": 0}, {}]
+        return _first(candidates, lambda one: any(keyword in ("", fault.rule) for fault in contract.check(one)))
+
+    return control
+
+
+def _no_unknowns(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
     value = _parsed(row)
-    if not isinstance(value, dict):
+    if row.answerable is not False or not isinstance(value, dict):
         return None
-    candidates: list[Any] = [{key: member for key, member in value.items() if key != name} for name in value]
-    candidates += [pointer.replaced(value, contract.answer, wrong) for wrong in WRONG]
-    candidates += [{**value, "no such member": 0}, {}]
-    return _first(candidates, lambda candidate: bool(contract.check(candidate)))
+    for place in contract.unknowns:
+        value = pointer.replaced(value, place, [])
+    return _written(value)
+
+
+def _wrong_provenance(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
+    value, where = _parsed(row), contract.citations
+    entries = None if where is None else pointer.get(value, where.at)
+    if where is None or not where.provenance or not isinstance(entries, list) or not entries:
+        return None
+    name = next((name for name in where.provenance if name != where.key), where.key)
+    return _written(pointer.replaced(value, where.at, [{**entries[0], name: "unknown"}]))
 
 
 def _wrong_citation(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
@@ -158,7 +187,11 @@ def _written(value: Any) -> str:
 
 CONTROLS: Mapping[str, Break] = {
     "truncated": _truncated,
-    "schema_broken": _schema_broken,
+    "schema_broken": _breaking(""),
+    "wrong_type": _breaking("type"),
+    "field_missing": _breaking("required"),
+    "wrong_provenance": _wrong_provenance,
+    "no_unknowns": _no_unknowns,
     "wrong_citation": _wrong_citation,
     "refused": _borrowed(answerable=True),
     "answered": _borrowed(answerable=False),

@@ -2,7 +2,8 @@ r"""Regular expressions that a contract or a schema brings: refused where one an
 
 Python's ``re`` tries every way to split a text between nested repeats, so ``^(a+)+$`` doubles its time with each
 character (CWE-1333). A nested repeat is taken only if a character that the inner repeat cannot match separates the
-rounds, as in ``(\.[a-z]+)*``.
+rounds, as in ``(\.[a-z]+)*``. Repeats of the same characters in a row, as in ``.*,.*,.*x``, multiply the length with
+itself for each: two are taken, and a search that may start anywhere counts as one.
 """
 
 import re
@@ -15,6 +16,9 @@ from typing import Any
 REPEATS = (op.MAX_REPEAT, op.MIN_REPEAT)
 LARGE = 16
 """A repeat up to this many times is no worse than writing it out."""
+SAMPLE = [*map(chr, range(256)), "\u03b1", "\u4e2d", "\u2019"]
+"""Characters by which two sets are compared."""
+ANYTHING = re.compile(r"(?s:.)")
 
 
 def pattern_problem(pattern: str) -> str:
@@ -26,7 +30,11 @@ def pattern_problem(pattern: str) -> str:
             re.compile(pattern)
     except (re.error, OverflowError, RecursionError, Warning) as error:
         return f"is not one of Python's regular expressions: {error}"
-    return "repeats a repeat, so its time may double with each character" if _explodes(tree) else ""
+    if _explodes(tree):
+        return "repeats a repeat, so its time may double with each character"
+    if _longest_run(tree) + (not _anchored(tree)) > 2:
+        return "has repeats that share characters, so its time may grow with the cube of the length: begin it with ^"
+    return ""
 
 
 def _explodes(tree: Any) -> bool:
@@ -36,6 +44,48 @@ def _explodes(tree: Any) -> bool:
         if any(_explodes(branch) for branch in _branches(operation, argument)):
             return True
     return False
+
+
+def _anchored(tree: Any) -> bool:
+    first = next(_flat(tree), None)
+    return first in ((op.AT, op.AT_BEGINNING), (op.AT, op.AT_BEGINNING_STRING))
+
+
+def _longest_run(tree: Any) -> int:
+    """How many large repeats in a row can take characters from each other; one at the very end cannot fail."""
+    longest = run = 0
+    last = ANYTHING
+    between: list[re.Pattern[str]] = []
+    items = list(_flat(tree))
+    while items and items[-1][0] in REPEATS:
+        items.pop()
+    for operation, argument in items:
+        if operation in REPEATS and argument[1] > LARGE:
+            matcher = _one_character(argument[2]) or ANYTHING
+            taken = all(_share(one, last) and _share(one, matcher) for one in between)
+            run = run + 1 if run and taken and _share(last, matcher) else 1
+            longest, last, between = max(longest, run), matcher, []
+        elif operation in (op.LITERAL, op.NOT_LITERAL, op.IN, op.ANY):
+            between.append(_one_character([(operation, argument)]) or ANYTHING)
+    inner = (_longest_run(branch) for item in items for branch in _inner(*item))
+    return max((longest, *inner))
+
+
+def _flat(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """The items of a sequence, with those of its groups in their place."""
+    for operation, argument in tree:
+        if operation is op.SUBPATTERN:
+            yield from _flat(argument[3])
+        else:
+            yield operation, argument
+
+
+def _inner(operation: Any, argument: Any) -> list[Any]:
+    return [] if operation in REPEATS else _branches(operation, argument)
+
+
+def _share(one: re.Pattern[str], other: re.Pattern[str]) -> bool:
+    return any(one.search(character) and other.search(character) for character in SAMPLE)
 
 
 def _branches(operation: Any, argument: Any) -> list[Any]:
@@ -101,6 +151,10 @@ def _one_character(body: Any) -> re.Pattern[str] | None:
     operation, argument = items[0]
     if operation is op.LITERAL:
         return re.compile(re.escape(chr(argument)))
+    if operation is op.NOT_LITERAL:
+        return re.compile(f"[^{re.escape(chr(argument))}]")
+    if operation is op.ANY:
+        return re.compile(".")
     if operation is not op.IN:
         return None
     parts = "".join(_class_part(kind, value) for kind, value in argument)

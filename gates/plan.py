@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gates.answer import Answer
+from gates import statistics
+from gates.answer import Answer, Document
+from gates.clusters import cluster_problems, clustered, clusters
 from gates.policy import Bar, Policy
+from gates.problems import InvalidData
 from gates.rows import Golden, id_key
 from gates.rules import Fields
 from gates.strict_json import Reading
@@ -22,6 +25,8 @@ class GatePlan:
     needs: int | None
     missing: int
     """Rows to add before this gate can pass at all."""
+    proves: float | None
+    """What a perfect score would prove."""
     passing: Mapping[float, float]
     """The chance of passing for an adapter whose true rate is the key."""
 
@@ -32,8 +37,15 @@ class GatePlan:
 
 def plan(golden: Sequence[Golden], policy: Policy) -> tuple[GatePlan, ...]:
     """A line of the plan for each gate of the policy."""
-    answers = [_perfect(row) for row in golden]
-    return tuple(_gate_plan(bar, GATES[bar.gate](answers).n) for bar in policy.bars)
+    if problems := cluster_problems(golden, policy):
+        raise InvalidData(problems)
+    answers, cluster = [_perfect(row) for row in golden], clusters(golden, policy)
+    return tuple(_gate_plan(bar, clustered(GATES[bar.gate](answers), cluster).n) for bar in policy.bars)
+
+
+def slips_through(plans: Sequence[GatePlan], rate: float) -> float:
+    """The most that the chance of passing every required gate can be for an adapter that is right at this rate."""
+    return min((one.passing[rate] for one in plans if one.bar.required), default=0.0)
 
 
 def _gate_plan(bar: Bar, n: int) -> GatePlan:
@@ -42,13 +54,15 @@ def _gate_plan(bar: Bar, n: int) -> GatePlan:
         n=n,
         needs=bar.needs(n) if n >= bar.minimum else None,
         missing=max(0, bar.minimum - n),
+        proves=statistics.lower_bound(n, n, bar.confidence) if n else None,
         passing={rate: bar.passing(n, rate) for rate in RATES},
     )
 
 
 def _perfect(row: Golden) -> Answer:
-    documents = frozenset(id_key(document["id"]) for document in row.documents)
-    support = row.support or (tuple(sorted(documents)[:1]) if row.answerable else ())
+    sources = {id_key(one["id"]): Document(fields=one, text="", score=None) for one in row.documents}
+    # Without documents in the row the contract finds them in the prompt; any name stands for the one that is cited.
+    support = row.support or ((*sorted(sources), "a document")[:1] if row.answerable else ())
     return Answer(
         golden=row,
         output="{}",
@@ -56,6 +70,8 @@ def _perfect(row: Golden) -> Answer:
         fenced=True,
         schema_faults=(),
         rule_faults=(),
-        fields=Fields(cited=support, refused=row.answerable is False),
-        documents=documents,
+        fields=Fields(cited=support, entries=support, refused=row.answerable is False),
+        sources=sources,
+        confident=True,
+        provenance={},
     )

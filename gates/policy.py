@@ -51,6 +51,8 @@ class Bar:
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     bars: tuple[Bar, ...]
+    cluster_key: str | None = None
+    """The key in a golden row's ``meta`` that names its cluster; None: each row is an observation of its own."""
 
     @property
     def digest(self) -> str:
@@ -58,20 +60,24 @@ class Policy:
         return digest(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
-        return {bar.gate: {key: value for key, value in asdict(bar).items() if key != "gate"} for bar in self.bars}
+        clusters = {} if self.cluster_key is None else {"cluster_key": self.cluster_key}
+        bars = {bar.gate: {key: value for key, value in asdict(bar).items() if key != "gate"} for bar in self.bars}
+        return {**clusters, **bars}
 
 
 def load_policy(mapping: Mapping[str, Any], *, where: str = "gates") -> Policy:
     """The policy that a YAML mapping of gate names describes; ``InvalidConfig`` with every problem at once."""
     problems = schema_problems(mapping, "policy", where)
     if not problems:
-        for gate, entry in mapping.items():
+        entries = {gate: entry for gate, entry in mapping.items() if gate != "cluster_key"}
+        for gate, entry in entries.items():
             problems += [f"{where}.{gate}.{problem}" for problem in _problems(gate, entry)]
-        if not any(entry.get("required", True) for entry in mapping.values()):
+        if not any(entry.get("required", True) for entry in entries.values()):
             problems.append(f"{where}: no gate is required, so anything would pass")
     if problems:
         raise InvalidConfig(problems)
-    return Policy(bars=tuple(_bar(gate, mapping[gate]) for gate in ABOUT if gate in mapping))
+    bars = tuple(_bar(gate, mapping[gate]) for gate in ABOUT if gate in mapping)
+    return Policy(bars=bars, cluster_key=mapping.get("cluster_key"))
 
 
 def _problems(gate: str, entry: Mapping[str, Any]) -> list[str]:
@@ -127,9 +133,12 @@ def _bar(gate: str, entry: Mapping[str, Any]) -> Bar:
 
 
 def weaker(policy: Policy, than: Policy) -> tuple[str, ...]:
-    """Every way in which ``policy`` asks for less than another did; empty if whatever passes it passes the other too."""
+    """Every way in which ``policy`` asks for less than another did; if none, what passes it passes the other."""
     now = {bar.gate: bar for bar in policy.bars}
-    return tuple(line for bar in than.bars for line in _weaker_bar(now.get(bar.gate), bar))
+    lines = [line for bar in than.bars for line in _weaker_bar(now.get(bar.gate), bar)]
+    if than.cluster_key is not None and policy.cluster_key != than.cluster_key:
+        lines.append(f"cluster_key: {policy.cluster_key or 'none'}, was {than.cluster_key}")
+    return tuple(lines)
 
 
 def _weaker_bar(now: Bar | None, then: Bar) -> list[str]:

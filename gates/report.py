@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from gates.comparison import Comparison, Pairing
-from gates.plan import RATES, GatePlan
+from gates.plan import RATES, GatePlan, slips_through
 from gates.policy import Bar
 from gates.score import Miss, Score, shorten
 from gates.verdict import GateVerdict, Verdict
@@ -16,7 +16,8 @@ ROWS_SHOWN = 10
 def line(gate: GateVerdict) -> str:
     """``38/40 = 95.0 % (≥ 85.1 % at 95 %), needs 37, target 90 %, floor 80 %``."""
     needs = f", needs {gate.needs}" if gate.needs is not None else ""
-    return f"{_rate(gate.score)}{_proved(gate)}{needs}{_asked(gate.bar)}"
+    rows = f" clusters of {gate.score.n} rows" if gate.units.n < gate.score.n else ""
+    return f"{_rate(gate.units)}{rows}{_proved(gate)}{needs}{_asked(gate.bar)}"
 
 
 def _rate(score: Score) -> str:
@@ -64,8 +65,10 @@ def explain(verdict: Verdict, name: str, earlier: Mapping[str, str] | None = Non
     gate = verdict.gate(name)
     lines = [f"{gate.state} {gate.name}: {line(gate)}"]
     lines += [gate.reason] if gate.reason else []
+    lines += [f"  {plain(tag)}: {_rate(scores[name])}" for tag, scores in verdict.slices.items() if scores[name].n]
     for miss in gate.score.misses:
         lines.append(f"  {plain(miss.id)}: {plain(miss.reason)}")
+        lines += [f"      at       {plain(miss.path)}"] if miss.path else []
         lines += [f"      expected {plain(miss.expected)}"] if miss.expected else []
         lines += [f"      given    {plain(miss.given)}"] if miss.given else []
         before = (earlier or {}).get(miss.id)
@@ -89,9 +92,24 @@ def markdown(verdict: Verdict) -> str:
     lines += ["| gate | state | result |", "|---|---|---|"]
     lines += [f"| {cell(gate.name)} | {gate.state} | {cell(line(gate))} |" for gate in verdict.gates]
     lines += [f"| {cell(name)} | not gated | {cell(_rate(score))} |" for name, score in verdict.advisory.items()]
+    lines += _slices(verdict)
     for gate in verdict.gates:
         lines += _failing(gate) if gate.score.misses else []
     return "\n".join(lines) + "\n"
+
+
+def _slices(verdict: Verdict) -> list[str]:
+    """A table of tags and gates, for the tags that have wrong rows; the others are told in the verdict file."""
+    wrong = {
+        (tag, name): score for tag, scores in verdict.slices.items() for name, score in scores.items() if score.misses
+    }
+    if not wrong:
+        return []
+    rows = [
+        f"| {cell(tag)} | {cell(name)} | {cell(_rate(score))} | {', '.join(cell(miss.id) for miss in score.misses)} |"
+        for (tag, name), score in wrong.items()
+    ]
+    return ["", "| tag | gate | result | wrong |", "|---|---|---|---|", *rows]
 
 
 def _failing(gate: GateVerdict) -> list[str]:
@@ -168,11 +186,17 @@ def _pairing_row(one: Pairing) -> str:
 def plan_lines(plans: Sequence[GatePlan]) -> list[str]:
     """What the golden set can prove, as lines of plain text."""
     wide = max(len(one.bar.gate) for one in plans)
-    return [f"{one.bar.gate:{wide}}  {_plan_line(one)}" for one in plans]
+    lines = [f"{one.bar.gate:{wide}}  {_plan_line(one)}" for one in plans]
+    slips = slips_through(plans, RATES[0])
+    return [
+        *lines,
+        f"an adapter that is right {RATES[0]:.0%} of the time passes all that is required: at most {slips:.1%}",
+    ]
 
 
 def _plan_line(one: GatePlan) -> str:
     if not one.possible:
         return f"INSUFFICIENT  {one.n} rows are counted, {one.bar.minimum} are needed: add {one.missing}"
     chances = ", ".join(f"{one.passing[rate]:.1%} if right {rate:.0%} of the time" for rate in RATES)
-    return f"needs {one.needs}/{one.n}{_asked(one.bar)}; passes {chances}"
+    proves = "" if one.proves is None else f"; {one.n}/{one.n} proves ≥ {100 * one.proves:.1f} %"
+    return f"needs {one.needs}/{one.n}{_asked(one.bar)}{proves}; passes {chances}"

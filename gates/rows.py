@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Golden:
     support: tuple[str, ...] | None = None
     citation_required: bool = True
     tags: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
     """Over the whole row as it was read."""
 
@@ -151,6 +152,7 @@ def _golden_row(row: Mapping[str, Any], number: int) -> Golden:
         support=None if support is None else tuple(map(id_key, support)),
         citation_required=row.get("citation_required", True),
         tags=tuple(row.get("tags", ())),
+        meta=row["meta"] if isinstance(row.get("meta"), dict) else {},
         digest=digest(row),
     )
 

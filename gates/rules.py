@@ -18,6 +18,10 @@ class Fields:
     """What the contract's pointers found in a parsed answer; None where a field is undeclared or cannot be read."""
 
     text: str | None = None
+    prose: str | None = None
+    """The text without its markers."""
+    entries: tuple[Any, ...] | None = None
+    """The citations as they stand, beside ``cited``."""
     cited: tuple[str, ...] | None = None
     markers: tuple[str, ...] | None = None
     refused: bool | None = None

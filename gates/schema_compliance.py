@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gates.answer import Answer
-from gates.score import Miss, Score, shorten, tally, unread
+from gates.score import Miss, Score, faulty, tally
 
 
 def score(answers: Sequence[Answer]) -> Score:
@@ -11,16 +11,4 @@ def score(answers: Sequence[Answer]) -> Score:
 
 
 def _miss(answer: Answer) -> Miss | None:
-    if not answer.parsed:
-        return unread(answer, "a valid answer")
-    if not answer.schema_faults:
-        return None
-    fault = answer.schema_faults[0]
-    more = f" (and {len(answer.schema_faults) - 1} more)" if len(answer.schema_faults) > 1 else ""
-    return Miss(
-        id=answer.id,
-        reason=f"{fault.rule} at {fault.path or 'the top'}: {fault.message}{more}",
-        path=fault.path,
-        expected="a valid answer",
-        given=shorten(answer.output),
-    )
+    return faulty(answer, answer.schema_faults, "a valid answer")

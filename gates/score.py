@@ -4,7 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gates.answer import Answer
+from gates.answer_schema import Fault
 
+PLACEHOLDERS = frozenset(
+    ("", "n/a", "na", "nan", "none", "null", "nil", "unknown", "not available", "not applicable", "tbd", "todo", "xxx")
+)
 SHOWN = 160
 """Characters of an answer that a report shows."""
 
@@ -73,6 +77,21 @@ def unread(answer: Answer, expected: str) -> Miss | None:
         return None
     reason = f"{answer.reading.code}: {answer.reading.detail}"
     return Miss(id=answer.id, reason=reason, expected=expected, given=shorten(answer.output))
+
+
+def faulty(answer: Answer, faults: Sequence[Fault], expected: str) -> Miss | None:
+    """The miss of an answer that cannot be read or has one of these faults against its schema."""
+    if not answer.parsed or not faults:
+        return unread(answer, expected)
+    first = faults[0]
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    reason = f"{first.rule} at {first.path or 'the top'}: {first.message}{more}"
+    return Miss(id=answer.id, reason=reason, path=first.path, expected=expected, given=shorten(answer.output))
+
+
+def says_nothing(value: object) -> bool:
+    """Whether a field is filled in form only: missing, blank, or a word for nothing."""
+    return value is None or not str(value).strip() or str(value).strip(" .-_?!").casefold() in PLACEHOLDERS
 
 
 def not_answered(answer: Answer, expected: str) -> Miss | None:

@@ -15,7 +15,7 @@ MAX_DEPTH = 128
 MAX_DIGITS = 4300
 """CPython's own limit for text to integer (CVE-2020-10735)."""
 MAX_CHARACTERS = 100_000
-"""About 25,000 tokens; it also bounds the time of a user's patterns."""
+"""About 25,000 tokens."""
 
 WHITESPACE = " \t\n\r"
 FENCE = re.compile(r"```[ \t]*\w*[ \t]*\r?\n(.*?)\r?\n?```", re.DOTALL)

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from gates import statistics
 from gates.answer import Answer, pair, pairing_problems
 from gates.canonical import canonical_json
+from gates.clusters import cluster_problems, clustered, clusters
 from gates.contract import Contract
 from gates.policy import Bar, Policy
 from gates.rows import Golden, Output, golden_digest, outputs_digest
 from gates.score import Score
-from gates.table import ABOUT, GATES
+from gates.table import ABOUT, ADVISORY, GATES
 
 VERSION = 1
 State = Literal["PASS", "FAIL", "UNDEFINED", "INSUFFICIENT", "INVALID"]
@@ -26,6 +27,9 @@ class GateVerdict:
 
     bar: Bar
     score: Score
+    """Rows."""
+    units: Score
+    """What is decided on: clusters, or the rows themselves."""
     state: State
     reason: str
 
@@ -35,22 +39,23 @@ class GateVerdict:
 
     @property
     def value(self) -> float | None:
-        return self.score.k / self.score.n if self.score.n else None
+        return self.units.k / self.units.n if self.units.n else None
 
     @property
     def bound(self) -> float | None:
         """What k of n proves, cut after six digits so that no machine's last bit shows."""
-        if not self.score.n:
+        if not self.units.n:
             return None
-        proved = statistics.lower_bound(self.score.k, self.score.n, self.bar.confidence)
+        proved = statistics.lower_bound(self.units.k, self.units.n, self.bar.confidence)
         return math.floor(proved * 1e6) / 1e6
 
     @property
     def needs(self) -> int | None:
-        return self.bar.needs(self.score.n) if self.score.n else None
+        return self.bar.needs(self.units.n) if self.units.n else None
 
     def as_dict(self) -> dict[str, Any]:
-        numbers = {"k": self.score.k, "n": self.score.n, "value": self.value, "bound": self.bound, "needs": self.needs}
+        counts = {"rows": self.score.n, "k": self.units.k, "n": self.units.n}
+        numbers = {**counts, "value": self.value, "bound": self.bound, "needs": self.needs}
         bar = {key: value for key, value in asdict(self.bar).items() if key != "gate"}
         misses = [asdict(miss) for miss in self.score.misses]
         return {"gate": self.name, "state": self.state, "reason": self.reason, **numbers, **bar, "misses": misses}
@@ -63,6 +68,8 @@ class Verdict:
     problems: tuple[str, ...]
     gates: tuple[GateVerdict, ...]
     advisory: Mapping[str, Score]
+    slices: Mapping[str, Mapping[str, Score]]
+    """For each tag of the golden set: the gates' scores on the rows that carry it."""
     rows: int
     policy: Policy
     contract_digest: str
@@ -92,6 +99,9 @@ class Verdict:
             "rows": self.rows,
             "gates": [gate.as_dict() for gate in self.gates],
             "advisory": {name: _counts(score) for name, score in self.advisory.items()},
+            "slices": {
+                tag: {name: _counts(score) for name, score in scores.items()} for tag, scores in self.slices.items()
+            },
             "policy": self.policy.as_dict(),
             "policy_digest": self.policy.digest,
             "contract_digest": self.contract_digest,
@@ -113,7 +123,8 @@ def judge(
     problems: Iterable[str] = (),
 ) -> Verdict:
     """The verdict on these outputs. ``problems`` are the caller's own reasons why it must be INVALID."""
-    unpaired = pairing_problems(golden, outputs)
+    unpaired = (*pairing_problems(golden, outputs), *cluster_problems(golden, policy))
+    cluster = clusters(golden, policy)
     found = (*problems, *unmeasurable(contract, policy), *unpaired)
     answers = () if unpaired else pair(golden, outputs, contract)
     scores = {name: NOT_MEASURED if unpaired else gate(answers) for name, gate in GATES.items()}
@@ -125,8 +136,9 @@ def judge(
     }
     return Verdict(
         problems=found,
-        gates=tuple(_decided(bar, scores[bar.gate], found) for bar in policy.bars),
-        advisory={} if unpaired else {**others, **_advisory(answers)},
+        gates=tuple(_decided(bar, scores[bar.gate], cluster, found) for bar in policy.bars),
+        advisory={} if unpaired else {**others, **_advisory(answers, contract)},
+        slices={} if unpaired else _slices(golden, {bar.gate: scores[bar.gate] for bar in policy.bars}),
         rows=len(golden),
         policy=policy,
         contract_digest=contract.digest,
@@ -146,7 +158,7 @@ def unmeasurable(contract: Contract, policy: Policy) -> tuple[str, ...]:
 
 
 def decide(bar: Bar, score: Score) -> tuple[State, str]:
-    """The state of one gate and the reason for it."""
+    """The state of one gate, given what it is decided on, and the reason for it."""
     if score.n == 0:
         return "UNDEFINED", score.empty
     if score.n < bar.minimum and ABOUT[bar.gate].counts_outputs:
@@ -159,19 +171,36 @@ def decide(bar: Bar, score: Score) -> tuple[State, str]:
     return "FAIL", f"{score.k} of {score.n} are right, {needs} are needed"
 
 
-def _decided(bar: Bar, score: Score, problems: Sequence[str]) -> GateVerdict:
+def _decided(bar: Bar, score: Score, cluster: Mapping[str, str], problems: Sequence[str]) -> GateVerdict:
+    units = clustered(score, cluster)
     if problems:
-        return GateVerdict(bar=bar, score=score, state="INVALID", reason=problems[0])
-    state, reason = decide(bar, score)
-    return GateVerdict(bar=bar, score=score, state=state, reason=reason)
+        return GateVerdict(bar=bar, score=score, units=units, state="INVALID", reason=problems[0])
+    state, reason = decide(bar, units)
+    return GateVerdict(bar=bar, score=score, units=units, state=state, reason=reason)
 
 
-def _advisory(answers: Sequence[Answer]) -> dict[str, Score]:
+def _slices(golden: Sequence[Golden], scores: Mapping[str, Score]) -> dict[str, dict[str, Score]]:
+    tags = sorted({tag for row in golden for tag in row.tags})
+    rows = {tag: {row.id for row in golden if tag in row.tags} for tag in tags}
+    return {tag: {name: _within(score, rows[tag]) for name, score in scores.items()} for tag in tags}
+
+
+def _within(score: Score, rows: set[str]) -> Score:
+    return replace(
+        score,
+        counted=tuple(row for row in score.counted if row in rows),
+        misses=tuple(miss for miss in score.misses if miss.id in rows),
+    )
+
+
+def _advisory(answers: Sequence[Answer], contract: Contract) -> dict[str, Score]:
     """Rates that others report: worth seeing, never decided on."""
     still_broken = GATES["json_parse"]([answer for answer in answers if not answer.fenced])
+    words = {} if "citations" not in contract.declares else {name: gate(answers) for name, gate in ADVISORY.items()}
     return {
         "json_parse_fence_tolerant": replace(still_broken, counted=tuple(answer.id for answer in answers)),
         "schema_compliance_of_parsed": GATES["schema_compliance"]([answer for answer in answers if answer.parsed]),
+        **words,
     }
 
 

@@ -57,9 +57,9 @@ def test_answers_like_the_last_releases_pass_and_no_row_changes_sides() -> None:
     ("lost", "won", "state", "why"),
     [
         (2, 0, "PASS", ""),
-        (3, 0, "FAIL", "3 rows lost and 0 won: more than 5% of 40 are lost"),
+        (3, 0, "FAIL", "3 lost and 0 won: more than 5% of 40 are lost"),
         (4, 2, "PASS", ""),
-        (5, 2, "FAIL", "5 rows lost and 2 won: more than 5% of 40 are lost"),
+        (5, 2, "FAIL", "5 lost and 2 won: more than 5% of 40 are lost"),
         (0, 20, "PASS", ""),
     ],
 )
@@ -126,7 +126,7 @@ def test_the_base_is_beaten_by_five_wins_and_no_loss_and_not_by_four() -> None:
     five, four = (compared({}, earlier(broken(*range(wins)), "base"), against="base") for wins in (5, 4))
     assert five.passed
     assert four.state == "FAIL"
-    assert "does not beat the base: 4 rows won and 0 lost (p = 0.062" in four.faults[0]
+    assert "does not beat the base: 4 won and 0 lost (p = 0.062" in four.faults[0]
 
 
 def test_an_adapter_whose_answers_are_the_bases_is_refused_as_without_effect() -> None:
@@ -141,6 +141,14 @@ def test_answers_that_all_crashed_are_worse_than_anything() -> None:
     comparison = gates.compare(GOLDEN, outputs, [earlier({})], CONTRACT, policy(), against="last")
     assert comparison.state == "FAIL"
     assert comparison.regressed == tuple(IDS)
+
+
+def test_a_gate_that_counts_nothing_in_either_is_not_compared_and_does_not_pass() -> None:
+    nobody_refuses = dict.fromkeys(IDS[26:], answer(2))
+    bars: dict[str, Any] = {"json_parse": {"mode": "zero_failures"}, "refusal_precision": {"target": 0.85}}
+    comparison = compared(nobody_refuses, earlier(nobody_refuses), against="last", **bars)
+    assert comparison.faults == ("refusal_precision: nothing is counted, in either",)
+    assert not comparison.passed
 
 
 def test_rows_that_changed_since_are_not_compared_and_too_few_that_did_not_are_invalid() -> None:
@@ -168,6 +176,7 @@ def test_what_cannot_be_paired_is_invalid_and_never_passes() -> None:
     ):
         assert comparison.state == "INVALID"
         assert not comparison.passed
+        assert (comparison.identical, comparison.rows, comparison.pairings) == (0, 0, ())
         assert says in " ".join(comparison.problems)
     partly = compared({}, holes, earlier({}), against="best")
     assert partly.passed

@@ -59,6 +59,66 @@ def test_formats_are_asserted_in_every_draft(draft: str) -> None:
     assert [fault.path for fault in check(dict.fromkeys(formats, "no such thing!"))] == [f"/{key}" for key in formats]
 
 
+GOOD_FORMATS = [
+    ("uuid", "2eb8aa08-aa98-11ea-b4aa-73b441d16380"),
+    ("uuid", "2EB8AA08-AA98-11EA-B4AA-73B441D16380"),
+    ("date", "2026-02-28"),
+    ("time", "08:30:06Z"),
+    ("time", "08:30:06.283185+01:00"),
+    ("date-time", "1985-04-12T23:20:50.52Z"),
+    ("date-time", "1963-06-19t08:30:06.283185z"),
+    ("duration", "P4DT12H30M5S"),
+    ("duration", "P4W"),
+    ("duration", "PT36H"),
+    ("duration", "P1Y2M"),
+    ("hostname", "www.example.com"),
+    ("hostname", "xn--4gbwdl.xn--wgbh1c.com"),
+    ("email", "joe.bloggs@example.com"),
+    ("email", "te~st+1@example.com"),
+    ("email", '"joe bloggs"@example.com'),
+]
+BAD_FORMATS = [
+    ("uuid", "2eb8aa08-aa98-11ea-b4aa-73b441d16380-"),
+    ("uuid", "2eb8aa08-aa98-11ea-b4aa-73b441d1638\u09e6"),
+    ("uuid", "2eb8aa08aa9811eab4aa73b441d16380"),
+    ("date", "2026-02-30"),
+    ("date", "1963-06-1\u09ea"),
+    ("time", "08:30:06"),
+    ("date-time", "1985-04-12T23:20:50.52Z\n"),
+    ("date-time", "1985-04-12 23:20:50Z"),
+    ("date-time", "2013-350T01:01:01Z"),
+    ("duration", "P1Y2D"),
+    ("duration", "PT"),
+    ("duration", "P2S"),
+    ("duration", "P\u09e8Y"),
+    ("hostname", "-bad.example"),
+    ("hostname", "bad-.example"),
+    ("hostname", "a" * 64 + ".com"),
+    ("hostname", "no_underscore.example"),
+    ("email", "two@at@example.com"),
+    ("email", ".dot@example.com"),
+    ("email", "two..dots@example.com"),
+    ("email", "no space@example.com"),
+    ("email", "@"),
+]
+
+
+@pytest.mark.parametrize("draft", [*DRAFTS, LATEST])
+def test_formats_are_as_strict_as_their_standards(draft: str) -> None:
+    def valid(name: str, value: str) -> bool:
+        return not checker({"$schema": draft, "properties": {"a": {"format": name}}})({"a": value})
+
+    assert [one for one in GOOD_FORMATS if not valid(*one)] == []
+    assert [one for one in BAD_FORMATS if valid(*one)] == []
+
+
+@pytest.mark.parametrize(("name", "value"), [*GOOD_FORMATS, *BAD_FORMATS])
+def test_a_second_validator_agrees_on_formats(name: str, value: str) -> None:
+    whole = {"$schema": LATEST, "format": name}
+    agrees = jsonschema_rs.validator_for(whole, validate_formats=True).is_valid(value)
+    assert agrees == ((name, value) in GOOD_FORMATS)
+
+
 def test_faults_come_shortest_path_first_and_in_the_same_order_each_time() -> None:
     schema = {"$schema": LATEST, "properties": {"z": {"type": "string"}, "a": {"items": {"type": "string"}}}}
     check = checker({**schema, "required": ["q"]})
@@ -135,6 +195,47 @@ def test_a_pattern_whose_time_can_double_is_refused(pattern: str) -> None:
 )
 def test_a_pattern_whose_rounds_are_apart_is_taken(pattern: str) -> None:
     assert pattern_problem(pattern) == ""
+
+
+@pytest.mark.parametrize(
+    "pattern", [".*foo.*bar", ".*.*x", r"\s*\s*$", r"(\w+)(\w+)(\w+)!", "^a*a*a*$", ".*,.*,.*x", "x(?=.*a.*b.*c)|y"]
+)
+def test_a_pattern_whose_time_grows_with_the_cube_is_refused(pattern: str) -> None:
+    assert "the cube of the length" in pattern_problem(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        ".*foo.*",
+        "^.*foo.*bar$",
+        r".*\[\d+\].*",
+        r"\d+\.\d+\.\d+",
+        r"^[^@]+@[^@]+\.[^@]+$",
+        "(?=.*a)(?=.*b).*",
+        "[a-z]+[0-9]+[a-z]+x",
+        "https?://[^/]+/.*",
+    ],
+)
+def test_a_pattern_whose_repeats_do_not_share_characters_is_taken(pattern: str) -> None:
+    assert pattern_problem(pattern) == ""
+
+
+@pytest.mark.parametrize(("pattern", "unit"), [(r"\s+$", " "), ("a+b", "a"), ("^.*.*x", "a"), (".*foo.*", "fo")])
+def test_the_longest_answer_that_is_read_costs_a_taken_pattern_seconds(pattern: str, unit: str) -> None:
+    agreed = contract(markers=f"({pattern})", rules=None)
+    text = (unit * 20_000)[: agreed.max_characters - 100] + "-"
+    started = time.process_time()
+    answers_of({"rows": [{"output": {"answer": text, "citations": [], "refusal": False}}]}, agreed)
+    assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize("output", ["x" * 10_000_000, "[" * 10_000_000, '{"a":"' + "\\" * 5_000_000, " " * 10_000_000])
+def test_an_oversized_output_is_refused_quickly(output: str) -> None:
+    started = time.process_time()
+    (read,) = answers_of({"rows": [{"output": output}]}, contract())
+    assert not read.parsed
+    assert time.process_time() - started < 2
 
 
 @given(st.text(alphabet="ab()|*+?.[]^$\\d{}2,"))

@@ -10,8 +10,14 @@ pytestmark = pytest.mark.skipif(not KWANZAA.is_dir(), reason="the user's dataset
 CONTRACT = {
     "schema": "answer_json.schema.json",
     "answer": "/answer/text",
-    "citations": {"at": "/sources", "key": "canonical_url", "matches": "url"},
-    "documents": r"^\[(?P<id>\d+)\] (?P<label>.*)\nRelevance Score: .*\nSource: .*\nContent: .*\nURL: (?P<url>\S+)",
+    "citations": {
+        "at": "/sources",
+        "key": "canonical_url",
+        "matches": "url",
+        "provenance": {"canonical_url": "url", "citation_label": "label"},
+    },
+    "documents": r"^\[(?P<id>\d+)\] (?P<label>.*)\nRelevance Score: (?P<score>\S+).*\nSource: .*\n"
+    r"Content: (?P<text>.*)\nURL: (?P<url>\S+)",
     "refusal": [
         {"at": "/integrity/fallback_behavior", "equals": "refusal"},
         {"at": "/answer/completeness", "equals": "insufficient_data"},
@@ -33,7 +39,8 @@ CONTRACT = {
 @pytest.fixture(scope="module")
 def verdict() -> gates.Verdict:
     golden = gates.read_golden(KWANZAA / "train.jsonl")
-    names = ("json_parse", "schema_compliance", "contract_rules", "citation_validity")
+    names = ["json_parse", "schema_compliance", "type_correctness", "required_fields", "contract_rules"]
+    names += ["citation_validity", "provenance_completeness", "unknowns_completeness", "no_false_confidence"]
     bars = {name: {"mode": "zero_failures"} for name in names}
     contract = gates.load_contract(CONTRACT, KWANZAA)
     return gates.judge(golden, gates.gold_outputs(golden), contract, gates.load_policy(bars))
@@ -59,6 +66,21 @@ def test_in_two_rows_the_fields_that_mean_a_refusal_disagree(verdict: gates.Verd
 def test_every_source_is_a_document_of_the_prompt(verdict: gates.Verdict) -> None:
     score = verdict.gate("citation_validity").score
     assert score.k == score.n == 85
+
+
+def test_twelve_of_them_miss_required_fields_and_none_has_a_wrong_type(verdict: gates.Verdict) -> None:
+    assert (verdict.gate("required_fields").score.k, verdict.gate("type_correctness").score.k) == (95, 107)
+
+
+def test_every_source_repeats_address_and_label_of_its_document(verdict: gates.Verdict) -> None:
+    score = verdict.gate("provenance_completeness").score
+    assert score.k == score.n == 85
+
+
+def test_one_confident_answer_has_no_source_and_every_refusal_says_what_is_missing(verdict: gates.Verdict) -> None:
+    assert [miss.id for miss in verdict.gate("no_false_confidence").score.misses] == ["line-93"]
+    score = verdict.gate("unknowns_completeness").score
+    assert score.k == score.n == 25
 
 
 def test_such_reference_answers_are_not_released_on(verdict: gates.Verdict) -> None:

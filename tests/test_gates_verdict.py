@@ -1,9 +1,11 @@
 """The verdict: states, bytes, gate zero, and every way in which a gate has been seen to pass wrongly elsewhere."""
 
+import importlib
 import json
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +15,11 @@ from jsonschema import Draft202012Validator
 import gates
 import schemas
 from gates import report
+from gates.plan import slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
-from tests.gates.examples import REFUSAL, answer, contract, golden, golden_rows, policy, with_outputs
+from gates.table import ABOUT
+from tests.gates.examples import REFUSAL, answer, contract, golden, golden_rows, policy, rich, with_outputs
 
 CONTRACT = contract()
 GOLDEN = golden()
@@ -91,6 +95,37 @@ def test_a_set_too_small_to_prove_the_bar_is_insufficient_and_does_not_pass() ->
     assert states(verdict) == {"answer_rate": "INSUFFICIENT"}
     assert verdict.state == "INSUFFICIENT"
     assert not verdict.passed
+
+
+def test_a_set_below_the_minimum_that_the_policy_asks_for_is_insufficient_however_good() -> None:
+    assert states(judged({}, json_parse={"mode": "zero_failures", "min_n": 40})) == {"json_parse": "PASS"}
+    assert states(judged({}, json_parse={"mode": "zero_failures", "min_n": 41})) == {"json_parse": "INSUFFICIENT"}
+
+
+def test_the_verdict_shows_beside_the_gates_only_what_could_be_measured() -> None:
+    bars = policy(json_parse={"mode": "zero_failures"})
+    bare = gates.judge(GOLDEN, gates.gold_outputs(GOLDEN), contract(citations=None, rules=None), bars)
+    assert not {"citation_coverage", "lexical_grounding", "contract_rules", "no_false_confidence"} & set(bare.advisory)
+    assert {"schema_compliance", "answer_rate", "json_parse_fence_tolerant"} <= set(bare.advisory)
+    assert gates.judge(GOLDEN, (), CONTRACT, bars).advisory == {}
+
+
+def test_a_bound_is_cut_after_six_digits() -> None:
+    (gate,) = judged({IDS[0]: "x"}, json_parse={"mode": "zero_failures"}).gates
+    assert gate.bound == 0.886811  # scipy: 0.8868114...
+
+
+def test_every_value_is_frozen_and_made_by_name() -> None:
+    classes = {
+        value
+        for name in Path(gates.__file__).parent.glob("*.py")
+        for value in vars(importlib.import_module(f"gates.{name.stem}")).values()
+        if isinstance(value, type) and is_dataclass(value)
+    }
+    assert len(classes) > 15
+    for one in classes:
+        assert vars(one)["__dataclass_params__"].frozen, one
+        assert all(part.kw_only for part in fields(one)), one
 
 
 OUTPUTS = gates.gold_outputs(GOLDEN)
@@ -222,11 +257,12 @@ def test_a_verdict_passes_only_if_every_count_reaches_its_bar(changed: dict[str,
 
 
 def test_gate_zero_passes_on_a_sound_set_and_proves_that_each_gate_can_fail() -> None:
-    every = {name: {"mode": "zero_failures", "min_n": 1} for name in gates.GATES}
-    for name in ("citation_validity", "citation_precision", "refusal_precision"):
-        every[name] = {"mode": "zero_failures", "min_support": 1}
     assert gates.gate_zero(GOLDEN, CONTRACT, policy()).passed
-    assert gates.gate_zero(GOLDEN, CONTRACT, policy(**every)).passed
+    rows, agreed = rich()
+    least = {True: "min_support", False: "min_n"}
+    every = {name: {"mode": "zero_failures", least[about.counts_outputs]: 1} for name, about in ABOUT.items()}
+    zero = gates.gate_zero(rows, agreed, policy(**every))
+    assert zero.passed, report.terminal(zero)
 
 
 def test_gate_zero_fails_on_a_reference_answer_that_is_wrong() -> None:
@@ -270,7 +306,17 @@ def test_a_set_without_unanswerable_rows_cannot_prove_its_refusal_gates() -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["truncated", "schema_broken", "wrong_citation", "refused", "answered", "rules_broken"]
+    "name",
+    [
+        "truncated",
+        "schema_broken",
+        "wrong_type",
+        "field_missing",
+        "wrong_citation",
+        "refused",
+        "answered",
+        "rules_broken",
+    ],
 )
 def test_each_control_breaks_every_row_it_claims_to(name: str) -> None:
     made = gates.negative_controls(GOLDEN, CONTRACT)[name]
@@ -287,10 +333,18 @@ def test_the_line_of_a_gate_is_the_documented_one() -> None:
     assert report.line(verdict.gate("answer_rate")) == expected
 
 
+def test_a_schema_fault_is_counted_and_the_first_one_told() -> None:
+    (one,) = judged({IDS[0]: "{}"}).gate("schema_compliance").score.misses
+    assert one.reason == "required at the top: 'answer' is a required property (and 2 more)"
+    (one,) = judged({IDS[0]: answer(2).replace("}", ', "x": 1}')}).gate("schema_compliance").score.misses
+    assert one.reason.startswith("additionalProperties at the top: ")
+    assert "more)" not in one.reason
+
+
 def test_nearly_all_never_reads_as_all() -> None:
     counted = tuple(map(str, range(3000)))
     score = Score(counted=counted, misses=(Miss(id="0", reason=""),), empty="")
-    gate = replace(judged({}).gates[0], score=score, state="FAIL")
+    gate = replace(judged({}).gates[0], score=score, units=score, state="FAIL")
     assert report.line(gate).startswith("2999/3000 = 99.9 %")
 
 
@@ -299,6 +353,13 @@ def test_an_explanation_shows_each_wrong_row_with_what_was_expected_and_given() 
     assert lines[0].startswith("PASS citation_coverage: 25/26")
     assert "  q00: cites 7, not among the documents 1, 2" in lines
     assert "      expected a citation of 2" in lines
+    lines = report.explain(judged({IDS[0]: '{"answer":1}'}), "contract_rules", {IDS[0]: "x" * 999, "other": "y"})
+    assert lines[3:] == [
+        "      at       /answer",
+        "      expected an answer whose fields agree",
+        '      given    {"answer":1}',
+        f"      earlier  {'x' * 159}…",
+    ]
 
 
 HOSTILE = '{"answer":"</td><script>|`[x](http://evil) ![i](y) @all \x1b[31m\u202e**b** _i_ &amp; # \r\n| a | b |"'
@@ -320,4 +381,22 @@ def test_a_plan_says_what_the_set_can_prove_and_how_many_rows_are_missing() -> N
     assert plans["answer_rate"].passing[0.85] < 0.1
     assert plans["answer_rate"].passing[0.95] > 0.6
     assert set(plans["refusal_precision"].passing.values()) == {0.0}
-    assert any("add 1" in line for line in report.plan_lines(tuple(plans.values())))
+    lines = report.plan_lines(tuple(plans.values()))
+    assert any("add 1" in line for line in lines)
+    assert any("needs 36/36, no failures allowed; 36/36 proves ≥ 92.0 %; passes 0.3%" in line for line in lines)
+    assert lines[-1] == "an adapter that is right 85% of the time passes all that is required: at most 0.0%"
+
+
+def test_what_slips_through_is_at_most_what_the_strictest_required_gate_lets_through() -> None:
+    loose = policy(
+        answer_rate={"mode": "point", "target": 0.8}, json_parse={"mode": "zero_failures", "required": False}
+    )
+    plans = gates.plan(golden(26, 14), loose)
+    assert slips_through(plans, 0.85) == plans[1].passing[0.85] > 0.8
+    assert slips_through((), 0.85) == 0.0
+
+
+def test_rows_whose_documents_stand_in_the_prompt_are_planned_for_too() -> None:
+    rows = [{"prompt": f"[1] a document\nQuestion {number}?", "answerable": True} for number in range(20)]
+    bars = {"citation_validity": {"target": 0.8}, "citation_coverage": {"target": 0.8}}
+    assert [one.n for one in gates.plan(gates.parse_golden(rows), policy(**bars))] == [20, 20]

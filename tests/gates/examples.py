@@ -29,6 +29,36 @@ def answer(*cited: int) -> str:
     return json.dumps({"answer": text, "citations": list(cited), "refusal": False})
 
 
+def rich() -> tuple[tuple[gates.Golden, ...], gates.Contract]:
+    """A golden set whose reference answers use every part that a contract may declare."""
+    documents = [
+        {"id": number, "title": f"Report {number}", "text": f"The bridge number {number} is {number}00 metres long."}
+        for number in (1, 2)
+    ]
+    rows = []
+    for number, row in enumerate(golden_rows()):
+        refuses = number >= 26
+        value = {
+            "answer": "Nothing is said." if refuses else "The bridges are 100 and 200 metres long.",
+            "citations": [] if refuses else [{"id": one["id"], "title": one["title"]} for one in documents],
+            "refusal": refuses,
+            "confidence": 0.9,
+            "unknowns": ["its height"] if refuses else [],
+        }
+        messages = [row["messages"][0], {"role": "assistant", "content": json.dumps(value)}]
+        support = [] if refuses else [1, 2]
+        rows.append({**row, "messages": messages, "documents": documents, "support": support})
+    agreed = contract(
+        schema="rich.schema.json",
+        citations={"at": "/citations", "key": "id", "provenance": {"title": "title"}},
+        confidence="/confidence",
+        unknowns="/unknowns",
+        markers=None,
+        rules=["refusal_has_unknowns", "answer_has_citations"],
+    )
+    return gates.parse_golden(rows), agreed
+
+
 REFUSAL = json.dumps({"answer": "The sources do not say.", "citations": [], "refusal": True})
 
 
@@ -65,7 +95,7 @@ def answers_of(case: Mapping[str, Any], agreed: gates.Contract) -> tuple[Answer,
     rows, outputs = [], []
     for number, row in enumerate(case["rows"]):
         labels = {key: row[key] for key in ("answerable", "support", "citation_required") if key in row}
-        documents = [{"id": 1}, {"id": 2}]
+        documents = row.get("documents", [{"id": 1}, {"id": 2}])
         rows.append({"id": number, "prompt": f"Question {number}?", "documents": documents, **labels})
         text = row["output"] if isinstance(row["output"], str | None) else json.dumps(row["output"])
         outputs.append({"id": number, "output": text, "finish_reason": row.get("finish_reason", "stop")})

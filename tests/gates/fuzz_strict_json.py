@@ -128,7 +128,7 @@ def _floats(value: Any) -> list[float]:
 
 def _said(data: bytes) -> str:
     reading = strict_json.read(data)
-    detail = re.sub(r"'.*'|[0-9]+|0x[0-9a-f]{2}", "#", reading.detail)
+    detail = re.sub(r"(['\"]).*\1|[0-9]+|0x[0-9a-f]{2}", "#", reading.detail)
     return f"{reading.code} {detail}"
 
 

@@ -1,0 +1,34 @@
+"""Advisory: each sentence of an answer shares words with a document that it cites; a screen for free invention.
+
+Counts the answers given to answerable rows whose documents have text. It finds gross cases only: see ``gates.words``.
+"""
+
+import re
+from collections.abc import Sequence
+
+from gates.answer import Answer
+from gates.score import Miss, Score, listed, shorten, tally
+from gates.words import SHARED, content, shared
+
+SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*")
+FEW = 3
+"""Content words below which a sentence claims nothing that could be compared."""
+
+
+def score(answers: Sequence[Answer]) -> Score:
+    given = [
+        one
+        for one in answers
+        if one.answered and one.golden.answerable and any(source.text for source in one.sources.values())
+    ]
+    return tally(given, _miss, empty="no answerable row whose documents have text was answered")
+
+
+def _miss(answer: Answer) -> Miss | None:
+    for sentence in SENTENCE.findall(answer.fields.prose or ""):
+        if len(content(sentence)) >= FEW and (overlap := shared(sentence, answer.cited_text)) < SHARED:
+            reason = f"a sentence shares {overlap:.0%} of its words with what it cites"
+            return Miss(
+                id=answer.id, reason=reason, expected=f"from {listed(answer.cited)}", given=shorten(sentence.strip())
+            )
+    return None

@@ -1,0 +1,42 @@
+"""Advisory: no number, quotation or address in an answer that the cited documents do not hold.
+
+Counts the answers given to answerable rows whose documents have text.
+"""
+
+import re
+from collections.abc import Sequence
+
+from gates.answer import Answer
+from gates.score import Miss, Score, listed, shorten, tally
+from gates.words import folded
+
+URL = re.compile(r"https?://[^\s<>\"')\]]+")
+QUOTATION = re.compile('["\u201c\u201e\u00ab]([^"\u201c\u201d\u201e\u00ab\u00bb]{8,})["\u201d\u201c\u00bb]')
+"""Eight characters or more: shorter ones are often a word that is named, not quoted."""
+THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+def score(answers: Sequence[Answer]) -> Score:
+    given = [
+        one
+        for one in answers
+        if one.answered and one.golden.answerable and any(source.text for source in one.sources.values())
+    ]
+    return tally(given, _miss, empty="no answerable row whose documents have text was answered")
+
+
+def _miss(answer: Answer) -> Miss | None:
+    prose, cited = folded(answer.fields.prose or ""), folded(answer.cited_text)
+    known = set(map(_digits, NUMBER.findall(cited)))
+    strange = [one for one in (*URL.findall(prose), *QUOTATION.findall(prose)) if one.rstrip(".,;:!?") not in cited]
+    strange += [one for one in NUMBER.findall(URL.sub(" ", prose)) if _digits(one) not in known]
+    if not strange:
+        return None
+    reason = f"{shorten(strange[0])} is in no document that it cites"
+    return Miss(id=answer.id, reason=reason, expected=f"from {listed(answer.cited)}", given=shorten(", ".join(strange)))
+
+
+def _digits(number: str) -> str:
+    """1,000 and 1000 are one number, 1.50 and 1.5 are not."""
+    return THOUSANDS.sub("", number)
