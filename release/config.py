@@ -64,6 +64,23 @@ class Data:
     max_length: int = 2048
     licence: str | None = None
     source: str | None = None
+    format: str = "auto"
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """A field → the key of a row that holds it, where it is called otherwise."""
+    checks: Mapping[str, str] = field(default_factory=dict)
+    """A check of the data gate → ``error`` or ``warning``, where it is not its own level."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What all attempts under one output folder may cost together."""
+
+    limit: float | None = None
+    currency: str = "USD"
+    price_per_hour: float | None = None
+    """None: the machine's price in prices.json."""
+    alerts: tuple[float, ...] = (20, 50, 100)
+    """Percentages of the limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +139,7 @@ class Config:
     data: Data
     training: Training
     generation: Generation
+    budget: Budget
     contract: Mapping[str, Any]
     gates: Mapping[str, Any] | None
     """None: the default policy."""
@@ -164,7 +182,8 @@ def effective(config: Config) -> Tree:
     modules = config.adapter.lora.target_modules
     values["adapter"]["lora"]["target_modules"] = modules[0] if modules == ("all-linear",) else list(modules)
     values["publishing"] |= {"language": list(config.publishing.language), "tags": list(config.publishing.tags)}
-    for section in ("run", "model", "data"):
+    values["budget"]["alerts"] = list(config.budget.alerts)
+    for section in ("run", "model", "data", "budget"):
         values[section] = _present(values[section])
     return _present(values)
 
@@ -266,7 +285,7 @@ def _build(tree: Tree, path: Path, notices: tuple[str, ...]) -> Config:
     """The values of a checked tree. Defaults are those of the dataclasses."""
     folder = _folder(path)
     adapter, publishing = tree.get("adapter", {}), dict(tree["publishing"])
-    method = adapter.get("method", Adapter.method)
+    method, budget = adapter.get("method", Adapter.method), tree.get("budget", {})
     lora, language = dict(adapter.get("lora", {})), publishing.get("language", Publishing.language)
     modules = lora.get("target_modules", Lora.target_modules)
     lora["target_modules"] = (modules,) if isinstance(modules, str) else tuple(modules)
@@ -289,6 +308,7 @@ def _build(tree: Tree, path: Path, notices: tuple[str, ...]) -> Config:
         data=Data(**tree["data"] | files),
         training=Training(**tree.get("training", {})),
         generation=Generation(**tree.get("generation", {})),
+        budget=Budget(**budget | {"alerts": tuple(budget.get("alerts", Budget.alerts))}),
         contract=tree["contract"],
         gates=tree.get("gates"),
         publishing=Publishing(**publishing),

@@ -1,0 +1,129 @@
+"""What is wrong with a text as text: placeholders, control characters, secrets, personal data; and what repeats it."""
+
+import json
+import math
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+Span = tuple[int, int]
+Shingles = frozenset[tuple[str, ...]]
+
+NEAR = 0.8  # Jaccard similarity of word shingles from which two texts are near-duplicates (Lee et al. 2022 use 0.8)
+SHINGLE = 3  # words
+_INSIDE = r"(?:[^\[\]]|\[\d+\]){0,120}?"  # of brackets; citation markers may stand there
+
+PATTERNS: Mapping[str, re.Pattern[str]] = {
+    # A sentence in brackets that says what should stand there, an unfilled template field, or a word for later.
+    "placeholders": re.compile(
+        rf"\[(?=[A-Za-z]){_INSIDE}\b(?i:would|generated|simulated|placeholder|insert|dummy|your \w+ here"
+        r"|content (?:that|from|for|about)|answer (?:for|to|would|demonstrates))\b(?:[^\[\]]|\[\d+\]){0,400}\]?"
+        r"|\{\{ ?[A-Za-z_]\w* ?\}\}|(?<![\w\\])\{[a-z_]{2,30}\}|<(?i:insert|your)[ _][^<>\n]{1,40}>"
+        r"|(?i:\blorem ipsum\b)|\b(?:TODO|TBD|FIXME|XXX)\b"
+    ),
+    # Controls but tab and line ends, the replacement character, directions that reorder text, private use.
+    "control_characters": re.compile(
+        "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ufeff\u202a-\u202e\u2066-\u2069\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff]"
+    ),
+    "secrets": re.compile(
+        r"\bhf_[A-Za-z0-9]{30,}|\bsk-[A-Za-z0-9_-]{20,}|\bgh[pousr]_[A-Za-z0-9]{36}|\bgithub_pat_\w{40,}|\bAKIA[0-9A-Z]{16}\b"
+        r"|\bxox[abprs]-[A-Za-z0-9-]{10,}|\bAIza[\w-]{35}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+        r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}|//[^/\s:@]+:[^/\s:@]+@|(?i:\b(?:password|passwd|api_key)\s*[=:]\s*\S{6,})"
+    ),
+    "personal_data": re.compile(
+        r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b"  # e-mail
+        r"|(?<![\w.])\+\d{1,3}[ ./-]?\(?\d{1,4}\)?(?:[ ./-]?\d{2,4}){2,4}(?!\w)"  # telephone with its country code
+        r"|\b\d{3}-\d{2}-\d{4}\b|\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"  # US social security number, IBAN
+    ),
+}
+
+
+def spans(check: str, text: str) -> tuple[Span, ...]:
+    """Where ``text`` shows what the check looks for."""
+    return tuple(match.span() for match in PATTERNS[check].finditer(text))
+
+
+def normalised(text: str) -> str:
+    """Without case, punctuation and spacing, so that a sentence respelled is the same sentence."""
+    return re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def script(text: str) -> str:
+    """The script most of its letters are in, as Unicode names them; empty where there is no letter."""
+    counts = Counter(unicodedata.name(letter, "?").split()[0] for letter in text if letter.isalpha())
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def shingles(text: str) -> Shingles:
+    """Every run of three words; of a shorter text the text."""
+    words = normalised(text).split()
+    runs = range(max(1, len(words) - SHINGLE + 1))
+    return frozenset(tuple(words[start : start + SHINGLE]) for start in runs) if words else frozenset()
+
+
+def near_duplicates(texts: Sequence[str], others: Sequence[str]) -> dict[int, tuple[int, float]]:
+    """For each text that has one, the most similar of the others and how similar, where that is ``NEAR`` or more.
+
+    Exact: texts that similar share a shingle among each one's few rarest, so only such pairs are compared (prefix
+    filtering: Chaudhuri, Ganti and Kaushik 2006).
+    """
+    left, right = [shingles(text) for text in texts], [shingles(text) for text in others]
+    frequency = Counter(shingle for one in (*left, *right) for shingle in one)
+    index: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for number, one in enumerate(right):
+        for shingle in _rarest(one, frequency):
+            index[shingle].append(number)
+    found = {}
+    for number, one in enumerate(left):
+        candidates = sorted({other for shingle in _rarest(one, frequency) for other in index.get(shingle, ())})
+        alike = [(len(one & right[other]) / len(one | right[other]), -other) for other in candidates]
+        similarity, other = max(alike, default=(0.0, 0))
+        if similarity >= NEAR:
+            found[number] = (-other, similarity)
+    return found
+
+
+def _rarest(one: Shingles, frequency: Mapping[tuple[str, ...], int]) -> list[tuple[str, ...]]:
+    ordered = sorted(one, key=lambda shingle: (frequency[shingle], shingle))
+    return ordered[: len(ordered) - math.ceil(NEAR * len(ordered)) + 1]
+
+
+def locate(text: str, path: str) -> Span | None:
+    """Where the value at a JSON Pointer stands in a JSON text; None where there is none."""
+    try:
+        position, end = _value(text, 0)
+        for token in path.split("/")[1:]:
+            wanted = token.replace("~1", "/").replace("~0", "~")
+            position, end = next((start, end) for name, start, end in _members(text, position) if name == wanted)
+    except (ValueError, StopIteration, IndexError):
+        return None
+    return position, end
+
+
+def _value(text: str, position: int) -> Span:
+    position = _after_space(text, position)
+    return position, json.JSONDecoder().raw_decode(text, position)[1]
+
+
+def _after_space(text: str, position: int) -> int:
+    while text[position] in " \t\r\n":
+        position += 1
+    return position
+
+
+def _members(text: str, position: int) -> Iterator[tuple[str, int, int]]:
+    """The name or index of each member of the object or array here, and where its value stands."""
+    opening, position, index = text[position], position + 1, 0
+    if opening not in "{[":
+        return
+    while text[position := _after_space(text, position)] not in "}]":
+        name = str(index)
+        if opening == "{":
+            name, position = json.JSONDecoder().raw_decode(text, position)
+            position = _after_space(text, position) + 1  # the colon
+        start, end = _value(text, position)
+        yield name, start, end
+        position = _after_space(text, end)
+        position += text[position] == ","
+        index += 1

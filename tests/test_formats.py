@@ -1,0 +1,152 @@
+"""Every format becomes the same canonical rows; every bad row is named by file and line; nothing is lost on the way."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gates
+from release import dataset, formats
+from release.errors import ConfigError, DataError
+
+FILES = Path(__file__).parent / "data" / "formats"
+ANSWER = '{"answer":"Au [1].","citations":[1]}'
+MESSAGES = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "What is the symbol of gold?"},
+    {"role": "assistant", "content": ANSWER},
+]
+SAME = (
+    ("chat.jsonl", "chat"),
+    ("prompt_completion.jsonl", "auto"),
+    ("prompt_completion_messages.jsonl", "auto"),
+    ("answer_as_object.jsonl", "auto"),
+    ("sharegpt.jsonl", "auto"),
+    ("alpaca.jsonl", "auto"),
+    ("archive.jsonl", "auto"),
+)
+
+
+def rows(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+@pytest.mark.parametrize(("name", "form"), SAME)
+def test_every_format_becomes_the_same_row(name: str, form: str) -> None:
+    read = formats.read(FILES / name, form)
+    (row,) = rows(read.canonical)
+
+    assert row["messages"] == MESSAGES
+    assert row["meta"] == {"source": "quiz"}
+    assert read.apart == {"source": 1}
+
+
+@pytest.mark.parametrize(("name", "form"), SAME)
+def test_what_was_converted_reads_as_canonical_and_stays_as_it_is(tmp_path: Path, name: str, form: str) -> None:
+    first = formats.read(FILES / name, form)
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(first.canonical)
+    again = formats.read(path)
+
+    assert (again.form, again.canonical, again.rows) == ("canonical", first.canonical, first.rows)
+    assert gates.read_golden(path) == first.rows
+
+
+def test_a_json_array_is_read_as_its_items() -> None:
+    (row,) = formats.read(FILES / "chat_as_one_array.json").rows
+
+    assert (row.id, row.gold) == ("one", ANSWER)
+
+
+def test_a_field_map_names_the_keys_of_other_files() -> None:
+    fields = {"id": "key", "prompt": "asked.text", "completion": "response", "documents": "found"}
+    (row,) = formats.read(FILES / "own_names.jsonl", "prompt_completion", fields).rows
+
+    assert (row.id, row.prompt[-1]["content"], row.gold) == ("7", "What is the symbol of gold?", ANSWER)
+    assert [dict(one) for one in row.documents] == [
+        {"id": 3, "content": "The symbol of gold is Au.", "text": "The symbol of gold is Au."}
+    ]
+
+
+def test_an_archive_keeps_what_was_liked_and_says_what_was_not() -> None:
+    by_number = formats.read(FILES / "archive_rated.jsonl", least=1)
+
+    assert [row.id for row in by_number.rows] == ["q1", "q2", "q3", "q5"]
+    assert by_number.below == (4, 6)
+    assert by_number.rows[0].prompt[-1]["content"] == "[1] The symbol of gold is Au.\n\nQuestion 1?"
+
+
+@pytest.mark.parametrize("path", sorted((FILES / "faults").iterdir()), ids=lambda path: path.stem)
+def test_a_bad_row_is_named_by_file_and_line(path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        formats.read(path, least=1 if "rating" in path.stem else None)
+
+    assert f"{path} line 2: " in str(raised.value)
+    assert "line 1:" not in str(raised.value)
+    assert "Nothing was written" in str(raised.value)
+
+
+def test_files_joined_have_each_id_once() -> None:
+    data, reads = formats.convert([FILES / "chat_as_one_array.json"] * 2, "auto", {})
+
+    assert len(reads) == 2
+    assert [row["id"] for row in rows(data)] == ["one", "chat_as_one_array-00002"]
+
+
+def test_a_dataset_of_another_format_is_loaded_as_canonical_bytes(tmp_path: Path) -> None:
+    loaded = dataset.load(FILES / "sharegpt.jsonl")
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(loaded.canonical)
+
+    assert dataset.load(path).sha256 == loaded.sha256
+    assert dataset.load(path).rows == loaded.rows
+
+
+def archive(folder: Path, answerable: list[bool], *, same_question: int = 0) -> formats.Read:
+    path = folder / "all.jsonl"
+    lines = [
+        {"id": f"r{n}", "prompt": f"Question {n % same_question if same_question else n}?", "completion": "x",
+         "documents": ["d"], "answerable": label, "support": [1] if label else [], "topic": f"t{n % 7}"}
+        for n, label in enumerate(answerable)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    return formats.read(path)
+
+
+@given(st.lists(st.booleans(), min_size=30, max_size=80), st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_a_split_loses_nothing_and_keeps_the_labels_share(
+    tmp_path_factory: pytest.TempPathFactory, answerable: list[bool], seed: int
+) -> None:
+    read = archive(tmp_path_factory.mktemp("split"), answerable)
+    train, golden = formats.split(read, 0.2, seed)
+
+    assert sorted(train.splitlines() + golden.splitlines()) == sorted(read.canonical.splitlines())
+    taken = Counter(row["answerable"] for row in rows(golden))
+    assert all(abs(taken[label] - 0.2 * answerable.count(label)) <= 1 for label in (True, False))
+    assert formats.split(read, 0.2, seed) == (train, golden)
+
+
+@pytest.mark.parametrize("group", [None, "meta.topic"])
+def test_what_belongs_together_is_never_split(tmp_path: Path, group: str | None) -> None:
+    read = archive(tmp_path, [n % 3 > 0 for n in range(70)], same_question=0 if group else 25)
+    train, golden = (rows(data) for data in formats.split(read, 0.3, 1, group))
+
+    def keys(some: list[dict[str, Any]]) -> set[str]:
+        return {row["meta"]["topic"] if group else row["messages"][-2]["content"] for row in some}
+
+    assert golden
+    assert not keys(train) & keys(golden)
+
+
+def test_a_share_that_is_none_and_a_group_that_is_missing_are_refused(tmp_path: Path) -> None:
+    read = archive(tmp_path, [True, False])
+
+    with pytest.raises(ConfigError, match="--share is 20"):
+        formats.split(read, 20, 1)
+    with pytest.raises(DataError, match=r"Row r0 has no meta\.subject"):
+        formats.split(read, 0.5, 1, "meta.subject")

@@ -1,0 +1,196 @@
+"""What would fail later is found first: each fault with what to do, all of them at once, in seconds."""
+
+import json
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from release import base as bases
+from release import config, licences, pilot, pipeline, preflight
+from release.errors import DataError
+from release.events import Event
+from tests.line import ROOT, small_config
+
+DATASETS = ROOT / "tests" / "data" / "dataset"
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+def loaded(folder: Path, **overrides: str) -> config.Config:
+    """The default configuration with its output in ``folder``."""
+    values = {key.replace("__", "."): value for key, value in overrides.items()}
+    return config.load(small_config(folder), {"run.output_dir": str(folder / "runs"), **values})
+
+
+@pytest.fixture
+def base_copy(base: bases.Base, tmp_path: Path) -> Path:
+    """The base model's small files, to break, and the headers of its weights."""
+    folder = tmp_path / "base"
+    folder.mkdir()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(base.folder / name, folder / name)
+    return folder
+
+
+@pytest.mark.usefixtures("base")
+def test_the_default_has_no_problem_and_takes_seconds(tmp_path: Path) -> None:
+    started = time.process_time()
+    problems, unchecked = preflight.look(loaded(tmp_path))
+
+    assert problems == [one for one in problems if "of memory are available" in one]  # a small machine may lack it
+    assert unchecked == []
+    assert time.process_time() - started < 10
+
+
+@pytest.mark.usefixtures("base")
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    faulty = loaded(
+        tmp_path,
+        adapter__lora__target_modules="[q_proj, wi_0]",
+        publishing__license="free-for-all",
+        data__golden_file=str(DATASETS / "golden_too_small.jsonl"),
+        budget__limit="1",
+    )
+    faulty.run.output_dir.mkdir(parents=True)
+    spent = {"run": "r", "attempt": "1", "seconds": 7200, "price_per_hour": 1, "currency": "USD"}
+    (faulty.run.output_dir / "spent.jsonl").write_text(json.dumps(spent) + "\n", "utf-8")
+    said = "\n".join(preflight.look(faulty)[0])
+
+    assert "target_modules names wi_0, which no module of the base model is called. It has down_proj" in said
+    assert "publishing.license is 'free-for-all'" in said.lower()
+    assert "so no adapter could pass it. Add" in said
+    assert "The budget is spent: 2.00 of 1.00 USD" in said
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ messages[0].content }}", "without the end-of-sequence token"),
+        (
+            "{{ add_generation_prompt }}{% for m in messages %}{{ m.content }}{% endfor %}<|im_end|>",
+            "otherwise before an answer",
+        ),
+        (
+            "<|im_start|><|im_start|>{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}",
+            "doubled beginning-of-sequence",
+        ),
+        ("{{ raise_exception('only one turn') }}", "refuses a row: only one turn"),
+    ],
+)
+def test_a_chat_template_that_teaches_something_else_is_refused(base_copy: Path, template: str, said: str) -> None:
+    (base_copy / "chat_template.jinja").write_text(template, "utf-8")
+
+    assert said in "\n".join(preflight.template_problems(base_copy))
+
+
+def test_a_base_without_a_chat_template_is_refused(base_copy: Path) -> None:
+    (base_copy / "chat_template.jinja").unlink()
+
+    (problem,) = preflight.template_problems(base_copy)
+    assert "has no chat template. Use an instruction-tuned base model" in problem
+
+
+def test_the_template_of_the_default_base_is_sound(base: bases.Base) -> None:
+    assert preflight.template_problems(base.folder) == []
+
+
+def test_the_modules_of_a_base_are_read_from_its_headers(base: bases.Base) -> None:
+    assert "model.layers.29.mlp.down_proj" in preflight.weight_modules(base.folder)
+
+
+def test_a_run_larger_than_the_free_memory_of_a_card_is_refused_with_what_to_change(
+    base: bases.Base, tmp_path: Path
+) -> None:
+    card = preflight.Gpu(name="Small card", free=1 << 29, driver="580.1")
+    (problem,) = preflight.memory_problems(loaded(tmp_path), base.folder, (card,))
+
+    assert problem.startswith("Small card has 0.5 GiB free, 1.2 GiB are needed")
+    assert "per_device_train_batch_size" in problem
+
+
+def test_what_nvidia_smi_prints_is_read() -> None:
+    (card,) = preflight.read_gpus("NVIDIA H200, 143000, 580.65.06\n")
+
+    assert card == preflight.Gpu(name="NVIDIA H200", free=143000 << 20, driver="580.65.06")
+
+
+@pytest.mark.parametrize(
+    ("base_licence", "adapter", "said"),
+    [
+        ("apache-2.0", "mit", ""),
+        ("apache-2.0", "gpl-3.0", ""),
+        (None, "apache-2.0", ""),
+        ("llama3.1", "llama3.1", ""),
+        ("llama3.1", "apache-2.0", "Write 'llama3.1'"),
+        ("gemma", "mit", "terms go with"),
+        ("gpl-3.0", "mit", "terms go with"),
+        ("cc-by-nc-4.0", "apache-2.0", "non-commercial use only"),
+        ("cc-by-nc-4.0", "cc-by-nc-sa-4.0", ""),
+        ("cc-by-nd-4.0", "cc-by-nd-4.0", "no derivatives"),
+        ("somebodys-own", "mit", "terms go with"),
+        ("mit", "Apache 2.0", "no licence name of the Hub"),
+    ],
+)
+def test_a_licence_goes_with_what_is_made_of_the_base(base_licence: str | None, adapter: str, said: str) -> None:
+    problem = licences.problem(base_licence, adapter)
+
+    assert said in problem
+    assert bool(problem) == bool(said)
+
+
+def test_no_licence_is_of_two_kinds() -> None:
+    names = [name for name, _ in licences._kinds()]
+
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+    assert len(names) > 60
+
+
+def test_a_pilot_is_ten_rows_of_both_kinds_into_a_hub_of_its_own(tmp_path: Path) -> None:
+    small = pilot.prepare(loaded(tmp_path))
+    judged = pipeline.check_data(small, quiet)
+
+    assert len(judged.train.rows) == len(judged.golden.rows) == 10
+    assert {row.answerable for row in judged.golden.rows} == {True, False}
+    assert (small.training.num_train_epochs, small.run.name) == (1, "pilot")
+    assert small.publishing.endpoint.startswith("file:")
+    assert "pilot" in small.publishing.endpoint
+
+
+@pytest.mark.usefixtures("base")
+def test_the_plan_of_the_default_names_cards_and_hours(tmp_path: Path) -> None:
+    lines = "\n".join(preflight.planned(loaded(tmp_path)))
+
+    assert "RTX 4090         24 GB  yes" in lines
+    assert "160 optimizer steps" in lines
+    assert "spent so far: 0.00 USD, no limit" in lines
+
+
+@pytest.mark.usefixtures("base")
+def test_the_report_of_faulty_rows_is_written_and_stops(tmp_path: Path) -> None:
+    faulty = loaded(tmp_path, data__train_file=str(DATASETS / "answer_is_a_stub.jsonl"))
+    with pytest.raises(DataError, match="placeholders"):
+        preflight.checked_data(faulty, tmp_path / "report")
+    page = (tmp_path / "report" / "data_report.html").read_text("utf-8")
+    found = json.loads((tmp_path / "report" / "data_report.json").read_bytes())
+
+    assert "<mark>[This answer would state the value and cite its source.]</mark>" in page
+    assert "<svg" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert found["passed"] is False
+    assert {one["row"] for one in found["findings"] if one["check"] == "placeholders"} == {"train-0005"}
+
+
+@pytest.mark.usefixtures("base")
+def test_a_report_does_not_spread_the_secrets_it_found(tmp_path: Path) -> None:
+    with_secret = loaded(tmp_path, data__train_file=str(DATASETS / "secret.jsonl"))
+    lines = preflight.checked_data(with_secret, tmp_path / "report")
+    pages = [(tmp_path / "report" / name).read_text("utf-8") for name in ("data_report.html", "data_report.json")]
+
+    assert "secrets" in "\n".join(lines)
+    assert "hf_••••" in pages[0]
+    assert not any("hf_aaaa" in text for text in [*pages, *lines])
