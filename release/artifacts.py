@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from release.errors import VerificationError
 
@@ -142,3 +142,27 @@ class Publication:
     manifest_digest: str
     done: tuple[str, ...]
     """What this run did: of 'created repo', 'committed', 'found commit', 'verified', 'tagged', 'found tag'."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """A published adapter made again, or answered with again, beside what was published."""
+
+    release: str
+    commit: str | None
+    record_sha256: str
+    how: Literal["rejudge", "reproduce"]
+    reached: Literal["bits", "answers", "verdict", "different"]
+    """The highest level that holds, each with all below it: the same adapter files, answers, gate states."""
+    cause: str | None
+    """The first recorded difference that explains another adapter or answer; None when the records are equal."""
+    differences: tuple[Mapping[str, Any], ...]
+    adapter: Mapping[str, Any] | None
+    """How far the tensors are apart; None when nothing was trained."""
+    answers: Mapping[str, Any]
+    verdict: Mapping[str, Any]
+    spent_seconds: float | None
+
+    def to_json(self) -> bytes:
+        """The report file; ``schemas/reproduction.schema.json`` describes it."""
+        return canonical_json({"reproduction": 1, **asdict(self)})

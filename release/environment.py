@@ -1,19 +1,27 @@
 """Where a run happens: versions, processor or GPU, threads, source commit; all that can change an adapter's bytes."""
 
 import hashlib
+import json
 import os
 import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from release import child
+from release.artifacts import canonical_json, write_atomically
+from release.events import Say
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "tokenizers", "safetensors",
              "datasets", "numpy", "gguf", "jsonschema", "huggingface-hub")  # fmt: skip
+FIXED = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # what `child` sets before Python starts
+IMAGE = "ADAPTER_RELEASE_IMAGE"
 
 
 def threads(wanted: int | None) -> int:
@@ -22,13 +30,14 @@ def threads(wanted: int | None) -> int:
 
 
 def source() -> dict[str, Any]:
-    """The commit this code is at, whether files differ from it, and the digest of the locks."""
+    """The commit this code is at, whether files differ from it, and the digests of the locks and of the code itself."""
     commit = _git("rev-parse", "HEAD")
     locks = hashlib.sha256(b"".join((ROOT / "locks" / name).read_bytes() for name in LOCKS))
     return {
         "commit": commit or None,
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
         "locks_sha256": locks.hexdigest(),
+        "code_sha256": code_sha256(),
     }
 
 
@@ -49,6 +58,21 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
+
+
+def image_digest() -> str | None:
+    """The digest of the container image this process runs in, as whoever started it says; None outside of one."""
+    return os.environ.get(IMAGE) or None
+
+
+def determinism(seed: int, hardware: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that was fixed so that the same bytes come out again; ``hardware`` is what the stage found."""
+    return {
+        "seed": seed,
+        "threads": hardware["threads"],
+        "deterministic_algorithms": hardware["gpu"] is not None,
+        "environment": FIXED,
+    }
 
 
 def versions() -> dict[str, str]:
@@ -106,3 +130,19 @@ def make_deterministic(seed: int, thread_count: int) -> None:
     torch.set_num_threads(thread_count)
     torch.use_deterministic_algorithms(torch.cuda.is_available())
     set_seed(seed)
+
+
+def probe(scratch: Path, say: Say) -> dict[str, Any]:
+    """``versions`` and ``hardware`` of a stage started here, asked of a child so that this process needs no torch."""
+    found = scratch / "environment.json"
+    child.call("release.environment", str(found), say=say, log=scratch / "environment.log")
+    result: dict[str, Any] = json.loads(found.read_bytes())
+    return result
+
+
+if __name__ == "__main__":
+    child.main(
+        lambda arguments, _: write_atomically(
+            Path(arguments[0]), canonical_json({"versions": versions(), "hardware": hardware()})
+        )
+    )

@@ -1,22 +1,30 @@
 """The release record: everything needed to make the adapter again, and to see that it is the same."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from release import environment
-from release.artifacts import Adapter
+import schemas
+from release import __version__, environment
+from release.artifacts import Adapter, canonical_json
 from release.base import Base
 from release.config import Config, effective
 
 VERSION = 1
+WEIGHTS = "adapter_model.safetensors"
+DATA = {"train": "data/train.jsonl", "golden": "data/golden.jsonl"}
+ANSWER_SCHEMA = "gates/answer.schema.json"
+_ITSELF = ("record_sha256", "files")
 
 
 def inputs(config: Config, base: Base, data: Mapping[str, str]) -> dict[str, Any]:
     """What an adapter's bytes depend on; two runs with equal inputs share a run folder.
 
-    Where and under which name it is published is left out: a second tag for the same adapter needs no training.
+    Where it is published and what it may cost is left out: neither changes the adapter.
     """
-    made_from = {name: value for name, value in effective(config).items() if name not in ("publishing", "notices")}
+    left_out = ("publishing", "budget")
+    made_from = {name: value for name, value in effective(config).items() if name not in left_out}
     return {
         "config": made_from,
         "base": base.to_json(),
@@ -33,17 +41,102 @@ def build(
     adapter: Adapter,
     measured: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The record of one adapter. ``measured``: generation, policy, verdict digests and the attempt number."""
-    return {
+    """The record of one adapter. ``measured``: generation, verdict digest, whether it passed, and the attempt number.
+
+    The package adds the sha256 of every file published beside it.
+    """
+    training = {name: value for name, value in adapter.training.items() if name != "files"}
+    record = {
         "record": VERSION,
+        "program": {"name": "adapter-release", "version": __version__},
         "name": config.run.name,
-        "config": effective(config),
+        "config": as_published(config),
         "base": base.to_json(),
         **started,
+        "data": _data(config, started["data"]),
         "adapter": {
             "sha256": adapter.files.digest,
             "files": {file.path: file.sha256 for file in adapter.files.files},
+            "tensors": tensor_digests(adapter.folder / WEIGHTS),
         },
-        "training": {name: value for name, value in adapter.training.items() if name != "files"},
+        "training": training,
         **measured,
+        "determinism": environment.determinism(config.run.seed, training["hardware"]),
+        "image_digest": environment.image_digest(),
+        "spent": _spent(training, measured["generation"]),
+    }
+    whole = {**record, "record_sha256": digest(record)}
+    if wrong := problems(whole):
+        raise ValueError("the record does not fit its own schema: " + "; ".join(wrong))
+    return whole
+
+
+def as_published(config: Config) -> dict[str, Any]:
+    """The configuration with the paths that its files have in the release: no folder of this machine is named."""
+    tree = effective(config)
+    del tree["run"]["output_dir"]
+    tree["data"] |= {"train_file": DATA["train"], "golden_file": DATA["golden"]}
+    tree["contract"] = {**tree["contract"], "schema": ANSWER_SCHEMA}
+    if tree["publishing"]["endpoint"].startswith("file:"):
+        tree["publishing"]["endpoint"] = "file:hub"
+    return tree
+
+
+def _data(config: Config, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Digest and rows of each dataset, and where to get it: in the release, or what the configuration says of it."""
+    published = config.data.licence is not None
+    return {
+        **{name: {**facts, "file": DATA[name] if published else None} for name, facts in datasets.items()},
+        "licence": config.data.licence,
+        "source": config.data.source,
+    }
+
+
+def _spent(training: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
+    """What it took. Energy and cost are null where nothing measured them."""
+    return {
+        "seconds": round(training["seconds"] + generation["seconds"], 1),
+        "tokens": training["tokens"] + generation["tokens"],
+        "peak_memory_bytes": max(training["peak_memory_bytes"], generation["peak_memory_bytes"]),
+        "energy_kwh": None,
+        "cost": None,
+    }
+
+
+def digest(record: Mapping[str, Any]) -> str:
+    """sha256 of the record's own content; ``files`` stand outside, for each of them is checked against its file."""
+    content = {name: value for name, value in record.items() if name not in _ITSELF}
+    return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def problems(record: Mapping[str, Any]) -> list[str]:
+    """Where a record is not what its schema says, or its own digest is another."""
+    from jsonschema import Draft202012Validator
+
+    found = [
+        f"{'.'.join(map(str, error.absolute_path)) or 'the record'}: {error.message[:200]}"
+        for error in Draft202012Validator(schemas.load("record")).iter_errors(record)
+    ]
+    if not found and digest(record) != record["record_sha256"]:
+        found.append(f"its content has sha256 {digest(record)}, it says {record['record_sha256']}")
+    return found
+
+
+def tensors(weights: Path) -> Iterator[tuple[str, str, list[int], bytes]]:
+    """Name, type, shape and bytes of every tensor in a safetensors file, by name; ``ValueError`` if it is none."""
+    import safetensors
+
+    try:
+        found = dict(safetensors.deserialize(weights.read_bytes()))  # type: ignore[no-untyped-call]
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{weights.name} is no safetensors file: {error}") from None
+    for name, tensor in sorted(found.items()):
+        yield name, str(tensor["dtype"]), list(tensor["shape"]), bytes(tensor["data"])
+
+
+def tensor_digests(weights: Path) -> dict[str, Any]:
+    """Type, shape and sha256 of every tensor by name: a difference is found in a layer, not only in a file."""
+    return {
+        name: {"dtype": dtype, "shape": shape, "sha256": hashlib.sha256(data).hexdigest()}
+        for name, dtype, shape, data in tensors(weights)
     }

@@ -1,7 +1,11 @@
 """Check a published release against its own record: bytes, card, verdict. Seconds, no GPU, nothing trusted twice."""
 
+import contextlib
+import html
 import json
+import re
 import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +13,64 @@ from typing import Any
 import yaml
 
 import gates
-from release import hub_target, package
-from release.artifacts import sha256_file
-from release.errors import VerificationError
+from gates.table import ABOUT
+from release import dataset, hub_target, package, record
+from release.artifacts import FileDigest, Manifest, canonical_json, sha256_file
+from release.errors import ConfigError, DataError, VerificationError
 from release.events import Line, Say
 
-NEEDED = ("README.md", "adapter_config.json", "adapter_model.safetensors", "gates/answers.jsonl", "gates/verdict.json")
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+NEEDED = (
+    "README.md",
+    "adapter_config.json",
+    record.WEIGHTS,
+    package.RECORD,
+    record.ANSWER_SCHEMA,
+    *(f"gates/{name}" for name in ("answers.jsonl", "verdict.json", "policy.json", "contract.json")),
+)
+CODE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py", ".so", ".sh", ".dll"}
+PICKLED = re.compile(rb"\x80[\x02-\x05]|PK\x03\x04")  # a pickle's first bytes (PEP 3154); torch's zip around one
+OF_TOOLS = (".git/", ".cache/", ".gitattributes")  # what git and the Hub's client put beside a release
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A release on this disk, and what is known of where it comes from."""
+
+    name: str
+    folder: Path
+    commit: str | None = None
+    """None: a folder that somebody downloaded earlier."""
+    expected: Mapping[str, str] | None = None
+    """What a receipt, or the commit in ``REPO@TAG@COMMIT``, says it must be: ``commit``, ``manifest_digest``."""
+    data: Path | None = None
+    """Where the rows are, for a release that does not carry them."""
+
+    @property
+    def names(self) -> list[str]:
+        """Every file of the release, less what git and the Hub's client keep beside it."""
+        found = (
+            path.relative_to(self.folder).as_posix()
+            for path in self.folder.rglob("*")
+            if path.is_symlink() or not path.is_dir()
+        )
+        return sorted(name for name in found if not name.startswith(OF_TOOLS))
+
+    def read(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_bytes())
+
+    def manifest(self, names: Iterable[str]) -> Manifest:
+        """The manifest of these files, links followed: the Hub's cache keeps a release as links."""
+        paths = [(name, self.folder / name) for name in sorted(names)]
+        files = [FileDigest(path=name, size=path.stat().st_size, sha256=sha256_file(path)) for name, path in paths]
+        return Manifest(files=tuple(files))
+
+    def rows(self, kind: str) -> Path | None:
+        """The file of the ``train`` or ``golden`` rows: in the release, else in ``data`` the one with its sha256."""
+        inside = self.folder / record.DATA[kind]
+        if inside.exists() or self.data is None:
+            return inside if inside.exists() else None
+        wanted = self.read(package.RECORD)["data"][kind]["sha256"]
+        return next((path for path in sorted(self.data.rglob("*.json*")) if rows_digest(path) == wanted), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,110 +81,290 @@ class Step:
     problems: tuple[str, ...]
 
 
-def verify(release: str, endpoint: str, say: Say) -> None:
-    """Check ``REPO@TAG`` on a Hub, or a downloaded folder. Raises ``VerificationError`` after reporting every step."""
+def rows_digest(path: Path) -> str | None:
+    """The digest that a record gives a dataset; None for a file that is none."""
+    try:
+        return dataset.load(path).sha256
+    except DataError:
+        return None
+
+
+@contextlib.contextmanager
+def opened(
+    release: str, endpoint: str, say: Say, *, receipt: Path | None = None, data: Path | None = None
+) -> Iterator[Opened]:
+    """``REPO@TAG``, ``REPO@TAG@COMMIT`` or a folder, on this disk while the block lasts. A tag is resolved once."""
+    expected = _receipt(receipt) if receipt else {}
+    folder = Path(release)
+    if folder.is_dir():
+        yield Opened(name=folder.resolve().name, folder=folder, expected=expected, data=data)
+        return
+    name, at, commit = release.rpartition("@")
+    if "@" in name and at:
+        if not re.fullmatch("[0-9a-f]{40}", commit):
+            raise ConfigError([f"{release!r}: {commit!r} is no commit. Write REPO@TAG@ and its 40 hex digits."])
+        release, expected = name, {**expected, "commit": commit}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(release)
-        if not folder.is_dir():
-            folder = Path(scratch) / "release"
-            commit = hub_target.fetch(release, endpoint, folder, say)
-            say(Line(text=f"{release} is commit {commit}"))
-        steps = check_folder(folder)
+        folder = Path(scratch) / "release"
+        found = hub_target.fetch(release, endpoint, folder, say)
+        say(Line(text=f"{release} is commit {found}"))
+        yield Opened(name=release, folder=folder, commit=found, expected=expected, data=data)
+
+
+def _receipt(path: Path) -> dict[str, str]:
+    try:
+        receipt = json.loads(path.read_bytes())
+        return {name: str(receipt[name]) for name in ("commit", "manifest_digest")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"{path} is no receipt: {type(error).__name__}: {error}."
+        raise ConfigError([f"{what} A release leaves one as publication.json in its run folder."]) from None
+
+
+def verify(release: str, endpoint: str, say: Say, *, receipt: Path | None = None, data: Path | None = None) -> None:
+    """Check a release on a Hub, or a downloaded folder. Raises ``VerificationError`` after reporting every step."""
+    with opened(release, endpoint, say, receipt=receipt, data=data) as found:
+        report(found, say)
+
+
+def report(found: Opened, say: Say) -> None:
+    """Every step with its outcome; then ``VerificationError`` if any failed."""
+    steps = check(found)
     for number, step in enumerate(steps, 1):
-        say(Line(text=f"{number}. {'FAILED' if step.problems else 'ok':<6} {step.name}"))
+        say(Line(text=f"{number:2}. {'FAILED' if step.problems else 'ok':<6} {step.name}"))
         for problem in step.problems:
-            say(Line(text=f"          {problem}"))
-    failed = [step.name for step in steps if step.problems]
+            say(Line(text=f"           {problem}"))
+    say(Line(text="    unsigned: who published it is as sure as the Hub, or the receipt or commit you gave"))
+    failed = [f"{number}. {step.name}" for number, step in enumerate(steps, 1) if step.problems]
     if failed:
         raise VerificationError(
-            f"{release} is not what its record says: {'; '.join(failed)}. Do not use it; tell its publisher."
+            f"{found.name} is not what its record says. Failed:\n  "
+            + "\n  ".join(failed)
+            + "\nDo not use it; tell its publisher."
         )
 
 
-def check_folder(folder: Path) -> list[Step]:
+def check(found: Opened) -> list[Step]:
     """Every check over the files of a release, in order; a step that cannot run has failed."""
-    checks = (
-        ("the files that a release needs are there, and no pickle", _files),
-        ("every file has the sha256 of the record, and none is extra", _digests),
-        ("the record names the judged adapter and a verdict that passed", _record),
-        ("the card shows the numbers of the verdict", _card),
-        ("the gates derive the stored verdict from the stored answers, byte for byte", _verdict),
-    )
     steps = []
-    for name, check in checks:
+    for name, look in CHECKS.items():
         try:
-            problems = check(folder)
-        except (OSError, ValueError, KeyError, TypeError, gates.InvalidData, gates.InvalidConfig) as error:
+            problems = list(look(found))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
             problems = [f"it cannot be checked: {type(error).__name__}: {error}"]
+        except (gates.InvalidData, gates.InvalidConfig) as error:
+            problems = [f"it cannot be checked: {problem}" for problem in error.problems]
         steps.append(Step(name=name, problems=tuple(problems)))
     return steps
 
 
-def _files(folder: Path) -> list[str]:
-    problems = [f"{name} is missing" for name in (*NEEDED, package.RECORD) if not (folder / name).is_file()]
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return problems + [f"{path.relative_to(folder)} can hide code" for path in found if path.suffix in PICKLES]
+def _place(found: Opened) -> Iterator[str]:
+    expected = found.expected or {}
+    commit, manifest = expected.get("commit"), expected.get("manifest_digest")
+    if commit and found.commit and commit != found.commit:
+        yield f"{found.name} is commit {found.commit} now, it was {commit}: the tag was moved"
+    if manifest:
+        actual = found.manifest(found.names).digest
+        if actual != manifest:
+            yield f"its files have the manifest digest {actual}, the receipt says {manifest}"
 
 
-def _digests(folder: Path) -> list[str]:
-    expected = package.read_record(folder)["files"]
-    actual = package.complete_record({}, folder)["files"]
-    problems = [f"{name} is missing" for name in sorted(expected.keys() - actual.keys())]
-    problems += [f"{name} is not in the record" for name in sorted(actual.keys() - expected.keys())]
-    return problems + [
-        f"{name} has sha256 {actual[name]}, the record says {expected[name]}"
-        for name in sorted(expected.keys() & actual.keys())
-        if actual[name] != expected[name]
-    ]
+def _files(found: Opened) -> Iterator[str]:
+    for name in NEEDED:
+        if not (found.folder / name).is_file():
+            yield f"{name} is missing"
+    for name in found.names:
+        path = found.folder / name
+        if not path.is_file():
+            yield f"{name} is not a file"
+        elif path.suffix.lower() in CODE or PICKLED.match(_start(path)):
+            yield f"{name} can hide code"
 
 
-def _record(folder: Path) -> list[str]:
-    record = package.read_record(folder)
-    verdict = json.loads((folder / "gates" / "verdict.json").read_bytes())
-    problems = []
-    if record["verdict_sha256"] != sha256_file(folder / "gates" / "verdict.json"):
-        problems.append("gates/verdict.json is not the verdict the record names")
-    if record["generation"]["answers_sha256"] != sha256_file(folder / "gates" / "answers.jsonl"):
-        problems.append("gates/answers.jsonl are not the answers the record names")
-    if record["generation"]["adapter_sha256"] != record["adapter"]["sha256"]:
-        problems.append("the answers were made by another adapter than the one published")
-    problems += [
-        f"{name} is not the file that was judged"
-        for name, sha256 in record["adapter"]["files"].items()
-        if not (folder / name).is_file() or sha256_file(folder / name) != sha256
-    ]
-    if record["passed"] is not True or verdict["passed"] is not True:
-        problems.append("the verdict is not a pass")
-    return problems
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
 
 
-def _card(folder: Path) -> list[str]:
-    record = package.read_record(folder)
-    verdict = json.loads((folder / "gates" / "verdict.json").read_bytes())
-    metadata: dict[str, Any] = yaml.safe_load((folder / "README.md").read_text("utf-8").split("---\n")[1])
-    problems = []
-    if metadata["base_model"] != record["base"]["base_model_id"]:
-        problems.append(f"it names the base {metadata['base_model']}, the record {record['base']['base_model_id']}")
-    shown = {
-        metric["type"]: (metric["args"]["k"], metric["args"]["n"])
-        for metric in metadata["model-index"][0]["results"][0]["metrics"]
+def _digests(found: Opened) -> Iterator[str]:
+    expected = found.read(package.RECORD)["files"]
+    actual = set(found.names) - {package.RECORD}
+    for name in sorted(expected.keys() | actual):
+        if name not in actual:
+            yield f"{name} is missing"
+        elif name not in expected:
+            yield f"{name} is not in the record"
+        elif (sha256 := sha256_file(found.folder / name)) != expected[name]:
+            yield f"{name} has sha256 {sha256}, the record says {expected[name]}"
+
+
+def _record(found: Opened) -> Iterator[str]:
+    stored = (found.folder / package.RECORD).read_bytes()
+    release = json.loads(stored)
+    if stored != canonical_json(release):
+        yield f"{package.RECORD} is not in its one canonical spelling: it was edited"
+    yield from record.problems(release)
+
+
+def _agreement(found: Opened) -> Iterator[str]:
+    """The record says one thing about how the adapter was made, wherever it says it."""
+    release = found.read(package.RECORD)
+    training, generation, fixed = release["training"], release["generation"], release["determinism"]
+    threads = {
+        "determinism": fixed["threads"],
+        "training": training["hardware"]["threads"],
+        "answering": generation["hardware"]["threads"],
+        "the configuration": release["config"]["run"].get("threads", fixed["threads"]),
     }
-    measured = {gate["gate"]: (gate["k"], gate["n"]) for gate in verdict["gates"] if gate["n"]}
-    return problems + [
-        f"{name}: the card says {shown.get(name)}, the verdict {measured.get(name)}"
-        for name in sorted(shown.keys() | measured.keys())
-        if shown.get(name) != measured.get(name)
-    ]
+    yield from _unequal("thread counts", threads)
+    for name in sorted(training["versions"].keys() | generation["versions"].keys()):
+        both = {"training": training["versions"].get(name), "answering": generation["versions"].get(name)}
+        yield from _unequal(f"versions of {name}", both)
+    yield from _unequal("seeds", {"determinism": fixed["seed"], "the configuration": release["config"]["run"]["seed"]})
 
 
-def _verdict(folder: Path) -> list[str]:
-    golden = folder / "data" / "golden.jsonl"
-    if not golden.exists():
-        return ["the golden rows are not published, so the verdict cannot be derived again"]
-    stored = folder / "gates"
-    contract = gates.load_contract(json.loads((stored / "contract.json").read_bytes()), stored)
-    policy = gates.load_policy(json.loads((stored / "policy.json").read_bytes()))
-    verdict = gates.judge(gates.read_golden(golden), gates.read_outputs(stored / "answers.jsonl"), contract, policy)
-    if verdict.to_json() == (stored / "verdict.json").read_bytes():
-        return []
-    return ["another verdict comes out: the answers, the golden rows, the policy or the stored verdict were changed"]
+def _unequal(what: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """A line when the named values are not all the same."""
+    if len({json.dumps(value) for value in values.values()}) > 1:
+        yield f"two {what}: " + ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _base(found: Opened) -> Iterator[str]:
+    """One base model in the record, the configuration it was made with, the adapter's own settings and the card."""
+    release, settings, card = found.read(package.RECORD), found.read("adapter_config.json"), _metadata(found)
+    base, model = release["base"], release["config"]["model"]
+    names = {
+        "the record": base["base_model_id"],
+        "its configuration": model["base_model_id"],
+        "adapter_config.json": settings["base_model_name_or_path"],
+        "the card": card["base_model"],
+    }
+    yield from _unequal("base models", names)
+    revisions = {
+        "the record": base["revision"],
+        "its configuration": model.get("revision"),
+        "adapter_config.json": settings.get("revision"),
+    }
+    yield from _unequal("base revisions", revisions)
+
+
+def _data(found: Opened) -> Iterator[str]:
+    release = found.read(package.RECORD)
+    for kind, name in record.DATA.items():
+        facts, path = release["data"][kind], found.rows(kind)
+        if facts["file"] is not None and not (found.folder / name).is_file():
+            yield f"{name} is missing, the record says it is published"
+        elif path is not None and (sha256 := rows_digest(path)) != facts["sha256"]:
+            yield f"{name} has rows with sha256 {sha256}; the adapter was made with {facts['sha256']}"
+    if release["data"]["golden"]["sha256"] != _result(found)["dataset"]["revision"]:
+        yield "the card names another golden set than the record"
+
+
+def _judged(found: Opened) -> Iterator[str]:
+    release, verdict = found.read(package.RECORD), found.read("gates/verdict.json")
+    generation, adapter = release["generation"], release["adapter"]
+    if release["verdict_sha256"] != sha256_file(found.folder / "gates/verdict.json"):
+        yield "gates/verdict.json is not the verdict the record names"
+    if generation["answers_sha256"] != sha256_file(found.folder / "gates/answers.jsonl"):
+        yield "gates/answers.jsonl are not the answers the record names"
+    if generation["adapter_sha256"] != adapter["sha256"]:
+        yield "the answers were made by another adapter than the one published"
+    judged = {name: (found.folder / name) for name in adapter["files"]}
+    for name, path in judged.items():
+        if not path.is_file() or sha256_file(path) != adapter["files"][name]:
+            yield f"{name} is not the file that was judged"
+    if all(path.is_file() for path in judged.values()) and found.manifest(judged).digest != adapter["sha256"]:
+        yield "the adapter's files together are not the adapter that was judged"
+    policies = {"the record": release["policy_sha256"], "the verdict": verdict["policy_digest"]}
+    yield from _unequal("policies", policies | {"gates/policy.json": policy(found).digest})
+    if release["passed"] is not True or verdict["passed"] is not True:
+        yield "the verdict is not a pass"
+
+
+def _tensors(found: Opened) -> Iterator[str]:
+    expected = found.read(package.RECORD)["adapter"]["tensors"]
+    actual = record.tensor_digests(found.folder / record.WEIGHTS)
+    for name in sorted(expected.keys() | actual.keys()):
+        if expected.get(name) != actual.get(name):
+            yield f"{name} is {_shown(actual.get(name))}, the record says {_shown(expected.get(name))}"
+
+
+def _shown(tensor: Mapping[str, Any] | None) -> str:
+    return f"{tensor['dtype']} {tensor['shape']} sha256 {tensor['sha256']}" if tensor else "not there"
+
+
+def _metadata(found: Opened) -> dict[str, Any]:
+    metadata: dict[str, Any] = yaml.safe_load((found.folder / "README.md").read_text("utf-8").split("---\n")[1])
+    return metadata
+
+
+def _result(found: Opened) -> dict[str, Any]:
+    result: dict[str, Any] = _metadata(found)["model-index"][0]["results"][0]
+    return result
+
+
+def _card(found: Opened) -> Iterator[str]:
+    """The numbers that the Hub reads, and the table that people read."""
+    verdict = found.read("gates/verdict.json")
+    shown = {
+        metric["type"]: (metric["args"]["k"], metric["args"]["n"], metric["args"]["state"], metric["value"])
+        for metric in _result(found)["metrics"]
+    }
+    measured = {
+        gate["gate"]: (gate["k"], gate["n"], gate["state"], round(gate["k"] / gate["n"], 6))
+        for gate in verdict["gates"]
+        if gate["n"]
+    }
+    for name in sorted(shown.keys() | measured.keys()):
+        if shown.get(name) != measured.get(name):
+            yield f"{name}: the card says {shown.get(name)}, the verdict {measured.get(name)}"
+    body = html.unescape((found.folder / "README.md").read_text("utf-8"))
+    for name, (k, n, state, _) in sorted(measured.items()):
+        rows = [line for line in body.splitlines() if line.startswith(f"| {name} |")]
+        if not rows or not all(f"| {state} | {k}/{n} = " in line for line in rows[:1]):
+            yield f"{name}: the card's table does not say {state} {k}/{n}: {rows[0] if rows else 'it has no such line'}"
+
+
+def _verdict(found: Opened) -> Iterator[str]:
+    golden = found.rows("golden")
+    if golden is None:
+        yield "the golden rows are not in the release: give their folder with --data, else the verdict is unproved"
+        return
+    verdict = judge(found, golden, found.folder / "gates" / "answers.jsonl")
+    if verdict.to_json() != (found.folder / "gates" / "verdict.json").read_bytes():
+        yield f"another verdict comes out ({verdict.state}): the answers, the golden rows or the verdict were changed"
+
+
+def judge(found: Opened, golden: Path, answers: Path) -> gates.Verdict:
+    """The verdict on answers by the release's own contract and policy."""
+    contract = gates.load_contract(found.read("gates/contract.json"), found.folder / "gates")
+    return gates.judge(gates.read_golden(golden), gates.read_outputs(answers), contract, policy(found))
+
+
+def policy(found: Opened) -> gates.Policy:
+    """The policy as it was written down: every default filled in, which a configuration leaves out."""
+    stored = found.read("gates/policy.json")
+    return gates.load_policy({name: _written(name, bar) for name, bar in stored.items()})
+
+
+def _written(gate: str, bar: Any) -> Any:
+    """A gate's bar as a configuration spells it: without what its mode implies, its minimum under its own name."""
+    if not isinstance(bar, Mapping) or gate not in ABOUT:
+        return bar
+    implied = {"target_and_floor": (), "zero_failures": ("target", "floor")}.get(bar.get("mode", ""), ("floor",))
+    asked = "min_support" if ABOUT[gate].counts_outputs else "min_n"
+    return {asked if name == "minimum" else name: value for name, value in bar.items() if name not in implied}
+
+
+CHECKS: Mapping[str, Callable[[Opened], Iterator[str]]] = {
+    "the tag is the commit, and the files are those, that the receipt or you name": _place,
+    "no file is missing, and none can hide code": _files,
+    "every file has the sha256 of the record, and none is extra": _digests,
+    "the record is whole, in its canonical spelling, and fits its schema": _record,
+    "the record agrees with itself on threads, seed and versions": _agreement,
+    "record, configuration, adapter and card name one base model": _base,
+    "the rows are those that the adapter was trained on and judged by": _data,
+    "the published adapter is the judged one, and its verdict is a pass": _judged,
+    "every tensor has the digest of the record": _tensors,
+    "the card shows the numbers of the verdict": _card,
+    "the gates derive the stored verdict from the stored answers, byte for byte": _verdict,
+}

@@ -1,0 +1,299 @@
+"""A published adapter, answered with again (``rejudge``) or made again (``reproduce``) from its tag, and compared."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from release import base as bases
+from release import compare, config, environment, package, pipeline, record, verify
+from release.artifacts import Adapter, Manifest, Reproduction, write_atomically
+from release.compare import Made
+from release.config import Config
+from release.errors import BY_EXIT_CODE, ConfigError, DataError, NotReproduced, VerificationError
+from release.events import Line, Say, Stage
+from release.generate import generate
+
+FOLDER = Path("runs") / "reproduced"
+# What a commit must offer to be reproduced: a configuration becomes a run folder, by that commit's own line.
+MAKE = """
+import ctypes, signal, sys
+from pathlib import Path
+from release import config, console, pipeline
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with whoever asked for it
+with console.watch() as say:
+    loaded = config.load(Path(sys.argv[1]))
+    _, run = pipeline.make(loaded, pipeline.check_data(loaded, say), say)
+Path(sys.argv[2]).write_text(str(run), "utf-8")
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which release to look at, and how much of it must come out again."""
+
+    release: str
+    """``REPO@TAG``, ``REPO@TAG@COMMIT`` or a folder."""
+    endpoint: str
+    level: str
+    """One of ``compare.LEVELS`` but the last."""
+    data: Path | None = None
+    output: Path | None = None
+    """Where the report and the run go; a folder named for the release under ``runs/reproduced`` when None."""
+    anyway: bool = False
+    """Train even where the level cannot be expected."""
+
+
+def rejudge(request: Request, say: Say) -> Reproduction:
+    """Base and published adapter answer again in a fresh process; ``NotReproduced`` if too little is the same."""
+    with _verified(request, say) as found, tempfile.TemporaryDirectory() as scratch:
+        output = _output(request, found)
+        with pipeline.alone(output):
+            then = published(found)
+            golden = _rows(found, "golden")
+            base = _base(found, then.record, say)
+            run = _answering_run(found, golden, Path(scratch) / "run", then.record)
+            adapter = Adapter(folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training={})
+            say(Stage(name="generate", note="a fresh process loads the published files"))
+            answers = generate(run, base, adapter, say)
+            now = Made(
+                record=_record_now(then.record, json.loads((run / "generation.json").read_bytes())),
+                adapter=then.adapter,
+                answers=answers,
+                verdict=json.loads(verify.judge(found, golden, answers).to_json()),
+            )
+            write_atomically(output / "answers.jsonl", answers.read_bytes())
+            result = compare.compare(
+                then, now, release=found.name, commit=found.commit, seconds=now.record["generation"]["seconds"]
+            )
+            return _finish(result, request, output, say)
+
+
+def reproduce(request: Request, say: Say) -> Reproduction:
+    """Train again from the record, by the recorded source; ``NotReproduced`` if too little is the same."""
+    started = time.monotonic()
+    with _verified(request, say) as found:
+        output = _output(request, found)
+        with pipeline.alone(output):
+            then = published(found)
+            loaded = _lay_out(found, then.record, output)
+            _base(found, then.record, say)
+            with _source(then.record["source"], output, say) as root:
+                _expect(then.record, root, request, say)
+                run = _make(root, loaded, output, say)
+            now = _in_run(run)
+            seconds = round(time.monotonic() - started, 1)
+            result = compare.compare(then, now, release=found.name, commit=found.commit, seconds=seconds)
+            return _finish(result, request, output, say)
+
+
+@contextlib.contextmanager
+def _verified(request: Request, say: Say) -> Iterator[verify.Opened]:
+    """The release, after every check that needs no model: what is not as its record says is not made again."""
+    with verify.opened(request.release, request.endpoint, say, data=request.data) as found:
+        say(Stage(name="verify", note=found.name))
+        verify.report(found, say)
+        yield found
+
+
+def _output(request: Request, found: verify.Opened) -> Path:
+    return (request.output or FOLDER / found.name.replace("/", "--")).absolute()
+
+
+def published(found: verify.Opened) -> Made:
+    """What the release holds, as one side of a comparison."""
+    return Made(
+        record=found.read(package.RECORD),
+        adapter=found.folder,
+        answers=found.folder / "gates" / "answers.jsonl",
+        verdict=found.read("gates/verdict.json"),
+    )
+
+
+def _in_run(run: Path) -> Made:
+    """What a run folder holds, as the other side."""
+    return Made(
+        record=json.loads((run / "record.json").read_bytes()),
+        adapter=run / "adapter",
+        answers=run / "answers.jsonl",
+        verdict=json.loads((run / "verdict.json").read_bytes()),
+    )
+
+
+def _rows(found: verify.Opened, kind: str) -> Path:
+    path = found.rows(kind)
+    if path is None:
+        facts = found.read(package.RECORD)["data"]
+        where = f"They come from: {facts['source']}" if facts["source"] else "Ask its publisher for them."
+        raise DataError(
+            f"The {kind} rows of {found.name} are not in the release. {where}\nGive a folder that holds the file with "
+            f"sha256 {facts[kind]['sha256']} as --data FOLDER."
+        )
+    return path
+
+
+def _lay_out(found: verify.Opened, release: Mapping[str, Any], output: Path) -> Config:
+    """A configuration and its files, as the release has them, in ``output``; threads as they were."""
+    names = {record.DATA[kind]: _rows(found, kind) for kind in record.DATA}
+    for name, source in {**names, record.ANSWER_SCHEMA: found.folder / record.ANSWER_SCHEMA}.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output / name, source.read_bytes())
+    settings = _settings(release)
+    write_atomically(output / "release.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
+    return config.load(output / "release.yaml")
+
+
+def _settings(release: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded configuration; where the run asked for every core, the number it got."""
+    settings = dict(release["config"])
+    settings["run"] = {**settings["run"], "threads": release["determinism"]["threads"], "output_dir": "runs"}
+    return settings
+
+
+def _base(found: verify.Opened, release: Mapping[str, Any], say: Say) -> bases.Base:
+    """The base model, with the recorded digest of each of its files."""
+    settings = _settings(release)
+    say(Stage(name="base", note=release["base"]["base_model_id"]))
+    base = bases.resolve(config.parse(settings, Path("release.yaml").absolute()).model, say)
+    here, there = base.to_json()["files"], release["base"]["files"]
+    wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+    if wrong:
+        raise VerificationError(
+            f"The base model here is not the one {found.name} was made on: {', '.join(wrong)} differ in {base.folder}. "
+            "Nothing made on it would be this adapter. Check model.revision, or the versions of what unpacks it."
+        )
+    return base
+
+
+def _answering_run(found: verify.Opened, golden: Path, run: Path, release: Mapping[str, Any]) -> Path:
+    """A run folder as it is when training has ended, with the published adapter in it."""
+    (run / "adapter").mkdir(parents=True)
+    (run / "data").mkdir()
+    for name in release["adapter"]["files"]:
+        shutil.copyfile(found.folder / name, run / "adapter" / name)
+    shutil.copyfile(golden, run / "data" / "golden.jsonl")
+    write_atomically(run / "config.yaml", yaml.safe_dump(_settings(release), sort_keys=False).encode())
+    return run
+
+
+def _record_now(release: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with what answering again found."""
+    threads = {"threads": generation["hardware"]["threads"]}
+    return {
+        **release,
+        "generation": generation,
+        "source": environment.source(),
+        "determinism": {**release["determinism"], **threads},
+    }
+
+
+@contextlib.contextmanager
+def _source(recorded: Mapping[str, Any], output: Path, say: Say) -> Iterator[Path]:
+    """The folder whose code makes the adapter: this one, or a git worktree at the recorded commit while it lasts."""
+    commit = recorded["commit"]
+    if recorded["code_sha256"] == environment.code_sha256() or recorded["dirty"] or not has_commit(commit):
+        yield environment.ROOT
+        return
+    say(Stage(name="source", note=f"commit {commit}"))
+    with worktree(environment.ROOT, commit, output / "source") as folder:
+        yield folder
+
+
+def has_commit(commit: str | None) -> bool:
+    """Whether this checkout can show a commit."""
+    return bool(commit) and _git(environment.ROOT, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+
+
+@contextlib.contextmanager
+def worktree(root: Path, commit: str, folder: Path) -> Iterator[Path]:
+    """The files of a commit in ``folder``; the checkout in ``root`` stays as it is."""
+    _git(root, "worktree", "remove", "--force", str(folder))
+    done = _git(root, "worktree", "add", "--detach", "--force", str(folder), commit)
+    if done.returncode:
+        raise ConfigError([f"git cannot show commit {commit} of {root}: {done.stderr.strip()}"])
+    try:
+        yield folder
+    finally:
+        _git(root, "worktree", "remove", "--force", str(folder))
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+
+
+def _expect(release: Mapping[str, Any], root: Path, request: Request, say: Say) -> None:
+    """Say what cannot be the same before time is spent; stop if that rules out the level that was asked for."""
+    with tempfile.TemporaryDirectory() as scratch:
+        here = environment.probe(Path(scratch), say)
+    here["hardware"]["threads"] = threads = release["determinism"]["threads"]
+    if (cores := environment.threads(None)) < threads:
+        say(Line(text=f"{threads} threads, as recorded, on {cores} cores: it takes longer than it took"))
+    now = {"training": here, "source": {"code_sha256": _code_sha256(release["source"], root)}}
+    found = obstacles(release, now)
+    for line in found:
+        say(Line(text=f"not as recorded: {line}"))
+    if release["image_digest"] and release["image_digest"] != environment.image_digest():
+        say(Line(text=f"it was made in the image {release['image_digest']}; this is not it"))
+    if found and request.level != "verdict" and not request.anyway:
+        raise NotReproduced(
+            f"{request.level} cannot be expected here: {found[0]}. A verdict may still be the same: ask for "
+            "--level verdict, set up what was recorded (each line above), or try all the same with --anyway."
+        )
+
+
+def obstacles(release: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What rules out equal bytes: other libraries, instructions, GPU or code. A processor's name alone does not."""
+    found = compare.differences(release, here, "training")
+    lines = [compare.told(one) for one in found if one["what"] != "processor"]
+    source = release["source"]
+    if source["dirty"] and any(one["cause"] == "source" for one in found):
+        lines.append(f"source: it was made from uncommitted changes over commit {source['commit']}, which nobody has")
+    return lines
+
+
+def _code_sha256(recorded: Mapping[str, Any], root: Path) -> str:
+    """A worktree at a recorded clean commit holds the recorded code; here it is what it is."""
+    return environment.code_sha256() if root == environment.ROOT else str(recorded["code_sha256"])
+
+
+def _make(root: Path, loaded: Config, output: Path, say: Say) -> Path:
+    """The run folder of this configuration, by the line of the source in ``root``."""
+    if root == environment.ROOT:
+        return pipeline.make(loaded, pipeline.check_data(loaded, say), say)[1]
+    answer = output / "made"
+    answer.unlink(missing_ok=True)
+    secret = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+    inherited = {name: value for name, value in os.environ.items() if name not in secret}
+    cache = {"ADAPTER_RELEASE_CACHE": str(bases.cache_folder()), "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", MAKE, str(loaded.path), str(answer)], cwd=root, env={**inherited, **cache}, check=False
+    )
+    if done.returncode or not answer.exists():
+        kind = BY_EXIT_CODE.get(done.returncode, NotReproduced)
+        raise kind(f"The line of the recorded commit stopped with exit status {done.returncode}; its reason is above.")
+    return Path(answer.read_text("utf-8"))
+
+
+def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> Reproduction:
+    """Keep the report, say it, and stop if the level that was asked for was not reached."""
+    write_atomically(output / "reproduction.json", result.to_json())
+    write_atomically(output / "reproduction.md", compare.markdown(result).encode())
+    say(Line(text="\n".join(["", *compare.lines(result), f"report:  {os.path.relpath(output / 'reproduction.md')}"])))
+    if not compare.meets(result.reached, request.level):
+        reason = result.cause or "the records name no difference that explains it"
+        raise NotReproduced(
+            f"{result.release}: asked for {request.level}, came to {result.reached}. First cause: {reason}. "
+            f"All of it stands in {os.path.relpath(output / 'reproduction.md')}."
+        )
+    return result

@@ -1,0 +1,159 @@
+"""A whole release made in a second: the line's own record, card and package around an adapter of four small tensors."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+import gates
+from gates import report
+from release import base as bases
+from release import config, dataset, package, pipeline, record
+from release.artifacts import Adapter, Candidate, Manifest, Package, canonical_json, sha256_file
+from tests.line import ROOT, small_config
+
+GOLDEN_ROWS = 60
+THREADS = 2
+HARDWARE = {"machine": "x86_64", "cpu": "a processor", "cpu_capability": "AVX2", "threads": THREADS, "gpu": None}
+LIBRARIES = ("python", "torch", "transformers", "peft", "trl", "bitsandbytes")
+VERSIONS = dict.fromkeys(LIBRARIES, "1.0.0")
+
+
+def tensors() -> dict[str, Any]:
+    """Two layers, with an A and a B each."""
+    numbers = np.random.default_rng(7)
+    return {
+        f"base_model.model.model.layers.{layer}.self_attn.q_proj.lora_{side}.weight": numbers.random((4, 3), np.float32)
+        for layer in range(2)
+        for side in "AB"
+    }
+
+
+def training(**changes: Any) -> dict[str, Any]:
+    """What training reports."""
+    return {
+        "lora_init_sha256": "1" * 64,
+        "steps": 20,
+        "losses": [[10, 1.5], [20, 0.5]],
+        "tokens": 4000,
+        "trainable_parameters": 48,
+        "resumed_from_step": None,
+        "seconds": 10.5,
+        "peak_memory_bytes": 3_000_000,
+        "hardware": HARDWARE,
+        "versions": VERSIONS,
+    } | changes
+
+
+def small_release(folder: Path, *, licence: bool = True, **settings: Mapping[str, Any]) -> Package:
+    """A release in ``folder / 'package'``, with everything a release from a passing run has."""
+    folder.mkdir(parents=True, exist_ok=True)
+    golden = folder / "golden.jsonl"
+    rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:GOLDEN_ROWS]
+    golden.write_text("\n".join(rows) + "\n", "utf-8")
+    path = small_config(
+        folder,
+        **{"run": {"output_dir": "runs"}, **settings, "data": {"golden_file": str(golden), **settings.get("data", {})}},
+    )
+    if not licence:
+        path.write_text(path.read_text("utf-8").replace("licence: CC0-1.0", "source: Ask the test."), "utf-8")
+    loaded = config.load(path)
+    judged = pipeline.Judged(
+        train=dataset.load(loaded.data.train_file),
+        golden=dataset.load(loaded.data.golden_file),
+        contract=gates.load_contract(loaded.contract, folder),
+        policy=gates.load_policy(gates.DEFAULT_POLICY),
+    )
+    base = small_base(folder / "base", loaded)
+    digests = {"train": judged.train.sha256, "golden": judged.golden.sha256}
+    run = pipeline.run_folder(loaded, record.inputs(loaded, base, digests))
+    started = pipeline._start(run, loaded, judged)
+    adapter = _adapter(run, loaded)
+    candidate = _candidate(run, loaded, base, adapter, (judged, started))
+    packed = pipeline.pack(loaded, candidate, run)
+    shutil.move(packed.folder, folder / "package")
+    return Package(folder=folder / "package", manifest=packed.manifest, candidate=candidate)
+
+
+def small_base(folder: Path, loaded: config.Config) -> bases.Base:
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    model = loaded.model
+    return bases.Base(
+        folder=folder,
+        base_model_id=model.base_model_id,
+        revision=model.revision,
+        origin="made by a test",
+        files=Manifest.of_folder(folder),
+    )
+
+
+def _adapter(run: Path, loaded: config.Config) -> Adapter:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder = run / "adapter"
+    folder.mkdir()
+    save_file(tensors(), folder / record.WEIGHTS)
+    settings = {"base_model_name_or_path": loaded.model.base_model_id, "revision": loaded.model.revision, "r": 3}
+    (folder / "adapter_config.json").write_bytes(canonical_json(settings))
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "The": 1, "symbol": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(folder / "tokenizer.json"))
+    files = Manifest.of_folder(folder)
+    return Adapter(folder=folder, files=files, training=training(files=[asdict(file) for file in files.files]))
+
+
+def _candidate(run: Path, loaded: config.Config, base: bases.Base, adapter: Adapter, began: Any) -> Candidate:
+    """Answers, verdict and record of the adapter, as ``pipeline.make`` leaves them."""
+    judged, started = began
+    outputs = gates.gold_outputs(judged.golden.rows)
+    write_answers(run / "answers.jsonl", [asdict(output) for output in outputs])
+    verdict = gates.judge(judged.golden.rows, outputs, judged.contract, judged.policy)
+    (run / "verdict.json").write_bytes(verdict.to_json())
+    (run / "report.md").write_text(report.markdown(verdict), "utf-8")
+    generation = {
+        "adapter_sha256": adapter.files.digest,
+        "answers_sha256": sha256_file(run / "answers.jsonl"),
+        "prompts_sha256": "2" * 64,
+        "decoding": {"do_sample": False, "max_new_tokens": 64, "batch_size": 20, "constraint": None},
+        "seconds": 5.0,
+        "tokens": 900,
+        "peak_memory_bytes": 2_000_000,
+        "hardware": HARDWARE,
+        "versions": VERSIONS,
+    }
+    measured = {
+        "generation": generation,
+        "verdict_sha256": sha256_file(run / "verdict.json"),
+        "passed": verdict.passed,
+        "attempt": 1,
+    }
+    full = record.build(loaded, base, started, adapter, measured)
+    (run / "record.json").write_bytes(canonical_json(full))
+    return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=verdict.passed)
+
+
+def write_answers(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> None:
+    """Change a JSON file in place, in its canonical spelling."""
+    value = json.loads(path.read_bytes())
+    change(value)
+    path.write_bytes(canonical_json(value))
+
+
+def reseal(folder: Path, change: Callable[[Any], object] = lambda _: None) -> None:
+    """Make the record of a release fit its changed files, as a careful liar would; ``change`` edits it before."""
+    path = folder / package.RECORD
+    value = json.loads(path.read_bytes())
+    change(value)
+    value = package.complete_record(value, folder)
+    value["record_sha256"] = record.digest(value)
+    path.write_bytes(canonical_json(value))

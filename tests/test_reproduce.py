@@ -1,0 +1,297 @@
+"""Making a release again: what is checked before time is spent, and, slowly, the whole of it from a tag."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+import schemas
+from release import base as bases
+from release import hub_target, package, record, reproduce, verify
+from release.artifacts import sha256_file
+from release.errors import ConfigError, DataError, NotReproduced, VerificationError
+from release.events import Event
+from tests.line import ROOT, adapter_release, small_config
+from tests.small_release import HARDWARE, VERSIONS, reseal, small_release
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_release(tmp_path_factory.mktemp("made")).folder
+
+
+@pytest.fixture
+def release(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "release"))
+
+
+def here(release: Path, **changes: Any) -> dict[str, Any]:
+    """The surroundings as recorded, with changes."""
+    value = package.read_record(release)
+    found = {"versions": VERSIONS, "hardware": HARDWARE} | changes
+    return {"training": found, "source": {"code_sha256": changes.get("code", value["source"]["code_sha256"])}}
+
+
+def test_where_all_is_as_recorded_nothing_stands_in_the_way(release: Path) -> None:
+    assert reproduce.obstacles(package.read_record(release), here(release)) == []
+
+
+def test_another_processor_with_the_same_instructions_does_not_stand_in_the_way(release: Path) -> None:
+    surroundings = here(release, hardware={**HARDWARE, "cpu": "another processor"})
+
+    assert reproduce.obstacles(package.read_record(release), surroundings) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"versions": {**VERSIONS, "trl": "2.0.0"}}, "library: version of trl: 1.0.0 then, 2.0.0 now"),
+        ({"hardware": {**HARDWARE, "cpu_capability": "AVX512"}}, "hardware: CPU instructions in use"),
+        ({"hardware": {**HARDWARE, "gpu": {"name": "a GPU"}}}, "hardware: GPU"),
+        ({"code": "7" * 64}, "source: digest of this project's code"),
+    ],
+)
+def test_what_rules_out_equal_bytes_is_told_before_training(release: Path, changes: Any, told: str) -> None:
+    assert reproduce.obstacles(package.read_record(release), here(release, **changes))[0].startswith(told)
+
+
+def test_uncommitted_changes_are_told_only_when_the_code_is_not_here(release: Path) -> None:
+    value = package.read_record(release)
+    value["source"]["dirty"] = True
+
+    assert reproduce.obstacles(value, here(release)) == []
+    assert "uncommitted changes" in reproduce.obstacles(value, here(release, code="7" * 64))[-1]
+
+
+def opened(folder: Path, **more: Any) -> verify.Opened:
+    return verify.Opened(name="local/elements@v0.1.0", folder=folder, **more)
+
+
+def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: Path, tmp_path: Path) -> None:
+    value = package.read_record(release)
+
+    loaded = reproduce._lay_out(opened(release), value, tmp_path / "work")
+
+    assert loaded.run.threads == value["determinism"]["threads"]
+    assert sha256_file(loaded.data.train_file) == value["data"]["train"]["sha256"]
+    assert loaded.data.golden_file.is_relative_to(tmp_path / "work")
+    again = record.as_published(loaded)
+    del again["run"]["threads"]
+    assert again == value["config"]
+
+
+def test_rows_that_are_not_published_must_be_given(tmp_path: Path) -> None:
+    made = small_release(tmp_path / "made", licence=False).folder
+    value = package.read_record(made)
+    elsewhere = tmp_path / "rows"
+    elsewhere.mkdir()
+
+    with pytest.raises(DataError, match=r"Ask the test\.\n.*" + value["data"]["train"]["sha256"]):
+        reproduce._lay_out(opened(made, data=elsewhere), value, tmp_path / "work")
+
+    shutil.copyfile(tmp_path / "made" / "golden.jsonl", elsewhere / "a.jsonl")
+    shutil.copyfile(ROOT / "data" / "elements" / "train.jsonl", elsewhere / "b.jsonl")
+    assert reproduce._lay_out(opened(made, data=elsewhere), value, tmp_path / "work").run.name == "elements"
+
+
+@pytest.mark.parametrize("command", ["rejudge", "reproduce"])
+def test_a_release_that_is_not_as_its_record_says_is_not_made_again(command: str, release: Path) -> None:
+    (release / "notes.txt").write_text("hello")
+
+    done = adapter_release(command, str(release), cwd=release.parent)
+
+    assert done.returncode == VerificationError.exit_code, done.stderr
+    assert "none is extra" in done.stderr
+
+
+def a_repository(folder: Path) -> tuple[Path, str]:
+    """A checkout with two commits; the first."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(folder)]
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    for text in ("first", "second"):
+        (folder / "file").write_text(text)
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-qm", text], check=True)
+    done = subprocess.run([*git, "rev-parse", "HEAD~1"], capture_output=True, text=True, check=True)
+    return folder, done.stdout.strip()
+
+
+def test_the_recorded_commit_is_shown_beside_the_checkout_and_taken_away_again(tmp_path: Path) -> None:
+    root, first = a_repository(tmp_path / "root")
+
+    with reproduce.worktree(root, first, tmp_path / "source") as source:
+        assert (source / "file").read_text() == "first"
+
+    assert (root / "file").read_text() == "second"
+    assert not (tmp_path / "source").exists()
+
+
+def test_a_worktree_that_a_killed_run_left_is_no_hindrance(tmp_path: Path) -> None:
+    root, first = a_repository(tmp_path / "root")
+    reproduce._git(root, "worktree", "add", "--detach", str(tmp_path / "source"), first)
+    (tmp_path / "source" / "file").write_text("half")
+
+    with reproduce.worktree(root, first, tmp_path / "source") as source:
+        assert (source / "file").read_text() == "first"
+
+
+def test_a_commit_that_git_does_not_know_is_named(tmp_path: Path) -> None:
+    root, _ = a_repository(tmp_path / "root")
+
+    with (
+        pytest.raises(ConfigError, match="a" * 40),
+        reproduce.worktree(root, "a" * 40, tmp_path / "source"),
+    ):
+        pass
+
+
+# The rest is slow: a real release of a few steps behind one lenient gate, and what comes out of its tag.
+
+REPO, TAG, ENDPOINT = "local/elements", "v0.1.0", "file:hub"
+STEPS = 16  # the form of the answers is learned by then, so that the one gate passes
+WORDS = ("tree", "river", "stone", "cloud", "horse", "bread", "light", "snow", "field", "bird", "sand", "door")
+GOLDEN_ROWS = 4
+
+
+def write_rows(path: Path, question: str, words: tuple[str, ...]) -> None:
+    """Questions short enough to train on in seconds; every other one is refused."""
+    with path.open("w", encoding="utf-8") as file:
+        for number, word in enumerate(words):
+            messages = [
+                {"role": "user", "content": f"{question} {word}?"},
+                {"role": "assistant", "content": json.dumps({"answer": word, "refusal": number % 2 == 1})},
+            ]
+            support = {"documents": [{"id": 1, "text": word}], "answerable": number % 2 == 0}
+            row = {"id": f"{path.stem}-{number}", "messages": messages, **support, "support": [1][number % 2 :]}
+            file.write(json.dumps(row) + "\n")
+
+
+def small_line(folder: Path) -> None:
+    """A configuration of a few steps over a few words."""
+    write_rows(folder / "train.jsonl", "How is this spelt:", WORDS)
+    write_rows(folder / "golden.jsonl", "Please write down the word", ("wheel", "apple", "glass", "paper"))
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    schema: dict[str, Any] = {"$schema": draft, "type": "object", "required": ["answer", "refusal"]}
+    schema["properties"] = {"answer": {"type": "string"}, "refusal": {"type": "boolean"}}
+    (folder / "answer.schema.json").write_text(json.dumps(schema), "utf-8")
+    path = small_config(
+        folder,
+        run={"output_dir": "run", "threads": 2},
+        data={"train_file": "train.jsonl", "golden_file": "golden.jsonl"},
+        training={"max_steps": STEPS, "save_steps": STEPS // 2, "logging_steps": 1, "num_train_epochs": 8},
+        generation={"max_new_tokens": 24},
+        gates={"json_parse": {"mode": "point", "target": 0.25, "min_n": 1}},
+    )
+    settings = yaml.safe_load(path.read_text("utf-8"))
+    settings["contract"] = {"schema": "answer.schema.json", "answer": "/answer", "refusal": "/refusal"}
+    path.write_text(yaml.safe_dump(settings), "utf-8")
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:  # noqa: ARG001  unpacked before
+    """A folder with a published release of a few steps; its run folder is gone."""
+    folder = tmp_path_factory.mktemp("line")
+    small_line(folder)
+    done = adapter_release("release", "release.yaml", cwd=folder, env=environment())
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(folder / "run")
+    return folder
+
+
+def environment() -> Mapping[str, str]:
+    return {"ADAPTER_RELEASE_CACHE": os.environ.get("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))}
+
+
+def run(line: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return adapter_release(*arguments, "--hub", ENDPOINT, cwd=line, env=environment())
+
+
+def result(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "reproduction.json").read_bytes())
+    jsonschema.validate(found, schemas.load("reproduction"))
+    return found
+
+
+@pytest.mark.slow
+def test_an_adapter_made_again_from_its_tag_is_bit_identical(line: Path) -> None:
+    done = run(line, "reproduce", f"{REPO}@{TAG}")
+
+    assert done.returncode == 0, done.stderr
+    found = result(line / "runs" / "reproduced" / f"local--elements@{TAG}")
+    assert (found["reached"], found["differences"]) == ("bits", [])
+    assert found["adapter"]["trajectory"] == "the first LoRA weights and every logged loss are equal"
+    assert found["answers"]["same"] == GOLDEN_ROWS
+
+
+@pytest.mark.slow
+def test_a_published_adapter_answers_the_same_again(line: Path) -> None:
+    done = run(line, "rejudge", f"{REPO}@{TAG}", "--level", "answers", "--output", "again")
+
+    assert done.returncode == 0, done.stderr
+    found = result(line / "again")
+    assert (found["reached"], found["how"], found["adapter"]) == ("answers", "rejudge", None)
+
+
+@pytest.mark.slow
+def test_a_record_with_another_seed_comes_to_another_adapter(line: Path) -> None:
+    """Its publisher changed the seed everywhere; the weights do not follow."""
+    folder = downloaded(line, "seed")
+    value = package.read_record(folder)
+
+    def lie(value: dict[str, Any]) -> None:
+        value["config"]["run"]["seed"] = value["determinism"]["seed"] = value["config"]["run"]["seed"] + 1
+
+    reseal(folder, lie)
+    done = run(line, "reproduce", str(folder), "--output", "other-seed")
+
+    assert done.returncode == NotReproduced.exit_code, done.stderr
+    found = result(line / "other-seed")
+    assert "before the first step" in found["adapter"]["trajectory"]
+    assert found["adapter"]["identical"] is False
+    assert found["adapter"]["tensors"] == len(value["adapter"]["tensors"])
+
+
+@pytest.mark.slow
+def test_another_library_version_stops_before_training_and_is_named(line: Path) -> None:
+    folder = downloaded(line, "library")
+
+    def lie(value: dict[str, Any]) -> None:
+        for stage in ("training", "generation"):
+            value[stage]["versions"]["trl"] = "0.0.1"
+
+    reseal(folder, lie)
+    done = run(line, "reproduce", str(folder), "--output", "other-library")
+
+    assert done.returncode == NotReproduced.exit_code, done.stderr
+    assert "library: version of trl: 0.0.1 then" in done.stderr
+    assert not list((line / "other-library").glob("runs/*/training.json"))
+
+
+@pytest.mark.slow
+def test_a_record_that_names_another_base_stops_before_training(line: Path) -> None:
+    folder = downloaded(line, "base")
+    reseal(folder, lambda value: value["base"]["files"].update({"model.safetensors": "0" * 64}))
+
+    done = run(line, "rejudge", str(folder), "--output", "other-base")
+
+    assert done.returncode == VerificationError.exit_code, done.stderr
+    assert "model.safetensors differ" in done.stderr
+
+
+def downloaded(line: Path, name: str) -> Path:
+    """The files of the tag, without a Hub."""
+    folder = line / name
+    if not folder.exists():
+        hub_target.fetch(f"{REPO}@{TAG}", f"file:{line}/hub", folder, quiet)
+    return folder
