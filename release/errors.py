@@ -13,6 +13,7 @@ A message says what happened (with the value and the file), what it means, and w
 ``Stop`` is our bug: it keeps its traceback and exits with 1.
 """
 
+import errno
 from collections.abc import Sequence
 
 
@@ -52,6 +53,16 @@ class VerificationError(Stop):
 
 class NotReproduced(Stop):
     exit_code = 8
+
+
+def disk_full(error: OSError) -> PreflightError | None:
+    """The ``Stop`` for an error that means a full disk; None for any other."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    where = f" of {error.filename}" if error.filename else ""
+    return PreflightError(
+        f"No space left on the disk{where}. What was finished is kept. Free some space and run again."
+    )
 
 
 BY_EXIT_CODE: dict[int, type[Stop]] = {

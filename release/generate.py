@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import gates
 from release import base as bases
 from release import child, environment
 from release.artifacts import Adapter, Manifest, canonical_json, sha256_file, write_atomically
+from release.config import Generation
 from release.config import load as load_config
 from release.errors import VerificationError
 from release.events import Progress, Say
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NAME = "answering the golden set"
+BASE_NAME = "answering without the adapter"
 
 
 def generate(run: Path, base: bases.Base, adapter: Adapter, say: Say) -> Path:
@@ -57,15 +60,17 @@ def run_generation(run: Path, base_folder: Path, say: Say) -> None:
         tokenizer.apply_chat_template(list(row.prompt), tokenize=False, add_generation_prompt=True) for row in rows
     ]
     started = time.monotonic()
-    outputs: list[dict[str, Any]] = []
-    size = config.generation.batch_size
-    for start in range(0, len(rows), size):
-        say(Progress(name=NAME, done=start, total=len(rows)))
-        texts = answer(model, tokenizer, prompts[start : start + size], config.generation.max_new_tokens)
-        outputs += [{"id": row.id, **text} for row, text in zip(rows[start : start + size], texts, strict=True)]
-    say(Progress(name=NAME, done=len(rows), total=len(rows)))
-    lines = "".join(json.dumps(output, ensure_ascii=False) + "\n" for output in outputs)
-    write_atomically(run / "answers.jsonl", lines.encode())
+    questions = [(row.id, prompt) for row, prompt in zip(rows, prompts, strict=True)]
+    generation = config.generation
+    outputs = answer_all(model, tokenizer, questions, generation, lambda done: say(_progress(NAME, done, len(rows))))
+    seconds = time.monotonic() - started
+    with model.disable_adapter():
+        plain = answer_all(
+            model, tokenizer, questions, generation, lambda done: say(_progress(BASE_NAME, done, len(rows)))
+        )
+    lines, base_lines = _jsonl(outputs), _jsonl(plain)
+    write_atomically(run / "answers.jsonl", lines)
+    write_atomically(run / "base_answers.jsonl", base_lines)
     if Manifest.of_folder(run / "adapter") != before:
         raise VerificationError(f"{run / 'adapter'} changed while it was answering. Its answers prove nothing.")
     write_atomically(
@@ -73,15 +78,17 @@ def run_generation(run: Path, base_folder: Path, say: Say) -> None:
         canonical_json(
             {
                 "adapter_sha256": before.digest,
-                "answers_sha256": hashlib.sha256(lines.encode()).hexdigest(),
+                "answers_sha256": hashlib.sha256(lines).hexdigest(),
+                "base_answers_sha256": hashlib.sha256(base_lines).hexdigest(),
                 "prompts_sha256": hashlib.sha256(canonical_json(prompts)).hexdigest(),
                 "decoding": {
                     "do_sample": False,
-                    "max_new_tokens": config.generation.max_new_tokens,
-                    "batch_size": size,
+                    "max_new_tokens": generation.max_new_tokens,
+                    "batch_size": generation.batch_size,
                     "constraint": None,
                 },
-                "seconds": round(time.monotonic() - started, 1),
+                "seconds": round(seconds, 1),
+                "base_seconds": round(time.monotonic() - started - seconds, 1),
                 "tokens": sum(len(tokenizer(o["output"], add_special_tokens=False)["input_ids"]) for o in outputs),
                 "peak_memory_bytes": environment.peak_memory_bytes(),
                 "hardware": environment.hardware(),
@@ -89,6 +96,32 @@ def run_generation(run: Path, base_folder: Path, say: Say) -> None:
             }
         ),
     )
+
+
+def answer_all(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    questions: list[tuple[str, str]],
+    generation: Generation,
+    done: Callable[[int], None],
+) -> list[dict[str, Any]]:
+    """An output for each (id, rendered prompt), in their order."""
+    outputs: list[dict[str, Any]] = []
+    done(0)
+    for start in range(0, len(questions), generation.batch_size):
+        batch = questions[start : start + generation.batch_size]
+        texts = answer(model, tokenizer, [prompt for _, prompt in batch], generation.max_new_tokens)
+        outputs += [{"id": row, **text} for (row, _), text in zip(batch, texts, strict=True)]
+        done(len(outputs))
+    return outputs
+
+
+def _progress(name: str, done: int, total: int) -> Progress:
+    return Progress(name=name, done=done, total=total)
+
+
+def _jsonl(outputs: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(output, ensure_ascii=False) + "\n" for output in outputs).encode()
 
 
 def load_with_adapter(model: "PreTrainedModel", adapter: Path) -> "PreTrainedModel":

@@ -19,7 +19,7 @@ from release.hub import client
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Do what a request asks (``do``: publish, check_rights or fetch; the rest are its arguments)."""
+    """Do what a request asks (``do``; the rest are its arguments)."""
     arguments = {key: value for key, value in request.items() if key not in ("do", "answer", "endpoint_label")}
     match request["do"]:
         case "publish":
@@ -31,8 +31,11 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         case "fetch":
             destination = Path(arguments.pop("destination"))
             return {"commit": publish.fetch(destination=destination, **arguments)}
+        case "fetch_base":
+            client.download_base(arguments.pop("repo_id"), Path(arguments.pop("destination")), **arguments)
+            return {}
         case other:
-            raise ConfigError([f"Unknown request {other!r}: it is one of publish, check_rights, fetch."])
+            raise ConfigError([f"Unknown request {other!r}: it is one of publish, check_rights, fetch, fetch_base."])
 
 
 def run(request: Path, say: Say) -> None:

@@ -15,13 +15,24 @@ import yaml
 import gates
 from gates import report
 from release import base as bases
-from release import card, dataset, environment, hub_target, package, preflight, record
+from release import card, data_report, dataset, environment, hub_target, package, preflight, record
 from release.artifacts import Candidate, Package, Publication, canonical_json, sha256_file, write_atomically
 from release.config import Config, effective
 from release.errors import ConfigError, DataError, GatesFailed, PreflightError
 from release.events import Line, Say, Stage
 from release.generate import generate
 from release.train import train
+
+JUDGED_FILES = (
+    "verdict.json",
+    "comparison.json",
+    "answers.jsonl",
+    "base_answers.jsonl",
+    "policy.json",
+    "contract.json",
+    "answer.schema.json",
+)
+"""What was judged and by what: published under ``gates/``, so that anybody can judge again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +47,7 @@ class Judged:
 
 def release(config: Config, say: Say) -> tuple[Package, Publication]:
     """From a configuration to a tag on the Hub, or a ``Stop`` that says why not."""
-    with _alone(_output(config)), hub_target.environment(config.publishing.endpoint, config.path.parent) as hub:
+    with alone(_output(config)), hub_target.environment(config.publishing.endpoint, config.path.parent) as hub:
         say(Stage(name="preflight"))
         preflight.check(config, hub, say)
         judged = check_data(config, say)
@@ -57,8 +68,12 @@ def check_data(config: Config, say: Say) -> Judged:
         policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
     except gates.InvalidConfig as error:
         raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
-    train_set, golden = dataset.load(config.data.train_file), dataset.load(config.data.golden_file)
-    dataset.check(train_set, golden, contract)
+    data = config.data
+    train_set, golden = (dataset.load(path, data.format, data.fields) for path in (data.train_file, data.golden_file))
+    checked = dataset.check(train_set, golden, contract, preflight.options(config))
+    for text in data_report.terminal(checked):
+        say(Line(text=text))
+    data_report.write(checked, config.run.output_dir)
     say(Stage(name="gate zero", note="the reference answers must pass every gate, broken ones must fail"))
     verdict = gates.gate_zero(golden.rows, contract, policy)
     if not verdict.passed:
@@ -82,21 +97,31 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     say(Stage(name="generate", note="a fresh process loads the saved files"))
     answers = generate(run, base, adapter, say)
     say(Stage(name="gates"))
-    outputs = gates.read_outputs(answers)
-    verdict = gates.judge(judged.golden.rows, outputs, judged.contract, judged.policy)
-    write_atomically(run / "verdict.json", verdict.to_json())
-    write_atomically(run / "report.md", report.markdown(verdict).encode())
-    say(Line(text="\n".join(report.terminal(verdict))))
+    verdict, passed = judge(run, judged, answers, say)
     generation = json.loads((run / "generation.json").read_bytes())
     measured = {
         "generation": generation,
         "verdict_sha256": sha256_file(run / "verdict.json"),
-        "passed": verdict.passed,
-        "attempt": count_attempt(run.parent, judged.golden.sha256, adapter.files.digest, passed=verdict.passed),
+        "passed": passed,
+        "attempt": count_attempt(run.parent, judged.golden.sha256, adapter.files.digest, passed=passed),
     }
     full = record.build(config, base, started, adapter, measured)
     write_atomically(run / "record.json", canonical_json(full))
-    return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=verdict.passed), run
+    return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=passed), run
+
+
+def judge(run: Path, judged: Judged, answers: Path, say: Say) -> tuple[gates.Verdict, bool]:
+    """The verdict, and whether the adapter may be released: every required gate passes, and the base is beaten."""
+    golden, outputs = judged.golden.rows, gates.read_outputs(answers)
+    verdict = gates.judge(golden, outputs, judged.contract, judged.policy)
+    base = gates.Earlier(name="base", golden=golden, outputs=gates.read_outputs(run / "base_answers.jsonl"))
+    beaten = gates.compare(golden, outputs, [base], judged.contract, judged.policy, against="base")
+    write_atomically(run / "verdict.json", verdict.to_json())
+    write_atomically(run / "comparison.json", beaten.to_json())
+    text = f"{report.markdown(verdict)}\n{report.comparison_markdown(beaten)}"
+    write_atomically(run / "report.md", text.encode())
+    say(Line(text="\n".join([*report.terminal(verdict), *report.comparison_terminal(beaten)])))
+    return verdict, verdict.passed and beaten.passed
 
 
 def run_folder(config: Config, made_from: dict[str, Any]) -> Path:
@@ -115,7 +140,7 @@ def _output(config: Config) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Hold the output folder for one release; the kernel lets go when the process ends, however it ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+", encoding="utf-8") as lock:
@@ -137,7 +162,7 @@ def _start(run: Path, config: Config, judged: Judged) -> dict[str, Any]:
     """Copy what the run needs into its folder, and write down policy and source before training."""
     (run / "data").mkdir(exist_ok=True)
     for name, data in (("train", judged.train), ("golden", judged.golden)):
-        write_atomically(run / "data" / f"{name}.jsonl", data.path.read_bytes())
+        write_atomically(run / "data" / f"{name}.jsonl", data.canonical)
     write_atomically(run / "config.yaml", yaml.safe_dump(effective(config), sort_keys=False).encode())
     write_atomically(run / "answer.schema.json", canonical_json(judged.contract.schema))
     write_atomically(run / "contract.json", canonical_json({**config.contract, "schema": "answer.schema.json"}))
@@ -174,8 +199,7 @@ def count_attempt(folder: Path, golden: str, adapter: str, *, passed: bool) -> i
 def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     """The folder to publish. Rows travel with the release only where the configuration names their licence."""
     verdict = json.loads(candidate.verdict)
-    names = ("verdict.json", "answers.jsonl", "policy.json", "contract.json", "answer.schema.json")
-    files = {f"gates/{name}": run / name for name in names}
+    files = {f"gates/{name}": run / name for name in JUDGED_FILES}
     if config.data.licence:
         files |= {f"data/{name}": run / "data" / name for name in ("train.jsonl", "golden.jsonl")}
     readme = card.render(candidate.record, verdict, (run / "report.md").read_text("utf-8"), config.publishing)

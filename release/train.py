@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import gates
 from release import base as bases
-from release import child, environment
+from release import child, environment, ledger
 from release.artifacts import Adapter, Manifest, canonical_json, write_atomically
 from release.config import Config
 from release.config import load as load_config
 from release.errors import DataError, GatesFailed, PreflightError, VerificationError
-from release.events import Progress, Say
+from release.events import Line, Progress, Say
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
                 "lora_init_sha256": started_from,
                 "steps": trainer.state.global_step,
                 "losses": [[entry["step"], float(entry["loss"])] for entry in steps],
-                "tokens": int(trainer.state.log_history[-1]["num_tokens"]),
+                "tokens": trainer.state.num_input_tokens_seen,
                 "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
                 "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
                 "seconds": round(time.monotonic() - started, 1),
@@ -93,13 +93,14 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     dataset = Dataset.from_list(
         [{"prompt": list(row.prompt), "completion": [{"role": "assistant", "content": row.gold}]} for row in rows]
     )
+    meter = _meter(config, run)
     trainer: SFTTrainer = _trainer_class()(
         model=model,
         args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
         train_dataset=dataset,
         processing_class=tokenizer,
         peft_config=_lora_config(config),
-        callbacks=[_callback(say)],
+        callbacks=[_watch(say), *([_budget(meter, say)] if meter else [])],
     )
     _check_rows(trainer, rows, config.data.max_length)
     return trainer
@@ -123,6 +124,8 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
         save_strategy="steps",
         save_total_limit=2,
         logging_nan_inf_filter=False,  # the default logs a NaN loss as 0.0
+        logging_first_step=True,  # so that the shortest run has a loss on record
+        include_num_input_tokens_seen="non_padding",
         report_to="none",
         push_to_hub=False,
         disable_tqdm=True,
@@ -181,8 +184,6 @@ def _trainer_class() -> "type[SFTTrainer]":
             loss = total / counted
             if not torch.isfinite(loss):
                 raise GatesFailed(_diverged(f"the loss is {loss.item()}", self.state.global_step))
-            self._total_train_tokens += int(inputs["attention_mask"].sum())
-            self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
             return loss
 
         def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
@@ -203,7 +204,15 @@ def _diverged(what: str, step: int) -> str:
     )
 
 
-def _callback(say: Say) -> "TrainerCallback":
+def _meter(config: Config, run: Path) -> ledger.Meter | None:
+    """What counts this attempt's cost; None where the configuration sets no limit."""
+    if config.budget.limit is None:
+        return None
+    attempt = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return ledger.start(run.parent, config.budget, run.name, attempt, config.budget.price_per_hour)
+
+
+def _watch(say: Say) -> "TrainerCallback":
     """Shows progress, refuses non-finite gradients, and marks each checkpoint as whole."""
     import math
 
@@ -224,6 +233,34 @@ def _callback(say: Say) -> "TrainerCallback":
             write_atomically(folder.with_suffix(".json"), canonical_json(files))
 
     return Watch()
+
+
+def _budget(meter: ledger.Meter, say: Say) -> "TrainerCallback":
+    """Counts this attempt's cost, tells when a mark is passed, and stops with a checkpoint before the limit."""
+    from transformers import TrainerCallback
+
+    class Budget(TrainerCallback):  # type: ignore[misc]
+        started, told, steps, over = time.monotonic(), 0.0, 0, False
+
+        def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.steps += 1
+            seconds = time.monotonic() - self.started
+            for alert in meter.alerts(self.told, seconds):
+                say(Line(text=f"  {alert}"))
+            self.told = seconds
+            if state.global_step < state.max_steps and meter.must_stop(seconds, seconds / self.steps):
+                self.over = control.should_save = control.should_training_stop = True
+
+        def on_save(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+            meter.write(time.monotonic() - self.started)
+
+        def on_train_end(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+            seconds = time.monotonic() - self.started
+            meter.write(seconds)
+            if self.over:
+                raise meter.stopped(seconds)
+
+    return Budget()
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:

@@ -174,6 +174,26 @@ def test_progress_reaches_the_last_step(tmp_path: Path, base: bases.Base) -> Non
     assert told[-1] == Progress(name=train.NAME, done=2, total=2)
 
 
+def test_a_budget_stops_training_with_a_checkpoint_and_goes_on_when_it_is_raised(
+    reference: Path, tmp_path: Path, base: bases.Base
+) -> None:
+    """A limit that two or three steps use up; then one that is far away: the same bytes as without a stop."""
+    run = start_run(tmp_path)
+    effective = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    effective["budget"] |= {"limit": 1.0, "price_per_hour": 3600.0}
+    (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
+
+    with pytest.raises(PreflightError, match="The budget is spent"):
+        train.train(run, base, quiet)
+
+    assert list((run / "checkpoints").glob("checkpoint-*.json"))
+    effective["budget"]["limit"] = 1e9
+    (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
+    adapter = train.train(run, base, quiet)
+    assert adapter.training["resumed_from_step"] >= 1
+    assert weights(run) == weights(reference)
+
+
 def test_threads_are_the_configured_number() -> None:
     assert environment.threads(3) == 3
     assert environment.threads(None) >= 1

@@ -232,6 +232,30 @@ def download(repo_id: str, commit: str, destination: Path) -> None:
         files.rename(destination)
 
 
+def download_base(repo_id: str, destination: Path, *, revision: str, code: bool) -> None:
+    """A base model's files at a commit: weights as safetensors only, since pickles run code when they are read."""
+    weights = [path for path in tree(repo_id, revision) if path.endswith(".safetensors")]
+    if not weights:
+        raise HubError(
+            f"{repo_id} at {revision} holds no safetensors weights. Pickled weights can run code when they are read, "
+            "so they are not taken. Use a revision or a conversion that has safetensors."
+        )
+    wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", *(["*.py"] if code else [])]
+    with TemporaryDirectory(dir=destination.parent, prefix=".download-") as scratch:
+        files = Path(scratch, "files")
+        with _asking(f"Downloading {repo_id} at {revision}"):
+            _api().snapshot_download(
+                repo_id,
+                revision=revision,
+                allow_patterns=wanted,
+                local_dir=files,
+                cache_dir=Path(scratch, "cache"),
+            )
+            _api().verify_repo_checksums(repo_id, revision=revision, local_dir=files)
+        shutil.rmtree(files / ".cache")
+        files.rename(destination)
+
+
 def _api(*, must_write: bool = False) -> HfApi:
     """A client with the token of the environment, never that of a file; keyless CI makes its own (HF_OIDC_RESOURCE)."""
     if os.environ.get("HF_OIDC_RESOURCE"):

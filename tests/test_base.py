@@ -1,0 +1,100 @@
+"""Base models: the embedded one as it lies in the cache, and another from a Hub."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from release import base as bases
+from release.config import Model
+from release.errors import HubError, VerificationError
+from release.events import Event
+from tests.hub_fixture import EmbeddedHub
+
+REPO = "someone/tiny"
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture
+def away(tmp_path: Path, embedded_hub: EmbeddedHub, monkeypatch: pytest.MonkeyPatch) -> EmbeddedHub:
+    """A Hub that the environment names, and a cache of the test's own."""
+    monkeypatch.setenv("ADAPTER_RELEASE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_ENDPOINT", embedded_hub.endpoint)
+    monkeypatch.setenv("HF_TOKEN", embedded_hub.token)
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    embedded_hub.api.create_repo(REPO)
+    return embedded_hub
+
+
+def put(hub: EmbeddedHub, folder: Path, **files: bytes) -> str:
+    """A commit with these files; its sha."""
+    from huggingface_hub import CommitOperationAdd
+
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    operations = [CommitOperationAdd(name, str(folder / name)) for name in files]
+    return hub.api.create_commit(REPO, operations, commit_message="files").oid
+
+
+def test_the_embedded_base_is_unpacked_whole_and_named_by_its_hub_id(base: bases.Base) -> None:
+    names = {file.path for file in base.files.files}
+
+    assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= names
+    assert base.base_model_id == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert bases.GGUF_SHA256 in base.origin
+    assert str(base.folder) not in json.dumps(base.to_json())
+    assert "model.gguf" not in names
+
+
+def test_a_changed_base_is_refused(base: bases.Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One byte of the tokenizer in the cache."""
+    monkeypatch.setenv("ADAPTER_RELEASE_CACHE", str(tmp_path))
+    copied = tmp_path / "bases" / base.folder.name
+    copied.mkdir(parents=True)
+    for path in base.folder.iterdir():
+        if path.name == "model.safetensors":
+            os.link(path, copied / path.name)
+        else:
+            shutil.copyfile(path, copied / path.name)
+    (copied / "tokenizer_config.json").write_bytes((copied / "tokenizer_config.json").read_bytes() + b" ")
+
+    with pytest.raises(VerificationError, match="not as it was unpacked"):
+        bases.resolve(Model(base_model_id=base.base_model_id, source="embedded"), quiet)
+
+
+def test_a_base_from_a_hub_is_taken_at_its_commit_without_pickles_or_code(away: EmbeddedHub, tmp_path: Path) -> None:
+    files = {"config.json": b"{}", "model.safetensors": b"w" * 64, "pytorch_model.bin": b"p", "modeling.py": b"x = 1"}
+    commit = put(away, tmp_path / "files", **files)
+
+    found = bases.resolve(Model(base_model_id=REPO, revision=commit), quiet)
+
+    assert [file.path for file in found.files.files] == ["config.json", "model.safetensors"]
+    assert found.revision == commit
+
+
+def test_a_base_that_is_here_needs_no_hub(away: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = put(away, tmp_path / "files", **{"model.safetensors": b"w" * 64})
+    model = Model(base_model_id=REPO, revision=commit)
+    first = bases.resolve(model, quiet)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+
+    assert bases.resolve(model, quiet) == first
+
+
+def test_a_base_with_pickles_only_is_refused(away: EmbeddedHub, tmp_path: Path) -> None:
+    commit = put(away, tmp_path / "files", **{"pytorch_model.bin": b"p"})
+
+    with pytest.raises(HubError, match="holds no safetensors"):
+        bases.resolve(Model(base_model_id=REPO, revision=commit), quiet)
+
+
+@pytest.mark.usefixtures("away")
+def test_a_revision_that_is_not_there_is_named() -> None:
+    with pytest.raises(HubError, match="0000000000"):
+        bases.resolve(Model(base_model_id=REPO, revision="0" * 40), quiet)
