@@ -45,6 +45,8 @@ def run(request: Path, say: Say) -> None:
     asked = json.loads(request.read_text("utf-8"))
     try:
         write_atomically(Path(asked["answer"]), canonical_json(answer(asked)))
+    except ConfigError as stop:
+        raise ConfigError([client.redact(problem) for problem in stop.problems]) from None
     except Stop as stop:
         raise type(stop)(client.redact(str(stop))) from None
 

@@ -262,10 +262,12 @@ def _data(found: Opened) -> Iterator[str]:
 def _judged(found: Opened) -> Iterator[str]:
     release, verdict = found.read(package.RECORD), found.read("gates/verdict.json")
     generation, adapter = release["generation"], release["adapter"]
-    if release["verdict_sha256"] != sha256_file(found.folder / "gates/verdict.json"):
-        yield "gates/verdict.json is not the verdict the record names"
-    if generation["answers_sha256"] != sha256_file(found.folder / "gates/answers.jsonl"):
-        yield "gates/answers.jsonl are not the answers the record names"
+    named = {"verdict.json": release["verdict_sha256"], "answers.jsonl": generation["answers_sha256"]}
+    if "base_answers_sha256" in generation:
+        named["base_answers.jsonl"] = generation["base_answers_sha256"]
+    for name, sha256 in named.items():
+        if sha256_file(found.folder / "gates" / name) != sha256:
+            yield f"gates/{name} is not the one that the record names"
     if generation["adapter_sha256"] != adapter["sha256"]:
         yield "the answers were made by another adapter than the one published"
     judged = {name: (found.folder / name) for name in adapter["files"]}
@@ -332,6 +334,21 @@ def _verdict(found: Opened) -> Iterator[str]:
     verdict = judge(found, golden, found.folder / "gates" / "answers.jsonl")
     if verdict.to_json() != (found.folder / "gates" / "verdict.json").read_bytes():
         yield f"another verdict comes out ({verdict.state}): the answers, the golden rows or the verdict were changed"
+    if "base_answers_sha256" in found.read(package.RECORD)["generation"]:
+        beaten = _against_base(found, golden)
+        if beaten.to_json() != (found.folder / "gates" / "comparison.json").read_bytes():
+            yield f"another comparison with the base comes out ({beaten.state}): its answers or the result were changed"
+        if not beaten.passed:
+            yield "the adapter does not beat the base"
+
+
+def _against_base(found: Opened, golden: Path) -> gates.Comparison:
+    """The comparison with what the base alone answered."""
+    contract = gates.load_contract(found.read("gates/contract.json"), found.folder / "gates")
+    rows, stored = gates.read_golden(golden), found.folder / "gates"
+    base = gates.Earlier(name="base", golden=rows, outputs=gates.read_outputs(stored / "base_answers.jsonl"))
+    answers = gates.read_outputs(stored / "answers.jsonl")
+    return gates.compare(rows, answers, [base], contract, policy(found), against="base")
 
 
 def judge(found: Opened, golden: Path, answers: Path) -> gates.Verdict:

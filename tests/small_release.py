@@ -11,7 +11,6 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import gates
-from gates import report
 from release import base as bases
 from release import config, dataset, package, pipeline, record
 from release.artifacts import Adapter, Candidate, Manifest, Package, canonical_json, sha256_file
@@ -113,12 +112,13 @@ def _candidate(run: Path, loaded: config.Config, base: bases.Base, adapter: Adap
     judged, started = began
     outputs = gates.gold_outputs(judged.golden.rows)
     write_answers(run / "answers.jsonl", [asdict(output) for output in outputs])
-    verdict = gates.judge(judged.golden.rows, outputs, judged.contract, judged.policy)
-    (run / "verdict.json").write_bytes(verdict.to_json())
-    (run / "report.md").write_text(report.markdown(verdict), "utf-8")
+    babble = [{"id": output.id, "output": "The answer is JSON.", "finish_reason": "stop"} for output in outputs]
+    write_answers(run / "base_answers.jsonl", babble)
+    verdict, passed = pipeline.judge(run, judged, run / "answers.jsonl", lambda _: None)
     generation = {
         "adapter_sha256": adapter.files.digest,
         "answers_sha256": sha256_file(run / "answers.jsonl"),
+        "base_answers_sha256": sha256_file(run / "base_answers.jsonl"),
         "prompts_sha256": "2" * 64,
         "decoding": {"do_sample": False, "max_new_tokens": 64, "batch_size": 20, "constraint": None},
         "seconds": 5.0,
@@ -130,12 +130,12 @@ def _candidate(run: Path, loaded: config.Config, base: bases.Base, adapter: Adap
     measured = {
         "generation": generation,
         "verdict_sha256": sha256_file(run / "verdict.json"),
-        "passed": verdict.passed,
+        "passed": passed,
         "attempt": 1,
     }
     full = record.build(loaded, base, started, adapter, measured)
     (run / "record.json").write_bytes(canonical_json(full))
-    return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=verdict.passed)
+    return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=passed)
 
 
 def write_answers(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -37,6 +37,7 @@ def test_more_right_never_proves_less(n: int, k: int) -> None:
 )
 def test_the_smallest_set_that_can_prove_a_bound(bound: float, n: int) -> None:
     assert statistics.minimum_n(bound, 0.95) == n
+    assert statistics.minimum_n(0.01, 0.95) == 1
 
 
 @pytest.mark.parametrize(

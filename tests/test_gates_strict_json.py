@@ -80,4 +80,5 @@ def test_a_deep_text_is_refused_from_a_deep_stack_too() -> None:
 
 def test_a_refusal_says_where() -> None:
     assert strict_json.read('{"a":1,\n "a" 2}').detail == "Expecting ':' delimiter at line 2 column 6"
-    assert strict_json.read('{"a":1,"a":2}').detail == "member 'a' stands twice"
+    assert strict_json.read('{"b":0,"a":1,"a":2}').detail == "member 'a' stands twice"
+    assert strict_json.read("{} " + "x" * 99).detail == f"{'x' * 40!r} after the first value"

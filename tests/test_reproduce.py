@@ -161,7 +161,7 @@ def test_a_commit_that_git_does_not_know_is_named(tmp_path: Path) -> None:
 REPO, TAG, ENDPOINT = "local/elements", "v0.1.0", "file:hub"
 STEPS = 16  # the form of the answers is learned by then, so that the one gate passes
 WORDS = ("tree", "river", "stone", "cloud", "horse", "bread", "light", "snow", "field", "bird", "sand", "door")
-GOLDEN_ROWS = 4
+GOLDEN_ROWS = 6  # the fewest that can show that an adapter beats its base: six wins of six
 
 
 def write_rows(path: Path, question: str, words: tuple[str, ...]) -> None:
@@ -180,7 +180,9 @@ def write_rows(path: Path, question: str, words: tuple[str, ...]) -> None:
 def small_line(folder: Path) -> None:
     """A configuration of a few steps over a few words."""
     write_rows(folder / "train.jsonl", "How is this spelt:", WORDS)
-    write_rows(folder / "golden.jsonl", "Please write down the word", ("wheel", "apple", "glass", "paper"))
+    write_rows(
+        folder / "golden.jsonl", "Please write down the word", ("wheel", "apple", "glass", "paper", "knife", "shirt")
+    )
     draft = "https://json-schema.org/draft/2020-12/schema"
     schema: dict[str, Any] = {"$schema": draft, "type": "object", "required": ["answer", "refusal"]}
     schema["properties"] = {"answer": {"type": "string"}, "refusal": {"type": "boolean"}}

@@ -175,6 +175,17 @@ def answers_of_another_adapter(folder: Path) -> None:
     reseal(folder, lambda value: value["generation"].update(adapter_sha256="3" * 64))
 
 
+def better_comparison(folder: Path) -> None:
+    edit(folder / "gates" / "comparison.json", lambda value: value.update(identical=value["identical"] + 1))
+    reseal(folder)
+
+
+def other_answers_of_the_base(folder: Path) -> None:
+    path = folder / "gates" / "base_answers.jsonl"
+    path.write_text(path.read_text("utf-8").replace("The answer", "An answer", 1), "utf-8")
+    reseal(folder)
+
+
 LIES: dict[str, tuple[Lie, int]] = {
     "a flipped byte in the adapter": (lambda f: flip(f / record.WEIGHTS), DIGESTS),
     "a flipped byte in the tokenizer": (lambda f: flip(f / "tokenizer.json"), DIGESTS),
@@ -186,6 +197,8 @@ LIES: dict[str, tuple[Lie, int]] = {
     "a changed answer": (flip_answer, DIGESTS),
     "answers of another adapter": (answers_of_another_adapter, JUDGED),
     "wrong answers under a verdict edited to pass": (pass_by_editing, VERDICT),
+    "a comparison with the base that was edited": (better_comparison, VERDICT),
+    "other answers of the base": (other_answers_of_the_base, JUDGED),
     "a verdict that is not a pass": (failing_verdict, JUDGED),
     "a weaker policy": (weaker_policy, JUDGED),
     "an edited card": (edit_card_clumsily, DIGESTS),
