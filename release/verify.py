@@ -270,16 +270,20 @@ def _judged(found: Opened) -> Iterator[str]:
             yield f"gates/{name} is not the one that the record names"
     if generation["adapter_sha256"] != adapter["sha256"]:
         yield "the answers were made by another adapter than the one published"
+    yield from _same_adapter(found, adapter)
+    policies = {"the record": release["policy_sha256"], "the verdict": verdict["policy_digest"]}
+    yield from _unequal("policies", policies | {"gates/policy.json": policy(found).digest})
+    if release["passed"] is not True or verdict["passed"] is not True:
+        yield "the verdict is not a pass"
+
+
+def _same_adapter(found: Opened, adapter: Mapping[str, Any]) -> Iterator[str]:
     judged = {name: (found.folder / name) for name in adapter["files"]}
     for name, path in judged.items():
         if not path.is_file() or sha256_file(path) != adapter["files"][name]:
             yield f"{name} is not the file that was judged"
     if all(path.is_file() for path in judged.values()) and found.manifest(judged).digest != adapter["sha256"]:
         yield "the adapter's files together are not the adapter that was judged"
-    policies = {"the record": release["policy_sha256"], "the verdict": verdict["policy_digest"]}
-    yield from _unequal("policies", policies | {"gates/policy.json": policy(found).digest})
-    if release["passed"] is not True or verdict["passed"] is not True:
-        yield "the verdict is not a pass"
 
 
 def _tensors(found: Opened) -> Iterator[str]:
