@@ -75,7 +75,8 @@ def as_published(config: Config) -> dict[str, Any]:
     """The configuration with the paths that its files have in the release: no folder of this machine is named."""
     tree = effective(config)
     del tree["run"]["output_dir"]
-    tree["data"] |= {"train_file": DATA["train"], "golden_file": DATA["golden"]}
+    # The published rows are canonical chat rows, whatever form and names the files had that they were read from.
+    tree["data"] |= {"train_file": DATA["train"], "golden_file": DATA["golden"], "format": "auto", "fields": {}}
     tree["contract"] = {**tree["contract"], "schema": ANSWER_SCHEMA}
     if tree["publishing"]["endpoint"].startswith("file:"):
         tree["publishing"]["endpoint"] = "file:hub"
