@@ -206,13 +206,14 @@ def test_the_locks_are_what_the_project_asks_for(tmp_path: Path) -> None:
 
 
 def test_the_verbs_that_make_lists_are_the_verbs_it_has() -> None:
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    helped = ["make", "--no-print-directory", "help"]  # a make around the tests has it say where it enters
+    listed = subprocess.run(helped, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     verbs = [line.split()[0] for line in listed.splitlines()]
 
     phony = next(line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if line.startswith(".PHONY:"))
     assert sorted([*verbs, "setup", "setup-dev"]) == phony.split()[1:]
     for verb in verbs:
-        dry = ["make", "--dry-run", "--always-make", verb]
+        dry = ["make", "--no-print-directory", "--dry-run", "--always-make", verb]
         assert subprocess.run(dry, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
