@@ -151,8 +151,8 @@ def check_what_was_published(line: Path, run: Path) -> None:
 
 
 def test_an_adapter_that_fails_a_gate_is_kept_and_not_published(line: Path) -> None:
-    """One step of training teaches nothing: exit 5, an empty Hub, and a report with the rows."""
-    done = release(line, "--set", "training.max_steps=1")
+    """Two steps of training teach nothing: exit 5, an empty Hub, and a report with the rows."""
+    done = release(line, "--set", "training.max_steps=2")
 
     assert done.returncode == 5, done.stderr
     assert "A gate did not pass: nothing was published" in done.stderr
