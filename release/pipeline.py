@@ -47,7 +47,7 @@ class Judged:
 
 def release(config: Config, say: Say) -> tuple[Package, Publication]:
     """From a configuration to a tag on the Hub, or a ``Stop`` that says why not."""
-    with alone(_output(config)), hub_target.environment(config.publishing.endpoint, config.path.parent) as hub:
+    with alone(config.run.output_dir), hub_target.environment(config.publishing.endpoint, config.path.parent) as hub:
         say(Stage(name="preflight"))
         preflight.check(config, hub, say)
         judged = check_data(config, say)
@@ -129,14 +129,10 @@ def run_folder(config: Config, made_from: dict[str, Any]) -> Path:
 
     The same inputs come back to the same folder and go on there; other inputs never touch an earlier adapter.
     """
-    run = _output(config) / hashlib.sha256(canonical_json(made_from)).hexdigest()[:12]
+    run = config.run.output_dir / hashlib.sha256(canonical_json(made_from)).hexdigest()[:12]
     run.mkdir(parents=True, exist_ok=True)
     write_atomically(run / "inputs.json", canonical_json(made_from))
     return run
-
-
-def _output(config: Config) -> Path:
-    return config.run.output_dir
 
 
 @contextlib.contextmanager

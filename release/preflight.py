@@ -125,14 +125,8 @@ def checked_data(config: Config, folder: Path) -> list[str]:
 
 def base_folder(config: Config) -> Path | None:
     """Where the base model's files are, if they are here already."""
-    model = config.model
-    name = (
-        bases.GGUF_SHA256
-        if model.source == "embedded"
-        else f"{model.base_model_id.replace('/', '--')}@{model.revision}"
-    )
-    folder = bases.cache_folder() / "bases" / name
-    return folder if (folder / "base.json").exists() else None
+    folder = bases.folder_of(config.model)
+    return folder if (folder / bases.RECORD).exists() else None
 
 
 def disk_problems(config: Config) -> list[str]:
