@@ -14,7 +14,8 @@ never passes.
 """
 
 from gates.answer import Answer, read_answer
-from gates.comparison import Comparison, Earlier, compare
+from gates.comparison import VERSION as COMPARISON_VERSION
+from gates.comparison import Against, Comparison, Earlier, compare, not_comparable
 from gates.contract import Contract, load_contract
 from gates.controls import gate_zero, negative_controls, prove_gates_can_fail
 from gates.plan import GatePlan, plan
@@ -32,11 +33,15 @@ from gates.rows import (
 )
 from gates.score import Gate, Miss, Score
 from gates.table import GATES
+from gates.verdict import VERSION as VERDICT_VERSION
 from gates.verdict import GateVerdict, Verdict, judge, unmeasurable
 
 __all__ = [
+    "COMPARISON_VERSION",
     "DEFAULT_POLICY",
     "GATES",
+    "VERDICT_VERSION",
+    "Against",
     "Answer",
     "Comparison",
     "Contract",
@@ -61,6 +66,7 @@ __all__ = [
     "load_contract",
     "load_policy",
     "negative_controls",
+    "not_comparable",
     "parse_golden",
     "parse_outputs",
     "plan",

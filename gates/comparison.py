@@ -1,8 +1,8 @@
 """Comparison: the same golden rows answered by the base or by earlier releases, row beside row and gate by gate.
 
 Rates of two sets hide what pairs show: which rows were lost. Against the base an adapter must win. Against an earlier
-release it may not lose more than ``MAX_NET_LOSS`` of the rows, nor so many more than it wins that chance does not
-explain it: at 40 rows a test alone is nearly blind to a drop of ten points. Against ``best`` each gate meets the
+release it may not lose more than ``Policy.max_net_loss`` of the rows, nor so many more than it wins that chance does
+not explain it: at 40 rows a test alone is nearly blind to a drop of ten points. Against ``best`` each gate meets the
 release that was best at it, so small drops cannot add up.
 """
 
@@ -22,8 +22,6 @@ from gates.score import Score
 from gates.table import GATES
 
 VERSION = 1
-MAX_NET_LOSS: Final = 0.05
-"""Rows lost less rows won, as a share of the rows: 2 of 40."""
 REGRESSED: Final = 0.10
 """A release is worse if chance explains its losses with less than this probability."""
 BEATEN: Final = 0.05
@@ -138,11 +136,10 @@ def compare(
     problems = pairing_problems(golden, outputs) + cluster_problems(golden, policy)
     sides, skipped = [], []
     for one in () if problems else earlier:
-        rows = _shared(golden, one)
-        if reason := _not_comparable(golden, rows, one):
+        if reason := not_comparable(golden, one):
             skipped.append(f"{one.name}: {reason}")
         else:
-            sides.append(_sides(rows, outputs, one, contract, policy))
+            sides.append(_sides(_shared(golden, one), outputs, one, contract, policy))
     if not sides and not problems:
         problems = skipped or ["there is no earlier answer to compare with"]
     return Comparison(
@@ -166,8 +163,9 @@ def _shared(golden: Sequence[Golden], earlier: Earlier) -> tuple[Golden, ...]:
     return tuple(row for row in golden if then.get(row.id) == row.digest)
 
 
-def _not_comparable(golden: Sequence[Golden], rows: Sequence[Golden], earlier: Earlier) -> str:
-    least = min(SMALLEST, len(golden))
+def not_comparable(golden: Sequence[Golden], earlier: Earlier) -> str:
+    """Why nothing can be learned from a comparison with these earlier answers; empty if it can."""
+    rows, least = _shared(golden, earlier), min(SMALLEST, len(golden))
     if len(rows) < least:
         return (
             f"only {len(rows)} of {len(golden)} golden rows are the ones it answered, at least {least} must be: "
@@ -207,14 +205,14 @@ def _scores(rows: Sequence[Golden], outputs: Sequence[Output], contract: Contrac
 def _best(gate: str, sides: Sequence[_Sides], policy: Policy, against: Against) -> Pairing:
     best = max(sides, key=lambda one: _rate(one.before[gate]))
     required = gate == EVERY or any(bar.gate == gate and bar.required for bar in policy.bars)
-    return _pairing(gate, best, required=required, against=against)
+    return _pairing(gate, best, policy, required=required, against=against)
 
 
 def _rate(score: Score) -> Fraction:
     return Fraction(score.k, score.n) if score.n else Fraction(-1)
 
 
-def _pairing(gate: str, sides: _Sides, *, required: bool, against: Against) -> Pairing:
+def _pairing(gate: str, sides: _Sides, policy: Policy, *, required: bool, against: Against) -> Pairing:
     before, now = sides.before[gate], sides.now[gate]
     wrong_before, wrong_now = ({miss.id for miss in score.misses} for score in (before, now))
     counted = set(before.counted) | set(now.counted)
@@ -228,7 +226,7 @@ def _pairing(gate: str, sides: _Sides, *, required: bool, against: Against) -> P
         fault = _not_beaten(lost, won, p) if gate == EVERY else ""
     else:
         p = statistics.mcnemar(lost, won)
-        fault = _worse(lost, won, n, p) if required else ""
+        fault = _worse(lost, won, n, p, policy.max_net_loss) if required else ""
     return Pairing(
         gate=gate,
         required=required,
@@ -249,11 +247,11 @@ def _not_beaten(lost: int, won: int, p: float) -> str:
     return f"does not beat the base: {won} won and {lost} lost (p = {p:.3f}, needed is less than {BEATEN})"
 
 
-def _worse(lost: int, won: int, n: int, p: float) -> str:
+def _worse(lost: int, won: int, n: int, p: float, most: float) -> str:
     if n == 0:
         return "nothing is counted, in either"
-    if lost - won > statistics.exact(MAX_NET_LOSS) * n:
-        return f"{lost} lost and {won} won: more than {MAX_NET_LOSS:.0%} of {n} are lost"
+    if lost - won > statistics.exact(most) * n:
+        return f"{lost} lost and {won} won: more than {100 * most:g}% of {n} are lost"
     if p < REGRESSED:
         return f"{lost} lost and {won} won: not by chance (p = {p:.3f}, less than {REGRESSED})"
     return ""

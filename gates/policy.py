@@ -11,6 +11,9 @@ from gates.table import ABOUT
 
 CONFIDENCE: Final = 0.95
 FLOOR_BELOW_TARGET: Final = statistics.exact(0.10)
+MAX_NET_LOSS: Final = 0.05
+"""Rows lost to an earlier release less rows won from it, as a share of the rows: 2 of 40. A policy that says nothing
+means this number for ever: its digest holds only what differs."""
 SMALLEST: Final = 14
 """Rows below which even a perfect score does not prove 80 %; the default minimum where no bound demands more."""
 
@@ -53,6 +56,8 @@ class Policy:
     bars: tuple[Bar, ...]
     cluster_key: str | None = None
     """The key in a golden row's ``meta`` that names its cluster; None: each row is an observation of its own."""
+    max_net_loss: float = MAX_NET_LOSS
+    """How much of what an earlier release had right a gate may lose, net, as a share of its rows."""
 
     @property
     def digest(self) -> str:
@@ -60,16 +65,21 @@ class Policy:
         return digest(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
+        """The policy written out; ``load_policy`` gives it back."""
         clusters = {} if self.cluster_key is None else {"cluster_key": self.cluster_key}
+        losses = {} if self.max_net_loss == MAX_NET_LOSS else {"max_net_loss": self.max_net_loss}
         bars = {bar.gate: {key: value for key, value in asdict(bar).items() if key != "gate"} for bar in self.bars}
-        return {**clusters, **bars}
+        return {**clusters, **losses, **bars}
 
 
 def load_policy(mapping: Mapping[str, Any], *, where: str = "gates") -> Policy:
-    """The policy that a YAML mapping of gate names describes; ``InvalidConfig`` with every problem at once."""
+    """The policy that a mapping of gate names describes, as people write it in YAML or as ``as_dict`` spells it out.
+
+    ``InvalidConfig`` with every problem at once.
+    """
     problems = schema_problems(mapping, "policy", where)
     if not problems:
-        entries = {gate: entry for gate, entry in mapping.items() if gate != "cluster_key"}
+        entries = {gate: entry for gate, entry in mapping.items() if gate in ABOUT}
         for gate, entry in entries.items():
             problems += [f"{where}.{gate}.{problem}" for problem in _problems(gate, entry)]
         if not any(entry.get("required", True) for entry in entries.values()):
@@ -77,7 +87,8 @@ def load_policy(mapping: Mapping[str, Any], *, where: str = "gates") -> Policy:
     if problems:
         raise InvalidConfig(problems)
     bars = tuple(_bar(gate, mapping[gate]) for gate in ABOUT if gate in mapping)
-    return Policy(bars=bars, cluster_key=mapping.get("cluster_key"))
+    max_net_loss = float(mapping.get("max_net_loss", MAX_NET_LOSS))
+    return Policy(bars=bars, cluster_key=mapping.get("cluster_key"), max_net_loss=max_net_loss)
 
 
 def _problems(gate: str, entry: Mapping[str, Any]) -> list[str]:
@@ -87,21 +98,35 @@ def _problems(gate: str, entry: Mapping[str, Any]) -> list[str]:
         problems.append("target: zero_failures means 1.0; leave it out, or choose another mode")
     if mode != "zero_failures" and "target" not in entry:
         problems.append(f"target: missing; {mode} needs a share such as 0.9")
-    if mode != "target_and_floor" and "floor" in entry:
+    if mode != "target_and_floor" and entry.get("floor") not in (None, _implied_floor(mode, entry)):
         problems.append(f"floor: has no effect in mode {mode}; leave it out, or choose target_and_floor")
     if mode == "lower_bound" and entry.get("target") == 1:
         problems.append("target: no finite set proves 1.0; choose zero_failures")
     if mode == "target_and_floor" and "target" in entry:
-        problems += _floor_problems(entry["target"], entry.get("floor"))
+        problems += _floor_problems(entry)
+    return problems + _minimum_problems(gate, entry)
+
+
+def _implied_floor(mode: str, entry: Mapping[str, Any]) -> float | None:
+    return entry.get("target") if mode == "lower_bound" else None
+
+
+def _minimum_problems(gate: str, entry: Mapping[str, Any]) -> list[str]:
+    problems = []
     without_effect = "min_n" if ABOUT[gate].counts_outputs else "min_support"
     if without_effect in entry:
         other = "min_support" if ABOUT[gate].counts_outputs else "min_n"
         counts = "the model's answers decide" if ABOUT[gate].counts_outputs else "the golden set decides"
         problems.append(f"{without_effect}: has no effect here, for {counts} what is counted; write {other}")
+    if "minimum" in entry and {"min_n", "min_support"} & entry.keys():
+        problems.append("minimum: stands for min_n and min_support; keep one of them")
     return problems
 
 
-def _floor_problems(target: float, floor: float | None) -> list[str]:
+def _floor_problems(entry: Mapping[str, Any]) -> list[str]:
+    target, floor = entry["target"], entry.get("floor")
+    if floor is None and "floor" in entry:
+        return ["floor: null is no floor; leave it out for target - 0.10, or choose another mode"]
     if floor is None:
         return [] if statistics.exact(target) > FLOOR_BELOW_TARGET else [f"floor: missing; {target} - 0.10 is no floor"]
     if floor > target:
@@ -113,7 +138,7 @@ def _bar(gate: str, entry: Mapping[str, Any]) -> Bar:
     mode = entry.get("mode", "target_and_floor")
     target = float(entry.get("target", 1.0))
     confidence = float(entry.get("confidence", CONFIDENCE))
-    asked = entry.get("min_support" if ABOUT[gate].counts_outputs else "min_n")
+    asked = entry.get("minimum", entry.get("min_support" if ABOUT[gate].counts_outputs else "min_n"))
     floor = None
     if mode == "lower_bound":
         floor = target
@@ -138,6 +163,8 @@ def weaker(policy: Policy, than: Policy) -> tuple[str, ...]:
     lines = [line for bar in than.bars for line in _weaker_bar(now.get(bar.gate), bar)]
     if than.cluster_key is not None and policy.cluster_key != than.cluster_key:
         lines.append(f"cluster_key: {policy.cluster_key or 'none'}, was {than.cluster_key}")
+    if policy.max_net_loss > than.max_net_loss:
+        lines.append(f"max_net_loss: {_shown(policy.max_net_loss)}, was {_shown(than.max_net_loss)}")
     return tuple(lines)
 
 

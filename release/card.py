@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from gates.report import cell
 from release.config import Publishing
 
 LIBRARY = "peft"
@@ -72,7 +73,7 @@ passed every required gate. The bytes in this repository are the bytes that were
 
 {gate_table}
 
-This is adapter number {record["attempt"]} judged on this golden set of {golden["rows"]} rows
+{_earlier(record)}This is adapter number {record["attempt"]} judged on this golden set of {golden["rows"]} rows
 (sha256 `{golden["sha256"]}`). Decoding: `{json.dumps(record["generation"]["decoding"], sort_keys=True)}`.
 
 ## Load it
@@ -113,3 +114,21 @@ verdict can be derived again without a GPU.
 The gates say what they measured: {golden["rows"]} questions of one kind. They say nothing about other
 questions, other languages, or other base weights than those named above.
 """
+
+
+def _earlier(record: Mapping[str, Any]) -> str:
+    """What was compared with, and in which ways, for what reason, less was asked for than before."""
+    earlier = record.get("earlier")
+    if earlier is None:
+        return ""
+    lines = [_compared(one) for one in earlier["releases"]] or ["There was no earlier release to compare with."]
+    if earlier["weaker"]:
+        because = record["config"]["gates"]["weaker_because"]
+        lines += ["", "**This release asks for less than the last one did:**", ""]
+        lines += [*(f"- {cell(line)}" for line in earlier["weaker"]), "", f"The reason given: {cell(because)}"]
+    return "\n".join([*lines, "", ""])
+
+
+def _compared(one: Mapping[str, Any]) -> str:
+    how = f"not compared with, {one['not_compared']}" if one["not_compared"] else f"compared on {one['rows']} rows"
+    return f"- {cell(one['tag'])} (commit `{one['commit']}`): {cell(how)}"

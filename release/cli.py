@@ -144,6 +144,10 @@ def _config_arguments(command: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="override a value of the configuration, such as training.max_steps=20; may be repeated",
     )  # fmt: skip
+    command.add_argument(
+        "--weaker-because", metavar="REASON",
+        help="why this release may ask for less than the last one did; printed on its card",
+    )  # fmt: skip
 
 
 def _load(options: argparse.Namespace, say: Say) -> config.Config:
@@ -153,6 +157,8 @@ def _load(options: argparse.Namespace, say: Say) -> config.Config:
         if not equals:
             raise ConfigError([f"--set {text}: expected KEY=VALUE, such as training.max_steps=20"])
         overrides[key] = value
+    if options.weaker_because is not None:
+        overrides["gates.weaker_because"] = options.weaker_because
     loaded = config.load(options.config, overrides)
     for notice in loaded.notices:
         say(Line(text=f"note: {notice}"))

@@ -143,6 +143,8 @@ class Config:
     contract: Mapping[str, Any]
     gates: Mapping[str, Any] | None
     """None: the default policy."""
+    weaker_because: str | None = None
+    """Why this release may ask for less than the last one did."""
     publishing: Publishing
     notices: tuple[str, ...] = field(default=(), compare=False)
     """A line for each setting of the file that changes nothing here, with the reason."""
@@ -175,7 +177,9 @@ def effective(config: Config) -> Tree:
     Loaded from the same folder it gives an equal ``Config``.
     """
     values = asdict(config)
-    del values["path"], values["notices"]
+    del values["path"], values["notices"], values["weaker_because"]
+    if config.weaker_because is not None:
+        values["gates"] = {**(config.gates or {}), "weaker_because": config.weaker_because}
     folder = _folder(config.path)
     for section, name in (("run", "output_dir"), ("data", "train_file"), ("data", "golden_file")):
         values[section][name] = _relative(values[section][name], folder)
@@ -294,6 +298,8 @@ def _build(tree: Tree, path: Path, notices: tuple[str, ...]) -> Config:
     if publishing.get("endpoint", "").startswith("file:"):
         hub = _absolute(re.sub("^file:(//(?=/))?", "", publishing["endpoint"]), folder)
         publishing["endpoint"] = f"file:{_relative(hub, folder)}"
+    policy = dict(tree.get("gates", {}))
+    because = policy.pop("weaker_because", None)
     output = tree["run"].get("output_dir", f"runs/{tree['run']['name']}")
     files = {name: _absolute(tree["data"][name], folder) for name in ("train_file", "golden_file")}
     return Config(
@@ -310,7 +316,8 @@ def _build(tree: Tree, path: Path, notices: tuple[str, ...]) -> Config:
         generation=Generation(**tree.get("generation", {})),
         budget=Budget(**budget | {"alerts": tuple(budget.get("alerts", Budget.alerts))}),
         contract=tree["contract"],
-        gates=tree.get("gates"),
+        gates=policy or None,
+        weaker_because=because,
         publishing=Publishing(**publishing),
         notices=notices,
     )

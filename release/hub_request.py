@@ -15,7 +15,7 @@ from release import child, package, publish
 from release.artifacts import canonical_json, write_atomically
 from release.errors import ConfigError, Stop
 from release.events import Line, Say
-from release.hub import client
+from release.hub import client, history
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,8 +34,12 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         case "fetch_base":
             client.download_base(arguments.pop("repo_id"), Path(arguments.pop("destination")), **arguments)
             return {}
+        case "history":
+            folder = Path(arguments.pop("folder"))
+            return {"tags": history.tags(arguments["repo_id"], before=arguments["before"], folder=folder)}
         case other:
-            raise ConfigError([f"Unknown request {other!r}: it is one of publish, check_rights, fetch, fetch_base."])
+            known = "publish, check_rights, fetch, fetch_base, history"
+            raise ConfigError([f"Unknown request {other!r}: it is one of {known}."])
 
 
 def run(request: Path, say: Say) -> None:

@@ -1,5 +1,6 @@
 """A rehearsal: ten rows, one epoch, the whole line into a folder of its own, so that a broken set-up costs a minute."""
 
+import shutil
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 
@@ -29,6 +30,7 @@ def pilot(config: Config, say: Say) -> None:
 def prepare(config: Config) -> Config:
     """The same configuration over a few rows, with a gate that they can decide, and a Hub in a folder of its own."""
     folder = config.run.output_dir / "pilot"
+    shutil.rmtree(folder / "hub", ignore_errors=True)  # a rehearsal is the first release of its repository
     folder.mkdir(parents=True, exist_ok=True)
     data, paths = config.data, {}
     for name, path in (("train", data.train_file), ("golden", data.golden_file)):

@@ -5,8 +5,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import yaml
 import gates
 from gates import report
 from release import base as bases
-from release import card, data_report, dataset, environment, hub_target, package, preflight, record
+from release import card, data_report, dataset, earlier, environment, hub_target, package, preflight, record
 from release.artifacts import Candidate, Package, Publication, canonical_json, sha256_file, write_atomically
 from release.config import Config, effective
 from release.errors import ConfigError, DataError, GatesFailed, PreflightError
@@ -31,6 +31,7 @@ JUDGED_FILES = (
     "policy.json",
     "contract.json",
     "answer.schema.json",
+    "golden_rows.json",
 )
 """What was judged and by what: published under ``gates/``, so that anybody can judge again."""
 
@@ -43,14 +44,16 @@ class Judged:
     golden: dataset.Dataset
     contract: gates.Contract
     policy: gates.Policy
+    before: tuple[earlier.Release, ...] = ()
+    """The releases that the repository holds already, oldest first."""
 
 
 def release(config: Config, say: Say) -> tuple[Package, Publication]:
     """From a configuration to a tag on the Hub, or a ``Stop`` that says why not."""
     with alone(config.run.output_dir), hub_target.environment(config.publishing.endpoint, config.path.parent) as hub:
         say(Stage(name="preflight"))
-        preflight.check(config, hub, say)
-        judged = check_data(config, say)
+        before = preflight.check(config, hub, say)
+        judged = replace(check_data(config, say), before=before)
         candidate, run = make(config, judged, say)
         if not candidate.passed:
             raise GatesFailed(_refusal(run))
@@ -103,7 +106,8 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
         "generation": generation,
         "verdict_sha256": sha256_file(run / "verdict.json"),
         "passed": passed,
-        "attempt": count_attempt(run.parent, judged.golden.sha256, adapter.files.digest, passed=passed),
+        "attempt": count_attempt(run.parent, judged, adapter.files.digest, passed=passed),
+        "earlier": json.loads((run / "earlier.json").read_bytes()),
     }
     full = record.build(config, base, started, adapter, measured)
     write_atomically(run / "record.json", canonical_json(full))
@@ -111,17 +115,40 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
 
 
 def judge(run: Path, judged: Judged, answers: Path, say: Say) -> tuple[gates.Verdict, bool]:
-    """The verdict, and whether the adapter may be released: every required gate passes, and the base is beaten."""
+    """The verdict, and whether the adapter may be released.
+
+    It may if every required gate passes, the base is beaten, and neither the last release nor the best one is.
+    """
     golden, outputs = judged.golden.rows, gates.read_outputs(answers)
     verdict = gates.judge(golden, outputs, judged.contract, judged.policy)
     base = gates.Earlier(name="base", golden=golden, outputs=gates.read_outputs(run / "base_answers.jsonl"))
     beaten = gates.compare(golden, outputs, [base], judged.contract, judged.policy, against="base")
+    comparisons = [beaten, *_beside_earlier(run, judged, outputs)]
     write_atomically(run / "verdict.json", verdict.to_json())
     write_atomically(run / "comparison.json", beaten.to_json())
-    text = f"{report.markdown(verdict)}\n{report.comparison_markdown(beaten)}"
+    text = "\n".join([report.markdown(verdict), *map(report.comparison_markdown, comparisons)])
     write_atomically(run / "report.md", text.encode())
-    say(Line(text="\n".join([*report.terminal(verdict), *report.comparison_terminal(beaten)])))
-    return verdict, verdict.passed and beaten.passed
+    lines = [line for one in comparisons for line in report.comparison_terminal(one)]
+    say(Line(text="\n".join([*report.terminal(verdict), *lines])))
+    return verdict, verdict.passed and all(one.passed for one in comparisons)
+
+
+def _beside_earlier(run: Path, judged: Judged, outputs: Sequence[gates.Output]) -> list[gates.Comparison]:
+    """The comparisons with the last and the best release, written to the run folder with what the record says of them.
+
+    They are made from the releases that are kept alone, so that what is published derives them to the byte.
+    """
+    contract = {name: (run / name).read_bytes() for name in ("contract.json", "answer.schema.json")}
+    now = earlier.now(judged.golden, judged.policy, contract)
+    kept = earlier.needed(judged.before, earlier.compare(judged.before, now, outputs, judged.contract))
+    found = earlier.compare(kept, now, outputs, judged.contract)
+    files = {earlier.file_of(against): comparison.to_json() for against, comparison in found.items()}
+    for name, content in files.items():
+        write_atomically(run / name, content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    said = {**earlier.in_record(judged.before, now, kept), "comparisons": digests}
+    write_atomically(run / "earlier.json", canonical_json(said))
+    return list(found.values())
 
 
 def run_folder(config: Config, made_from: dict[str, Any]) -> Path:
@@ -160,8 +187,9 @@ def _start(run: Path, config: Config, judged: Judged) -> dict[str, Any]:
     for name, data in (("train", judged.train), ("golden", judged.golden)):
         write_atomically(run / "data" / f"{name}.jsonl", data.canonical)
     write_atomically(run / "config.yaml", yaml.safe_dump(effective(config), sort_keys=False).encode())
-    write_atomically(run / "answer.schema.json", canonical_json(judged.contract.schema))
-    write_atomically(run / "contract.json", canonical_json({**config.contract, "schema": "answer.schema.json"}))
+    for name, content in earlier.contract_files(config.contract, judged.contract).items():
+        write_atomically(run / name, content)
+    write_atomically(run / "golden_rows.json", canonical_json(earlier.row_digests(judged.golden.rows)))
     write_atomically(run / "policy.json", canonical_json(judged.policy.as_dict()))
     started = run / "started.json"
     if not started.exists():
@@ -176,12 +204,13 @@ def _start(run: Path, config: Config, judged: Judged) -> dict[str, Any]:
     return result
 
 
-def count_attempt(folder: Path, golden: str, adapter: str, *, passed: bool) -> int:
-    """Which adapter this is, of all that were judged on this golden set here; kept in ``ledger.jsonl``.
+def count_attempt(folder: Path, judged: Judged, adapter: str, *, passed: bool) -> int:
+    """Which adapter this is, at least, of all that were judged on this golden set: here, or for an earlier release.
 
-    Trying again until a gate passes makes the gate weaker, so the number is printed on the card.
+    Trying again until a gate passes makes the gate weaker, so the number is printed on the card. What was judged here
+    is kept in ``ledger.jsonl``; an earlier release counts with its own number, and all that were judged here after it.
     """
-    ledger = folder / "ledger.jsonl"
+    ledger, golden = folder / "ledger.jsonl", judged.golden.sha256
     entries = [json.loads(line) for line in ledger.read_text("utf-8").splitlines()] if ledger.exists() else []
     seen = [entry["adapter_sha256"] for entry in entries if entry["golden_sha256"] == golden]
     if adapter not in seen:
@@ -189,13 +218,19 @@ def count_attempt(folder: Path, golden: str, adapter: str, *, passed: bool) -> i
         lines = "".join(json.dumps(line, sort_keys=True) + "\n" for line in [*entries, entry])
         write_atomically(ledger, lines.encode())
         seen.append(adapter)
-    return seen.index(adapter) + 1
+    counts = [seen.index(adapter) + 1]
+    for published, attempt in earlier.attempts(judged.before, golden):
+        since = seen[seen.index(published) + 1 :] if published in seen else seen
+        counts += [attempt + since.index(adapter) + 1] if adapter in since else []
+    return max(counts)
 
 
 def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     """The folder to publish. Rows travel with the release only where the configuration names their licence."""
     verdict = json.loads(candidate.verdict)
-    files = {f"gates/{name}": run / name for name in JUDGED_FILES}
+    beside = candidate.record["earlier"]
+    files = {f"gates/{name}": run / name for name in (*JUDGED_FILES, *beside["comparisons"])}
+    files |= earlier.files(beside["releases"], config.run.output_dir)
     if config.data.licence:
         files |= {f"data/{name}": run / "data" / name for name in ("train.jsonl", "golden.jsonl")}
     readme = card.render(candidate.record, verdict, (run / "report.md").read_text("utf-8"), config.publishing)

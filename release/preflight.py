@@ -5,13 +5,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import gates
 from release import base as bases
-from release import chat_tokens, data_report, dataset, environment, hub_target, ledger, licences, plan
+from release import chat_tokens, data_report, dataset, earlier, environment, hub_target, ledger, licences, plan
 from release.config import Config
 from release.errors import ConfigError, DataError, PreflightError
 from release.events import Line, Say
@@ -33,14 +33,31 @@ class Gpu:
     driver: str
 
 
-def check(config: Config, hub: Mapping[str, str], say: Say) -> None:
-    """Raises ``PreflightError`` with every problem found; says what could not be checked."""
+def check(config: Config, hub: Mapping[str, str], say: Say) -> tuple[earlier.Release, ...]:
+    """The releases that are there already. Raises ``PreflightError`` with every problem; says what was not checked."""
     problems, unchecked = look(config)
     for line in unchecked:
         say(Line(text=f"  not checked: {line}"))
     problems += hub_problems(config, hub, say)
     if problems:
         raise PreflightError("\n".join(problems) + "\nNothing was started.")
+    before = earlier.fetch(config, hub, say)
+    if problem := weaker_problem(config, before, say):
+        raise PreflightError(f"{problem}\nNothing was started.")
+    return before
+
+
+def weaker_problem(config: Config, before: Sequence[earlier.Release], say: Say) -> str:
+    """Whether less is asked for than by the last release, without a reason; faults of data are the data gate's."""
+    try:
+        policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
+        contract = gates.load_contract(config.contract, config.path.parent)
+        golden = dataset.load(config.data.golden_file, config.data.format, config.data.fields)
+    except (gates.Invalid, DataError):
+        return ""
+    now = earlier.now(golden, policy, earlier.contract_files(config.contract, contract))
+    earlier.tell(config, before, now, say)
+    return earlier.excuses(before, earlier.weaker(before, now), config.weaker_because)
 
 
 def look(config: Config) -> tuple[list[str], list[str]]:

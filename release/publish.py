@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlsplit
 
 from release.artifacts import Manifest, Package, Publication
@@ -22,7 +23,8 @@ def publish(package: Package, *, repo_id: str, tag: str, private: bool, attempt_
 
     1. The bytes are read once, and are the manifest's.
     2. The repository is as private as asked.
-    3. A tag that exists holds these files, or the run stops: it is never moved.
+    3. A tag that exists holds these files, or the run stops: it is never moved. No release that this one was not
+       compared with has come in between.
     4. Else the commit of an earlier run is taken up,
     5. else one commit is made, on the main that was read,
     6. and looked for when its answer was lost.
@@ -34,6 +36,7 @@ def publish(package: Package, *, repo_id: str, tag: str, private: bool, attempt_
     done = _ensure_repo(repo_id, private=private)
     tagged = client.tags(repo_id).get(tag)
     if tagged is None:
+        _refuse_unseen(repo_id, package.candidate.record)
         commit, how = _find_or_commit(repo_id, tag, contents, package.manifest.digest, attempt_note)
     else:
         commit, how = tagged, "found tag"
@@ -150,6 +153,19 @@ def _refuse_other_content(repo_id: str, tag: str, commit: str, contents: Mapping
             f"The tag {tag} of {repo_id} exists at commit {commit} and holds another release:\n  "
             + "\n  ".join(differences)
             + "\nA release tag is never moved. Choose another tag in release.yaml and run again."
+        )
+
+
+def _refuse_unseen(repo_id: str, record: Mapping[str, Any]) -> None:
+    """Stop if a tag is there that was not when the release was compared with the earlier ones."""
+    if "earlier" not in record:
+        return
+    seen = {(one["tag"], one["commit"]) for one in record["earlier"]["releases"]}
+    if unseen := sorted(client.tags(repo_id).items() - seen):
+        names = ", ".join(f"{tag} (commit {commit})" for tag, commit in unseen)
+        raise HubError(
+            f"{repo_id} has {names} now, which was not there when this adapter was judged, so it was not compared "
+            "with it. Nothing was uploaded. Run again: nothing is trained anew, only judged beside it."
         )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ _ITSELF = ("record_sha256", "files")
 def inputs(config: Config, base: Base, data: Mapping[str, str]) -> dict[str, Any]:
     """What an adapter's bytes depend on; two runs with equal inputs share a run folder.
 
-    Where it is published and what it may cost is left out: neither changes the adapter.
+    Where it is published, what it may cost and why it may ask for less is left out: none changes the adapter.
     """
     left_out = ("publishing", "budget")
-    made_from = {name: value for name, value in effective(config).items() if name not in left_out}
+    known = effective(replace(config, weaker_because=None))
+    made_from = {name: value for name, value in known.items() if name not in left_out}
     return {
         "config": made_from,
         "base": base.to_json(),
@@ -41,9 +43,9 @@ def build(
     adapter: Adapter,
     measured: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The record of one adapter. ``measured``: generation, verdict digest, whether it passed, and the attempt number.
+    """The record of one adapter; the package adds the sha256 of every file published beside it.
 
-    The package adds the sha256 of every file published beside it.
+    ``measured``: generation, verdict digest, whether it passed, which attempt, and how it stands beside earlier ones.
     """
     training = {name: value for name, value in adapter.training.items() if name != "files"}
     record = {
@@ -114,6 +116,9 @@ def problems(record: Mapping[str, Any]) -> list[str]:
     """Where a record is not what its schema says, or its own digest is another."""
     from jsonschema import Draft202012Validator
 
+    version = record.get("record", VERSION)
+    if isinstance(version, int) and version > VERSION:
+        return [f"it is a record of version {version}, this program knows {VERSION}: use a newer adapter-release"]
     found = [
         f"{'.'.join(map(str, error.absolute_path)) or 'the record'}: {error.message[:200]}"
         for error in Draft202012Validator(schemas.load("record")).iter_errors(record)

@@ -5,7 +5,7 @@ import html
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from typing import Any
 import yaml
 
 import gates
-from gates.table import ABOUT
-from release import dataset, hub_target, package, record
+from release import dataset, earlier, hub_target, package, record
 from release.artifacts import FileDigest, Manifest, canonical_json, sha256_file
 from release.errors import ConfigError, DataError, VerificationError
 from release.events import Line, Say
@@ -335,6 +334,12 @@ def _verdict(found: Opened) -> Iterator[str]:
     if golden is None:
         yield "the golden rows are not in the release: give their folder with --data, else the verdict is unproved"
         return
+    strange = [*_other_version(found, "verdict", gates.VERDICT_VERSION)]
+    if "base_answers_sha256" in found.read(package.RECORD)["generation"]:
+        strange += _other_version(found, "comparison", gates.COMPARISON_VERSION)
+    if strange:
+        yield from strange
+        return
     verdict = judge(found, golden, found.folder / "gates" / "answers.jsonl")
     if verdict.to_json() != (found.folder / "gates" / "verdict.json").read_bytes():
         yield f"another verdict comes out ({verdict.state}): the answers, the golden rows or the verdict were changed"
@@ -362,18 +367,64 @@ def judge(found: Opened, golden: Path, answers: Path) -> gates.Verdict:
 
 
 def policy(found: Opened) -> gates.Policy:
-    """The policy as it was written down: every default filled in, which a configuration leaves out."""
-    stored = found.read("gates/policy.json")
-    return gates.load_policy({name: _written(name, bar) for name, bar in stored.items()})
+    """The policy as it was written down before training."""
+    return gates.load_policy(found.read("gates/policy.json"))
 
 
-def _written(gate: str, bar: Any) -> Any:
-    """A gate's bar as a configuration spells it: without what its mode implies, its minimum under its own name."""
-    if not isinstance(bar, Mapping) or gate not in ABOUT:
-        return bar
-    implied = {"target_and_floor": (), "zero_failures": ("target", "floor")}.get(bar.get("mode", ""), ("floor",))
-    asked = "min_support" if ABOUT[gate].counts_outputs else "min_n"
-    return {asked if name == "minimum" else name: value for name, value in bar.items() if name not in implied}
+def _earlier(found: Opened) -> Iterator[str]:
+    """The earlier answers are in the release, bound to their own records: the comparisons come out again from them."""
+    release = found.read(package.RECORD)
+    said = release.get("earlier")
+    if said is None:  # of 0.1.0, which knew of none
+        return
+    releases = [_kept(found, one) for one in said["releases"]]
+    for one, entry in zip(releases, said["releases"], strict=True):
+        wrong = [f"{one.tag}: {problem}" for problem in earlier.faults(one)]
+        if entry["kept"] and one.record.get("record_sha256") != entry["record_sha256"]:
+            wrong.append(f"{one.tag}: gates/earlier/{one.commit} holds another record than the one compared with")
+        yield from wrong
+        if wrong:
+            return
+    golden = found.rows("golden")
+    if golden is None:
+        yield "the golden rows are not in the release: give their folder with --data"
+        return
+    yield from _beside(found, releases, dataset.load(golden))
+
+
+def _kept(found: Opened, entry: Mapping[str, Any]) -> earlier.Release:
+    folder = found.folder / "gates" / earlier.FOLDER / entry["commit"]
+    return earlier.read(entry["tag"], entry["commit"], folder if entry["kept"] else None)
+
+
+def _beside(found: Opened, releases: Sequence[earlier.Release], golden: dataset.Dataset) -> Iterator[str]:
+    release, stored = found.read(package.RECORD), found.folder / "gates"
+    contract = {name: (stored / name).read_bytes() for name in ("contract.json", "answer.schema.json")}
+    now = earlier.now(golden, policy(found), contract)
+    agreed = gates.load_contract(found.read("gates/contract.json"), stored)
+    comparisons = earlier.compare(releases, now, gates.read_outputs(stored / "answers.jsonl"), agreed)
+    derived = {earlier.file_of(against): comparison for against, comparison in comparisons.items()}
+    for name in sorted(derived.keys() | release["earlier"]["comparisons"].keys()):
+        if name not in derived or derived[name].to_json() != (stored / name).read_bytes():
+            yield f"another gates/{name} comes out: the earlier answers or the result were changed"
+        elif not derived[name].passed:
+            yield f"gates/{name} is not a pass"
+    weaker = list(earlier.weaker(releases, now))
+    if weaker != release["earlier"]["weaker"]:
+        yield f"it asks for less than the last release in {weaker}, the record says {release['earlier']['weaker']}"
+    if weaker and not (release["config"].get("gates") or {}).get("weaker_because"):
+        yield "it asks for less than the last release, and gives no reason"
+
+
+def _other_version(found: Opened, name: str, known: int) -> Iterator[str]:
+    """A line if ``gates/NAME.json`` follows rules that are not this program's: it cannot be derived by these."""
+    version = found.read(f"gates/{name}.json").get(name)
+    if version != known:
+        made_by = found.read(package.RECORD)["program"]["version"]
+        yield (
+            f"gates/{name}.json is of version {version!r}, this program derives version {known}: it is neither proved "
+            f"nor disproved. Verify it with adapter-release {made_by}, which made it, or a newer one"
+        )
 
 
 CHECKS: Mapping[str, Callable[[Opened], Iterator[str]]] = {
@@ -388,4 +439,5 @@ CHECKS: Mapping[str, Callable[[Opened], Iterator[str]]] = {
     "every tensor has the digest of the record": _tensors,
     "the card shows the numbers of the verdict": _card,
     "the gates derive the stored verdict from the stored answers, byte for byte": _verdict,
+    "it is no worse than the earlier releases, and asks for no less without a reason": _earlier,
 }

@@ -131,7 +131,8 @@ def _candidate(run: Path, loaded: config.Config, base: bases.Base, adapter: Adap
         "generation": generation,
         "verdict_sha256": sha256_file(run / "verdict.json"),
         "passed": passed,
-        "attempt": 1,
+        "attempt": pipeline.count_attempt(run.parent, judged, adapter.files.digest, passed=passed),
+        "earlier": json.loads((run / "earlier.json").read_bytes()),
     }
     full = record.build(loaded, base, started, adapter, measured)
     (run / "record.json").write_bytes(canonical_json(full))

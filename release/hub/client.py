@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -221,12 +221,21 @@ def tag(repo_id: str, name: str, *, commit: str, message: str) -> None:
         _api(must_write=True).create_tag(repo_id, tag=name, tag_message=message, revision=commit)
 
 
-def download(repo_id: str, commit: str, destination: Path) -> None:
-    """A commit's files as plain files in a folder that does not exist yet, over the network and past every cache."""
+def download(repo_id: str, commit: str, destination: Path, only: Sequence[str] | None = None) -> None:
+    """A commit's files as plain files in a folder that does not exist yet, over the network and past every cache.
+
+    ``only`` names the files that are wanted; None: all of them.
+    """
     with TemporaryDirectory(dir=destination.parent, prefix=".download-") as scratch:
         files = Path(scratch, "files")
         with _asking(f"Downloading {repo_id} at {commit}"):
-            _api().snapshot_download(repo_id, revision=commit, local_dir=files, cache_dir=Path(scratch, "cache"))
+            _api().snapshot_download(
+                repo_id,
+                revision=commit,
+                allow_patterns=None if only is None else list(only),
+                local_dir=files,
+                cache_dir=Path(scratch, "cache"),
+            )
         shutil.rmtree(files / ".cache")
         (files / GITATTRIBUTES).unlink(missing_ok=True)
         files.rename(destination)

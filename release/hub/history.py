@@ -1,0 +1,43 @@
+"""The releases that a repository holds already: its tags in order, and of each the files that judged it."""
+
+from pathlib import Path
+from typing import Any
+
+from release.hub import client
+
+RECORD = "release.json"
+WANTED = (RECORD, "gates/answers.jsonl", "gates/policy.json", "gates/golden_rows.json")
+ROWS = "data/golden.jsonl"
+"""Fetched where a release has no ``gates/golden_rows.json``: those of 0.1.0."""
+
+
+def tags(repo_id: str, *, before: str, folder: Path) -> list[dict[str, Any]]:
+    """Every tag older than the tag ``before``, oldest first, with its commit and whether it holds a release.
+
+    The files of a release lie in ``folder`` under its commit afterwards; what lies there already stays.
+    """
+    if client.repo(repo_id) is None:
+        return []
+    found = []
+    for tag, commit in ordered(repo_id, before):
+        listing = client.tree(repo_id, commit)
+        if RECORD in listing and not (folder / commit).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            wanted = [name for name in WANTED if name in listing]
+            wanted += [ROWS] if ROWS in listing and WANTED[-1] not in listing else []
+            client.download(repo_id, commit, folder / commit, only=wanted)
+        found.append({"tag": tag, "commit": commit, "release": RECORD in listing})
+    return found
+
+
+def ordered(repo_id: str, before: str) -> list[tuple[str, str]]:
+    """(tag, commit), oldest first, of the tags older than ``before``: those beside main, then those on it.
+
+    A tag that is not there yet is younger than all others; another name for its commit is no other release.
+    """
+    on_main = [commit for commit, _ in reversed(client.commits(repo_id))]
+    age = {commit: number for number, commit in enumerate(on_main)}
+    there = client.tags(repo_id)
+    own = age.get(there.get(before, ""), len(age))
+    every = sorted(there.items(), key=lambda item: (age.get(item[1], -1), item[0]))
+    return [(tag, commit) for tag, commit in every if tag != before and age.get(commit, -1) < own]
