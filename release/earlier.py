@@ -54,8 +54,8 @@ def fetch(config: Config, hub: Mapping[str, str], say: Say) -> tuple[Release, ..
     """Every tag older than the one to publish, oldest first, checked; ``HubError`` if one cannot be read."""
     folder, repo = config.run.output_dir / FOLDER, config.publishing.hf_repo
     request = {"do": "history", "repo_id": repo, "before": config.publishing.tag, "folder": str(folder)}
-    log = config.run.output_dir / "history.log"
-    found = hub_target.ask(request, hub, say, log)["tags"]
+    folder.mkdir(parents=True, exist_ok=True)
+    found = hub_target.ask(request, hub, say, folder / "log")["tags"]
     releases = [read(one["tag"], one["commit"], folder / one["commit"] if one["release"] else None) for one in found]
     for one in releases:
         wrong = faults(one)
@@ -84,27 +84,28 @@ def faults(release: Release) -> list[str]:
     wrong = [f"{RECORD}: {problem}" for problem in record.problems(release.record)]
     if wrong:
         return wrong
-    digests = release.record.get("files", {})
+    # ``files`` is not under the record's own digest; what the record says of the answers is.
+    digests = {**release.record.get("files", {}), ANSWERS: release.record["generation"]["answers_sha256"]}
     names = [name for name in (ANSWERS, POLICY, ROWS, GOLDEN) if (release.folder / name).exists()]
-    wrong += [f"{name} is not the file that its record names" for name in names if not _same(release, name, digests)]
+    wrong += [
+        f"{name} is not the file that its record names"
+        for name in names
+        if digests.get(name) != sha256_file(release.folder / name)
+    ]
     wrong += [f"{name} is missing" for name in (ANSWERS, POLICY) if name not in names]
     return wrong or list(_unreadable(release))
-
-
-def _same(release: Release, name: str, digests: Mapping[str, str]) -> bool:
-    assert release.folder is not None
-    return digests.get(name) == sha256_file(release.folder / name)
 
 
 def _unreadable(release: Release) -> Iterator[str]:
     assert release.folder is not None
     try:
-        policy(release)
+        if policy(release).digest != release.record["policy_sha256"]:
+            yield f"{POLICY} is not the policy that its record names"
         gates.read_outputs(release.folder / ANSWERS)
         _rows_then(release)
     except gates.Invalid as error:
         yield from error.problems
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         yield f"{type(error).__name__}: {error}"
 
 
@@ -118,7 +119,9 @@ def _rows_then(release: Release) -> dict[str, str] | None:
     """The digest of each golden row that it answered, by id; None where it did not publish them."""
     assert release.folder is not None
     if (release.folder / ROWS).exists():
-        rows: dict[str, str] = dict(json.loads((release.folder / ROWS).read_bytes()))
+        rows = json.loads((release.folder / ROWS).read_bytes())
+        if not isinstance(rows, dict) or not all(isinstance(digest, str) for digest in rows.values()):
+            raise ValueError(f"{ROWS} holds no digest for each row")
         return rows
     if (release.folder / GOLDEN).exists():
         return row_digests(gates.read_golden(release.folder / GOLDEN))

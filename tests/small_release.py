@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 import gates
 from release import base as bases
-from release import config, dataset, package, pipeline, record
+from release import config, dataset, earlier, package, pipeline, record
 from release.artifacts import Adapter, Candidate, Manifest, Package, canonical_json, sha256_file
 from tests.line import ROOT, small_config
 
@@ -51,6 +51,15 @@ def training(**changes: Any) -> dict[str, Any]:
 
 def small_release(folder: Path, *, licence: bool = True, **settings: Mapping[str, Any]) -> Package:
     """A release in ``folder / 'package'``, with everything a release from a passing run has."""
+    loaded = small_settings(folder, licence=licence, **settings)
+    candidate, run = small_candidate(loaded)
+    packed = pipeline.pack(loaded, candidate, run)
+    shutil.move(packed.folder, folder / "package")
+    return Package(folder=folder / "package", manifest=packed.manifest, candidate=candidate)
+
+
+def small_settings(folder: Path, *, licence: bool = True, **settings: Mapping[str, Any]) -> config.Config:
+    """A configuration in ``folder`` over the first golden rows."""
     folder.mkdir(parents=True, exist_ok=True)
     golden = folder / "golden.jsonl"
     rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:GOLDEN_ROWS]
@@ -61,26 +70,33 @@ def small_release(folder: Path, *, licence: bool = True, **settings: Mapping[str
     )
     if not licence:
         path.write_text(path.read_text("utf-8").replace("licence: CC0-1.0", "source: Ask the test."), "utf-8")
-    loaded = config.load(path)
+    return config.load(path)
+
+
+def small_candidate(
+    loaded: config.Config, before: tuple[earlier.Release, ...] = (), wrong: tuple[int, ...] = ()
+) -> tuple[Candidate, Path]:
+    """An adapter that gives the reference answers, but no JSON to the rows ``wrong``, judged; and its run folder."""
     judged = pipeline.Judged(
         train=dataset.load(loaded.data.train_file),
         golden=dataset.load(loaded.data.golden_file),
-        contract=gates.load_contract(loaded.contract, folder),
-        policy=gates.load_policy(gates.DEFAULT_POLICY),
+        contract=gates.load_contract(loaded.contract, loaded.path.parent),
+        policy=gates.load_policy(loaded.gates or gates.DEFAULT_POLICY),
+        before=before,
     )
-    base = small_base(folder / "base", loaded)
+    base = small_base(loaded.path.parent / "base", loaded)
     digests = {"train": judged.train.sha256, "golden": judged.golden.sha256}
     run = pipeline.run_folder(loaded, record.inputs(loaded, base, digests))
     started = pipeline._start(run, loaded, judged)
-    adapter = _adapter(run, loaded)
-    candidate = _candidate(run, loaded, base, adapter, (judged, started))
-    packed = pipeline.pack(loaded, candidate, run)
-    shutil.move(packed.folder, folder / "package")
-    return Package(folder=folder / "package", manifest=packed.manifest, candidate=candidate)
+    outputs = [
+        replace(one, output="no JSON") if number in wrong else one
+        for number, one in enumerate(gates.gold_outputs(judged.golden.rows))
+    ]
+    return _candidate(run, loaded, base, (judged, started, outputs)), run
 
 
 def small_base(folder: Path, loaded: config.Config) -> bases.Base:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "model.safetensors").write_bytes(b"weights")
     model = loaded.model
     return bases.Base(
@@ -96,7 +112,7 @@ def _adapter(run: Path, loaded: config.Config) -> Adapter:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     folder = run / "adapter"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     save_file(tensors(), folder / record.WEIGHTS)
     settings = {"base_model_name_or_path": loaded.model.base_model_id, "revision": loaded.model.revision, "r": 3}
     (folder / "adapter_config.json").write_bytes(canonical_json(settings))
@@ -107,10 +123,10 @@ def _adapter(run: Path, loaded: config.Config) -> Adapter:
     return Adapter(folder=folder, files=files, training=training(files=[asdict(file) for file in files.files]))
 
 
-def _candidate(run: Path, loaded: config.Config, base: bases.Base, adapter: Adapter, began: Any) -> Candidate:
+def _candidate(run: Path, loaded: config.Config, base: bases.Base, began: Any) -> Candidate:
     """Answers, verdict and record of the adapter, as ``pipeline.make`` leaves them."""
-    judged, started = began
-    outputs = gates.gold_outputs(judged.golden.rows)
+    judged, started, outputs = began
+    adapter = _adapter(run, loaded)
     write_answers(run / "answers.jsonl", [asdict(output) for output in outputs])
     babble = [{"id": output.id, "output": "The answer is JSON.", "finish_reason": "stop"} for output in outputs]
     write_answers(run / "base_answers.jsonl", babble)

@@ -317,6 +317,25 @@ def test_a_receipt_notices_other_files_in_a_folder(release: Path, tmp_path: Path
         verify.verify(str(release), "file:hub", quiet, receipt=receipt)
 
 
+def of_version(folder: Path, name: str, version: object) -> None:
+    edit(folder / "gates" / f"{name}.json", lambda value: value.update({name: version}))
+    digest = sha256_file(folder / "gates" / "verdict.json")
+    reseal(folder, lambda value: value.update(verdict_sha256=digest))
+
+
+@pytest.mark.parametrize("version", [2, 0, "1", None])
+@pytest.mark.parametrize("name", ["verdict", "comparison"])
+def test_a_verdict_of_another_version_is_neither_proved_nor_taken_for_a_pass(
+    name: str, version: object, release: Path
+) -> None:
+    """What a later program writes follows rules that this one does not know."""
+    of_version(release, name, version)
+
+    (problem,) = failed(release)[VERDICT]
+    assert f"gates/{name}.json is of version {version!r}, this program derives version 1" in problem
+    assert "Verify it with adapter-release 0.1.0" in problem
+
+
 def test_a_file_that_is_no_receipt_is_named(release: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no receipt"):
         verify.verify(str(release), "file:hub", quiet, receipt=tmp_path / "none.json")

@@ -22,7 +22,6 @@ def tags(repo_id: str, *, before: str, folder: Path) -> list[dict[str, Any]]:
     for tag, commit in ordered(repo_id, before):
         listing = client.tree(repo_id, commit)
         if RECORD in listing and not (folder / commit).exists():
-            folder.mkdir(parents=True, exist_ok=True)
             wanted = [name for name in WANTED if name in listing]
             wanted += [ROWS] if ROWS in listing and WANTED[-1] not in listing else []
             client.download(repo_id, commit, folder / commit, only=wanted)
