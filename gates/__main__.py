@@ -37,10 +37,10 @@ def _judge(given: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(given)
     contract, policy = _contract(options.contract), _policy(options.policy)
-    if options.explain and options.explain not in {bar.gate for bar in policy.bars}:
-        parser.error(f"--explain {options.explain}: the policy holds {', '.join(bar.gate for bar in policy.bars)}")
     golden, outputs = read_golden(options.golden), read_outputs(options.answers)
     verdict = judge(golden, outputs, contract, policy, problems=_gate_zero_problems(golden, contract, policy))
+    if options.explain and options.explain not in verdict.names:
+        parser.error(f"--explain {options.explain}: measured are {', '.join(verdict.names)}")
     beside: list[tuple[Path, Against]] = [(options.base, "base"), (options.last, "last")]
     comparisons = [
         compare(golden, outputs, [_earlier(path, golden)], contract, policy, against=against)
@@ -54,7 +54,7 @@ def _judge(given: Sequence[str]) -> int:
         _write(options.markdown, "\n".join(parts).encode())
     if options.explain:
         before = {} if options.last is None else {one.id: one.output for one in read_outputs(options.last)}
-        print("\n".join(report.explain(verdict, options.explain, before)))
+        print("\n".join(report.explain(verdict, options.explain, before, golden=golden, outputs=outputs)))
     else:
         parts = [
             "\n".join(lines) for lines in (report.terminal(verdict), *map(report.comparison_terminal, comparisons))
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--last", type=Path, help="the answers of the last release, which must not be better")
     parser.add_argument("--json", type=Path, help="write the verdict to this file")
     parser.add_argument("--markdown", type=Path, help="write the report to this file")
-    parser.add_argument("--explain", metavar="GATE", help="show every row that this gate counts as wrong")
+    parser.add_argument("--explain", metavar="GATE", help="show every row that this gate counts as wrong, and why")
     return parser
 
 

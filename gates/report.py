@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from gates.comparison import Comparison, Pairing
 from gates.plan import RATES, GatePlan, slips_through
 from gates.policy import Bar
-from gates.score import Miss, Score, shorten
+from gates.rows import Golden, Output
+from gates.score import Miss, Score
 from gates.verdict import GateVerdict, Verdict
 
 ROWS_SHOWN = 10
+EXCERPT = 1000
+"""Characters of a question or an answer that an explanation shows."""
+TOLD = ("at", "expected", "given", "question", "answer", "reference", "earlier")
 
 
 def line(gate: GateVerdict) -> str:
@@ -60,20 +64,43 @@ def _consequence(verdict: Verdict) -> str:
     return f"not to be released, because of {', '.join(stopped)}"
 
 
-def explain(verdict: Verdict, name: str, earlier: Mapping[str, str] | None = None) -> list[str]:
-    """One gate and every row that it counts as wrong: why, what was expected and given, and an earlier output by id."""
-    gate = verdict.gate(name)
-    lines = [f"{gate.state} {gate.name}: {line(gate)}"]
-    lines += [gate.reason] if gate.reason else []
-    lines += [f"  {plain(tag)}: {_rate(scores[name])}" for tag, scores in verdict.slices.items() if scores[name].n]
-    for miss in gate.score.misses:
+def explain(
+    verdict: Verdict,
+    name: str,
+    earlier: Mapping[str, str] | None = None,
+    *,
+    golden: Sequence[Golden] = (),
+    outputs: Sequence[Output] = (),
+) -> list[str]:
+    """One gate and every row that it counts as wrong: why, and the shortest path to what is wrong.
+
+    With the rows and outputs that were judged: question, answer and reference; with ``earlier`` another output by id.
+    ``name`` may be one that is not gated.
+    """
+    if name in verdict.advisory:
+        score, lines = verdict.advisory[name], [f"not gated {name}: {_rate(verdict.advisory[name])}"]
+    else:
+        gate = verdict.gate(name)
+        score, lines = gate.score, [f"{gate.state} {gate.name}: {line(gate)}", *([gate.reason] if gate.reason else [])]
+        lines += [f"  {plain(tag)}: {_rate(scores[name])}" for tag, scores in verdict.slices.items() if scores[name].n]
+    asked, answers = {row.id: row for row in golden}, {one.id: one.output for one in outputs}
+    for miss in score.misses:
         lines.append(f"  {plain(miss.id)}: {plain(miss.reason)}")
-        lines += [f"      at       {plain(miss.path)}"] if miss.path else []
-        lines += [f"      expected {plain(miss.expected)}"] if miss.expected else []
-        lines += [f"      given    {plain(miss.given)}"] if miss.given else []
-        before = (earlier or {}).get(miss.id)
-        lines += [f"      earlier  {plain(shorten(before))}"] if before is not None else []
-    return lines
+        told = {"at": miss.path, "expected": miss.expected, "given": miss.given}
+        if miss.id in asked:
+            row = asked[miss.id]
+            told |= {"question": row.prompt[-1]["content"], "reference": row.gold or ""}
+        if miss.id in answers:
+            told |= {"answer": answers[miss.id], "given": "" if answers[miss.id] else "nothing"}
+        if miss.id in (earlier or {}):
+            told["earlier"] = (earlier or {})[miss.id] or "nothing"
+        lines += [f"      {what:9} {plain(_excerpt(told[what]))}" for what in TOLD if told.get(what)]
+    return lines if score.misses else [*lines, "no row is counted as wrong"]
+
+
+def _excerpt(text: str) -> str:
+    """Beginning and end of a long text: a question often stands behind its documents."""
+    return text if len(text) <= EXCERPT else f"{text[: EXCERPT // 2]} … {text[-EXCERPT // 2 :]}"
 
 
 def plain(text: str) -> str:

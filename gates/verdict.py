@@ -87,6 +87,11 @@ class Verdict:
     def passed(self) -> bool:
         return self.state == "PASS"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that was measured: what the policy asks for, then what is only shown."""
+        return (*(gate.name for gate in self.gates), *self.advisory)
+
     def gate(self, name: str) -> GateVerdict:
         return next(gate for gate in self.gates if gate.name == name)
 

@@ -78,6 +78,12 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--receipt", type=Path, help="publication.json of the run: notices a tag that was moved")
     verify.set_defaults(command=_verify)
 
+    explain = commands.add_parser("explain", help="why a gate failed: every wrong row, its answer and the reference")
+    explain.add_argument("gate", metavar="GATE", help="such as citation_coverage")
+    _published_arguments(explain, "the run that was judged last")
+    explain.add_argument("--config", type=Path, default=Path("release.yaml"), help="whose runs (default: %(default)s)")
+    explain.set_defaults(command=_explain)
+
     rejudge = commands.add_parser("rejudge", help="answer again with a published adapter, and compare")
     _published_arguments(rejudge)
     _level_arguments(rejudge, ("verdict", "answers"))
@@ -97,9 +103,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _published_arguments(command: argparse.ArgumentParser) -> None:
+def _published_arguments(command: argparse.ArgumentParser, otherwise: str = "") -> None:
     what = "a release on the Hub, with the commit it must be if you know it, or a downloaded folder"
-    command.add_argument("release", metavar="REPO@TAG[@COMMIT]|FOLDER", help=what)
+    if otherwise:
+        what += f", or a run's folder (default: {otherwise})"
+    command.add_argument("release", nargs="?" if otherwise else None, metavar="REPO@TAG[@COMMIT]|FOLDER", help=what)
     command.add_argument("--hub", default="file:hub", help="the Hub: a URL, or file:FOLDER (default: %(default)s)")
     command.add_argument("--data", type=Path, help="a folder with the rows, for a release that does not carry them")
 
@@ -230,6 +238,14 @@ def _verify(options: argparse.Namespace, say: Say) -> None:
     from release import verify
 
     verify.verify(options.release, options.hub, say, receipt=options.receipt, data=options.data)
+
+
+def _explain(options: argparse.Namespace, say: Say) -> None:
+    from release import explain
+
+    runs = Path() if options.release else config.load(options.config).run.output_dir
+    with explain.found(options.release, runs, options.hub, say, options.data) as judged:
+        explain.explain(options.gate, judged, say)
 
 
 def _rejudge(options: argparse.Namespace, say: Say) -> None:

@@ -220,4 +220,4 @@ def test_the_command_compares_with_base_and_last_and_shows_the_last_ones_answer(
     assert main([gold, *files, "--base", gold]) == 5
     assert "the adapter has no effect" in capsys.readouterr().out
     assert main([worse, *files, "--last", gold, "--explain", "json_parse"]) == 5
-    assert 'earlier  {"answer": "It is so [2]."' in capsys.readouterr().out
+    assert 'earlier   {"answer": "It is so [2]."' in capsys.readouterr().out

@@ -151,3 +151,29 @@ def test_what_passes_a_policy_that_is_not_weaker_passes_the_other_too(
         (old,), (new,) = before.bars, after.bars
         needs = new.needs(n) if n >= new.minimum else None
         assert needs is None or (n >= old.minimum and needs >= (old.needs(n) or n + 1))
+
+
+@given(st.dictionaries(st.sampled_from(sorted(gates.GATES)), BARS, min_size=1), st.booleans(), SHARES)
+def test_a_policy_that_was_written_out_loads_as_the_same_policy(
+    bars: dict[str, dict[str, Any]], clustered: bool, loss: float
+) -> None:
+    more = {"cluster_key": "family", "max_net_loss": loss} if clustered else {}
+    one = gates.load_policy({**bars, **more})
+
+    assert gates.load_policy(one.as_dict()) == one
+    assert gates.load_policy(json.loads(json.dumps(one.as_dict()))).digest == one.digest
+
+
+def test_a_larger_loss_to_earlier_releases_is_weaker() -> None:
+    bar = {"answer_rate": {"target": 0.9}}
+    usual, more = gates.load_policy(bar), gates.load_policy({**bar, "max_net_loss": 0.1})
+
+    assert gates.weaker(more, usual) == ("max_net_loss: 0.1, was 0.05",)
+    assert gates.weaker(usual, more) == ()
+    assert "max_net_loss" not in usual.as_dict()  # the digest of a policy that says nothing of it stays what it was
+
+
+@pytest.mark.parametrize("number", [math.nan, -0.01, 1, 5, "0.1", None, True])
+def test_a_loss_that_is_no_share_is_refused(number: object) -> None:
+    with pytest.raises(gates.InvalidConfig, match=r"max_net_loss"):
+        gates.load_policy({"answer_rate": {"target": 0.9}, "max_net_loss": number})

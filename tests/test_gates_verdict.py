@@ -352,14 +352,32 @@ def test_an_explanation_shows_each_wrong_row_with_what_was_expected_and_given() 
     lines = report.explain(judged({IDS[0]: answer(7)}), "citation_coverage")
     assert lines[0].startswith("PASS citation_coverage: 25/26")
     assert "  q00: cites 7, not among the documents 1, 2" in lines
-    assert "      expected a citation of 2" in lines
+    assert "      expected  a citation of 2" in lines
     lines = report.explain(judged({IDS[0]: '{"answer":1}'}), "contract_rules", {IDS[0]: "x" * 999, "other": "y"})
     assert lines[3:] == [
-        "      at       /answer",
-        "      expected an answer whose fields agree",
-        '      given    {"answer":1}',
-        f"      earlier  {'x' * 159}…",
+        "      at        /answer",
+        "      expected  an answer whose fields agree",
+        '      given     {"answer":1}',
+        f"      earlier   {'x' * 999}",
     ]
+
+
+def test_an_explanation_with_rows_and_outputs_shows_question_answer_and_reference() -> None:
+    outputs = with_outputs(GOLDEN, {IDS[0]: "x" * 4000, IDS[1]: ""})
+    verdict = gates.judge(GOLDEN, outputs, CONTRACT, policy())
+    lines = report.explain(verdict, "json_parse", {IDS[0]: "", "other": "y"}, golden=GOLDEN, outputs=outputs)
+    assert "      question  Question 0?" in lines
+    assert f"      answer    {'x' * 500} … {'x' * 500}" in lines
+    assert f"      reference {answer(2)}" in lines
+    assert "      earlier   nothing" in lines
+    assert "      given     nothing" in lines
+    assert lines[-1] != "no row is counted as wrong"
+
+
+def test_what_is_not_gated_can_be_explained_too_and_no_miss_is_said() -> None:
+    verdict = judged({IDS[0]: '{"answer":"In 1999 [2].","citations":[2],"refusal":false}'})
+    assert report.explain(verdict, "unsupported_specifics")[0].startswith("not gated unsupported_specifics: 25/26")
+    assert report.explain(verdict, "json_parse")[-1] == "no row is counted as wrong"
 
 
 HOSTILE = '{"answer":"</td><script>|`[x](http://evil) ![i](y) @all \x1b[31m\u202e**b** _i_ &amp; # \r\n| a | b |"'
