@@ -240,7 +240,11 @@ def test_every_problem_of_a_real_users_dataset_is_named(tokens: chat_tokens.Chat
     }
     stubs = [one for one in report.findings if one.check == "placeholders"]
     assert sum(in_answer_text(report, one) for one in stubs) == 65
-    assert sum(any(mark.message == 1 for mark in one.marks) for one in stubs) == 77  # the 30 generated ones among them
+    assert sum(any(mark.message == 1 for mark in one.marks) for one in stubs) == 77
+    rows = report.splits[0].dataset.rows
+    kinds = ("[Content from ", "[Content that ", "[Generated content ", "[Simulated content ")
+    # The README's 30 contexts are those of the first kind.
+    assert [sum(kind in row.prompt[1]["content"] for row in rows) for kind in kinds] == [30, 20, 13, 14]
     assert seconds < 10
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from release import earlier, hub_target, pipeline
+from release import earlier, explain, hub_target, pipeline
+from release.errors import VerificationError
 from release.events import Event
 from tests.line import ROOT, adapter_release
 from tests.small_release import small_candidate, small_settings
@@ -94,6 +95,8 @@ def test_a_run_that_was_changed_is_not_explained(name: str, line: Path, tmp_path
     changed = Path(shutil.copytree(run, tmp_path / "run"))
     (changed / name).write_text("{}", "utf-8")
 
-    done = adapter_release("explain", "json_parse", str(changed), cwd=line)
-
-    assert done.returncode == 7, done.stderr
+    with (
+        pytest.raises(VerificationError),
+        explain.found(str(changed), line, "file:hub", quiet, None) as judged,
+    ):
+        explain.explain("json_parse", judged, quiet)
