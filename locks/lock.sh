@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Write gpu.txt, cpu.txt and dev.txt from pyproject.toml, without index addresses; the same day gives the same bytes.
+# Write gpu.txt, cpu.txt, dev.txt and uv.txt from pyproject.toml, without index addresses; the same day gives the same bytes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 day=${LOCK_DAY:-2026-11-20} # packages younger than this are not looked at; move it to update
@@ -11,3 +11,4 @@ without_cuda=(--excludes locks/cpu.excludes --constraint locks/gpu.txt --no-emit
 compile --upgrade --output-file locks/gpu.txt
 compile --upgrade "${without_cuda[@]}" --output-file locks/cpu.txt
 compile --upgrade "${without_cuda[@]}" --extra dev --output-file locks/dev.txt
+awk '/^[^ ]/ { wanted = /^uv==/ } wanted' locks/dev.txt > locks/uv.txt # the image is installed with it

@@ -59,7 +59,7 @@ def _body(record: Mapping[str, Any], gate_table: str, publishing: Publishing) ->
     revision = f', revision="{base["revision"]}"' if base["revision"] else ""
     source = record["source"]
     losses, golden, train = training["losses"], data["golden"], data["train"]
-    hardware = training["hardware"]
+    hardware, image = training["hardware"], record["image_digest"]
     return f"""
 # {record["name"]}
 
@@ -108,6 +108,7 @@ verdict can be derived again without a GPU.
 | hardware | {hardware["gpu"]["name"] if hardware["gpu"] else hardware["cpu"]} |
 | source | commit `{source["commit"]}`{" with uncommitted changes" if source["dirty"] else ""} |
 | locks | sha256 `{source["locks_sha256"]}` |
+| container image | {f"`{image}`" if image else "none: made outside the pinned image"} |
 
 ## Limits
 

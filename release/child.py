@@ -5,12 +5,14 @@ the child becomes the same ``Stop`` in the parent; anything else is our bug and 
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,7 +24,9 @@ _EVENTS: dict[str, type[Stage] | type[Progress] | type[Line]] = {
 }
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h: the kernel kills the child when its parent dies, kill -9 included
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-_QUIET = {
+LIFELINE = "ADAPTER_RELEASE_LIFELINE"
+"""Names a file that the parent holds locked: what a child in a container has instead of the kernel's signal."""
+ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL and huggingface_hub report usage otherwise
     "GX_ANALYTICS_ENABLED": "false",
     "TOKENIZERS_PARALLELISM": "false",
@@ -39,7 +43,6 @@ def call(module: str, *arguments: str, say: Say, log: Path, env: Mapping[str, st
     ``RuntimeError`` with the end of the log when it crashed.
     """
     inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-    message = ""
     with (
         log.open("ab") as errors,
         subprocess.Popen(
@@ -47,22 +50,33 @@ def call(module: str, *arguments: str, say: Say, log: Path, env: Mapping[str, st
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**inherited, **_QUIET, **(env or {})},
+            env={**inherited, **ENVIRONMENT, **(env or {})},
         ) as process,
     ):
         assert process.stdout is not None
         try:
-            for line in process.stdout:
-                event = json.loads(line)
-                kind = event.pop("kind")
-                if kind == "Stop":
-                    message = event["message"]
-                else:
-                    say(_EVENTS[kind](**event))
+            message = listen(process.stdout, say)
         except BaseException:
             process.kill()
             raise
-    code = process.returncode
+    end(module, process.returncode, message, log)
+
+
+def listen(lines: Iterable[bytes], say: Say) -> str:
+    """Pass a child's events to ``say``; the message of its ``Stop``, empty when it did not stop."""
+    message = ""
+    for line in lines:
+        event = json.loads(line)
+        kind = event.pop("kind")
+        if kind == "Stop":
+            message = event["message"]
+        else:
+            say(_EVENTS[kind](**event))
+    return message
+
+
+def end(module: str, code: int, message: str, log: Path) -> None:
+    """Raise what a child's exit status means; nothing for 0."""
     if code == ConfigError.exit_code and message:
         raise ConfigError(message.split("\n"))
     if code in BY_EXIT_CODE and message:
@@ -79,6 +93,8 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
     """The frame of a child: die with the parent, keep stdout for events, end with the exit code of a ``Stop``."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if LIFELINE in os.environ:
+        threading.Thread(target=_end_with, args=(Path(os.environ[LIFELINE]),), daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as pipe:
         os.dup2(2, 1)
 
@@ -97,3 +113,10 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
         except Stop as stop:
             send("Stop", {"message": str(stop)})
             sys.exit(stop.exit_code)
+
+
+def _end_with(lifeline: Path) -> None:
+    """End when the parent lets go of its lock, which the kernel does for it however it dies."""
+    with lifeline.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    os._exit(128 + signal.SIGKILL)

@@ -72,6 +72,17 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Container:
+    """Where training and answering run; none of it changes what they compute."""
+
+    use: Literal["auto", "require", "never"] = "auto"
+    image: str | None = None
+    """``name@sha256:...``, or ``sha256:...`` of an image on this machine; None: built from this checkout."""
+    gpus: Literal["auto", "all", "none"] = "auto"
+    memory_gib: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """What all attempts under one output folder may cost together."""
 
@@ -121,6 +132,8 @@ class Publishing:
     tag: str
     license: str
     private: bool = False
+    allow_unpinned: bool = False
+    """Publish to a real Hub what was made outside the pinned container image."""
     endpoint: str = "https://huggingface.co"
     """An http(s) address, or ``file:`` and a folder relative to the configuration file."""
     language: tuple[str, ...] = ("en",)
@@ -139,6 +152,7 @@ class Config:
     data: Data
     training: Training
     generation: Generation
+    container: Container = field(default_factory=Container)
     budget: Budget
     contract: Mapping[str, Any]
     gates: Mapping[str, Any] | None
@@ -187,7 +201,7 @@ def effective(config: Config) -> Tree:
     values["adapter"]["lora"]["target_modules"] = modules[0] if modules == ("all-linear",) else list(modules)
     values["publishing"] |= {"language": list(config.publishing.language), "tags": list(config.publishing.tags)}
     values["budget"]["alerts"] = list(config.budget.alerts)
-    for section in ("run", "model", "data", "budget"):
+    for section in ("run", "model", "data", "container", "budget"):
         values[section] = _present(values[section])
     return _present(values)
 
@@ -212,10 +226,12 @@ def _checked(tree: Any, path: Path, overrides: Mapping[str, str], in_file: Place
     """Old names replaced, overrides applied, every rule checked; raises with all the problems."""
     if not isinstance(tree, dict):
         raise ConfigError([f"{path} holds {settings.shown(tree)}; expected {settings.SCHEMA['description']}."])
+    _spell_out_container(tree)
     written = settings.todays_names(tree, in_file)
     given: Tree = {}
     for key, text in overrides.items():
         settings.put(given, key, settings.override(key, text))
+    _spell_out_container(given)
     changed = settings.todays_names(given, lambda key: f"--set {key}")
     places = written.places | {key: f"--set {key}" for key in _new_keys(tree, given)} | changed.places
     tree = settings.merged(tree, given)
@@ -229,6 +245,12 @@ def _checked(tree: Any, path: Path, overrides: Mapping[str, str], in_file: Place
     if problems:
         raise ConfigError(problems)
     return _build(tree, path, (*written.notices, *changed.notices))
+
+
+def _spell_out_container(tree: Tree) -> None:
+    """``container: never`` is short for its ``use``."""
+    if isinstance(tree.get("container"), str):
+        tree["container"] = {"use": tree["container"]}
 
 
 def _new_keys(tree: Tree, given: Tree) -> Iterator[str]:
@@ -314,6 +336,7 @@ def _build(tree: Tree, path: Path, notices: tuple[str, ...]) -> Config:
         data=Data(**tree["data"] | files),
         training=Training(**tree.get("training", {})),
         generation=Generation(**tree.get("generation", {})),
+        container=Container(**tree.get("container", {})),
         budget=Budget(**budget | {"alerts": tuple(budget.get("alerts", Budget.alerts))}),
         contract=tree["contract"],
         gates=policy or None,

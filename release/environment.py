@@ -1,7 +1,6 @@
 """Where a run happens: versions, processor or GPU, threads, source commit; all that can change an adapter's bytes."""
 
 import hashlib
-import json
 import os
 import platform
 import resource
@@ -14,7 +13,6 @@ from typing import Any
 
 from release import child
 from release.artifacts import canonical_json, write_atomically
-from release.events import Say
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
@@ -61,7 +59,7 @@ def _git(*arguments: str) -> str:
 
 
 def image_digest() -> str | None:
-    """The digest of the container image this process runs in, as whoever started it says; None outside of one."""
+    """The digest of the container image this process runs in, as ``container`` or whoever started it says; or None."""
     return os.environ.get(IMAGE) or None
 
 
@@ -130,14 +128,6 @@ def make_deterministic(seed: int, thread_count: int) -> None:
     torch.set_num_threads(thread_count)
     torch.use_deterministic_algorithms(torch.cuda.is_available())
     set_seed(seed)
-
-
-def probe(scratch: Path, say: Say) -> dict[str, Any]:
-    """``versions`` and ``hardware`` of a stage started here, asked of a child so that this process needs no torch."""
-    found = scratch / "environment.json"
-    child.call("release.environment", str(found), say=say, log=scratch / "environment.log")
-    result: dict[str, Any] = json.loads(found.read_bytes())
-    return result
 
 
 if __name__ == "__main__":

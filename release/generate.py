@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gates
 from release import base as bases
-from release import child, environment
+from release import child, container, environment
 from release.artifacts import Adapter, Manifest, canonical_json, sha256_file, write_atomically
 from release.config import Generation
 from release.config import load as load_config
@@ -23,7 +23,7 @@ NAME = "answering the golden set"
 BASE_NAME = "answering without the adapter"
 
 
-def generate(run: Path, base: bases.Base, adapter: Adapter, say: Say) -> Path:
+def generate(run: Path, base: bases.Base, adapter: Adapter, say: Say, image: container.Image | None = None) -> Path:
     """``answers.jsonl`` of this adapter over the run folder's golden set: generated now, or found whole."""
     record, answers = run / "generation.json", run / "answers.jsonl"
     if record.exists():
@@ -35,7 +35,16 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, say: Say) -> Path:
         ):
             return answers
     record.unlink(missing_ok=True)
-    child.call("release.generate", str(run), str(base.folder), say=say, log=run / "generate.log")
+    container.call(
+        image,
+        "release.generate",
+        str(run),
+        str(base.folder),
+        say=say,
+        log=run / "generate.log",
+        reads=[base.folder],
+        writes=[run],
+    )
     if json.loads(record.read_bytes())["adapter_sha256"] != adapter.files.digest:
         raise VerificationError(
             f"{adapter.folder} changed between training and generation: the answers are not this adapter's. "
@@ -93,6 +102,7 @@ def run_generation(run: Path, base_folder: Path, say: Say) -> None:
                 "peak_memory_bytes": environment.peak_memory_bytes(),
                 "hardware": environment.hardware(),
                 "versions": environment.versions(),
+                "image_digest": environment.image_digest(),
             }
         ),
     )

@@ -15,7 +15,7 @@ import yaml
 import gates
 from gates import report
 from release import base as bases
-from release import card, data_report, dataset, earlier, environment, hub_target, package, preflight, record
+from release import card, container, data_report, dataset, earlier, environment, hub_target, package, preflight, record
 from release.artifacts import Candidate, Package, Publication, canonical_json, sha256_file, write_atomically
 from release.config import Config, effective
 from release.errors import ConfigError, DataError, GatesFailed, PreflightError
@@ -92,13 +92,15 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     """Train, reload, answer, judge: the same for a release and for a reproduction. Returns the run folder too."""
     say(Stage(name="base", note=config.model.base_model_id))
     base = bases.resolve(config.model, say)
-    made_from = record.inputs(config, base, {"train": judged.train.sha256, "golden": judged.golden.sha256})
+    image = _image(config, say)
+    digests = {"train": judged.train.sha256, "golden": judged.golden.sha256}
+    made_from = record.inputs(config, base, digests, image.source if image else None)
     run = run_folder(config, made_from)
     started = _start(run, config, judged)
     say(Stage(name="train", note=str(run)))
-    adapter = train(run, base, say)
+    adapter = train(run, base, say, image)
     say(Stage(name="generate", note="a fresh process loads the saved files"))
-    answers = generate(run, base, adapter, say)
+    answers = generate(run, base, adapter, say, image)
     say(Stage(name="gates"))
     verdict, passed = judge(run, judged, answers, say)
     generation = json.loads((run / "generation.json").read_bytes())
@@ -112,6 +114,12 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     full = record.build(config, base, started, adapter, measured)
     write_atomically(run / "record.json", canonical_json(full))
     return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=passed), run
+
+
+def _image(config: Config, say: Say) -> container.Image | None:
+    """What to train and answer in."""
+    say(Stage(name="container", note=config.container.use))
+    return container.find(config.container, say)
 
 
 def judge(run: Path, judged: Judged, answers: Path, say: Say) -> tuple[gates.Verdict, bool]:
@@ -240,6 +248,8 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
 def publish(config: Config, packed: Package, run: Path, hub: Mapping[str, str], say: Say) -> Publication:
     """Publish, and keep the receipt. What is published is written down first: a run started again knows its own tag."""
     publishing = config.publishing
+    if problems := preflight.unpinned_problems(publishing, pinned=packed.candidate.record["image_digest"] is not None):
+        raise PreflightError("\n".join([*problems, "Nothing was published."]))
     write_atomically(run / "published.json", canonical_json({"manifest_digest": packed.manifest.digest}))
     request = {
         "do": "publish",

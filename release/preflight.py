@@ -8,11 +8,23 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import gates
 from release import base as bases
-from release import chat_tokens, data_report, dataset, earlier, environment, hub_target, ledger, licences, plan
-from release.config import Config
+from release import (
+    chat_tokens,
+    container,
+    data_report,
+    dataset,
+    earlier,
+    environment,
+    hub_target,
+    ledger,
+    licences,
+    plan,
+)
+from release.config import Config, Publishing
 from release.errors import ConfigError, DataError, PreflightError
 from release.events import Line, Say
 
@@ -21,6 +33,7 @@ DISK_NEEDED = 3 * GIB  # the embedded base 0.6, checkpoints 0.2, package and Hub
 MEMORY_NEEDED = 5 * GIB  # where the base is not here yet to plan with; measured peak of the default: docs/figures.md
 MEMORY_SPARE = 1.15  # the plan's own tolerance
 OLDEST_DRIVER = 580  # CUDA 13.0, which torch is built with here, needs R580 or newer (NVIDIA's compatibility table)
+LOOPBACK = ("127.0.0.1", "::1", "localhost")  # a Hub there has one user
 EMBEDDED_LICENCE = "apache-2.0"
 PRICES = Path(__file__).parent.parent / "prices.json"
 
@@ -38,6 +51,8 @@ def check(config: Config, hub: Mapping[str, str], say: Say) -> tuple[earlier.Rel
     problems, unchecked = look(config)
     for line in unchecked:
         say(Line(text=f"  not checked: {line}"))
+    problems += container.problems(config.container)
+    problems += unpinned_problems(config.publishing, pinned=container.used(config.container))
     problems += hub_problems(config, hub, say)
     if problems:
         raise PreflightError("\n".join(problems) + "\nNothing was started.")
@@ -324,6 +339,16 @@ def hub_problems(config: Config, hub: Mapping[str, str], say: Say) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         problems: list[str] = hub_target.ask(request, hub, say, Path(folder) / "log")["problems"]
         return problems
+
+
+def unpinned_problems(publishing: Publishing, *, pinned: bool) -> list[str]:
+    """A line if something made outside the pinned image would go to a Hub that others read, without being asked for."""
+    elsewhere = urlsplit(publishing.endpoint).hostname not in LOOPBACK and not publishing.endpoint.startswith("file:")
+    if pinned or publishing.allow_unpinned or not elsewhere:
+        return []
+    what = "is for others, but training and answering are not in the pinned container image"
+    do = "Start a Docker engine (docs/container.md), or set publishing.allow_unpinned: true; the card will say it."
+    return [f"{publishing.hf_repo} on {publishing.endpoint} {what}: no digest names what it was made with. {do}"]
 
 
 def packed_before(config: Config) -> list[Path]:

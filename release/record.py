@@ -19,15 +19,16 @@ ANSWER_SCHEMA = "gates/answer.schema.json"
 _ITSELF = ("record_sha256", "files")
 
 
-def inputs(config: Config, base: Base, data: Mapping[str, str]) -> dict[str, Any]:
+def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | None = None) -> dict[str, Any]:
     """What an adapter's bytes depend on; two runs with equal inputs share a run folder.
 
-    Where it is published, what it may cost and why it may ask for less is left out: none changes the adapter.
+    Where it is published, what it may cost and why it may ask for less is left out: none changes the adapter. ``image``
+    is what decides the content of the container image, None where there is none.
     """
-    left_out = ("publishing", "budget")
+    left_out = ("publishing", "budget", "container")
     known = effective(replace(config, weaker_because=None))
     made_from = {name: value for name, value in known.items() if name not in left_out}
-    return {
+    return ({"image": image} if image else {}) | {
         "config": made_from,
         "base": base.to_json(),
         "data_sha256": dict(data),
@@ -64,7 +65,7 @@ def build(
         "training": training,
         **measured,
         "determinism": environment.determinism(config.run.seed, training["hardware"]),
-        "image_digest": environment.image_digest(),
+        "image_digest": _image_digest(training, measured["generation"]),
         "spent": _spent(training, measured["generation"]),
     }
     whole = {**record, "record_sha256": digest(record)}
@@ -93,6 +94,13 @@ def _data(config: Config, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str
         "licence": config.data.licence,
         "source": config.data.source,
     }
+
+
+def _image_digest(training: Mapping[str, Any], generation: Mapping[str, Any]) -> str | None:
+    """The image in which both were made; None where one was made outside or in another."""
+    here = environment.image_digest()
+    made_in = {stage.get("image_digest", here) for stage in (training, generation)}
+    return made_in.pop() if len(made_in) == 1 else None
 
 
 def _spent(training: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:

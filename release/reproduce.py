@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from release import base as bases
-from release import compare, config, environment, package, pipeline, record, verify
+from release import compare, config, container, environment, package, pipeline, record, verify
 from release.artifacts import Adapter, Manifest, Reproduction, write_atomically
 from release.compare import Made
 from release.config import Config
@@ -63,10 +63,11 @@ def rejudge(request: Request, say: Say) -> Reproduction:
             then = published(found)
             golden = _rows(found, "golden")
             base = _base(found, then.record, say)
+            image = _image(_settings(then.record), say)
             run = _answering_run(found, golden, Path(scratch) / "run", then.record)
             adapter = Adapter(folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training={})
             say(Stage(name="generate", note="a fresh process loads the published files"))
-            answers = generate(run, base, adapter, say)
+            answers = generate(run, base, adapter, say, image)
             now = Made(
                 record=_record_now(then.record, json.loads((run / "generation.json").read_bytes())),
                 adapter=then.adapter,
@@ -155,10 +156,19 @@ def _lay_out(found: verify.Opened, release: Mapping[str, Any], output: Path) -> 
 
 
 def _settings(release: Mapping[str, Any]) -> dict[str, Any]:
-    """The recorded configuration; where the run asked for every core, the number it got."""
+    """The recorded configuration; where the run asked for every core, the number it got; in a container if it was."""
     settings = dict(release["config"])
     settings["run"] = {**settings["run"], "threads": release["determinism"]["threads"], "output_dir": "runs"}
+    named = settings.get("container", {}).get("image")
+    made_in = {"use": "auto", **({"image": named} if named else {})}
+    settings["container"] = made_in if release["image_digest"] else {"use": "never"}
     return settings
+
+
+def _image(settings: Mapping[str, Any], say: Say) -> container.Image | None:
+    """Where the adapter was made, as far as it can be had here: its image, one built from the same code, or none."""
+    say(Stage(name="container"))
+    return container.find(config.parse(settings, Path("release.yaml").absolute()).container, say)
 
 
 def _base(found: verify.Opened, release: Mapping[str, Any], say: Say) -> bases.Base:
@@ -234,8 +244,8 @@ def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _expect(release: Mapping[str, Any], root: Path, request: Request, say: Say) -> None:
     """Say what cannot be the same before time is spent; stop if that rules out the level that was asked for."""
-    with tempfile.TemporaryDirectory() as scratch:
-        here = environment.probe(Path(scratch), say)
+    image = _image(_settings(release), say) if root == environment.ROOT else None
+    here = _probe(image, say)
     here["hardware"]["threads"] = threads = release["determinism"]["threads"]
     if (cores := environment.threads(None)) < threads:
         say(Line(text=f"{threads} threads, as recorded, on {cores} cores: it takes longer than it took"))
@@ -243,13 +253,22 @@ def _expect(release: Mapping[str, Any], root: Path, request: Request, say: Say) 
     found = obstacles(release, now)
     for line in found:
         say(Line(text=f"not as recorded: {line}"))
-    if release["image_digest"] and release["image_digest"] != environment.image_digest():
+    if release["image_digest"] and release["image_digest"] != (image.digest if image else environment.image_digest()):
         say(Line(text=f"it was made in the image {release['image_digest']}; this is not it"))
     if found and request.level != "verdict" and not request.anyway:
         raise NotReproduced(
             f"{request.level} cannot be expected here: {found[0]}. A verdict may still be the same: ask for "
             "--level verdict, set up what was recorded (each line above), or try all the same with --anyway."
         )
+
+
+def _probe(image: container.Image | None, say: Say) -> dict[str, Any]:
+    """``versions`` and ``hardware`` of a stage started here, asked of a child so that this process needs no torch."""
+    with tempfile.TemporaryDirectory() as folder:
+        found, log = Path(folder) / "environment.json", Path(folder) / "environment.log"
+        container.call(image, "release.environment", str(found), say=say, log=log, writes=[Path(folder)])
+        result: dict[str, Any] = json.loads(found.read_bytes())
+        return result
 
 
 def obstacles(release: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gates
 from release import base as bases
-from release import child, environment, ledger
+from release import child, container, environment, ledger
 from release.artifacts import Adapter, Manifest, canonical_json, write_atomically
 from release.config import Config
 from release.config import load as load_config
@@ -28,12 +28,22 @@ IGNORED = -100  # the label of a token that is not learned (PyTorch cross_entrop
 KEPT = ("adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
-def train(run: Path, base: bases.Base, say: Say) -> Adapter:
-    """The adapter of this run folder: trained now in a child process, or found finished and unchanged."""
+def train(run: Path, base: bases.Base, say: Say, image: container.Image | None = None) -> Adapter:
+    """The adapter of this run folder: trained now in a child process or this image, or found finished and unchanged."""
     record = run / "training.json"
     if not record.exists():
         say(Progress(name=NAME, done=0, total=0))
-        child.call("release.train", str(run), str(base.folder), say=say, log=run / "train.log")
+        limited = load_config(run / "config.yaml").budget.limit is not None
+        container.call(
+            image,
+            "release.train",
+            str(run),
+            str(base.folder),
+            say=say,
+            log=run / "train.log",
+            reads=[base.folder],
+            writes=[run.parent if limited else run],  # what attempts have cost is kept beside the run folders
+        )
     training = json.loads(record.read_bytes())
     files = Manifest.of_folder(run / "adapter")
     if [asdict(file) for file in files.files] != training["files"]:
@@ -70,6 +80,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
                 "peak_memory_bytes": environment.peak_memory_bytes(),
                 "hardware": environment.hardware(),
                 "versions": environment.versions(),
+                "image_digest": environment.image_digest(),
             }
         ),
     )

@@ -6,7 +6,7 @@ from release import base as bases
 from release import config
 from tests.line import ROOT
 
-pytest_plugins = ["tests.hub_fixture"]
+pytest_plugins = ["tests.engine_fixture", "tests.hub_fixture"]
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ def test_rows_that_may_not_travel_have_a_place_to_ask_for_them(tmp_path: Path) -
 
 
 def test_what_is_recorded_as_fixed_is_what_every_stage_is_given() -> None:
-    assert environment.FIXED.items() <= child._QUIET.items()
+    assert environment.FIXED.items() <= child.ENVIRONMENT.items()
 
 
 def test_an_image_that_is_not_named_by_its_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,18 @@ def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: 
     assert loaded.data.golden_file.is_relative_to(tmp_path / "work")
     again = record.as_published(loaded)
     del again["run"]["threads"]
-    assert again == value["config"]
+    assert again.pop("container") == {"use": "never", "gpus": "auto"}
+    assert again == {name: section for name, section in value["config"].items() if name != "container"}
+
+
+def test_what_was_made_in_an_image_is_made_again_in_one(release: Path) -> None:
+    value = package.read_record(release)
+    value["image_digest"] = "sha256:" + "d" * 64
+    named = f"registry.example/adapter-release@{value['image_digest']}"
+
+    assert reproduce._settings(value)["container"] == {"use": "auto"}
+    value["config"]["container"] = {"use": "require", "image": named, "memory_gib": 8}
+    assert reproduce._settings(value)["container"] == {"use": "auto", "image": named}
 
 
 def test_rows_that_are_not_published_must_be_given(tmp_path: Path) -> None:
