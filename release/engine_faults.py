@@ -48,11 +48,12 @@ FAULTS = {  # the first that fits; {address} is the engine's
 
 def explained(words: str, address: str) -> Stop:
     """The ``Stop`` for what an engine at ``address`` said."""
-    said = words.strip()[-2000:]
-    if re.search("DO NOT MATCH THE HASHES|Hash mismatch", words):
+    if mismatch := re.search("DO NOT MATCH THE HASHES|Hash mismatch", words):
+        lines = words[words.rfind("\n", 0, mismatch.start()) + 1 :][:1000]
         return VerificationError(
-            f"A package is not the one that was locked, so no image was made. Do not go around it.\n{said}"
+            f"A package is not the one that was locked, so no image was made. Do not go around it.\n{lines}"
         )
+    said = words.strip()[-2000:]
     for pattern, meaning in FAULTS.items():
         if re.search(pattern, words):
             return PreflightError(f"{meaning.format(address=address)}\nIts words: {said}")
