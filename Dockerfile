@@ -9,6 +9,8 @@ ARG TORCH=
 ARG FIND_LINKS=
 
 # The first five as release/child.py sets them outside; slim does not say what CUDA needs, nvidia/cuda does.
+# DL3064 takes TOKENIZERS for a secret.
+# hadolint ignore=DL3064
 ENV HF_HUB_DISABLE_TELEMETRY=1 \
     GX_ANALYTICS_ENABLED=false \
     TOKENIZERS_PARALLELISM=false \

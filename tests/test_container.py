@@ -467,6 +467,7 @@ def test_a_package_that_is_not_the_locked_one_stops_the_build(images: Images, tm
 
     assert "VerificationError: A package is not the one that was locked" in done.stderr
     assert "DO NOT MATCH THE HASHES" in done.stderr
+    assert "uv==0.13.8" in done.stderr
     with images.client() as client:
         assert client.api.images(name="adapter-release") == []
 
