@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 import yaml
 
-from release import child, config, container, engine_faults, environment, image_source, preflight
+from release import child, config, container, engine_faults, environment, image_source, pipeline, preflight
 from release.config import Container
 from release.errors import PreflightError, Stop
 from release.events import Event, Line, Progress
 from tests.engine_fixture import Images, engine_in, with_code
 from tests.line import ROOT, adapter_release
+from tests.small_release import small_release
 from tests.test_reproduce import small_line
 
 # docker 7.2.0 leaves sockets to the garbage collector.
@@ -161,6 +162,20 @@ def test_a_hub_of_ones_own_takes_what_was_made_outside_the_image(endpoint: str) 
     publishing = config.Publishing(hf_repo="me/x", tag="v1", license="mit", endpoint=endpoint)
 
     assert preflight.unpinned_problems(publishing, pinned=False) == []
+
+
+def test_a_package_from_outside_the_image_is_not_published_to_a_real_hub_and_its_card_says_where_it_is_from(
+    tmp_path: Path,
+) -> None:
+    packed = small_release(tmp_path)
+    elsewhere = {"publishing.endpoint": "http://192.0.2.1:9"}
+    loaded = config.load(tmp_path / "release.yaml", elsewhere)
+
+    with pytest.raises(PreflightError, match="Nothing was published"):
+        pipeline.publish(loaded, packed, tmp_path, {}, lambda _: None)
+
+    card = (packed.folder / "README.md").read_text("utf-8")
+    assert "| container image | none: made outside the pinned image |" in card
 
 
 def test_a_release_from_outside_the_image_to_a_real_hub_stops_in_preflight(tmp_path: Path) -> None:
