@@ -38,7 +38,6 @@ RUN python3 -m pip install --quiet --no-cache-dir --no-compile --disable-pip-ver
 COPY release release
 COPY gates gates
 COPY schemas schemas
-COPY prices.json prices.json
 
 # Last, so that another commit with the same locks installs nothing again.
 ARG SOURCE_COMMIT=unknown

@@ -22,7 +22,7 @@ from release.errors import PreflightError
 BASE_IMAGE = "ADAPTER_RELEASE_BASE_IMAGE"
 """Names another base to build on, by its digest: a mirror, or a base with a company's certificates."""
 COPIED = ("release", "gates", "schemas")
-CONTEXT = ("Dockerfile", "prices.json", "locks/uv.txt", "locks/gpu.txt", "locks/cpu.txt")
+CONTEXT = ("Dockerfile", "locks/uv.txt", "locks/gpu.txt", "locks/cpu.txt")
 
 
 def context() -> bytes:
