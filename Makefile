@@ -3,13 +3,19 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 CONFIG ?= release.yaml
 BIN = .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: bench clean help hub lint lock pilot release reproduce setup setup-dev test
+.PHONY: bench candidate clean help hub lint lock pilot publish release reproduce setup setup-dev test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 release: setup ## train, judge and publish what CONFIG says (CONFIG=release.yaml ARGS="--set training.max_steps=20")
 	@$(BIN)/adapter-release release $(CONFIG) $(ARGS)
+
+candidate: setup ## the line up to the package, into the folder dist: no token, no Hub (CONFIG=release.yaml)
+	@$(BIN)/adapter-release candidate $(CONFIG) $(ARGS)
+
+publish: setup ## prove the candidate in dist anew and publish it (ARGS="--hub file:hub")
+	@$(BIN)/adapter-release publish dist $(ARGS)
 
 reproduce: setup ## train TAG again and compare (TAG=local/elements@v0.1.0 ARGS="--level answers")
 	@$(BIN)/adapter-release reproduce $(TAG) $(ARGS)

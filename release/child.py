@@ -23,7 +23,16 @@ _EVENTS: dict[str, type[Stage] | type[Progress] | type[Line]] = {
     kind.__name__: kind for kind in (Stage, Progress, Line)
 }
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h: the kernel kills the child when its parent dies, kill -9 included
-_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+SECRETS = (
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    # what a CI job asks a keyless token with (huggingface_hub's trusted publishers, GitHub's OIDC)
+    "HF_OIDC_RESOURCE",
+    "HF_OIDC_ID_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_URL",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+)
+"""The names in the environment that open a Hub: only processes that speak to one are given them."""
 LIFELINE = "ADAPTER_RELEASE_LIFELINE"
 """Names a file that the parent holds locked: what a child in a container has instead of the kernel's signal."""
 ENVIRONMENT = {
@@ -42,7 +51,7 @@ def call(module: str, *arguments: str, say: Say, log: Path, env: Mapping[str, st
     Without ``env`` the child sees the parent's environment less every token. Raises the child's ``Stop``;
     ``RuntimeError`` with the end of the log when it crashed.
     """
-    inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
     with (
         log.open("ab") as errors,
         subprocess.Popen(

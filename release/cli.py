@@ -1,6 +1,7 @@
 """The command line: the only module that exits. Every `Stop` becomes a message and its exit code here."""
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -57,6 +58,19 @@ def parser() -> argparse.ArgumentParser:
     release = commands.add_parser("release", help="the whole line, from the configuration to a tag on the Hub")
     _config_arguments(release)
     release.set_defaults(command=_release)
+
+    candidate = commands.add_parser("candidate", help="the line up to the package, into a folder; no token, no Hub")
+    _config_arguments(candidate)
+    candidate.add_argument("--to", type=Path, default=Path("dist"), help="the folder (default: %(default)s)")
+    candidate.set_defaults(command=_candidate)
+
+    publish = commands.add_parser("publish", help="prove a candidate's folder anew and publish it")
+    publish.add_argument("folder", nargs="?", type=Path, default=Path("dist"), help="default: %(default)s")
+    publish.add_argument("--hub", help="a URL, or file:FOLDER (default: what the configuration said)")
+    publish.add_argument(
+        "--receipts", type=Path, default=Path("runs/published"), help="folder of the receipt (default: %(default)s)"
+    )
+    publish.set_defaults(command=_publish)
 
     check = commands.add_parser("check", help="configuration, data and gate zero only: nothing is trained")
     _config_arguments(check)
@@ -179,6 +193,20 @@ def _release(options: argparse.Namespace, say: Say) -> None:
     loaded = _load(options, say)
     packed, publication = pipeline.release(loaded, say)
     say(Line(text=pipeline.what_next(loaded, packed, publication)))
+
+
+def _candidate(options: argparse.Namespace, say: Say) -> None:
+    from release import child, handover
+
+    for name in child.SECRETS:
+        os.environ.pop(name, None)  # what trains and judges may run a model's code: it never holds a token
+    handover.candidate(_load(options, say), options.to, say)
+
+
+def _publish(options: argparse.Namespace, say: Say) -> None:
+    from release import handover
+
+    handover.publish(options.folder, options.receipts, options.hub, say)
 
 
 def _check(options: argparse.Namespace, say: Say) -> None:

@@ -18,8 +18,8 @@ from release.events import Say
 def environment(endpoint: str, folder: Path) -> Iterator[dict[str, str]]:
     """What a process needs to speak to ``endpoint``; a ``file:`` path starts from ``folder``."""
     if not endpoint.startswith("file:"):
-        names = ("HF_TOKEN", "HF_OIDC_RESOURCE", "HF_HUB_DISABLE_XET")
-        yield {"HF_ENDPOINT": endpoint, **{name: os.environ[name] for name in names if name in os.environ}}
+        names = (*child.SECRETS, "HF_HUB_DISABLE_XET")
+        yield {"HF_ENDPOINT": endpoint, **{name: os.environ[name] for name in names if os.environ.get(name)}}
         return
     from release.hub.server import read_or_create_token, serve
 

@@ -17,7 +17,7 @@ from gates import report
 from release import base as bases
 from release import card, container, data_report, dataset, earlier, environment, hub_target, package, preflight, record
 from release.artifacts import Candidate, Package, Publication, canonical_json, sha256_file, write_atomically
-from release.config import Config, effective
+from release.config import Config, Publishing, effective
 from release.errors import ConfigError, DataError, GatesFailed, PreflightError
 from release.events import Line, Say, Stage
 from release.generate import generate
@@ -53,14 +53,23 @@ def release(config: Config, say: Say) -> tuple[Package, Publication]:
     with alone(config.run.output_dir), hub_target.environment(config.publishing.endpoint, config.path.parent) as hub:
         say(Stage(name="preflight"))
         before = preflight.check(config, hub, say)
-        judged = replace(check_data(config, say), before=before)
-        candidate, run = make(config, judged, say)
-        if not candidate.passed:
-            raise GatesFailed(_refusal(run))
-        say(Stage(name="package"))
-        packed = pack(config, candidate, run)
+        made, run = candidate(config, before, say)
+        packed = accept(config, made, run, say)
         say(Stage(name="publish", note=f"{config.publishing.hf_repo}@{config.publishing.tag}"))
-        return packed, publish(config, packed, run, hub, say)
+        return packed, publish(config.publishing, packed, run, hub, say)
+
+
+def candidate(config: Config, before: tuple[earlier.Release, ...], say: Say) -> tuple[Candidate, Path]:
+    """From the data gate to the verdict: what needs a GPU, and no right to write to a Hub. And the run folder."""
+    return make(config, replace(check_data(config, say), before=before), say)
+
+
+def accept(config: Config, made: Candidate, run: Path, say: Say) -> Package:
+    """The package of a candidate; ``GatesFailed`` for one that did not pass."""
+    if not made.passed:
+        raise GatesFailed(_refusal(run))
+    say(Stage(name="package"))
+    return pack(config, made, run)
 
 
 def check_data(config: Config, say: Say) -> Judged:
@@ -245,9 +254,8 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     return package.build(candidate, files, readme, run / "package")
 
 
-def publish(config: Config, packed: Package, run: Path, hub: Mapping[str, str], say: Say) -> Publication:
+def publish(publishing: Publishing, packed: Package, run: Path, hub: Mapping[str, str], say: Say) -> Publication:
     """Publish, and keep the receipt. What is published is written down first: a run started again knows its own tag."""
-    publishing = config.publishing
     if problems := preflight.unpinned_problems(publishing, pinned=packed.candidate.record["image_digest"] is not None):
         raise PreflightError("\n".join([*problems, "Nothing was published."]))
     write_atomically(run / "published.json", canonical_json({"manifest_digest": packed.manifest.digest}))

@@ -46,14 +46,19 @@ class Gpu:
     driver: str
 
 
-def check(config: Config, hub: Mapping[str, str], say: Say) -> tuple[earlier.Release, ...]:
-    """The releases that are there already. Raises ``PreflightError`` with every problem; says what was not checked."""
+def check(config: Config, hub: Mapping[str, str], say: Say, *, rights: bool = True) -> tuple[earlier.Release, ...]:
+    """The releases that are there already. Raises ``PreflightError`` with every problem; says what was not checked.
+
+    Without ``rights`` the Hub is read and no more: whether it may be written to is left to who writes.
+    """
     problems, unchecked = look(config)
+    if not rights:
+        unchecked.append("the token's rights, the repository and the tag: `adapter-release publish` asks the Hub")
     for line in unchecked:
         say(Line(text=f"  not checked: {line}"))
     problems += container.problems(config.container)
     problems += unpinned_problems(config.publishing, pinned=container.used(config.container))
-    problems += hub_problems(config, hub, say)
+    problems += hub_problems(config, hub, say) if rights else []
     if problems:
         raise PreflightError("\n".join(problems) + "\nNothing was started.")
     before = earlier.fetch(config, hub, say)

@@ -119,6 +119,8 @@ def _ensure_repo(repo_id: str, *, private: bool) -> list[str]:
     found = client.repo(repo_id)
     done = []
     if found is None:
+        if client.keyless():
+            raise HubError(_no_repo_for_keyless(repo_id))
         client.create_repo(repo_id, private=private)
         done.append("created repo")
         found = _repo(repo_id)
@@ -259,13 +261,18 @@ def _tag(repo_id: str, tag: str, commit: str, digest: str) -> None:
 
 
 def _problems(repo_id: str, tag: str, private: bool, manifest_digests: Sequence[str]) -> Iterator[str]:
-    identity = client.whoami()
+    # A keyless token belongs to no user, so there is nobody to ask about.
+    identity = None if client.keyless() else client.whoami()
     found = client.repo(repo_id)
-    yield from token_problems(repo_id, identity, exists=found is not None, endpoint=client.endpoint())
+    if identity is not None:
+        yield from token_problems(repo_id, identity, exists=found is not None, endpoint=client.endpoint())
+    elif found is None:
+        yield _no_repo_for_keyless(repo_id)
     if found is None:
         return
     if not client.may_write(repo_id):
-        yield f"The token of {identity.name} may not write to {repo_id}. Set HF_TOKEN to one of its owner's."
+        whose = "The keyless token" if identity is None else f"The token of {identity.name}"
+        yield f"{whose} may not write to {repo_id}. Set HF_TOKEN to one of its owner's."
     wrong = _wrong_visibility(repo_id, found, private=private)
     if wrong:
         yield wrong
@@ -275,6 +282,13 @@ def _problems(repo_id: str, tag: str, private: bool, manifest_digests: Sequence[
             f"The tag {tag} of {repo_id} exists at commit {at}. A release tag is never moved:"
             " choose another in release.yaml."
         )
+
+
+def _no_repo_for_keyless(repo_id: str) -> str:
+    return (
+        f"{client.endpoint()} has no {repo_id} that the keyless token may see, and such a token makes no repository."
+        " Make it there, add this workflow as its trusted publisher, and set HF_OIDC_RESOURCE to its name."
+    )
 
 
 def token_problems(repo_id: str, identity: client.Identity, *, exists: bool, endpoint: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from release import base as bases
-from release import compare, config, container, environment, package, pipeline, record, verify
+from release import child, compare, config, container, environment, package, pipeline, record, verify
 from release.artifacts import Adapter, Manifest, Reproduction, write_atomically
 from release.compare import Made
 from release.config import Config
@@ -297,8 +297,7 @@ def _make(root: Path, loaded: Config, output: Path, say: Say) -> Path:
         return pipeline.make(loaded, pipeline.check_data(loaded, say), say)[1]
     answer = output / "made"
     answer.unlink(missing_ok=True)
-    secret = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-    inherited = {name: value for name, value in os.environ.items() if name not in secret}
+    inherited = {name: value for name, value in os.environ.items() if name not in child.SECRETS}
     cache = {"ADAPTER_RELEASE_CACHE": str(bases.cache_folder()), "PYTHONPATH": str(root)}
     done = subprocess.run(
         [sys.executable, "-c", MAKE, str(loaded.path), str(answer)], cwd=root, env={**inherited, **cache}, check=False

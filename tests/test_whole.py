@@ -4,29 +4,23 @@ A published release kept under tests/data/releases lends its adapter, so that a 
 `make release` trains it for real.
 """
 
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from release import base as bases
-from release import config, dataset, pipeline, record
-from release.artifacts import Manifest, canonical_json
 from release.events import Event
-from tests.line import ROOT, adapter_release, small_config
+from tests.line import ROOT, adapter_release
+from tests.prepared import prepared_config, trained
 
 pytestmark = pytest.mark.slow
-RELEASED = ROOT / "tests" / "data" / "releases" / "v1"
 REPO = "local/elements"
-GOLDEN_ROWS = 60
 
 
 def quiet(_: Event) -> None:
@@ -36,36 +30,8 @@ def quiet(_: Event) -> None:
 @pytest.fixture
 def line(tmp_path: Path) -> Path:
     """A folder with a configuration over fewer golden rows, an output folder and a Hub of its own."""
-    golden = tmp_path / "golden.jsonl"
-    rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:GOLDEN_ROWS]
-    golden.write_text("\n".join(rows) + "\n", "utf-8")
-    lora = json.loads((RELEASED / "adapter_config.json").read_bytes())
-    small_config(
-        tmp_path,
-        run={"output_dir": "run"},
-        data={"golden_file": str(golden)},
-        adapter={"lora": {"r": lora["r"], "alpha": lora["lora_alpha"]}},
-        generation={"max_new_tokens": 48},
-    )
+    prepared_config(tmp_path)
     return tmp_path
-
-
-def trained(line: Path, base: bases.Base, **training: Any) -> Path:
-    """The run folder of this configuration as it is after training, with the adapter of the kept release."""
-    loaded = config.load(line / "release.yaml", {f"training.{name}": str(value) for name, value in training.items()})
-    digests = {
-        "train": dataset.load(loaded.data.train_file).sha256,
-        "golden": dataset.load(loaded.data.golden_file).sha256,
-    }
-    run = pipeline.run_folder(loaded, record.inputs(loaded, base, digests))
-    adapter = run / "adapter"
-    adapter.mkdir()
-    released = json.loads((RELEASED / "release.json").read_bytes())
-    for name in released["adapter"]["files"]:
-        shutil.copyfile(RELEASED / name, adapter / name)
-    files = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in Manifest.of_folder(adapter).files]
-    (run / "training.json").write_bytes(canonical_json({**released["training"], "files": files}))
-    return run
 
 
 def start(line: Path) -> subprocess.Popen[str]:

@@ -22,7 +22,7 @@ if not sys.stderr.isatty():
 
 # Imported here, not above: these modules read the two settings while they are imported.
 import httpx2
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, set_client_factory
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token, set_client_factory
 from huggingface_hub.errors import (
     HfHubHTTPError,
     OfflineModeIsEnabled,
@@ -56,11 +56,15 @@ SERVER_FAULT = "The Hub has a fault of its own. Run again later; what is done st
 UNREACHABLE = "Nothing answers there. Check HF_ENDPOINT and the network, then run again; what is done stays done." + (
     "" if constants.HF_HUB_DISABLE_XET else " For a Hub without the Xet protocol, set HF_HUB_DISABLE_XET=1."
 )
+KEYLESS_ADVICE = (
+    "In the workflow's job: `permissions: id-token: write`. On the Hub: the repository of HF_OIDC_RESOURCE exists, and "
+    "its settings name this GitHub repository (and branch and workflow, where they name any) as a trusted publisher. "
+    "Or unset HF_OIDC_RESOURCE and set HF_TOKEN."
+)
 ANONYMOUS = "HF_TOKEN is not set. Set it to a token that may write, from {endpoint}/settings/tokens."
 
 ADVICE_BY_KIND: tuple[tuple[type[Exception], str], ...] = (
     (OfflineModeIsEnabled, "HF_HUB_OFFLINE forbids every request. Unset it and run again."),
-    (OIDCError, "HF_OIDC_RESOURCE asks for a keyless token, which cannot be had here. Unset it and set HF_TOKEN."),
     (httpx2.TimeoutException, f"No byte for {TIMEOUT:g} s. Run again, or set ADAPTER_RELEASE_HUB_TIMEOUT to more."),
     (httpx2.TransportError, UNREACHABLE),
     (ConnectionError, UNREACHABLE),
@@ -92,12 +96,18 @@ def endpoint() -> str:
     return str(constants.ENDPOINT)
 
 
+def keyless() -> bool:
+    """Whether this process asks the Hub for its own token (HF_OIDC_RESOURCE): it writes to one existing repository."""
+    return bool(os.environ.get("HF_OIDC_RESOURCE"))
+
+
 def redact(text: str) -> str:
     """``text`` without tokens and without the signatures of upload addresses."""
-    token = os.environ.get("HF_TOKEN")
-    if token:
-        text = text.replace(token, "hf_REDACTED")
-    text = re.sub(r"hf_\w{20,}", "hf_REDACTED", text)
+    for name in ("HF_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "HF_OIDC_ID_TOKEN"):
+        if secret := os.environ.get(name):
+            text = text.replace(secret, "hf_REDACTED")
+    # a token of the Hub, those of a keyless exchange (hf_jwt_...) among them; a bare JWT, as CI providers sign them
+    text = re.sub(r"hf_\w{20,}(\.[\w-]+)*|\beyJ[\w-]{8,}(\.[\w-]+)+", "hf_REDACTED", text)
     return re.sub(r"([?&](?:sig|X-Amz-[\w-]+)=)[^&\s\"']+", r"\1REDACTED", text)
 
 
@@ -267,12 +277,23 @@ def download_base(repo_id: str, destination: Path, *, revision: str, code: bool)
 
 def _api(*, must_write: bool = False) -> HfApi:
     """A client with the token of the environment, never that of a file; keyless CI makes its own (HF_OIDC_RESOURCE)."""
-    if os.environ.get("HF_OIDC_RESOURCE"):
-        return HfApi()
+    if keyless():
+        return HfApi(token=_keyless_token())
     token = os.environ.get("HF_TOKEN")
     if must_write and not token:
         raise HubError(ANONYMOUS.format(endpoint=endpoint()))
     return HfApi(token=token or False)
+
+
+def _keyless_token() -> str:
+    """A token that the Hub gives this CI job for one repository; asked for again when it is about to end."""
+    try:
+        return get_token() or ""
+    except (*FAILURES, KeyError, TypeError) as error:
+        resource = redact(os.environ["HF_OIDC_RESOURCE"])
+        raise HubError(
+            f"No keyless token for {resource} could be had from {endpoint()}: {redact(_said(error))}\n{KEYLESS_ADVICE}"
+        ) from None
 
 
 @contextmanager

@@ -1,0 +1,67 @@
+"""A line whose slow stages are done: an adapter lent by a kept release, and if asked for its answers too."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gates
+from release import base as bases
+from release import config, dataset, pipeline, record
+from release.artifacts import Manifest, canonical_json, sha256_file
+from tests.line import ROOT, small_config
+from tests.small_release import write_answers
+
+RELEASED = ROOT / "tests" / "data" / "releases" / "v1"
+GOLDEN_ROWS = 60
+BABBLE = "The answer is JSON."
+
+
+def prepared_config(folder: Path, **publishing: Any) -> Path:
+    """A configuration in ``folder`` over fewer golden rows, that the kept release's adapter fits."""
+    golden = folder / "golden.jsonl"
+    rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:GOLDEN_ROWS]
+    golden.write_text("\n".join(rows) + "\n", "utf-8")
+    lora = json.loads((RELEASED / "adapter_config.json").read_bytes())
+    return small_config(
+        folder,
+        run={"output_dir": "run"},
+        data={"golden_file": str(golden)},
+        adapter={"lora": {"r": lora["r"], "alpha": lora["lora_alpha"]}},
+        generation={"max_new_tokens": 48},
+        publishing=publishing,
+    )
+
+
+def trained(line: Path, base: bases.Base, **settings: str) -> Path:
+    """The run folder of this configuration as it is after training, with the adapter of the kept release."""
+    loaded = config.load(line / "release.yaml", {key.replace("__", "."): value for key, value in settings.items()})
+    digests = {
+        "train": dataset.load(loaded.data.train_file).sha256,
+        "golden": dataset.load(loaded.data.golden_file).sha256,
+    }
+    run = pipeline.run_folder(loaded, record.inputs(loaded, base, digests))
+    adapter = run / "adapter"
+    adapter.mkdir()
+    released = json.loads((RELEASED / "release.json").read_bytes())
+    for name in released["adapter"]["files"]:
+        shutil.copyfile(RELEASED / name, adapter / name)
+    files = [asdict(file) for file in Manifest.of_folder(adapter).files]
+    (run / "training.json").write_bytes(canonical_json({**released["training"], "files": files}))
+    return run
+
+
+def answered(run: Path, golden: Path, *, well: bool = True) -> None:
+    """Answers in a trained run folder: the reference answers, or babble; the base babbles."""
+    outputs = gates.gold_outputs(gates.read_golden(golden))
+    rows = [asdict(output) for output in outputs]
+    babble = [{**row, "output": BABBLE} for row in rows]
+    write_answers(run / "answers.jsonl", rows if well else babble)
+    write_answers(run / "base_answers.jsonl", babble)
+    generation = json.loads((RELEASED / "release.json").read_bytes())["generation"] | {
+        "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
+        "answers_sha256": sha256_file(run / "answers.jsonl"),
+        "base_answers_sha256": sha256_file(run / "base_answers.jsonl"),
+    }
+    (run / "generation.json").write_bytes(canonical_json(generation))

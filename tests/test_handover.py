@@ -1,0 +1,250 @@
+"""The line in two halves: what the half with the GPU hands over is proved anew by the half with the token."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from release import base as bases
+from release import handover
+from release.artifacts import Manifest, write_atomically
+from release.errors import VerificationError
+from tests.hub_fixture import TOKEN, hub_in
+from tests.line import ROOT, adapter_release
+from tests.prepared import answered, prepared_config, trained
+from tests.small_release import edit, reseal, small_release
+
+REPO = "local/elements"
+SECRET = "hf_" + "z" * 34
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A candidate's folder, as a run that passes leaves it."""
+    return handed_over(tmp_path_factory.mktemp("made"), licence=True)
+
+
+def handed_over(folder: Path, *, licence: bool) -> Path:
+    packed = small_release(folder, licence=licence, publishing={"endpoint": "file:hub"})
+    (run,) = (path.parent for path in (folder / "runs").glob("*/report.md"))
+    handover.hand_over(packed, run, folder / "dist")
+    return folder / "dist"
+
+
+@pytest.fixture
+def arrived(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, to harm and to publish."""
+    return Path(shutil.copytree(made, tmp_path / "dist"))
+
+
+def publish(arrived: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return adapter_release("publish", str(arrived), *arguments, cwd=arrived.parent, env=environment)
+
+
+def receipt(folder: Path) -> dict[str, object]:
+    (path,) = (folder / "runs" / "published").glob("*/publication.json")
+    told: dict[str, object] = json.loads(path.read_bytes())
+    return told
+
+
+def sums_anew(folder: Path) -> None:
+    """SHA256SUMS that fits changed files, as somebody who knows of it would write it."""
+    (folder / handover.SUMS).unlink()
+    lines = (f"{file.sha256}  {file.path}\n" for file in Manifest.of_folder(folder).files)
+    write_atomically(folder / handover.SUMS, "".join(lines).encode())
+
+
+def test_a_candidate_is_published_with_a_receipt_and_a_second_run_changes_nothing(arrived: Path) -> None:
+    first = publish(arrived)
+    assert first.returncode == 0, first.stderr
+    done = receipt(arrived.parent)
+    again = publish(arrived)
+
+    assert again.returncode == 0, again.stderr
+    assert done["done"] == ["created repo", "committed", "verified", "tagged"]
+    assert receipt(arrived.parent)["done"] == ["found tag", "verified"]
+    assert receipt(arrived.parent)["commit"] == done["commit"]
+    verified = adapter_release("verify", f"{REPO}@v0.1.0", "--hub", "file:hub", cwd=arrived.parent)
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_its_digests_are_what_sha256sum_checks(made: Path) -> None:
+    checked = subprocess.run(["sha256sum", "--check", "--strict", handover.SUMS], cwd=made, check=False)
+
+    assert checked.returncode == 0
+
+
+def change_a_byte(folder: Path) -> None:
+    path = folder / "package" / "adapter_model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def answer_otherwise(folder: Path) -> None:
+    path = folder / "package" / "gates" / "answers.jsonl"
+    lines = path.read_text("utf-8").splitlines()
+    row = json.loads(lines[0])
+    path.write_text("\n".join([json.dumps(row | {"output": "No."}), *lines[1:], ""]), "utf-8")
+
+
+def call_a_failure_a_pass(folder: Path) -> None:
+    """Every answer spoilt, the verdict of the good ones kept, and every digest made to fit."""
+    from release.artifacts import sha256_file
+
+    answers = folder / "package" / "gates" / "answers.jsonl"
+    rows = [json.loads(line) | {"output": "No."} for line in answers.read_text("utf-8").splitlines()]
+    answers.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    sha256 = sha256_file(answers)
+    reseal(folder / "package", lambda record: record["generation"].update(answers_sha256=sha256))
+    sums_anew(folder)
+
+
+def edit_the_verdict(folder: Path) -> None:
+    edit(folder / "package" / "gates" / "verdict.json", lambda verdict: verdict.update(rows=61))
+    reseal(folder / "package")
+    sums_anew(folder)
+
+
+def add_a_file(folder: Path) -> None:
+    (folder / "package" / "extra.txt").write_text("hello", "utf-8")
+
+
+def add_a_file_everywhere(folder: Path) -> None:
+    add_a_file(folder)
+    sums_anew(folder)
+
+
+def replace_by_a_link(folder: Path) -> None:
+    path = folder / "package" / "tokenizer.json"
+    shutil.move(path, folder.parent / "elsewhere")
+    path.symlink_to(folder.parent / "elsewhere")
+
+
+def name_a_file_twice(folder: Path) -> None:
+    sums = folder / handover.SUMS
+    sums.write_text(sums.read_text("utf-8") * 2, "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("lie", "says"),
+    [
+        (change_a_byte, "different: package/adapter_model.safetensors has sha256"),
+        (answer_otherwise, "different: package/gates/answers.jsonl has sha256"),
+        (edit_the_verdict, "gates/verdict.json is not the one that the record names"),
+        (call_a_failure_a_pass, "another verdict comes out (FAIL)"),
+        (lambda folder: (folder / "package" / "README.md").unlink(), "missing: package/README.md"),
+        (add_a_file, "extra: package/extra.txt"),
+        (add_a_file_everywhere, "extra.txt is not in the record"),
+        (replace_by_a_link, "tokenizer.json is not a regular file"),
+        (name_a_file_twice, "names a file again"),
+        (lambda folder: (folder / handover.SUMS).unlink(), "SHA256SUMS cannot be read"),
+        (lambda folder: (folder / handover.SUMS).write_text("", "utf-8"), "SHA256SUMS names no file of package/"),
+        (shutil.rmtree, "SHA256SUMS cannot be read"),
+    ],
+)
+def test_a_lie_is_named_and_nothing_is_published(arrived: Path, lie: Callable[[Path], object], says: str) -> None:
+    lie(arrived)
+
+    said: list[object] = []
+    with pytest.raises(VerificationError) as stopped:
+        handover.publish(arrived, arrived.parent / "receipts", None, said.append)
+
+    assert says in f"{said}\n{stopped.value}"
+    assert not (arrived.parent / "receipts").exists()
+
+
+def test_rows_without_a_licence_come_along_for_the_proof_and_are_not_published(tmp_path: Path) -> None:
+    folder = handed_over(tmp_path, licence=False)
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    rows = other / "rows" / "golden.jsonl"
+    rows.write_bytes(rows.read_bytes().replace(b"The", b"A", 1))
+    sums_anew(other)
+
+    assert publish(other).returncode == 7
+    done = publish(folder)
+    assert done.returncode == 0, done.stderr
+    fetched = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(tmp_path / "hub" / "models" / f"{REPO}.git"), str(fetched)], check=True)
+    assert not list(fetched.rglob("golden.jsonl"))
+
+
+def test_a_publication_killed_in_the_middle_ends_as_one_commit_and_one_tag(arrived: Path) -> None:
+    with hub_in(arrived.parent / "hub") as hub:
+        environment = {**os.environ, "CI": "true", "PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_XET": "1"}
+        command = [sys.executable, "-m", "release.cli", "publish", str(arrived), "--hub", hub.endpoint]
+        going = subprocess.Popen(
+            command, cwd=arrived.parent, env={**environment, "HF_TOKEN": TOKEN}, stderr=subprocess.PIPE, text=True
+        )
+        assert going.stderr is not None
+        assert any("committing" in line for line in going.stderr)
+        going.send_signal(signal.SIGKILL)
+        going.communicate()
+        time.sleep(0.5)  # the kernel kills the child with its parent
+
+        done = publish(arrived, "--hub", hub.endpoint, HF_TOKEN=TOKEN, HF_HUB_DISABLE_XET="1")
+
+        assert done.returncode == 0, done.stderr
+        assert len(hub.api.list_repo_commits(REPO)) == 2
+        assert [tag.name for tag in hub.api.list_repo_refs(REPO).tags] == ["v0.1.0"]
+
+
+@pytest.fixture
+def ready(tmp_path: Path, base: bases.Base) -> tuple[Path, Path]:
+    """A configuration and its run folder, whose slow stages are done."""
+    prepared_config(tmp_path)
+    return tmp_path, trained(tmp_path, base)
+
+
+def candidate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"HF_TOKEN": SECRET, "ADAPTER_RELEASE_CACHE": str(ROOT / ".cache")}
+    return adapter_release("candidate", "release.yaml", *arguments, cwd=folder, env=environment)
+
+
+@pytest.mark.slow
+def test_a_candidate_is_made_without_a_token_and_without_a_hub(ready: tuple[Path, Path]) -> None:
+    folder, run = ready
+    answered(run, folder / "golden.jsonl")
+
+    done = candidate(folder)
+
+    assert done.returncode == 0, done.stderr
+    assert "not checked: the token's rights, the repository and the tag" in done.stderr
+    assert not (folder / "hub").exists()
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        assert SECRET.encode() not in path.read_bytes(), path
+    assert publish(folder / "dist").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_refused_candidate_leaves_its_report_and_nothing_to_publish(ready: tuple[Path, Path]) -> None:
+    folder, run = ready
+    answered(run, folder / "golden.jsonl", well=False)
+
+    done = candidate(folder)
+
+    assert done.returncode == 5, done.stderr
+    assert "FAIL" in (folder / "dist" / "report.md").read_text("utf-8")
+    assert (folder / "dist" / "refused" / "answers.jsonl").exists()
+    refused = publish(folder / "dist")
+    assert refused.returncode == 7
+    assert "SHA256SUMS cannot be read" in refused.stderr
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    prepared_config(tmp_path)
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "thesis.tex").write_text("mine", "utf-8")
+
+    done = candidate(tmp_path)
+
+    assert done.returncode == 2
+    assert "Name another folder with --to" in done.stderr
+    assert (tmp_path / "dist" / "thesis.tex").read_text("utf-8") == "mine"
