@@ -26,8 +26,11 @@ pilot: setup ## ten rows through the whole line, into a folder of their own (CON
 test: setup-dev ## run the tests (ARGS="-m 'not slow'")
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: setup-dev ## check style, types, and who imports whom
+lint: setup-dev ## check style, types, who imports whom, workflows and the Dockerfile
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/actionlint && $(BIN)/zizmor --offline --persona=auditor --no-progress --quiet .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(if $(wildcard Dockerfile),$(BIN)/hadolint Dockerfile)
 
 bench: setup-dev ## measure against a plain script with the same settings
 	$(BIN)/python bench/bench.py $(ARGS)
