@@ -21,7 +21,7 @@ SLACK_CUDA = 1.05  # what the allocator cannot use again, as a factor on what co
 SLACK_CPU = 1.4  # the same for the C library's heap over batches of changing length: fitted, see docs/plan.md
 LIBRARIES = 0.55 * GB  # resident after importing torch, transformers, peft, trl and bitsandbytes: measured 0.52-0.57
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-DENSE = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo2", "smollm3", "granite", "phi"}
+DENSE = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2", "smollm3", "granite", "phi"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,8 @@ class Shape:
     vocab: int
     tied: bool
     biases: bool
+    normed: bool
+    """Whether its norms have weights; the first OLMo's have none (Groeneveld et al. 2024)."""
     bytes_on_disk: int
     """Of a weight in the checkpoint."""
 
@@ -64,9 +66,8 @@ class Shape:
     def elsewhere(self) -> int:
         """Embeddings (twice if the output's are its own), norms and biases."""
         biases = sum(self.linear[name][1] for name in ("q_proj", "k_proj", "v_proj")) if self.biases else 0
-        return (
-            self.vocab * self.hidden * (1 if self.tied else 2) + self.layers * (2 * self.hidden + biases) + self.hidden
-        )
+        norm = self.hidden if self.normed else 0
+        return self.vocab * self.hidden * (1 if self.tied else 2) + self.layers * (2 * norm + biases) + norm
 
     @property
     def parameters(self) -> int:
@@ -134,6 +135,7 @@ def read_shape(config_json: Path) -> Shape:
         vocab=found["vocab_size"],
         tied=found.get("tie_word_embeddings", kind in {"gemma", "gemma2"}),
         biases=found.get("attention_bias", kind == "qwen2"),
+        normed=kind != "olmo",
         bytes_on_disk=4 if found.get("dtype", found.get("torch_dtype")) == "float32" else 2,
     )
 

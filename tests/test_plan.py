@@ -29,6 +29,8 @@ def set_to(**overrides: str) -> config.Config:
         ("llama-3.1-8b", 8_030_261_248),  # the sizes that their safetensors indexes name
         ("qwen2.5-0.5b", 494_032_768),
         ("mistral-7b-v0.3", 7_248_023_552),
+        ("olmo-7b", 6_888_095_744),
+        ("qwen2.5-1.5b", 1_543_714_304),
     ],
 )
 def test_every_weight_is_counted(name: str, parameters: int) -> None:
