@@ -21,15 +21,20 @@ from trl import SFTConfig, SFTTrainer
 
 from release import config as configs
 
+CUDA = torch.cuda.is_available()
+DTYPE = torch.bfloat16 if CUDA else torch.float32
+
 
 def load(base: str) -> tuple[torch.nn.Module, object]:
     quantization = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.float32,
+        bnb_4bit_compute_dtype=DTYPE,
     )
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, quantization_config=quantization)
+    model = AutoModelForCausalLM.from_pretrained(
+        base, dtype=DTYPE, quantization_config=quantization, device_map={"": 0} if CUDA else None
+    )
     return model, AutoTokenizer.from_pretrained(base)
 
 
@@ -48,8 +53,9 @@ def train(config: configs.Config, base: str, steps: int) -> tuple[int, float]:
         model=model,
         args=SFTConfig(
             output_dir="/tmp/plain",  # noqa: S108  nothing is saved there
-            use_cpu=True,
-            bf16=False,
+            use_cpu=not CUDA,
+            bf16=CUDA,
+            max_length=config.data.max_length,
             max_steps=steps,
             learning_rate=training.learning_rate,
             lr_scheduler_type=training.lr_scheduler_type,
@@ -86,7 +92,7 @@ def generate(config: configs.Config, base: str, count: int, adapter: str) -> tup
     for row in rows(config.path.parent / config.data.golden_file)[:count]:
         prompt = tokenizer.apply_chat_template(
             row["messages"][:-1], add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
+        ).to(model.device)
         with torch.inference_mode():
             whole = model.generate(**prompt, max_new_tokens=config.generation.max_new_tokens, do_sample=False)
         made += whole.shape[1] - prompt["input_ids"].shape[1]
@@ -99,7 +105,7 @@ def main() -> None:
     tokens, seconds = (
         train(config, base, int(count)) if what == "train" else generate(config, base, int(count), adapter[0])
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = torch.cuda.max_memory_allocated() if CUDA else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"tokens": tokens, "seconds": seconds, "peak_memory_bytes": peak}))
 
 

@@ -1,0 +1,276 @@
+"""What QLoRA at the usual settings takes on this GPU, beside a plain TRL script, as a Markdown table.
+
+usage: python bench/gpu.py [--model random-7b --model smollm2] [--steps 4] [--tokens 2048] [--smoke]
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from release import base as bases  # noqa: E402
+from release import child  # noqa: E402
+from release import config as configs  # noqa: E402
+from release.events import Event, Say  # noqa: E402
+
+SHAPES = {
+    # OLMo-7B's and Llama-7B's, with random weights: neither speed nor memory depends on what they are
+    "random-7b": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
+    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4},
+}
+VOCABULARY = 50304  # OLMo-7B's; the tokenizer is the embedded base's, with fewer words
+CLAIMED = "the kwanzaa adapter's documents claim 10-12 GB and, on an A10G, 25-35 s a step"
+GB = 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    tokens: int
+    seconds: float
+    peak_memory_bytes: int
+
+    @property
+    def speed(self) -> float:
+        return self.tokens / self.seconds
+
+
+def main() -> None:
+    options = arguments()
+    if not (options.smoke or cuda()):
+        sys.exit(
+            "error: torch sees no CUDA device here, and these figures are a GPU's. Run this on a machine with one "
+            "(docs/gpu.md), or with --smoke to see on a CPU that every step of it works."
+        )
+    names = ["tiny"] if options.smoke else options.model or ["random-7b", "smollm2"]
+    tokens, steps = (96, 3) if options.smoke else (options.tokens, options.steps)
+    os.chdir(ROOT)  # the stages are started as modules of this folder
+    print(f"{device()}; batch 1 x 16, rows of {tokens} tokens, rank 16, {steps} steps; {CLAIMED}.\n")
+    print("| model | | plain TRL | this tool | ratio |\n|---|---|--:|--:|--:|")
+    notes = []
+    for name in names:
+        with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+            base = base_folder(name, Path(scratch))
+            rows, note = measure(name, prepare(base, Path(scratch), tokens, steps), base, steps)
+        print(*rows, sep="\n", flush=True)
+        notes.append(f"- {name}: {note}")
+    print("", *notes, sep="\n")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", action="append", choices=["random-7b", "smollm2"], help="default: both")
+    parser.add_argument("--steps", type=int, default=4, help="optimizer steps of 16 rows (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=2048, help="length of every row (default: %(default)s)")
+    parser.add_argument("--scratch", type=Path, help="a folder with 20 GB of room (default: the system's)")
+    parser.add_argument("--smoke", action="store_true", help="a tiny shape, on a CPU too: shows that it runs")
+    return parser.parse_args()
+
+
+def cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def device() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if cuda() else "a CPU"
+
+
+def measure(name: str, run: Path, base: Path, steps: int) -> tuple[list[str], str]:
+    """The table's rows for a model, and whether the same seed gave the same bytes."""
+    again = run.with_name("again")
+    subprocess.run(["cp", "-r", str(run), str(again)], check=True)
+    ours, repeated, answered = stage("train", run, base), stage("train", again, base), stage("answer", run, base)
+    config = str(run / "config.yaml")
+    plain = plain_script("train", config, str(base), str(steps))
+    plain_answered = plain_script("generate", config, str(base), "2", str(run / "adapter"))
+    lines = [
+        ("peak memory, GB", plain.peak_memory_bytes / GB, ours.peak_memory_bytes / GB),
+        ("seconds a step", plain.seconds / steps, ours.seconds / steps),
+        ("training, tokens/s", plain.speed, ours.speed),
+        ("answering, tokens/s", plain_answered.speed, answered.speed),
+        ("answering, peak memory, GB", plain_answered.peak_memory_bytes / GB, answered.peak_memory_bytes / GB),
+    ]
+    rows = [f"| {name} | {what} | {theirs:.2f} | {mine:.2f} | {mine / theirs:.2f} |" for what, theirs, mine in lines]
+    apart = abs(repeated.seconds - ours.seconds) / ours.seconds
+    same = digest(run) == digest(again)
+    said = "bit-identical" if same else f"not bit-identical: {stage_answer('blame', run, base)['first']}"
+    return rows, f"two runs with the same seed are {said}; their times are {apart:.1%} apart"
+
+
+def digest(run: Path) -> str:
+    return hashlib.sha256((run / "adapter" / "adapter_model.safetensors").read_bytes()).hexdigest()
+
+
+def base_folder(name: str, scratch: Path) -> Path:
+    """The embedded base, or a model of another shape with random weights and the embedded base's tokenizer."""
+    embedded = bases.resolve(configs.load(ROOT / "release.yaml").model, quiet).folder
+    if name == "smollm2":
+        return embedded
+    folder = scratch / name
+    child.call("bench.gpu", "make", name, str(embedded), str(folder), say=quiet, log=scratch / "make.log")
+    return folder
+
+
+def make(name: str, embedded: Path, folder: Path) -> None:
+    """Save a Llama of this shape: bfloat16 weights as its initialisation leaves them."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = bases.load_tokenizer(embedded)
+    settings = {**SHAPES[name], "vocab_size": VOCABULARY, "eos_token_id": tokenizer.eos_token_id}
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda" if cuda() else "cpu"):
+        model = LlamaForCausalLM(LlamaConfig(**settings, max_position_embeddings=4096))
+    model.save_pretrained(folder, max_shard_size="2GB")
+    tokenizer.save_pretrained(folder)
+
+
+def prepare(base: Path, scratch: Path, tokens: int, steps: int) -> Path:
+    """A run folder as the line has it before training: configuration and rows of this length."""
+    run = scratch / "run"
+    (run / "data").mkdir(parents=True)
+    rows = list(rows_of(base, tokens, 16 * steps))
+    for name, some in (("train", rows), ("golden", rows[:8])):
+        (run / "data" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), "utf-8")
+    tree = {
+        "run": {"name": "bench"},
+        "model": {"base_model_id": "bench/model", "revision": "0" * 40},
+        "data": {"train_file": "data/train.jsonl", "golden_file": "data/golden.jsonl", "max_length": tokens + 64},
+        "training": {"max_steps": steps, "save_steps": steps, "logging_steps": 1},
+        "generation": {"max_new_tokens": min(128, tokens // 4), "batch_size": 8},
+        "contract": {"schema": "answer.schema.json", "answer": "/answer"},
+        "publishing": {"hf_repo": "bench/model", "tag": "v0", "license": "apache-2.0", "endpoint": "file:hub"},
+    }
+    (run / "config.yaml").write_text(yaml.safe_dump(tree), "utf-8")
+    return run
+
+
+def rows_of(base: Path, tokens: int, count: int) -> Iterator[dict[str, Any]]:
+    """Rows of so many tokens or a little fewer, a quarter of them the answer."""
+    tokenizer, words = bases.load_tokenizer(base), random.Random(7)  # noqa: S311  the rows must repeat
+    for _ in range(count):
+        text = tokenizer.encode(" ".join(words.choice(("gold", "lead", "iron", "zinc")) for _ in range(tokens)))
+        parts = tokenizer.decode(text[: tokens * 3 // 4 - 48]), tokenizer.decode(text[: tokens // 4])
+        roles = ("user", "assistant")
+        yield {"messages": [{"role": role, "content": part} for role, part in zip(roles, parts, strict=True)]}
+
+
+def stage(what: str, run: Path, base: Path) -> Measured:
+    return Measured(**stage_answer(what, run, base))
+
+
+def stage_answer(what: str, run: Path, base: Path) -> dict[str, Any]:
+    """A stage of the line in a process of its own, as the line starts it, and what it measured."""
+    child.call("bench.gpu", what, str(run), str(base), say=quiet, log=run / f"{what}.log")
+    answer: dict[str, Any] = json.loads((run / f"{what}.measured.json").read_bytes())
+    return answer
+
+
+def plain_script(*arguments: str) -> Measured:
+    command = [sys.executable, str(ROOT / "bench" / "plain.py"), *arguments]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    if done.returncode:
+        sys.exit(f"bench/plain.py ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def measured(run: Path, record: str) -> dict[str, Any]:
+    """Tokens and seconds of a stage's own record, with the GPU's peak where there is one."""
+    import torch
+
+    told = json.loads((run / record).read_bytes())
+    peak = torch.cuda.max_memory_allocated() if cuda() else told["peak_memory_bytes"]
+    return {"tokens": told["tokens"], "seconds": told["seconds"], "peak_memory_bytes": peak}
+
+
+def blame(run: Path, base: Path) -> dict[str, Any]:
+    """The first module, forwards and then backwards, that gives other bytes for the same batch and the same seed."""
+    from release import environment, train
+
+    config = configs.load(run / "config.yaml")
+    environment.make_deterministic(config.run.seed, environment.threads(config.run.threads))
+    trainer = train.build_trainer(config, run, base, quiet)
+    drawn = next(iter(trainer.get_train_dataloader()))
+    batch = {name: tensor.to(trainer.model.device) for name, tensor in drawn.items()}
+    one, other = (trace(trainer, dict(batch), config.run.seed) for _ in range(2))
+    pairs = zip(one, other, strict=True)
+    first = next((f"{place} is the first to differ" for (place, left), (_, right) in pairs if left != right), None)
+    return {"first": first or "one step repeats exactly, so it is what happens between steps"}
+
+
+def trace(trainer: Any, batch: dict[str, Any], seed: int) -> list[tuple[str, str]]:
+    """Each module's output and gradient, in the order they are made, as a digest."""
+    import torch
+    from transformers import set_seed
+
+    seen: list[tuple[str, str]] = []
+
+    def note(place: str, value: Any) -> None:
+        tensor = value[0] if isinstance(value, tuple) else value
+        if isinstance(tensor, torch.Tensor):
+            data = tensor.detach().contiguous().cpu().view(torch.uint8).numpy().tobytes()
+            seen.append((place, hashlib.sha256(data).hexdigest()))
+
+    hooks = []
+    for name, module in trainer.model.named_modules():
+        if not list(module.children()):
+            kind = f"{name} ({type(module).__name__})"
+            hooks.append(module.register_forward_hook(lambda _m, _i, out, kind=kind: note(f"forward of {kind}", out)))
+            hooks.append(
+                module.register_full_backward_hook(lambda _m, grad, _o, kind=kind: note(f"backward of {kind}", grad))
+            )
+    set_seed(seed)
+    trainer.model.zero_grad()
+    trainer.compute_loss(trainer.model, batch).backward()
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+def run_stage(arguments: list[str], say: Say) -> None:
+    from release import generate, train
+
+    what, *paths = arguments
+    if what == "make":
+        make(paths[0], Path(paths[1]), Path(paths[2]))
+        return
+    run, base = map(Path, paths)
+    match what:
+        case "train":
+            train.run_training(run, base, say)
+            answer = measured(run, "training.json")
+        case "answer":
+            generate.run_generation(run, base, say)
+            answer = measured(run, "generation.json")
+        case _:
+            answer = blame(run, base)
+    (run / f"{what}.measured.json").write_text(json.dumps(answer), "utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in ("make", "train", "answer", "blame"):
+        child.main(run_stage)
+    else:
+        main()
