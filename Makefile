@@ -11,7 +11,7 @@ help: ## list the verbs
 release: setup ## train, judge and publish what CONFIG says (CONFIG=release.yaml ARGS="--set training.max_steps=20")
 	@$(BIN)/adapter-release release $(CONFIG) $(ARGS)
 
-candidate: setup ## the line up to the package, into the folder dist: no token, no Hub (CONFIG=release.yaml)
+candidate: setup ## the line up to the package, into the folder dist, without a token (CONFIG=release.yaml)
 	@$(BIN)/adapter-release candidate $(CONFIG) $(ARGS)
 
 publish: setup ## prove the candidate in dist anew and publish it (ARGS="--hub file:hub")

@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     _config_arguments(release)
     release.set_defaults(command=_release)
 
-    candidate = commands.add_parser("candidate", help="the line up to the package, into a folder; no token, no Hub")
+    candidate = commands.add_parser("candidate", help="the line up to the package, into a folder, without a token")
     _config_arguments(candidate)
     candidate.add_argument("--to", type=Path, default=Path("dist"), help="the folder (default: %(default)s)")
     candidate.set_defaults(command=_candidate)

@@ -51,7 +51,7 @@ def publish(loaded: config.Config, candidate: Candidate, run: Path) -> Path:
     """Pack it and put it on the Hub; the folder that was packed."""
     packed = pipeline.pack(loaded, candidate, run)
     with hub_target.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
-        pipeline.publish(loaded, packed, run, hub, quiet)
+        pipeline.publish(loaded.publishing, packed, run, hub, quiet)
     return packed.folder
 
 

@@ -29,7 +29,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with hub_target.environment(loaded.publishing.endpoint, folder) as hub:
             candidate, run = small_candidate(loaded, earlier.fetch(loaded, hub, quiet), wrong)
             if tag == "v0.1.0":
-                pipeline.publish(loaded, pipeline.pack(loaded, candidate, run), run, hub, quiet)
+                pipeline.publish(loaded.publishing, pipeline.pack(loaded, candidate, run), run, hub, quiet)
     return folder
 
 

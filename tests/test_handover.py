@@ -196,6 +196,17 @@ def test_a_publication_killed_in_the_middle_ends_as_one_commit_and_one_tag(arriv
         assert [tag.name for tag in hub.api.list_repo_refs(REPO).tags] == ["v0.1.0"]
 
 
+def test_a_release_that_came_in_between_stops_a_candidate_that_was_not_compared_with_it(arrived: Path) -> None:
+    with hub_in(arrived.parent / "hub") as hub:
+        hub.api.create_repo(REPO)
+        hub.api.create_tag(REPO, tag="v0.0.9")
+
+        done = publish(arrived, "--hub", hub.endpoint, HF_TOKEN=TOKEN, HF_HUB_DISABLE_XET="1")
+
+        assert done.returncode == 6, done.stderr
+        assert "was not there when this adapter was judged" in done.stderr
+
+
 @pytest.fixture
 def ready(tmp_path: Path, base: bases.Base) -> tuple[Path, Path]:
     """A configuration and its run folder, whose slow stages are done."""
@@ -209,7 +220,7 @@ def candidate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.slow
-def test_a_candidate_is_made_without_a_token_and_without_a_hub(ready: tuple[Path, Path]) -> None:
+def test_a_candidate_is_made_without_a_token_and_writes_to_no_hub(ready: tuple[Path, Path]) -> None:
     folder, run = ready
     answered(run, folder / "golden.jsonl")
 
@@ -217,7 +228,7 @@ def test_a_candidate_is_made_without_a_token_and_without_a_hub(ready: tuple[Path
 
     assert done.returncode == 0, done.stderr
     assert "not checked: the token's rights, the repository and the tag" in done.stderr
-    assert not (folder / "hub").exists()
+    assert not (folder / "hub" / "models").exists()
     for path in (path for path in folder.rglob("*") if path.is_file()):
         assert SECRET.encode() not in path.read_bytes(), path
     assert publish(folder / "dist").returncode == 0
