@@ -172,7 +172,7 @@ def test_a_package_from_outside_the_image_is_not_published_to_a_real_hub_and_its
     loaded = config.load(tmp_path / "release.yaml", elsewhere)
 
     with pytest.raises(PreflightError, match="Nothing was published"):
-        pipeline.publish(loaded, packed, tmp_path, {}, lambda _: None)
+        pipeline.publish(loaded.publishing, packed, tmp_path, {}, lambda _: None)
 
     card = (packed.folder / "README.md").read_text("utf-8")
     assert "| container image | none: made outside the pinned image |" in card
