@@ -38,7 +38,10 @@ def _judge(given: Sequence[str]) -> int:
     options = parser.parse_args(given)
     contract, policy = _contract(options.contract), _policy(options.policy)
     golden, outputs = read_golden(options.golden), read_outputs(options.answers)
-    verdict = judge(golden, outputs, contract, policy, problems=_gate_zero_problems(golden, contract, policy))
+    if options.without_gate_zero:
+        print("gate zero was not run: nothing proves that a gate can fail", file=sys.stderr)
+    problems = () if options.without_gate_zero else _gate_zero_problems(golden, contract, policy)
+    verdict = judge(golden, outputs, contract, policy, problems=problems)
     if options.explain and options.explain not in verdict.names:
         parser.error(f"--explain {options.explain}: measured are {', '.join(verdict.names)}")
     beside: list[tuple[Path, Against]] = [(options.base, "base"), (options.last, "last")]
@@ -76,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--policy", type=Path, help="YAML: a mode and a target for each gate (default: built in)")
     parser.add_argument("--base", type=Path, help="the answers of the base model, which must be beaten")
     parser.add_argument("--last", type=Path, help="the answers of the last release, which must not be better")
+    parser.add_argument(
+        "--without-gate-zero", action="store_true", help="judge though no reference answers prove that a gate can fail"
+    )
     parser.add_argument("--json", type=Path, help="write the verdict to this file")
     parser.add_argument("--markdown", type=Path, help="write the report to this file")
     parser.add_argument("--explain", metavar="GATE", help="show every row that this gate counts as wrong, and why")
@@ -85,10 +91,8 @@ def _parser() -> argparse.ArgumentParser:
 def _gate_zero_problems(golden: Sequence[Golden], contract: Contract, policy: Policy) -> tuple[str, ...]:
     without = sum(row.gold is None for row in golden)
     if without:
-        print(
-            f"gate zero was not run: {without} of {len(golden)} golden rows have no reference answer", file=sys.stderr
-        )
-        return ()
+        missing = f"gate zero: {without} of {len(golden)} golden rows have no reference answer"
+        return (f"{missing}, so no gate was proved able to fail: add them, or say --without-gate-zero",)
     zero = gate_zero(golden, contract, policy)
     if zero.problems:
         return tuple(f"gate zero: {problem}" for problem in zero.problems)

@@ -11,12 +11,14 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     """The mapping in a YAML file."""
     import yaml
 
+    from gates.yaml_numbers import Loader
+
     try:
-        loader = yaml.SafeLoader(path.read_text("utf-8"))
+        loader = Loader(path.read_text("utf-8"))
         node = loader.get_single_node()
         repeated = _repeated(node)
         value = None if node is None else loader.construct_document(node)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidConfig([f"{path}: {error}"]) from None
     if repeated:
         raise InvalidConfig([f"{path}: key {key!r} stands twice" for key in repeated])

@@ -152,7 +152,7 @@ def _bar(gate: str, entry: Mapping[str, Any]) -> Bar:
         target=target,
         floor=floor,
         confidence=confidence,
-        minimum=max(proving, default if asked is None else asked),
+        minimum=max(proving, default if asked is None else int(asked)),
         required=entry.get("required", True),
     )
 

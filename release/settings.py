@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 import schemas
+from gates.yaml_numbers import Loader
 from release.errors import ConfigError
 
 Tree = dict[str, Any]
@@ -36,11 +37,8 @@ WITHOUT_EFFECT: dict[str, str] = SCHEMA["x-without-effect"]
 _ABSENT = object()
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with numbers as people write them, and no aliases: a value stands in one place.
-
-    YAML 1.1 reads 2e-4 as text, 010 as eight, 12:30 as 750 and 2026-11-20 as a date.
-    """
+class _Loader(Loader):
+    """No aliases: a value stands in one place."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -48,22 +46,6 @@ class _Loader(yaml.SafeLoader):
             problem = f"*{alias.anchor} stands for a value elsewhere; write the value out"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=alias.start_mark)  # type: ignore[arg-type]
         return super().compose_node(parent, index)
-
-
-_INT, _FLOAT, _DATE = (f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp"))
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, rule) for tag, rule in rules if tag not in {_INT, _FLOAT, _DATE}]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    _FLOAT,
-    re.compile(
-        r"[-+]?([0-9][0-9_]*\.[0-9]*([eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+([eE][-+]?[0-9]+)?)$"
-        r"|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
-    ),
-    list("-+0123456789."),
-)
 
 
 def read(path: Path) -> tuple[Any, dict[str, int], list[str]]:

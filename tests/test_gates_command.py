@@ -84,8 +84,40 @@ def test_half_a_surrogate_in_an_output_is_the_models_fault_and_not_the_files(tmp
     assert read_outputs(path)[0].output == "\ud800"
 
 
+def test_half_a_surrogate_in_a_golden_row_is_a_fault_of_the_file(files: tuple[str, str], tmp_path: Path) -> None:
+    """No tokenizer takes it, and no other program reads the row."""
+    path = tmp_path / "g.jsonl"
+    path.write_text(Path(files[1]).read_text("utf-8").replace("Question 0?", "\\ud800"), "utf-8")
+    assert main([files[0], "--golden", str(path), "--contract", CONTRACT]) == 3
+
+
+@pytest.mark.parametrize("without", [1, 40])
+def test_rows_without_a_reference_answer_are_invalid_unless_one_says_so(
+    without: int, files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One reference answer left out must not switch off the proof that the gates can fail."""
+    rows = golden_rows()
+    for row in rows[:without]:
+        del row["messages"][1]
+    command = [files[0], "--golden", str(write_lines(tmp_path / "bare.jsonl", rows)), "--contract", CONTRACT]
+    assert main(command) == 5
+    assert f"INVALID: gate zero: {without} of 40 golden rows have no reference answer" in capsys.readouterr().out
+    assert main([*command, "--without-gate-zero"]) == 0
+    assert "gate zero was not run" in capsys.readouterr().err
+
+
+def test_a_number_in_a_policy_is_what_it_reads_as(files: tuple[str, str], tmp_path: Path) -> None:
+    """YAML 1.1 takes 040 for 32 and 1e-1 for text."""
+    path = tmp_path / "p.yaml"
+    command = [files[0], "--golden", files[1], "--contract", CONTRACT, "--policy", str(path)]
+    for text, code in (("{target: 0.9, min_n: 020}", 2), ("{target: 9e-1}", 0), ("{target: 0.9, min_n: 15.0}", 0)):
+        path.write_text(f"answer_rate: {text}")
+        assert main(command) == code, text
+
+
 @pytest.mark.parametrize(
-    "text", ["answer_rate: {target: 90}", "answer_rate: {target: .nan}", "", "a: [", "- x", "1: 2"]
+    "text",
+    ["[" * 5000, "{" * 5000, "answer_rate: {target: 90}", "answer_rate: {target: .nan}", "", "a: [", "- x", "1: 2"],
 )
 def test_a_bad_policy_exits_with_2(text: str, files: tuple[str, str], tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"

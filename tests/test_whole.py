@@ -97,6 +97,20 @@ def test_a_release_killed_and_crowded_still_ends_with_one_commit_and_one_tag(lin
     assert len(git(line, "log", "--format=%H", "main")) == 2
 
     check_what_was_published(line, run)
+    check_a_second_release(line)
+
+
+def check_a_second_release(line: Path) -> None:
+    """The same adapter under another tag: judged beside the first release, whose answers travel with it."""
+    second = release(line, "--set", "publishing.tag=v0.2.0")
+
+    assert second.returncode == 0, second.stderr
+    assert f"earlier release v0.1.0: compared on {GOLDEN_ROWS} of its {GOLDEN_ROWS} golden rows" in second.stderr
+    assert "not worse than the last release" in second.stderr
+    assert "not worse than the best release" in second.stderr
+    verified = adapter_release("verify", f"{REPO}@v0.2.0", "--hub", "file:hub", cwd=line, env=environment())
+    assert verified.returncode == 0, verified.stderr
+    assert "12. ok" in verified.stderr
 
 
 def check_what_was_published(line: Path, run: Path) -> None:
