@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
 
     about = {
-        "plan": ("memory, hours and money of the configuration, before anything is spent", _plan),
+        "plan": ("what the golden set can prove; memory, hours and money, before anything is spent", _plan),
         "doctor": ("everything that would stop a release, at once", _doctor),
         "pilot": ("ten rows through the whole line, into a folder of their own", _pilot),
     }
@@ -220,7 +220,9 @@ def _check(options: argparse.Namespace, say: Say) -> None:
 def _plan(options: argparse.Namespace, say: Say) -> None:
     from release import preflight
 
-    for line in preflight.planned(_load(options, say)):
+    loaded = _load(options, say)
+    say(Line(text="\n".join(preflight.provable(loaded))))
+    for line in preflight.planned(loaded):
         say(Line(text=line))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import gates
+from gates.report import plan_lines
 from release import base as bases
 from release import (
     chat_tokens,
@@ -129,6 +130,16 @@ def planned(config: Config) -> list[str]:
     spent = sum(one.cost for one in ledger.read(config.run.output_dir))
     limit = "no limit" if config.budget.limit is None else f"of {config.budget.limit:.2f}"
     return [*lines, f"spent so far: {spent:.2f} {config.budget.currency}, {limit}"]
+
+
+def provable(config: Config) -> list[str]:
+    """What the golden set can prove under this policy: rows that are missing, and who would slip through."""
+    try:
+        policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
+    except gates.InvalidConfig as error:
+        raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
+    golden = dataset.load(config.data.golden_file, config.data.format, config.data.fields)
+    return [f"{golden.path.name}, {len(golden.rows)} rows:", *plan_lines(gates.plan(golden.rows, policy))]
 
 
 def options(config: Config) -> dataset.Options:

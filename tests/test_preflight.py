@@ -12,7 +12,7 @@ from release import base as bases
 from release import config, licences, pilot, pipeline, preflight
 from release.errors import DataError
 from release.events import Event
-from tests.line import ROOT, small_config
+from tests.line import ROOT, adapter_release, small_config
 
 DATASETS = ROOT / "tests" / "data" / "dataset"
 
@@ -194,3 +194,14 @@ def test_a_report_does_not_spread_the_secrets_it_found(tmp_path: Path) -> None:
     assert "secrets" in "\n".join(lines)
     assert "hf_••••" in pages[0]
     assert not any("hf_aaaa" in text for text in [*pages, *lines])
+
+
+def test_the_plan_says_first_what_the_golden_set_can_prove_and_how_many_rows_are_missing(tmp_path: Path) -> None:
+    """Even where the base model is not here: the golden set is the first thing to mend."""
+    small_config(tmp_path, gates={"answer_rate": {"mode": "lower_bound", "target": 0.99}})
+
+    done = adapter_release("plan", "release.yaml", cwd=tmp_path)
+
+    assert "golden.jsonl, 100 rows:" in done.stderr
+    assert "answer_rate  INSUFFICIENT  60 rows are counted, 299 are needed: add 239" in done.stderr
+    assert "an adapter that is right 85% of the time passes all that is required: at most 0.0%" in done.stderr
