@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from release import earlier, explain, hub_target, pipeline
-from release.errors import VerificationError
-from release.events import Event
+from release.errors import ConfigError, VerificationError
+from release.events import Event, Line
 from tests.line import ROOT, adapter_release
 from tests.small_release import small_candidate, small_settings
 
@@ -48,34 +48,36 @@ def test_the_run_that_was_judged_last_is_explained_with_question_answer_referenc
     assert f"      earlier   {reference}" in done.stderr
 
 
+def explained(gate: str, place: str, line: Path) -> str:
+    """What is said, in this process."""
+    said: list[str] = []
+    with explain.found(place, line / "runs", f"file:{line}/hub", quiet, None) as judged:
+        explain.explain(gate, judged, lambda event: said.append(event.text) if isinstance(event, Line) else None)
+    return "\n".join(said)
+
+
 def test_a_release_on_a_hub_and_what_is_not_gated_are_explained(line: Path) -> None:
-    done = adapter_release("explain", "answer_rate", "local/elements@v0.1.0", cwd=line)
+    text = explained("answer_rate", "local/elements@v0.1.0", line)
 
-    assert done.returncode == 0, done.stderr
-    assert "not gated answer_rate" in done.stderr
-    assert "no row is counted as wrong" in done.stderr
+    assert "not gated answer_rate" in text
+    assert "no row is counted as wrong" in text
 
 
-def test_a_release_of_0_1_0_is_explained() -> None:
-    done = adapter_release("explain", "refusal_recall", str(KEPT), cwd=ROOT)
-
-    assert done.returncode == 0, done.stderr
-    assert "PASS refusal_recall" in done.stderr
+def test_a_release_of_0_1_0_is_explained(line: Path) -> None:
+    assert "PASS refusal_recall" in explained("refusal_recall", str(KEPT), line)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("gate", "place", "says"),
     [
-        (("answer_quality", "runs"), 2, "neither a run that was judged nor a release"),
-        (("answer_quality", str(KEPT)), 2, "'answer_quality' was not measured"),
-        (("json_parse", "nowhere"), 2, "neither a folder here nor REPO@TAG"),
+        ("json_parse", str(KEPT / "data"), "neither a run that was judged nor a release"),
+        ("answer_quality", str(KEPT), "'answer_quality' was not measured"),
+        ("json_parse", "nowhere", "neither a folder here nor REPO@TAG"),
     ],
 )
-def test_what_cannot_be_explained_says_why(line: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
-    done = adapter_release("explain", *arguments, cwd=line)
-
-    assert done.returncode == code, done.stderr
-    assert says in done.stderr
+def test_what_cannot_be_explained_says_why(line: Path, gate: str, place: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        explained(gate, place, line)
 
 
 def test_without_any_run_there_is_nothing_to_explain(tmp_path: Path) -> None:
@@ -95,8 +97,5 @@ def test_a_run_that_was_changed_is_not_explained(name: str, line: Path, tmp_path
     changed = Path(shutil.copytree(run, tmp_path / "run"))
     (changed / name).write_text("{}", "utf-8")
 
-    with (
-        pytest.raises(VerificationError),
-        explain.found(str(changed), line, "file:hub", quiet, None) as judged,
-    ):
-        explain.explain("json_parse", judged, quiet)
+    with pytest.raises(VerificationError):
+        explained("json_parse", str(changed), line)
