@@ -17,7 +17,7 @@ import pytest
 from release import base as bases
 from release.events import Event
 from tests.line import ROOT, adapter_release
-from tests.prepared import prepared_config, trained
+from tests.prepared import GOLDEN_ROWS, prepared_config, trained
 
 pytestmark = pytest.mark.slow
 REPO = "local/elements"
