@@ -234,21 +234,6 @@ def test_a_candidate_is_made_without_a_token_and_writes_to_no_hub(ready: tuple[P
     assert publish(folder / "dist").returncode == 0
 
 
-@pytest.mark.slow
-def test_a_refused_candidate_leaves_its_report_and_nothing_to_publish(ready: tuple[Path, Path]) -> None:
-    folder, run = ready
-    answered(run, folder / "golden.jsonl", well=False)
-
-    done = candidate(folder)
-
-    assert done.returncode == 5, done.stderr
-    assert "FAIL" in (folder / "dist" / "report.md").read_text("utf-8")
-    assert (folder / "dist" / "refused" / "answers.jsonl").exists()
-    refused = publish(folder / "dist")
-    assert refused.returncode == 7
-    assert "SHA256SUMS cannot be read" in refused.stderr
-
-
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     prepared_config(tmp_path)
     (tmp_path / "dist").mkdir()
