@@ -1,4 +1,4 @@
-"""`python -m gates`: judge a file of answers from any model, or plan a golden set, on the command line."""
+"""`python -m gates`: judge a file of answers from any model, plan a golden set, or ask an embedding model."""
 
 import argparse
 import os
@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gates import report
+from gates import context_alignment, report
+from gates.answer import pair, pairing_problems
 from gates.comparison import Against, Earlier, compare
 from gates.contract import Contract, load_contract
 from gates.controls import gate_zero
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 passed, 2 usage or configuration, 3 data, 5 failed or could not be decided."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _plan(given[1:]) if given[:1] == ["plan"] else _judge(given)
+        verb = {"plan": _plan, "context": _context}.get(given[0]) if given else None
+        return verb(given[1:]) if verb else _judge(given)
     except InvalidConfig as error:
         print(error, file=sys.stderr)
         return CONFIG
@@ -70,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gates",
         description="Judge a model's answers against a golden set.",
-        epilog="`python -m gates plan --golden G --policy P` says what a golden set can prove. "
+        epilog="`python -m gates plan --golden G --policy P` says what a golden set can prove; "
+        "`python -m gates context ANSWERS --golden G --contract C` measures context alignment (never a gate). "
         "Exit codes: 0 passed, 2 usage or configuration, 3 data, 5 failed or could not be decided.",
     )
     parser.add_argument("answers", type=Path, help="one {id, output, finish_reason} a line")
@@ -115,6 +118,26 @@ def _plan(given: Sequence[str]) -> int:
     plans = plan(read_golden(options.golden), _policy(options.policy))
     print("\n".join(report.plan_lines(plans)))
     return PASSED if all(one.possible for one in plans if one.bar.required) else NOT_PASSED
+
+
+def _context(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m gates context",
+        description="How near answers are to what they cite, by an embedding model: shown, never a gate.",
+    )
+    parser.add_argument("answers", type=Path)
+    parser.add_argument("--golden", type=Path, required=True)
+    parser.add_argument("--contract", type=Path, required=True)
+    parser.add_argument("--json", type=Path, help="write the cosine of each row to this file")
+    options = parser.parse_args(given)
+    contract, golden, outputs = _contract(options.contract), read_golden(options.golden), read_outputs(options.answers)
+    if problems := pairing_problems(golden, outputs):
+        raise InvalidData(problems)
+    alignment = context_alignment.align(pair(golden, outputs, contract), context_alignment.load_embedder())
+    if options.json:
+        _write(options.json, alignment.to_json())
+    print("\n".join(context_alignment.lines(alignment)))
+    return PASSED
 
 
 def _contract(path: Path) -> Contract:

@@ -73,6 +73,11 @@ class Answer:
         return self.fields.refused is False
 
     @property
+    def answers_from_texts(self) -> bool:
+        """Whether it answers an answerable row whose documents have text: there is something to compare."""
+        return self.answered and bool(self.golden.answerable) and any(source.text for source in self.sources.values())
+
+    @property
     def cited(self) -> frozenset[str]:
         return frozenset(self.fields.cited or ())
 
@@ -85,10 +90,12 @@ class Answer:
 def pairing_problems(golden: Sequence[Golden], outputs: Sequence[Output]) -> list[str]:
     """Why these outputs are not one for each golden row, or the golden set is not a set; empty if all is well."""
     rows, answers = Counter(row.id for row in golden), Counter(output.id for output in outputs)
-    prompts = Counter(map(prompt_key, golden))
+    prompts = [prompt_key(row) for row in golden]
+    asked = Counter(prompts)
     problems = [] if golden else ["the golden set is empty: nothing can be judged"]
     problems += _named("golden ids that stand twice", (one for one, count in rows.items() if count > 1))
-    problems += _named("golden rows that repeat a prompt", (row.id for row in golden if prompts[prompt_key(row)] > 1))
+    repeated = (row.id for row, prompt in zip(golden, prompts, strict=True) if asked[prompt] > 1)
+    problems += _named("golden rows that repeat a prompt", repeated)
     problems += _named("outputs that stand twice", (one for one, count in answers.items() if count > 1))
     problems += _named("golden rows without an output", rows.keys() - answers.keys())
     problems += _named("outputs without a golden row", answers.keys() - rows.keys())

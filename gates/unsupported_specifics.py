@@ -18,11 +18,7 @@ NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 def score(answers: Sequence[Answer]) -> Score:
-    given = [
-        one
-        for one in answers
-        if one.answered and one.golden.answerable and any(source.text for source in one.sources.values())
-    ]
+    given = [one for one in answers if one.answers_from_texts]
     return tally(given, _miss, empty="no answerable row whose documents have text was answered")
 
 

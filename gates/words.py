@@ -30,8 +30,7 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=256)
 def content(text: str) -> frozenset[str]:
     """The stems of a text's content words."""
-    words = set(WORD.findall(folded(text)))
-    return frozenset(_stem(word) for word in words if word not in COMMON and (len(word) > 2 or word.isdigit()))
+    return frozenset(map(_stem, WORD.findall(folded(text)))) - {""}
 
 
 def shared(text: str, source: str) -> float:
@@ -42,6 +41,9 @@ def shared(text: str, source: str) -> float:
 
 @lru_cache(maxsize=16384)
 def _stem(word: str) -> str:
+    """Empty for a word without content."""
+    if word in COMMON or (len(word) <= 2 and not word.isdigit()):
+        return ""
     for ending in ("ings", "ing", "edly", "ed", "es", "s", "ly"):
         if word.endswith(ending) and len(word) - len(ending) >= SHORT:
             return word[: -len(ending)]
