@@ -1,5 +1,6 @@
 import os
 
+import hypothesis
 import pytest
 
 from release import base as bases
@@ -7,6 +8,18 @@ from release import config
 from tests.line import ROOT
 
 pytest_plugins = ["tests.engine_fixture", "tests.hub_fixture"]
+
+# A busy machine is no failure; a mutant is dead at the first failure, however long its example.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.register_profile(
+    "mutants",
+    hypothesis.settings.get_profile("suite"),
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
+hypothesis.settings.load_profile("mutants" if "MUTANT_UNDER_TEST" in os.environ else "suite")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from gates.rows import gold_outputs, parse_golden, read_golden, read_outputs
 from tests.gates.examples import DATA, REFUSAL, answer, golden_rows, write_lines
 
 CONTRACT = str(DATA / "contract" / "contract.yaml")
+BAD_LINES = json.loads((DATA / "bad_lines.json").read_text("utf-8"))
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_golden_set_whose_own_answers_fail_judges_nobody(
 def test_a_bad_golden_file_is_refused_by_name_and_line(path: Path) -> None:
     with pytest.raises(InvalidData) as refused:
         read_golden(path)
-    assert all(f"{path} line " in problem for problem in refused.value.problems)
+    assert _said(refused.value) == BAD_LINES[f"golden/{path.name}"]
 
 
 @pytest.mark.parametrize("path", sorted((DATA / "answers").iterdir()), ids=lambda path: path.stem)
@@ -66,6 +67,9 @@ def test_a_bad_answers_file_exits_with_3_and_names_the_line(
 ) -> None:
     assert main([str(path), "--golden", files[1], "--contract", CONTRACT]) == 3
     assert f"{path} line " in capsys.readouterr().err
+    with pytest.raises(InvalidData) as refused:
+        read_outputs(path)
+    assert _said(refused.value) == BAD_LINES[f"answers/{path.name}"]
 
 
 def test_a_missing_file_of_answers_exits_with_3(files: tuple[str, str], tmp_path: Path) -> None:
@@ -163,3 +167,7 @@ def test_an_answer_cannot_be_marked_right_by_its_own_row(files: tuple[str, str],
     rows = [{"id": row["id"], "output": answer(1), "passed": True} for row in golden_rows()]
     marked = str(write_lines(tmp_path / "marked.jsonl", rows))
     assert main([marked, "--golden", files[1], "--contract", CONTRACT]) == 3
+
+
+def _said(error: InvalidData) -> list[str]:
+    return [problem.replace(f"{DATA}/", "") for problem in error.problems]

@@ -28,14 +28,12 @@ LATEST = "https://json-schema.org/draft/2020-12/schema"
 def test_a_bad_contract_is_refused_with_every_problem(case: dict[str, Any]) -> None:
     with pytest.raises(gates.InvalidConfig) as refused:
         contract(**case["changes"])
-    for part in case["says"]:
-        assert any(part in problem for problem in refused.value.problems), refused.value.problems
+    assert [problem.replace(f"{DATA}/", "") for problem in refused.value.problems] == case["says"]
 
 
 @pytest.mark.parametrize("case", BAD_SCHEMAS, ids=lambda case: case["fault"])
 def test_a_schema_that_cannot_be_checked_whole_is_refused(case: dict[str, Any]) -> None:
-    problems = schema_problems(case["schema"])
-    assert any(case["says"] in problem for problem in problems), problems
+    assert schema_problems(case["schema"]) == case["says"]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,7 @@ BAD = json.loads((DATA / "bad_policies.json").read_text("utf-8"))
 def test_a_bad_policy_is_refused_with_every_problem(case: dict[str, Any]) -> None:
     with pytest.raises(gates.InvalidConfig) as refused:
         gates.load_policy(case["policy"])
-    for part in case["says"]:
-        assert any(part in problem for problem in refused.value.problems), refused.value.problems
+    assert list(refused.value.problems) == case["says"]
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])

@@ -24,8 +24,9 @@ def _input(vector: dict[str, Any]) -> str | bytes:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: f"{vector['code']}-{json.dumps(vector)[:50]}")
-def test_each_vector_has_its_code(vector: dict[str, Any]) -> None:
-    assert strict_json.read(_input(vector)).code == vector["code"]
+def test_each_vector_has_its_code_and_detail(vector: dict[str, Any]) -> None:
+    reading = strict_json.read(_input(vector))
+    assert (reading.code, reading.detail) == (vector["code"], vector.get("detail", ""))
 
 
 JSON = st.recursive(
