@@ -60,9 +60,14 @@ def faulty(rows: tuple[gates.Golden, ...], *, also: int = 0) -> tuple[gates.Outp
 def reports() -> dict[str, str]:
     rows, agreed = golden()
     bars = gates.load_policy(EVERY)
-    verdict = gates.judge(rows, faulty(rows), agreed, bars)
+    outputs = faulty(rows)
+    verdict = gates.judge(rows, outputs, agreed, bars)
     earlier = {one.id: one.output for one in gates.gold_outputs(rows)}
-    explained = [report.explain(verdict, bar.gate, earlier) for bar in bars.bars]
+    explained = [report.explain(verdict, name) for name in verdict.names]
+    explained += [
+        report.explain(verdict, name, earlier, golden=rows, outputs=outputs)
+        for name in ("citation_recall", "unsupported_specifics")
+    ]
     found = {
         "verdict.json": verdict.to_json().decode(),
         "verdict.md": report.markdown(verdict),
