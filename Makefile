@@ -34,6 +34,7 @@ lint: setup-dev ## check style, types, who imports whom, workflows and the Docke
 
 bench: setup-dev ## measure against a plain script with the same settings
 	$(BIN)/python bench/bench.py $(ARGS)
+	$(BIN)/python bench/gates.py
 
 hub: setup ## serve the folder hub as a Hub on this machine (ARGS="--port 8080")
 	@$(BIN)/adapter-release hub serve $(ARGS)

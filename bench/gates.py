@@ -1,10 +1,14 @@
 """Judging as ratios in one run: the gates against plain ``json.loads`` + ``jsonschema``, and what the bounds hold.
 
 usage: python bench/gates.py [--answers 10000] [--draws 20000]
+
+Other tools' JSON metrics are measured too where they are installed: in an environment of its own,
+``uv pip install 'jsonschema[format-nongpl]==4.26.0' pyyaml lm-eval==0.4.13 deepeval==4.3.1``.
 """
 
 import argparse
 import json
+import os
 import random
 import sys
 import time
@@ -16,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import gates  # noqa: E402
+from gates import strict_json  # noqa: E402
 from gates.statistics import lower_bound  # noqa: E402
 
 DATA = ROOT / "tests" / "gates" / "data" / "contract"
@@ -68,25 +73,111 @@ def seconds(work: Callable[[], object]) -> float:
     return min(taken)
 
 
-def speed(count: int) -> None:
-    from jsonschema import Draft202012Validator
+Check = Callable[[str], bool]
 
+
+def speed(count: int) -> None:
     golden = gates.parse_golden(rows(count))
     outputs = gates.gold_outputs(golden)
     contract = gates.load_contract({**CONTRACT, "citations": {"at": "/citations", "key": "id"}}, DATA)
     policy = gates.load_policy(gates.DEFAULT_POLICY)
-    validator = Draft202012Validator(contract.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-
-    def plain() -> int:
-        return sum(validator.is_valid(json.loads(output.output)) for output in outputs)
-
     verdict = gates.judge(golden, outputs, contract, policy)
-    assert plain() == verdict.gate("schema_compliance").score.k == count
-    ours, theirs = seconds(lambda: gates.judge(golden, outputs, contract, policy)), seconds(plain)
+    assert verdict.gate("schema_compliance").score.k == count
     print(f"{count} answers of {sum(len(one.output) for one in outputs) // count} characters, CPU, best of {ROUNDS}")
-    print(f"  all gates:                {count / ours:9.0f} answers/s")
-    print(f"  json.loads + jsonschema:  {count / theirs:9.0f} answers/s")
-    print(f"  ratio:                    {ours / theirs:9.2f} times the time")
+    ours = seconds(lambda: gates.judge(golden, outputs, contract, policy))
+    print(f"  {'gates.judge, every metric':42} {count / ours:7.0f} answers/s")
+    for name, check in checks(contract.schema).items():
+        texts = [one.output for one in outputs[: count // 5]]
+        assert all(map(check, texts))
+        theirs = seconds(lambda check=check, texts=texts: list(map(check, texts))) * count / len(texts)
+        print(f"  {name:42} {count / theirs:7.0f} answers/s; the gates take {ours / theirs:.2f} times its time")
+        print(f"  {'':42} {taken(check)}")
+
+
+def checks(schema: dict[str, Any]) -> dict[str, Check]:
+    """Who else says whether a text is JSON that follows the schema, as far as installed here."""
+    found = {
+        "json.loads + jsonschema": plain(schema),
+        "the gates' strict reader": lambda text: strict_json.read(text).ok,
+    }
+    for name, make in {"lm-eval jsonschema_bench": lm_eval, "DeepEval JsonCorrectnessMetric": deepeval}.items():
+        try:
+            found[name] = make(schema)
+        except ImportError as error:
+            print(f"not measured: {name}: {error}")
+    return found
+
+
+def plain(schema: dict[str, Any]) -> Check:
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+    def check(text: str) -> bool:
+        try:
+            return validator.is_valid(json.loads(text))
+        except json.JSONDecodeError:
+            return False
+
+    return check
+
+
+def lm_eval(schema: dict[str, Any]) -> Check:
+    from lm_eval.tasks.jsonschema_bench import metrics
+
+    written = [json.dumps(schema)]
+    return lambda text: metrics.json_validity(written, [text]) and metrics.schema_compliance(written, [text])
+
+
+def deepeval(_: dict[str, Any]) -> Check:
+    os.environ["DEEPEVAL_TELEMETRY_OPT_OUT"] = "1"
+    from deepeval.metrics import JsonCorrectnessMetric
+    from deepeval.test_case import LLMTestCase
+    from pydantic import BaseModel, ConfigDict
+
+    class Citation(BaseModel):
+        id: int | str
+        title: str | None = None
+
+    class Answer(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        answer: str
+        citations: list[Citation]
+        refusal: bool
+        confidence: float
+        unknowns: list[str] = []
+
+    metric = JsonCorrectnessMetric(
+        expected_schema=Answer, async_mode=False, include_reason=False, eval_mode="system_one"
+    )
+    return lambda text: bool(metric.measure(LLMTestCase(input="?", actual_output=text), _show_indicator=False))
+
+
+def taken(check: Check) -> str:
+    """What it does with answers of which each has one fault of form that a program reading them would meet."""
+    took, raised = [], []
+    for name, text in faults('{"answer": "x", "citations": [], "refusal": false, "confidence": 0.5}').items():
+        try:
+            if check(text):
+                took.append(name)
+        except Exception as error:  # noqa: BLE001  # whatever another tool raises
+            raised.append(f"{name} ({type(error).__name__})")
+    return f"takes {', '.join(took) or 'none'}; raises on {', '.join(raised) or 'none'}"
+
+
+def faults(good: str) -> dict[str, str]:
+    return {
+        "fence": f"```json\n{good}\n```",
+        "NaN": good.replace("0.5", "NaN"),
+        "1e999": good.replace("0.5", "1e999"),
+        "5,000 digits": good.replace("0.5", "1" * 5000),
+        "name twice": good.replace("{", '{"refusal": true, '),
+        "half a surrogate": good.replace('"x"', '"\\ud800"'),
+        "100,000 brackets": "[" * 100_000,
+        "prose before": f"Sure: {good}",
+        "prose after": f"{good} I hope this helps.",
+        "cut": good[:-1],
+    }
 
 
 def coverage(draws: int) -> None:

@@ -74,10 +74,10 @@ def load_embedder() -> Embedder:
         return [[float(number) for number in vector] for vector in vectors]
 
     name = f"{MODEL} in {PACKAGE} {importlib.metadata.version(PACKAGE)}"
-    return Embedder(name=name, digest=_files_digest(package.get_model_path()), embed=embed)
+    return Embedder(name=name, digest=files_digest(package.get_model_path()), embed=embed)
 
 
-def _files_digest(folder: Path) -> str:
+def files_digest(folder: Path) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return digest({str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
 
@@ -86,7 +86,7 @@ def align(answers: Sequence[Answer], embedder: Embedder) -> Alignment:
     """Counts the answers given to answerable rows whose documents have text."""
     counted = [one for one in answers if one.answers_from_texts]
     texts = sorted({text for one in counted for text in (_prose(one), *_cited(one))})
-    vectors = dict(zip(texts, embedder.embed(texts), strict=True)) if texts else {}
+    vectors = dict(zip(texts, embedder.embed(texts), strict=True))
     tags = sorted({tag for one in counted for tag in one.golden.tags})
     return Alignment(
         model=embedder.name,

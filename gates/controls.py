@@ -7,6 +7,7 @@ catch it must count every broken row as wrong and must not pass.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gates import pointer, strict_json
@@ -78,20 +79,16 @@ def _truncated(row: Golden, _: Sequence[Golden], __: Contract) -> str | None:
     return gold[: len(gold) // 2]
 
 
-def _breaking(keyword: str) -> Break:
-    """A control whose answers break this keyword of the schema, or for an empty one any."""
-
-    def control(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
-        value = _parsed(row)
-        if not isinstance(value, dict):
-            return None
-        candidates: list[Any] = [{key: member for key, member in value.items() if key != name} for name in value]
-        candidates += [pointer.replaced(value, contract.answer, wrong) for wrong in WRONG]
-        candidates += [{**value, name: wrong} for name in value for wrong in WRONG]
-        candidates += [{**value, "no such member": 0}, {}]
-        return _first(candidates, lambda one: any(keyword in ("", fault.rule) for fault in contract.check(one)))
-
-    return control
+def _breaking(keyword: str, row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
+    """An answer that breaks this keyword of the schema, or for an empty one any."""
+    value = _parsed(row)
+    if not isinstance(value, dict):
+        return None
+    candidates: list[Any] = [{key: member for key, member in value.items() if key != name} for name in value]
+    candidates += [pointer.replaced(value, contract.answer, wrong) for wrong in WRONG]
+    candidates += [{**value, name: wrong} for name in value for wrong in WRONG]
+    candidates += [{**value, "no such member": 0}, {}]
+    return _first(candidates, lambda one: any(keyword in ("", fault.rule) for fault in contract.check(one)))
 
 
 def _no_unknowns(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
@@ -141,17 +138,13 @@ def _with_markers(value: Any, contract: Contract, name: str) -> Any:
     return pointer.replaced(value, contract.answer, contract.markers.sub(renamed, text))
 
 
-def _borrowed(*, answerable: bool) -> Break:
+def _borrowed(row: Golden, golden: Sequence[Golden], _: Contract, *, answerable: bool) -> str | None:
     """The answer of a row with the other label, word for word."""
-
-    def control(row: Golden, golden: Sequence[Golden], _: Contract) -> str | None:
-        if row.answerable is not answerable:
-            return None
-        others = (other for other in golden if other.answerable is (not answerable) and other.gold is not None)
-        other = next(others, None)
-        return None if other is None else other.gold
-
-    return control
+    if row.answerable is not answerable:
+        return None
+    others = (other for other in golden if other.answerable is (not answerable) and other.gold is not None)
+    other = next(others, None)
+    return None if other is None else other.gold
 
 
 def _rules_broken(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
@@ -187,13 +180,13 @@ def _written(value: Any) -> str:
 
 CONTROLS: Mapping[str, Break] = {
     "truncated": _truncated,
-    "schema_broken": _breaking(""),
-    "wrong_type": _breaking("type"),
-    "field_missing": _breaking("required"),
+    "schema_broken": partial(_breaking, ""),
+    "wrong_type": partial(_breaking, "type"),
+    "field_missing": partial(_breaking, "required"),
     "wrong_provenance": _wrong_provenance,
     "no_unknowns": _no_unknowns,
     "wrong_citation": _wrong_citation,
-    "refused": _borrowed(answerable=True),
-    "answered": _borrowed(answerable=False),
+    "refused": partial(_borrowed, answerable=True),
+    "answered": partial(_borrowed, answerable=False),
     "rules_broken": _rules_broken,
 }

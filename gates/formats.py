@@ -5,7 +5,8 @@ for an e-mail address.
 """
 
 import re
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -34,12 +35,12 @@ def checker() -> Any:
     # Draft 7 does not name uuid and duration. A schema that uses them means them, so each draft gets the newest set.
     strict = FormatChecker(formats=())
     known = Draft202012Validator.FORMAT_CHECKER.checkers
-    strict.checkers = {name: (_both(name, check), raises) for name, (check, raises) in known.items()}
+    strict.checkers = dict(known)
+    for name, shape in SHAPES.items():
+        check, raises = known[name]
+        strict.checkers[name] = partial(_both, shape, check), raises
     return strict
 
 
-def _both(name: str, check: Any) -> Any:
-    if name not in SHAPES:
-        return check
-    shape = re.compile(SHAPES[name])
-    return lambda value: not isinstance(value, str) or (shape.fullmatch(value) is not None and check(value))
+def _both(shape: str, check: Callable[[object], bool], value: object) -> bool:
+    return not isinstance(value, str) or (re.fullmatch(shape, value) is not None and check(value))

@@ -3,7 +3,6 @@
 import copy
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -19,7 +18,6 @@ class Missing:
 MISSING: Final = Missing()
 
 
-@lru_cache
 def parse(pointer: str) -> tuple[str, ...]:
     """The reference tokens of a pointer; ``ValueError`` if it is none."""
     if pointer and not pointer.startswith("/"):

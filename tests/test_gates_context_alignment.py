@@ -1,15 +1,18 @@
 """Context alignment is shown, never decided on, and never made up where there is no model."""
 
+import hashlib
 import importlib.util
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gates.__main__ import main
-from gates.context_alignment import Embedder, align, lines, load_embedder
+from gates.canonical import digest
+from gates.context_alignment import Embedder, align, files_digest, lines, load_embedder
 from tests.gates.examples import DATA, answer, answers_of, contract, golden_rows, write_lines
 
 CASES = json.loads((DATA / "context_alignment.json").read_text("utf-8"))
@@ -31,15 +34,16 @@ def test_cosines_and_their_means_are_as_the_case_says(case: dict[str, Any]) -> N
     alignment = align(answers_of(case, contract(rules=None)), table(case["vectors"]))
     written = json.loads(alignment.to_json())
     assert (written["rows"], written["mean"], written["tags"]) == (case["cosines"], case["mean"], case["tags"])
+    assert written["context_alignment"] == 1
     assert (written["n"], written["model"], written["model_digest"]) == (len(case["cosines"]), "a table", "0" * 64)
 
 
 def test_the_report_names_the_model_each_tag_and_the_lowest_rows() -> None:
     assert lines(align(answers_of(CASES[0], contract(rules=None)), table(CASES[0]["vectors"]))) == [
-        "not gated    context_alignment  0.575 on average over 4 answers",
+        "not gated    context_alignment  0.494 on average over 6 answers",
         f"by a table, digest {'0' * 64}",
         "  bridges: 0.800 over 2",
-        "  lowest: 2 0.000, 1 0.600, 3 0.700, 0 1.000",
+        "  lowest: 2 0.000, 4 0.333, 5 0.333, 1 0.600, 3 0.700",
     ]
 
 
@@ -56,6 +60,23 @@ def test_answers_to_other_rows_are_refused_before_a_model_is_loaded(
     answers, rows = _files(tmp_path, golden_rows()[1:])
     assert main(["context", answers, "--golden", rows, "--contract", CONTRACT]) == 3
     assert "golden rows without an output: q00" in capsys.readouterr().err
+
+
+def test_a_model_that_leaves_a_text_out_is_an_error() -> None:
+    short = replace(table({}), embed=lambda texts: [[1.0]] * (len(texts) - 1))
+    with pytest.raises(ValueError, match="shorter"):
+        align(answers_of(CASES[0], contract(rules=None)), short)
+
+
+def test_a_models_digest_changes_with_any_file_and_its_name(tmp_path: Path) -> None:
+    digests: list[str] = []
+    for name, text in (("a", "1"), ("a", "2"), ("b", "2"), ("c/b", "2")):
+        folder = tmp_path / str(len(digests))
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(text)
+        digests.append(files_digest(folder))
+    assert len(set(digests)) == 4
+    assert digests[0] == digest({"a": hashlib.sha256(b"1").hexdigest()})
 
 
 @pytest.mark.skipif(INSTALLED, reason="the extra context is installed")

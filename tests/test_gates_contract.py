@@ -310,15 +310,24 @@ def test_declared_rules_compare_fields_that_a_schema_cannot() -> None:
     ]
     agreed = contract(rules=rules, citations=None, refusal=None, markers=None)
 
-    def broken(output: dict[str, Any]) -> list[str]:
+    def faults(output: dict[str, Any]) -> dict[str, str]:
         (read,) = answers_of({"rows": [{"output": output}]}, agreed)
-        return [fault.rule for fault in read.rule_faults]
+        return {fault.rule: fault.message for fault in read.rule_faults}
+
+    def broken(output: dict[str, Any]) -> list[str]:
+        return list(faults(output))
 
     assert broken({"answer": "x", "provided": True, "citations": [1]}) == []
     assert broken({"answer": "x", "provided": 1, "citations": []}) == []
     assert broken({"answer": "x", "provided": False, "citations": [1]}) == ["only_if"]
     assert broken({"answer": "x", "status": "a", "provided": True}) == ["only_if", "then"]
     assert broken({"answer": ""}) == ["always"]
+    assert faults({"answer": "", "provided": True, "status": "a", "citations": []}) == {
+        "only_if": "/provided is True; /citations is []",
+        "then": "/status is 'a'; /why is missing",
+        "always": "/answer is ''",
+    }
+    assert faults({"answer": [], "status": "b", "x" * 99: 0})["always"] == "/answer is []"
 
 
 def test_an_answer_longer_than_the_contract_allows_is_wrong() -> None:
