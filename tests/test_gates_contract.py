@@ -356,5 +356,6 @@ def test_a_pointer_is_read_as_it_was_written(tokens: list[str]) -> None:
 
 def test_a_pointer_that_leads_nowhere_is_not_null() -> None:
     assert pointer.get({"a": [None]}, "/a/0") is None
+    assert not pointer.MISSING
     for nowhere in ("/b", "/a/1", "/a/-1", "/a/00", "/a/x", "/a/0/0"):
         assert pointer.get({"a": [None]}, nowhere) is pointer.MISSING

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,11 @@ def test_a_weaker_bar_than_the_last_one_is_named() -> None:
     """0.7 to 0.6 "so the suite stops failing": apify-mcp-server 1323."""
     before, after = ({"answer_rate": {"mode": "point", "target": target}} for target in (0.7, 0.6))
     assert gates.weaker(policy(**after), policy(**before)) == ("answer_rate: target 0.6, was 0.7",)
+
+
+def test_every_test_that_the_list_of_faults_names_is_there() -> None:
+    root = Path(__file__).parents[1]
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (root / "docs" / "fail-open.md").read_text("utf-8"))
+    assert [one for one in named if f"def {one[1]}(" not in (root / "tests" / one[0]).read_text("utf-8")] == []
+    ours = re.findall(r"^def (test_\w+)", Path(__file__).read_text("utf-8"), re.MULTILINE)
+    assert set(ours[:-1]) <= {name for _, name in named}

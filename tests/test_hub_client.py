@@ -12,9 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from huggingface_hub import CommitOperationAdd
 
 from release.errors import HubError
 from release.hub import client
+from tests.hub_fixture import hub_in
 
 TOKEN = "hf_" + "s" * 34
 ASK = """
@@ -28,6 +30,19 @@ for repo_id in sys.argv[1:]:
     except HubError as error:
         said[repo_id] = "HubError " + str(error)
 print(json.dumps(said))
+"""
+CACHED = """
+import sys
+from pathlib import Path
+from huggingface_hub import snapshot_download
+from release.errors import HubError
+from release.hub import client
+repo_id, commit = sys.argv[1:]
+print(Path(snapshot_download(repo_id, revision="v1")).name == commit)
+try:
+    print(client.tags(repo_id))
+except HubError as error:
+    print("HubError", " ".join(str(error).split()))
 """
 
 
@@ -109,6 +124,31 @@ def test_a_port_where_nobody_listens_is_unreachable() -> None:
         port = free.getsockname()[1]
     said = ask(f"http://127.0.0.1:{port}", "user/x")
     assert "Check HF_ENDPOINT" in said["user/x"]
+
+
+def test_what_the_clients_cache_holds_is_not_given_in_the_name_of_a_hub_that_is_away(
+    tmp_path: Path,
+    without_xet: None,  # noqa: ARG001
+) -> None:
+    """huggingface_hub gives the commit that a tag had when it was last asked; the tag may be another's by now."""
+    with hub_in(tmp_path / "hub") as hub:
+        hub.api.create_repo("user/x")
+        commit = hub.api.create_commit(
+            "user/x", [CommitOperationAdd("a.txt", b"old")], commit_message="one", revision="main"
+        ).oid
+        hub.api.create_tag("user/x", tag="v1", revision=commit)
+        hub.api.snapshot_download("user/x", revision="v1", cache_dir=tmp_path / "home" / "hub")
+    child = subprocess.run(
+        [sys.executable, "-c", CACHED, "user/x", commit],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1])}
+        | {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_DISABLE_XET": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    trap, said = child.stdout.splitlines()
+    assert trap == "True"
+    assert said.startswith("HubError Reading the tags of user/x failed")
 
 
 def test_a_hub_that_never_answers_is_given_up() -> None:
