@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 CONFIG ?= release.yaml
 BIN = .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: bench candidate clean help hub lint lock pilot publish release reproduce setup setup-dev test
+.PHONY: bench candidate clean help hub lint lock mutants pilot publish release reproduce setup setup-dev test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -36,6 +36,11 @@ bench: setup-dev ## measure against a plain script with the same settings
 	$(BIN)/python bench/bench.py $(ARGS)
 	$(BIN)/python bench/gates.py
 
+mutants: setup-dev ## change gates/ in thousands of small ways, and list what no test notices
+	$(BIN)/uv pip install --quiet mutmut==3.8.1
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
+
 hub: setup ## serve the folder hub as a Hub on this machine (ARGS="--port 8080")
 	@$(BIN)/adapter-release hub serve $(ARGS)
 
@@ -43,7 +48,7 @@ lock: setup-dev ## write the locks anew from pyproject.toml (LOCK_DAY=2026-11-20
 	locks/lock.sh
 
 clean: ## remove the environment and the caches; runs and the Hub stay
-	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .cache dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 setup:
 	@$(PYTHON) setup_environment.py
