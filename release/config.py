@@ -58,11 +58,31 @@ class Adapter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HubFile:
+    """A file of a dataset repository at a commit."""
+
+    repo_id: str
+    commit: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"hf://datasets/{self.repo_id}@{self.commit}/{self.path}"
+
+
+def located(text: str, folder: Path) -> Path | HubFile:
+    """The file that a setting names: of a dataset repository, or here."""
+    found = re.fullmatch(r"hf://datasets/([^/@]+/[^/@]+)@([0-9a-f]{40})/(.+)", text)
+    if found:
+        return HubFile(repo_id=found[1], commit=found[2], path=found[3])
+    return _absolute(text, folder)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Data:
-    train_file: Path
-    golden_file: Path
+    train_file: Path | HubFile
+    golden_file: Path | HubFile
     max_length: int = 2048
-    licence: str | None = None
+    license: str | None = None
     source: str | None = None
     format: str = "auto"
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -195,8 +215,9 @@ def effective(config: Config) -> Tree:
     if config.weaker_because is not None:
         values["gates"] = {**(config.gates or {}), "weaker_because": config.weaker_because}
     folder = _folder(config.path)
-    for section, name in (("run", "output_dir"), ("data", "train_file"), ("data", "golden_file")):
-        values[section][name] = _relative(values[section][name], folder)
+    values["run"]["output_dir"] = _relative(config.run.output_dir, folder)
+    for name, file in (("train_file", config.data.train_file), ("golden_file", config.data.golden_file)):
+        values["data"][name] = str(file) if isinstance(file, HubFile) else _relative(file, folder)
     modules = config.adapter.lora.target_modules
     values["adapter"]["lora"]["target_modules"] = modules[0] if modules == ("all-linear",) else list(modules)
     values["publishing"] |= {"language": list(config.publishing.language), "tags": list(config.publishing.tags)}
@@ -323,7 +344,7 @@ def _build(tree: Tree, path: Path, notices: tuple[str, ...]) -> Config:
     policy = dict(tree.get("gates", {}))
     because = policy.pop("weaker_because", None)
     output = tree["run"].get("output_dir", f"runs/{tree['run']['name']}")
-    files = {name: _absolute(tree["data"][name], folder) for name in ("train_file", "golden_file")}
+    files = {name: located(tree["data"][name], folder) for name in ("train_file", "golden_file")}
     return Config(
         path=path,
         run=Run(**tree["run"] | {"output_dir": _absolute(output, folder)}),

@@ -45,6 +45,9 @@ CHECKS: Mapping[str, Check] = {
     "citations": Check(level="error", says="the reference answer cites a document that the row does not hold"),
     "length": Check(level="error", says="it is too long", kind="length"),
     "end_token": Check(level="error", says="it does not teach the model to stop"),
+    "template": Check(
+        level="error", says="the chat template writes its prompt otherwise before an answer than when it asks for one"
+    ),
     "ids": Check(level="error", says="its id stands twice in this file", kind="unique"),
     "prompts": Check(level="error", says="its prompt stands twice in this file", kind="unique"),
     "questions": Check(level="warning", says="its question stands twice in this file, over other documents"),
@@ -59,8 +62,11 @@ CHECKS: Mapping[str, Check] = {
     "personal_data": Check(level="warning", says="it holds what looks like personal data"),
     "balance": Check(level="warning", says="the share of unanswerable rows is outside 20-40 %", kind="share"),
 }
-OF_TRAINING_ONLY = {"leakage", "near_duplicates", "end_token"}
-NEED_TOKENS = {"length", "end_token"}
+OF_TRAINING_ONLY = {"leakage", "near_duplicates", "end_token", "template"}
+NEED_TOKENS = {"length", "end_token", "template"}
+ONLY_FROM_HERE = (  # its pages would ask half a dozen content networks for styles, scripts and a logo
+    """<meta http-equiv="Content-Security-Policy" content="default-src 'self' 'unsafe-inline' data:">"""
+)
 NOT_DONE = "could not be checked"
 NO_RESULT: Mapping[str, Any] = {"success": False, "result": {}, "exception_info": {}}
 FOLLOW_FROM_JSON = {"schema", "rules", "refusal", "labels", "citations"}
@@ -144,6 +150,10 @@ class Options:
     levels: Mapping[str, str] = field(default_factory=dict)
     """``data.checks``: another level for a check."""
     tokens: ChatTokens | None = None
+    without_tokens: str = ""
+    """Why there are none."""
+    docs: Path | None = None
+    """A folder for Great Expectations' own pages."""
     max_length: int | None = None
     max_new_tokens: int | None = None
     """Of an answer that is judged: a longer reference answer could never be given."""
@@ -213,7 +223,8 @@ def _unchecked(
 ) -> dict[str, str]:
     missing: dict[str, str] = {}
     if options.tokens is None or options.max_length is None:
-        missing |= dict.fromkeys(sorted(NEED_TOKENS), "the base model's tokenizer is not at hand")
+        why = f": {options.without_tokens}" if options.without_tokens else ""
+        missing |= dict.fromkeys(sorted(NEED_TOKENS), f"the base model's tokenizer is not at hand{why}")
     if golden is None:
         missing |= dict.fromkeys(("leakage", "near_duplicates"), "there is no golden set to compare with")
     if not contract.refusal and all(label is None for split in splits for label in split.unanswerable):
@@ -256,7 +267,9 @@ def _findings(
     names = [name for name in CHECKS if name not in not_here]
     facts = _facts(split, splits, contract, options)
     fewest = FEWEST_TRAINING_ROWS if split.name == "train" else 1
-    results = _validate([{name: one.columns[name] for name in names} for one in facts], names, fewest, limit or 1)
+    columns = [{name: one.columns[name] for name in names} for one in facts]
+    docs = options.docs / split.name if options.docs else None
+    results = _validate(columns, names, (fewest, limit or 1), docs)
     found = []
     for name, failed in results.items():
         level = "error" if name == "rows" else options.levels.get(name, CHECKS[name].level)
@@ -364,6 +377,7 @@ def _measure(facts: _Facts, length: Length, split: str, options: Options) -> Non
     if split == "golden":
         counted, limit, setting = length.total - length.prompt, options.max_new_tokens, "generation.max_new_tokens"
     facts.columns |= {"length": counted, "end_token": length.learns_to_stop and counted <= (limit or 0)}
+    facts.columns["template"] = length.asks_alike
     facts.says["length"] = f": {counted} tokens, {setting} is {limit}"
     cut = f": cut at {setting} it loses its end-of-sequence token"
     never = ": the chat template ends the answer without the end-of-sequence token"
@@ -429,16 +443,20 @@ def _leaks(facts: Sequence[_Facts], split: Split, golden: Split) -> None:
 
 
 def _validate(
-    rows: Sequence[Mapping[str, Any]], names: Sequence[str], fewest: int, longest: int
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str], limits: tuple[int, int], docs: Path | None = None
 ) -> dict[str, list[int | str]]:
-    """For each failed check the numbers of the rows that fail it; a text where the check fails as a whole."""
+    """For each failed check the numbers of the rows that fail it; a text where the check fails as a whole.
+
+    ``limits``: the fewest rows, and the most tokens of one.
+    """
     import pandas as pd
 
+    fewest, longest = limits
     plan: list[tuple[str, str, dict[str, Any]]] = [("rows", "ExpectTableRowCountToBeBetween", {"min_value": fewest})]
     for name in names:
         plan += [(name, kind, {"column": name, **arguments}) for kind, arguments in _expectations(name, longest)]
     frame = pd.DataFrame([{"_row": number, **row} for number, row in enumerate(rows)])
-    results = {result["expectation_config"]["meta"]["number"]: result for result in _run(plan, frame)}
+    results = {result["expectation_config"]["meta"]["number"]: result for result in _run(plan, frame, docs)}
     failed: dict[str, list[int | str]] = {}
     for number, (name, kind, _) in enumerate(plan):
         for problem in _failures(name, kind, results.get(number, NO_RESULT), len(rows)):
@@ -487,8 +505,8 @@ def _exceptions(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [info] if "exception_message" in info else [one for one in info.values() if isinstance(one, dict)]
 
 
-def _run(plan: Sequence[tuple[str, str, Mapping[str, Any]]], frame: Any) -> list[dict[str, Any]]:
-    """Great Expectations' results over the frame, one for each expectation in order."""
+def _run(plan: Sequence[tuple[str, str, Mapping[str, Any]]], frame: Any, docs: Path | None) -> list[dict[str, Any]]:
+    """Great Expectations' results over the frame, one for each expectation in order; its pages too, if asked for."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -506,8 +524,21 @@ def _run(plan: Sequence[tuple[str, str, Mapping[str, Any]]], frame: Any) -> list
         batch_parameters={"dataframe": frame},
         result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["_row"]},
     )
+    if docs is not None:
+        _write_docs(context, docs)
     results: list[dict[str, Any]] = outcome.to_json_dict()["results"]
     return results
+
+
+def _write_docs(context: Any, folder: Path) -> None:
+    """Great Expectations' Data Docs of what was validated; the pages are kept from loading anything from elsewhere."""
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.absolute())}
+    site = {"class_name": "SiteBuilder", "store_backend": store, "show_how_to_buttons": False}
+    context.add_data_docs_site("here", site | {"site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}})
+    context.build_data_docs(site_names=["here"])
+    for page in folder.rglob("*.html"):
+        text = page.read_text("utf-8").replace("<head>", f"<head>{ONLY_FROM_HERE}", 1)
+        page.write_text(text, "utf-8")
 
 
 def _stop_on(problems: Sequence[str]) -> None:

@@ -31,6 +31,11 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         case "fetch":
             destination = Path(arguments.pop("destination"))
             return {"commit": publish.fetch(destination=destination, **arguments)}
+        case "outline_base":
+            return client.outline_base(arguments.pop("repo_id"), Path(arguments.pop("destination")), **arguments)
+        case "fetch_dataset_file":
+            destination = Path(arguments.pop("destination"))
+            return {"sha256": client.download_dataset_file(destination=destination, **arguments)}
         case "fetch_base":
             client.download_base(arguments.pop("repo_id"), Path(arguments.pop("destination")), **arguments)
             return {}
@@ -38,7 +43,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
             folder = Path(arguments.pop("folder"))
             return {"tags": history.tags(arguments["repo_id"], before=arguments["before"], folder=folder)}
         case other:
-            known = "publish, check_rights, fetch, fetch_base, history"
+            known = "publish, check_rights, fetch, fetch_base, outline_base, fetch_dataset_file, history"
             raise ConfigError([f"Unknown request {other!r}: it is one of {known}."])
 
 

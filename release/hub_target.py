@@ -13,6 +13,8 @@ from release.artifacts import canonical_json
 from release.errors import ConfigError
 from release.events import Say
 
+NAMES = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_DISABLE_XET")  # keyless tokens are for publishing alone
+
 
 @contextlib.contextmanager
 def environment(endpoint: str, folder: Path) -> Iterator[dict[str, str]]:
@@ -27,6 +29,11 @@ def environment(endpoint: str, folder: Path) -> Iterator[dict[str, str]]:
     token = read_or_create_token(root)
     with serve(root, token=token) as url:
         yield {"HF_ENDPOINT": url, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1"}
+
+
+def of_environment() -> dict[str, str]:
+    """What a process needs to speak to the Hub that HF_ENDPOINT names; without it, to the Hugging Face Hub."""
+    return {name: os.environ[name] for name in NAMES if os.environ.get(name)}
 
 
 def ask(request: Mapping[str, Any], hub: Mapping[str, str], say: Say, log: Path) -> dict[str, Any]:

@@ -1,49 +1,80 @@
-"""A rehearsal: ten rows, one epoch, the whole line into a folder of its own, so that a broken set-up costs a minute."""
+"""A rehearsal: ten rows, one epoch, the whole line to a dry-run publication, so that a broken set-up costs a minute."""
 
+import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import chain, zip_longest
+from pathlib import Path
 
 import gates
 from release import config as configs
-from release import dataset, hub_target, pipeline, preflight
-from release.artifacts import write_atomically
+from release import data_source, hub_target, pipeline, preflight
+from release.artifacts import Candidate, canonical_json, sha256_file, write_atomically
 from release.config import Config
-from release.errors import GatesFailed
-from release.events import Line, Say
+from release.events import Line, Say, Stage
 
 ROWS = 10
 
 
 def pilot(config: Config, say: Say) -> None:
-    """Check the real configuration and its Hub, then train, answer and judge a few rows. Nothing leaves the machine."""
+    """Check the real configuration, its data and its Hub, then take a few rows through every stage.
+
+    Nothing leaves the machine, and what was made is removed when all went well: it is no release.
+    """
+    say(Stage(name="preflight"))
     with hub_target.environment(config.publishing.endpoint, config.path.parent) as hub:
         preflight.check(config, hub, say)
-    small = prepare(config)
-    try:
-        pipeline.release(small, say)
-    except GatesFailed as failed:
-        say(Line(text=f"The gates have decided, as they should: {ROWS} rows teach nothing.\n{failed}"))
-    say(Line(text=f"The pilot went through. {config.publishing.hf_repo} can be written to, and was not."))
+    pipeline.check_data(config, say)
+    small = prepare(config, say)
+    with (
+        pipeline.alone(small.run.output_dir),
+        hub_target.environment(small.publishing.endpoint, small.path.parent) as hub,
+    ):
+        say(Stage(name="pilot", note=f"{ROWS} rows, one epoch, in {small.run.output_dir.parent}"))
+        judged = pipeline.check_data(small, _quiet)
+        candidate, run = pipeline.make(small, judged, say)
+        if not candidate.passed:
+            candidate = _with_reference_answers(small, judged, run, say)
+        say(Stage(name="package"))
+        packed = pipeline.pack(small, candidate, run)
+        say(Stage(name="publish", note="a dry run, to a Hub in the pilot's own folder"))
+        pipeline.publish(small, packed, run, hub, say)
+    shutil.rmtree(small.run.output_dir.parent)
+    name = f"{config.publishing.hf_repo}@{config.publishing.tag}"
+    say(
+        Line(
+            text="The pilot went through: data, training, generation, gates, package, publication and its check. "
+            f"{name} can be published, and was not. What the pilot made is removed."
+        )
+    )
 
 
-def prepare(config: Config) -> Config:
-    """The same configuration over a few rows, with a gate that they can decide, and a Hub in a folder of its own."""
+def _quiet(_: object) -> None:
+    """The same report as a moment ago, over fewer rows, tells nothing."""
+
+
+def prepare(config: Config, say: Say) -> Config:
+    """The same configuration over a few rows, with a gate that they can decide, and a Hub in a folder of its own.
+
+    What an earlier pilot left is removed: a rehearsal that finds work done rehearses less.
+    """
     folder = config.run.output_dir / "pilot"
-    shutil.rmtree(folder / "hub", ignore_errors=True)  # a rehearsal is the first release of its repository
-    folder.mkdir(parents=True, exist_ok=True)
-    data, paths = config.data, {}
-    for name, path in (("train", data.train_file), ("golden", data.golden_file)):
-        loaded = dataset.load(path, data.format, data.fields)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    paths = {}
+    for name, loaded in zip(("train", "golden"), data_source.load(config, say), strict=True):
         lines = [line for line in loaded.canonical.split(b"\n") if line.strip()]
         paths[name] = folder / f"{name}.jsonl"
         write_atomically(paths[name], b"".join(lines[number] + b"\n" for number in few(loaded.rows)))
     tree = configs.effective(config)
     tree["run"] |= {"name": "pilot", "output_dir": str(folder / "runs")}
     tree["data"] |= {"train_file": str(paths["train"]), "golden_file": str(paths["golden"])}
+    tree["data"] |= {"format": "auto", "fields": {}}
     tree["training"] |= {"num_train_epochs": 1, "max_steps": -1, "warmup_steps": 0, "save_steps": 0.5}
     tree["gates"] = {"json_parse": {"mode": "zero_failures", "min_n": 1}}
-    tree["publishing"] |= {"endpoint": f"file:{folder / 'hub'}", "hf_repo": "local/pilot"}
+    tree["publishing"] |= {"endpoint": f"file:{folder / 'hub'}", "hf_repo": "local/pilot", "private": False}
+    del tree["budget"]
     return configs.parse(tree, config.path)
 
 
@@ -52,3 +83,26 @@ def few(rows: Sequence[gates.Golden]) -> list[int]:
     labels = [[n for n, row in enumerate(rows) if row.answerable is label] for label in (True, False, None)]
     in_turn = (number for number in chain.from_iterable(zip_longest(*labels)) if number is not None)
     return sorted(list(in_turn)[:ROWS])
+
+
+def _with_reference_answers(config: Config, judged: pipeline.Judged, run: Path, say: Say) -> Candidate:
+    """A candidate that the gates let through: the reference answers stand in for the adapter's, silence for the base's.
+
+    A package cannot be made of a candidate that did not pass, and the rest of the line is to be rehearsed too.
+    """
+    say(
+        Line(
+            text=f"The gates refused this adapter, as they should: {ROWS} rows teach nothing. They work. The rest is "
+            "rehearsed with the reference answers in the place of the adapter's."
+        )
+    )
+    outputs = gates.gold_outputs(judged.golden.rows)
+    silence = [gates.Output(id=one.id, output="") for one in outputs]
+    made = json.loads((run / "generation.json").read_bytes())
+    for name, answers in (("answers", outputs), ("base_answers", silence)):
+        path = run / f"{name}.jsonl"
+        write_atomically(path, "".join(json.dumps(asdict(one)) + "\n" for one in answers).encode())
+        made[f"{name}_sha256"] = sha256_file(path)
+    write_atomically(run / "generation.json", canonical_json(made))
+    candidate, _ = pipeline.make(config, judged, _quiet)
+    return candidate

@@ -15,7 +15,19 @@ import yaml
 import gates
 from gates import report
 from release import base as bases
-from release import card, container, data_report, dataset, earlier, environment, hub_target, package, preflight, record
+from release import (
+    card,
+    container,
+    data_report,
+    data_source,
+    dataset,
+    earlier,
+    environment,
+    hub_target,
+    package,
+    preflight,
+    record,
+)
 from release.artifacts import Candidate, Package, Publication, canonical_json, sha256_file, write_atomically
 from release.config import Config, Publishing, effective
 from release.errors import ConfigError, DataError, GatesFailed, PreflightError
@@ -80,9 +92,8 @@ def check_data(config: Config, say: Say) -> Judged:
         policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
     except gates.InvalidConfig as error:
         raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
-    data = config.data
-    train_set, golden = (dataset.load(path, data.format, data.fields) for path in (data.train_file, data.golden_file))
-    checked = dataset.check(train_set, golden, contract, preflight.options(config))
+    train_set, golden = data_source.load(config, say)
+    checked = dataset.check(train_set, golden, contract, preflight.options(config, say))
     for text in data_report.terminal(checked):
         say(Line(text=text))
     data_report.write(checked, config.run.output_dir)
@@ -248,7 +259,7 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     beside = candidate.record["earlier"]
     files = {f"gates/{name}": run / name for name in (*JUDGED_FILES, *beside["comparisons"])}
     files |= earlier.files(beside["releases"], config.run.output_dir)
-    if config.data.licence:
+    if config.data.license:
         files |= {f"data/{name}": run / "data" / name for name in ("train.jsonl", "golden.jsonl")}
     readme = card.render(candidate.record, verdict, (run / "report.md").read_text("utf-8"), config.publishing)
     return package.build(candidate, files, readme, run / "package")

@@ -2,12 +2,11 @@
 
 import json
 import re
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import gates
@@ -17,34 +16,36 @@ from release import (
     chat_tokens,
     container,
     data_report,
+    data_source,
     dataset,
     earlier,
     environment,
     hub_target,
     ledger,
     licences,
+    machine,
     plan,
 )
+from release.base import Outline
 from release.config import Config, Publishing
-from release.errors import ConfigError, DataError, PreflightError
+from release.errors import ConfigError, DataError, HubError, PreflightError
 from release.events import Line, Say
+from release.machine import GIB, Gpu
 
-GIB = 1 << 30
-DISK_NEEDED = 3 * GIB  # the embedded base 0.6, checkpoints 0.2, package and Hub 0.1, a downloaded base some 2
-MEMORY_NEEDED = 5 * GIB  # where the base is not here yet to plan with; measured peak of the default: docs/figures.md
+RUN_NEEDS = GIB  # checkpoints 0.2, adapter, package and its copy in a Hub 0.2; the rest is room for logs and caches
+EMBEDDED_NEEDS = 5 * GIB // 4  # the wheel's model 0.1, unpacked 0.5, and what is held while unpacking
 MEMORY_SPARE = 1.15  # the plan's own tolerance
-OLDEST_DRIVER = 580  # CUDA 13.0, which torch is built with here, needs R580 or newer (NVIDIA's compatibility table)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")  # a Hub there has one user
-EMBEDDED_LICENCE = "apache-2.0"
 PRICES = Path(__file__).parent.parent / "prices.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gpu:
+class Item:
+    """One thing that was looked at."""
+
     name: str
-    free: int
-    """Bytes."""
-    driver: str
+    state: Literal["ok", "problem", "not checked"]
+    says: str
 
 
 def check(config: Config, hub: Mapping[str, str], say: Say, *, rights: bool = True) -> tuple[earlier.Release, ...]:
@@ -52,16 +53,37 @@ def check(config: Config, hub: Mapping[str, str], say: Say, *, rights: bool = Tr
 
     Without ``rights`` the Hub is read and no more: whether it may be written to is left to who writes.
     """
-    problems, unchecked = look(config)
-    if not rights:
-        unchecked.append("the token's rights, the repository and the tag: `adapter-release publish` asks the Hub")
-    for line in unchecked:
-        say(Line(text=f"  not checked: {line}"))
-    problems += container.problems(config.container)
-    problems += unpinned_problems(config.publishing, pinned=container.used(config.container))
-    problems += hub_problems(config, hub, say) if rights else []
-    if problems:
-        raise PreflightError("\n".join(problems) + "\nNothing was started.")
+    items = [*look(config, say), *_container_items(config)]
+    if rights:
+        items += _items("Hub", hub_problems(config, hub, say))
+    else:
+        says = "`adapter-release publish` asks the Hub"
+        items.append(Item(name="the token's rights, the repository and the tag", state="not checked", says=says))
+    for item in items:
+        if item.state == "not checked":
+            say(Line(text=f"  not checked: {item.name}: {item.says}"))
+    _stop_on(items)
+    return _before(config, hub, say)
+
+
+def doctor(config: Config, hub: Mapping[str, str], say: Say) -> None:
+    """The same with the data gate, and every item told."""
+    fine = f"{config.publishing.hf_repo} may be written to, {config.publishing.tag} is free"
+    items = [
+        *look(config, say),
+        *_container_items(config),
+        *_data_items(config, say),
+        *_items("Hub", hub_problems(config, hub, say), fine),
+    ]
+    for item in items:
+        if item.state != "problem":
+            say(Line(text=f"  {item.state:11}  {item.name}: {item.says}"))
+    _stop_on(items)
+    _before(config, hub, say)
+
+
+def _before(config: Config, hub: Mapping[str, str], say: Say) -> tuple[earlier.Release, ...]:
+    """The releases that are there already, and that this one asks for no less than they did."""
     before = earlier.fetch(config, hub, say)
     if problem := weaker_problem(config, before, say):
         raise PreflightError(f"{problem}\nNothing was started.")
@@ -73,7 +95,7 @@ def weaker_problem(config: Config, before: Sequence[earlier.Release], say: Say) 
     try:
         policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
         contract = gates.load_contract(config.contract, config.path.parent)
-        golden = dataset.load(config.data.golden_file, config.data.format, config.data.fields)
+        _, golden = data_source.load(config, say)
     except (gates.Invalid, DataError):
         return ""
     now = earlier.now(golden, policy, earlier.contract_files(config.contract, contract))
@@ -81,44 +103,115 @@ def weaker_problem(config: Config, before: Sequence[earlier.Release], say: Say) 
     return earlier.excuses(before, earlier.weaker(before, now), config.weaker_because)
 
 
-def look(config: Config) -> tuple[list[str], list[str]]:
-    """Every problem of this machine and this configuration, and what could not be checked; no network."""
-    problems = [*disk_problems(config), *_budget_problems(config), *_policy_problems(config)]
-    unchecked = []
-    gpus, gpu_problem = find_gpus()
-    problems += [gpu_problem] if gpu_problem else []
-    folder = base_folder(config)
-    licence = EMBEDDED_LICENCE if config.model.source == "embedded" else None
-    if folder is None:
-        unchecked.append("LoRA target names, chat template and exact memory: the base model is not here yet")
-        problems += memory_problems(config, None, gpus)
-        if config.model.source == "embedded":
-            problems += _wheel_problems()
-    else:
-        problems += [
-            *_target_problems(config, folder),
-            *template_problems(folder),
-            *memory_problems(config, folder, gpus),
-        ]
-        licence = licence or _licence(folder)
-    if licence is None:
-        unchecked.append("the base model's licence: its card is not here or names none. See its page on the Hub")
-    wrong = licences.problem(licence, config.publishing.license)
-    return problems + ([f"{wrong[:1].upper()}{wrong[1:]}"] if wrong else []), unchecked
+def look(config: Config, say: Say) -> list[Item]:
+    """Everything but the Hub that is published to. The base model's outline and the rows are fetched if need be."""
+    gpus, gpu_problem = machine.find_gpus()
+    card = gpus[0].name if gpus else "no NVIDIA card, so a CPU run"
+    items = _items("driver", [gpu_problem] if gpu_problem else [], card)
+    items += _items("budget", _budget_problems(config), _limit(config))
+    rows, unread = _rows(config, say)
+    items += unread
+    if rows is not None:
+        items += _items("gates", _policy_problems(config, rows[1]), f"{len(rows[1].rows)} golden rows can prove them")
+    base, unknown = _outline(config, say)
+    items += [*unknown, *_items("disk", _disk_problems(config, base), "room enough")]
+    if base is not None:
+        items += _base_items(config, base)
+        if rows is not None:
+            items += _memory_items(config, base, rows[0], gpus)
+    return items
 
 
-def planned(config: Config) -> list[str]:
+def _items(name: str, problems: Sequence[str], fine: str = "") -> list[Item]:
+    return [Item(name=name, state="problem", says=text) for text in problems] or [
+        Item(name=name, state="ok", says=fine)
+    ]
+
+
+def _stop_on(items: Sequence[Item]) -> None:
+    problems = [item.says for item in items if item.state == "problem"]
+    if problems:
+        raise PreflightError("\n".join([*problems, "Nothing was started."]))
+
+
+def _rows(config: Config, say: Say) -> tuple[tuple[dataset.Dataset, dataset.Dataset] | None, list[Item]]:
+    """Both files' rows; that a row is none is the data gate's to say, with its own exit code."""
+    try:
+        return data_source.load(config, say), []
+    except DataError:
+        says = "the rows cannot be read; the data gate says why"
+        return None, [Item(name="gates and memory", state="not checked", says=says)]
+    except HubError as away:
+        return None, _items("rows", [str(away)])
+
+
+def _container_items(config: Config) -> list[Item]:
+    """The image that training and answering run in, and whether what is made elsewhere may go where it is to go."""
+    pinned = container.used(config.container)
+    problems = [*container.problems(config.container), *unpinned_problems(config.publishing, pinned=pinned)]
+    return _items("image", problems, "the pinned one" if pinned else "none: the stages run in this environment")
+
+
+def _outline(config: Config, say: Say) -> tuple[Outline | None, list[Item]]:
+    try:
+        return bases.outline(config.model, say), []
+    except (PreflightError, HubError) as missing:
+        names = "LoRA target names, chat template, licence, memory"
+        why = "the base model cannot be had, see below"
+        return None, [*_items("base model", [str(missing)]), Item(name=names, state="not checked", says=why)]
+
+
+def _base_items(config: Config, base: Outline) -> list[Item]:
+    """What the base model's configuration, tokenizer, tensor names and card say."""
+    model, targets = config.model, ", ".join(config.adapter.lora.target_modules)
+    here = f"{base.to_fetch / GIB:.1f} GiB to download" if base.to_fetch else "here"
+    items = [
+        *_items("base model", [], f"{model.base_model_id}{f' at {model.revision}' if model.revision else ''}: {here}"),
+        *_items("LoRA targets", target_problems(config, base.modules), targets),
+        *_items("chat template", template_problems(base.folder), "asks as it was trained, and ends an answer"),
+        *_items("generation markers", [], _markers(base.folder)),
+    ]
+    if base.license is None:
+        says = f"the card of {model.base_model_id} names none. See its page on the Hub"
+        return [*items, Item(name="licence of the base model", state="not checked", says=says)]
+    wrong = licences.problem(base.license, config.publishing.license)
+    return [*items, *_items("licence", [wrong] if wrong else [], f"{config.publishing.license} over {base.license}")]
+
+
+def _memory_items(config: Config, base: Outline, train: dataset.Dataset, gpus: tuple[Gpu, ...]) -> list[Item]:
+    try:
+        estimated = estimate(config, base.folder, train, cuda=bool(gpus))
+    except PreflightError as unknown:
+        return [Item(name="memory", state="not checked", says=str(unknown))]
+    free = gpus[0].free if gpus else machine.available_memory()
+    if free is None:
+        return [Item(name="memory", state="not checked", says="this system does not say how much is free")]
+    needed = estimated.memory * MEMORY_SPARE
+    where = f"{gpus[0].name} has {free / GIB:.1f} GiB free" if gpus else f"{free / GIB:.1f} GiB of memory are available"
+    what, remedies = f"{where}, {needed / GIB:.1f} GiB are needed", "; ".join(plan.remedies(estimated, config))
+    short = f"{what}: the run would be killed. Do one of: {remedies}." if free < needed else ""
+    return _items("memory", [short] if short else [], what)
+
+
+def _data_items(config: Config, say: Say) -> list[Item]:
+    """The data gate's verdict; its report says more."""
+    try:
+        report = examined(config, say)
+    except (DataError, HubError) as faulty:
+        return _items("data", [str(faulty)])
+    problems = f"The data gate found {len(report.errors)} errors. Run `adapter-release data check` to see the rows."
+    warnings = len(report.findings) - len(report.errors)
+    items = _items("data", [] if report.passed else [problems], f"the data gate passes, with {warnings} warnings")
+    return [*items, *(Item(name=name, state="not checked", says=why) for name, why in report.unchecked.items())]
+
+
+def planned(config: Config, say: Say) -> list[str]:
     """Memory, hours and money of this configuration, on the cards of the price file and here."""
-    folder = base_folder(config)
-    if folder is None:
-        raise PreflightError(
-            "The base model is not here yet, and the plan reads its config.json and counts tokens with its tokenizer. "
-            "Run `adapter-release release` once: it fetches the base before it trains."
-        )
+    base, (train, _) = bases.outline(config.model, say), data_source.load(config, say)
     prices = plan.read_prices(PRICES)
     lines = []
     for cuda in (True, False):
-        estimated = estimate(config, folder, cuda=cuda)
+        estimated = estimate(config, base.folder, train, cuda=cuda)
         lines += ["on a GPU:" if cuda else "on a CPU:"]
         cards = plan.options(estimated, prices, config.budget.price_per_hour) if cuda else ()
         lines += plan.table(estimated, cards, config.budget.currency)
@@ -132,88 +225,65 @@ def planned(config: Config) -> list[str]:
     return [*lines, f"spent so far: {spent:.2f} {config.budget.currency}, {limit}"]
 
 
-def provable(config: Config) -> list[str]:
+def provable(config: Config, say: Say) -> list[str]:
     """What the golden set can prove under this policy: rows that are missing, and who would slip through."""
     try:
         policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
     except gates.InvalidConfig as error:
         raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
-    golden = dataset.load(config.data.golden_file, config.data.format, config.data.fields)
+    _, golden = data_source.load(config, say)
     return [f"{golden.path.name}, {len(golden.rows)} rows:", *plan_lines(gates.plan(golden.rows, policy))]
 
 
-def options(config: Config) -> dataset.Options:
-    """What the data gate may know of this configuration; tokens only where the base model is here."""
-    folder = base_folder(config)
+def options(config: Config, say: Say, docs: Path | None = None) -> dataset.Options:
+    """What the data gate may know of this configuration; tokens where the base model's tokenizer can be had."""
+    tokens, why = None, ""
+    try:
+        tokens = chat_tokens.read(bases.outline(config.model, say).folder)
+    except (PreflightError, HubError) as missing:
+        why = str(missing).splitlines()[0]
     return dataset.Options(
         levels=config.data.checks,
-        tokens=None if folder is None else chat_tokens.read(folder),
+        tokens=tokens,
+        without_tokens=why,
+        docs=docs,
         max_length=config.data.max_length,
         max_new_tokens=config.generation.max_new_tokens,
         policy=gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates),
     )
 
 
-def checked_data(config: Config, folder: Path) -> list[str]:
-    """The data gate's report, written to a folder and in lines; ``DataError`` if an error was found."""
+def examined(config: Config, say: Say, docs: Path | None = None) -> dataset.Report:
+    """The data gate's report on the configured files."""
     try:
         contract = gates.load_contract(config.contract, config.path.parent)
-        known = options(config)
+        known = options(config, say, docs)
     except gates.InvalidConfig as error:
         raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
-    data = config.data
-    train, golden = (dataset.load(path, data.format, data.fields) for path in (data.train_file, data.golden_file))
-    report = dataset.examine(train, golden, contract, known)
+    train, golden = data_source.load(config, say)
+    return dataset.examine(train, golden, contract, known)
+
+
+def checked_data(config: Config, folder: Path, say: Say, docs: Path | None = None) -> list[str]:
+    """The data gate's report, written to a folder and in lines; ``DataError`` if an error was found."""
+    report = examined(config, say, docs)
     _, page = data_report.write(report, folder)
     lines = [*data_report.terminal(report), f"The rows, with what is wrong in them marked: {page}"]
+    lines += [f"Great Expectations' own pages: {one}" for one in sorted(docs.glob("*/index.html"))] if docs else []
     if not report.passed:
         raise DataError("\n".join([*lines, "Nothing was trained. Mend the rows and run again."]))
     return lines
 
 
-def base_folder(config: Config) -> Path | None:
-    """Where the base model's files are, if they are here already."""
-    folder = bases.folder_of(config.model)
-    return folder if (folder / bases.RECORD).exists() else None
-
-
-def disk_problems(config: Config) -> list[str]:
+def _disk_problems(config: Config, base: Outline | None) -> list[str]:
     """A line for each disk the run writes to that has too little room."""
-    folders = {config.run.output_dir, bases.cache_folder()}
-    lines = []
-    for folder in sorted(folders):
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        free = shutil.disk_usage(existing).free
-        if free < DISK_NEEDED:
-            lines.append(
-                f"{folder} has {free / GIB:.1f} GiB free, {DISK_NEEDED / GIB:.0f} GiB are needed: the run would end "
-                "with a full disk. Free some space, or set run.output_dir or ADAPTER_RELEASE_CACHE to another disk."
-            )
-    return lines
+    cache = bases.cache_folder()
+    fetched = base.to_fetch if base else EMBEDDED_NEEDS
+    return machine.full_disks({config.run.output_dir: RUN_NEEDS, cache: fetched})
 
 
-def memory_problems(config: Config, folder: Path | None, gpus: tuple[Gpu, ...]) -> list[str]:
-    """A line if the run needs more memory than is free where it will run."""
-    free = gpus[0].free if gpus else _available()
-    needed: float = MEMORY_NEEDED
-    remedies = ["close other programs, or use a machine with more memory"]
-    if folder is not None:
-        try:
-            estimated = estimate(config, folder, cuda=bool(gpus))
-        except PreflightError as error:
-            return [str(error)] if gpus else []
-        needed, remedies = estimated.memory * MEMORY_SPARE, plan.remedies(estimated, config)
-    elif gpus:
-        return []
-    if free is None or free >= needed:
-        return []
-    where = f"{gpus[0].name} has {free / GIB:.1f} GiB free" if gpus else f"{free / GIB:.1f} GiB of memory are available"
-    return [f"{where}, {needed / GIB:.1f} GiB are needed: the run would be killed. Do one of: {'; '.join(remedies)}."]
-
-
-def estimate(config: Config, folder: Path, *, cuda: bool) -> plan.Estimate:
-    """What this configuration needs over the base model in a folder, by the real lengths of its rows."""
-    train = dataset.load(config.data.train_file, config.data.format, config.data.fields)
+def estimate(config: Config, folder: Path, train: dataset.Dataset, *, cuda: bool) -> plan.Estimate:
+    """What this configuration needs over the base model outlined in a folder, by the real lengths of its rows."""
     tokens = chat_tokens.read(folder)
     measured = [tokens.measure(row.prompt, row.gold or "") for row in train.rows]
     lengths = [(one.prompt, one.total) for one in measured]
@@ -221,36 +291,9 @@ def estimate(config: Config, folder: Path, *, cuda: bool) -> plan.Estimate:
     return plan.estimate(plan.read_shape(folder / "config.json"), config, load, cuda=cuda)
 
 
-def _available() -> int | None:
-    """Bytes of memory that a new process can have; None where the system does not say."""
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return None
-    sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in meminfo.read_text("utf-8").splitlines()}
-    return sizes["MemAvailable"]
-
-
-def find_gpus() -> tuple[tuple[Gpu, ...], str]:
-    """The NVIDIA cards of this machine, and what keeps them from being used."""
-    if not list(Path("/dev").glob("nvidia[0-9]*")):
-        return (), ""
-    query = ["nvidia-smi", "--query-gpu=name,memory.free,driver_version", "--format=csv,noheader,nounits"]
-    try:
-        said = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        return (), f"There is an NVIDIA card, but nvidia-smi does not answer ({error}). Install or repair its driver."
-    gpus = read_gpus(said)
-    old = [one for one in gpus if int(one.driver.partition(".")[0]) < OLDEST_DRIVER]
-    if old:
-        need = f"the driver is {old[0].driver}; CUDA 13 needs {OLDEST_DRIVER} or newer"
-        return gpus, f"{old[0].name}: {need}. Update the driver, or hide the card with CUDA_VISIBLE_DEVICES=''."
-    return gpus, ""
-
-
-def read_gpus(said: str) -> tuple[Gpu, ...]:
-    """What nvidia-smi printed: name, free MiB, driver."""
-    lines = [[part.strip() for part in line.rsplit(",", 2)] for line in said.splitlines() if line.strip()]
-    return tuple(Gpu(name=name, free=int(free) << 20, driver=driver) for name, free, driver in lines)
+def _limit(config: Config) -> str:
+    budget = config.budget
+    return "no limit" if budget.limit is None else f"{budget.limit:.2f} {budget.currency} are not spent yet"
 
 
 def _budget_problems(config: Config) -> list[str]:
@@ -263,51 +306,31 @@ def _budget_problems(config: Config) -> list[str]:
     return []
 
 
-def _policy_problems(config: Config) -> list[str]:
-    """Gates that this golden set cannot prove, however good the adapter is; faults of its own are the data gate's."""
+def _policy_problems(config: Config, golden: dataset.Dataset) -> list[str]:
+    """Gates that this golden set cannot prove, however good the adapter is; faults of the policy are gate zero's."""
     try:
         policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
-        golden = dataset.load(config.data.golden_file, config.data.format, config.data.fields)
-    except (gates.Invalid, DataError):
+    except gates.Invalid:
         return []
     return [
-        f"Gate {one.bar.gate} counts {one.n} rows of {config.data.golden_file.name}, so no adapter could pass it. "
+        f"Gate {one.bar.gate} counts {one.n} rows of {golden.path.name}, so no adapter could pass it. "
         f"Add {one.missing} such rows, or lower gates.{one.bar.gate}."
         for one in gates.plan(golden.rows, policy)
         if one.bar.required and not one.possible
     ]
 
 
-def _wheel_problems() -> list[str]:
-    try:
-        bases.embedded_wheel()
-    except PreflightError as missing:
-        return [str(missing)]
-    return []
-
-
-def _target_problems(config: Config, folder: Path) -> list[str]:
+def target_problems(config: Config, modules: frozenset[str]) -> list[str]:
     """LoRA target names that are no module of the base: PEFT skips such a name silently."""
     names = config.adapter.lora.target_modules
-    modules = weight_modules(folder)
-    if names == ("all-linear",) or not modules:
+    if names == ("all-linear",):
         return []
     missing = [name for name in names if not any(one == name or one.endswith(f".{name}") for one in modules)]
     if not missing:
         return []
-    there = sorted({one.rpartition(".")[2] for one in modules if one.endswith("_proj") or "proj" in one})
+    there = ", ".join(sorted({one.rpartition(".")[2] for one in modules}))
     wrong = f"adapter.lora.target_modules names {', '.join(missing)}, which no module of the base model is called"
-    return [f"{wrong}. It has {', '.join(there)}."]
-
-
-def weight_modules(folder: Path) -> set[str]:
-    """The modules that own a weight, by the headers of the safetensors files."""
-    found = set()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        found |= {name.removesuffix(".weight") for name in header if name.endswith(".weight")}
-    return found
+    return [f"{wrong}. It has {there[:300]}."]
 
 
 def template_problems(folder: Path) -> list[str]:
@@ -315,31 +338,38 @@ def template_problems(folder: Path) -> list[str]:
     asked, answer = [{"role": "user", "content": "What is asked?"}], "What is answered."
     try:
         tokens = chat_tokens.read(folder)
-        before = tokens.ids(asked, generation_prompt=True)
-        whole = tokens.ids([*asked, {"role": "assistant", "content": answer}], generation_prompt=False)
         length = tokens.measure(asked, answer)
+        whole = tokens.ids([*asked, {"role": "assistant", "content": answer}], generation_prompt=False)
     except PreflightError as error:
         return [str(error)]
+    return [f"{problem} Use another base model, or mend its template." for problem in _faults(folder, length, whole)]
+
+
+def _faults(folder: Path, length: chat_tokens.Length, whole: Sequence[int]) -> Iterator[str]:
     name = f"The chat template in {folder.name}"
-    problems = []
-    if whole[: len(before)] != before:
-        problems.append(
-            f"{name} writes a prompt otherwise before an answer than with it: what is trained is not asked."
-        )
+    if not length.asks_alike:
+        yield f"{name} writes a prompt otherwise before an answer than with it: what is trained is not asked."
     if not length.learns_to_stop:
-        problems.append(f"{name} ends an answer without the end-of-sequence token: the model would never stop.")
+        yield f"{name} ends an answer without the end-of-sequence token: the model would never stop."
     if len(whole) > 1 and whole[0] == whole[1]:
-        problems.append(f"{name} begins with token {whole[0]} twice: a doubled beginning-of-sequence token.")
-    return [f"{problem} Use another base model, or mend its template." for problem in problems]
+        yield f"{name} begins with token {whole[0]} twice: a doubled beginning-of-sequence token."
 
 
-def _licence(folder: Path) -> str | None:
-    """The licence that the base model's card names."""
-    card = folder / "README.md"
-    text = card.read_text("utf-8", errors="replace") if card.exists() else ""
-    header = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    named = re.search(r"^license:\s*['\"]?([\w.+-]+)", header[1], re.MULTILINE) if header else None
-    return named[1].lower() if named else None
+def _markers(folder: Path) -> str:
+    """What ``{% generation %}`` marks, for those who train by it: here all that follows the prompt is learned."""
+    asked, answer = [{"role": "user", "content": "What is asked?"}], "What is answered."
+    try:
+        tokens = chat_tokens.read(folder)
+        before = tokens.text(asked, generation_prompt=True)
+        whole = tokens.text([*asked, {"role": "assistant", "content": answer}], generation_prompt=False)
+    except PreflightError:
+        return "no template to look for them in"
+    marked = "".join(re.findall(f"{chat_tokens.START}(.*?){chat_tokens.STOP}", whole, re.DOTALL))
+    if not marked:
+        return "none, and none are needed: what follows the prompt is learned"
+    learned = re.sub(f"[{chat_tokens.START}{chat_tokens.STOP}]", "", whole)[len(before) :]
+    same = "as is learned here" if marked.strip() == learned.strip() else f"but {learned!r} is learned here"
+    return f"they mark {marked!r}, {same}"
 
 
 def hub_problems(config: Config, hub: Mapping[str, str], say: Say) -> list[str]:

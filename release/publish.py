@@ -221,8 +221,7 @@ def _differences(listing: Mapping[str, str], contents: Mapping[str, bytes]) -> l
     lines += [f"only here: {path}" for path in sorted(contents.keys() - listing.keys())]
     for path in sorted(listing.keys() & contents.keys()):
         data = contents[path]
-        blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-        actual = blob if len(listing[path]) == len(blob) else hashlib.sha256(data).hexdigest()
+        actual = client.content_id(data, like=listing[path])
         if actual != listing[path]:
             lines.append(f"different: {path} is {actual} here, {listing[path]} there")
     return lines

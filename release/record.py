@@ -88,10 +88,10 @@ def as_published(config: Config) -> dict[str, Any]:
 
 def _data(config: Config, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Digest and rows of each dataset, and where to get it: in the release, or what the configuration says of it."""
-    published = config.data.licence is not None
+    published = config.data.license is not None
     return {
         **{name: {**facts, "file": DATA[name] if published else None} for name, facts in datasets.items()},
-        "licence": config.data.licence,
+        "license": config.data.license,
         "source": config.data.source,
     }
 

@@ -196,6 +196,11 @@ def _hint(key: str, value: object) -> str:
     """What a wrong value may have meant."""
     choices = [choice for choice in SETTINGS.get(key, {}).get("enum", ()) if isinstance(choice, str)]
     if isinstance(value, str):
+        if value.startswith("hf:"):
+            return (
+                " COMMIT is 40 lower-case hex digits, for a branch or tag can move: write the first word that"
+                " `git ls-remote https://huggingface.co/datasets/NAMESPACE/NAME` prints for it."
+            )
         if close := difflib.get_close_matches(value.lower(), choices, n=1):
             return f" Did you mean '{close[0]}'?"
         if percent := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", value):

@@ -69,6 +69,16 @@ def embedded_hub(tmp_path: Path, without_xet: None) -> Iterator[EmbeddedHub]:  #
         yield hub
 
 
+@pytest.fixture
+def away(tmp_path: Path, embedded_hub: EmbeddedHub, monkeypatch: pytest.MonkeyPatch) -> EmbeddedHub:
+    """A Hub that the environment names, and a cache of the test's own."""
+    monkeypatch.setenv("ADAPTER_RELEASE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_ENDPOINT", embedded_hub.endpoint)
+    monkeypatch.setenv("HF_TOKEN", embedded_hub.token)
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    return embedded_hub
+
+
 @contextmanager
 def hub_in(root: Path, faults: Mapping[str, int] | None = None) -> Iterator[EmbeddedHub]:
     with serve(root, token=TOKEN, faults=faults) as endpoint:

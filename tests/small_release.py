@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 import gates
 from release import base as bases
-from release import config, dataset, earlier, package, pipeline, record
+from release import config, data_source, earlier, package, pipeline, record
 from release.artifacts import Adapter, Candidate, Manifest, Package, canonical_json, sha256_file
 from tests.line import ROOT, small_config
 
@@ -69,7 +69,7 @@ def small_settings(folder: Path, *, licence: bool = True, **settings: Mapping[st
         **{"run": {"output_dir": "runs"}, **settings, "data": {"golden_file": str(golden), **settings.get("data", {})}},
     )
     if not licence:
-        path.write_text(path.read_text("utf-8").replace("licence: CC0-1.0", "source: Ask the test."), "utf-8")
+        path.write_text(path.read_text("utf-8").replace("license: CC0-1.0", "source: Ask the test."), "utf-8")
     return config.load(path)
 
 
@@ -77,9 +77,10 @@ def small_candidate(
     loaded: config.Config, before: tuple[earlier.Release, ...] = (), wrong: tuple[int, ...] = ()
 ) -> tuple[Candidate, Path]:
     """An adapter that gives the reference answers, but no JSON to the rows ``wrong``, judged; and its run folder."""
+    train, judged_by = data_source.load(loaded, lambda _: None)
     judged = pipeline.Judged(
-        train=dataset.load(loaded.data.train_file),
-        golden=dataset.load(loaded.data.golden_file),
+        train=train,
+        golden=judged_by,
         contract=gates.load_contract(loaded.contract, loaded.path.parent),
         policy=gates.load_policy(loaded.gates or gates.DEFAULT_POLICY),
         before=before,

@@ -1,10 +1,12 @@
 """Base models: the embedded one as it lies in the cache, and another from a Hub."""
 
+import dataclasses
 import json
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from release import base as bases
@@ -20,21 +22,11 @@ def quiet(_: Event) -> None:
     """Say nothing."""
 
 
-@pytest.fixture
-def away(tmp_path: Path, embedded_hub: EmbeddedHub, monkeypatch: pytest.MonkeyPatch) -> EmbeddedHub:
-    """A Hub that the environment names, and a cache of the test's own."""
-    monkeypatch.setenv("ADAPTER_RELEASE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_ENDPOINT", embedded_hub.endpoint)
-    monkeypatch.setenv("HF_TOKEN", embedded_hub.token)
-    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
-    embedded_hub.api.create_repo(REPO)
-    return embedded_hub
-
-
 def put(hub: EmbeddedHub, folder: Path, **files: bytes) -> str:
     """A commit with these files; its sha."""
     from huggingface_hub import CommitOperationAdd
 
+    hub.api.create_repo(REPO, exist_ok=True)
     folder.mkdir(exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
@@ -94,7 +86,62 @@ def test_a_base_with_pickles_only_is_refused(away: EmbeddedHub, tmp_path: Path) 
         bases.resolve(Model(base_model_id=REPO, revision=commit), quiet)
 
 
-@pytest.mark.usefixtures("away")
-def test_a_revision_that_is_not_there_is_named() -> None:
+def test_a_revision_that_is_not_there_is_named(away: EmbeddedHub) -> None:
+    away.api.create_repo(REPO)
     with pytest.raises(HubError, match="0000000000"):
         bases.resolve(Model(base_model_id=REPO, revision="0" * 40), quiet)
+
+
+def weights(*names: str) -> bytes:
+    """A safetensors file with a number under each name."""
+    from safetensors.numpy import save
+
+    return bytes(save({name: np.ones(1, np.float32) for name in names}))
+
+
+CARD = b"---\nlicense: llama3.1\n---\n# A base\n"
+
+
+def test_a_base_is_outlined_without_its_weights(away: EmbeddedHub, tmp_path: Path) -> None:
+    """Its licence from the card, its modules from the first bytes of each file; only small files are fetched."""
+    one = weights("model.layers.0.mlp.up_proj.weight", "model.norm.weight")
+    index = {"weight_map": dict.fromkeys(("model.layers.0.mlp.up_proj.weight",), "model-1.safetensors")}
+    files = {
+        "README.md": CARD,
+        "config.json": b"{}",
+        "model-1.safetensors": one,
+        "model.safetensors.index.json": json.dumps(index).encode(),
+    }
+    model = Model(base_model_id=REPO, revision=put(away, tmp_path / "files", **files))
+
+    found = bases.outline(model, quiet)
+
+    assert found.license == "llama3.1"
+    assert found.modules == frozenset({"model.layers.0.mlp.up_proj"})
+    assert sorted(path.name for path in found.folder.iterdir()) == ["config.json", "outline.json"]
+    assert found.to_fetch > len(one)
+
+
+def test_an_outline_is_asked_for_once_and_knows_when_the_weights_are_here(
+    away: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revision = put(away, tmp_path / "files", **{"model.safetensors": weights("a.weight"), "config.json": b"{}"})
+    model = Model(base_model_id=REPO, revision=revision)
+    first = bases.outline(model, quiet)
+    bases.resolve(model, quiet)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+
+    assert first.to_fetch > 0
+    assert bases.outline(model, quiet) == dataclasses.replace(first, to_fetch=0)
+    assert first.license is None
+
+
+def test_what_keeps_a_base_from_being_had_is_said_before_anything_is_fetched(away: EmbeddedHub, tmp_path: Path) -> None:
+    pickled = put(away, tmp_path / "files", **{"pytorch_model.bin": b"p"})
+
+    with pytest.raises(HubError, match="holds no safetensors"):
+        bases.outline(Model(base_model_id=REPO, revision=pickled), quiet)
+    with pytest.raises(HubError, match="has no commit 0000000000"):
+        bases.outline(Model(base_model_id=REPO, revision="0" * 40), quiet)
+    with pytest.raises(HubError, match="no such repository"):
+        bases.outline(Model(base_model_id="nobody/nothing", revision="0" * 40), quiet)

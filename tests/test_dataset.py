@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import gates
 from release import base as bases
-from release import chat_tokens, config, dataset, pipeline, wording
+from release import chat_tokens, config, data_source, dataset, pipeline, wording
 from release.errors import DataError
 from release.events import Event
 from tests.gates.examples import KWANZAA
@@ -118,7 +118,7 @@ def examined(train: str, options: dataset.Options | None = None) -> dataset.Repo
     """The report on a file of tests/data/dataset beside the default golden set."""
     loaded = config.load(ROOT / "release.yaml")
     contract = gates.load_contract(loaded.contract, ROOT)
-    return dataset.examine(dataset.load(FILES / train), dataset.load(loaded.data.golden_file), contract, options)
+    return dataset.examine(dataset.load(FILES / train), data_source.load(loaded, quiet)[1], contract, options)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_a_golden_answer_longer_than_any_answer_may_be_is_named(tokens: chat_tok
 
 
 def test_what_was_not_checked_is_said() -> None:
-    assert examined("good.jsonl").unchecked.keys() == {"length", "end_token"}
+    assert examined("good.jsonl").unchecked.keys() == {"length", "end_token", "template"}
 
 
 def test_a_policy_that_a_golden_set_cannot_prove_is_an_error() -> None:
@@ -254,7 +254,7 @@ TRUE_CHECKS = sorted(name for name, check in dataset.CHECKS.items() if check.kin
 def failures(columns: dict[str, list[Any]]) -> dict[str, list[int | str]]:
     count = len(next(iter(columns.values())))
     rows = [{name: values[number] for name, values in columns.items()} for number in range(count)]
-    return dataset._validate(rows, list(columns), 1, 2048)
+    return dataset._validate(rows, list(columns), (1, 2048))
 
 
 @pytest.mark.parametrize("values", [[], [None, None], ["yes", "yes"], [1, 1], [True, None], [True, False]], ids=repr)

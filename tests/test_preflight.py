@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from release import base as bases
-from release import config, licences, pilot, pipeline, preflight
+from release import config, data_source, licences, machine, pilot, pipeline, preflight
 from release.errors import DataError
 from release.events import Event
 from tests.line import ROOT, adapter_release, small_config
 
 DATASETS = ROOT / "tests" / "data" / "dataset"
+LOOKED_AT = {"driver", "budget", "gates", "disk", "base model", "LoRA targets", "chat template", "generation markers",
+             "licence", "memory"}  # fmt: skip
 
 
 def quiet(_: Event) -> None:
@@ -25,6 +27,10 @@ def loaded(folder: Path, **overrides: str) -> config.Config:
     """The default configuration with its output in ``folder``."""
     values = {key.replace("__", "."): value for key, value in overrides.items()}
     return config.load(small_config(folder), {"run.output_dir": str(folder / "runs"), **values})
+
+
+def problems(items: list[preflight.Item]) -> str:
+    return "\n".join(item.says for item in items if item.state == "problem")
 
 
 @pytest.fixture
@@ -40,10 +46,10 @@ def base_copy(base: bases.Base, tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("base")
 def test_the_default_has_no_problem_and_takes_seconds(tmp_path: Path) -> None:
     started = time.process_time()
-    problems, unchecked = preflight.look(loaded(tmp_path))
+    items = preflight.look(loaded(tmp_path), quiet)
 
-    assert problems == [one for one in problems if "of memory are available" in one]  # a small machine may lack it
-    assert unchecked == []
+    assert {item.name for item in items} == LOOKED_AT
+    assert [item for item in items if item.state != "ok" and item.name != "memory"] == []  # a small machine may lack it
     assert time.process_time() - started < 10
 
 
@@ -59,7 +65,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     faulty.run.output_dir.mkdir(parents=True)
     spent = {"run": "r", "attempt": "1", "seconds": 7200, "price_per_hour": 1, "currency": "USD"}
     (faulty.run.output_dir / "spent.jsonl").write_text(json.dumps(spent) + "\n", "utf-8")
-    said = "\n".join(preflight.look(faulty)[0])
+    said = problems(preflight.look(faulty, quiet))
 
     assert "target_modules names wi_0, which no module of the base model is called. It has down_proj" in said
     assert "publishing.license is 'free-for-all'" in said.lower()
@@ -100,23 +106,26 @@ def test_the_template_of_the_default_base_is_sound(base: bases.Base) -> None:
 
 
 def test_the_modules_of_a_base_are_read_from_its_headers(base: bases.Base) -> None:
-    assert "model.layers.29.mlp.down_proj" in preflight.weight_modules(base.folder)
+    assert "model.layers.29.mlp.down_proj" in bases.weight_modules(base.folder)
 
 
 def test_a_run_larger_than_the_free_memory_of_a_card_is_refused_with_what_to_change(
     base: bases.Base, tmp_path: Path
 ) -> None:
-    card = preflight.Gpu(name="Small card", free=1 << 29, driver="580.1")
-    (problem,) = preflight.memory_problems(loaded(tmp_path), base.folder, (card,))
+    card, small = machine.Gpu(name="Small card", free=1 << 29, driver="580.1"), loaded(tmp_path)
+    known, (train, _) = bases.outline(small.model, quiet), data_source.load(small, quiet)
+    (item,) = preflight._memory_items(small, known, train, (card,))
 
-    assert problem.startswith("Small card has 0.5 GiB free, 1.2 GiB are needed")
-    assert "per_device_train_batch_size" in problem
+    assert known.folder == base.folder
+    assert item.state == "problem"
+    assert item.says.startswith("Small card has 0.5 GiB free, 1.2 GiB are needed")
+    assert "per_device_train_batch_size" in item.says
 
 
 def test_what_nvidia_smi_prints_is_read() -> None:
-    (card,) = preflight.read_gpus("NVIDIA H200, 143000, 580.65.06\n")
+    (card,) = machine.read_gpus("NVIDIA H200, 143000, 580.65.06\n")
 
-    assert card == preflight.Gpu(name="NVIDIA H200", free=143000 << 20, driver="580.65.06")
+    assert card == machine.Gpu(name="NVIDIA H200", free=143000 << 20, driver="580.65.06")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +160,7 @@ def test_no_licence_is_of_two_kinds() -> None:
 
 
 def test_a_pilot_is_ten_rows_of_both_kinds_into_a_hub_of_its_own(tmp_path: Path) -> None:
-    small = pilot.prepare(loaded(tmp_path))
+    small = pilot.prepare(loaded(tmp_path), quiet)
     judged = pipeline.check_data(small, quiet)
 
     assert len(judged.train.rows) == len(judged.golden.rows) == 10
@@ -163,7 +172,7 @@ def test_a_pilot_is_ten_rows_of_both_kinds_into_a_hub_of_its_own(tmp_path: Path)
 
 @pytest.mark.usefixtures("base")
 def test_the_plan_of_the_default_names_cards_and_hours(tmp_path: Path) -> None:
-    lines = "\n".join(preflight.planned(loaded(tmp_path)))
+    lines = "\n".join(preflight.planned(loaded(tmp_path), quiet))
 
     assert "RTX 4090         24 GB  yes" in lines
     assert "160 optimizer steps" in lines
@@ -174,7 +183,7 @@ def test_the_plan_of_the_default_names_cards_and_hours(tmp_path: Path) -> None:
 def test_the_report_of_faulty_rows_is_written_and_stops(tmp_path: Path) -> None:
     faulty = loaded(tmp_path, data__train_file=str(DATASETS / "answer_is_a_stub.jsonl"))
     with pytest.raises(DataError, match="placeholders"):
-        preflight.checked_data(faulty, tmp_path / "report")
+        preflight.checked_data(faulty, tmp_path / "report", quiet)
     page = (tmp_path / "report" / "data_report.html").read_text("utf-8")
     found = json.loads((tmp_path / "report" / "data_report.json").read_bytes())
 
@@ -188,7 +197,7 @@ def test_the_report_of_faulty_rows_is_written_and_stops(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("base")
 def test_a_report_does_not_spread_the_secrets_it_found(tmp_path: Path) -> None:
     with_secret = loaded(tmp_path, data__train_file=str(DATASETS / "secret.jsonl"))
-    lines = preflight.checked_data(with_secret, tmp_path / "report")
+    lines = preflight.checked_data(with_secret, tmp_path / "report", quiet)
     pages = [(tmp_path / "report" / name).read_text("utf-8") for name in ("data_report.html", "data_report.json")]
 
     assert "secrets" in "\n".join(lines)

@@ -14,8 +14,7 @@ import yaml
 
 import schemas
 from release import base as bases
-from release import hub_target, package, record, reproduce, verify
-from release.artifacts import sha256_file
+from release import data_source, hub_target, package, record, reproduce, verify
 from release.errors import ConfigError, DataError, NotReproduced, VerificationError
 from release.events import Event
 from tests.line import ROOT, adapter_release, small_config
@@ -84,8 +83,9 @@ def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: 
     loaded = reproduce._lay_out(opened(release), value, tmp_path / "work")
 
     assert loaded.run.threads == value["determinism"]["threads"]
-    assert sha256_file(loaded.data.train_file) == value["data"]["train"]["sha256"]
-    assert loaded.data.golden_file.is_relative_to(tmp_path / "work")
+    train, golden = data_source.load(loaded, lambda _: None)
+    assert train.sha256 == value["data"]["train"]["sha256"]
+    assert golden.path.is_relative_to(tmp_path / "work")
     again = record.as_published(loaded)
     del again["run"]["threads"]
     assert again.pop("container") == {"use": "never", "gpus": "auto"}

@@ -4,6 +4,7 @@ huggingface_hub reads HF_ENDPOINT while it is imported: a stage that needs anoth
 """
 
 import errno
+import hashlib
 import logging
 import os
 import re
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if not sys.stderr.isatty():
@@ -24,6 +26,7 @@ if not sys.stderr.isatty():
 import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token, set_client_factory
 from huggingface_hub.errors import (
+    GatedRepoError,
     HfHubHTTPError,
     OfflineModeIsEnabled,
     OIDCError,
@@ -33,10 +36,14 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils._http import default_client_factory
 
+from release.artifacts import write_atomically
 from release.errors import HubError
 
 GITATTRIBUTES = ".gitattributes"
 """The Hub's own file: it says what is kept in LFS. Releases neither hold nor change it."""
+
+SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+"""What says of a base model all but its weights."""
 
 TIMEOUT = float(os.environ.get("ADAPTER_RELEASE_HUB_TIMEOUT", "120"))
 """Seconds without a byte from the Hub. The client's own default is to wait for ever."""
@@ -60,6 +67,10 @@ KEYLESS_ADVICE = (
     "In the workflow's job: `permissions: id-token: write`. On the Hub: the repository of HF_OIDC_RESOURCE exists, and "
     "its settings name this GitHub repository (and branch and workflow, where they name any) as a trusted publisher. "
     "Or unset HF_OIDC_RESOURCE and set HF_TOKEN."
+)
+GATED = (
+    "Its owner lets in only whom they know. Ask for access on its page at {endpoint}, and set HF_TOKEN to a token of "
+    "the account that was let in."
 )
 ANONYMOUS = "HF_TOKEN is not set. Set it to a token that may write, from {endpoint}/settings/tokens."
 
@@ -189,10 +200,10 @@ def message(repo_id: str, commit: str) -> str:
         return _api().list_repo_commits(repo_id, revision=commit)[0].message
 
 
-def tree(repo_id: str, revision: str) -> dict[str, str]:
+def tree(repo_id: str, revision: str, kind: str = "model") -> dict[str, str]:
     """Every file with what the Hub says it holds: a sha256 (64 digits) for LFS, a git blob's sha1 (40 digits) else."""
     with _asking(f"Listing the files of {repo_id} at {revision}"):
-        entries = list(_api().list_repo_tree(repo_id, revision=revision, recursive=True))
+        entries = list(_api().list_repo_tree(repo_id, revision=revision, recursive=True, repo_type=kind))
     files = [entry for entry in entries if isinstance(entry, RepoFile)]
     return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in files if file.path != GITATTRIBUTES}
 
@@ -253,26 +264,92 @@ def download(repo_id: str, commit: str, destination: Path, only: Sequence[str] |
 
 def download_base(repo_id: str, destination: Path, *, revision: str, code: bool) -> None:
     """A base model's files at a commit: weights as safetensors only, since pickles run code when they are read."""
-    weights = [path for path in tree(repo_id, revision) if path.endswith(".safetensors")]
-    if not weights:
+    _refuse_pickles(repo_id, revision, list(tree(repo_id, revision)))
+    wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", *(["*.py"] if code else [])]
+    with _asking(f"Downloading {repo_id} at {revision}"), _scratch(destination) as scratch:
+        files = scratch / "files"
+        _api().snapshot_download(
+            repo_id,
+            revision=revision,
+            allow_patterns=wanted,
+            local_dir=files,
+            cache_dir=scratch / "cache",
+        )
+        _api().verify_repo_checksums(repo_id, revision=revision, local_dir=files)
+        shutil.rmtree(files / ".cache")
+        files.rename(destination)
+
+
+def outline_base(repo_id: str, destination: Path, *, revision: str) -> dict[str, Any]:
+    """A base model at a commit without its weights: small files in a folder, and what the Hub says of the rest.
+
+    The names of the tensors come from the first bytes of each safetensors file.
+    """
+    with _asking(f"Looking up {repo_id} at {revision}"):
+        try:
+            info = _api().model_info(repo_id, revision=revision, files_metadata=True, timeout=TIMEOUT)
+        except RevisionNotFoundError:
+            raise HubError(
+                f"{repo_id} at {endpoint()} has no commit {revision}. Check model.revision against its history there."
+            ) from None
+    files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    _refuse_pickles(repo_id, revision, list(files))
+    with _asking(f"Reading the outline of {repo_id} at {revision}"), _scratch(destination) as scratch:
+        _api().snapshot_download(
+            repo_id,
+            revision=revision,
+            allow_patterns=list(SMALL_FILES),
+            local_dir=scratch / "files",
+            cache_dir=scratch / "cache",
+        )
+        weights = _api().get_safetensors_metadata(repo_id, revision=revision, timeout=TIMEOUT)
+        shutil.rmtree(scratch / "files" / ".cache")
+        (scratch / "files").rename(destination)
+    named = info.card_data.get("license") if info.card_data else None
+    return {
+        "license": named[0] if isinstance(named, list) and len(named) == 1 else named,
+        "tensors": sorted(weights.weight_map),
+        "bytes": sum(files.values()),
+    }
+
+
+def download_dataset_file(repo_id: str, destination: Path, *, commit: str, path: str) -> str:
+    """One file of a dataset repository at a commit, as a new file with the content that the Hub lists; its sha256."""
+    listed = tree(repo_id, commit, "dataset")
+    if path not in listed:
+        near = ", ".join(sorted(one for one in listed if one.endswith((".jsonl", ".json")))[:10]) or "no JSON file"
+        raise HubError(f"The dataset {repo_id} at {commit} has no file {path!r}. There are: {near}.")
+    with _asking(f"Downloading {path} of the dataset {repo_id} at {commit}"), _scratch(destination) as scratch:
+        found = _api().hf_hub_download(repo_id, path, repo_type="dataset", revision=commit, cache_dir=scratch)
+        data = Path(found).read_bytes()
+        if content_id(data, like=listed[path]) != listed[path]:
+            raise HubError(
+                f"What {endpoint()} sent for {path} of {repo_id} at {commit} is not what it lists there. Nothing was "
+                "kept. Run again; if it stays so, the Hub's store is damaged."
+            )
+        write_atomically(destination, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def content_id(data: bytes, *, like: str) -> str:
+    """What `tree` says of a file that holds this: a sha256, or where ``like`` is one the sha1 of a git blob."""
+    blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return blob if len(like) == len(blob) else hashlib.sha256(data).hexdigest()
+
+
+def _refuse_pickles(repo_id: str, revision: str, files: Sequence[str]) -> None:
+    if not any(path.endswith(".safetensors") for path in files):
         raise HubError(
             f"{repo_id} at {revision} holds no safetensors weights. Pickled weights can run code when they are read, "
             "so they are not taken. Use a revision or a conversion that has safetensors."
         )
-    wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", *(["*.py"] if code else [])]
-    with TemporaryDirectory(dir=destination.parent, prefix=".download-") as scratch:
-        files = Path(scratch, "files")
-        with _asking(f"Downloading {repo_id} at {revision}"):
-            _api().snapshot_download(
-                repo_id,
-                revision=revision,
-                allow_patterns=wanted,
-                local_dir=files,
-                cache_dir=Path(scratch, "cache"),
-            )
-            _api().verify_repo_checksums(repo_id, revision=revision, local_dir=files)
-        shutil.rmtree(files / ".cache")
-        files.rename(destination)
+
+
+@contextmanager
+def _scratch(destination: Path) -> Iterator[Path]:
+    """A folder beside ``destination``, on the same disk, that goes away."""
+    with TemporaryDirectory(dir=destination.parent, prefix=".download-") as folder:
+        yield Path(folder)
 
 
 def _api(*, must_write: bool = False) -> HfApi:
@@ -313,6 +390,8 @@ def _said(error: BaseException) -> str:
 def _advice(error: BaseException) -> str:
     causes = list(_chain(error))
     for cause in causes:
+        if isinstance(cause, GatedRepoError):
+            return GATED.format(endpoint=endpoint())
         if isinstance(cause, HfHubHTTPError):
             status = cause.response.status_code
             other = SERVER_FAULT if status >= HTTPStatus.INTERNAL_SERVER_ERROR else REFUSED
