@@ -138,6 +138,7 @@ def _data_parser(data: argparse.ArgumentParser) -> None:
     check = commands.add_parser("check", help="the data gate over the configured files, with a report to read")
     _config_arguments(check)
     check.add_argument("--report", type=Path, help="folder for data_report.html and .json (default: run.output_dir)")
+    check.add_argument("--without-text", action="store_true", help="a page that quotes no row, to give away")
     check.add_argument("--data-docs", type=Path, metavar="FOLDER", help="also write Great Expectations' own pages here")
     check.set_defaults(command=_data_check)
 
@@ -248,7 +249,10 @@ def _data_check(options: argparse.Namespace, say: Say) -> None:
     from release import preflight
 
     loaded = _load(options, say)
-    for line in preflight.checked_data(loaded, options.report or loaded.run.output_dir, say, options.data_docs):
+    wanted = preflight.Pages(
+        folder=options.report or loaded.run.output_dir, docs=options.data_docs, text=not options.without_text
+    )
+    for line in preflight.checked_data(loaded, wanted, say):
         say(Line(text=line))
 
 

@@ -15,13 +15,23 @@ from release.errors import ConfigError
 BINS = 24
 CONTEXT = 400  # characters shown on both sides of a mark; a row can be long
 PLAIN_ROWS = 200  # rows on the page: a browser must still open it; the JSON lists all
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # the page shows what others wrote: nothing in it may load
 HIDDEN = ("secrets", "personal_data")  # a report must not spread what it warns of
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
-table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem 0;text-align:left;vertical-align:top}
-.error{color:#b3261e}.warning{color:#8a5a00}.ok{color:#1a7f37}
-article{border-top:1px solid #d0d7de;padding:.6rem 0}pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0;
-background:#f6f8fa;padding:.5rem;border-radius:4px}mark{background:#ffd8a8}small{color:#57606a}svg{margin-right:2rem}
+:root{color-scheme:light dark;--text:#1b1f24;--paper:#fff;--soft:#f6f8fa;--line:#d0d7de;--quiet:#57606a;--bar:#4c78a8;
+--error:#b3261e;--warning:#8a5a00;--ok:#1a7f37;--mark:#ffd8a8}
+@media(prefers-color-scheme:dark){:root{--text:#e6edf3;--paper:#0d1117;--soft:#161b22;--line:#30363d;--quiet:#9198a1;
+--bar:#6f9fd8;--error:#ff7b72;--warning:#e3b341;--ok:#56d364;--mark:#7d4e00}}
+body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:var(--text);
+background:var(--paper);overflow-wrap:anywhere}
+.wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem 0;text-align:left;
+vertical-align:top;overflow-wrap:normal}td.count{text-align:right}td:last-child{min-width:14rem}
+.error{color:var(--error)}.warning{color:var(--warning)}.ok{color:var(--ok)}
+article{border-top:1px solid var(--line);padding:.6rem 0}article ul{margin:.2rem 0;padding-left:1.2rem}
+pre{white-space:pre-wrap;margin:.3rem 0;background:var(--soft);padding:.5rem;border-radius:4px}
+mark{background:var(--mark);color:inherit}small{color:var(--quiet)}
+.charts{display:flex;flex-wrap:wrap;gap:1rem 2rem}svg{max-width:100%;height:auto;fill:var(--text)}
+.bar{fill:var(--bar)}.limit{fill:var(--error);stroke:var(--error);stroke-width:0}line.limit{stroke-width:1}
 """.strip()
 
 
@@ -61,12 +71,12 @@ def to_json(report: Report) -> bytes:
     return canonical_json(value)
 
 
-def write(report: Report, folder: Path) -> tuple[Path, Path]:
-    """``data_report.json`` and ``data_report.html`` in a folder."""
+def write(report: Report, folder: Path, *, text: bool = True) -> tuple[Path, Path]:
+    """``data_report.json`` and ``data_report.html`` in a folder; ``text``: whether the page quotes the rows."""
     folder.mkdir(parents=True, exist_ok=True)
     as_json, as_html = folder / "data_report.json", folder / "data_report.html"
     write_atomically(as_json, to_json(report))
-    write_atomically(as_html, html(report).encode())
+    write_atomically(as_html, html(report, text=text).encode())
     return as_json, as_html
 
 
@@ -103,15 +113,17 @@ def _some(lines: Sequence[int]) -> str:
     return ", ".join(map(str, lines[:10])) + (f" and {len(lines) - 10} more" if len(lines) > 10 else "")
 
 
-def html(report: Report) -> str:
+def html(report: Report, *, text: bool = True) -> str:
     """One page: what was found, how long rows are, and each row with the part in question marked."""
     state = '<b class="ok">fit to use</b>' if report.passed else '<b class="error">not fit to use</b>'
     errors, warnings = len(report.errors), len(report.findings) - len(report.errors)
     body = [f"<h1>Data report</h1><p>{state}: {errors} errors, {warnings} warnings</p>"]
     body += [_html_of_split(split, report.max_length) for split in report.splits]
-    body += [_html_of_checks(report), *_html_of_rows(report)]
+    body += [_html_of_checks(report), *_html_of_rows(report, text=text)]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Data report</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<style>{STYLE}</style>{''.join(body)}</html>\n"
     )
 
@@ -156,7 +168,7 @@ def _html_of_split(split: Split, longest: int | None) -> str:
     if split.lengths:
         limit = longest if split.name == "train" else None
         charts.insert(0, _histogram("rows by tokens", [one.total for one in split.lengths], limit))
-    return title + "".join(charts)
+    return f'{title}<div class="charts">{"".join(charts)}</div>'
 
 
 def _histogram(title: str, values: Sequence[int], limit: int | None) -> str:
@@ -166,13 +178,14 @@ def _histogram(title: str, values: Sequence[int], limit: int | None) -> str:
     counts = Counter(value // width for value in values)
     tallest = max(counts.values())
     bars = "".join(
-        f'<rect x="{30 + n * 15}" y="{110 - 90 * count / tallest:.1f}" width="14" height="{90 * count / tallest:.1f}"'
-        f' fill="#4c78a8"><title>{n * width}-{(n + 1) * width - 1} tokens: {count} rows</title></rect>'
+        f'<rect class="bar" x="{30 + n * 15}" y="{110 - 90 * count / tallest:.1f}" width="14"'
+        f' height="{90 * count / tallest:.1f}">'
+        f"<title>{n * width}-{(n + 1) * width - 1} tokens: {count} rows</title></rect>"
         for n, count in sorted(counts.items())
     )
     at = 30 + 15 * (limit or 0) / width
-    line = f'<line x1="{at:.1f}" x2="{at:.1f}" y1="15" y2="110" stroke="#b3261e"/>' if limit else ""
-    note = f'<text x="{min(at, 340):.1f}" y="12" font-size="11" fill="#b3261e">limit {limit}</text>' if limit else ""
+    line = f'<line x1="{at:.1f}" x2="{at:.1f}" y1="15" y2="110" class="limit"/>' if limit else ""
+    note = f'<text x="{min(at, 340):.1f}" y="12" font-size="11" class="limit">limit {limit}</text>' if limit else ""
     axis = f'<text x="30" y="125" font-size="11">0</text><text x="360" y="125" font-size="11">{BINS * width}</text>'
     return _svg(title, f"{bars}{line}{note}{axis}", 130, tallest)
 
@@ -180,7 +193,7 @@ def _histogram(title: str, values: Sequence[int], limit: int | None) -> str:
 def _bars(title: str, counts: Mapping[str, int]) -> str:
     tallest = max(counts.values(), default=1)
     bars = "".join(
-        f'<rect x="100" y="{20 + 24 * n}" width="{200 * count / tallest:.1f}" height="18" fill="#4c78a8"/>'
+        f'<rect class="bar" x="100" y="{20 + 24 * n}" width="{200 * count / tallest:.1f}" height="18"/>'
         f'<text x="95" y="{34 + 24 * n}" font-size="11" text-anchor="end">{escape(name)}</text>'
         f'<text x="{105 + 200 * count / tallest:.1f}" y="{34 + 24 * n}" font-size="11">{count}</text>'
         for n, (name, count) in enumerate(counts.items())
@@ -192,25 +205,26 @@ def _svg(title: str, inside: str, height: int, tallest: int | None) -> str:
     most = f'<text x="25" y="25" font-size="11" text-anchor="end">{tallest}</text>' if tallest else ""
     said = f'<text x="30" y="{12 if tallest is None else height - 5}" font-size="12" dx="130">{escape(title)}</text>'
     return (
-        f'<svg role="img" aria-label="{escape(title)}" width="400" height="{height}" '
+        f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 400 {height}" width="400" height="{height}" '
         f'font-family="system-ui,sans-serif"><title>{escape(title)}</title>{said}{most}{inside}</svg>'
     )
 
 
 def _html_of_checks(report: Report) -> str:
     rows = [
-        f'<tr><td class="{one.level}">{one.level}<td>{one.split}<td>{one.check}<td>{len(found)}'
+        f'<tr><td class="{one.level}">{one.level}<td>{one.split}<td>{one.check}<td class="count">{len(found)}'
         f"<td>{escape(CHECKS[one.check].says if one.row and one.check in CHECKS else one.says)}"
         for found in _by_check(report)
         for one in found[:1]
     ]
     rows += [f"<tr><td>not checked<td><td>{name}<td><td>{escape(why)}" for name, why in report.unchecked.items()]
     named = {one.check for one in report.findings} | set(report.unchecked)
-    rows += [f'<tr><td class="ok">ok<td><td>{name}<td>0<td>' for name in CHECKS if name not in named]
-    return f"<h2>Checks</h2><table><tr><th>level<th>file<th>check<th>rows<th>what{''.join(rows)}</table>"
+    rows += [f'<tr><td class="ok">ok<td><td>{name}<td class="count">0<td>' for name in CHECKS if name not in named]
+    head = "<tr><th>level<th>file<th>check<th>rows<th>what"
+    return f'<h2>Checks</h2><div class="wide"><table>{head}{"".join(rows)}</table></div>'
 
 
-def _html_of_rows(report: Report) -> Iterator[str]:
+def _html_of_rows(report: Report, *, text: bool) -> Iterator[str]:
     yield "<h2>Rows</h2>"
     by_row: dict[tuple[str, int], list[Finding]] = {}
     for one in report.findings:
@@ -218,26 +232,29 @@ def _html_of_rows(report: Report) -> Iterator[str]:
             by_row.setdefault((one.split, one.line), []).append(one)
     splits = {split.name: split for split in report.splits}
     for (name, line), found in list(by_row.items())[:PLAIN_ROWS]:
-        yield _html_of_row(splits[name], line, found)
+        yield _html_of_row(splits[name], line, found, text=text)
     if len(by_row) > PLAIN_ROWS:
         yield f"<p>… and {len(by_row) - PLAIN_ROWS} more rows, all in the JSON.</p>"
 
 
-def _html_of_row(split: Split, line: int, found: Sequence[Finding]) -> str:
+def _html_of_row(split: Split, line: int, found: Sequence[Finding], *, text: bool) -> str:
     lines = split.dataset.lines or tuple(range(1, len(split.dataset.rows) + 1))
     row = split.dataset.rows[lines.index(line)]
     texts = [*((message["role"], message["content"]) for message in row.prompt), ("answer", row.gold or "")]
     said = "".join(f'<li class="{one.level}">{one.check}: {escape(one.says)}' for one in found)
-    shown = []
-    for number, (role, text) in enumerate(texts):
-        marks = [mark for one in found for mark in one.marks if mark.message == number]
-        hidden = [span for name in HIDDEN for span in wording.spans(name, text)]
-        if marks:
-            shown.append(f"<small>{escape(role)}</small><pre>{_marked(text, marks, hidden)}</pre>")
-    if not shown:
-        shown.append(f"<pre>{_marked(row.prompt[-1]['content'][:CONTEXT], (), ())}</pre>")
     where = f"{split.dataset.path.name}:{line}"
-    return f"<article><b>{escape(row.id)}</b> <small>{escape(where)}</small><ul>{said}</ul>{''.join(shown)}</article>"
+    shown = "".join(_quoted(texts, [mark for one in found for mark in one.marks])) if text else ""
+    return f"<article><b>{escape(row.id)}</b> <small>{escape(where)}</small><ul>{said}</ul>{shown}</article>"
+
+
+def _quoted(texts: Sequence[tuple[str, str]], marks: Sequence[Mark]) -> Iterator[str]:
+    """Each message in which something is marked; the last question, where nothing is."""
+    for number, (role, said) in enumerate(texts):
+        here = [mark for mark in marks if mark.message == number]
+        if here or (not marks and number == len(texts) - 2):
+            hidden = [span for name in HIDDEN for span in wording.spans(name, said)]
+            shown = said if here else said[:CONTEXT]
+            yield f"<small>{escape(role)}</small><pre>{_marked(shown, here, hidden)}</pre>"
 
 
 def _marked(text: str, marks: Sequence[Mark], hidden: Sequence[wording.Span]) -> str:

@@ -20,6 +20,12 @@ SHOWN = 20  # bad rows listed in a message; the rest is counted
 COMMON = ("id", "documents", "answerable", "support", "citation_required", "tags")
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant", "bot": "assistant"}
 LIKED = {True: 1.0, False: 0.0, "up": 1.0, "down": 0.0, "good": 1.0, "bad": 0.0, "thumbs_up": 1.0, "thumbs_down": 0.0}
+LONGEST = 10_000_000  # characters of a row: far more than any context holds
+ADVICE = {
+    "bom": "Save the file as UTF-8 without a byte order mark",
+    "not_utf8": "Save the file as UTF-8",
+    "too_long": "Leave the row out, or cut it into several",
+}
 Row = dict[str, Any]
 Message = dict[str, str]
 _Parsed = tuple[list[tuple[int, Any]], list[str]]
@@ -54,6 +60,7 @@ def read(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None
         form = recognise(lines[0][1] if lines else {})
     array = data.lstrip().startswith(b"[")
     if form == "canonical" and not fields and least is None and not array:
+        _refuse(problems)
         return _canonical(path, data, tuple(number for number, _ in lines))
     return _converted(path, form, fields or {}, least, (lines, problems))
 
@@ -90,16 +97,17 @@ def _parsed(path: Path, data: bytes) -> _Parsed:
     rows, problems = [], []
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
-            reading = strict_json.read(line, max_characters=10_000_000)
+            reading = strict_json.read(line, max_characters=LONGEST)
             if reading.code in ("ok", "lone_surrogate"):
                 rows.append((number, reading.value))
             else:
-                problems.append(f"{path} line {number}: {reading.code}: {reading.detail}. Write one JSON object a line")
+                advice = ADVICE.get(reading.code, "Write one JSON object a line")
+                problems.append(f"{path} line {number}: {reading.code}: {reading.detail}. {advice}")
     if problems and data.lstrip().startswith(b"["):
-        try:
-            return list(enumerate(json.loads(data), 1)), []
-        except ValueError:
-            pass
+        whole = strict_json.read(data, max_characters=len(data))
+        if isinstance(whole.value, list):
+            return list(enumerate(whole.value, 1)), []
+        return [], [f"{path}: {whole.code}: {whole.detail}. Write one array of JSON objects, or one object a line"]
     return rows, problems
 
 

@@ -264,10 +264,21 @@ def examined(config: Config, say: Say, docs: Path | None = None) -> dataset.Repo
     return dataset.examine(train, golden, contract, known)
 
 
-def checked_data(config: Config, folder: Path, say: Say, docs: Path | None = None) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """What is wanted to read of the data gate."""
+
+    folder: Path
+    text: bool = True
+    """Whether the page quotes the rows."""
+    docs: Path | None = None
+    """A folder for Great Expectations' own pages."""
+
+
+def checked_data(config: Config, wanted: Pages, say: Say) -> list[str]:
     """The data gate's report, written to a folder and in lines; ``DataError`` if an error was found."""
-    report = examined(config, say, docs)
-    _, page = data_report.write(report, folder)
+    docs, report = wanted.docs, examined(config, say, wanted.docs)
+    _, page = data_report.write(report, wanted.folder, text=wanted.text)
     lines = [*data_report.terminal(report), f"The rows, with what is wrong in them marked: {page}"]
     lines += [f"Great Expectations' own pages: {one}" for one in sorted(docs.glob("*/index.html"))] if docs else []
     if not report.passed:

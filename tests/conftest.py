@@ -7,7 +7,7 @@ from release import base as bases
 from release import config
 from tests.line import ROOT
 
-pytest_plugins = ["tests.engine_fixture", "tests.hub_fixture"]
+pytest_plugins = ["tests.engine_fixture", "tests.hub_fixture", "tests.tiny_base"]
 
 # A busy machine is no failure; a mutant is dead at the first failure, however long its example.
 hypothesis.settings.register_profile("suite", deadline=None)

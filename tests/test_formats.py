@@ -90,6 +90,41 @@ def test_a_bad_row_is_named_by_file_and_line(path: Path) -> None:
     assert "Nothing was written" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("byte_order_mark.jsonl", "line 1: bom: .* without a byte order mark"),
+        ("utf_16.jsonl", "line 1: not_utf8: .* Save the file as UTF-8"),
+        ("array_with_nan.json", r"array_with_nan\.json: non_finite: NaN is not JSON"),
+        ("array_cut.json", r"array_cut\.json: truncated: "),
+        ("array_of_numbers.json", "line 1: it is 1, not a JSON object"),
+        ("comma_separated.jsonl", "line 2: syntax: .* Write one JSON object a line"),
+        ("only_carriage_returns.jsonl", "line 1: trailing_text"),
+        (".", "cannot be read: Is a directory"),
+        ("nowhere.jsonl", "cannot be read: No such file"),
+    ],
+)
+def test_a_file_that_is_no_rows_is_refused_with_what_to_do(name: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        formats.read(FILES / "whole" / name)
+
+
+def test_a_row_longer_than_any_context_is_refused_in_a_second(tmp_path: Path) -> None:
+    """A hundred megabytes on one line."""
+    path = tmp_path / "long.jsonl"
+    path.write_text('{"prompt": "One?", "completion": "1"}\n{"prompt": "' + "x" * 100_000_000 + '"}\n', "utf-8")
+
+    with pytest.raises(DataError, match=r"line 2: too_long: .* Leave the row out"):
+        formats.read(path)
+
+
+def test_line_ends_of_windows_are_read_and_kept_as_they_are() -> None:
+    path = FILES / "whole" / "windows_line_ends.jsonl"
+
+    assert formats.read(path).canonical == path.read_bytes()
+    assert len(formats.read(path).rows) == 2
+
+
 def test_files_joined_have_each_id_once() -> None:
     data, reads = formats.convert([FILES / "chat_as_one_array.json"] * 2, "auto", {})
 

@@ -183,7 +183,7 @@ def test_the_plan_of_the_default_names_cards_and_hours(tmp_path: Path) -> None:
 def test_the_report_of_faulty_rows_is_written_and_stops(tmp_path: Path) -> None:
     faulty = loaded(tmp_path, data__train_file=str(DATASETS / "answer_is_a_stub.jsonl"))
     with pytest.raises(DataError, match="placeholders"):
-        preflight.checked_data(faulty, tmp_path / "report", quiet)
+        preflight.checked_data(faulty, preflight.Pages(folder=tmp_path / "report"), quiet)
     page = (tmp_path / "report" / "data_report.html").read_text("utf-8")
     found = json.loads((tmp_path / "report" / "data_report.json").read_bytes())
 
@@ -197,7 +197,7 @@ def test_the_report_of_faulty_rows_is_written_and_stops(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("base")
 def test_a_report_does_not_spread_the_secrets_it_found(tmp_path: Path) -> None:
     with_secret = loaded(tmp_path, data__train_file=str(DATASETS / "secret.jsonl"))
-    lines = preflight.checked_data(with_secret, tmp_path / "report", quiet)
+    lines = preflight.checked_data(with_secret, preflight.Pages(folder=tmp_path / "report"), quiet)
     pages = [(tmp_path / "report" / name).read_text("utf-8") for name in ("data_report.html", "data_report.json")]
 
     assert "secrets" in "\n".join(lines)

@@ -1,0 +1,155 @@
+"""Plan and measurement: train models of random weights in several shapes on this CPU, and print peak beside plan.
+
+    python bench/plan_memory.py [NAME ...]          a table; --json FILE keeps the figures for tests/test_plan.py
+
+Each run is a process of its own, so that its peak is its own. The rows are random words of the default dataset's
+lengths; memory depends on shapes and lengths, not on what is learned.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from release import base as bases  # noqa: E402
+from release import config, plan  # noqa: E402
+from release.artifacts import canonical_json  # noqa: E402
+
+LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "dtype": "float32"}
+QWEN = {**LLAMA, "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}
+MODELS: dict[str, dict[str, Any]] = {
+    # grouped-query attention, tied embeddings, a vocabulary three times the default's
+    "qwen2-tied": QWEN | {
+        "hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 12,
+        "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True,
+    },
+    # every head its own keys, separate embeddings, a small vocabulary: most weights in the layers
+    "llama-untied": LLAMA | {
+        "hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 16, "num_attention_heads": 16,
+        "num_key_value_heads": 16, "vocab_size": 32000, "tie_word_embeddings": False,
+    },
+    # few wide layers, separate embeddings of a large vocabulary
+    "llama-wide": LLAMA | {
+        "hidden_size": 1536, "intermediate_size": 4096, "num_hidden_layers": 6, "num_attention_heads": 24,
+        "num_key_value_heads": 8, "vocab_size": 100000, "tie_word_embeddings": False,
+    },
+}  # fmt: skip
+QLORA = {"adapter.method": "qlora", "adapter.quantization.load_in_4bit": "true"}
+LORA = {"adapter.method": "lora", "adapter.quantization.load_in_4bit": "false"}
+RUNS: list[tuple[str, str, dict[str, str]]] = [
+    ("qwen2-tied", "qlora", {**QLORA}),
+    ("qwen2-tied", "lora, checkpointing", {**LORA, "training.activation_checkpointing": "true"}),
+    ("llama-untied", "lora", {**LORA}),
+    ("llama-untied", "qlora, checkpointing", {**QLORA, "training.activation_checkpointing": "true"}),
+    ("llama-wide", "qlora, batches of 8", {**QLORA, "training.per_device_train_batch_size": "8"}),
+    ("llama-wide", "lora, rank 64, on q and v, AdamW in 32 bits", {
+        **LORA, "adapter.lora.r": "64", "adapter.lora.target_modules": "[q_proj, v_proj]",
+        "training.optim": "adamw_torch",
+    }),
+]  # fmt: skip
+LONG = {"llama-wide"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--steps", type=int, default=4)
+    options = parser.parse_args()
+    found = []
+    for run in measured(options.names or list(MODELS), options.steps):
+        print(table_row(run), flush=True)
+        found.append(run)
+    if options.json:
+        options.json.write_bytes(canonical_json(found))
+
+
+def table_row(run: dict[str, Any]) -> str:
+    planned, peak = run["planned_bytes"], run["peak_memory_bytes"]
+    return f"| {run['name']} | {planned / 1e9:.2f} GB | {peak / 1e9:.2f} GB | {planned / peak - 1:+.0%} |"
+
+
+def measured(names: list[str], steps: int) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as scratch:
+        for model, what, settings in RUNS:
+            if model in names:
+                folder = Path(scratch) / model
+                if not folder.exists():
+                    make_model(folder, MODELS[model])
+                yield measure(folder, f"{model}, {what}", settings | {"training.max_steps": str(steps)})
+
+
+def make_model(folder: Path, shape: dict[str, Any]) -> None:
+    """A model of random weights with the embedded base's tokenizer, in a process that is gone afterwards."""
+    tokenizer = bases.resolve(config.load(ROOT / "release.yaml").model, lambda _: None).folder
+    code = (
+        "import sys, json, torch\n"
+        "from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer\n"
+        "shape = json.loads(sys.argv[1]); kind = shape.pop('model_type')\n"
+        "torch.manual_seed(0)\n"
+        "model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **shape), dtype=torch.float32)\n"
+        "model.save_pretrained(sys.argv[2])\n"
+        "AutoTokenizer.from_pretrained(sys.argv[3]).save_pretrained(sys.argv[2])\n"
+    )
+    subprocess.run([sys.executable, "-c", code, json.dumps(shape), str(folder), str(tokenizer)], check=True)
+
+
+def measure(base: Path, name: str, settings: dict[str, str]) -> dict[str, Any]:
+    """Train for some steps, and put the plan beside the peak."""
+    with tempfile.TemporaryDirectory() as scratch:
+        run = Path(scratch)
+        lengths = write_rows(run, base, words=28 if base.name in LONG else 12)
+        loaded = config.load(ROOT / "release.yaml", settings)
+        tree = config.effective(loaded)
+        tree["data"] |= {
+            "train_file": str(run / "data" / "train.jsonl"),
+            "golden_file": "unused.jsonl",
+            "max_length": 2048,
+        }
+        (run / "config.yaml").write_text(json.dumps(tree), "utf-8")
+        command = [sys.executable, "-m", "release.train", str(run), str(base)]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        training = json.loads((run / "training.json").read_bytes())
+    load = plan.load_of(lengths, len(lengths), 2048)
+    shape = plan.read_shape(base / "config.json")
+    estimated = plan.estimate(shape, loaded, load, cuda=False)
+    return {
+        "name": name,
+        "model": base.name,
+        "cuda": False,
+        "set": settings,
+        "load": {"rows": load.rows, "tokens": load.tokens, "longest": load.longest, "learned": load.learned},
+        "steps": training["steps"],
+        "peak_memory_bytes": training["peak_memory_bytes"],
+        "planned_bytes": round(estimated.memory),
+    }
+
+
+def write_rows(run: Path, base: Path, words: int) -> list[tuple[int, int]]:
+    """Rows of about twice so many words, each another, with prompt and total lengths in tokens."""
+    import random
+
+    from release import chat_tokens
+
+    tokens, generator = chat_tokens.read(base), random.Random(0)  # noqa: S311  # the same rows each time
+    rows, lengths = [], []
+    for number in range(64):
+        asked, answer = (" ".join(f"word{generator.randrange(999)}" for _ in range(words)) for _ in range(2))
+        prompt = [{"role": "user", "content": asked}]
+        length = tokens.measure(prompt, answer)
+        lengths.append((length.prompt, length.total))
+        rows.append({"id": f"r{number}", "messages": [*prompt, {"role": "assistant", "content": answer}]})
+    (run / "data").mkdir()
+    (run / "data" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return lengths
+
+
+if __name__ == "__main__":
+    main()
