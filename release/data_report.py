@@ -25,13 +25,13 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:var(--text);
 background:var(--paper);overflow-wrap:anywhere}
 .wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem 0;text-align:left;
-vertical-align:top;overflow-wrap:normal}td.count{text-align:right}td:last-child{min-width:14rem}
+vertical-align:top;overflow-wrap:normal}td.count{text-align:right}td:first-child{white-space:nowrap}td:last-child{min-width:10rem}
 .error{color:var(--error)}.warning{color:var(--warning)}.ok{color:var(--ok)}
 article{border-top:1px solid var(--line);padding:.6rem 0}article ul{margin:.2rem 0;padding-left:1.2rem}
 pre{white-space:pre-wrap;margin:.3rem 0;background:var(--soft);padding:.5rem;border-radius:4px}
 mark{background:var(--mark);color:inherit}small{color:var(--quiet)}
 .charts{display:flex;flex-wrap:wrap;gap:1rem 2rem}svg{max-width:100%;height:auto;fill:var(--text)}
-.bar{fill:var(--bar)}.limit{fill:var(--error);stroke:var(--error);stroke-width:0}line.limit{stroke-width:1}
+.bar{fill:var(--bar)}.axis{stroke:var(--line)}.limit{fill:var(--error);stroke:var(--error);stroke-width:0}line.limit{stroke-width:1}
 """.strip()
 
 
@@ -186,7 +186,8 @@ def _histogram(title: str, values: Sequence[int], limit: int | None) -> str:
     at = 30 + 15 * (limit or 0) / width
     line = f'<line x1="{at:.1f}" x2="{at:.1f}" y1="15" y2="110" class="limit"/>' if limit else ""
     note = f'<text x="{min(at, 340):.1f}" y="12" font-size="11" class="limit">limit {limit}</text>' if limit else ""
-    axis = f'<text x="30" y="125" font-size="11">0</text><text x="360" y="125" font-size="11">{BINS * width}</text>'
+    axis = '<line x1="30" x2="390" y1="110.5" y2="110.5" class="axis"/>'
+    axis += f'<text x="30" y="125" font-size="11">0</text><text x="360" y="125" font-size="11">{BINS * width}</text>'
     return _svg(title, f"{bars}{line}{note}{axis}", 130, tallest)
 
 
@@ -219,7 +220,11 @@ def _html_of_checks(report: Report) -> str:
     ]
     rows += [f"<tr><td>not checked<td><td>{name}<td><td>{escape(why)}" for name, why in report.unchecked.items()]
     named = {one.check for one in report.findings} | set(report.unchecked)
-    rows += [f'<tr><td class="ok">ok<td><td>{name}<td class="count">0<td>' for name in CHECKS if name not in named]
+    rows += [
+        f'<tr><td class="ok">ok<td><td>{name}<td class="count">0<td><small>no row: {escape(check.says)}</small>'
+        for name, check in CHECKS.items()
+        if name not in named
+    ]
     head = "<tr><th>level<th>file<th>check<th>rows<th>what"
     return f'<h2>Checks</h2><div class="wide"><table>{head}{"".join(rows)}</table></div>'
 
