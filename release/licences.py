@@ -8,8 +8,8 @@ from collections.abc import Iterator
 _TABLE = """
 permissive:
     afl-3.0 apache-2.0 artistic-2.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 cc-by-2.0 cc-by-2.5
-    cc-by-3.0 cc-by-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 ecl-2.0 isc mit ms-pl ncsa odc-by
-    ofl-1.1 pddl postgresql unlicense wtfpl zlib
+    cc-by-3.0 cc-by-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 ecl-2.0 etalab-2.0 isc mit ms-pl ncsa odc-by
+    ofl-1.1 openmdw-1.0 pddl postgresql unlicense wtfpl zlib
 the same terms:
     agpl-3.0 cc-by-sa-3.0 cc-by-sa-4.0 cdla-sharing-1.0 epl-1.0 epl-2.0 eupl-1.1 eupl-1.2 gfdl gpl gpl-2.0
     gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 lgpl-lr mpl-2.0 odbl osl-3.0
@@ -21,7 +21,7 @@ no derivatives:
 its own terms:
     apple-amlr apple-ascl bigcode-openrail-m bigscience-bloom-rail-1.0 bigscience-openrail-m c-uda cc
     creativeml-openrail-m deepfloyd-if-license gemma grok2-community h-research intel-research llama2 llama3
-    llama3.1 llama3.2 llama3.3 llama4 open-mdw openrail openrail++ other
+    llama3.1 llama3.2 llama3.3 llama4 lppl-1.3c openrail openrail++ other unknown
 """
 
 

@@ -346,7 +346,7 @@ def target_problems(config: Config, modules: frozenset[str]) -> list[str]:
 
 def template_problems(folder: Path) -> list[str]:
     """Why the chat template would train on something else than what generation asks for."""
-    asked, answer = [{"role": "user", "content": "What is asked?"}], "What is answered."
+    asked, answer = [{"role": "user", "content": "Is it?"}], "Yes."
     try:
         tokens = chat_tokens.read(folder)
         length = tokens.measure(asked, answer)
@@ -368,7 +368,7 @@ def _faults(folder: Path, length: chat_tokens.Length, whole: Sequence[int]) -> I
 
 def _markers(folder: Path) -> str:
     """What ``{% generation %}`` marks, for those who train by it: here all that follows the prompt is learned."""
-    asked, answer = [{"role": "user", "content": "What is asked?"}], "What is answered."
+    asked, answer = [{"role": "user", "content": "Is it?"}], "Yes."
     try:
         tokens = chat_tokens.read(folder)
         before = tokens.text(asked, generation_prompt=True)

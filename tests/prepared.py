@@ -8,7 +8,7 @@ from typing import Any
 
 import gates
 from release import base as bases
-from release import config, dataset, pipeline, record
+from release import config, data_source, pipeline, record
 from release.artifacts import Manifest, canonical_json, sha256_file
 from tests.line import ROOT, small_config
 from tests.small_release import write_answers
@@ -37,10 +37,8 @@ def prepared_config(folder: Path, **publishing: Any) -> Path:
 def trained(line: Path, base: bases.Base, **settings: str) -> Path:
     """The run folder of this configuration as it is after training, with the adapter of the kept release."""
     loaded = config.load(line / "release.yaml", {key.replace("__", "."): value for key, value in settings.items()})
-    digests = {
-        "train": dataset.load(loaded.data.train_file).sha256,
-        "golden": dataset.load(loaded.data.golden_file).sha256,
-    }
+    train, golden = data_source.load(loaded, lambda _: None)
+    digests = {"train": train.sha256, "golden": golden.sha256}
     run = pipeline.run_folder(loaded, record.inputs(loaded, base, digests))
     adapter = run / "adapter"
     adapter.mkdir()

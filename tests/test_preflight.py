@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from release import base as bases
-from release import config, data_source, licences, machine, pilot, pipeline, preflight
-from release.errors import DataError
+from release import config, data_source, hub_target, licences, machine, pilot, pipeline, preflight
+from release.errors import DataError, PreflightError
 from release.events import Event
+from tests.hub_fixture import EmbeddedHub
 from tests.line import ROOT, adapter_release, small_config
+from tests.test_base import CARD, put, weights
+from tests.test_base import REPO as TINY
 
 DATASETS = ROOT / "tests" / "data" / "dataset"
 LOOKED_AT = {"driver", "budget", "gates", "disk", "base model", "LoRA targets", "chat template", "generation markers",
@@ -71,6 +74,67 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert "publishing.license is 'free-for-all'" in said.lower()
     assert "so no adapter could pass it. Add" in said
     assert "The budget is spent: 2.00 of 1.00 USD" in said
+
+
+def test_a_base_on_the_hub_is_judged_before_its_weights_are_fetched(
+    base: bases.Base, away: EmbeddedHub, tmp_path: Path
+) -> None:
+    """Another licence, other modules, no chat template: told at once, from its small files and its headers."""
+    files = {name: (base.folder / name).read_bytes() for name in ("config.json", "tokenizer.json")}
+    files |= {"tokenizer_config.json": b'{"eos_token": "<|im_end|>"}', "README.md": CARD}
+    commit = put(away, tmp_path / "files", **files, **{"model.safetensors": weights("h.0.attn.c_attn.weight")})
+    hub_base = {"model.source": "hub", "model.base_model_id": TINY, "model.revision": commit}
+    said = problems(preflight.look(config.load(small_config(tmp_path), hub_base), quiet))
+
+    assert "names q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj" in said
+    assert "It has c_attn" in said
+    assert "has no chat template" in said
+    assert "the base model's licence is 'llama3.1', publishing.license is 'apache-2.0'" in said
+    assert not (bases.folder_of(config.load(small_config(tmp_path), hub_base).model)).exists()
+
+
+def test_a_base_that_is_nowhere_is_one_problem_beside_the_others(away: EmbeddedHub, tmp_path: Path) -> None:
+    nowhere = {"model.source": "hub", "model.base_model_id": "nobody/nothing", "model.revision": "0" * 40}
+    few = {"data.golden_file": str(DATASETS / "golden_too_small.jsonl")}
+    items = preflight.look(config.load(small_config(tmp_path), nowhere | few), quiet)
+
+    assert "no such repository or revision" in problems(items)
+    assert away.endpoint in problems(items)
+    assert "so no adapter could pass it. Add" in problems(items)
+    assert [item.name for item in items if item.state == "not checked"] == [
+        "LoRA target names, chat template, licence, memory"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("{{ m.content }}<|im_end|>", "none, and none are needed"),
+        ("{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}", "they mark 'Yes.<|im_end|>', as is learned"),
+        ("{% generation %}{{ m.content }}{% endgeneration %}<|im_end|>", "'Yes.', but 'Yes.<|im_end|>' is learned"),
+    ],
+)
+def test_generation_markers_are_told_beside_what_is_learned(base_copy: Path, answer: str, said: str) -> None:
+    template = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% else %}ANSWER{% endif %}{% endfor %}"
+    (base_copy / "chat_template.jinja").write_text(template.replace("ANSWER", answer), "utf-8")
+
+    assert said in preflight._markers(base_copy)
+    assert preflight.template_problems(base_copy) == []
+
+
+@pytest.mark.usefixtures("base")
+def test_doctor_tells_everything_it_looked_at_and_the_data_gates_verdict(tmp_path: Path) -> None:
+    said: list[str] = []
+    faulty = loaded(tmp_path, data__train_file=str(DATASETS / "answer_is_a_stub.jsonl"))
+    with (
+        hub_target.environment(faulty.publishing.endpoint, tmp_path) as hub,
+        pytest.raises(PreflightError, match=r"The data gate found \d errors"),
+    ):
+        preflight.doctor(faulty, hub, lambda event: said.append(str(event)))
+
+    assert "local/elements may be written to, v0.1.0 is free" in "\n".join(said)
+    assert "chat template: asks as it was trained" in "\n".join(said)
+    assert not [line for line in said if "not checked" in line]
 
 
 @pytest.mark.parametrize(
