@@ -21,30 +21,29 @@ from release.hub import client, history
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Do what a request asks (``do``; the rest are its arguments)."""
     arguments = {key: value for key, value in request.items() if key not in ("do", "answer", "endpoint_label")}
+    arguments |= {key: Path(arguments[key]) for key in ("destination", "folder") if key in arguments}
+    done: dict[str, Any] = {}
     match request["do"]:
         case "publish":
             packed = package.from_json(arguments.pop("package"))
-            publication = asdict(publish.publish(packed, **arguments))
-            return publication | {"endpoint": request.get("endpoint_label") or publication["endpoint"]}
+            done = asdict(publish.publish(packed, **arguments))
+            done["endpoint"] = request.get("endpoint_label") or done["endpoint"]
         case "check_rights":
-            return {"problems": publish.check_rights(**arguments)}
+            done["problems"] = publish.check_rights(**arguments)
         case "fetch":
-            destination = Path(arguments.pop("destination"))
-            return {"commit": publish.fetch(destination=destination, **arguments)}
+            done["commit"] = publish.fetch(**arguments)
         case "outline_base":
-            return client.outline_base(arguments.pop("repo_id"), Path(arguments.pop("destination")), **arguments)
-        case "fetch_dataset_file":
-            destination = Path(arguments.pop("destination"))
-            return {"sha256": client.download_dataset_file(destination=destination, **arguments)}
+            done = client.outline_base(**arguments)
         case "fetch_base":
-            client.download_base(arguments.pop("repo_id"), Path(arguments.pop("destination")), **arguments)
-            return {}
+            client.download_base(**arguments)
+        case "fetch_dataset_file":
+            done["sha256"] = client.download_dataset_file(**arguments)
         case "history":
-            folder = Path(arguments.pop("folder"))
-            return {"tags": history.tags(arguments["repo_id"], before=arguments["before"], folder=folder)}
+            done["tags"] = history.tags(**arguments)
         case other:
-            known = "publish, check_rights, fetch, fetch_base, outline_base, fetch_dataset_file, history"
+            known = "publish, check_rights, fetch, outline_base, fetch_base, fetch_dataset_file, history"
             raise ConfigError([f"Unknown request {other!r}: it is one of {known}."])
+    return done
 
 
 def run(request: Path, say: Say) -> None:

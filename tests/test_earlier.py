@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import gates
-from release import config, dataset, earlier, hub_target, package, pipeline, preflight, record, verify
+from release import config, data_source, dataset, earlier, hub_target, package, pipeline, preflight, record, verify
 from release.artifacts import Candidate, canonical_json, sha256_file
 from release.errors import ConfigError, HubError, PreflightError
 from release.events import Event, Line
@@ -222,12 +222,17 @@ def test_another_contract_needs_a_reason(line: Path) -> None:
     assert "contract: another one" in problem
 
 
+def golden_file(loaded: config.Config) -> Path:
+    assert isinstance(loaded.data.golden_file, Path)
+    return loaded.data.golden_file
+
+
 def golden_of(loaded: config.Config) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in loaded.data.golden_file.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in golden_file(loaded).read_text("utf-8").splitlines()]
 
 
 def write_golden(loaded: config.Config, rows: list[dict[str, Any]]) -> None:
-    loaded.data.golden_file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    golden_file(loaded).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
 
 def test_rows_that_changed_since_are_left_out_and_that_is_said(line: Path) -> None:
@@ -333,8 +338,8 @@ def test_an_adapter_whose_answers_are_the_bases_is_refused(line: Path) -> None:
     assert candidate.passed
     shutil.copyfile(run / "answers.jsonl", run / "base_answers.jsonl")
     same = pipeline.Judged(
-        train=dataset.load(loaded.data.train_file),
-        golden=dataset.load(loaded.data.golden_file),
+        train=data_source.load(loaded, quiet)[0],
+        golden=data_source.load(loaded, quiet)[1],
         contract=gates.load_contract(loaded.contract, line),
         policy=gates.load_policy(LOOSE),
     )
@@ -352,8 +357,8 @@ def test_the_attempt_counts_what_earlier_releases_say_of_themselves(line: Path) 
     (first,) = before(loaded)
     fourth = replace(first, record={**first.record, "attempt": 4})
     found = pipeline.Judged(
-        train=dataset.load(loaded.data.train_file),
-        golden=dataset.load(loaded.data.golden_file),
+        train=data_source.load(loaded, quiet)[0],
+        golden=data_source.load(loaded, quiet)[1],
         contract=gates.load_contract(loaded.contract, line),
         policy=gates.load_policy(LOOSE),
         before=(fourth,),
