@@ -40,6 +40,11 @@ MODELS: dict[str, dict[str, Any]] = {
         "hidden_size": 1536, "intermediate_size": 4096, "num_hidden_layers": 6, "num_attention_heads": 24,
         "num_key_value_heads": 8, "vocab_size": 100000, "tie_word_embeddings": False,
     },
+    # half precision on disk, as most bases of the Hub; queries, keys and values with biases
+    "qwen2-half": QWEN | {
+        "hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 10, "num_attention_heads": 8,
+        "num_key_value_heads": 4, "vocab_size": 64000, "tie_word_embeddings": False, "dtype": "bfloat16",
+    },
 }  # fmt: skip
 QLORA = {"adapter.method": "qlora", "adapter.quantization.load_in_4bit": "true"}
 LORA = {"adapter.method": "lora", "adapter.quantization.load_in_4bit": "false"}
@@ -53,6 +58,8 @@ RUNS: list[tuple[str, str, dict[str, str]]] = [
         **LORA, "adapter.lora.r": "64", "adapter.lora.target_modules": "[q_proj, v_proj]",
         "training.optim": "adamw_torch",
     }),
+    ("qwen2-half", "qlora", {**QLORA}),
+    ("qwen2-half", "lora, checkpointing", {**LORA, "training.activation_checkpointing": "true"}),
 ]  # fmt: skip
 LONG = {"llama-wide"}
 
@@ -92,9 +99,9 @@ def make_model(folder: Path, shape: dict[str, Any]) -> None:
     code = (
         "import sys, json, torch\n"
         "from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer\n"
-        "shape = json.loads(sys.argv[1]); kind = shape.pop('model_type')\n"
+        "shape = json.loads(sys.argv[1]); kind = shape.pop('model_type'); dtype = getattr(torch, shape.pop('dtype'))\n"
         "torch.manual_seed(0)\n"
-        "model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **shape), dtype=torch.float32)\n"
+        "model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **shape), dtype=dtype)\n"
         "model.save_pretrained(sys.argv[2])\n"
         "AutoTokenizer.from_pretrained(sys.argv[3]).save_pretrained(sys.argv[2])\n"
     )
@@ -115,7 +122,7 @@ def measure(base: Path, name: str, settings: dict[str, str]) -> dict[str, Any]:
         }
         (run / "config.yaml").write_text(json.dumps(tree), "utf-8")
         command = [sys.executable, "-m", "release.train", str(run), str(base)]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         training = json.loads((run / "training.json").read_bytes())
     load = plan.load_of(lengths, len(lengths), 2048)
     shape = plan.read_shape(base / "config.json")

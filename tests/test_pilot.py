@@ -22,6 +22,7 @@ def configured(folder: Path, commit: str, **sections: Any) -> None:
             "run": {"output_dir": "run"},
             "model": {"base_model_id": REPO, "revision": commit, "source": "hub"},
             "generation": {"max_new_tokens": 48},
+            "publishing": {"endpoint": "file:published"},
             **sections,
         },
     )
@@ -40,7 +41,7 @@ def test_a_pilot_goes_through_every_stage_and_publishes_nothing(tiny_base: str, 
     assert "The gates refused this adapter, as they should" in done.stderr
     assert "downloading it to check every byte" in done.stderr
     assert "local/elements@v0.1.0 can be published, and was not" in done.stderr
-    assert not list((tmp_path / "hub").glob("models/*/*"))
+    assert not list((tmp_path / "published").glob("models/*/*"))
     assert not (tmp_path / "run" / "pilot").exists()
 
 
