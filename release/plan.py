@@ -18,8 +18,10 @@ BLOCK, DOUBLE_BLOCK = 64, 256  # weights a first and a second constant stands fo
 SMALLEST_8BIT = 4096  # bitsandbytes keeps the state of smaller tensors in float32
 CUDA = 0.8 * GB  # context, cuBLAS workspaces and kernels; 0.5-0.9 on recent drivers
 SLACK_CUDA = 1.05  # what the allocator cannot use again, as a factor on what comes and goes
-SLACK_CPU = 1.4  # the same for the C library's heap over batches of changing length: fitted, see docs/plan.md
-LIBRARIES = 0.55 * GB  # resident after importing torch, transformers, peft, trl and bitsandbytes: measured 0.52-0.57
+SLACK_CPU = 1.12  # the same for the C library's heap over batches of changing length: fitted, see docs/plan.md
+LIBRARIES = (
+    0.75 * GB
+)  # torch, transformers, peft, trl, bitsandbytes and the matrix kernels' buffers: fitted, see docs/plan.md
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 DENSE = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2", "smollm3", "granite", "phi"}
 
@@ -186,7 +188,7 @@ def estimate(shape: Shape, config: Config, load: Load, *, cuda: bool) -> Estimat
     if cuda:
         parts["CUDA"] = CUDA
     else:
-        parts |= {"checkpoint file": float(shape.parameters * shape.bytes_on_disk), "libraries": LIBRARIES}
+        parts["libraries"] = LIBRARIES
     steps = steps_of(config, load.rows)
     rows_seen = steps * training.per_device_train_batch_size * training.gradient_accumulation_steps
     # Forward 2, backward 2 for what flows back; frozen weights need no gradient of their own; recomputing costs 2 more.
@@ -208,8 +210,12 @@ def steps_of(config: Config, rows: int) -> int:
 
 
 def _weights(shape: Shape, config: Config, number: int, *, cuda: bool) -> float:
-    if config.adapter.method == "lora" or not cuda:
-        # On a CPU the four-bit weights are turned back into float32 once (docs/decisions/0002).
+    if not cuda:
+        # The four-bit weights are turned back into float32 once (docs/decisions/0002). Where the file holds float32
+        # too, it stays mapped for what was not quantized, and all of it that was read counts as resident.
+        again = config.adapter.method == "qlora" and shape.bytes_on_disk == number
+        return float((shape.parameters + (shape.in_linear if again else 0)) * number)
+    if config.adapter.method == "lora":
         return float(shape.parameters * number)
     constants = 4 / BLOCK
     if config.adapter.quantization.bnb_4bit_use_double_quant:

@@ -27,8 +27,8 @@ def quiet(_: Event) -> None:
     """Say nothing."""
 
 
-def faulty(folder: Path, file: str) -> dataset.Report:
-    data = {"train_file": str(ROOT / "tests" / "data" / "dataset" / file)}
+def faulty(folder: Path, fault: str) -> dataset.Report:
+    data = {"train_file": str(ROOT / "tests" / "data" / "dataset" / fault / "train.jsonl")}
     return preflight.examined(config.load(small_config(folder, data=data)), quiet)
 
 
@@ -51,7 +51,7 @@ def test_the_example_of_a_real_users_dataset_is_what_is_made_today(base: bases.B
 
 @pytest.mark.usefixtures("base")
 def test_a_page_without_text_quotes_no_row(tmp_path: Path) -> None:
-    report = faulty(tmp_path, "answer_is_a_stub.jsonl")
+    report = faulty(tmp_path, "answer_is_a_stub")
 
     assert "This answer would state" in data_report.html(report)
     assert "This answer would state" not in data_report.html(report, text=False)
@@ -75,7 +75,7 @@ def shown(folder: Path, text: str, width: int = 1200) -> tuple[str, int]:
 @pytest.mark.usefixtures("base")
 def test_the_page_renders_in_a_browser_and_can_load_nothing(tmp_path: Path) -> None:
     """Its policy refuses every request, and the browser complains of one: no complaint, no request."""
-    text = data_report.html(faulty(tmp_path, "answer_is_a_stub.jsonl"))
+    text = data_report.html(faulty(tmp_path, "answer_is_a_stub"))
     asking = text.replace("<h1>", '<img src="http://127.0.0.1:9/a.png"><script>alert(1)</script><h1>')
 
     for width in (360, 1200):

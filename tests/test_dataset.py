@@ -1,5 +1,7 @@
 """The data gate: each broken file stops the line with the file, the row and the reason."""
 
+import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,40 @@ from tests.test_gates_kwanzaa import CONTRACT as KWANZAA_CONTRACT
 
 FILES = ROOT / "tests" / "data" / "dataset"
 
+FAULTS = {
+    "rows": "too_few_rows",
+    "measurable": "golden_without_labels",
+    "roles": "assistant_speaks_first",
+    "json": "answer_is_prose",
+    "schema": "answer_breaks_schema",
+    "rules": "answer_breaks_rule",
+    "refusal": "refusal_fields_disagree",
+    "labels": "label_disagrees_with_answer",
+    "citations": "cites_a_document_it_does_not_hold",
+    "length": "too_long",
+    "end_token": "too_long",
+    "template": "template_hides_the_prompt",
+    "ids": "repeated_id",
+    "prompts": "repeated_prompt",
+    "questions": "repeated_question",
+    "leakage": "golden_question_in_training",
+    "near_duplicates": "golden_row_reworded",
+    "placeholders": "answer_is_a_stub",
+    "control_characters": "control_character",
+    "script": "other_script",
+    "secrets": "secret",
+    "personal_data": "email_address",
+    "balance": "nothing_unanswerable",
+}
+
 
 def quiet(_: Event) -> None:
     """Say nothing."""
 
 
 def checked(folder: Path, **files: str) -> pipeline.Judged:
-    """The default configuration over these files of tests/data/dataset."""
-    paths = {name: str(FILES / file) for name, file in files.items()}
+    """The default configuration over the files of these folders of tests/data/dataset."""
+    paths = {name: str(FILES / fault / f"{name.removesuffix('_file')}.jsonl") for name, fault in files.items()}
     return pipeline.check_data(config.load(small_config(folder, data=paths)), quiet)
 
 
@@ -64,19 +92,19 @@ def test_no_golden_element_is_seen_in_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("not_json_on_line_3.jsonl", r"not_json_on_line_3\.jsonl line 3"),
-        ("empty.jsonl", "is empty"),
-        ("too_few_rows.jsonl", "3 rows; at least 8"),
-        ("repeated_id.jsonl", "its id stands twice"),
-        ("repeated_prompt.jsonl", "its prompt stands twice"),
-        ("no_reference_answer.jsonl", "has no reference answer"),
-        ("answer_is_prose.jsonl", "row train-0005: the reference answer is not JSON"),
-        ("answer_breaks_schema.jsonl", "row train-0005: the reference answer breaks the schema: /citations/0"),
-        ("answer_breaks_rule.jsonl", "row train-0005: .* a contract rule"),
-        ("assistant_speaks_first.jsonl", "row train-0005: its messages"),
-        ("golden_question_in_training.jsonl", "row leak: its question is in the golden set too"),
-        ("unknown_key.jsonl", "unknown key 'suport'; did you mean 'support'|unknown key 'suport'"),
-        ("there_is_no_such_file.jsonl", "cannot be read|No such file"),
+        ("not_json_on_line_3", r"not_json_on_line_3/train\.jsonl line 3"),
+        ("empty", "is empty"),
+        ("too_few_rows", "3 rows; at least 8"),
+        ("repeated_id", "its id stands twice"),
+        ("repeated_prompt", "its prompt stands twice"),
+        ("no_reference_answer", "has no reference answer"),
+        ("answer_is_prose", "row train-0005: the reference answer is not JSON"),
+        ("answer_breaks_schema", "row train-0005: the reference answer breaks the schema: /citations/0"),
+        ("answer_breaks_rule", "row train-0005: .* a contract rule"),
+        ("assistant_speaks_first", "row train-0005: its messages"),
+        ("golden_question_in_training", "row leak: its question is in the golden set too"),
+        ("unknown_key", "unknown key 'suport'; did you mean 'support'|unknown key 'suport'"),
+        ("there_is_no_such_folder", "cannot be read|No such file"),
     ],
 )
 def test_a_broken_training_file_is_refused(tmp_path: Path, file: str, said: str) -> None:
@@ -87,12 +115,12 @@ def test_a_broken_training_file_is_refused(tmp_path: Path, file: str, said: str)
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("golden_all_answerable.jsonl", "no row is unanswerable"),
-        ("golden_all_unanswerable.jsonl", "no row is answerable"),
-        ("golden_without_labels.jsonl", "has no `answerable` and `support`"),
-        ("golden_too_small.jsonl", "gate json_parse counts 12 rows here"),
-        ("golden_cites_no_document.jsonl", "cites a document that the row does not hold: 9"),
-        ("empty.jsonl", "is empty"),
+        ("golden_all_answerable", "no row is unanswerable"),
+        ("golden_all_unanswerable", "no row is answerable"),
+        ("golden_without_labels", "has no `answerable` and `support`"),
+        ("golden_too_small", "gate json_parse counts 12 rows here"),
+        ("golden_cites_no_document", "cites a document that the row does not hold: 9"),
+        ("golden_empty", "is empty"),
     ],
 )
 def test_a_golden_file_that_cannot_measure_is_refused(tmp_path: Path, file: str, said: str) -> None:
@@ -102,23 +130,25 @@ def test_a_golden_file_that_cannot_measure_is_refused(tmp_path: Path, file: str,
 
 def test_every_violation_is_listed_at_once(tmp_path: Path) -> None:
     """Two faults in two rows: both are named."""
-    lines = (FILES / "answer_is_prose.jsonl").read_text("utf-8").splitlines()
-    repeated = (FILES / "repeated_id.jsonl").read_text("utf-8").splitlines()
+    lines = (FILES / "answer_is_prose" / "train.jsonl").read_text("utf-8").splitlines()
+    repeated = (FILES / "repeated_id" / "train.jsonl").read_text("utf-8").splitlines()
     both = tmp_path / "both.jsonl"
     both.write_text("\n".join([*lines, repeated[0]]) + "\n", "utf-8")
 
     with pytest.raises(DataError) as raised:
-        checked(tmp_path, train_file=str(both))
+        pipeline.check_data(config.load(small_config(tmp_path, data={"train_file": str(both)})), quiet)
 
     assert "row train-0005" in str(raised.value)
     assert "row train-0001: its id stands twice" in str(raised.value)
 
 
 def examined(train: str, options: dataset.Options | None = None) -> dataset.Report:
-    """The report on a file of tests/data/dataset beside the default golden set."""
+    """The report on a folder of tests/data/dataset beside the default golden set."""
     loaded = config.load(ROOT / "release.yaml")
     contract = gates.load_contract(loaded.contract, ROOT)
-    return dataset.examine(dataset.load(FILES / train), data_source.load(loaded, quiet)[1], contract, options)
+    return dataset.examine(
+        dataset.load(FILES / train / "train.jsonl"), data_source.load(loaded, quiet)[1], contract, options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -129,18 +159,18 @@ def tokens(base: bases.Base) -> chat_tokens.ChatTokens:
 @pytest.mark.parametrize(
     ("file", "check", "row", "level"),
     [
-        ("answer_is_a_stub.jsonl", "placeholders", "train-0005", "error"),
-        ("document_is_a_template.jsonl", "placeholders", "train-0005", "error"),
-        ("control_character.jsonl", "control_characters", "train-0005", "error"),
-        ("label_disagrees_with_answer.jsonl", "labels", "train-0005", "error"),
-        ("cites_a_document_it_does_not_hold.jsonl", "citations", "train-0004", "error"),
-        ("golden_row_reworded.jsonl", "near_duplicates", "near", "error"),
-        ("golden_question_respelled_over_other_documents.jsonl", "leakage", "upper", "error"),
-        ("repeated_question.jsonl", "questions", "again", "warning"),
-        ("other_script.jsonl", "script", "train-0005", "warning"),
-        ("secret.jsonl", "secrets", "train-0005", "warning"),
-        ("email_address.jsonl", "personal_data", "train-0005", "warning"),
-        ("nothing_unanswerable.jsonl", "balance", "", "warning"),
+        ("answer_is_a_stub", "placeholders", "train-0005", "error"),
+        ("document_is_a_template", "placeholders", "train-0005", "error"),
+        ("control_character", "control_characters", "train-0005", "error"),
+        ("label_disagrees_with_answer", "labels", "train-0005", "error"),
+        ("cites_a_document_it_does_not_hold", "citations", "train-0004", "error"),
+        ("golden_row_reworded", "near_duplicates", "near", "error"),
+        ("golden_question_respelled_over_other_documents", "leakage", "upper", "error"),
+        ("repeated_question", "questions", "again", "warning"),
+        ("other_script", "script", "train-0005", "warning"),
+        ("secret", "secrets", "train-0005", "warning"),
+        ("email_address", "personal_data", "train-0005", "warning"),
+        ("nothing_unanswerable", "balance", "", "warning"),
     ],
 )
 def test_each_fault_is_found_in_its_row_and_no_other(file: str, check: str, row: str, level: str) -> None:
@@ -149,8 +179,32 @@ def test_each_fault_is_found_in_its_row_and_no_other(file: str, check: str, row:
     assert [(one.row, one.level) for one in found] == [(row, level)]
 
 
+def test_refusal_fields_that_disagree_are_found_in_their_row() -> None:
+    folder = FILES / "refusal_fields_disagree"
+    contract = gates.load_contract(json.loads((folder / "contract.json").read_bytes()), folder)
+    report = dataset.examine(dataset.load(folder / "train.jsonl"), None, contract)
+
+    assert [one.row for one in report.findings if one.check == "refusal"] == ["train-0005"]
+
+
+def test_a_template_that_trains_on_another_prompt_than_it_asks_with_is_found(base: bases.Base, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(base.folder / name, tmp_path / name)
+    shutil.copyfile(FILES / "template_hides_the_prompt" / "chat_template.jinja", tmp_path / "chat_template.jinja")
+    options = dataset.Options(tokens=chat_tokens.read(tmp_path), max_length=256)
+    found = [one for one in examined("good", options).findings if one.check == "template"]
+
+    assert len(found) == 10
+    assert {one.level for one in found} == {"error"}
+
+
+def test_every_check_has_a_folder_named_for_its_fault() -> None:
+    assert FAULTS.keys() == dataset.CHECKS.keys() | {"rows", "measurable"}
+    assert [folder for folder in FAULTS.values() if not list((FILES / folder).iterdir())] == []
+
+
 def test_what_is_found_is_marked_in_the_row() -> None:
-    report = examined("answer_is_a_stub.jsonl")
+    report = examined("answer_is_a_stub")
     (finding,) = [one for one in report.findings if one.check == "placeholders"]
     row = report.splits[0].dataset.rows[finding.line - 1]
 
@@ -160,8 +214,8 @@ def test_what_is_found_is_marked_in_the_row() -> None:
 
 
 def test_a_check_is_an_error_or_a_warning_as_the_configuration_says() -> None:
-    lowered = examined("answer_is_a_stub.jsonl", dataset.Options(levels={"placeholders": "warning"}))
-    raised = examined("email_address.jsonl", dataset.Options(levels={"personal_data": "error"}))
+    lowered = examined("answer_is_a_stub", dataset.Options(levels={"placeholders": "warning"}))
+    raised = examined("email_address", dataset.Options(levels={"personal_data": "error"}))
 
     assert "placeholders" not in {one.check for one in lowered.errors}
     assert "personal_data" in {one.check for one in raised.errors}
@@ -169,7 +223,7 @@ def test_a_check_is_an_error_or_a_warning_as_the_configuration_says() -> None:
 
 def test_a_row_longer_than_allowed_is_named_with_its_tokens(tokens: chat_tokens.ChatTokens) -> None:
     options = dataset.Options(tokens=tokens, max_length=256, max_new_tokens=64)
-    found = [one for one in examined("too_long.jsonl", options).findings if one.check in ("length", "end_token")]
+    found = [one for one in examined("too_long", options).findings if one.check in ("length", "end_token")]
 
     assert {(one.check, one.row) for one in found} == {("length", "train-0005"), ("end_token", "train-0005")}
     assert "data.max_length is 256" in found[0].says
@@ -177,19 +231,22 @@ def test_a_row_longer_than_allowed_is_named_with_its_tokens(tokens: chat_tokens.
 
 def test_a_golden_answer_longer_than_any_answer_may_be_is_named(tokens: chat_tokens.ChatTokens) -> None:
     options = dataset.Options(tokens=tokens, max_length=256, max_new_tokens=20)
-    found = [one for one in examined("good.jsonl", options).findings if (one.check, one.split) == ("length", "golden")]
+    found = [one for one in examined("good", options).findings if (one.check, one.split) == ("length", "golden")]
 
     assert len(found) == 100
     assert "generation.max_new_tokens is 20" in found[0].says
 
 
 def test_what_was_not_checked_is_said() -> None:
-    assert examined("good.jsonl").unchecked.keys() == {"length", "end_token", "template"}
+    assert examined("good").unchecked.keys() == {"length", "end_token", "template"}
 
 
 def test_a_policy_that_a_golden_set_cannot_prove_is_an_error() -> None:
     loaded = config.load(ROOT / "release.yaml")
-    contract, few = gates.load_contract(loaded.contract, ROOT), dataset.load(FILES / "golden_too_small.jsonl")
+    contract, few = (
+        gates.load_contract(loaded.contract, ROOT),
+        dataset.load(FILES / "golden_too_small" / "golden.jsonl"),
+    )
     report = dataset.examine(few, few, contract, dataset.Options(policy=gates.load_policy(gates.DEFAULT_POLICY)))
 
     assert [one.says for one in report.errors if "more are needed to pass" in one.says]
@@ -197,7 +254,7 @@ def test_a_policy_that_a_golden_set_cannot_prove_is_an_error() -> None:
 
 def test_a_check_that_could_not_be_made_is_an_error_whatever_its_level() -> None:
     (said,) = failures({"secrets": [None, None]})["secrets"]
-    finding = dataset._finding(examined("good.jsonl").splits[0], "secrets", "warning", [], said)
+    finding = dataset._finding(examined("good").splits[0], "secrets", "warning", [], said)
 
     assert finding.level == "error"
 

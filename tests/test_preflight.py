@@ -62,7 +62,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         tmp_path,
         adapter__lora__target_modules="[q_proj, wi_0]",
         publishing__license="free-for-all",
-        data__golden_file=str(DATASETS / "golden_too_small.jsonl"),
+        data__golden_file=str(DATASETS / "golden_too_small" / "golden.jsonl"),
         budget__limit="1",
     )
     faulty.run.output_dir.mkdir(parents=True)
@@ -95,7 +95,7 @@ def test_a_base_on_the_hub_is_judged_before_its_weights_are_fetched(
 
 def test_a_base_that_is_nowhere_is_one_problem_beside_the_others(away: EmbeddedHub, tmp_path: Path) -> None:
     nowhere = {"model.source": "hub", "model.base_model_id": "nobody/nothing", "model.revision": "0" * 40}
-    few = {"data.golden_file": str(DATASETS / "golden_too_small.jsonl")}
+    few = {"data.golden_file": str(DATASETS / "golden_too_small" / "golden.jsonl")}
     items = preflight.look(config.load(small_config(tmp_path), nowhere | few), quiet)
 
     assert "no such repository or revision" in problems(items)
@@ -125,7 +125,7 @@ def test_generation_markers_are_told_beside_what_is_learned(base_copy: Path, ans
 @pytest.mark.usefixtures("base")
 def test_doctor_tells_everything_it_looked_at_and_the_data_gates_verdict(tmp_path: Path) -> None:
     said: list[str] = []
-    faulty = loaded(tmp_path, data__train_file=str(DATASETS / "answer_is_a_stub.jsonl"))
+    faulty = loaded(tmp_path, data__train_file=str(DATASETS / "answer_is_a_stub" / "train.jsonl"))
     with (
         hub_target.environment(faulty.publishing.endpoint, tmp_path) as hub,
         pytest.raises(PreflightError, match=r"The data gate found \d errors"),
@@ -245,7 +245,7 @@ def test_the_plan_of_the_default_names_cards_and_hours(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("base")
 def test_the_report_of_faulty_rows_is_written_and_stops(tmp_path: Path) -> None:
-    faulty = loaded(tmp_path, data__train_file=str(DATASETS / "answer_is_a_stub.jsonl"))
+    faulty = loaded(tmp_path, data__train_file=str(DATASETS / "answer_is_a_stub" / "train.jsonl"))
     with pytest.raises(DataError, match="placeholders"):
         preflight.checked_data(faulty, preflight.Pages(folder=tmp_path / "report"), quiet)
     page = (tmp_path / "report" / "data_report.html").read_text("utf-8")
@@ -260,7 +260,7 @@ def test_the_report_of_faulty_rows_is_written_and_stops(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("base")
 def test_a_report_does_not_spread_the_secrets_it_found(tmp_path: Path) -> None:
-    with_secret = loaded(tmp_path, data__train_file=str(DATASETS / "secret.jsonl"))
+    with_secret = loaded(tmp_path, data__train_file=str(DATASETS / "secret" / "train.jsonl"))
     lines = preflight.checked_data(with_secret, preflight.Pages(folder=tmp_path / "report"), quiet)
     pages = [(tmp_path / "report" / name).read_text("utf-8") for name in ("data_report.html", "data_report.json")]
 
