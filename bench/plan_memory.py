@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +22,13 @@ from release import base as bases  # noqa: E402
 from release import config, plan  # noqa: E402
 from release.artifacts import canonical_json  # noqa: E402
 
-LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "dtype": "float32"}
-QWEN = {**LLAMA, "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}
-MODELS: dict[str, dict[str, Any]] = {
-    # grouped-query attention, tied embeddings, a vocabulary three times the default's
-    "qwen2-tied": QWEN | {
-        "hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 12,
-        "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True,
-    },
-    # every head its own keys, separate embeddings, a small vocabulary: most weights in the layers
-    "llama-untied": LLAMA | {
-        "hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 16, "num_attention_heads": 16,
-        "num_key_value_heads": 16, "vocab_size": 32000, "tie_word_embeddings": False,
-    },
-    # few wide layers, separate embeddings of a large vocabulary
-    "llama-wide": LLAMA | {
-        "hidden_size": 1536, "intermediate_size": 4096, "num_hidden_layers": 6, "num_attention_heads": 24,
-        "num_key_value_heads": 8, "vocab_size": 100000, "tie_word_embeddings": False,
-    },
-    # half precision on disk, as most bases of the Hub; queries, keys and values with biases
-    "qwen2-half": QWEN | {
-        "hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 10, "num_attention_heads": 8,
-        "num_key_value_heads": 4, "vocab_size": 64000, "tie_word_embeddings": False, "dtype": "bfloat16",
-    },
-}  # fmt: skip
+SHAPES = ROOT / "tests" / "data" / "plan"
+MODELS = (
+    "qwen2-tied",  # grouped-query attention, tied embeddings, a vocabulary three times the default's
+    "llama-untied",  # every head its own keys, separate embeddings, a small vocabulary: most weights in the layers
+    "llama-wide",  # few wide layers, separate embeddings of a large vocabulary
+    "qwen2-half",  # half precision on disk, as most bases of the Hub; biases
+)
 QLORA = {"adapter.method": "qlora", "adapter.quantization.load_in_4bit": "true"}
 LORA = {"adapter.method": "lora", "adapter.quantization.load_in_4bit": "false"}
 RUNS: list[tuple[str, str, dict[str, str]]] = [
@@ -71,7 +54,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     options = parser.parse_args()
     found = []
-    for run in measured(options.names or list(MODELS), options.steps):
+    for run in measured(options.names or MODELS, options.steps):
         print(table_row(run), flush=True)
         found.append(run)
     if options.json:
@@ -83,13 +66,13 @@ def table_row(run: dict[str, Any]) -> str:
     return f"| {run['name']} | {planned / 1e9:.2f} GB | {peak / 1e9:.2f} GB | {planned / peak - 1:+.0%} |"
 
 
-def measured(names: list[str], steps: int) -> Iterator[dict[str, Any]]:
+def measured(names: Sequence[str], steps: int) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
         for model, what, settings in RUNS:
             if model in names:
                 folder = Path(scratch) / model
                 if not folder.exists():
-                    make_model(folder, MODELS[model])
+                    make_model(folder, json.loads((SHAPES / f"{model}.json").read_bytes()))
                 yield measure(folder, f"{model}, {what}", settings | {"training.max_steps": str(steps)})
 
 
