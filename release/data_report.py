@@ -10,7 +10,7 @@ from typing import Any
 from release import formats, wording
 from release.artifacts import canonical_json, write_atomically
 from release.dataset import CHECKS, Finding, Mark, Report, Split
-from release.errors import ConfigError
+from release.errors import ConfigError, DataError, disk_full
 
 BINS = 24
 CONTEXT = 400  # characters shown on both sides of a mark; a row can be long
@@ -86,6 +86,7 @@ def convert(sources: Sequence[Path], target: Path, form: str, pairs: Sequence[st
     if form not in formats.FORMS or len(fields) < len(pairs):
         known = ", ".join(formats.FORMS)
         raise ConfigError([f"--format is {form!r}, one of {known}; --field is NAME=KEY, such as prompt=question."])
+    _refuse_targets(target)
     data, reads = formats.convert(sources, form, fields, least)
     lines = []
     for source, one in zip(sources, reads, strict=True):
@@ -98,14 +99,32 @@ def convert(sources: Sequence[Path], target: Path, form: str, pairs: Sequence[st
 
 def split(source: Path, targets: tuple[Path, Path], share: float, seed: int, together: str | None) -> list[str]:
     """Write the rows of a canonical file to two; how many went where, in lines."""
-    data = formats.split(formats.read(source), share, seed, together)
+    _refuse_targets(*targets)
+    read = formats.read(source)
+    data = formats.split(read, share, seed, together)
+    if not all(data):
+        raise DataError(
+            f"{source} has {len(read.rows)} rows, and a share of {share:g} of them leaves no row to "
+            f"{'train on' if data[1] else 'judge by'}. Nothing was written. Give more rows, or another --share."
+        )
     return [_write(target, part) for target, part in zip(targets, data, strict=True)]
 
 
+def _refuse_targets(*targets: Path) -> None:
+    """Nothing is written over, and one file cannot be two."""
+    problems = [f"{one} exists already. Name another file, or remove it first." for one in targets if one.exists()]
+    if len({one.absolute() for one in targets}) < len(targets):
+        problems.append(f"{targets[0]} is named twice. Name a file for the rows to train on and one to judge by.")
+    if problems:
+        raise ConfigError(problems)
+
+
 def _write(target: Path, data: bytes) -> str:
-    if target.exists():
-        raise ConfigError([f"{target} exists already. Name another file, or remove it first."])
-    write_atomically(target, data)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, data)
+    except OSError as error:
+        raise disk_full(error) or ConfigError([f"{target} cannot be written: {error.strerror}."]) from None
     return f"{target}: {len(data.splitlines())} rows, sha256 {hashlib.sha256(data).hexdigest()}"
 
 

@@ -54,7 +54,9 @@ def read(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. Check data.* in the configuration.") from None
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}. Check the path, here or under data in the configuration."
+        ) from None
     lines, problems = _parsed(path, data)
     if form in AUTO:
         form = recognise(lines[0][1] if lines else {})

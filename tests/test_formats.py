@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gates
-from release import dataset, formats
+from release import data_report, dataset, formats
 from release.errors import ConfigError, DataError
 
 FILES = Path(__file__).parent / "data" / "formats"
@@ -176,6 +176,29 @@ def test_what_belongs_together_is_never_split(tmp_path: Path, group: str | None)
 
     assert golden
     assert not keys(train) & keys(golden)
+
+
+def test_a_split_that_leaves_nothing_or_writes_over_something_is_refused(tmp_path: Path) -> None:
+    archive(tmp_path, [True])
+    source, train, golden = (tmp_path / f"{name}.jsonl" for name in ("all", "train", "golden"))
+
+    with pytest.raises(DataError, match=r"has 1 rows, and a share of 0\.2 of them leaves no row to judge by"):
+        data_report.split(source, (train, golden), 0.2, 1, None)
+    with pytest.raises(ConfigError, match="is named twice"):
+        data_report.split(source, (train, train), 0.2, 1, None)
+    with pytest.raises(ConfigError, match="exists already"):
+        data_report.split(source, (train, source), 0.2, 1, None)
+    assert not train.exists()
+
+
+def test_a_folder_that_is_not_there_is_made_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
+    archive(tmp_path, [True])
+    source = tmp_path / "all.jsonl"
+    data_report.convert([source], tmp_path / "new" / "rows.jsonl", "auto", (), None)
+
+    assert (tmp_path / "new" / "rows.jsonl").exists()
+    with pytest.raises(ConfigError, match=r"rows\.jsonl cannot be written: "):
+        data_report.convert([source], source / "rows.jsonl", "auto", (), None)
 
 
 def test_a_share_that_is_none_and_a_group_that_is_missing_are_refused(tmp_path: Path) -> None:
