@@ -117,7 +117,9 @@ def outline(model: Model, say: Say) -> Outline:
         temporary = _temporary(folder)
         request = {"repo_id": model.base_model_id, "revision": model.revision, "destination": str(temporary)}
         asked = {"do": "outline_base", **request}
-        said = hub_target.ask(asked, hub_target.of_environment(), say, folder.parent / "outline.log")
+        said = hub_target.ask(
+            asked, hub_target.impatient(hub_target.of_environment()), say, folder.parent / "outline.log"
+        )
         write_atomically(temporary / OUTLINE, canonical_json(said))
         temporary.rename(folder)
     found = json.loads((folder / OUTLINE).read_bytes())

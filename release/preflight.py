@@ -115,6 +115,7 @@ def look(config: Config, say: Say) -> list[Item]:
         items += _items("gates", _policy_problems(config, rows[1]), f"{len(rows[1].rows)} golden rows can prove them")
     base, unknown = _outline(config, say)
     items += [*unknown, *_items("disk", _disk_problems(config, base), "room enough")]
+    items += _licence_items(config, base)
     if base is not None:
         items += _base_items(config, base)
         if rows is not None:
@@ -156,7 +157,7 @@ def _outline(config: Config, say: Say) -> tuple[Outline | None, list[Item]]:
     try:
         return bases.outline(config.model, say), []
     except (PreflightError, HubError) as missing:
-        names = "LoRA target names, chat template, licence, memory"
+        names = "LoRA target names, chat template, the base model's licence, memory"
         why = "the base model cannot be had, see below"
         return None, [*_items("base model", [str(missing)]), Item(name=names, state="not checked", says=why)]
 
@@ -173,9 +174,15 @@ def _base_items(config: Config, base: Outline) -> list[Item]:
     ]
     if base.license is None:
         says = f"the card of {model.base_model_id} names none. See its page on the Hub"
-        return [*items, Item(name="licence of the base model", state="not checked", says=says)]
-    wrong = licences.problem(base.license, config.publishing.license)
-    return [*items, *_items("licence", [wrong] if wrong else [], f"{config.publishing.license} over {base.license}")]
+        items.append(Item(name="licence of the base model", state="not checked", says=says))
+    return items
+
+
+def _licence_items(config: Config, base: Outline | None) -> list[Item]:
+    """Whether the adapter's licence is one, and goes with the base model's where that is known."""
+    known = base.license if base else None
+    wrong = licences.problem(known, config.publishing.license)
+    return _items("licence", [wrong] if wrong else [], f"{config.publishing.license} over {known or 'an unknown one'}")
 
 
 def _memory_items(config: Config, base: Outline, train: dataset.Dataset, gpus: tuple[Gpu, ...]) -> list[Item]:
@@ -394,7 +401,7 @@ def hub_problems(config: Config, hub: Mapping[str, str], say: Say) -> list[str]:
         "manifest_digests": [json.loads(path.read_bytes())["manifest_digest"] for path in packed_before(config)],
     }
     with tempfile.TemporaryDirectory() as folder:
-        problems: list[str] = hub_target.ask(request, hub, say, Path(folder) / "log")["problems"]
+        problems: list[str] = hub_target.ask(request, hub_target.impatient(hub), say, Path(folder) / "log")["problems"]
         return problems
 
 

@@ -95,14 +95,18 @@ def test_a_base_on_the_hub_is_judged_before_its_weights_are_fetched(
 
 def test_a_base_that_is_nowhere_is_one_problem_beside_the_others(away: EmbeddedHub, tmp_path: Path) -> None:
     nowhere = {"model.source": "hub", "model.base_model_id": "nobody/nothing", "model.revision": "0" * 40}
-    few = {"data.golden_file": str(DATASETS / "golden_too_small" / "golden.jsonl")}
+    few = {
+        "publishing.license": "free-for-all",
+        "data.golden_file": str(DATASETS / "golden_too_small" / "golden.jsonl"),
+    }
     items = preflight.look(config.load(small_config(tmp_path), nowhere | few), quiet)
 
     assert "no such repository or revision" in problems(items)
     assert away.endpoint in problems(items)
+    assert "publishing.license is 'free-for-all', no licence name of the Hub's" in problems(items)
     assert "so no adapter could pass it. Add" in problems(items)
     assert [item.name for item in items if item.state == "not checked"] == [
-        "LoRA target names, chat template, licence, memory"
+        "LoRA target names, chat template, the base model's licence, memory"
     ]
 
 
