@@ -39,7 +39,7 @@ def pilot(config: Config, say: Say) -> None:
         say(Stage(name="package"))
         packed = pipeline.pack(small, candidate, run)
         say(Stage(name="publish", note="a dry run, to a Hub in the pilot's own folder"))
-        pipeline.publish(small, packed, run, hub, say)
+        pipeline.publish(small.publishing, packed, run, hub, say)
     shutil.rmtree(small.run.output_dir.parent)
     name = f"{config.publishing.hf_repo}@{config.publishing.tag}"
     say(
