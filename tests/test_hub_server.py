@@ -77,6 +77,25 @@ def small_commit(path: str, content: str, parent: str = "") -> bytes:
     return "\n".join(map(json.dumps, (header, file))).encode()
 
 
+def test_a_pull_request_is_a_commit_beside_main(embedded_hub: EmbeddedHub) -> None:
+    release(embedded_hub)
+    api, head = embedded_hub.api, embedded_hub.api.model_info(REPO).sha
+
+    made = [
+        api.create_commit(REPO, [CommitOperationAdd(name, b"text")], commit_message="Offer", create_pr=True)
+        for name in ("one.md", "other.md")
+    ]
+
+    assert [one.pr_num for one in made] == [1, 2]
+    assert [one.pr_revision for one in made] == ["refs/pr/1", "refs/pr/2"]
+    assert api.model_info(REPO).sha == head
+    files = api.list_repo_files(REPO, revision="refs/pr/2")
+    assert "other.md" in files
+    assert "one.md" not in files
+    listed = api.list_repo_refs(REPO, include_pull_requests=True).pull_requests
+    assert [one.target_commit for one in listed or []] == [one.oid for one in made]
+
+
 def stored(hub: EmbeddedHub) -> list[str]:
     return [path.name for path in hub.bare(REPO).glob("lfs/objects/*/*/*")]
 
@@ -453,7 +472,7 @@ def test_a_token_that_others_can_read_or_that_is_empty_is_refused(tmp_path: Path
         ("DELETE", "/api/models/user/adapter/branch/main", None, 400),
         ("POST", "/api/models/user/adapter/commit/nope", small_commit("a", "a"), 404),
         ("POST", "/api/models/user/adapter/commit/v1", small_commit("a", "a"), 404),
-        ("POST", "/api/models/user/adapter/commit/main?create_pr=1", small_commit("a", "a"), 400),
+        ("POST", "/api/models/user/adapter/commit/main?create_pr=1", small_commit("../a", "a"), 400),
         ("POST", "/api/models/user/adapter/commit/main", small_commit("../a", "a"), 400),
         ("POST", "/api/models/user/adapter/commit/main", small_commit("\ud800", "a"), 400),
         ("POST", "/api/models/user/adapter/commit/main", small_commit("README.md", "---\nlicense: none\n---\n"), 400),

@@ -236,6 +236,19 @@ def commit(repo_id: str, change: Change) -> str:
         )
 
 
+def propose(repo_id: str, files: Mapping[str, bytes], *, title: str, description: str) -> str:
+    """Offer new files as a pull request over main, and return its address; main stays as it is."""
+    with _asking(f"Opening a pull request in {repo_id}"):
+        made = _api(must_write=True).create_commit(
+            repo_id,
+            [CommitOperationAdd(path, data) for path, data in files.items()],
+            commit_message=title,
+            commit_description=description,
+            create_pr=True,
+        )
+    return str(made.pr_url)
+
+
 def tag(repo_id: str, name: str, *, commit: str, message: str) -> None:
     """Make an annotated tag, never move one. After a HubError it may be there all the same."""
     with _asking(f"Tagging commit {commit} of {repo_id} as {name}"):

@@ -141,7 +141,7 @@ class Repository:
         return commits[0]
 
     def refs(self, base: str) -> dict[str, str]:
-        """Name to commit id, of the branches (``refs/heads``) or tags (``refs/tags``)."""
+        """Name to commit id, of branches (``refs/heads``), tags (``refs/tags``) or pull requests (``refs/pr``)."""
         found = self.git.refs.as_dict(Ref(base.encode()))
         return {name.decode(): peel_sha(self.objects, sha)[1].id.decode() for name, sha in sorted(found.items())}
 
@@ -208,6 +208,15 @@ class Repository:
                 raise Refusal(412, "A commit has happened since. Please refresh and try again.")
         self.reached("commit.after_ref")
         return commit.decode()
+
+    def propose(self, branch: str, changes: Sequence[Change], message: str) -> tuple[int, str]:
+        """The changes as a pull request over a branch: its number, and the commit that ``refs/pr/NUMBER`` is at."""
+        with self.one_writer():
+            head = self.commit_at(branch).id
+            number = 1 + max(map(int, self.refs("refs/pr")), default=0)
+            commit = self.write_commit(self._changed_tree(head, changes), [head], message)
+            self._add_ref(Ref(b"refs/pr/%d" % number), commit)
+        return number, commit.decode()
 
     def tag(self, name: str, revision: str, message: str) -> None:
         """An annotated tag; 409 if there is one of this name."""

@@ -171,9 +171,9 @@ def _refs(call: Call) -> Response:
                 {"name": name, "ref": f"{base}/{name}", "targetCommit": commit}
                 for name, commit in repository.refs(base).items()
             ]
-            for kind, base in (("branches", "refs/heads"), ("tags", "refs/tags"))
+            for kind, base in (("branches", "refs/heads"), ("tags", "refs/tags"), ("pullRequests", "refs/pr"))
         }
-    return json_answer({**listed, "converts": [], "pullRequests": []})
+    return json_answer({**listed, "converts": []})
 
 
 def _tag(call: Call) -> Response:

@@ -25,7 +25,6 @@ BLOCK = 256 * 1024
 
 def preupload(call: Call) -> Response:
     """For each file to come: by LFS or in the commit, and which content the Hub has under its name."""
-    _refuse_pull_request(call)
     with call.writable() as repository:
         commit = repository.commit_at(call.segment("revision"))
         attributes = repository.git.get_gitattributes(commit.tree)
@@ -46,14 +45,9 @@ def preupload(call: Call) -> Response:
     return json_answer({"files": answer})
 
 
-def _refuse_pull_request(call: Call) -> None:
-    if call.request.query_params.get("create_pr", "0").lower() not in ("0", "false"):
-        raise Refusal(400, "This Hub has no pull requests. Commit to a branch.")
-
-
 def commit(call: Call) -> Response:
-    """All changes of an NDJSON body, or none."""
-    _refuse_pull_request(call)
+    """All changes of an NDJSON body, or none; on the branch, or as a pull request over it."""
+    as_pull_request = call.request.query_params.get("create_pr", "0").lower() not in ("0", "false")
     with call.writable() as repository:
         header, changes = _read_commit(call.body)
         for change in changes:
@@ -64,9 +58,15 @@ def commit(call: Call) -> Response:
         title, text = field(header, "summary", str), field(header, "description", str, "")
         message = f"{title}\n\n{text}" if text else title
         parent = field(header, "parentCommit", str, "")
-        commit = repository.commit(call.segment("revision"), changes, message, parent)
-        url = f"{call.hub.endpoint}{web_path(repository.kind, repository.name)}/commit/{commit}"
-    return json_answer({"success": True, "commitOid": commit, "commitUrl": url, "hookOutput": ""})
+        web = f"{call.hub.endpoint}{web_path(repository.kind, repository.name)}"
+        more = {}
+        if as_pull_request:
+            number, commit = repository.propose(call.segment("revision"), changes, message)
+            more = {"pullRequestUrl": f"{web}/discussions/{number}"}
+        else:
+            commit = repository.commit(call.segment("revision"), changes, message, parent)
+    url = f"{web}/commit/{commit}"
+    return json_answer({"success": True, "commitOid": commit, "commitUrl": url, "hookOutput": "", **more})
 
 
 def _read_commit(body: bytes) -> tuple[dict[str, Any], list[Change]]:
