@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -18,6 +19,11 @@ ROOT = Path(__file__).parent.parent
 LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "tokenizers", "safetensors",
              "datasets", "numpy", "gguf", "jsonschema", "huggingface-hub")  # fmt: skip
+# Variables with which these libraries compute otherwise; those that are set are recorded, and no others.
+ARITHMETIC = (
+    "ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_NUM_THREADS", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS", "ONEDNN_MAX_CPU_ISA", "PYTHONHASHSEED",
+)  # fmt: skip
 FIXED = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # what `child` sets before Python starts
 IMAGE = "ADAPTER_RELEASE_IMAGE"
 
@@ -77,6 +83,38 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
 
 
+def packages() -> dict[str, str]:
+    """The version of every installed package that the locks name: what runs, less what only tests and checks."""
+    text = "".join((ROOT / "locks" / name).read_text("utf-8") for name in LOCKS)
+    locked = {_normal(name) for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", text, re.MULTILINE)}
+    installed = {_normal(one.name): one.version for one in metadata.distributions()}
+    return {name: installed[name] for name in sorted(locked & installed.keys())}
+
+
+def _normal(name: str) -> str:
+    """A package's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def surroundings() -> dict[str, Any]:
+    """What a stage that has imported torch ran on: hardware, libraries, and how it did arithmetic."""
+    return {"hardware": hardware(), "versions": versions(), "packages": packages(), "arithmetic": arithmetic()}
+
+
+def arithmetic() -> dict[str, Any]:
+    """The settings that decide how numbers are rounded and summed, read back from torch after they were made."""
+    import torch
+
+    return {
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "onednn": torch.backends.mkldnn.enabled,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "environment": {name: os.environ[name] for name in ARITHMETIC if name in os.environ},
+    }
+
+
 def hardware() -> dict[str, Any]:
     """The processor, and the GPU where torch sees one. Called in stages that have imported torch."""
     import torch
@@ -116,6 +154,13 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
 
 
+def gpu_peak_memory_bytes() -> int | None:
+    """The most that this process's tensors took on the GPU; None without one."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
+
 def make_deterministic(seed: int, thread_count: int) -> None:
     """Fix seeds, threads and kernels, before any weight is made. Sets torch's global state.
 
@@ -133,6 +178,6 @@ def make_deterministic(seed: int, thread_count: int) -> None:
 if __name__ == "__main__":
     child.main(
         lambda arguments, _: write_atomically(
-            Path(arguments[0]), canonical_json({"versions": versions(), "hardware": hardware()})
+            Path(arguments[0]), canonical_json({"versions": versions(), "packages": packages(), "hardware": hardware()})
         )
     )

@@ -100,9 +100,9 @@ def run_generation(run: Path, base_folder: Path, say: Say) -> None:
                 "base_seconds": round(time.monotonic() - started - seconds, 1),
                 "tokens": sum(len(tokenizer(o["output"], add_special_tokens=False)["input_ids"]) for o in outputs),
                 "peak_memory_bytes": environment.peak_memory_bytes(),
-                "hardware": environment.hardware(),
-                "versions": environment.versions(),
                 "image_digest": environment.image_digest(),
+                "gpu_peak_memory_bytes": environment.gpu_peak_memory_bytes(),
+                **environment.surroundings(),
             }
         ),
     )

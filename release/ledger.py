@@ -4,9 +4,11 @@ An attempt writes its line anew at each checkpoint, so that what a killed attemp
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from release.artifacts import write_atomically
 from release.config import Budget
@@ -124,3 +126,33 @@ def _alerts(budget: Budget, earlier: float, now: float) -> Iterator[str]:
         mark = budget.limit * percent / 100
         if earlier < mark <= now:
             yield f"budget: {now:.2f} of {budget.limit:.2f} {budget.currency} spent, past {percent:g} %"
+
+
+def estimate(seconds: float, hardware: Mapping[str, Any], prices: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    """Energy and cost of so many seconds on this hardware, each with how it was come by; None where nobody knows.
+
+    Energy is an upper bound: the rated power of the card or of the threads, all of the time.
+    """
+    gpu, hours = hardware["gpu"], seconds / 3600
+    card = card_of(gpu["name"], prices) if gpu else {}
+    watts = card.get("watts") if gpu else prices.get("cpu_watts_per_thread", 0) * hardware["threads"]
+    rated = f"{watts} W rated power of {gpu['name'] if gpu else str(hardware['threads']) + ' threads'}, all of the time"
+    listed = card.get("price_per_hour"), prices["currency"], f"the list price of {card.get('name')} in prices.json"
+    own = budget.price_per_hour, budget.currency, "budget.price_per_hour"
+    price, currency, source = listed if budget.price_per_hour is None else own
+    return {
+        "energy_kwh": round(watts * hours / 1000, 6) if watts else None,
+        "energy_how": f"at most: {rated}" if watts else "not known: prices.json names no power of this card",
+        "cost": None if price is None else {"amount": round(price * hours, 4), "currency": currency},
+        "cost_how": "not known: nobody named a price" if price is None else f"{price:g} an hour, {source}",
+    }
+
+
+def card_of(name: str, prices: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The card of the price file that a driver calls so, as ``NVIDIA H100 80GB HBM3`` is H100; empty when none is."""
+    for card in prices["cards"]:
+        model = re.match(r"(?:RTX )?[A-Z]*\d+\w*", card["name"])
+        if model and re.search(rf"\b{re.escape(model[0])}\b", name):
+            found: Mapping[str, Any] = card
+            return found
+    return {}

@@ -13,6 +13,7 @@ from typing import Any
 from release.config import Config
 from release.errors import PreflightError
 
+PRICES = Path(__file__).parent.parent / "prices.json"
 GB = 1e9  # as cards and clouds count
 BLOCK, DOUBLE_BLOCK = 64, 256  # weights a first and a second constant stands for (bitsandbytes; Dettmers et al. 2023)
 SMALLEST_8BIT = 4096  # bitsandbytes keeps the state of smaller tensors in float32
@@ -287,7 +288,7 @@ def cpu_hours(estimated: Estimate, prices: Mapping[str, Any], threads: int) -> f
     return float(estimated.flops / (prices["cpu_flops_per_thread"] * threads) / 3600)
 
 
-def read_prices(path: Path) -> dict[str, Any]:
+def read_prices(path: Path = PRICES) -> dict[str, Any]:
     """The price file; ``PreflightError`` with what it lacks."""
     prices: dict[str, Any] = {}
     try:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import schemas
-from release import __version__, environment
+from release import __version__, environment, ledger, plan
 from release.artifacts import Adapter, canonical_json
 from release.base import Base
-from release.config import Config, effective
+from release.config import Budget, Config, effective
 
-VERSION = 1
+VERSION = 2
+"""1 had no statements beside it, and less of what was installed and spent."""
 WEIGHTS = "adapter_model.safetensors"
 DATA = {"train": "data/train.jsonl", "golden": "data/golden.jsonl"}
 ANSWER_SCHEMA = "gates/answer.schema.json"
@@ -66,7 +67,7 @@ def build(
         **measured,
         "determinism": environment.determinism(config.run.seed, training["hardware"]),
         "image_digest": _image_digest(training, measured["generation"]),
-        "spent": _spent(training, measured["generation"]),
+        "spent": _spent(training, measured["generation"], config.budget),
     }
     whole = {**record, "record_sha256": digest(record)}
     if wrong := problems(whole):
@@ -78,6 +79,8 @@ def as_published(config: Config) -> dict[str, Any]:
     """The configuration with the paths that its files have in the release: no folder of this machine is named."""
     tree = effective(config)
     del tree["run"]["output_dir"]
+    for name in ("signing_key", "keyless"):
+        tree["publishing"].pop(name, None)
     # The published rows are canonical chat rows, whatever form and names the files had that they were read from.
     tree["data"] |= {"train_file": DATA["train"], "golden_file": DATA["golden"], "format": "auto", "fields": {}}
     tree["contract"] = {**tree["contract"], "schema": ANSWER_SCHEMA}
@@ -103,14 +106,14 @@ def _image_digest(training: Mapping[str, Any], generation: Mapping[str, Any]) ->
     return made_in.pop() if len(made_in) == 1 else None
 
 
-def _spent(training: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
-    """What it took. Energy and cost are null where nothing measured them."""
+def _spent(training: Mapping[str, Any], generation: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    """What training and answering took, the base's answers included; energy and cost are estimates that say how."""
+    seconds = round(training["seconds"] + generation["seconds"] + generation["base_seconds"], 1)
     return {
-        "seconds": round(training["seconds"] + generation["seconds"], 1),
+        **ledger.estimate(seconds, training["hardware"], plan.read_prices(), budget),
+        "seconds": seconds,
         "tokens": training["tokens"] + generation["tokens"],
         "peak_memory_bytes": max(training["peak_memory_bytes"], generation["peak_memory_bytes"]),
-        "energy_kwh": None,
-        "cost": None,
     }
 
 

@@ -78,9 +78,9 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
                 "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
                 "seconds": round(time.monotonic() - started, 1),
                 "peak_memory_bytes": environment.peak_memory_bytes(),
-                "hardware": environment.hardware(),
-                "versions": environment.versions(),
                 "image_digest": environment.image_digest(),
+                "gpu_peak_memory_bytes": environment.gpu_peak_memory_bytes(),
+                **environment.surroundings(),
             }
         ),
     )
