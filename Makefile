@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 CONFIG ?= release.yaml
 BIN = .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: bench candidate clean help hub lint lock mutants pilot publish release reproduce setup setup-dev test
+.PHONY: bench candidate clean help hub lint lock mutants pilot publish release reproduce setup setup-dev setup-sign test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -18,6 +18,7 @@ publish: setup ## prove the candidate in dist anew and publish it (ARGS="--hub f
 	@$(BIN)/adapter-release publish dist $(ARGS)
 
 reproduce: setup ## train TAG again and compare (TAG=local/elements@v0.1.0 ARGS="--level answers")
+	@test -n "$(TAG)" || { echo "make reproduce TAG=REPO@TAG: name the release to make again." >&2; exit 2; }
 	@$(BIN)/adapter-release reproduce $(TAG) $(ARGS)
 
 pilot: setup ## ten rows through the whole line, into a folder of their own (CONFIG=release.yaml)
@@ -55,3 +56,6 @@ setup:
 
 setup-dev:
 	@$(PYTHON) setup_environment.py --dev
+
+setup-sign:
+	@$(PYTHON) setup_environment.py --sign

