@@ -26,13 +26,14 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h: the kernel kills the child when its pare
 SECRETS = (
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
+    "ADAPTER_RELEASE_SIGNING_PASSWORD",
     # what a CI job asks a keyless token with (huggingface_hub's trusted publishers, GitHub's OIDC)
     "HF_OIDC_RESOURCE",
     "HF_OIDC_ID_TOKEN",
     "ACTIONS_ID_TOKEN_REQUEST_URL",
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 )
-"""The names in the environment that open a Hub: only processes that speak to one are given them."""
+"""The names in the environment that open a Hub or a key: only processes that speak to one are given them."""
 LIFELINE = "ADAPTER_RELEASE_LIFELINE"
 """Names a file that the parent holds locked: what a child in a container has instead of the kernel's signal."""
 ENVIRONMENT = {
@@ -45,7 +46,14 @@ ENVIRONMENT = {
 }
 
 
-def call(module: str, *arguments: str, say: Say, log: Path, env: Mapping[str, str] | None = None) -> None:
+def call(
+    module: str,
+    *arguments: str,
+    say: Say,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+) -> None:
     """Run ``python -m module arguments`` to its end, passing its events to ``say``.
 
     Without ``env`` the child sees the parent's environment less every token. Raises the child's ``Stop``;
@@ -55,7 +63,7 @@ def call(module: str, *arguments: str, say: Say, log: Path, env: Mapping[str, st
     with (
         log.open("ab") as errors,
         subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [python, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

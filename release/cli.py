@@ -15,6 +15,7 @@ from release.events import Line, Say
 
 if TYPE_CHECKING:
     from release.reproduce import Request
+    from release.verify import Known
 
 _ENDING = {signal.SIGINT, signal.SIGTERM}
 INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
@@ -57,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
 
     release = commands.add_parser("release", help="the whole line, from the configuration to a tag on the Hub")
     _config_arguments(release)
+    release.add_argument("--sign", type=Path, metavar="KEY", help="sign with this private key: publishing.signing_key")
+    release.add_argument("--keyless", action="store_true", help="sign by the identity of this CI job, through Sigstore")
     release.set_defaults(command=_release)
 
     candidate = commands.add_parser("candidate", help="the line up to the package, into a folder, without a token")
@@ -89,7 +92,6 @@ def parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="check a published release against its record, without a GPU")
     _published_arguments(verify)
-    verify.add_argument("--receipt", type=Path, help="publication.json of the run: notices a tag that was moved")
     verify.set_defaults(command=_verify)
 
     explain = commands.add_parser("explain", help="why a gate failed: every wrong row, its answer and the reference")
@@ -106,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     reproduce = commands.add_parser("reproduce", help="train a published adapter again from its record, and compare")
     _published_arguments(reproduce)
     _level_arguments(reproduce, ("bits", "answers", "verdict"))
+    reproduce.add_argument("--attach", action="store_true", help="offer the report to the Hub as a pull request")
     reproduce.add_argument("--anyway", action="store_true", help="train even where the level cannot be expected")
     reproduce.set_defaults(command=_reproduce)
 
@@ -124,6 +127,10 @@ def _published_arguments(command: argparse.ArgumentParser, otherwise: str = "") 
     command.add_argument("release", nargs="?" if otherwise else None, metavar="REPO@TAG[@COMMIT]|FOLDER", help=what)
     command.add_argument("--hub", default="file:hub", help="the Hub: a URL, or file:FOLDER (default: %(default)s)")
     command.add_argument("--data", type=Path, help="a folder with the rows, for a release that does not carry them")
+    command.add_argument("--receipt", type=Path, help="publication.json of the run: notices a tag that was moved")
+    command.add_argument("--public-key", type=Path, metavar="PEM", help="it must be signed by this key")
+    command.add_argument("--identity", help="it must be signed by this CI job, keyless")
+    command.add_argument("--issuer", help="who vouches for the identity (default: GitHub Actions)")
 
 
 def _level_arguments(command: argparse.ArgumentParser, levels: Sequence[str]) -> None:
@@ -194,6 +201,10 @@ def _load(options: argparse.Namespace, say: Say) -> config.Config:
 def _release(options: argparse.Namespace, say: Say) -> None:
     from release import pipeline
 
+    if options.sign:
+        options.overrides.append(f"publishing.signing_key={options.sign.absolute()}")
+    if options.keyless:
+        options.overrides.append("publishing.keyless=true")
     loaded = _load(options, say)
     packed, publication = pipeline.release(loaded, say)
     say(Line(text=pipeline.what_next(loaded, packed, publication)))
@@ -275,7 +286,20 @@ def _data_split(options: argparse.Namespace, say: Say) -> None:
 def _verify(options: argparse.Namespace, say: Say) -> None:
     from release import verify
 
-    verify.verify(options.release, options.hub, say, receipt=options.receipt, data=options.data)
+    verify.verify(options.release, options.hub, say, _known(options))
+
+
+def _known(options: argparse.Namespace) -> "Known":
+    from release import sign
+    from release.verify import Known
+
+    if options.public_key and options.identity:
+        raise ConfigError(["--public-key and --identity: a release has one signature. Give one of them."])
+    if options.issuer and not options.identity:
+        raise ConfigError(["--issuer vouches for an identity: give --identity too."])
+    trust = sign.Trust(public_key=options.public_key, identity=options.identity, issuer=options.issuer or sign.GITHUB)
+    asked = options.public_key or options.identity
+    return Known(receipt=options.receipt, data=options.data, trust=trust if asked else None)
 
 
 def _explain(options: argparse.Namespace, say: Say) -> None:
@@ -295,19 +319,20 @@ def _rejudge(options: argparse.Namespace, say: Say) -> None:
 def _reproduce(options: argparse.Namespace, say: Say) -> None:
     from release import reproduce
 
-    reproduce.reproduce(_request(options, anyway=options.anyway), say)
+    reproduce.reproduce(_request(options, anyway=options.anyway, attach=options.attach), say)
 
 
-def _request(options: argparse.Namespace, *, anyway: bool = False) -> "Request":
+def _request(options: argparse.Namespace, *, anyway: bool = False, attach: bool = False) -> "Request":
     from release.reproduce import Request
 
     return Request(
         release=options.release,
         endpoint=options.hub,
         level=options.level,
-        data=options.data,
+        known=_known(options),
         output=options.output,
         anyway=anyway,
+        attach=attach,
     )
 
 

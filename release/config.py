@@ -159,6 +159,10 @@ class Publishing:
     language: tuple[str, ...] = ("en",)
     tags: tuple[str, ...] = ()
     enabled: bool = True
+    signing_key: Path | None = None
+    """A private key in PEM; None: not signed by a key."""
+    keyless: bool = False
+    """Signed by the identity of a CI job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,9 +224,11 @@ def effective(config: Config) -> Tree:
         values["data"][name] = str(file) if isinstance(file, HubFile) else _relative(file, folder)
     modules = config.adapter.lora.target_modules
     values["adapter"]["lora"]["target_modules"] = modules[0] if modules == ("all-linear",) else list(modules)
+    if config.publishing.signing_key:
+        values["publishing"]["signing_key"] = _relative(config.publishing.signing_key, folder)
     values["publishing"] |= {"language": list(config.publishing.language), "tags": list(config.publishing.tags)}
     values["budget"]["alerts"] = list(config.budget.alerts)
-    for section in ("run", "model", "data", "container", "budget"):
+    for section in ("run", "model", "data", "container", "budget", "publishing"):
         values[section] = _present(values[section])
     return _present(values)
 
@@ -296,17 +302,23 @@ def _contradictions(tree: Tree, wrong: Mapping[str, str], idle: Mapping[str, Any
         means = "qlora means a 4-bit base, lora an unquantized one. Change one of them."
         yield "adapter.quantization.load_in_4bit", f"{problem}: {means}"
     if value("model.source") == "embedded":
-        if (base := value("model.base_model_id", EMBEDDED_BASE)) != EMBEDDED_BASE:
-            problem = f"is '{base}', but the embedded base is {EMBEDDED_BASE}."
-            yield "model.base_model_id", f"{problem} Write that, or `source: hub` and a revision."
-        if value("model.revision"):
-            yield "model.revision", "is given, but the embedded base has none: its sha256 names it. Take it out."
+        yield from _embedded_contradictions(value)
+    if value("publishing.keyless") and value("publishing.signing_key"):
+        yield "publishing.keyless", "is true, but publishing.signing_key names a key. Take one of them out."
     if value("data.train_file", 0) == value("data.golden_file", 1):
         yield "data.golden_file", "is the file to train on, but an adapter must be judged by rows it has not seen."
     if idle.get("generation.do_sample", False) is not False:
         why = settings.WITHOUT_EFFECT["generation.do_sample"]
         yield "generation.do_sample", f"is {settings.shown(idle['generation.do_sample'])}, but {why}. Take it out."
     yield from _contradictory_numbers(value, idle)
+
+
+def _embedded_contradictions(value: Callable[..., Any]) -> Iterator[tuple[str, str]]:
+    if (base := value("model.base_model_id", EMBEDDED_BASE)) != EMBEDDED_BASE:
+        problem = f"is '{base}', but the embedded base is {EMBEDDED_BASE}."
+        yield "model.base_model_id", f"{problem} Write that, or `source: hub` and a revision."
+    if value("model.revision"):
+        yield "model.revision", "is given, but the embedded base has none: its sha256 names it. Take it out."
 
 
 def _contradictory_numbers(value: Callable[..., Any], idle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -343,6 +355,8 @@ def _build(tree: Tree, path: Path, notices: tuple[str, ...]) -> Config:
         publishing["endpoint"] = f"file:{_relative(hub, folder)}"
     policy = dict(tree.get("gates", {}))
     because = policy.pop("weaker_because", None)
+    if "signing_key" in publishing:
+        publishing["signing_key"] = _absolute(publishing["signing_key"], folder)
     output = tree["run"].get("output_dir", f"runs/{tree['run']['name']}")
     files = {name: located(tree["data"][name], folder) for name in ("train_file", "golden_file")}
     return Config(

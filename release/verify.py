@@ -1,4 +1,4 @@
-"""Check a published release against its own record: bytes, card, verdict. Seconds, no GPU, nothing trusted twice."""
+"""Check a published release against its own record: bytes, card, verdict, signature. Seconds, and no GPU."""
 
 import contextlib
 import html
@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 import gates
-from release import dataset, earlier, hub_target, package, record
+from release import attestations, dataset, earlier, hub_target, package, record, sign
 from release.artifacts import FileDigest, Manifest, canonical_json, sha256_file
 from release.errors import ConfigError, DataError, VerificationError
 from release.events import Line, Say
@@ -28,7 +28,7 @@ NEEDED = (
 )
 CODE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py", ".so", ".sh", ".dll"}
 PICKLED = re.compile(rb"\x80[\x02-\x05]|PK\x03\x04")  # a pickle's first bytes (PEP 3154); torch's zip around one
-OF_TOOLS = (".git/", ".cache/", ".gitattributes")  # what git and the Hub's client put beside a release
+OF_TOOLS = (".git/", ".cache/huggingface/")  # what git and the Hub's client put beside a release
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,8 @@ class Opened:
     """What a receipt, or the commit in ``REPO@TAG@COMMIT``, says it must be: ``commit``, ``manifest_digest``."""
     data: Path | None = None
     """Where the rows are, for a release that does not carry them."""
+    trust: sign.Trust | None = None
+    """Whose signature it must have; None: nobody asked."""
 
     @property
     def names(self) -> list[str]:
@@ -52,7 +54,7 @@ class Opened:
             for path in self.folder.rglob("*")
             if path.is_symlink() or not path.is_dir()
         )
-        return sorted(name for name in found if not name.startswith(OF_TOOLS))
+        return sorted(name for name in found if not name.startswith(OF_TOOLS) and name != ".gitattributes")
 
     def read(self, name: str) -> Any:
         return json.loads((self.folder / name).read_bytes())
@@ -73,11 +75,23 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unchecked:
+    """What a step could not look at, and did not have to: no fault, and not ok either."""
+
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """A numbered check and what is wrong, if anything."""
 
     name: str
     problems: tuple[str, ...]
+    unchecked: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        return "FAILED" if self.problems else "--" if self.unchecked else "ok"
 
 
 def rows_digest(path: Path) -> str | None:
@@ -88,15 +102,25 @@ def rows_digest(path: Path) -> str | None:
         return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What somebody who asks brings along: nothing of it comes from the release."""
+
+    receipt: Path | None = None
+    """``publication.json`` of the run that made it."""
+    data: Path | None = None
+    trust: sign.Trust | None = None
+
+
 @contextlib.contextmanager
-def opened(
-    release: str, endpoint: str, say: Say, *, receipt: Path | None = None, data: Path | None = None
-) -> Iterator[Opened]:
+def opened(release: str, endpoint: str, say: Say, known: Known) -> Iterator[Opened]:
     """``REPO@TAG``, ``REPO@TAG@COMMIT`` or a folder, on this disk while the block lasts. A tag is resolved once."""
-    expected = _receipt(receipt) if receipt else {}
+    expected = _receipt(known.receipt) if known.receipt else {}
+    if known.trust and (problem := sign.trust_problem(known.trust)):
+        raise ConfigError([f"The signature cannot be checked: {problem}"])
     folder = Path(release)
     if folder.is_dir():
-        yield Opened(name=folder.resolve().name, folder=folder, expected=expected, data=data)
+        yield Opened(name=folder.resolve().name, folder=folder, expected=expected, data=known.data, trust=known.trust)
         return
     name, at, commit = release.rpartition("@")
     if "@" in name and at:
@@ -107,7 +131,7 @@ def opened(
         folder = Path(scratch) / "release"
         found = hub_target.fetch(release, endpoint, folder, say)
         say(Line(text=f"{release} is commit {found}"))
-        yield Opened(name=release, folder=folder, commit=found, expected=expected, data=data)
+        yield Opened(name=release, folder=folder, commit=found, expected=expected, data=known.data, trust=known.trust)
 
 
 def _receipt(path: Path) -> dict[str, str]:
@@ -119,9 +143,9 @@ def _receipt(path: Path) -> dict[str, str]:
         raise ConfigError([f"{what} A release leaves one as publication.json in its run folder."]) from None
 
 
-def verify(release: str, endpoint: str, say: Say, *, receipt: Path | None = None, data: Path | None = None) -> None:
+def verify(release: str, endpoint: str, say: Say, known: Known) -> None:
     """Check a release on a Hub, or a downloaded folder. Raises ``VerificationError`` after reporting every step."""
-    with opened(release, endpoint, say, receipt=receipt, data=data) as found:
+    with opened(release, endpoint, say, known) as found:
         report(found, say)
 
 
@@ -129,10 +153,9 @@ def report(found: Opened, say: Say) -> None:
     """Every step with its outcome; then ``VerificationError`` if any failed."""
     steps = check(found)
     for number, step in enumerate(steps, 1):
-        say(Line(text=f"{number:2}. {'FAILED' if step.problems else 'ok':<6} {step.name}"))
-        for problem in step.problems:
-            say(Line(text=f"           {problem}"))
-    say(Line(text="    unsigned: who published it is as sure as the Hub, or the receipt or commit you gave"))
+        say(Line(text=f"{number:2}. {step.outcome:<6} {step.name}"))
+        for told in step.problems + step.unchecked:
+            say(Line(text=f"           {told}"))
     failed = [f"{number}. {step.name}" for number, step in enumerate(steps, 1) if step.problems]
     if failed:
         raise VerificationError(
@@ -142,17 +165,20 @@ def report(found: Opened, say: Say) -> None:
         )
 
 
-def check(found: Opened) -> list[Step]:
-    """Every check over the files of a release, in order; a step that cannot run has failed."""
+def check(found: Opened, names: Iterable[str] | None = None) -> list[Step]:
+    """Every check over the files of a release, or those of these names, in order; one that cannot run has failed."""
     steps = []
-    for name, look in CHECKS.items():
+    for name in CHECKS if names is None else names:
+        found_here: list[str | Unchecked] = []
         try:
-            problems = list(look(found))
+            found_here += CHECKS[name](found)
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
-            problems = [f"it cannot be checked: {type(error).__name__}: {error}"]
+            found_here.append(f"it cannot be checked: {type(error).__name__}: {error}")
         except (gates.InvalidData, gates.InvalidConfig) as error:
-            problems = [f"it cannot be checked: {problem}" for problem in error.problems]
-        steps.append(Step(name=name, problems=tuple(problems)))
+            found_here += [f"it cannot be checked: {problem}" for problem in error.problems]
+        problems = tuple(one for one in found_here if isinstance(one, str))
+        unchecked = tuple(one.why for one in found_here if isinstance(one, Unchecked))
+        steps.append(Step(name=name, problems=problems, unchecked=unchecked))
     return steps
 
 
@@ -186,7 +212,7 @@ def _start(path: Path) -> bytes:
 
 def _digests(found: Opened) -> Iterator[str]:
     expected = found.read(package.RECORD)["files"]
-    actual = set(found.names) - {package.RECORD}
+    actual = {name for name in found.names if name in expected or name not in package.UNLISTED}
     for name in sorted(expected.keys() | actual):
         if name not in actual:
             yield f"{name} is missing"
@@ -264,6 +290,8 @@ def _judged(found: Opened) -> Iterator[str]:
     named = {"verdict.json": release["verdict_sha256"], "answers.jsonl": generation["answers_sha256"]}
     if "base_answers_sha256" in generation:
         named["base_answers.jsonl"] = generation["base_answers_sha256"]
+    if "comparison_sha256" in release:
+        named["comparison.json"] = release["comparison_sha256"]
     for name, sha256 in named.items():
         if sha256_file(found.folder / "gates" / name) != sha256:
             yield f"gates/{name} is not the one that the record names"
@@ -344,19 +372,19 @@ def _verdict(found: Opened) -> Iterator[str]:
     if verdict.to_json() != (found.folder / "gates" / "verdict.json").read_bytes():
         yield f"another verdict comes out ({verdict.state}): the answers, the golden rows or the verdict were changed"
     if "base_answers_sha256" in found.read(package.RECORD)["generation"]:
-        beaten = _against_base(found, golden)
+        beaten = against_base(found, golden, found.folder / "gates")
         if beaten.to_json() != (found.folder / "gates" / "comparison.json").read_bytes():
             yield f"another comparison with the base comes out ({beaten.state}): its answers or the result were changed"
         if not beaten.passed:
             yield "the adapter does not beat the base"
 
 
-def _against_base(found: Opened, golden: Path) -> gates.Comparison:
-    """The comparison with what the base alone answered."""
+def against_base(found: Opened, golden: Path, folder: Path) -> gates.Comparison:
+    """The comparison of the answers in a folder with what the base alone answered, by the release's own contract."""
     contract = gates.load_contract(found.read("gates/contract.json"), found.folder / "gates")
-    rows, stored = gates.read_golden(golden), found.folder / "gates"
-    base = gates.Earlier(name="base", golden=rows, outputs=gates.read_outputs(stored / "base_answers.jsonl"))
-    answers = gates.read_outputs(stored / "answers.jsonl")
+    rows = gates.read_golden(golden)
+    base = gates.Earlier(name="base", golden=rows, outputs=gates.read_outputs(folder / "base_answers.jsonl"))
+    answers = gates.read_outputs(folder / "answers.jsonl")
     return gates.compare(rows, answers, [base], contract, policy(found), against="base")
 
 
@@ -427,7 +455,40 @@ def _other_version(found: Opened, name: str, known: int) -> Iterator[str]:
         )
 
 
-CHECKS: Mapping[str, Callable[[Opened], Iterator[str]]] = {
+def _statements(found: Opened) -> Iterator[str | Unchecked]:
+    """The in-toto statements are those that record and verdict make; version 1 of the record had none."""
+    release = found.read(package.RECORD)
+    names = (attestations.TEST_RESULT, attestations.PROVENANCE)
+    if release["record"] == 1 and not any((found.folder / name).exists() for name in names):
+        yield Unchecked(why="it has none, as no release with version 1 of the record has")
+        return
+    derived = attestations.statements(release, attestations.read_judged(found.folder / "gates"), release["files"])
+    stored = [(found.folder / name).read_bytes() for name in names]
+    for name, bytes_ in zip(names, stored, strict=True):
+        if bytes_ != canonical_json(derived[name]):
+            yield f"{name} does not say what record and verdict say"
+    if (found.folder / sign.ENVELOPES).exists() and sign.payloads(found.folder / sign.ENVELOPES) != stored:
+        yield f"{sign.ENVELOPES} holds other statements than those beside it"
+
+
+def _signature(found: Opened) -> Iterator[str | Unchecked]:
+    signature = found.folder / sign.SIGNATURE
+    if not signature.exists():
+        missing = "unsigned: who published it is as sure as the Hub, or the receipt or commit you gave"
+        yield f"{missing}. You asked for a signature." if found.trust else Unchecked(why=missing)
+        return
+    if not sign.covers(signature, found.manifest(found.names)):
+        yield f"{sign.SIGNATURE} is over other files than these"
+    if found.trust:
+        yield from sign.check(found.folder, found.trust)
+        return
+    key = sign.signer(signature)
+    who = f"a key whose public part has sha256 {key}" if key else "a CI job"
+    advice = "to check it, give --public-key" if key else "to check it, give --identity"
+    yield Unchecked(why=f"signed, it says, by {who}; nobody said whose signature to expect: {advice}")
+
+
+CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "the tag is the commit, and the files are those, that the receipt or you name": _place,
     "no file is missing, and none can hide code": _files,
     "every file has the sha256 of the record, and none is extra": _digests,
@@ -440,4 +501,6 @@ CHECKS: Mapping[str, Callable[[Opened], Iterator[str]]] = {
     "the card shows the numbers of the verdict": _card,
     "the gates derive the stored verdict from the stored answers, byte for byte": _verdict,
     "it is no worse than the earlier releases, and asks for no less without a reason": _earlier,
+    "the in-toto statements say what record and verdict say": _statements,
+    "the signature is over these files, and of whom you expect": _signature,
 }

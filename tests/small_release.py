@@ -1,5 +1,6 @@
 """A whole release made in a second: the line's own record, card and package around an adapter of four small tensors."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -11,8 +12,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import gates
+from release import attestations, config, data_source, earlier, package, pipeline, record, sign
 from release import base as bases
-from release import config, data_source, earlier, package, pipeline, record
 from release.artifacts import Adapter, Candidate, Manifest, Package, canonical_json, sha256_file
 from tests.line import ROOT, small_config
 
@@ -21,6 +22,21 @@ THREADS = 2
 HARDWARE = {"machine": "x86_64", "cpu": "a processor", "cpu_capability": "AVX2", "threads": THREADS, "gpu": None}
 LIBRARIES = ("python", "torch", "transformers", "peft", "trl", "bitsandbytes")
 VERSIONS = dict.fromkeys(LIBRARIES, "1.0.0")
+ARITHMETIC = {
+    "deterministic_algorithms": False,
+    "float32_matmul_precision": "highest",
+    "onednn": True,
+    "cudnn_benchmark": False,
+    "cudnn_deterministic": False,
+    "environment": {"PYTHONHASHSEED": "0"},
+}
+SURROUNDINGS = {
+    "gpu_peak_memory_bytes": None,
+    "hardware": HARDWARE,
+    "versions": VERSIONS,
+    "packages": {"torch": "1.0.0", "rich": "1.0.0"},
+    "arithmetic": ARITHMETIC,
+}
 
 
 def tensors() -> dict[str, Any]:
@@ -44,8 +60,7 @@ def training(**changes: Any) -> dict[str, Any]:
         "resumed_from_step": None,
         "seconds": 10.5,
         "peak_memory_bytes": 3_000_000,
-        "hardware": HARDWARE,
-        "versions": VERSIONS,
+        **SURROUNDINGS,
     } | changes
 
 
@@ -53,7 +68,7 @@ def small_release(folder: Path, *, licence: bool = True, **settings: Mapping[str
     """A release in ``folder / 'package'``, with everything a release from a passing run has."""
     loaded = small_settings(folder, licence=licence, **settings)
     candidate, run = small_candidate(loaded)
-    packed = pipeline.pack(loaded, candidate, run)
+    packed = sign.sign(pipeline.pack(loaded, candidate, run), loaded.publishing, run)
     shutil.move(packed.folder, folder / "package")
     return Package(folder=folder / "package", manifest=packed.manifest, candidate=candidate)
 
@@ -139,14 +154,15 @@ def _candidate(run: Path, loaded: config.Config, base: bases.Base, began: Any) -
         "prompts_sha256": "2" * 64,
         "decoding": {"do_sample": False, "max_new_tokens": 64, "batch_size": 20, "constraint": None},
         "seconds": 5.0,
+        "base_seconds": 4.5,
         "tokens": 900,
         "peak_memory_bytes": 2_000_000,
-        "hardware": HARDWARE,
-        "versions": VERSIONS,
+        **SURROUNDINGS,
     }
     measured = {
         "generation": generation,
         "verdict_sha256": sha256_file(run / "verdict.json"),
+        "comparison_sha256": sha256_file(run / "comparison.json"),
         "passed": passed,
         "attempt": pipeline.count_attempt(run.parent, judged, adapter.files.digest, passed=passed),
         "earlier": json.loads((run / "earlier.json").read_bytes()),
@@ -168,10 +184,17 @@ def edit(path: Path, change: Callable[[Any], object]) -> None:
 
 
 def reseal(folder: Path, change: Callable[[Any], object] = lambda _: None) -> None:
-    """Make the record of a release fit its changed files, as a careful liar would; ``change`` edits it before."""
+    """Make record and statements of a release fit its changed files, as a careful liar would.
+
+    ``change`` edits the record before.
+    """
     path = folder / package.RECORD
     value = json.loads(path.read_bytes())
     change(value)
-    value = package.complete_record(value, folder)
     value["record_sha256"] = record.digest(value)
-    path.write_bytes(canonical_json(value))
+    files = package.complete_record(value, folder)["files"]
+    with contextlib.suppress(KeyError):  # a lie that leaves no statement to make
+        judged = attestations.read_judged(folder / "gates")
+        for name, statement in attestations.statements(value, judged, files).items():
+            (folder / name).write_bytes(canonical_json(statement))
+    path.write_bytes(canonical_json(package.complete_record(value, folder)))

@@ -110,8 +110,8 @@ def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("record", 2, "use a newer adapter-release"),
-        ("record", 0, "1 was expected"),
+        ("record", 3, "use a newer adapter-release"),
+        ("record", 0, "0 is not one of [1, 2]"),
         ("passed", None, "is not of type 'boolean'"),
         ("attempt", 0, "less than the minimum"),
         ("verdict_sha256", "none", "does not match"),

@@ -15,11 +15,13 @@ from release import hub_target, package, record, verify
 from release.artifacts import Manifest, canonical_json, sha256_file
 from release.errors import ConfigError, VerificationError
 from release.events import Event, Line
+from release.verify import Known
 from tests.line import ROOT, adapter_release
 from tests.small_release import edit, reseal, small_release
 
 REPO, TAG = "local/elements", "v0.1.0"
-PLACE, FILES, DIGESTS, RECORD, AGREEMENT, BASE, DATA, JUDGED, TENSORS, CARD, VERDICT, EARLIER = range(1, 13)
+PLACE, FILES, DIGESTS, RECORD, AGREEMENT, BASE, DATA, JUDGED, TENSORS, CARD, VERDICT = range(1, 12)
+STEPS = 14  # with statements and signature, whose lies have modules of their own
 Lie = Callable[[Path], object]
 
 
@@ -42,7 +44,7 @@ def release(original: Path, tmp_path: Path) -> Path:
 def failed(folder: Path, **more: Any) -> dict[int, tuple[str, ...]]:
     """The problems of the steps that failed, by the step's number."""
     steps = verify.check(verify.Opened(name="release", folder=folder, **more))
-    assert len(steps) == EARLIER
+    assert len(steps) == STEPS
     return {number: step.problems for number, step in enumerate(steps, 1) if step.problems}
 
 
@@ -309,12 +311,12 @@ def test_a_receipt_notices_other_files_in_a_folder(release: Path, tmp_path: Path
     receipt = tmp_path / "publication.json"
     digest = Manifest.of_folder(release).digest
     receipt.write_bytes(canonical_json({"commit": "c" * 40, "manifest_digest": digest}))
-    verify.verify(str(release), "file:hub", quiet, receipt=receipt)
+    verify.verify(str(release), "file:hub", quiet, Known(receipt=receipt))
 
     reseal(release, lambda value: value["spent"].update(energy_kwh=0.1))
 
     with pytest.raises(VerificationError, match=f"{PLACE}. the tag is the commit"):
-        verify.verify(str(release), "file:hub", quiet, receipt=receipt)
+        verify.verify(str(release), "file:hub", quiet, Known(receipt=receipt))
 
 
 def of_version(folder: Path, name: str, version: object) -> None:
@@ -338,12 +340,12 @@ def test_a_verdict_of_another_version_is_neither_proved_nor_taken_for_a_pass(
 
 def test_a_file_that_is_no_receipt_is_named(release: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no receipt"):
-        verify.verify(str(release), "file:hub", quiet, receipt=tmp_path / "none.json")
+        verify.verify(str(release), "file:hub", quiet, Known(receipt=tmp_path / "none.json"))
 
 
 def test_a_commit_must_be_whole(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="40 hex digits"):
-        verify.verify(f"{REPO}@{TAG}@abc123", f"file:{tmp_path}/hub", quiet)
+        verify.verify(f"{REPO}@{TAG}@abc123", f"file:{tmp_path}/hub", quiet, Known())
 
 
 def test_a_tag_that_was_moved_is_noticed_by_commit_and_by_receipt(tmp_path: Path) -> None:
@@ -357,8 +359,9 @@ def test_a_tag_that_was_moved_is_noticed_by_commit_and_by_receipt(tmp_path: Path
     path.write_bytes(canonical_json(receipt))
     commit = receipt["commit"]
     said: list[str] = []
+    known = Known(receipt=path)
     verify.verify(
-        f"{REPO}@{TAG}@{commit}", endpoint, lambda e: said.append(e.text) if isinstance(e, Line) else None, receipt=path
+        f"{REPO}@{TAG}@{commit}", endpoint, lambda e: said.append(e.text) if isinstance(e, Line) else None, known
     )
     assert f"{REPO}@{TAG} is commit {commit}" in said
 
@@ -366,10 +369,10 @@ def test_a_tag_that_was_moved_is_noticed_by_commit_and_by_receipt(tmp_path: Path
     moved = git(store, "commit-tree", f"{commit}^{{tree}}", "-p", commit, "-m", "another")
     git(store, "update-ref", f"refs/tags/{TAG}", moved)
 
-    verify.verify(f"{REPO}@{TAG}", endpoint, quiet)
-    for release, more in ((f"{REPO}@{TAG}@{commit}", {}), (f"{REPO}@{TAG}", {"receipt": path})):
+    verify.verify(f"{REPO}@{TAG}", endpoint, quiet, Known())
+    for release, known in ((f"{REPO}@{TAG}@{commit}", Known()), (f"{REPO}@{TAG}", Known(receipt=path))):
         with pytest.raises(VerificationError, match=f"{PLACE}. the tag is the commit"):
-            verify.verify(release, endpoint, quiet, **more)
+            verify.verify(release, endpoint, quiet, known)
 
 
 def git(store: Path, *arguments: str) -> str:
