@@ -162,6 +162,8 @@ class Reproduction:
     answers: Mapping[str, Any]
     verdict: Mapping[str, Any]
     spent_seconds: float | None
+    base: Mapping[str, Any] | None = None
+    """The same of what the base answered alone; None where the release does not hold it."""
 
     def to_json(self) -> bytes:
         """The report file; ``schemas/reproduction.schema.json`` describes it."""

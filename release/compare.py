@@ -32,8 +32,10 @@ PLACES = (
     ("hardware", "machine", "STAGE.hardware.machine"),
     ("hardware", "CPU instructions in use", "STAGE.hardware.cpu_capability"),
     ("hardware", "GPU", "STAGE.hardware.gpu"),
+    ("settings", "arithmetic", "STAGE.arithmetic"),
     ("source", "digest of this project's code", "source.code_sha256"),
     ("hardware", "processor", "STAGE.hardware.cpu"),
+    ("package", "version of {}", "STAGE.packages.*"),
     ("policy", "sha256 of the gate policy", "policy_sha256"),
 )
 EXCERPT = 60  # characters of an answer shown from where it differs
@@ -49,6 +51,9 @@ class Made:
     """The folder of its files."""
     answers: Path
     verdict: Mapping[str, Any]
+    base_answers: Path | None = None
+    """What the base answered without the adapter; None where a release holds no such answers."""
+    comparison: Mapping[str, Any] | None = None
 
 
 def compare(
@@ -58,8 +63,8 @@ def compare(
     trained = then.adapter != now.adapter
     found = differences(then.record, now.record, "training" if trained else "generation")
     adapter = _adapters(then, now) if trained else None
-    answers, verdict = compare_answers(then, now), _verdicts(then.verdict, now.verdict)
-    reached = reached_level(adapter, answers, verdict)
+    answers, verdict, base = compare_answers(then, now), _verdicts(then.verdict, now.verdict), _base(then, now)
+    reached = reached_level(adapter, answers, verdict, base)
     return Reproduction(
         release=release,
         commit=commit,
@@ -71,13 +76,19 @@ def compare(
         adapter=adapter,
         answers=answers,
         verdict=verdict,
+        base=base,
         spent_seconds=seconds,
     )
 
 
-def reached_level(adapter: Mapping[str, Any] | None, answers: Mapping[str, Any], verdict: Mapping[str, Any]) -> Any:
-    """The strictest level at which all is the same."""
-    if not verdict["same"]:
+def reached_level(
+    adapter: Mapping[str, Any] | None,
+    answers: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+    base: Mapping[str, Any] | None = None,
+) -> Any:
+    """The strictest level at which all is the same; to beat the base, or not to, is part of the verdict."""
+    if not verdict["same"] or (base and base["then"] != base["now"]):
         return "different"
     if not answers["identical"]:
         return "verdict"
@@ -89,7 +100,7 @@ def meets(reached: str, asked: str) -> bool:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], stage: str) -> list[dict[str, Any]]:
-    """What the records say differently of the inputs of a stage. What ``now`` leaves out is not compared."""
+    """What the records say differently of the inputs of a stage. What one of them leaves out is not compared."""
     found = []
     for kind, what, place in PLACES:
         key = place.replace("STAGE", stage)
@@ -104,8 +115,8 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any], stage: str) -> 
                 ]
             continue
         before, after = _at(then, key), _at(now, key)
-        if after is not _ABSENT and before != after:
-            found.append({"cause": kind, "what": what, "then": None if before is _ABSENT else before, "now": after})
+        if before is not _ABSENT and after is not _ABSENT and before != after:
+            found.append({"cause": kind, "what": what, "then": before, "now": after})
     return found
 
 
@@ -237,10 +248,22 @@ def trajectory(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def compare_answers(then: Made, now: Made) -> dict[str, Any]:
     """How many rows have the same answer to the byte, and where the others part."""
-    before, after = ({row.id: row for row in gates.read_outputs(made.answers)} for made in (then, now))
+    return _compare_answers(then.answers, now.answers, then.adapter / "tokenizer.json")
+
+
+def _base(then: Made, now: Made) -> dict[str, Any] | None:
+    """The same of what the base answered alone, and whether the adapter beat it; None where a release does not say."""
+    if then.base_answers is None or now.base_answers is None or then.comparison is None or now.comparison is None:
+        return None
+    answers = _compare_answers(then.base_answers, now.base_answers, then.adapter / "tokenizer.json")
+    return {"answers": answers, "then": then.comparison["state"], "now": now.comparison["state"]}
+
+
+def _compare_answers(then: Path, now: Path, tokenizer: Path) -> dict[str, Any]:
+    before, after = ({row.id: row for row in gates.read_outputs(answers)} for answers in (then, now))
     ids = [*before, *(name for name in after if name not in before)]
     other = [name for name in ids if before.get(name) != after.get(name)]
-    tokens = _tokenizer(then.adapter / "tokenizer.json") if other else None
+    tokens = _tokenizer(tokenizer) if other else None
     different = [_answer(name, before.get(name), after.get(name), tokens) for name in other]
     return {"identical": not other, "rows": len(ids), "same": len(ids) - len(other), "different": different}
 
@@ -306,15 +329,21 @@ def lines(found: Reproduction) -> Iterator[str]:
         yield f"adapter: {adapter['different']} of {adapter['tensors']} tensors are not the same; {apart}"
         if not adapter["identical"]:
             yield f"         other files: {', '.join(adapter['files'])}; {adapter['trajectory']}"
-    answers = found.answers
-    yield f"answers: {answers['same']} of {answers['rows']} are the same to the byte"
-    for row in answers["different"][:5]:
-        where = f"token {row['token']}" if row["token"] is not None else f"character {row['character']}"
-        yield f"         {row['id']} parts at {where}: {row['then']!r} then, {row['now']!r} now"
+    yield from _answer_lines("answers", found.answers)
     yield f"verdict: {found.verdict['then']['state']} then, {found.verdict['now']['state']} now"
+    if found.base is not None:
+        yield from _answer_lines("base", found.base["answers"])
+        yield f"         beaten: {found.base['then']} then, {found.base['now']} now"
     if found.reached in ("verdict", "different") or (found.adapter and not found.adapter["identical"]):
         nothing = "nothing that the records hold explains it"
         yield f"cause:   {found.cause or nothing}"
+
+
+def _answer_lines(whose: str, answers: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{whose + ':':8} {answers['same']} of {answers['rows']} answers are the same to the byte"
+    for row in answers["different"][:5]:
+        where = f"token {row['token']}" if row["token"] is not None else f"character {row['character']}"
+        yield f"         {row['id']} parts at {where}: {row['then']!r} then, {row['now']!r} now"
 
 
 def _figure(value: float | None) -> str:

@@ -34,6 +34,9 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
             done["commit"] = publish.fetch(**arguments)
         case "outline_base":
             done = client.outline_base(**arguments)
+        case "propose":
+            files = {name: text.encode() for name, text in arguments.pop("files").items()}
+            done["url"] = client.propose(files=files, **arguments)
         case "fetch_base":
             client.download_base(**arguments)
         case "fetch_dataset_file":
@@ -41,7 +44,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         case "history":
             done["tags"] = history.tags(**arguments)
         case other:
-            known = "publish, check_rights, fetch, outline_base, fetch_base, fetch_dataset_file, history"
+            known = "publish, check_rights, fetch, outline_base, fetch_base, fetch_dataset_file, history, propose"
             raise ConfigError([f"Unknown request {other!r}: it is one of {known}."])
     return done
 

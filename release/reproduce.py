@@ -1,6 +1,7 @@
 """A published adapter, answered with again (``rejudge``) or made again (``reproduce``) from its tag, and compared."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -16,11 +17,11 @@ from typing import Any
 import yaml
 
 from release import base as bases
-from release import child, compare, config, container, environment, package, pipeline, record, verify
+from release import child, compare, config, container, environment, hub_target, package, pipeline, record, verify
 from release.artifacts import Adapter, Manifest, Reproduction, write_atomically
 from release.compare import Made
 from release.config import Config
-from release.errors import BY_EXIT_CODE, ConfigError, DataError, NotReproduced, VerificationError
+from release.errors import BY_EXIT_CODE, ConfigError, DataError, HubError, NotReproduced, VerificationError
 from release.events import Line, Say, Stage
 from release.generate import generate
 
@@ -48,11 +49,28 @@ class Request:
     endpoint: str
     level: str
     """One of ``compare.LEVELS`` but the last."""
-    data: Path | None = None
+    known: verify.Known
     output: Path | None = None
     """Where the report and the run go; a folder named for the release under ``runs/reproduced`` when None."""
     anyway: bool = False
     """Train even where the level cannot be expected."""
+    attach: bool = False
+    """Offer the report to the release's repository."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where an adapter is made again: the code, and the Python whose libraries run it."""
+
+    root: Path
+    python: str
+    here: Mapping[str, Any] | None
+    """Versions and hardware, as a stage finds them there; None where the recorded commit sets up its own image."""
+    image: container.Image | None = None
+
+    @property
+    def is_this_one(self) -> bool:
+        return self.root == environment.ROOT and self.python == sys.executable
 
 
 def rejudge(request: Request, say: Say) -> Reproduction:
@@ -73,8 +91,11 @@ def rejudge(request: Request, say: Say) -> Reproduction:
                 adapter=then.adapter,
                 answers=answers,
                 verdict=json.loads(verify.judge(found, golden, answers).to_json()),
+                base_answers=run / "base_answers.jsonl",
+                comparison=json.loads(verify.against_base(found, golden, run).to_json()),
             )
-            write_atomically(output / "answers.jsonl", answers.read_bytes())
+            for name in ("answers.jsonl", "base_answers.jsonl"):
+                write_atomically(output / name, (run / name).read_bytes())
             result = compare.compare(
                 then, now, release=found.name, commit=found.commit, seconds=now.record["generation"]["seconds"]
             )
@@ -90,9 +111,9 @@ def reproduce(request: Request, say: Say) -> Reproduction:
             then = published(found)
             loaded = _lay_out(found, then.record, output)
             _base(found, then.record, say)
-            with _source(then.record["source"], output, say) as root:
-                _expect(then.record, root, request, say)
-                run = _make(root, loaded, output, say)
+            with _place(then.record, output, say) as place:
+                _expect(then.record, place, request, say)
+                run = _make(place, loaded, output, say)
             now = _in_run(run)
             seconds = round(time.monotonic() - started, 1)
             result = compare.compare(then, now, release=found.name, commit=found.commit, seconds=seconds)
@@ -102,7 +123,7 @@ def reproduce(request: Request, say: Say) -> Reproduction:
 @contextlib.contextmanager
 def _verified(request: Request, say: Say) -> Iterator[verify.Opened]:
     """The release, after every check that needs no model: what is not as its record says is not made again."""
-    with verify.opened(request.release, request.endpoint, say, data=request.data) as found:
+    with verify.opened(request.release, request.endpoint, say, request.known) as found:
         say(Stage(name="verify", note=found.name))
         verify.report(found, say)
         yield found
@@ -114,22 +135,25 @@ def _output(request: Request, found: verify.Opened) -> Path:
 
 def published(found: verify.Opened) -> Made:
     """What the release holds, as one side of a comparison."""
+    return _side(found.read(package.RECORD), found.folder, found.folder / "gates")
+
+
+def _side(made: Mapping[str, Any], adapter: Path, judged: Path) -> Made:
+    """One side of a comparison, from the folder with what was judged; early records know no answers of the base."""
+    with_base = "base_answers_sha256" in made["generation"]
     return Made(
-        record=found.read(package.RECORD),
-        adapter=found.folder,
-        answers=found.folder / "gates" / "answers.jsonl",
-        verdict=found.read("gates/verdict.json"),
+        record=made,
+        adapter=adapter,
+        answers=judged / "answers.jsonl",
+        verdict=json.loads((judged / "verdict.json").read_bytes()),
+        base_answers=judged / "base_answers.jsonl" if with_base else None,
+        comparison=json.loads((judged / "comparison.json").read_bytes()) if with_base else None,
     )
 
 
 def _in_run(run: Path) -> Made:
     """What a run folder holds, as the other side."""
-    return Made(
-        record=json.loads((run / "record.json").read_bytes()),
-        adapter=run / "adapter",
-        answers=run / "answers.jsonl",
-        verdict=json.loads((run / "verdict.json").read_bytes()),
-    )
+    return _side(json.loads((run / "record.json").read_bytes()), run / "adapter", run)
 
 
 def _rows(found: verify.Opened, kind: str) -> Path:
@@ -209,15 +233,73 @@ def _record_now(release: Mapping[str, Any], generation: Mapping[str, Any]) -> di
 
 
 @contextlib.contextmanager
-def _source(recorded: Mapping[str, Any], output: Path, say: Say) -> Iterator[Path]:
-    """The folder whose code makes the adapter: this one, or a git worktree at the recorded commit while it lasts."""
-    commit = recorded["commit"]
-    if recorded["code_sha256"] == environment.code_sha256() or recorded["dirty"] or not has_commit(commit):
-        yield environment.ROOT
+def _place(release: Mapping[str, Any], output: Path, say: Say) -> Iterator[Place]:
+    """Where to train: here if code and libraries are those of the record; else a git worktree at the recorded commit.
+
+    There, an environment of its own is installed from that commit's locks where the libraries here are others, unless
+    an image brings its own, or this hardware rules out equal bytes anyway.
+    """
+    source = release["source"]
+    known = has_commit(source["commit"]) and not source["dirty"]
+    stays = source["code_sha256"] == environment.code_sha256() or not known
+    image = _image(_settings(release), say) if stays else None
+    its_own = not stays and release["image_digest"] is not None and container.used(config.Container())
+    here = None if its_own else _probe(image, say)
+    lacking = here is not None and image is None and known and not other_hardware(release, here)
+    other = other_libraries(release, here) if here is not None and lacking else []
+    if stays and not other:
+        yield Place(root=environment.ROOT, python=sys.executable, here=here, image=image)
         return
-    say(Stage(name="source", note=f"commit {commit}"))
-    with worktree(environment.ROOT, commit, output / "source") as folder:
-        yield folder
+    say(Stage(name="source", note=f"commit {source['commit']}"))
+    with worktree(environment.ROOT, source["commit"], output / "source") as root:
+        python = own_environment(root, other, say) if other else None
+        if python:
+            yield Place(root=root, python=python, here=_probe(None, say, python))
+        else:
+            yield Place(root=root, python=sys.executable, here=here)
+
+
+def _probe(image: container.Image | None, say: Say, python: str = sys.executable) -> dict[str, Any]:
+    """``versions``, ``packages`` and ``hardware`` as a stage finds them: a child is asked, for it loads torch."""
+    with tempfile.TemporaryDirectory() as folder:
+        found, log = Path(folder) / "environment.json", Path(folder) / "environment.log"
+        if python == sys.executable:
+            container.call(image, "release.environment", str(found), say=say, log=log, writes=[Path(folder)])
+        else:
+            path = {"PYTHONPATH": str(environment.ROOT)}
+            child.call("release.environment", str(found), say=say, log=log, env=path, python=python)
+        result: dict[str, Any] = json.loads(found.read_bytes())
+        return result
+
+
+def other_libraries(release: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Every library that decides bytes and is another version here."""
+    found = compare.differences(release, {"training": here}, "training")
+    return [compare.told(one) for one in found if one["cause"] == "library"]
+
+
+def other_hardware(release: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Whether it computes otherwise here, whatever is installed."""
+    found = compare.differences(release, {"training": here}, "training")
+    return any(one["cause"] == "hardware" and one["what"] != "processor" for one in found)
+
+
+def own_environment(root: Path, other: list[str], say: Say) -> str | None:
+    """The Python of an environment made in ``root`` from its own hash locks; None where that cannot be done."""
+    say(Stage(name="libraries", note="an environment of its own, from the locks of that commit"))
+    for line in other:
+        say(Line(text=f"here it is another: {line}"))
+    script, python = root / "setup_environment.py", root / ".venv" / "bin" / "python"
+    if not script.exists():
+        say(Line(text="it was not made: that commit has no setup_environment.py"))
+        return None
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=root, env=_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode or not python.exists():
+        say(Line(text=f"it was not made:\n{done.stderr.strip()}"))
+        return None
+    return str(python)
 
 
 def has_commit(commit: str | None) -> bool:
@@ -227,11 +309,13 @@ def has_commit(commit: str | None) -> bool:
 
 @contextlib.contextmanager
 def worktree(root: Path, commit: str, folder: Path) -> Iterator[Path]:
-    """The files of a commit in ``folder``; the checkout in ``root`` stays as it is."""
-    _git(root, "worktree", "remove", "--force", str(folder))
-    done = _git(root, "worktree", "add", "--detach", "--force", str(folder), commit)
-    if done.returncode:
-        raise ConfigError([f"git cannot show commit {commit} of {root}: {done.stderr.strip()}"])
+    """The files of a commit in ``folder``, an untouched one of a killed run too; the checkout in ``root`` stays."""
+    at, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
+    if not (folder / ".git").exists() or at.stdout.strip() != commit or changes.stdout:
+        _git(root, "worktree", "remove", "--force", str(folder))
+        done = _git(root, "worktree", "add", "--detach", "--force", str(folder), commit)
+        if done.returncode:
+            raise ConfigError([f"git cannot show commit {commit} of {root}: {done.stderr.strip()}"])
     try:
         yield folder
     finally:
@@ -242,24 +326,25 @@ def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
 
 
-def _expect(release: Mapping[str, Any], root: Path, request: Request, say: Say) -> None:
+def _expect(release: Mapping[str, Any], place: Place, request: Request, say: Say) -> None:
     """Say what cannot be the same before time is spent; stop if that rules out the level that was asked for."""
-    if root != environment.ROOT and release["image_digest"] and container.used(config.Container()):
+    if place.here is None:
         say(
             Line(text="the line of the recorded commit sets up its own image: nothing here is compared with the record")
         )
         return
-    image = _image(_settings(release), say) if root == environment.ROOT else None
-    here = _probe(image, say)
-    here["hardware"]["threads"] = threads = release["determinism"]["threads"]
+    threads, image = release["determinism"]["threads"], place.image
+    here = {**place.here, "hardware": {**place.here["hardware"], "threads": threads}}
     if (cores := environment.threads(None)) < threads:
         say(Line(text=f"{threads} threads, as recorded, on {cores} cores: it takes longer than it took"))
-    now = {"training": here, "source": {"code_sha256": _code_sha256(release["source"], root)}}
+    now = {"training": here, "source": {"code_sha256": _code_sha256(release["source"], place.root)}}
     found = obstacles(release, now)
     for line in found:
         say(Line(text=f"not as recorded: {line}"))
     if release["image_digest"] and release["image_digest"] != (image.digest if image else environment.image_digest()):
         say(Line(text=f"it was made in the image {release['image_digest']}; this is not it"))
+    if found:
+        say(Line(text="what can still be expected is the same verdict"))
     if found and request.level != "verdict" and not request.anyway:
         raise NotReproduced(
             f"{request.level} cannot be expected here: {found[0]}. A verdict may still be the same: ask for "
@@ -267,19 +352,13 @@ def _expect(release: Mapping[str, Any], root: Path, request: Request, say: Say) 
         )
 
 
-def _probe(image: container.Image | None, say: Say) -> dict[str, Any]:
-    """``versions`` and ``hardware`` of a stage started here, asked of a child so that this process needs no torch."""
-    with tempfile.TemporaryDirectory() as folder:
-        found, log = Path(folder) / "environment.json", Path(folder) / "environment.log"
-        container.call(image, "release.environment", str(found), say=say, log=log, writes=[Path(folder)])
-        result: dict[str, Any] = json.loads(found.read_bytes())
-        return result
-
-
 def obstacles(release: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What rules out equal bytes: other libraries, instructions, GPU or code. A processor's name alone does not."""
+    """What rules out equal bytes: other libraries, instructions, GPU or code.
+
+    A processor's name alone does not, nor does a package that takes no part in the arithmetic.
+    """
     found = compare.differences(release, here, "training")
-    lines = [compare.told(one) for one in found if one["what"] != "processor"]
+    lines = [compare.told(one) for one in found if one["what"] != "processor" and one["cause"] != "package"]
     source = release["source"]
     if source["dirty"] and any(one["cause"] == "source" for one in found):
         lines.append(f"source: it was made from uncommitted changes over commit {source['commit']}, which nobody has")
@@ -291,21 +370,24 @@ def _code_sha256(recorded: Mapping[str, Any], root: Path) -> str:
     return environment.code_sha256() if root == environment.ROOT else str(recorded["code_sha256"])
 
 
-def _make(root: Path, loaded: Config, output: Path, say: Say) -> Path:
-    """The run folder of this configuration, by the line of the source in ``root``."""
-    if root == environment.ROOT:
+def _make(place: Place, loaded: Config, output: Path, say: Say) -> Path:
+    """The run folder of this configuration, by the line of the source and the libraries of ``place``."""
+    if place.is_this_one:
         return pipeline.make(loaded, pipeline.check_data(loaded, say), say)[1]
     answer = output / "made"
     answer.unlink(missing_ok=True)
-    inherited = {name: value for name, value in os.environ.items() if name not in child.SECRETS}
-    cache = {"ADAPTER_RELEASE_CACHE": str(bases.cache_folder()), "PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [sys.executable, "-c", MAKE, str(loaded.path), str(answer)], cwd=root, env={**inherited, **cache}, check=False
-    )
+    command = [place.python, "-c", MAKE, str(loaded.path), str(answer)]
+    done = subprocess.run(command, cwd=place.root, env={**_environment(), "PYTHONPATH": str(place.root)}, check=False)
     if done.returncode or not answer.exists():
         kind = BY_EXIT_CODE.get(done.returncode, NotReproduced)
         raise kind(f"The line of the recorded commit stopped with exit status {done.returncode}; its reason is above.")
     return Path(answer.read_text("utf-8"))
+
+
+def _environment() -> dict[str, str]:
+    """What the recorded commit's own programs see: no secret, and this checkout's cache, base model included."""
+    inherited = {name: value for name, value in os.environ.items() if name not in child.SECRETS}
+    return {**inherited, "ADAPTER_RELEASE_CACHE": str(bases.cache_folder())}
 
 
 def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> Reproduction:
@@ -313,6 +395,8 @@ def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> R
     write_atomically(output / "reproduction.json", result.to_json())
     write_atomically(output / "reproduction.md", compare.markdown(result).encode())
     say(Line(text="\n".join(["", *compare.lines(result), f"report:  {os.path.relpath(output / 'reproduction.md')}"])))
+    if request.attach:
+        say(Line(text=_attach(result, request, output, say)))
     if not compare.meets(result.reached, request.level):
         reason = result.cause or "the records name no difference that explains it"
         raise NotReproduced(
@@ -320,3 +404,25 @@ def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> R
             f"All of it stands in {os.path.relpath(output / 'reproduction.md')}."
         )
     return result
+
+
+def _attach(result: Reproduction, request: Request, output: Path, say: Say) -> str:
+    """Offer the report as a pull request; where that is refused it is kept, and why is told."""
+    repo_id, _, _ = result.release.partition("@")
+    if result.commit is None:
+        return "kept:    a folder has no repository to attach the report to; name the release as REPO@TAG"
+    made = hashlib.sha256(result.to_json()).hexdigest()[:12]
+    name = f"reproductions/{result.commit[:12]}-{made}"
+    request_ = {
+        "do": "propose",
+        "repo_id": repo_id,
+        "files": {f"{name}.json": result.to_json().decode(), f"{name}.md": compare.markdown(result)},
+        "title": f"{result.how} of {result.release}: {result.reached}",
+        "description": "\n".join(line.strip() for line in compare.lines(result)),
+    }
+    try:
+        with hub_target.environment(request.endpoint, Path.cwd()) as hub:
+            url = hub_target.ask(request_, hub, say, output / "attach.log")["url"]
+    except HubError as error:
+        return f"kept:    the report was not attached. {error}"
+    return f"offered: {url}"

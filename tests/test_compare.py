@@ -40,6 +40,8 @@ def now(then: Made, tmp_path: Path) -> Made:
         adapter=adapter,
         answers=adapter / "gates" / "answers.jsonl",
         verdict=json.loads(json.dumps(then.verdict)),
+        base_answers=adapter / "gates" / "base_answers.jsonl",
+        comparison=json.loads(json.dumps(then.comparison)),
     )
 
 
@@ -171,6 +173,34 @@ def test_other_counts_under_the_same_states_are_the_same_verdict(then: Made, now
     assert not found.verdict["identical"]
 
 
+def test_other_answers_of_the_base_are_told_with_their_first_other_token(then: Made, now: Made) -> None:
+    assert now.base_answers is not None
+    rows = [json.loads(line) for line in now.base_answers.read_text("utf-8").splitlines()]
+    rows[2]["output"] = rows[2]["output"].replace("answer", "symbol")
+    write_answers(now.base_answers, rows)
+
+    found = compared(then, replace(now, adapter=then.adapter))
+
+    assert found.reached == "answers"
+    assert found.base is not None
+    assert found.base["answers"]["same"] == found.base["answers"]["rows"] - 1
+    assert "parts at token 1" in "\n".join(compare.lines(found))
+
+
+def test_a_base_that_is_beaten_no_more_is_another_verdict(then: Made, now: Made) -> None:
+    assert now.comparison is not None
+    found = compared(then, replace(now, comparison={**now.comparison, "state": "FAIL"}))
+
+    assert found.reached == "different"
+    assert "beaten: PASS then, FAIL now" in "\n".join(compare.lines(found))
+
+
+def test_a_release_without_answers_of_the_base_is_compared_without_them(then: Made, now: Made) -> None:
+    found = compared(replace(then, base_answers=None, comparison=None), now)
+
+    assert (found.base, found.reached) == (None, "bits")
+
+
 def put(tree: dict[str, Any], key: str, value: object) -> None:
     *sections, name = key.split(".")
     for section in sections:
@@ -189,6 +219,8 @@ def put(tree: dict[str, Any], key: str, value: object) -> None:
         ("determinism.threads", 1, "threads: compute threads: 2 then, 1 now"),
         ("training.hardware.cpu_capability", "AVX512", "hardware: CPU instructions in use: AVX2 then, AVX512 now"),
         ("training.hardware.gpu", {"name": "a GPU"}, "hardware: GPU: null then"),
+        ("training.arithmetic.onednn", False, "settings: arithmetic"),
+        ("training.packages.rich", "2.0.0", "package: version of rich: 1.0.0 then, 2.0.0 now"),
         ("source.code_sha256", "6" * 64, "source: digest of this project's code"),
     ],
 )

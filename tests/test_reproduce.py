@@ -3,7 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,11 @@ import yaml
 import schemas
 from release import base as bases
 from release import data_source, hub_target, package, record, reproduce, verify
+from release.artifacts import Reproduction
 from release.errors import ConfigError, DataError, NotReproduced, VerificationError
-from release.events import Event
+from release.events import Event, Line, Say
 from tests.line import ROOT, adapter_release, small_config
-from tests.small_release import HARDWARE, VERSIONS, reseal, small_release
+from tests.small_release import HARDWARE, SURROUNDINGS, VERSIONS, reseal, small_release
 
 
 def quiet(_: Event) -> None:
@@ -38,7 +42,7 @@ def release(original: Path, tmp_path: Path) -> Path:
 def here(release: Path, **changes: Any) -> dict[str, Any]:
     """The surroundings as recorded, with changes."""
     value = package.read_record(release)
-    found = {"versions": VERSIONS, "hardware": HARDWARE} | changes
+    found = {"versions": VERSIONS, "packages": SURROUNDINGS["packages"], "hardware": HARDWARE} | changes
     return {"training": found, "source": {"code_sha256": changes.get("code", value["source"]["code_sha256"])}}
 
 
@@ -50,6 +54,13 @@ def test_another_processor_with_the_same_instructions_does_not_stand_in_the_way(
     surroundings = here(release, hardware={**HARDWARE, "cpu": "another processor"})
 
     assert reproduce.obstacles(package.read_record(release), surroundings) == []
+
+
+def test_a_package_that_takes_no_part_in_the_arithmetic_does_not_stand_in_the_way(release: Path) -> None:
+    surroundings = here(release, packages={"torch": "1.0.0", "rich": "2.0.0"})
+
+    assert reproduce.obstacles(package.read_record(release), surroundings) == []
+    assert reproduce.other_libraries(package.read_record(release), surroundings["training"]) == []
 
 
 @pytest.mark.parametrize(
@@ -157,6 +168,100 @@ def test_a_worktree_that_a_killed_run_left_is_no_hindrance(tmp_path: Path) -> No
         assert (source / "file").read_text() == "first"
 
 
+def test_an_untouched_worktree_of_a_killed_run_is_used_again(tmp_path: Path) -> None:
+    """Its environment, which took a minute to install, stays in it."""
+    root, first = a_repository(tmp_path / "root")
+    with reproduce.worktree(root, first, tmp_path / "source") as source:
+        (source / ".venv").mkdir()
+        (source / ".venv" / ".gitignore").write_text("*")
+        shutil.copytree(source, tmp_path / "killed", symlinks=True)
+    reproduce._git(root, "worktree", "add", "--detach", str(tmp_path / "source"), first)
+    shutil.copytree(tmp_path / "killed" / ".venv", tmp_path / "source" / ".venv")
+
+    with reproduce.worktree(root, first, tmp_path / "source") as source:
+        assert (source / ".venv").exists()
+
+
+SET_UP = """
+import os, sys, venv
+assert "HF_TOKEN" not in os.environ
+venv.create(".venv", symlinks=True)
+"""
+
+
+def test_the_recorded_commit_gets_an_environment_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "s" * 34)
+    (tmp_path / "setup_environment.py").write_text(SET_UP)
+    said: list[str] = []
+
+    python = reproduce.own_environment(tmp_path, ["library: version of trl: 1 then, 2 now"], telling(said))
+
+    assert python == str(tmp_path / ".venv" / "bin" / "python")
+    assert subprocess.run([python, "-c", ""], check=False).returncode == 0
+    assert "here it is another: library: version of trl: 1 then, 2 now" in said
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [(None, "that commit has no setup_environment.py"), ("raise SystemExit('no such package')", "no such package")],
+)
+def test_an_environment_that_cannot_be_made_is_told(script: str | None, told: str, tmp_path: Path) -> None:
+    if script:
+        (tmp_path / "setup_environment.py").write_text(script)
+    said: list[str] = []
+
+    assert reproduce.own_environment(tmp_path, [], telling(said)) is None
+    assert told in said[-1]
+
+
+def telling(said: list[str]) -> Say:
+    """Keep what is said."""
+    return lambda event: said.append(event.text) if isinstance(event, Line) else None
+
+
+def a_reproduction(release: str, commit: str | None) -> Reproduction:
+    answers = {"identical": True, "rows": 1, "same": 1, "different": []}
+    side = {"passed": True, "state": "PASS", "gates": {}}
+    return Reproduction(
+        release=release, commit=commit, record_sha256="1" * 64, how="rejudge", reached="answers", cause=None,
+        differences=(), adapter=None, answers=answers, spent_seconds=1.0,
+        verdict={"same": True, "identical": True, "then": side, "now": side},
+    )  # fmt: skip
+
+
+def attach(result: Reproduction, endpoint: str, folder: Path) -> str:
+    request = reproduce.Request(release=result.release, endpoint=endpoint, level="answers", known=verify.Known())
+    return reproduce._attach(result, request, folder, quiet)
+
+
+def test_a_report_is_offered_as_a_pull_request_and_main_stays(tmp_path: Path) -> None:
+    """By the real client, to the embedded Hub."""
+    endpoint = f"file:{tmp_path}/hub"
+    packed = small_release(tmp_path / "made")
+    with hub_target.environment(endpoint, tmp_path) as hub:
+        request = {"do": "publish", "package": package.to_json(packed), "repo_id": REPO, "tag": TAG, "private": False}
+        commit = hub_target.ask(request, hub, quiet, tmp_path / "log")["commit"]
+
+    told = attach(a_reproduction(f"{REPO}@{TAG}", commit), endpoint, tmp_path)
+
+    assert told.startswith("offered: http")
+    assert told.endswith(f"/{REPO}/discussions/1")
+    store = tmp_path / "hub" / "models" / f"{REPO}.git"
+    offered = reproduce._git(store, "ls-tree", "-r", "--name-only", "refs/pr/1").stdout
+    assert f"reproductions/{commit[:12]}-" in offered
+    assert reproduce._git(store, "rev-parse", "main").stdout.strip() == commit
+    verify.verify(f"{REPO}@{TAG}", endpoint, quiet, verify.Known())
+
+
+def test_a_report_that_cannot_be_attached_is_kept_and_why_is_told(tmp_path: Path) -> None:
+    folder, nowhere = a_reproduction("release", None), a_reproduction(f"{REPO}@{TAG}", "a" * 40)
+
+    assert "a folder has no repository" in attach(folder, f"file:{tmp_path}/hub", tmp_path)
+    told = attach(nowhere, f"file:{tmp_path}/hub", tmp_path)
+    assert told.startswith("kept:")
+    assert f"Opening a pull request in {REPO} failed" in told
+
+
 def test_a_commit_that_git_does_not_know_is_named(tmp_path: Path) -> None:
     root, _ = a_repository(tmp_path / "root")
 
@@ -254,6 +359,32 @@ def test_a_published_adapter_answers_the_same_again(line: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = result(line / "again")
     assert (found["reached"], found["how"], found["adapter"]) == ("answers", "rejudge", None)
+    assert found["base"]["answers"]["identical"]
+    assert (found["base"]["then"], found["base"]["now"]) == ("PASS", "PASS")
+
+
+@pytest.mark.slow
+def test_a_reproduction_killed_in_training_goes_on_and_is_bit_identical(line: Path) -> None:
+    """kill -9 when the first checkpoint is whole."""
+    command = ["reproduce", f"{REPO}@{TAG}", "--hub", ENDPOINT, "--output", "killed"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "release.cli", *command],
+        cwd=line, env={**os.environ, "CI": "true", "PYTHONPATH": str(ROOT), **environment()}, stderr=subprocess.DEVNULL,
+    ) as going:  # fmt: skip
+        while going.poll() is None and not list((line / "killed").glob("runs/*/checkpoints/checkpoint-*.json")):
+            time.sleep(0.05)
+        going.kill()
+    assert going.returncode == -signal.SIGKILL
+    assert not list((line / "killed").glob("runs/*/training.json"))
+    time.sleep(1)  # the kernel kills the child with its parent
+
+    done = run(line, "reproduce", f"{REPO}@{TAG}", "--output", "killed")
+
+    assert done.returncode == 0, done.stderr
+    found = result(line / "killed")
+    (record_path,) = (line / "killed").glob("runs/*/record.json")
+    assert json.loads(record_path.read_bytes())["training"]["resumed_from_step"] == STEPS // 2
+    assert (found["reached"], found["differences"]) == ("bits", [])
 
 
 @pytest.mark.slow
