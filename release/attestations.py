@@ -16,7 +16,7 @@ COMPARISONS = {
     "comparison_last.json": "no_worse_than_the_last_release",
     "comparison_best.json": "no_worse_than_the_best_release",
 }
-"""What stands beside the gates, by the file under ``gates/`` that decides it; the last two where there was a release before."""
+"""What stands beside the gates, by the file under ``gates/`` that decides it; the last two after a first release."""
 # What the verdict was derived by, and from: named in the statements with the digests of these files.
 POLICY = ("gates/policy.json", "gates/contract.json", "gates/answer.schema.json")
 EVIDENCE = ("gates/verdict.json", "gates/comparison.json", "gates/answers.jsonl", "gates/base_answers.jsonl")
