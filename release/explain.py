@@ -71,7 +71,7 @@ def found(place: str | None, runs: Path, endpoint: str, say: Say, data: Path | N
         before = _releases(beside, run.parent / earlier.FOLDER)
         yield Judged(name=str(run), folder=run, golden=run / "data" / "golden.jsonl", before=before)
         return
-    with verify.opened(str(run) if place is None else place, endpoint, say, data=data) as release:
+    with verify.opened(str(run) if place is None else place, endpoint, say, verify.Known(data=data)) as release:
         with _reading(release.name):
             beside, golden = release.read(package.RECORD).get("earlier", {}), release.rows("golden")
         if golden is None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release import ledger
+from release import ledger, plan
 from release.config import Budget
 from release.errors import PreflightError
 
@@ -77,3 +77,40 @@ def test_a_limit_without_a_price_cannot_be_kept(tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match=r"Set budget\.price_per_hour"):
         ledger.start(tmp_path, Budget(limit=5), "run", "1", None)
     assert ledger.start(tmp_path, Budget(limit=5, price_per_hour=0), "run", "1", None).cost(HOUR) == 0
+
+
+CPU = {"gpu": None, "threads": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "card"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100 SXM 80GB"),
+        ("NVIDIA GeForce RTX 4090", "RTX 4090"),
+        ("NVIDIA A100-SXM4-40GB", "A100 40GB"),
+        ("NVIDIA H200", "H200 141GB"),
+        ("NVIDIA L40", None),
+        ("Tesla T4", None),
+    ],
+)
+def test_a_card_is_found_by_the_name_that_its_driver_gives_it(name: str, card: str | None) -> None:
+    assert ledger.card_of(name, plan.read_prices()).get("name") == card
+
+
+def test_energy_and_cost_say_how_they_were_come_by() -> None:
+    card = ledger.estimate(HOUR, {"gpu": {"name": "NVIDIA H200"}, "threads": 8}, plan.read_prices(), Budget())
+    own = ledger.estimate(HOUR / 2, CPU, plan.read_prices(), Budget(price_per_hour=0.1, currency="EUR"))
+
+    assert (card["energy_kwh"], card["cost"]) == (0.7, {"amount": 4.0, "currency": "USD"})
+    assert "700 W rated power of NVIDIA H200" in card["energy_how"]
+    assert "H200 141GB in prices.json" in card["cost_how"]
+    assert (own["energy_kwh"], own["cost"]) == (0.004, {"amount": 0.05, "currency": "EUR"})
+    assert own["cost_how"] == "0.1 an hour, budget.price_per_hour"
+
+
+def test_what_nobody_knows_is_not_guessed() -> None:
+    found = ledger.estimate(HOUR, {"gpu": {"name": "Tesla T4"}, "threads": 2}, plan.read_prices(), Budget())
+
+    assert (found["energy_kwh"], found["cost"]) == (None, None)
+    assert found["energy_how"].startswith("not known")
+    assert found["cost_how"].startswith("not known")

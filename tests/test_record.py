@@ -57,14 +57,34 @@ def test_the_record_holds_what_is_needed_to_make_the_adapter_again(release: Path
     }
     assert value["image_digest"] is None
     assert value["spent"] == {
-        "seconds": 15.5,
+        "seconds": 20.0,
         "tokens": 4900,
         "peak_memory_bytes": 3_000_000,
-        "energy_kwh": None,
+        "energy_kwh": 0.000044,
+        "energy_how": "at most: 8.0 W rated power of 2 threads, all of the time",
         "cost": None,
+        "cost_how": "not known: nobody named a price",
     }
+    assert value["training"]["packages"] == {"torch": "1.0.0", "rich": "1.0.0"}
+    assert value["training"]["arithmetic"]["onednn"] is True
+    assert value["comparison_sha256"] == sha256_file(release / "gates" / "comparison.json")
     assert value["training"]["losses"] == training()["losses"]
     assert value["generation"]["answers_sha256"] == sha256_file(release / "gates" / "answers.jsonl")
+
+
+def test_every_installed_package_that_the_locks_name_is_recorded_and_no_other() -> None:
+    found = environment.packages()
+
+    assert {"torch", "transformers", "tokenizers", "huggingface-hub", "pyyaml"} <= found.keys()
+    assert not {"pytest", "ruff", "mypy", "adapter-release"} & found.keys()
+    assert environment.versions().items() <= found.items() | {("python", environment.versions()["python"])}
+
+
+def test_a_record_without_what_its_version_asks_for_is_refused(release: Path) -> None:
+    value = read(release)
+    del value["training"]["arithmetic"]
+
+    assert "training: 'arithmetic' is a required property" in record.problems(value)
 
 
 def test_every_tensor_has_type_shape_and_digest(release: Path) -> None:
