@@ -84,6 +84,13 @@ def test_uncommitted_changes_are_told_only_when_the_code_is_not_here(release: Pa
     assert "uncommitted changes" in reproduce.obstacles(value, here(release, code="7" * 64))[-1]
 
 
+def test_libraries_are_not_fetched_for_hardware_that_computes_otherwise(release: Path) -> None:
+    value = package.read_record(release)
+
+    assert not reproduce.other_hardware(value, here(release, hardware={**HARDWARE, "cpu": "another"})["training"])
+    assert reproduce.other_hardware(value, here(release, hardware={**HARDWARE, "gpu": {"name": "a"}})["training"])
+
+
 def opened(folder: Path, **more: Any) -> verify.Opened:
     return verify.Opened(name="local/elements@v0.1.0", folder=folder, **more)
 
