@@ -82,6 +82,13 @@ def test_the_tool_of_the_signatures_own_project_accepts_it(release: Path, keys: 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_signed_release_of_an_earlier_version_is_still_verified() -> None:
+    """Its private key is gone; nobody can make it anew."""
+    kept = ROOT / "tests" / "data" / "releases"
+
+    assert signature_step(kept / "v2", kept / "keys" / "v2.pub").outcome == "ok"
+
+
 def test_a_signature_that_nobody_asked_about_is_told_and_is_not_ok(release: Path, keys: Path) -> None:
     step = signature_step(release)
 
