@@ -58,8 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
     release = commands.add_parser("release", help="the whole line, from the configuration to a tag on the Hub")
     _config_arguments(release)
-    release.add_argument("--sign", type=Path, metavar="KEY", help="sign with this private key: publishing.signing_key")
-    release.add_argument("--keyless", action="store_true", help="sign by the identity of this CI job, through Sigstore")
+    _signing_arguments(release)
     release.set_defaults(command=_release)
 
     candidate = commands.add_parser("candidate", help="the line up to the package, into a folder, without a token")
@@ -73,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument(
         "--receipts", type=Path, default=Path("runs/published"), help="folder of the receipt (default: %(default)s)"
     )
+    _signing_arguments(publish)
     publish.set_defaults(command=_publish)
 
     check = commands.add_parser("check", help="configuration, data and gate zero only: nothing is trained")
@@ -118,6 +118,11 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=0, help="default: any free port")
     serve.set_defaults(command=_serve)
     return top
+
+
+def _signing_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--sign", type=Path, metavar="KEY", help="sign with this private key: publishing.signing_key")
+    command.add_argument("--keyless", action="store_true", help="sign by the identity of this CI job, through Sigstore")
 
 
 def _published_arguments(command: argparse.ArgumentParser, otherwise: str = "") -> None:
@@ -221,7 +226,12 @@ def _candidate(options: argparse.Namespace, say: Say) -> None:
 def _publish(options: argparse.Namespace, say: Say) -> None:
     from release import handover
 
-    handover.publish(options.folder, options.receipts, options.hub, say)
+    key = options.sign.absolute() if options.sign else None
+    given = {"endpoint": options.hub, "signing_key": key, "keyless": options.keyless}
+    told = {name: value for name, value in given.items() if value}
+    if "signing_key" in told and "keyless" in told:
+        raise ConfigError(["--sign and --keyless: a release has one signature. Give one of them."])
+    handover.publish(options.folder, options.receipts, told, say)
 
 
 def _check(options: argparse.Namespace, say: Say) -> None:

@@ -8,10 +8,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from release import hub_target, package, pipeline, preflight, verify
+from release import hub_target, package, pipeline, preflight, sign, verify
 from release.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
 from release.config import Config, Publishing
 from release.errors import ConfigError, GatesFailed, VerificationError
@@ -56,13 +57,18 @@ def hand_over(packed: Package, run: Path, folder: Path) -> None:
     _lay_out(folder, {REPORT: run / REPORT, **files, **({} if published else rows)}, sums=True)
 
 
-def publish(folder: Path, receipts: Path, endpoint: str | None, say: Say) -> Publication:
-    """Prove a candidate's folder anew, then publish its package. The receipt goes to a folder named by the manifest."""
+def publish(folder: Path, receipts: Path, told: Mapping[str, Any], say: Say) -> Publication:
+    """Prove a candidate's folder anew, then publish its package, signed if asked for.
+
+    ``told``: the Hub and the signature, as ``Publishing`` names them, where they are not those of the record. The
+    receipt goes to a folder named by the manifest of what arrived.
+    """
     say(Stage(name="check", note=str(folder)))
-    with _arrived(folder, say) as packed:
-        publishing = _publishing(packed.candidate.record, endpoint)
-        kept = receipts / packed.manifest.digest[:12]
+    with _arrived(folder, say) as arrived:
+        publishing = _publishing(arrived.candidate.record, told)
+        kept = receipts / arrived.manifest.digest[:12]
         kept.mkdir(parents=True, exist_ok=True)
+        packed = _signed(arrived, publishing, kept)
         say(Stage(name="publish", note=f"{publishing.hf_repo}@{publishing.tag}"))
         with hub_target.environment(publishing.endpoint, Path.cwd()) as hub:
             publication = pipeline.publish(publishing, packed, kept, hub, say)
@@ -153,9 +159,21 @@ def _judged(folder: Path, manifest: Manifest, scratch: Path) -> Candidate:
     return Candidate(adapter=adapter, record=record, verdict=verdict, passed=record["passed"] is True)
 
 
-def _publishing(record: Mapping[str, Any], endpoint: str | None) -> Publishing:
-    """Where the record says that the release goes, or to another Hub that was named."""
-    told = dict(record["config"]["publishing"])
+def _publishing(record: Mapping[str, Any], told: Mapping[str, Any]) -> Publishing:
+    """Where the record says that the release goes, or to another Hub that was named; signed as is said here."""
+    recorded = dict(record["config"]["publishing"])
     for name in ("language", "tags"):
-        told[name] = tuple(told[name])
-    return Publishing(**told | ({"endpoint": endpoint} if endpoint else {}))
+        recorded[name] = tuple(recorded[name])
+    return Publishing(**(recorded | dict(told)))
+
+
+def _signed(packed: Package, publishing: Publishing, kept: Path) -> Package:
+    """The package signed, in a folder of its own: what arrived stays as it is."""
+    if problems := sign.problems(publishing):
+        raise ConfigError([*problems, "Nothing was published."])
+    if not sign.wanted(publishing):
+        return packed
+    folder = kept / PACKAGE
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(packed.folder, folder)
+    return sign.sign(replace(packed, folder=folder), publishing, kept)

@@ -155,7 +155,7 @@ def test_a_lie_is_named_and_nothing_is_published(arrived: Path, lie: Callable[[P
 
     said: list[object] = []
     with pytest.raises(VerificationError) as stopped:
-        handover.publish(arrived, arrived.parent / "receipts", None, said.append)
+        handover.publish(arrived, arrived.parent / "receipts", {}, said.append)
 
     assert says in f"{said}\n{stopped.value}"
     assert not (arrived.parent / "receipts").exists()
@@ -244,3 +244,21 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> Non
     assert done.returncode == 2
     assert "Name another folder with --to" in done.stderr
     assert (tmp_path / "dist" / "thesis.tex").read_text("utf-8") == "mine"
+
+
+def test_a_candidate_is_signed_by_the_job_that_publishes_it(arrived: Path, tmp_path: Path) -> None:
+    """The job that trained held no key; what arrived stays as it is, and a second run makes no other signature."""
+    key, public = tmp_path / "key.pem", tmp_path / "key.pub"
+    subprocess.run(["openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", str(key)], check=True)
+    made = ["openssl", "ec", "-in", str(key), "-pubout", "-out", str(public)]
+    subprocess.run(made, check=True, capture_output=True)
+
+    first = publish(arrived, "--sign", str(key))
+    assert first.returncode == 0, first.stderr
+    again = publish(arrived, "--sign", str(key))
+
+    assert again.returncode == 0, again.stderr
+    assert receipt(arrived.parent)["done"] == ["found tag", "verified"]
+    asked = ("--hub", "file:hub", "--public-key", str(public))
+    verified = adapter_release("verify", f"{REPO}@v0.1.0", *asked, cwd=arrived.parent)
+    assert verified.returncode == 0, verified.stderr

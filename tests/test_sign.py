@@ -249,31 +249,19 @@ def test_the_key_is_neither_in_the_release_nor_in_the_run(tmp_path: Path, keys: 
 def test_signing_again_leaves_the_release_as_it_is_and_another_key_does_not(tmp_path: Path, keys: Path) -> None:
     """A run that is started again must find its own release on the Hub; an ECDSA signature is another each time."""
     packed = small_release(tmp_path / "made")
-    kept = tmp_path / sign.SIGNATURE
+    kept = tmp_path / "kept"
     mine, other = (publishing(keys / name) for name in ("mine.pem", "other.pem"))
 
     first = sign.sign(packed, mine, kept)
-    (packed.folder / sign.SIGNATURE).unlink()
+    for name in (sign.SIGNATURE, sign.ENVELOPES):
+        (packed.folder / name).unlink()
     again = sign.sign(packed, mine, kept)
     by_other = sign.sign(packed, other, kept)
 
     assert first.manifest == again.manifest
     assert by_other.manifest != again.manifest
     assert signature_step(packed.folder, keys / "other.pub").outcome == "ok"
-
-
-def test_statements_are_put_in_envelopes_once_for_each_key(tmp_path: Path, keys: Path) -> None:
-    kept = tmp_path / "signed.intoto.jsonl"
-    statements = {"one": b"{}\n", "other": b"[]\n"}
-
-    made = []
-    for key, texts in (("mine", statements), ("mine", statements), ("other", statements), ("other", {"one": b"{}\n"})):
-        sign.write_envelopes(texts, keys / f"{key}.pem", kept)
-        made.append(kept.read_bytes())
-
-    assert made[0] == made[1]
-    assert len(set(made)) == 3
-    assert sign.payloads(kept) == [b"{}\n"]
+    assert sign.payloads(kept / sign.ENVELOPES) == [(packed.folder / name).read_bytes() for name in sign.STATEMENTS]
 
 
 def publishing(key: Path | None = None, *, keyless: bool = False) -> Publishing:
@@ -307,7 +295,7 @@ def test_an_encrypted_key_needs_its_password_from_the_environment(
     assert "its password is another" in sign.problems(publishing(key))[0]
     monkeypatch.setenv(sign.PASSWORD, "open sesame")
     assert sign.problems(publishing(key)) == []
-    packed = sign.sign(small_release(tmp_path / "made"), publishing(key), tmp_path / sign.SIGNATURE)
+    packed = sign.sign(small_release(tmp_path / "made"), publishing(key), tmp_path / "kept")
     assert signature_step(packed.folder, key.with_suffix(".pub")).outcome == "ok"
 
 
@@ -349,12 +337,11 @@ def test_a_key_in_a_repository_or_open_to_others_is_warned_of(tmp_path: Path) ->
     assert "chmod 600" in told[1]
 
 
-def test_the_record_does_not_list_the_signature_and_lists_all_else(release: Path) -> None:
+def test_the_record_lists_all_but_itself_and_what_is_signed(release: Path) -> None:
     listed = package.read_record(release)["files"].keys()
     there = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
 
-    assert there - listed == {package.RECORD, sign.SIGNATURE}
-    assert set(package.UNLISTED) == {package.RECORD, sign.SIGNATURE}
+    assert there - listed == set(package.UNLISTED) == {package.RECORD, sign.SIGNATURE, sign.ENVELOPES}
 
 
 def test_a_signed_record_says_nothing_of_how_it_is_signed(release: Path) -> None:
