@@ -6,47 +6,48 @@ Hub is another process. The answer (for a publication: its receipt) is written l
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from release import child, package, publish
+from release import child, publish
+from release import package as packages
 from release.artifacts import canonical_json, write_atomically
 from release.errors import ConfigError, Stop
 from release.events import Line, Say
 from release.hub import client, history
 
 
+def _published(package: Mapping[str, Any], endpoint_label: str | None = None, **how: Any) -> dict[str, Any]:
+    done = asdict(publish.publish(packages.from_json(package), **how))
+    return done | {"endpoint": endpoint_label or done["endpoint"]}
+
+
+def _base_fetched(**what: Any) -> dict[str, Any]:
+    client.download_base(**what)
+    return {}
+
+
+REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "publish": _published,
+    "check_rights": lambda **what: {"problems": publish.check_rights(**what)},
+    "fetch": lambda **what: {"commit": publish.fetch(**what)},
+    "outline_base": client.outline_base,
+    "fetch_base": _base_fetched,
+    "fetch_dataset_file": lambda **what: {"sha256": client.download_dataset_file(**what)},
+    "history": lambda **what: {"tags": history.tags(**what)},
+    "propose": lambda **what: {"url": client.propose(**what)},
+}
+
+
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Do what a request asks (``do``; the rest are its arguments)."""
-    arguments = {key: value for key, value in request.items() if key not in ("do", "answer", "endpoint_label")}
+    if request["do"] not in REQUESTS:
+        raise ConfigError([f"Unknown request {request['do']!r}: it is one of {', '.join(REQUESTS)}."])
+    arguments = {key: value for key, value in request.items() if key not in ("do", "answer")}
     arguments |= {key: Path(arguments[key]) for key in ("destination", "folder") if key in arguments}
-    done: dict[str, Any] = {}
-    match request["do"]:
-        case "publish":
-            packed = package.from_json(arguments.pop("package"))
-            done = asdict(publish.publish(packed, **arguments))
-            done["endpoint"] = request.get("endpoint_label") or done["endpoint"]
-        case "check_rights":
-            done["problems"] = publish.check_rights(**arguments)
-        case "fetch":
-            done["commit"] = publish.fetch(**arguments)
-        case "outline_base":
-            done = client.outline_base(**arguments)
-        case "propose":
-            files = {name: text.encode() for name, text in arguments.pop("files").items()}
-            done["url"] = client.propose(files=files, **arguments)
-        case "fetch_base":
-            client.download_base(**arguments)
-        case "fetch_dataset_file":
-            done["sha256"] = client.download_dataset_file(**arguments)
-        case "history":
-            done["tags"] = history.tags(**arguments)
-        case other:
-            known = "publish, check_rights, fetch, outline_base, fetch_base, fetch_dataset_file, history, propose"
-            raise ConfigError([f"Unknown request {other!r}: it is one of {known}."])
-    return done
+    return REQUESTS[request["do"]](**arguments)
 
 
 def run(request: Path, say: Say) -> None:

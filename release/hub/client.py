@@ -236,12 +236,12 @@ def commit(repo_id: str, change: Change) -> str:
         )
 
 
-def propose(repo_id: str, files: Mapping[str, bytes], *, title: str, description: str) -> str:
-    """Offer new files as a pull request over main, and return its address; main stays as it is."""
+def propose(repo_id: str, files: Mapping[str, str], *, title: str, description: str) -> str:
+    """Offer new text files as a pull request over main, and return its address; main stays as it is."""
     with _asking(f"Opening a pull request in {repo_id}"):
         made = _api(must_write=True).create_commit(
             repo_id,
-            [CommitOperationAdd(path, data) for path, data in files.items()],
+            [CommitOperationAdd(path, text.encode()) for path, text in files.items()],
             commit_message=title,
             commit_description=description,
             create_pr=True,
