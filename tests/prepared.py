@@ -13,7 +13,7 @@ from release.artifacts import Manifest, canonical_json, sha256_file
 from tests.line import ROOT, small_config
 from tests.small_release import write_answers
 
-RELEASED = ROOT / "tests" / "data" / "releases" / "v1"
+RELEASED = ROOT / "tests" / "data" / "releases" / "v2"
 GOLDEN_ROWS = 60
 BABBLE = "The answer is JSON."
 
