@@ -90,8 +90,8 @@ def check_data(config: Config, say: Say) -> Judged:
     """The data gate, and gate zero: the reference answers must pass, and broken ones must fail."""
     say(Stage(name="data"))
     try:
-        contract = gates.load_contract(config.contract, config.path.parent)
-        policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
+        contract = preflight.contract_of(config)
+        policy = preflight.policy_of(config)
     except gates.InvalidConfig as error:
         raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
     train_set, golden = data_source.load(config, say)

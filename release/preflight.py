@@ -93,14 +93,24 @@ def _before(config: Config, hub: Mapping[str, str], say: Say) -> tuple[earlier.R
 def weaker_problem(config: Config, before: Sequence[earlier.Release], say: Say) -> str:
     """Whether less is asked for than by the last release, without a reason; faults of data are the data gate's."""
     try:
-        policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
-        contract = gates.load_contract(config.contract, config.path.parent)
+        policy = policy_of(config)
+        contract = contract_of(config)
         _, golden = data_source.load(config, say)
     except (gates.Invalid, DataError):
         return ""
     now = earlier.now(golden, policy, earlier.contract_files(config.contract, contract))
     earlier.tell(config, before, now, say)
     return earlier.excuses(before, earlier.weaker(before, now), config.weaker_because)
+
+
+def policy_of(config: Config) -> gates.Policy:
+    """The policy that the configuration names, or the default one; ``gates.Invalid`` with every fault."""
+    return gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
+
+
+def contract_of(config: Config) -> gates.Contract:
+    """The contract of the configuration, with its schema; ``gates.Invalid`` with every fault."""
+    return gates.load_contract(config.contract, config.path.parent)
 
 
 def look(config: Config, say: Say) -> list[Item]:
@@ -239,7 +249,7 @@ def planned(config: Config, say: Say) -> list[str]:
 def provable(config: Config, say: Say) -> list[str]:
     """What the golden set can prove under this policy: rows that are missing, and who would slip through."""
     try:
-        policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
+        policy = policy_of(config)
     except gates.InvalidConfig as error:
         raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
     _, golden = data_source.load(config, say)
@@ -260,14 +270,14 @@ def options(config: Config, say: Say, docs: Path | None = None) -> dataset.Optio
         docs=docs,
         max_length=config.data.max_length,
         max_new_tokens=config.generation.max_new_tokens,
-        policy=gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates),
+        policy=policy_of(config),
     )
 
 
 def examined(config: Config, say: Say, docs: Path | None = None) -> dataset.Report:
     """The data gate's report on the configured files."""
     try:
-        contract = gates.load_contract(config.contract, config.path.parent)
+        contract = contract_of(config)
         known = options(config, say, docs)
     except gates.InvalidConfig as error:
         raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
@@ -331,7 +341,7 @@ def _budget_problems(config: Config) -> list[str]:
 def _policy_problems(config: Config, golden: dataset.Dataset) -> list[str]:
     """Gates that this golden set cannot prove, however good the adapter is; faults of the policy are gate zero's."""
     try:
-        policy = gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
+        policy = policy_of(config)
     except gates.Invalid:
         return []
     return [
