@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench import Measured  # noqa: E402  bench/bench.py beside this script
 from release import base as bases  # noqa: E402
 from release import child  # noqa: E402
 from release import config as configs  # noqa: E402
@@ -34,17 +34,6 @@ SHAPES = {
 VOCABULARY = 50304  # OLMo-7B's; the tokenizer is the embedded base's, with fewer words
 CLAIMED = "the kwanzaa adapter's documents claim 10-12 GB and, on an A10G, 25-35 s a step"
 GB = 1e9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    tokens: int
-    seconds: float
-    peak_memory_bytes: int
-
-    @property
-    def speed(self) -> float:
-        return self.tokens / self.seconds
 
 
 def main() -> None:

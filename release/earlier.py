@@ -16,7 +16,7 @@ from release.errors import HubError
 from release.events import Line, Say
 
 FOLDER = "earlier"
-RECORD = "release.json"
+RECORD = record.FILE
 ANSWERS, POLICY, ROWS = "gates/answers.jsonl", "gates/policy.json", "gates/golden_rows.json"
 GOLDEN = record.DATA["golden"]
 NO_RELEASE = "it holds no release of this program"

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from release import record as records
+from release import sign
 from release.artifacts import (
     Adapter,
     Candidate,
@@ -18,8 +20,8 @@ from release.artifacts import (
     write_atomically,
 )
 
-RECORD = "release.json"
-UNLISTED = (RECORD, "model.sig", "attestations/signed.intoto.jsonl")
+RECORD = records.FILE
+UNLISTED = (RECORD, sign.SIGNATURE, sign.ENVELOPES)
 """What the record does not list: itself, and what is signed when it is made: statements, and all of the files."""
 
 

@@ -15,6 +15,8 @@ from release.config import Budget, Config, effective
 VERSION = 2
 """1 had no statements beside it, and less of what was installed and spent."""
 WEIGHTS = "adapter_model.safetensors"
+FILE = "release.json"
+"""Where a release holds its record."""
 DATA = {"train": "data/train.jsonl", "golden": "data/golden.jsonl"}
 ANSWER_SCHEMA = "gates/answer.schema.json"
 _ITSELF = ("record_sha256", "files")
