@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 CONFIG ?= release.yaml
 BIN = .venv/bin
 .DEFAULT_GOAL := help
+MAKEOVERRIDES = # what is given to this make is not meant for one that a test or a workflow starts
+unexport ARGS CONFIG
 .PHONY: bench candidate clean help hub lint lock mutants pilot publish release reproduce setup setup-dev setup-sign test
 
 help: ## list the verbs
