@@ -41,7 +41,7 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
         try:
             packed = pipeline.accept(config, made, run, say)
         except GatesFailed:
-            judged = {f"{REFUSED}/{name}": run / name for name in pipeline.JUDGED_FILES}
+            judged = {f"{REFUSED}/{name}": path for name, path in pipeline.judged_files(made, run).items()}
             _lay_out(folder, {REPORT: run / REPORT, **judged}, sums=False)
             raise
         hand_over(packed, run, folder)

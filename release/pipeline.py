@@ -47,7 +47,7 @@ JUDGED_FILES = (
     "answer.schema.json",
     "golden_rows.json",
 )
-"""What was judged and by what: published under ``gates/``, so that anybody can judge again."""
+"""What every candidate is judged by: published under ``gates/``, so that anybody can judge again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,11 +256,16 @@ def count_attempt(folder: Path, judged: Judged, adapter: str, *, passed: bool) -
     return max(counts)
 
 
+def judged_files(candidate: Candidate, run: Path) -> dict[str, Path]:
+    """What was judged and by what, and how it compares, by file name."""
+    return {name: run / name for name in (*JUDGED_FILES, *candidate.record["earlier"]["comparisons"])}
+
+
 def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     """The folder to publish. Rows travel with the release only where the configuration names their licence."""
     verdict = json.loads(candidate.verdict)
     beside = candidate.record["earlier"]
-    files = {f"gates/{name}": run / name for name in (*JUDGED_FILES, *beside["comparisons"])}
+    files = {f"gates/{name}": path for name, path in judged_files(candidate, run).items()}
     files |= earlier.files(beside["releases"], config.run.output_dir)
     files |= _attest(candidate, run, {name: sha256_file(path) for name, path in files.items()})
     if config.data.license:

@@ -233,6 +233,13 @@ def test_a_candidate_is_made_without_a_token_and_writes_to_no_hub(ready: tuple[P
         assert SECRET.encode() not in path.read_bytes(), path
     assert publish(folder / "dist").returncode == 0
 
+    answered(run, folder / "golden.jsonl", well=False)
+    refused = candidate(folder, "--set", "publishing.tag=v0.2.0")
+
+    assert refused.returncode == 5, refused.stderr
+    kept = {path.name for path in (folder / "dist" / "refused").iterdir()}
+    assert {"verdict.json", "comparison.json", "comparison_last.json", "comparison_best.json"} <= kept
+
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     prepared_config(tmp_path)
