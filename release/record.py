@@ -26,12 +26,13 @@ def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | Non
     """What an adapter's bytes depend on; two runs with equal inputs share a run folder.
 
     Where it is published, what it may cost and why it may ask for less is left out: none changes the adapter. ``image``
-    is what decides the content of the container image, None where there is none.
+    is what decides the content of the container image; where there is none, the versions here count. So an adapter that
+    was trained before an update is not answered for after it, which `verify` would refuse once it is published.
     """
     left_out = ("publishing", "budget", "container")
     known = effective(replace(config, weaker_because=None))
     made_from = {name: value for name, value in known.items() if name not in left_out}
-    return ({"image": image} if image else {}) | {
+    return ({"image": image} if image else {"versions": environment.versions()}) | {
         "config": made_from,
         "base": base.to_json(),
         "data_sha256": dict(data),

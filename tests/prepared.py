@@ -8,7 +8,7 @@ from typing import Any
 
 import gates
 from release import base as bases
-from release import config, data_source, pipeline, record
+from release import config, data_source, environment, pipeline, record
 from release.artifacts import Manifest, canonical_json, sha256_file
 from tests.line import ROOT, small_config
 from tests.small_release import write_answers
@@ -46,7 +46,8 @@ def trained(line: Path, base: bases.Base, **settings: str) -> Path:
     for name in released["adapter"]["files"]:
         shutil.copyfile(RELEASED / name, adapter / name)
     files = [asdict(file) for file in Manifest.of_folder(adapter).files]
-    (run / "training.json").write_bytes(canonical_json({**released["training"], "files": files}))
+    told = {**released["training"], "files": files, "versions": environment.versions()}
+    (run / "training.json").write_bytes(canonical_json(told))
     return run
 
 
@@ -58,6 +59,7 @@ def answered(run: Path, golden: Path, *, well: bool = True) -> None:
     write_answers(run / "answers.jsonl", rows if well else babble)
     write_answers(run / "base_answers.jsonl", babble)
     generation = json.loads((RELEASED / "release.json").read_bytes())["generation"] | {
+        "versions": environment.versions(),
         "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
         "answers_sha256": sha256_file(run / "answers.jsonl"),
         "base_answers_sha256": sha256_file(run / "base_answers.jsonl"),

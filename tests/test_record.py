@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from release import child, environment, record
+from release import child, config, environment, record
 from release.artifacts import canonical_json, sha256_file
-from tests.line import ROOT
-from tests.small_release import small_release, tensors, training
+from tests.line import ROOT, small_config
+from tests.small_release import small_base, small_release, tensors, training
 
 TOKEN = "hf_" + "s" * 34
 
@@ -33,6 +33,17 @@ def test_the_record_fits_its_schema_in_its_canonical_spelling(release: Path) -> 
     assert record.problems(value) == []
     assert value["record"] == record.VERSION
     assert (release / "release.json").read_bytes() == canonical_json(value)
+
+
+def test_an_update_of_python_or_of_a_library_starts_in_a_run_folder_of_its_own(tmp_path: Path) -> None:
+    loaded = config.load(small_config(tmp_path))
+    base = small_base(tmp_path / "base", loaded)
+
+    here = record.inputs(loaded, base, {})
+    in_an_image = record.inputs(loaded, base, {}, image="sha256:0")
+
+    assert here["versions"] == environment.versions()
+    assert "versions" not in in_an_image  # the image decides them
 
 
 def test_the_record_names_no_folder_and_no_secret_of_this_machine(release: Path, tmp_path: Path) -> None:
