@@ -5,6 +5,7 @@ BIN = .venv/bin
 .DEFAULT_GOAL := help
 MAKEOVERRIDES = # what is given to this make is not meant for one that a test or a workflow starts
 unexport ARGS CONFIG
+unexport PYTHONDONTWRITEBYTECODE # as images of Python set it, each process would compile torch and transformers anew
 .PHONY: bench candidate clean help hub lint lock mutants pilot publish release reproduce setup setup-dev setup-sign test
 
 help: ## list the verbs
