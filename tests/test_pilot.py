@@ -61,8 +61,13 @@ def test_a_pilot_over_a_base_that_is_not_as_the_configuration_says_stops_at_once
     assert not list((tmp_path / "cache" / "bases").glob("*/model.safetensors"))
 
 
-def test_a_run_stops_before_its_budget_and_goes_on_when_there_is_more(tiny_base: str, tmp_path: Path) -> None:
-    """An hour costs 3600: a second costs 1. Alerts on the way, a checkpoint, and then the rest of the steps."""
+def test_a_run_stops_before_its_budget_goes_on_when_there_is_more_and_is_refused(
+    tiny_base: str, tmp_path: Path
+) -> None:
+    """An hour costs 3600: a second costs 1. Alerts on the way, a checkpoint, and then the rest of the steps.
+
+    What random weights say fails the gates: the adapter is kept and not published, and the report names the rows.
+    """
     configured(tmp_path, tiny_base, budget={"limit": 4, "price_per_hour": 3600})
 
     stopped = adapter_release("release", "release.yaml", cwd=tmp_path, env=os.environ)
@@ -75,7 +80,14 @@ def test_a_run_stops_before_its_budget_and_goes_on_when_there_is_more(tiny_base:
     assert "past 20 %" in stopped.stderr
     assert 0 < sum(one["seconds"] for one in spent) <= 4.1  # seconds are kept to a tenth
     assert again.returncode == 4
-    assert more.returncode == 5, more.stderr  # the gates refuse what random weights say
-    (training,) = (json.loads(path.read_bytes()) for path in (tmp_path / "run").glob("*/training.json"))
+    assert more.returncode == 5, more.stderr
+    assert "A gate did not pass: nothing was published" in more.stderr
+    (run,) = (path.parent for path in (tmp_path / "run").glob("*/training.json"))
+    training = json.loads((run / "training.json").read_bytes())
     assert training["resumed_from_step"] > 0
     assert training["steps"] == 160
+    assert (run / "adapter" / "adapter_model.safetensors").exists()
+    assert "FAIL" in (run / "report.md").read_text("utf-8")
+    assert "golden-0001" in (run / "report.md").read_text("utf-8").replace("&#45;", "-")
+    assert not (run / "package").exists()
+    assert not list((tmp_path / "published").glob("models/*/*"))
