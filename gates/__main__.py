@@ -3,12 +3,13 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gates import context_alignment, report
+from gates import report
 from gates.answer import pair, pairing_problems
 from gates.comparison import Against, Earlier, compare
+from gates.context_alignment import Embedder, align, lines, load_embedder
 from gates.contract import Contract, load_contract
 from gates.controls import gate_zero
 from gates.files import read_yaml
@@ -61,9 +62,7 @@ def _judge(given: Sequence[str]) -> int:
         before = {} if options.last is None else {one.id: one.output for one in read_outputs(options.last)}
         print("\n".join(report.explain(verdict, options.explain, before, golden=golden, outputs=outputs)))
     else:
-        parts = [
-            "\n".join(lines) for lines in (report.terminal(verdict), *map(report.comparison_terminal, comparisons))
-        ]
+        parts = ["\n".join(told) for told in (report.terminal(verdict), *map(report.comparison_terminal, comparisons))]
         print("\n\n".join(parts))
     return PASSED if verdict.passed and all(one.passed for one in comparisons) else NOT_PASSED
 
@@ -120,7 +119,7 @@ def _plan(given: Sequence[str]) -> int:
     return PASSED if all(one.possible for one in plans if one.bar.required) else NOT_PASSED
 
 
-def _context(given: Sequence[str]) -> int:
+def _context(given: Sequence[str], load: Callable[[], Embedder] = load_embedder) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m gates context",
         description="How near answers are to what they cite, by an embedding model: shown, never a gate.",
@@ -133,10 +132,10 @@ def _context(given: Sequence[str]) -> int:
     contract, golden, outputs = _contract(options.contract), read_golden(options.golden), read_outputs(options.answers)
     if problems := pairing_problems(golden, outputs):
         raise InvalidData(problems)
-    alignment = context_alignment.align(pair(golden, outputs, contract), context_alignment.load_embedder())
+    alignment = align(pair(golden, outputs, contract), load())
     if options.json:
         _write(options.json, alignment.to_json())
-    print("\n".join(context_alignment.lines(alignment)))
+    print("\n".join(lines(alignment)))
     return PASSED
 
 

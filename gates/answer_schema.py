@@ -9,6 +9,7 @@ from typing import Any
 
 from gates import formats, pointer, strict_json
 from gates.patterns import pattern_problem
+from gates.problems import MESSAGE
 
 DRAFTS = {
     "http://json-schema.org/draft-07/schema": "draft-07",
@@ -25,8 +26,6 @@ UNCHECKED = frozenset(
     {"contentEncoding", "contentMediaType", "contentSchema", "nullable", "discriminator", "divisibleBy", "extends"}
 )
 """Keywords that readers take for a check and no validator of these drafts checks."""
-MESSAGE = 200
-"""Characters of a validator's message that are kept: it may quote the whole answer."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -46,7 +45,7 @@ SchemaCheck = Callable[[object], tuple[Fault, ...]]
 def read_schema(path: Path) -> tuple[Mapping[str, Any] | None, list[str]]:
     """The schema in a file and what is wrong with it; the schema is None if it cannot be used at all."""
     try:
-        reading = strict_json.read(path.read_bytes(), max_characters=10_000_000)
+        reading = strict_json.read(path.read_bytes(), max_characters=strict_json.MAX_FILE)
     except OSError as error:
         return None, [f"schema {path}: {error.strerror}. Give the path relative to the contract's folder"]
     if not reading.ok:
@@ -172,5 +171,5 @@ def _keyword_problem(keyword: str, known: set[str]) -> str:
     drafts = (Draft7Validator, Draft201909Validator, Draft202012Validator)
     if keyword in UNCHECKED or any(keyword in draft.VALIDATORS for draft in drafts):
         return "is not checked"
-    near = difflib.get_close_matches(re.sub(r"[-_]", "", keyword), known, n=1, cutoff=0.8)
+    near = difflib.get_close_matches(re.sub(r"[-_]", "", keyword), known, cutoff=0.8)
     return f"is unknown (did you mean {near[0]!r}?)" if near else ""

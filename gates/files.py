@@ -30,13 +30,10 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
 def _repeated(node: Any) -> list[str]:
     import yaml
 
-    found: list[str] = []
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        found += sorted({key for key in keys if keys.count(key) > 1})
-        for _, member in node.value:
-            found += _repeated(member)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            found += _repeated(item)
-    return found
+    if isinstance(node, yaml.SequenceNode):
+        return [key for item in node.value for key in _repeated(item)]
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    below = [key for _, member in node.value for key in _repeated(member)]
+    return sorted({key for key in keys if keys.count(key) > 1}) + below

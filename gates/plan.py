@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gates import statistics
-from gates.answer import Answer, Document
+from gates.answer import Answer
 from gates.clusters import cluster_problems, clustered, clusters
 from gates.policy import Bar, Policy
 from gates.problems import InvalidData
-from gates.rows import Golden, id_key
+from gates.rows import Golden
 from gates.rules import Fields
 from gates.strict_json import Reading
 from gates.table import GATES
@@ -25,8 +25,8 @@ class GatePlan:
     needs: int | None
     missing: int
     """Rows to add before this gate can pass at all."""
-    proves: float | None
-    """What a perfect score would prove."""
+    proves: float
+    """What a perfect score would prove; 0 where nothing is counted."""
     passing: Mapping[float, float]
     """The chance of passing for an adapter whose true rate is the key."""
 
@@ -39,7 +39,7 @@ def plan(golden: Sequence[Golden], policy: Policy) -> tuple[GatePlan, ...]:
     """A line of the plan for each gate of the policy."""
     if problems := cluster_problems(golden, policy):
         raise InvalidData(problems)
-    answers, cluster = [_perfect(row) for row in golden], clusters(golden, policy)
+    answers, cluster = [_answered(row) for row in golden], clusters(golden, policy)
     return tuple(_gate_plan(bar, clustered(GATES[bar.gate](answers), cluster).n) for bar in policy.bars)
 
 
@@ -54,24 +54,23 @@ def _gate_plan(bar: Bar, n: int) -> GatePlan:
         n=n,
         needs=bar.needs(n) if n >= bar.minimum else None,
         missing=max(0, bar.minimum - n),
-        proves=statistics.lower_bound(n, n, bar.confidence) if n else None,
+        proves=statistics.lower_bound(n, n, bar.confidence) if n else 0.0,
         passing={rate: bar.passing(n, rate) for rate in RATES},
     )
 
 
-def _perfect(row: Golden) -> Answer:
-    sources = {id_key(one["id"]): Document(fields=one, text="", score=None) for one in row.documents}
-    # Without documents in the row the contract finds them in the prompt; any name stands for the one that is cited.
-    support = row.support or ((*sorted(sources), "a document")[:1] if row.answerable else ())
+def _answered(row: Golden) -> Answer:
+    """What every gate counts as it would count a right answer to this row; whether it is right is not asked."""
+    cited = (row.id,) if row.answerable or row.support else ()  # any name stands for a document
     return Answer(
         golden=row,
-        output="{}",
-        reading=Reading(code="ok", value={}),
-        fenced=True,
+        output="",
+        reading=Reading(code=""),
+        fenced=False,
         schema_faults=(),
         rule_faults=(),
-        fields=Fields(cited=support, entries=support, refused=row.answerable is False),
-        sources=sources,
+        fields=Fields(cited=cited, entries=cited, refused=row.answerable is False, confidence=1.0),
+        sources={},
         confident=True,
         provenance={},
     )

@@ -8,6 +8,7 @@ from typing import Any
 import schemas
 
 MESSAGE = 200
+"""Characters of a validator's message that are kept: it may quote the whole answer."""
 PER_CENT = 100
 
 
@@ -30,10 +31,10 @@ class InvalidData(Invalid):
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` or, when nothing is near, the list of what is known."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(word), names, n=1)
+    near = difflib.get_close_matches(str(word), names)
     if near:
         return f" (did you mean {near[0]!r}?)"
-    return f" (known: {', '.join(names)})" if names else ""
+    return f" (known: {', '.join(names)})"
 
 
 def schema_problems(value: object, schema_name: str, where: str) -> list[str]:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from gates.comparison import Comparison, Pairing
+from gates.comparison import EVERY, Comparison, Pairing
 from gates.plan import RATES, GatePlan, slips_through
 from gates.policy import Bar
 from gates.rows import Golden, Output
@@ -164,7 +164,7 @@ def _entity(character: str) -> str:
 
 def comparison_terminal(comparison: Comparison) -> list[str]:
     """The whole comparison as lines of plain text."""
-    wide = max((len(one.gate) for one in comparison.pairings), default=0)
+    wide = max(map(len, (EVERY, *(one.gate for one in comparison.pairings))))
     lines = [f"{_state(one):12} {one.gate:{wide}}  {plain(_pairing(one))}" for one in comparison.pairings]
     lines += [f"not compared with {plain(reason)}" for reason in comparison.skipped]
     return [*lines, *(plain(line) for line in _outcome(comparison))]
@@ -176,8 +176,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     lines = [f"**{comparison.state}**: {cell(first)}", "", *(f"- {cell(line)}" for line in others)]
     lines += [f"- not compared with {cell(reason)}" for reason in comparison.skipped]
     if comparison.pairings:
-        lines += [""] if len(lines) > 2 else []
-        lines += ["| gate | against | before | now | lost | won | p |", "|---|---|---|---|---|---|---|"]
+        lines += ["", "| gate | against | before | now | lost | won | p |", "|---|---|---|---|---|---|---|"]
         lines += [_pairing_row(one) for one in comparison.pairings]
     return "\n".join(lines) + "\n"
 
@@ -225,5 +224,5 @@ def _plan_line(one: GatePlan) -> str:
     if not one.possible:
         return f"INSUFFICIENT  {one.n} rows are counted, {one.bar.minimum} are needed: add {one.missing}"
     chances = ", ".join(f"{one.passing[rate]:.1%} if right {rate:.0%} of the time" for rate in RATES)
-    proves = "" if one.proves is None else f"; {one.n}/{one.n} proves ≥ {100 * one.proves:.1f} %"
-    return f"needs {one.needs}/{one.n}{_asked(one.bar)}{proves}; passes {chances}"
+    proves = f"{one.n}/{one.n} proves ≥ {100 * one.proves:.1f} %"
+    return f"needs {one.needs}/{one.n}{_asked(one.bar)}; {proves}; passes {chances}"

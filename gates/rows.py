@@ -10,7 +10,7 @@ from typing import Any
 import schemas
 from gates import strict_json
 from gates.canonical import digest
-from gates.problems import InvalidData, did_you_mean
+from gates.problems import MESSAGE, InvalidData, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def _lines(path: Path, good: Sequence[str]) -> list[tuple[str, Any]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        reading = strict_json.read(line, max_characters=10_000_000)
+        reading = strict_json.read(line, max_characters=strict_json.MAX_FILE)
         if reading.code not in good:
             problems.append(f"{path} line {number}: {reading.code}: {reading.detail}. Write one JSON object a line")
         rows.append((f"{path} line {number}", reading.value))
@@ -123,7 +123,7 @@ def _described(error: Any) -> str:
     if error.validator == "additionalProperties" and not path:
         known = error.schema["properties"]
         return "; ".join(f"unknown key {key!r}{did_you_mean(key, known)}" for key in error.instance if key not in known)
-    return f"{path + ': ' if path else ''}{error.message[:200]}"
+    return f"{path + ': ' if path else ''}{error.message[:MESSAGE]}"
 
 
 def _golden(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Golden, ...]:

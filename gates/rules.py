@@ -143,5 +143,5 @@ def _described(conditions: Mapping[str, Mapping[str, Any]], parsed: Any) -> str:
     parts = []
     for condition in conditions.values():
         found = pointer.get(parsed, condition["at"])
-        parts.append(f"{condition['at']} is {'missing' if found is pointer.MISSING else repr(found)[:60]}")
+        parts.append(f"{condition['at']} is {'missing' if found is pointer.MISSING else f'{found!r:.60}'}")
     return "; ".join(dict.fromkeys(parts))

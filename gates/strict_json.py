@@ -16,6 +16,8 @@ MAX_DIGITS = 4300
 """CPython's own limit for text to integer (CVE-2020-10735)."""
 MAX_CHARACTERS = 100_000
 """About 25,000 tokens."""
+MAX_FILE = 10_000_000
+"""Characters of a schema, or of a row of a golden set: its documents stand in it."""
 
 WHITESPACE = " \t\n\r"
 FENCE = re.compile(r"```[ \t]*\w*[ \t]*\r?\n(.*?)\r?\n?```", re.DOTALL)

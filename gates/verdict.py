@@ -56,9 +56,8 @@ class GateVerdict:
     def as_dict(self) -> dict[str, Any]:
         counts = {"rows": self.score.n, "k": self.units.k, "n": self.units.n}
         numbers = {**counts, "value": self.value, "bound": self.bound, "needs": self.needs}
-        bar = {key: value for key, value in asdict(self.bar).items() if key != "gate"}
         misses = [asdict(miss) for miss in self.score.misses]
-        return {"gate": self.name, "state": self.state, "reason": self.reason, **numbers, **bar, "misses": misses}
+        return {"state": self.state, "reason": self.reason, **numbers, **asdict(self.bar), "misses": misses}
 
 
 @dataclass(frozen=True, kw_only=True)

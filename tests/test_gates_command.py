@@ -9,7 +9,7 @@ import pytest
 
 from gates.__main__ import main
 from gates.problems import InvalidData
-from gates.rows import gold_outputs, parse_golden, read_golden, read_outputs
+from gates.rows import gold_outputs, parse_golden, parse_outputs, read_golden, read_outputs
 from tests.gates.examples import DATA, REFUSAL, answer, golden_rows, write_lines
 
 CONTRACT = str(DATA / "contract" / "contract.yaml")
@@ -65,11 +65,32 @@ def test_a_bad_golden_file_is_refused_by_name_and_line(path: Path) -> None:
 def test_a_bad_answers_file_exits_with_3_and_names_the_line(
     path: Path, files: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(path), "--golden", files[1], "--contract", CONTRACT]) == 3
-    assert f"{path} line " in capsys.readouterr().err
     with pytest.raises(InvalidData) as refused:
         read_outputs(path)
+    assert main([str(path), "--golden", files[1], "--contract", CONTRACT]) == 3
+    assert tuple(capsys.readouterr().err.splitlines()) == refused.value.problems
     assert _said(refused.value) == BAD_LINES[f"answers/{path.name}"]
+
+
+def test_rows_from_elsewhere_are_refused_by_their_number() -> None:
+    row = {"id": "a", "prompt": "?", "output": ""}
+    with pytest.raises(InvalidData, match=r"^golden row 1: unknown key 'output'.*\ngolden row 2: "):
+        parse_golden([row, row])
+    with pytest.raises(InvalidData, match=r"^answers row 1: unknown key 'prompt'.*\nanswers row 2: "):
+        parse_outputs([row, row])
+
+
+def test_a_row_may_be_a_prompt_alone_and_is_called_by_its_line() -> None:
+    bare, answered = parse_golden([{"prompt": "?"}, {"prompt": "!", "gold": "{}"}])
+    assert (bare.id, bare.gold, answered.id, answered.gold) == ("line-1", None, "line-2", "{}")
+    assert bare.prompt == ({"role": "user", "content": "?"},)
+
+
+def test_rows_behind_a_blank_line_and_long_ones_are_read(tmp_path: Path) -> None:
+    rows = [*golden_rows()[:2], {**golden_rows()[2], "meta": "x" * 200_000}]
+    path = write_lines(tmp_path / "g.jsonl", rows)
+    path.write_text(path.read_text("utf-8").replace("\n", "\n \n\n"), "utf-8")
+    assert read_golden(path) == parse_golden(rows)
 
 
 def test_a_missing_file_of_answers_exits_with_3(files: tuple[str, str], tmp_path: Path) -> None:
@@ -144,6 +165,9 @@ def test_a_plan_exits_with_5_if_the_set_is_too_small(
     small = str(write_lines(tmp_path / "small.jsonl", golden_rows(10, 5)))
     assert main(["plan", "--golden", small]) == 5
     assert "10 rows are counted, 14 are needed: add 4" in capsys.readouterr().out
+    (tmp_path / "p.yaml").write_text("answer_rate: {target: 0.9}\nrefusal_recall: {target: 0.8, min_n: 15}")
+    assert main(["plan", "--golden", files[1], "--policy", str(tmp_path / "p.yaml")]) == 5
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["refusal_recall", "answer_rate", "an"]
 
 
 def test_it_runs_as_a_module_without_torch_or_the_hub(files: tuple[str, str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gates.__main__ import main
+from gates.__main__ import _context, main
 from gates.canonical import digest
 from gates.context_alignment import Embedder, align, files_digest, lines, load_embedder
 from tests.gates.examples import DATA, answer, answers_of, contract, golden_rows, write_lines
@@ -39,12 +39,14 @@ def test_cosines_and_their_means_are_as_the_case_says(case: dict[str, Any]) -> N
 
 
 def test_the_report_names_the_model_each_tag_and_the_lowest_rows() -> None:
-    assert lines(align(answers_of(CASES[0], contract(rules=None)), table(CASES[0]["vectors"]))) == [
-        "not gated    context_alignment  0.494 on average over 6 answers",
-        f"by a table, digest {'0' * 64}",
-        "  bridges: 0.800 over 2",
-        "  lowest: 2 0.000, 4 0.333, 5 0.333, 1 0.600, 3 0.700",
-    ]
+    answers = answers_of(CASES[0], contract(rules=None))
+    for rows in (answers, answers[::-1]):
+        assert lines(align(rows, table(CASES[0]["vectors"]))) == [
+            "not gated    context_alignment  0.494 on average over 6 answers",
+            f"by a table, digest {'0' * 64}",
+            "  bridges: 0.800 over 2",
+            "  lowest: 2 0.000, 4 0.333, 5 0.333, 1 0.600, 3 0.700",
+        ]
 
 
 def test_nothing_to_measure_is_said_and_has_no_number() -> None:
@@ -52,6 +54,22 @@ def test_nothing_to_measure_is_said_and_has_no_number() -> None:
         "not measured context_alignment: no answerable row whose documents have text was answered",
         f"by a table, digest {'0' * 64}",
     ]
+
+
+def test_the_command_prints_the_report_and_writes_the_cosines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers, golden = _files(tmp_path, golden_rows())
+    written = tmp_path / "alignment.json"
+    given = [answers, "--golden", golden, "--contract", CONTRACT]
+    for more in ([], ["--json", str(written)]):
+        assert _context([*given, *more], lambda: table({"It is so .": [0.6, 0.8], "two": [1, 0]})) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "not gated    context_alignment  0.600 on average over 26 answers",
+            f"by a table, digest {'0' * 64}",
+            "  lowest: q00 0.600, q01 0.600, q02 0.600, q03 0.600, q04 0.600",
+        ]
+    assert json.loads(written.read_text("utf-8"))["rows"] == {f"q{number:02}": 0.6 for number in range(26)}
 
 
 def test_answers_to_other_rows_are_refused_before_a_model_is_loaded(

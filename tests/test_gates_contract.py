@@ -39,7 +39,7 @@ def test_a_schema_that_cannot_be_checked_whole_is_refused(case: dict[str, Any]) 
 @pytest.mark.parametrize(
     "schema",
     [
-        {"version": "1.0.0", "x-owner": "us", "properties": {"minLenght": {}}},
+        {"version": "1.0.0", "x-owner": "us", "formula": "near format", "properties": {"minLenght": {}}},
         {"$ref": "#/$defs/a", "$defs": {"a": {"type": "object"}}},
         {"properties": {"a": {"format": "uri"}, "b": {"format": "uuid"}, "c": {"format": "date-time"}}},
         {"properties": {"a": {"pattern": r"^kwanzaa\.answer\.v[0-9]+$"}, "b": {"pattern": "^(foo|bar)+$"}}},
@@ -328,6 +328,8 @@ def test_declared_rules_compare_fields_that_a_schema_cannot() -> None:
         "always": "/answer is ''",
     }
     assert faults({"answer": [], "status": "b", "x" * 99: 0})["always"] == "/answer is []"
+    long = faults({"answer": "x", "citations": [1] * 99})["only_if"]
+    assert long == f"/provided is missing; /citations is {repr([1] * 99)[:60]}"
 
 
 def test_an_answer_longer_than_the_contract_allows_is_wrong() -> None:

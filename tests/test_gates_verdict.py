@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 import gates
 import schemas
 from gates import report
+from gates.answer import pairing_problems
 from gates.plan import slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
@@ -136,6 +137,11 @@ MISFITS: dict[str, tuple[tuple[Golden, ...], tuple[Output, ...], str]] = {
     "an output too many": (GOLDEN[1:], OUTPUTS, "outputs without a golden row: q00"),
     "an output twice": (GOLDEN, (*OUTPUTS, OUTPUTS[0]), "outputs that stand twice: q00"),
     "a golden row twice": ((*GOLDEN, GOLDEN[0]), OUTPUTS, "golden ids that stand twice: q00"),
+    "a prompt twice, in other bytes": (
+        gates.parse_golden([{"prompt": "\u00e9  a"}, {"prompt": "e\u0301 a"}]),
+        tuple(Output(id=f"line-{number}", output="{}") for number in (1, 2)),
+        "repeat a prompt: line-1, line-2",
+    ),
     "a prompt twice": (
         (*GOLDEN, replace(GOLDEN[0], id="new")),
         (*OUTPUTS, Output(id="new", output="{}")),
@@ -153,6 +159,11 @@ def test_files_that_do_not_belong_together_are_invalid_and_measure_nothing(name:
     assert any(problem in said for said in verdict.problems), verdict.problems
     assert {gate.score.n for gate in verdict.gates} == {0}
     Draft202012Validator(schemas.load("verdict")).validate(json.loads(verdict.to_json()))
+
+
+def test_a_question_over_other_documents_is_another_question() -> None:
+    rows = gates.parse_golden([{"prompt": "?", "documents": [{"id": 1, "text": text}]} for text in ("one", "two")])
+    assert pairing_problems(rows, [Output(id=row.id, output="") for row in rows]) == []
 
 
 def test_a_gate_without_its_part_of_the_contract_is_invalid() -> None:
@@ -363,15 +374,27 @@ def test_an_explanation_shows_each_wrong_row_with_what_was_expected_and_given() 
 
 
 def test_an_explanation_with_rows_and_outputs_shows_question_answer_and_reference() -> None:
-    outputs = with_outputs(GOLDEN, {IDS[0]: "x" * 4000, IDS[1]: ""})
+    outputs = with_outputs(GOLDEN, {IDS[0]: "X" * 4000, IDS[1]: "", IDS[2]: "Y" * 1000})
     verdict = gates.judge(GOLDEN, outputs, CONTRACT, policy())
     lines = report.explain(verdict, "json_parse", {IDS[0]: "", "other": "y"}, golden=GOLDEN, outputs=outputs)
     assert "      question  Question 0?" in lines
-    assert f"      answer    {'x' * 500} … {'x' * 500}" in lines
+    assert f"      answer    {'X' * 500} … {'X' * 500}" in lines
+    assert f"      answer    {'Y' * 1000}" in lines
     assert f"      reference {answer(2)}" in lines
     assert "      earlier   nothing" in lines
     assert "      given     nothing" in lines
     assert lines[-1] != "no row is counted as wrong"
+    bare = [replace(row, gold=None) for row in GOLDEN]
+    assert "reference" not in "".join(report.explain(verdict, "json_parse", golden=bare, outputs=outputs))
+
+
+def test_a_report_shows_ten_wrong_rows_of_a_gate_and_names_the_others() -> None:
+    def shown(wrong: int) -> str:
+        return report.markdown(judged(dict.fromkeys(IDS[:wrong], "x"), json_parse={"mode": "zero_failures"}))
+
+    assert shown(10).endswith(f"{shown(12).split('| q09 |')[1].splitlines()[0]}\n")
+    assert shown(12).count("\n| q") == 10
+    assert shown(12).endswith(" x |\n\nalso q10, q11\n")
 
 
 def test_what_is_not_gated_can_be_explained_too_and_no_miss_is_said() -> None:
@@ -403,6 +426,15 @@ def test_a_plan_says_what_the_set_can_prove_and_how_many_rows_are_missing() -> N
     assert any("add 1" in line for line in lines)
     assert any("needs 36/36, no failures allowed; 36/36 proves ≥ 92.0 %; passes 0.3%" in line for line in lines)
     assert lines[-1] == "an adapter that is right 85% of the time passes all that is required: at most 0.0%"
+    assert report.plan_lines(gates.plan(GOLDEN, policy()))[-1].endswith("at most 0.2%")
+
+
+def test_a_set_of_just_the_minimum_can_pass_and_an_empty_one_proves_nothing() -> None:
+    bars = policy(json_parse={"mode": "zero_failures", "min_n": 40})
+    (least,), (none,) = gates.plan(GOLDEN, bars), gates.plan((), bars)
+    assert (least.needs, least.missing) == (40, 0)
+    assert least.passing[0.99] == pytest.approx(0.99**40)
+    assert (none.needs, none.missing, none.proves) == (None, 40, 0)
 
 
 def test_what_slips_through_is_at_most_what_the_strictest_required_gate_lets_through() -> None:
@@ -416,5 +448,5 @@ def test_what_slips_through_is_at_most_what_the_strictest_required_gate_lets_thr
 
 def test_rows_whose_documents_stand_in_the_prompt_are_planned_for_too() -> None:
     rows = [{"prompt": f"[1] a document\nQuestion {number}?", "answerable": True} for number in range(20)]
-    bars = {"citation_validity": {"target": 0.8}, "citation_coverage": {"target": 0.8}}
-    assert [one.n for one in gates.plan(gates.parse_golden(rows), policy(**bars))] == [20, 20]
+    bars = {name: {"target": 0.8} for name in ("citation_coverage", "citation_validity", "no_false_confidence")}
+    assert [one.n for one in gates.plan(gates.parse_golden(rows), policy(**bars))] == [20, 20, 20]

@@ -74,7 +74,8 @@ def reports() -> dict[str, str]:
         "verdict.txt": _text(report.terminal(verdict)),
         "explained.txt": "\n".join(map(_text, explained)),
         "plan.txt": _text(report.plan_lines(gates.plan(rows, bars))),
-        "invalid.txt": _text(_invalid(rows, agreed)),
+        "invalid.md": report.markdown(_invalid(rows, agreed)),
+        "invalid.txt": _text(report.terminal(_invalid(rows, agreed))),
         "gate_zero.txt": _text(_unproved()),
         "controls.json": _controls(rows, agreed),
         "help.txt": "\n".join(map(_help, ([], ["plan"], ["context"]))),
@@ -84,6 +85,8 @@ def reports() -> dict[str, str]:
         earlier_ones = [
             gates.Earlier(name=f"v{also}", golden=rows, outputs=faulty(rows, also=also)) for also in before[against]
         ]
+        if against == "best":
+            earlier_ones.append(gates.Earlier(name="v|0", golden=rows, outputs=()))
         for name, now in (("faulty", faulty(rows, also=4)), ("gold", gates.gold_outputs(rows))):
             comparison = gates.compare(rows, now, earlier_ones, agreed, bars, against=against)
             found[f"{name}_against_{against}.txt"] = _text(report.comparison_terminal(comparison))
@@ -103,13 +106,13 @@ def _help(verb: list[str]) -> str:
     return printed.getvalue()
 
 
-def _invalid(rows: tuple[gates.Golden, ...], agreed: gates.Contract) -> list[str]:
+def _invalid(rows: tuple[gates.Golden, ...], agreed: gates.Contract) -> gates.Verdict:
     """A set in which nothing belongs together."""
     outputs = gates.gold_outputs(rows)
     strangers = [replace(outputs[0], id=f"stranger {number}") for number in range(12)]
     twice = (*rows, rows[3], replace(rows[4], id="other"))
     bars = gates.load_policy({"cluster_key": "family", "contract_rules": {"mode": "zero_failures"}})
-    return report.terminal(gates.judge(twice, [*outputs[1:], outputs[5], *strangers], agreed, bars))
+    return gates.judge(twice, [*outputs[1:], outputs[5], *strangers], agreed, bars)
 
 
 def _unproved() -> list[str]:
