@@ -5,6 +5,7 @@ cluster keeps the exact bound honest, on the safe side.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from gates.policy import Policy
 from gates.rows import Golden, id_key
@@ -32,6 +33,6 @@ def clustered(score: Score, cluster: Mapping[str, str]) -> Score:
     """The score of clusters instead of rows."""
     misses: dict[str, Miss] = {}
     for miss in score.misses:
-        misses.setdefault(cluster[miss.id], Miss(id=cluster[miss.id], reason=miss.reason))
+        misses.setdefault(cluster[miss.id], replace(miss, id=cluster[miss.id]))
     counted = dict.fromkeys(cluster[row] for row in score.counted)
     return Score(counted=tuple(counted), misses=tuple(misses.values()), empty=score.empty)

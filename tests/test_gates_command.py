@@ -150,12 +150,22 @@ def test_a_bad_policy_exits_with_2(text: str, files: tuple[str, str], tmp_path: 
     assert main([files[0], "--golden", files[1], "--contract", CONTRACT, "--policy", str(path)]) == 2
 
 
-def test_a_key_that_stands_twice_in_a_yaml_file_exits_with_2(
-    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: 1\nb: 2\na: 3", "key 'a' stands twice"),
+        ("b: 1\nb: 2\nc: [{d: 1, d: 2}, {e: {f: 1, f: 2}}]", "\n".join(f"key {key!r} stands twice" for key in "bdf")),
+        ("- a", "holds no mapping, but list"),
+        ("", "holds no mapping, but NoneType"),
+    ],
+)
+def test_a_yaml_file_that_is_no_mapping_or_repeats_a_key_exits_with_2(
+    text: str, says: str, files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    twice = str(DATA / "contract" / "yaml_key_twice.yaml")
-    assert main([files[0], "--golden", files[1], "--contract", twice]) == 2
-    assert "key 'refusal' stands twice" in capsys.readouterr().err
+    path = tmp_path / "contract.yaml"
+    path.write_text(text)
+    assert main([files[0], "--golden", files[1], "--contract", str(path)]) == 2
+    assert capsys.readouterr().err.replace(f"{path}: ", "") == f"{says}\n"
 
 
 def test_a_plan_exits_with_5_if_the_set_is_too_small(

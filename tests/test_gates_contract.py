@@ -1,6 +1,7 @@
 """Contracts: what is refused at load, what an answer's fields are read as, and what a schema check reports."""
 
 import json
+import math
 import re
 import time
 from pathlib import Path
@@ -29,6 +30,11 @@ def test_a_bad_contract_is_refused_with_every_problem(case: dict[str, Any]) -> N
     with pytest.raises(gates.InvalidConfig) as refused:
         contract(**case["changes"])
     assert [problem.replace(f"{DATA}/", "") for problem in refused.value.problems] == case["says"]
+
+
+def test_a_rule_that_compares_with_nan_is_refused() -> None:
+    with pytest.raises(gates.InvalidConfig, match=r"^contract\.rules\.0\.then\.in\.1: nan is not a number"):
+        contract(rules=[{"name": "x", "then": {"at": "/answer", "in": [1, math.nan]}}])
 
 
 @pytest.mark.parametrize("case", BAD_SCHEMAS, ids=lambda case: case["fault"])

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import random
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
@@ -16,6 +17,7 @@ import gates
 import schemas
 from gates import report
 from gates.answer import pairing_problems
+from gates.canonical import canonical_json
 from gates.plan import slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
@@ -208,8 +210,13 @@ def test_no_output_crashes_the_judge(output: str) -> None:
 
 def test_a_score_counts_a_row_once_and_misses_only_what_it_counted() -> None:
     for counted, missed in (("aa", "a"), ("a", "b"), ("ab", "aa")):
-        with pytest.raises(ValueError, match="counts each row once"):
+        with pytest.raises(ValueError, match=r"^a score counts each row once"):
             Score(counted=tuple(counted), misses=tuple(Miss(id=one, reason="") for one in missed), empty="")
+
+
+def test_no_file_is_written_with_a_number_that_json_does_not_have() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"value": math.nan})
 
 
 def test_the_same_files_give_the_same_bytes_in_any_order_of_outputs() -> None:
@@ -350,6 +357,12 @@ def test_a_schema_fault_is_counted_and_the_first_one_told() -> None:
     (one,) = judged({IDS[0]: answer(2).replace("}", ', "x": 1}')}).gate("schema_compliance").score.misses
     assert one.reason.startswith("additionalProperties at the top: ")
     assert "more)" not in one.reason
+
+
+@pytest.mark.parametrize(("length", "shown"), [(160, "x" * 160), (161, "x" * 159 + "…")])
+def test_an_answer_is_quoted_up_to_a_length(length: int, shown: str) -> None:
+    (one,) = judged({IDS[0]: "x" * length}).gate("json_parse").score.misses
+    assert one.given == shown
 
 
 def test_nearly_all_never_reads_as_all() -> None:
