@@ -52,6 +52,11 @@ class Answer:
         return frozenset(self.sources)
 
     @property
+    def prose(self) -> str:
+        """The text without its markers; empty where there is none."""
+        return self.fields.prose or ""
+
+    @property
     def cited_text(self) -> str:
         """The text of all documents that it cites."""
         return "\n".join(self.sources[one].text for one in sorted(self.cited & self.documents))
@@ -90,11 +95,11 @@ class Answer:
 def pairing_problems(golden: Sequence[Golden], outputs: Sequence[Output]) -> list[str]:
     """Why these outputs are not one for each golden row, or the golden set is not a set; empty if all is well."""
     rows, answers = Counter(row.id for row in golden), Counter(output.id for output in outputs)
-    prompts = [prompt_key(row) for row in golden]
-    asked = Counter(prompts)
+    prompts = [(row.id, prompt_key(row)) for row in golden]
+    asked = Counter(prompt for _, prompt in prompts)
     problems = [] if golden else ["the golden set is empty: nothing can be judged"]
     problems += _named("golden ids that stand twice", (one for one, count in rows.items() if count > 1))
-    repeated = (row.id for row, prompt in zip(golden, prompts, strict=True) if asked[prompt] > 1)
+    repeated = (one for one, prompt in prompts if asked[prompt] > 1)
     problems += _named("golden rows that repeat a prompt", repeated)
     problems += _named("outputs that stand twice", (one for one, count in answers.items() if count > 1))
     problems += _named("golden rows without an output", rows.keys() - answers.keys())

@@ -62,7 +62,7 @@ def schema_problems(schema: Mapping[str, Any]) -> list[str]:
     validator = _validator_class(schema)
     broken = sorted(validator(validator.META_SCHEMA).iter_errors(schema), key=lambda error: str(error.absolute_path))
     if broken:
-        return [f"{pointer.write(list(error.absolute_path)) or '/'}: {_shortened(error.message)}" for error in broken]
+        return [f"{pointer.write(list(error.absolute_path))}: {_shortened(error.message)}" for error in broken]
     problems: list[str] = []
     for part, resolver in _parts(schema):
         problems += _part_problems(part, resolver, validator, DRAFTS[draft.rstrip("#")])

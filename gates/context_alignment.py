@@ -85,7 +85,7 @@ def files_digest(folder: Path) -> str:
 def align(answers: Sequence[Answer], embedder: Embedder) -> Alignment:
     """Counts the answers given to answerable rows whose documents have text."""
     counted = [one for one in answers if one.answers_from_texts]
-    texts = sorted({text for one in counted for text in (_prose(one), *_cited(one))})
+    texts = sorted({text for one in counted for text in (one.prose, *_cited(one))})
     vectors = dict(zip(texts, embedder.embed(texts), strict=True))
     tags = sorted({tag for one in counted for tag in one.golden.tags})
     return Alignment(
@@ -96,17 +96,13 @@ def align(answers: Sequence[Answer], embedder: Embedder) -> Alignment:
     )
 
 
-def _prose(answer: Answer) -> str:
-    return answer.fields.prose or ""
-
-
 def _cited(answer: Answer) -> list[str]:
     """The text of each cited document; empty for one that is not there."""
     return [answer.sources[one].text if one in answer.sources else "" for one in sorted(answer.cited)]
 
 
 def _cosine(answer: Answer, vectors: Mapping[str, Sequence[float]]) -> float:
-    prose, cited = _prose(answer), _cited(answer)
+    prose, cited = answer.prose, _cited(answer)
     products = [sum(map(mul, vectors[prose], vectors[text])) if prose.strip() and text.strip() else 0 for text in cited]
     return round(fmean(products), 4) if products else 0.0
 

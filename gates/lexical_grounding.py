@@ -21,7 +21,7 @@ def score(answers: Sequence[Answer]) -> Score:
 
 
 def _miss(answer: Answer) -> Miss | None:
-    for sentence in SENTENCE.findall(answer.fields.prose or ""):
+    for sentence in SENTENCE.findall(answer.prose):
         if len(content(sentence)) >= FEW and (overlap := shared(sentence, answer.cited_text)) < SHARED:
             reason = f"a sentence shares {overlap:.0%} of its words with what it cites"
             return Miss(

@@ -29,7 +29,7 @@ def _miss(answer: Answer) -> Miss | None:
     used = answer.cited & answer.documents
     if not used:
         return Miss(id=answer.id, reason="cites no document of the prompt", expected=expected)
-    overlap = shared(answer.fields.prose or "", answer.cited_text)
+    overlap = shared(answer.prose, answer.cited_text)
     if overlap >= SHARED:
         return None
     reason = f"shares {overlap:.0%} of its words with what it cites"

@@ -23,7 +23,7 @@ def score(answers: Sequence[Answer]) -> Score:
 
 
 def _miss(answer: Answer) -> Miss | None:
-    prose, cited = folded(answer.fields.prose or ""), folded(answer.cited_text)
+    prose, cited = folded(answer.prose), folded(answer.cited_text)
     known = set(map(_digits, NUMBER.findall(cited)))
     strange = [one for one in (*URL.findall(prose), *QUOTATION.findall(prose)) if one.rstrip(".,;:!?") not in cited]
     strange += [one for one in NUMBER.findall(URL.sub(" ", prose)) if _digits(one) not in known]

@@ -266,6 +266,7 @@ def test_citations_may_be_ids_or_objects_that_name_a_documents_field() -> None:
     assert _fields(answer(1, 2)).cited == ("1", "2")
     assert _fields({"citations": ["1", 2.0]}).cited == ("1", "2")
     assert _fields({"citations": [{"n": 1}]}, citations={"at": "/citations", "key": "n"}).cited == ("1",)
+    assert _fields({"citations": [True]}).cited is None
     assert _fields({"citations": [{"m": 1}]}, citations={"at": "/citations", "key": "n"}).cited is None
     assert _fields({"citations": ["x"]}, citations={"at": "/citations", "matches": "url"}).cited == ("unknown x",)
 
@@ -286,6 +287,21 @@ def test_documents_may_be_found_in_the_prompt_and_matched_by_another_field() -> 
     assert verdict.gate("citation_precision").score.k == 1
 
 
+def test_documents_are_found_in_each_message_unless_the_row_lists_them() -> None:
+    agreed = contract(documents=r"\[(?P<id>\d+)\]")
+    roles = [{"role": "system", "content": "[1] [2]"}, {"role": "user", "content": "[3]?"}]
+    found, listed = gates.parse_golden([{"messages": roles}, {"messages": roles, "documents": [{"id": 4}]}])
+    for row, documents in ((found, {"1", "2", "3"}), (listed, {"4"})):
+        assert gates.read_answer(row, gates.Output(id=row.id, output=""), agreed).documents == documents
+    assert gates.read_answer(found, gates.Output(id=found.id, output=""), contract()).documents == set()
+
+
+def test_markers_may_hold_several_ids() -> None:
+    several = _fields({"answer": "So [1, 2;  3] and [, 4]."}, markers=r"\[([\d,; ]+)\]")
+    assert (several.markers, several.prose) == (("1", "2", "3", "4"), "So  and .")
+    assert _fields({"answer": "So [1]."}, markers=None).prose == "So [1]."
+
+
 def test_a_refusal_may_be_a_value_and_several_fields_must_agree() -> None:
     one = {"at": "/status", "equals": "refusal"}
     both = [one, "/refusal"]
@@ -295,9 +311,23 @@ def test_a_refusal_may_be_a_value_and_several_fields_must_agree() -> None:
     assert _fields({"status": "refusal"}, refusal=both).refused is True
     disagree = _fields({"status": "refusal", "refusal": False}, refusal=both)
     assert disagree.refused is None
-    assert "disagree" in disagree.unreadable[-1].message
+    assert (disagree.unreadable[-1].path, disagree.unreadable[-1].message) == (
+        "/status",
+        "/status and /refusal disagree",
+    )
+    words = [{"at": "/status", "equals": "refusal"}, {"at": "/status", "equals": "declined"}]
+    said = {word: _fields({"status": word}, refusal=words).refused for word in ("refusal", "declined", "answer")}
+    assert said == {"refusal": True, "declined": True, "answer": False}
     assert _fields({}, refusal=both).refused is None
     assert _fields({}, refusal=None).refused is False
+
+
+@pytest.mark.parametrize("confidence", [0, 0.5, 1])
+def test_a_confidence_is_any_share_and_may_be_left_out(confidence: float) -> None:
+    assert _fields({"confidence": confidence}, confidence="/confidence").confidence == confidence
+    left_out = _fields({}, confidence="/confidence")
+    assert left_out.confidence is None
+    assert "confidence" not in {fault.rule for fault in left_out.unreadable}
 
 
 @pytest.mark.parametrize("confidence", ["high", True, 1.5, -0.1, None, 10**400])
@@ -339,8 +369,19 @@ def test_declared_rules_compare_fields_that_a_schema_cannot() -> None:
 
 
 def test_an_answer_longer_than_the_contract_allows_is_wrong() -> None:
-    (read,) = answers_of({"rows": [{"output": answer(1)}]}, contract(max_characters=20))
-    assert read.reading.code == "too_long"
+    rows = [{"output": answer(1)}, {"output": f"```\n{answer(1)}\n```"}]
+    for one in answers_of({"rows": rows}, contract(max_characters=20)):
+        assert (one.reading.code, one.fenced) == ("too_long", False)
+
+
+def test_a_long_message_of_the_validator_is_cut() -> None:
+    check = checker({"$schema": LATEST, "type": "integer"})
+    for value, shown in (
+        ("x" * 173, f"'{'x' * 173}' is not of type 'integer'"),
+        ("x" * 174, f"'{'x' * 174}' is not of type 'intege…"),
+    ):
+        (fault,) = check(value)
+        assert (len(fault.message), fault.message) == (200, shown)
 
 
 def test_the_digest_names_the_mapping_and_the_content_of_the_schema_wherever_it_lies(tmp_path: Path) -> None:
