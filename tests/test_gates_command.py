@@ -54,6 +54,24 @@ def test_a_golden_set_whose_own_answers_fail_judges_nobody(
     assert "INVALID: gate zero: the reference answers do not pass json_parse: 39/40" in capsys.readouterr().out
 
 
+def test_an_advisory_gate_that_the_reference_answers_fail_stops_nobody(files: tuple[str, str], tmp_path: Path) -> None:
+    rows = golden_rows()
+    rows[0]["support"] = [1]
+    golden, bars = str(write_lines(tmp_path / "other.jsonl", rows)), tmp_path / "p.yaml"
+    for required, code in (("true", 5), ("false", 0)):
+        bars.write_text(f"answer_rate: {{target: 0.9}}\ncitation_recall: {{mode: zero_failures, required: {required}}}")
+        assert main([files[0], "--golden", golden, "--contract", CONTRACT, "--policy", str(bars)]) == code
+
+
+def test_a_gate_that_is_not_measured_cannot_be_explained(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([files[0], "--golden", files[1], "--contract", CONTRACT, "--explain", "anwser_rate"])
+    assert stopped.value.code == 2
+    assert "error: --explain anwser_rate: measured are json_parse, schema_compliance, " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("path", sorted((DATA / "golden").iterdir()), ids=lambda path: path.stem)
 def test_a_bad_golden_file_is_refused_by_name_and_line(path: Path) -> None:
     with pytest.raises(InvalidData) as refused:

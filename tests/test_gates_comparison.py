@@ -110,6 +110,12 @@ def test_against_the_best_each_gate_meets_the_release_that_was_best_at_it() -> N
     }
 
 
+def test_a_release_that_a_gate_did_not_count_is_not_the_best_at_it() -> None:
+    never, once = earlier(dict.fromkeys(IDS[26:], answer(2)), "never refuses"), earlier({IDS[0]: REFUSAL}, "refuses")
+    comparison = compared({}, never, once, against="best", refusal_precision={"target": 0.85})
+    assert {one.earlier for one in comparison.pairings} == {"refuses"}
+
+
 def test_a_loss_in_an_advisory_gate_is_shown_and_does_not_decide() -> None:
     comparison = compared(
         broken(*range(10)),
@@ -160,6 +166,7 @@ def test_rows_that_changed_since_are_not_compared_and_too_few_that_did_not_are_i
         return compared(broken(39), then, json_parse={"mode": "zero_failures"})
 
     assert (answered(20).state, answered(20).rows) == ("PASS", 20)
+    assert (answered(26).problems, answered(26).rows) == ((), 14)
     assert answered(27).state == "INVALID"
     assert "only 13 of 40 golden rows are the ones it answered" in answered(27).problems[0]
 
@@ -167,17 +174,19 @@ def test_rows_that_changed_since_are_not_compared_and_too_few_that_did_not_are_i
 def test_what_cannot_be_paired_is_invalid_and_never_passes() -> None:
     twice = gates.Earlier(name="twice", golden=GOLDEN, outputs=(*gates.gold_outputs(GOLDEN),) * 2)
     holes = gates.Earlier(name="holes", golden=GOLDEN, outputs=gates.gold_outputs(GOLDEN)[1:])
+    both = gates.Earlier(name="both", golden=GOLDEN, outputs=(*holes.outputs, holes.outputs[0]))
     for comparison, says in (
-        (compared({}), "no earlier answer"),
-        (compared({}, twice), "outputs that stand twice"),
+        (compared({}), "there is no earlier answer to compare with"),
+        (compared({}, twice), "outputs that stand twice: q00, q01, q02, q03, q04, q05, q06, q07, q08, q09 and 30 more"),
         (compared({}, holes), "golden rows without an output: q00"),
-        (gates.compare(GOLDEN, [], [earlier({})], CONTRACT, policy(), against="last"), "rows without an output"),
-        (gates.compare((), (), [earlier({})], CONTRACT, policy(), against="base"), "golden set is empty"),
+        (compared({}, both), "both: outputs that stand twice: q01; golden rows without an output: q00"),
+        (gates.compare(GOLDEN[:1], [], [earlier({})], CONTRACT, policy(), against="last"), "without an output: q00"),
+        (gates.compare((), (), [earlier({})], CONTRACT, policy(), against="base"), "nothing can be judged"),
     ):
         assert comparison.state == "INVALID"
         assert not comparison.passed
         assert (comparison.identical, comparison.rows, comparison.pairings) == (0, 0, ())
-        assert says in " ".join(comparison.problems)
+        assert any(problem.endswith(says) for problem in comparison.problems), comparison.problems
     partly = compared({}, holes, earlier({}), against="best")
     assert partly.passed
     assert partly.skipped == ("holes: golden rows without an output: q00",)

@@ -267,6 +267,7 @@ def test_citations_may_be_ids_or_objects_that_name_a_documents_field() -> None:
     assert _fields({"citations": ["1", 2.0]}).cited == ("1", "2")
     assert _fields({"citations": [{"n": 1}]}, citations={"at": "/citations", "key": "n"}).cited == ("1",)
     assert _fields({"citations": [True]}).cited is None
+    assert _fields({"citations": ["n"]}, citations={"at": "/citations", "key": "n"}).cited is None
     assert _fields({"citations": [{"m": 1}]}, citations={"at": "/citations", "key": "n"}).cited is None
     assert _fields({"citations": ["x"]}, citations={"at": "/citations", "matches": "url"}).cited == ("unknown x",)
 

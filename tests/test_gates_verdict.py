@@ -92,6 +92,14 @@ def test_few_right_refusals_are_undefined_for_want_of_support() -> None:
     assert "only 4 answers are counted, at least 11 are needed" in verdict.gate("refusal_precision").reason
 
 
+def test_just_enough_refusals_are_support_enough() -> None:
+    def state(refusals: int) -> str:
+        changed = dict.fromkeys(IDS[26 + refusals :], answer(2))
+        return states(judged(changed, refusal_precision={"target": 0.85}))["refusal_precision"]
+
+    assert (state(11), state(10)) == ("PASS", "UNDEFINED")
+
+
 def test_a_set_too_small_to_prove_the_bar_is_insufficient_and_does_not_pass() -> None:
     small = golden(13, 9)
     verdict = gates.judge(small, gates.gold_outputs(small), CONTRACT, policy(answer_rate={"target": 0.9}))
@@ -301,6 +309,16 @@ def test_a_bar_that_even_broken_answers_reach_is_invalid() -> None:
     assert verdict.state == "INVALID"
     assert verdict.problems == (
         "gate refusal_precision cannot fail: 14/40 with 'refused' answers still passes its bar",
+    )
+
+
+def test_a_gate_that_takes_the_broken_answer_for_right_or_does_not_count_it_is_invalid() -> None:
+    blind = gates.prove_gates_can_fail(GOLDEN, contract(refusal=None, rules=None), policy(answer_rate={"target": 0.9}))
+    assert blind == ("gate answer_rate cannot fail: it takes the 'refused' answer to q00 for right",)
+    unlabelled = gates.parse_golden([{key: row[key] for key in row if key != "support"} for row in golden_rows()])
+    bars = policy(citation_recall={"target": 0.9}, citation_precision={"target": 0.9})
+    assert gates.prove_gates_can_fail(unlabelled, CONTRACT, bars) == (
+        "gate citation_recall cannot fail: it counts none of the rows broken as 'wrong_citation'",
     )
 
 
