@@ -43,7 +43,6 @@ class Reading:
 
 class _Refused(Exception):
     def __init__(self, code: str, detail: str) -> None:
-        super().__init__(code)
         self.reading = Reading(code=code, detail=detail)
 
 

@@ -110,10 +110,16 @@ def test_against_the_best_each_gate_meets_the_release_that_was_best_at_it() -> N
     }
 
 
-def test_a_release_that_a_gate_did_not_count_is_not_the_best_at_it() -> None:
-    never, once = earlier(dict.fromkeys(IDS[26:], answer(2)), "never refuses"), earlier({IDS[0]: REFUSAL}, "refuses")
-    comparison = compared({}, never, once, against="best", refusal_precision={"target": 0.85})
-    assert {one.earlier for one in comparison.pairings} == {"refuses"}
+def test_the_best_release_at_a_gate_has_the_best_rate_and_was_counted() -> None:
+    never, often = earlier(dict.fromkeys(IDS[26:], answer(2)), "never"), earlier({IDS[0]: REFUSAL}, "often")
+    bars: dict[str, Any] = {"refusal_precision": {"target": 0.85}}
+    assert {one.earlier for one in compared({}, never, often, earlier({}), against="best", **bars).pairings} == {"v1"}
+    assert {one.earlier for one in compared({}, never, often, against="best", **bars).pairings} == {"often"}
+
+
+def test_rows_that_a_gate_counts_in_either_are_compared() -> None:
+    (_, pairing) = compared({}, earlier({IDS[0]: REFUSAL}), refusal_precision={"target": 0.85}).pairings
+    assert (pairing.n, pairing.right_before, pairing.right_now, pairing.won) == (15, 14, 15, ("q00",))
 
 
 def test_a_loss_in_an_advisory_gate_is_shown_and_does_not_decide() -> None:
@@ -168,7 +174,9 @@ def test_rows_that_changed_since_are_not_compared_and_too_few_that_did_not_are_i
     assert (answered(20).state, answered(20).rows) == ("PASS", 20)
     assert (answered(26).problems, answered(26).rows) == ((), 14)
     assert answered(27).state == "INVALID"
-    assert "only 13 of 40 golden rows are the ones it answered" in answered(27).problems[0]
+    (problem,) = answered(27).problems
+    assert problem.startswith("v1: only 13 of 40 golden rows are the ones it answered, at least 14 must be: have its")
+    assert problem.endswith(" adapter answer this golden set")
 
 
 def test_what_cannot_be_paired_is_invalid_and_never_passes() -> None:

@@ -405,7 +405,17 @@ def test_a_pointer_is_read_as_it_was_written(tokens: list[str]) -> None:
 
 
 def test_a_pointer_that_leads_nowhere_is_not_null() -> None:
-    assert pointer.get({"a": [None]}, "/a/0") is None
+    assert pointer.get({"a": [1, None]}, "/a/0") == 1
+    assert pointer.get({"a": [1, None]}, "/a/1") is None
     assert not pointer.MISSING
     for nowhere in ("/b", "/a/1", "/a/-1", "/a/00", "/a/x", "/a/0/0"):
         assert pointer.get({"a": [None]}, nowhere) is pointer.MISSING
+
+
+def test_a_value_is_replaced_in_a_copy_and_only_where_its_parent_is_there() -> None:
+    value = {"a": {"b": 1}, "c": [0]}
+    assert pointer.replaced(value, "/a/b", 2) == {"a": {"b": 2}, "c": [0]}
+    assert value == {"a": {"b": 1}, "c": [0]}
+    assert pointer.replaced(value, "", 3) == 3
+    for elsewhere in ("/x/b", "/c/0"):
+        assert pointer.replaced(value, elsewhere, 2) == value
