@@ -144,7 +144,7 @@ def _contract(path: Path) -> Contract:
 
 
 def _policy(path: Path | None) -> Policy:
-    return load_policy(DEFAULT_POLICY if path is None else read_yaml(path), where=str(path or "default policy"))
+    return load_policy(DEFAULT_POLICY) if path is None else load_policy(read_yaml(path), where=str(path))
 
 
 def _write(path: Path, data: bytes) -> None:

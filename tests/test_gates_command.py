@@ -41,7 +41,8 @@ def test_answers_that_fail_exit_with_5_and_can_be_explained(
     rows = [{"id": row["id"], "output": REFUSAL} for row in golden_rows()]
     answers = str(write_lines(tmp_path / "refuses.jsonl", rows))
     assert main([answers, "--golden", files[1], "--contract", CONTRACT, "--explain", "answer_rate"]) == 5
-    assert "q00: refused" in capsys.readouterr().out
+    shown = capsys.readouterr().out.splitlines()
+    assert {"  q00: refused", "      question  Question 0?", f"      answer    {REFUSAL}"} <= set(shown)
 
 
 def test_a_golden_set_whose_own_answers_fail_judges_nobody(
@@ -61,6 +62,13 @@ def test_an_advisory_gate_that_the_reference_answers_fail_stops_nobody(files: tu
     for required, code in (("true", 5), ("false", 0)):
         bars.write_text(f"answer_rate: {{target: 0.9}}\ncitation_recall: {{mode: zero_failures, required: {required}}}")
         assert main([files[0], "--golden", golden, "--contract", CONTRACT, "--policy", str(bars)]) == code
+
+
+def test_without_arguments_the_usage_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: python -m gates ")
 
 
 def test_a_gate_that_is_not_measured_cannot_be_explained(
@@ -146,7 +154,7 @@ def test_rows_without_a_reference_answer_are_invalid_unless_one_says_so(
     assert main(command) == 5
     assert f"INVALID: gate zero: {without} of 40 golden rows have no reference answer" in capsys.readouterr().out
     assert main([*command, "--without-gate-zero"]) == 0
-    assert "gate zero was not run" in capsys.readouterr().err
+    assert capsys.readouterr().err == "gate zero was not run: nothing proves that a gate can fail\n"
 
 
 def test_a_number_in_a_policy_is_what_it_reads_as(files: tuple[str, str], tmp_path: Path) -> None:
@@ -162,10 +170,13 @@ def test_a_number_in_a_policy_is_what_it_reads_as(files: tuple[str, str], tmp_pa
     "text",
     ["[" * 5000, "{" * 5000, "answer_rate: {target: 90}", "answer_rate: {target: .nan}", "", "a: [", "- x", "1: 2"],
 )
-def test_a_bad_policy_exits_with_2(text: str, files: tuple[str, str], tmp_path: Path) -> None:
+def test_a_bad_policy_exits_with_2_and_is_named(
+    text: str, files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(text)
     assert main([files[0], "--golden", files[1], "--contract", CONTRACT, "--policy", str(path)]) == 2
+    assert capsys.readouterr().err.startswith(str(path))
 
 
 @pytest.mark.parametrize(
@@ -175,6 +186,7 @@ def test_a_bad_policy_exits_with_2(text: str, files: tuple[str, str], tmp_path: 
         ("b: 1\nb: 2\nc: [{d: 1, d: 2}, {e: {f: 1, f: 2}}]", "\n".join(f"key {key!r} stands twice" for key in "bdf")),
         ("- a", "holds no mapping, but list"),
         ("", "holds no mapping, but NoneType"),
+        ("answer: /answer", "'schema' is a required property"),
     ],
 )
 def test_a_yaml_file_that_is_no_mapping_or_repeats_a_key_exits_with_2(

@@ -232,8 +232,12 @@ def test_the_command_compares_with_base_and_last_and_shows_the_last_ones_answer(
     files += ["--contract", str(DATA / "contract" / "contract.yaml")]
     markdown = tmp_path / "report.md"
     assert main([gold, *files, "--base", base, "--last", gold, "--markdown", str(markdown)]) == 0
-    assert "beats the base" in capsys.readouterr().out
-    assert "beats the base" in markdown.read_text("utf-8")
+    verdict, beside_base, beside_last = capsys.readouterr().out.split("\n\n")
+    assert verdict.endswith("\nPASS: every required gate passes on 40 rows")
+    assert beside_base.startswith("PASS         every_required_gate")
+    assert "\nbeats the base\n" in beside_base
+    assert "\nnot worse than the last release\n" in beside_last
+    assert "\n\n**PASS**: beats the base\n" in markdown.read_text("utf-8")
     assert main([gold, *files, "--base", gold]) == 5
     assert "the adapter has no effect" in capsys.readouterr().out
     assert main([worse, *files, "--last", gold, "--explain", "json_parse"]) == 5

@@ -202,7 +202,17 @@ def test_a_pattern_whose_rounds_are_apart_is_taken(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [".*foo.*bar", ".*.*x", r"\s*\s*$", r"(\w+)(\w+)(\w+)!", "^a*a*a*$", ".*,.*,.*x", "x(?=.*a.*b.*c)|y"]
+    "pattern",
+    [
+        ".*foo.*bar",
+        ".*.*x",
+        r"\s*\s*$",
+        r"(\w+)(\w+)(\w+)!",
+        "^a*a*a*$",
+        "^[a-m]*b*[a-m]*x",
+        ".*,.*,.*x",
+        "x(?=.*a.*b.*c)|y",
+    ],
 )
 def test_a_pattern_whose_time_grows_with_the_cube_is_refused(pattern: str) -> None:
     assert "the cube of the length" in pattern_problem(pattern)
@@ -212,6 +222,7 @@ def test_a_pattern_whose_time_grows_with_the_cube_is_refused(pattern: str) -> No
     "pattern",
     [
         ".*foo.*",
+        "^[^,;]+[,;][^,;]+[,;][^,;]+;$",
         "^.*foo.*bar$",
         r".*\[\d+\].*",
         r"\d+\.\d+\.\d+",
@@ -402,6 +413,10 @@ def test_the_digest_names_the_mapping_and_the_content_of_the_schema_wherever_it_
 @given(st.lists(st.text()))
 def test_a_pointer_is_read_as_it_was_written(tokens: list[str]) -> None:
     assert pointer.parse(pointer.write(tokens)) == tuple(tokens)
+
+
+def test_a_pointer_escapes_its_own_signs() -> None:
+    assert pointer.write(["a~b", "c/d", 0]) == "/a~0b/c~1d/0"
 
 
 def test_a_pointer_that_leads_nowhere_is_not_null() -> None:

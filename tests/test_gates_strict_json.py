@@ -70,6 +70,7 @@ def test_a_fence_is_forgiven_only_where_it_surrounds_all() -> None:
     assert strict_json.read_fenced(' {"a":1} ').ok
     assert not strict_json.read_fenced('```json\n{"a":1}\n``` there you are').ok
     assert not strict_json.read_fenced("```json\n```").ok
+    assert not strict_json.read_fenced('\u00a0```json\n{"a":1}\n```').ok
 
 
 def test_a_deep_text_is_refused_from_a_deep_stack_too() -> None:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -98,6 +99,16 @@ def test_just_enough_refusals_are_support_enough() -> None:
         return states(judged(changed, refusal_precision={"target": 0.85}))["refusal_precision"]
 
     assert (state(11), state(10)) == ("PASS", "UNDEFINED")
+
+
+def test_nothing_to_count_is_undefined_and_one_row_is_insufficient() -> None:
+    def decided(rows: tuple[Golden, ...]) -> tuple[str, str]:
+        bars = policy(answer_rate={"target": 0.9}, json_parse={"mode": "zero_failures", "min_n": 1})
+        gate = gates.judge(rows, gates.gold_outputs(rows), CONTRACT, bars).gate("answer_rate")
+        return gate.state, gate.reason
+
+    assert decided(golden(0, 5)) == ("UNDEFINED", "no golden row is answerable")
+    assert decided(golden(1, 5)) == ("INSUFFICIENT", "1 rows are counted, at least 14 are needed to prove this")
 
 
 def test_a_set_too_small_to_prove_the_bar_is_insufficient_and_does_not_pass() -> None:
@@ -301,7 +312,9 @@ def test_gate_zero_fails_on_a_reference_answer_that_is_wrong() -> None:
 
 def test_a_set_without_reference_answers_is_no_gate_zero() -> None:
     rows = [{**row, "messages": row["messages"][:1]} for row in golden_rows()]
-    assert gates.gate_zero(gates.parse_golden(rows), CONTRACT, policy()).state == "INVALID"
+    verdict = gates.gate_zero(gates.parse_golden(rows), CONTRACT, policy())
+    assert verdict.state == "INVALID"
+    assert verdict.problems == (f"golden rows without an output: {', '.join(IDS[:10])} and 30 more",)
 
 
 def test_a_bar_that_even_broken_answers_reach_is_invalid() -> None:
@@ -320,6 +333,42 @@ def test_a_gate_that_takes_the_broken_answer_for_right_or_does_not_count_it_is_i
     assert gates.prove_gates_can_fail(unlabelled, CONTRACT, bars) == (
         "gate citation_recall cannot fail: it counts none of the rows broken as 'wrong_citation'",
     )
+
+
+UNKNOWNS = {"schema": "rich.schema.json", "markers": None, "unknowns": "/unknowns", "rules": ["refusal_has_unknowns"]}
+STATUS = {"refusal": {"at": "/status", "equals": "refusal"}, "markers": None, "rules": ["refusal_has_no_citations"]}
+URGENT = {"name": "urgent", "if": {"at": "/urgent", "equals": True}, "then": {"at": "/why", "present": True}}
+OBJECTS = {"citations": {"at": "/citations", "key": "id", "provenance": {"id": "id"}}, "rules": None}
+REFERENCE: dict[str, Any] = {"answer": "é", "citations": [2], "refusal": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "control", "reference", "broken"),
+    [
+        (UNKNOWNS, "rules_broken", {"citations": [], "refusal": True, "unknowns": ["x"]}, {"unknowns": []}),
+        (STATUS, "rules_broken", {"status": "answer"}, {"status": "refusal"}),
+        ({"rules": [URGENT]}, "rules_broken", {}, {"urgent": True}),
+        (OBJECTS, "wrong_provenance", {"citations": [{"id": 2}]}, {"citations": [{"id": "unknown"}]}),
+        ({}, "wrong_citation", {}, {"citations": [1]}),
+        ({}, "wrong_citation", {"citations": []}, None),
+        ({}, "wrong_citation", {"citations": 5}, None),
+        ({"citations": None, "rules": None}, "wrong_citation", {}, None),
+        ({"citations": None, "rules": None}, "wrong_provenance", {}, None),
+    ],
+)
+def test_a_control_breaks_what_it_is_named_for_or_nothing(
+    changes: dict[str, Any], control: str, reference: dict[str, Any], broken: dict[str, Any] | None
+) -> None:
+    gold = {**REFERENCE, **reference}
+    rows = [{"prompt": "?", "gold": json.dumps(gold, ensure_ascii=False), "answerable": True}]
+    made = gates.negative_controls(gates.parse_golden(rows), contract(**changes))[control]
+    expected = [] if broken is None else [json.dumps({**gold, **broken}, ensure_ascii=False)]
+    assert [one.output for one in made] == expected
+
+
+def test_an_unanswerable_question_has_no_citation_to_break() -> None:
+    rows = gates.parse_golden([{"prompt": "?", "gold": json.dumps(REFERENCE), "answerable": False}])
+    assert gates.negative_controls(rows, CONTRACT)["wrong_citation"] == ()
 
 
 def test_a_schema_that_takes_anything_is_invalid_because_its_gate_cannot_fail() -> None:

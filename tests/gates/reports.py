@@ -15,7 +15,7 @@ from gates import report
 from gates.__main__ import main as command
 from gates.comparison import Against
 from gates.table import ABOUT
-from tests.gates.examples import DATA, rich
+from tests.gates.examples import DATA, contract, golden_rows, rich
 
 FOLDER = DATA / "reports"
 TAGS = (("bridges", "short"), ("rivers|<b>",), ())
@@ -78,6 +78,7 @@ def reports() -> dict[str, str]:
         "invalid.txt": _text(report.terminal(_invalid(rows, agreed))),
         "gate_zero.txt": _text(_unproved()),
         "controls.json": _controls(rows, agreed),
+        "controls_of_markers.json": _controls(gates.parse_golden(golden_rows()), contract()),
         "help.txt": "\n".join(map(_help, ([], ["plan"], ["context"]))),
     }
     before = {"base": (10,), "last": (1,), "best": (1, 2)}
@@ -125,7 +126,7 @@ def _unproved() -> list[str]:
 def _controls(rows: tuple[gates.Golden, ...], agreed: gates.Contract) -> str:
     """For each control how many rows it breaks, and the first of them."""
     made = gates.negative_controls(rows, agreed)
-    shown = {name: {"rows": len(broken), "first": broken[0].output} for name, broken in made.items()}
+    shown = {name: {"rows": len(broken), "first": broken[0].output} for name, broken in made.items() if broken}
     return json.dumps(shown, indent=2) + "\n"
 
 
