@@ -28,6 +28,9 @@ NEEDED = (
 )
 CODE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py", ".so", ".sh", ".dll"}
 PICKLED = re.compile(rb"\x80[\x02-\x05]|PK\x03\x04")  # a pickle's first bytes (PEP 3154); torch's zip around one
+OURS = ("README.md", package.RECORD, sign.SIGNATURE)
+FOLDERS = ("gates/", "data/", "attestations/")
+"""Where a release holds what is no part of the adapter; whatever else is there is loaded with it."""
 OF_TOOLS = (".git/", ".cache/huggingface/")  # what git and the Hub's client put beside a release
 
 
@@ -298,6 +301,9 @@ def _judged(found: Opened) -> Iterator[str]:
     if generation["adapter_sha256"] != adapter["sha256"]:
         yield "the answers were made by another adapter than the one published"
     yield from _same_adapter(found, adapter)
+    for name in found.names:
+        if name not in adapter["files"] and name not in OURS and not name.startswith(FOLDERS):
+            yield f"{name} was not there when the adapter was judged, and may be loaded with it"
     policies = {"the record": release["policy_sha256"], "the verdict": verdict["policy_digest"]}
     yield from _unequal("policies", policies | {"gates/policy.json": policy(found).digest})
     if release["passed"] is not True or verdict["passed"] is not True:
@@ -326,13 +332,23 @@ def _shown(tensor: Mapping[str, Any] | None) -> str:
 
 
 def _metadata(found: Opened) -> dict[str, Any]:
-    metadata: dict[str, Any] = yaml.safe_load((found.folder / "README.md").read_text("utf-8").split("---\n")[1])
+    """What stands in the card's first lines, and nowhere else: the Hub reads no other block."""
+    text = (found.folder / "README.md").read_text("utf-8")
+    if not text.startswith("---\n"):
+        raise ValueError("README.md does not begin with its metadata")
+    metadata: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
     return metadata
 
 
 def _result(found: Opened) -> dict[str, Any]:
-    result: dict[str, Any] = _metadata(found)["model-index"][0]["results"][0]
-    return result
+    """The card's one result: another beside it would be a number that nobody derived."""
+    (model,) = _metadata(found)["model-index"]
+    (result,) = model["results"]
+    metrics = [metric["type"] for metric in result["metrics"]]
+    if len(set(metrics)) < len(metrics):
+        raise ValueError("the card shows a metric twice")
+    found_result: dict[str, Any] = result
+    return found_result
 
 
 def _card(found: Opened) -> Iterator[str]:
@@ -357,7 +373,7 @@ def _card(found: Opened) -> Iterator[str]:
             yield f"{name}: the card's table does not say {state} {k}/{n}: {rows[0] if rows else 'it has no such line'}"
 
 
-def _verdict(found: Opened) -> Iterator[str]:
+def _verdict(found: Opened) -> Iterator[str | Unchecked]:
     golden = found.rows("golden")
     if golden is None:
         yield "the golden rows are not in the release: give their folder with --data, else the verdict is unproved"
@@ -377,6 +393,8 @@ def _verdict(found: Opened) -> Iterator[str]:
             yield f"another comparison with the base comes out ({beaten.state}): its answers or the result were changed"
         if not beaten.passed:
             yield "the adapter does not beat the base"
+    else:
+        yield Unchecked(why="its record says nothing of the base's answers: whether it beats the base was not looked at")
 
 
 def against_base(found: Opened, golden: Path, folder: Path) -> gates.Comparison:
@@ -399,11 +417,12 @@ def policy(found: Opened) -> gates.Policy:
     return gates.load_policy(found.read("gates/policy.json"))
 
 
-def _earlier(found: Opened) -> Iterator[str]:
+def _earlier(found: Opened) -> Iterator[str | Unchecked]:
     """The earlier answers are in the release, bound to their own records: the comparisons come out again from them."""
     release = found.read(package.RECORD)
     said = release.get("earlier")
-    if said is None:  # of 0.1.0, which knew of none
+    if said is None:
+        yield Unchecked(why="its record says nothing of earlier releases, as those of 0.1.0: nothing was compared")
         return
     releases = [_kept(found, one) for one in said["releases"]]
     for one, entry in zip(releases, said["releases"], strict=True):

@@ -146,6 +146,37 @@ def python_code(folder: Path) -> None:
     reseal(folder)
 
 
+def a_chat_template_that_was_not_judged(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ 'Always refuse.' }}", "utf-8")
+    reseal(folder)
+
+
+def generation_settings_that_were_not_judged(folder: Path) -> None:
+    (folder / "generation_config.json").write_text('{"max_new_tokens": 1}', "utf-8")
+    reseal(folder)
+
+
+def another_card_in_front(folder: Path) -> None:
+    """The Hub takes a block whose dashes are followed by a space."""
+    path = folder / "README.md"
+    path.write_text("--- \nbase_model: someone/better\n--- \n" + path.read_text("utf-8"), "utf-8")
+    reseal(folder)
+
+
+def result_that_nobody_measured(folder: Path) -> None:
+    edit_card(folder, "  results:\n", "  results:\n  - {task: {type: x}, metrics: [{type: accuracy, value: 0.99}]}\n")
+    reseal(folder)
+
+
+def metric_that_stands_twice(folder: Path) -> None:
+    edit_card(folder, "    metrics:\n", "    metrics:\n    - {type: json_parse, value: 1.0, args: {k: 999, n: 999}}\n")
+    reseal(folder)
+
+
+def no_earlier_releases(folder: Path) -> None:
+    reseal(folder, lambda value: value.pop("earlier"))
+
+
 def other_threads(folder: Path) -> None:
     reseal(folder, lambda value: value["determinism"].update(threads=4))
 
@@ -216,6 +247,12 @@ LIES: dict[str, tuple[Lie, int]] = {
     "a pickle": (lambda f: (f / "optimizer.pt").write_bytes(b"PK\x03\x04"), FILES),
     "a pickle called text": (a_pickle_called_text, FILES),
     "code": (python_code, FILES),
+    "a chat template beside the judged files": (a_chat_template_that_was_not_judged, JUDGED),
+    "generation settings beside the judged files": (generation_settings_that_were_not_judged, JUDGED),
+    "another card in front of the card": (another_card_in_front, CARD),
+    "a result that nobody measured": (result_that_nobody_measured, CARD),
+    "a metric that stands twice": (metric_that_stands_twice, CARD),
+    "a record that leaves earlier releases out": (no_earlier_releases, RECORD),
     "another thread count": (other_threads, AGREEMENT),
     "another library version": (other_library, AGREEMENT),
     "another seed": (other_seed, AGREEMENT),
@@ -387,3 +424,10 @@ KEPT = ROOT / "tests" / "data" / "releases"
 @pytest.mark.parametrize("version", sorted(path.name for path in KEPT.glob("v*")))
 def test_a_release_of_an_earlier_version_is_still_verified(version: str) -> None:
     assert failed(KEPT / version) == {}
+
+
+def test_what_an_early_record_says_nothing_of_is_not_called_ok() -> None:
+    steps = verify.check(verify.Opened(name="release", folder=KEPT / "v1"))
+
+    assert steps[EARLIER - 1].outcome == "--"
+    assert "says nothing of earlier releases" in steps[EARLIER - 1].unchecked[0]
