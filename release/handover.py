@@ -4,6 +4,7 @@ Nothing that arrives is believed: every digest is computed and the verdict deriv
 """
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -12,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from release import hub_target, package, pipeline, preflight, sign, verify
+from release import config as configs
+from release import hub_target, package, pipeline, preflight, record, sign, verify
 from release.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
 from release.config import Config, Publishing
 from release.errors import ConfigError, GatesFailed, VerificationError
@@ -32,6 +34,7 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
 
     A candidate that is refused leaves its report and what was judged there, and raises ``GatesFailed``.
     """
+    folder = folder.absolute()
     _replaceable(folder)
     endpoint, folder_of_config = config.publishing.endpoint, config.path.parent
     with pipeline.alone(config.run.output_dir), hub_target.environment(endpoint, folder_of_config) as hub:
@@ -65,7 +68,7 @@ def publish(folder: Path, receipts: Path, told: Mapping[str, Any], say: Say) -> 
     """
     say(Stage(name="check", note=str(folder)))
     with _arrived(folder, say) as arrived:
-        publishing = _publishing(arrived.candidate.record, told)
+        publishing = _publishing(arrived.candidate.record, arrived.folder / package.RECORD, told)
         kept = receipts / arrived.manifest.digest[:12]
         kept.mkdir(parents=True, exist_ok=True)
         packed = _signed(arrived, publishing, kept)
@@ -80,16 +83,23 @@ def publish(folder: Path, receipts: Path, told: Mapping[str, Any], say: Say) -> 
 
 def _replaceable(folder: Path) -> None:
     """Refuse, before anything is trained, a folder that holds something else than an earlier candidate."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists() and not ((folder / SUMS).is_file() or (folder / REFUSED).is_dir()):
+    if folder.is_symlink():
+        raise ConfigError([f"{folder} is a link, and a candidate's folder is replaced whole. Name the folder itself."])
+    if folder.exists() and not _is_candidate(folder):
         raise ConfigError([f"{folder} is not empty and holds no earlier candidate. Name another folder with --to."])
+
+
+def _is_candidate(folder: Path) -> bool:
+    """Whether it is empty, or all that is there was laid out here; SHA256SUMS alone stands in many folders."""
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
+    return not there or (there <= {SUMS, REPORT, PACKAGE, ROWS, REFUSED} and bool(there & {SUMS, REFUSED}))
 
 
 def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
     """Copy the files into ``folder``, which appears when it is whole, in place of an earlier candidate."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, before = (folder.with_name(f".{folder.name}.{what}") for what in ("tmp", "before"))
+    for left in (temporary, before):
+        shutil.rmtree(left, ignore_errors=True)
     for name, source in files.items():
         (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, temporary / name)
@@ -97,8 +107,9 @@ def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
         lines = (f"{file.sha256}  {file.path}\n" for file in Manifest.of_folder(temporary).files)
         write_atomically(temporary / SUMS, "".join(lines).encode())
     if folder.exists():
-        shutil.rmtree(folder)
+        folder.rename(before)  # in one step: a kill leaves no half of a candidate in the way of the next
     temporary.rename(folder)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -113,6 +124,11 @@ def _arrived(folder: Path, say: Say) -> Iterator[Package]:
         )
     found = verify.Opened(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
     verify.report(found, say)
+    if (version := package.read_record(found.folder)["record"]) != record.VERSION:
+        raise VerificationError(
+            f"{folder} has a record of version {version}, which knows of less than is asked of a release today "
+            f"(version {record.VERSION}). Nothing was published. Make the candidate again."
+        )
     manifest = Manifest.of_folder(found.folder)
     with tempfile.TemporaryDirectory() as scratch:
         judged = _judged(found.folder, manifest, Path(scratch))
@@ -148,23 +164,28 @@ def _differences(folder: Path) -> list[str]:
 
 def _judged(folder: Path, manifest: Manifest, scratch: Path) -> Candidate:
     """The candidate of a package: the judged adapter's files stand alone in ``scratch``, as training left them."""
-    record = package.read_record(folder)
-    for name in (file.path for file in manifest.files if file.path in record["adapter"]["files"]):
+    made = package.read_record(folder)
+    for name in (file.path for file in manifest.files if file.path in made["adapter"]["files"]):
         (scratch / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, scratch / name)
-    adapter = Adapter(folder=scratch, files=Manifest.of_folder(scratch), training=record["training"])
-    if adapter.files.digest != record["adapter"]["sha256"]:
+    adapter = Adapter(folder=scratch, files=Manifest.of_folder(scratch), training=made["training"])
+    if adapter.files.digest != made["adapter"]["sha256"]:
         raise VerificationError(f"The adapter in {folder} changed while it was read. Nothing was published. Run again.")
     verdict = (folder / "gates" / "verdict.json").read_bytes()
-    return Candidate(adapter=adapter, record=record, verdict=verdict, passed=record["passed"] is True)
+    return Candidate(adapter=adapter, record=made, verdict=verdict, passed=made["passed"] is True)
 
 
-def _publishing(record: Mapping[str, Any], told: Mapping[str, Any]) -> Publishing:
-    """Where the record says that the release goes, or to another Hub that was named; signed as is said here."""
-    recorded = dict(record["config"]["publishing"])
-    for name in ("language", "tags"):
-        recorded[name] = tuple(recorded[name])
-    return Publishing(**(recorded | dict(told)))
+def _publishing(made: Mapping[str, Any], path: Path, told: Mapping[str, Any]) -> Publishing:
+    """Where the record says that the release goes, or to another Hub that was named; signed as is said here.
+
+    The half that trained may name the Hugging Face Hub, the embedded one, or that of HF_ENDPOINT: the token goes there.
+    """
+    recorded = configs.parse(made["config"], path).publishing
+    known = (Publishing.endpoint, "file:hub", os.environ.get("HF_ENDPOINT"))
+    if "endpoint" not in told and recorded.endpoint not in known:
+        says = f"The candidate asks for the Hub {recorded.endpoint}, and the token would be sent there."
+        raise ConfigError([f"{says} If that is right, say it here: --hub {recorded.endpoint}. Nothing was published."])
+    return replace(recorded, **({"signing_key": None, "keyless": False} | dict(told)))
 
 
 def _signed(packed: Package, publishing: Publishing, kept: Path) -> Package:

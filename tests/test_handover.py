@@ -15,7 +15,7 @@ import pytest
 from release import base as bases
 from release import handover
 from release.artifacts import Manifest, write_atomically
-from release.errors import VerificationError
+from release.errors import ConfigError, VerificationError
 from tests.hub_fixture import TOKEN, hub_in
 from tests.line import ROOT, adapter_release
 from tests.prepared import answered, prepared_config, trained
@@ -113,6 +113,12 @@ def edit_the_verdict(folder: Path) -> None:
     sums_anew(folder)
 
 
+def call_it_a_record_of_0_1_0(folder: Path) -> None:
+    """It would be compared with no earlier release."""
+    reseal(folder / "package", lambda record: (record.update(record=1), record.pop("earlier")))
+    sums_anew(folder)
+
+
 def add_a_file(folder: Path) -> None:
     (folder / "package" / "extra.txt").write_text("hello", "utf-8")
 
@@ -141,6 +147,7 @@ def name_a_file_twice(folder: Path) -> None:
         (edit_the_verdict, "gates/verdict.json is not the one that the record names"),
         (call_a_failure_a_pass, "another verdict comes out (FAIL)"),
         (lambda folder: (folder / "package" / "README.md").unlink(), "missing: package/README.md"),
+        (call_it_a_record_of_0_1_0, "has a record of version 1"),
         (add_a_file, "extra: package/extra.txt"),
         (add_a_file_everywhere, "extra.txt is not in the record"),
         (replace_by_a_link, "tokenizer.json is not a regular file"),
@@ -159,6 +166,31 @@ def test_a_lie_is_named_and_nothing_is_published(arrived: Path, lie: Callable[[P
 
     assert says in f"{said}\n{stopped.value}"
     assert not (arrived.parent / "receipts").exists()
+
+
+def test_the_token_goes_to_no_hub_that_only_the_candidate_names(arrived: Path) -> None:
+    with hub_in(arrived.parent / "elsewhere") as hub:
+        reseal(arrived / "package", lambda record: record["config"]["publishing"].update(endpoint=hub.endpoint))
+        sums_anew(arrived)
+        environment = {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
+
+        refused = publish(arrived, **environment)
+        asked = publish(arrived, "--hub", hub.endpoint, **environment)
+
+    assert refused.returncode == 2, refused.stderr
+    assert f"say it here: --hub {hub.endpoint}" in refused.stderr
+    assert asked.returncode == 0, asked.stderr
+
+
+@pytest.mark.parametrize("odd", [{"signing_key": "/key.pem", "keyless": True}, {"tag": None}, {"trust": "me"}])
+def test_where_to_publish_is_read_as_strictly_from_a_record_as_from_a_configuration(
+    arrived: Path, odd: dict[str, object]
+) -> None:
+    reseal(arrived / "package", lambda record: record["config"]["publishing"].update(odd))
+    sums_anew(arrived)
+
+    with pytest.raises(ConfigError, match=r"release\.json: publishing"):
+        handover.publish(arrived, arrived.parent / "receipts", {}, lambda _: None)
 
 
 def test_rows_without_a_licence_come_along_for_the_proof_and_are_not_published(tmp_path: Path) -> None:
@@ -251,6 +283,32 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> Non
     assert done.returncode == 2
     assert "Name another folder with --to" in done.stderr
     assert (tmp_path / "dist" / "thesis.tex").read_text("utf-8") == "mine"
+
+
+def test_a_folder_that_only_has_sums_of_its_own_is_left_alone(tmp_path: Path) -> None:
+    prepared_config(tmp_path)
+    (tmp_path / "downloads").mkdir()
+    for name in ("SHA256SUMS", "adapter_model.safetensors"):
+        (tmp_path / "downloads" / name).write_text("mine", "utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "downloads")
+
+    for folder, says in (("downloads", "holds no earlier candidate"), ("link", "is a link")):
+        done = candidate(tmp_path, "--to", folder)
+        assert done.returncode == 2
+        assert says in done.stderr
+    assert len(list((tmp_path / "downloads").iterdir())) == 2
+
+
+def test_a_candidate_takes_the_place_of_an_earlier_one_and_of_an_empty_folder(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {handover.REPORT: made / handover.REPORT}
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        handover._lay_out(Path("dist").absolute(), files, sums=True)
+
+    assert {path.name for path in (tmp_path / "dist").iterdir()} == {handover.REPORT, handover.SUMS}
+    assert [path.name for path in tmp_path.iterdir()] == ["dist"]
 
 
 def test_a_candidate_is_signed_by_the_job_that_publishes_it(arrived: Path, tmp_path: Path) -> None:
