@@ -3,12 +3,13 @@
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from release import child
+from release import child, settings
 from release.artifacts import canonical_json
 from release.errors import ConfigError
 from release.events import Say
@@ -19,6 +20,9 @@ NAMES = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_DISABLE_XET")  # keyless tokens are 
 @contextlib.contextmanager
 def environment(endpoint: str, folder: Path) -> Iterator[dict[str, str]]:
     """What a process needs to speak to ``endpoint``; a ``file:`` path starts from ``folder``."""
+    if not re.fullmatch(r"https?://[^/@\s]+[^@\s]*|file:.*[^/].*", endpoint):
+        says = f"{settings.shown(endpoint)} is no Hub: write https://HOST without a password, or file:FOLDER."
+        raise ConfigError([says])
     if not endpoint.startswith("file:"):
         names = (*child.SECRETS, "HF_HUB_DISABLE_XET")
         yield {"HF_ENDPOINT": endpoint, **{name: os.environ[name] for name in names if os.environ.get(name)}}

@@ -258,3 +258,15 @@ def test_a_folder_that_cannot_hold_a_store_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HubError, match="Name a folder"), open_store(tmp_path / "file" / "hub"):
         pass
+
+
+def test_a_folder_of_something_else_is_not_made_a_hub(tmp_path: Path) -> None:
+    (tmp_path / ".tmp").mkdir()
+    for mine in (tmp_path / "thesis.tex", tmp_path / ".tmp" / "draft.tex"):
+        mine.write_text("mine", "utf-8")
+
+    with pytest.raises(HubError, match="holds no Hub"), open_store(tmp_path):
+        pass
+
+    assert (tmp_path / ".tmp" / "draft.tex").read_text("utf-8") == "mine"
+    assert not (tmp_path / ".lock").exists()

@@ -131,6 +131,15 @@ class Store:
         return self.root / kind / parts[0] / f"{parts[1]}.git"
 
 
+def _refuse_other(root: Path) -> None:
+    """Refuse a folder of something else, whose ``.tmp`` would be emptied; a Hub's ``.lock`` names who had it last."""
+    lock = root / ".lock"
+    others = {path.name for path in root.iterdir()} - {lock.name, ".tmp", "token", *KINDS}
+    if others and lock.stat().st_size == 0:
+        lock.unlink()
+        raise HubError(f"{root} is not empty and holds no Hub. Name another folder for it.")
+
+
 @contextmanager
 def open_store(root: Path, reached: Reached = lambda _: None) -> Iterator[Store]:
     """The store in ``root``, made if need be, for this process alone; what a killed server left is cleared away."""
@@ -148,6 +157,7 @@ def open_store(root: Path, reached: Reached = lambda _: None) -> Iterator[Store]
                 f"{root} is served by another process (pid {lock.read().strip() or 'unknown'}), and a Hub folder has "
                 "one server at a time. Wait for it to end or stop it, or name another folder."
             ) from None
+        _refuse_other(root)
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
