@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from release.errors import BY_EXIT_CODE, ConfigError, Stop, disk_full
+from release.errors import BY_EXIT_CODE, ConfigError, Stop, of_the_system
 from release.events import Event, Line, Progress, Say, Stage
 
 _EVENTS: dict[str, type[Stage] | type[Progress] | type[Line]] = {
@@ -126,7 +126,7 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
             try:
                 stage(sys.argv[1:], say)
             except OSError as error:
-                raise (disk_full(error) or error) from None
+                raise (of_the_system(error) or error) from None
         except Stop as stop:
             send("Stop", {"message": str(stop)})
             sys.exit(stop.exit_code)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from release import __version__, config, console
-from release.errors import ConfigError, Stop, disk_full
+from release.errors import ConfigError, Stop, of_the_system
 from release.events import Line, Say
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Stop as stop:
         _end(stop)
     except OSError as error:
-        full = disk_full(error)
-        if full is None:
+        refused = of_the_system(error)
+        if refused is None:
             raise
-        _end(full)
+        _end(refused)
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. What was finished is kept; run again to go on.\n")
         sys.exit(INTERRUPTED)
@@ -115,9 +115,15 @@ def parser() -> argparse.ArgumentParser:
     hub = commands.add_parser("hub", help="the embedded Hub").add_subparsers(required=True, metavar="COMMAND")
     serve = hub.add_parser("serve", help="serve a folder as a Hub on 127.0.0.1 until Ctrl-C")
     serve.add_argument("--root", type=Path, default=Path("hub"), help="the folder (default: %(default)s)")
-    serve.add_argument("--port", type=int, default=0, help="default: any free port")
+    serve.add_argument("--port", type=_port, default=0, help="default: any free port")
     serve.set_defaults(command=_serve)
     return top
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text} is no port: a whole number from 0 to 65535")
+    return int(text)
 
 
 def _signing_arguments(command: argparse.ArgumentParser) -> None:

@@ -131,3 +131,27 @@ def test_no_file_names_a_registry_a_machine_or_a_token() -> None:
             text = path.read_text("utf-8", errors="ignore")
             found += [f"{name}: {match.group()}" for match in pattern.finditer(text)]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        (("hub", "serve", "--root", "a_file"), 4, "a_file cannot be used: File exists"),
+        (("hub", "serve", "--port", "99999"), 2, "99999 is no port"),
+        (("verify", "local/x@v1", "--hub", "file:a_file"), 4, "a_file cannot be used: File exists"),
+        (("verify", "local/x@v1", "--hub", "host.example"), 2, '"host.example" is no Hub'),
+        (("verify", "local/x@v1", "--hub", "file:"), 2, '"file:" is no Hub'),
+        (("verify", "local/x@v1", "--hub", "http://me:sekret@127.0.0.1:1"), 2, "without a password"),
+    ],
+)
+def test_a_slip_in_a_command_is_told_without_a_traceback(
+    command: tuple[str, ...], code: int, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a_file").touch()
+
+    done = adapter_release(*command, cwd=tmp_path)
+
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "sekret" not in done.stderr
