@@ -28,11 +28,10 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, say: Say, image: con
     record, answers = run / "generation.json", run / "answers.jsonl"
     if record.exists():
         made = json.loads(record.read_bytes())
-        if (
-            made["adapter_sha256"] == adapter.files.digest
-            and answers.exists()
-            and made["answers_sha256"] == sha256_file(answers)
-        ):
+        told = {name: made[f"{name}_sha256"] for name in ("answers", "base_answers")}
+        there = {name: run / f"{name}.jsonl" for name in told}
+        found = {name: sha256_file(path) for name, path in there.items() if path.exists()}
+        if made["adapter_sha256"] == adapter.files.digest and found == told:
             return answers
     record.unlink(missing_ok=True)
     container.call(

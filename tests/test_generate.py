@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from release.errors import VerificationError
+from release import base as bases
+from release import generate
+from release.artifacts import Adapter, Manifest, canonical_json, sha256_file
+from release.errors import ConfigError, VerificationError
 from release.generate import load_with_adapter
+from tests.small_release import write_answers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -105,3 +109,21 @@ def test_an_adapter_that_is_not_there_is_an_error_and_not_the_base(tmp_path: Pat
     """puffin evaluates the base where the adapter's path is missing."""
     with pytest.raises(FileNotFoundError):
         load_with_adapter(model(), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("name", ["answers.jsonl", "base_answers.jsonl"])
+def test_answers_that_somebody_changed_are_not_judged_but_made_again(name: str, tmp_path: Path) -> None:
+    """Here that ends at once, for there is no configuration to make them by."""
+    write_answers(tmp_path / "answers.jsonl", [{"id": "1", "output": "right"}])
+    write_answers(tmp_path / "base_answers.jsonl", [{"id": "1", "output": "right, too"}])
+    made = {f"{one}_sha256": sha256_file(tmp_path / f"{one}.jsonl") for one in ("answers", "base_answers")}
+    adapter = Adapter(folder=tmp_path, files=Manifest(files=()), training={})
+    record = canonical_json({"adapter_sha256": adapter.files.digest, **made})
+    (tmp_path / "generation.json").write_bytes(record)
+    base = bases.Base(folder=tmp_path, base_model_id="a/b", revision=None, origin="", files=adapter.files)
+    assert generate.generate(tmp_path, base, adapter, lambda _: None) == tmp_path / "answers.jsonl"
+
+    write_answers(tmp_path / name, [{"id": "1", "output": "no JSON"}])
+
+    with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
+        generate.generate(tmp_path, base, adapter, lambda _: None)
