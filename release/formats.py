@@ -217,9 +217,12 @@ def _sharegpt(take: Callable[[str], Any], _: Row) -> list[Message]:
 def _alpaca(take: Callable[[str], Any], _: Row) -> list[Message]:
     instruction, more = _text(take("instruction"), "instruction"), take("input")
     asked = f"{instruction}\n\n{_text(more, 'input')}" if more else instruction
+    history = take("history") or []
+    if not isinstance(history, list) or not all(isinstance(turn, list) and len(turn) == 2 for turn in history):
+        raise _BadRow(f"history is {_shown(history)}; expected a list of [question, answer]")
     earlier = [
         {"role": role, "content": _text(said, "history")}
-        for turn in take("history") or ()
+        for turn in history
         for role, said in zip(("user", "assistant"), turn, strict=True)
     ]
     last = [{"role": "user", "content": asked}, {"role": "assistant", "content": _text(take("output"), "output")}]
