@@ -130,7 +130,11 @@ def _verified(request: Request, say: Say) -> Iterator[verify.Opened]:
 
 
 def _output(request: Request, found: verify.Opened) -> Path:
-    return (request.output or FOLDER / found.name.replace("/", "--")).absolute()
+    folder = (request.output or FOLDER / found.name.replace("/", "--")).absolute()
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "lock").exists():
+        says = f"{folder} is not empty and holds no earlier report. Name another folder with --output."
+        raise ConfigError([f"{says} Its release.yaml and data would be overwritten."])
+    return folder
 
 
 def published(found: verify.Opened) -> Made:
