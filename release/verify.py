@@ -301,9 +301,6 @@ def _judged(found: Opened) -> Iterator[str]:
     if generation["adapter_sha256"] != adapter["sha256"]:
         yield "the answers were made by another adapter than the one published"
     yield from _same_adapter(found, adapter)
-    for name in found.names:
-        if name not in adapter["files"] and name not in OURS and not name.startswith(FOLDERS):
-            yield f"{name} was not there when the adapter was judged, and may be loaded with it"
     policies = {"the record": release["policy_sha256"], "the verdict": verdict["policy_digest"]}
     yield from _unequal("policies", policies | {"gates/policy.json": policy(found).digest})
     if release["passed"] is not True or verdict["passed"] is not True:
@@ -317,6 +314,9 @@ def _same_adapter(found: Opened, adapter: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is not the file that was judged"
     if all(path.is_file() for path in judged.values()) and found.manifest(judged).digest != adapter["sha256"]:
         yield "the adapter's files together are not the adapter that was judged"
+    for name in found.names:
+        if name not in judged and name not in OURS and not name.startswith(FOLDERS):
+            yield f"{name} was not there when the adapter was judged, and may be loaded with it"
 
 
 def _tensors(found: Opened) -> Iterator[str]:
@@ -394,7 +394,9 @@ def _verdict(found: Opened) -> Iterator[str | Unchecked]:
         if not beaten.passed:
             yield "the adapter does not beat the base"
     else:
-        yield Unchecked(why="its record says nothing of the base's answers: whether it beats the base was not looked at")
+        yield Unchecked(
+            why="its record says nothing of the base's answers: whether it beats the base was not looked at"
+        )
 
 
 def against_base(found: Opened, golden: Path, folder: Path) -> gates.Comparison:
