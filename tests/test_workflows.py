@@ -145,7 +145,8 @@ def test_a_candidate_goes_from_the_job_with_the_gpu_to_the_job_with_the_token(pr
     answered(project.run, project.config.parent / "golden.jsonl")
     project.hub.hub.api.create_repo(REPO)
 
-    done = project.act("release.yml", f"--var=HF_OIDC_RESOURCE={REPO}", config=str(project.config), tag=TAG)
+    variables = (f"--var=HF_OIDC_RESOURCE={REPO}", f"--var=HF_HUB={project.hub.endpoint}")
+    done = project.act("release.yml", *variables, config=str(project.config), tag=TAG)
 
     assert done.returncode == 0, done.stdout
     assert [tag.name for tag in project.hub.hub.api.list_repo_refs(REPO).tags] == [TAG]
