@@ -179,7 +179,21 @@ def test_a_second_validator_agrees(schema: dict[str, Any], value: object, draft:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(a+)+", "(a*)*b", "(a|a)*b", "(?:a|ab|b)+c", "(.*,)*x", r"(\d+)*$", "((a+)b?)+c", "(a+){20,}", "(?:x+x+)+y"],
+    [
+        "(a+)+",
+        "(a*)*b",
+        "(a|a)*b",
+        "(?:a|ab|b)+c",
+        "(.*,)*x",
+        r"(\d+)*$",
+        "((a+)b?)+c",
+        "(a+){20,}",
+        "(?:x+x+)+y",
+        "^(a{1,2})+$",
+        "^(?:(?:a{1,2}){3})+$",
+        "^(?:a|bc*)+$",
+        "^(a)?(?(1)(?:b+)+|c)$",
+    ],
 )
 def test_a_pattern_whose_time_can_double_is_refused(pattern: str) -> None:
     assert "repeats a repeat" in pattern_problem(pattern)
@@ -195,6 +209,8 @@ def test_a_pattern_whose_time_can_double_is_refused(pattern: str) -> None:
         "^(a{2,3}b)+$",
         r"^a*b*$",
         "(?:,[0-9]+)*",
+        "^(?:[0-9]{4})+$",
+        "^(a{0,16}){0,16}$",
     ],
 )
 def test_a_pattern_whose_rounds_are_apart_is_taken(pattern: str) -> None:
@@ -230,6 +246,7 @@ def test_a_pattern_whose_time_grows_with_the_cube_is_refused(pattern: str) -> No
         "(?=.*a)(?=.*b).*",
         "[a-z]+[0-9]+[a-z]+x",
         "https?://[^/]+/.*",
+        "^a{0,16}a{0,16}a{0,16}b",
     ],
 )
 def test_a_pattern_whose_repeats_do_not_share_characters_is_taken(pattern: str) -> None:

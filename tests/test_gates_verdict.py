@@ -130,6 +130,8 @@ def test_the_verdict_shows_beside_the_gates_only_what_could_be_measured() -> Non
     assert not {"citation_coverage", "lexical_grounding", "contract_rules", "no_false_confidence"} & set(bare.advisory)
     assert {"schema_compliance", "answer_rate", "json_parse_fence_tolerant"} <= set(bare.advisory)
     assert gates.judge(GOLDEN, (), CONTRACT, bars).advisory == {}
+    refusals = gates.judge(GOLDEN, OUTPUTS, contract(citations=None, rules=None, markers=None), bars)
+    assert "refusal_recall" in refusals.advisory
 
 
 def test_a_bound_is_cut_after_six_digits() -> None:
