@@ -55,7 +55,7 @@ def read_schema(path: Path) -> tuple[Mapping[str, Any] | None, list[str]]:
 
 
 def schema_problems(schema: Mapping[str, Any]) -> list[str]:
-    """Why answers could not be checked against this schema; empty if they can."""
+    """Why answers could not be checked against this schema, in alphabetical order; empty if they can."""
     draft = schema.get("$schema")
     if not isinstance(draft, str) or draft.rstrip("#") not in DRAFTS:
         return [f"$schema is {draft!r}, and must be one of {', '.join(DRAFTS)}: drafts differ in what they check"]
@@ -63,10 +63,9 @@ def schema_problems(schema: Mapping[str, Any]) -> list[str]:
     broken = sorted(validator(validator.META_SCHEMA).iter_errors(schema), key=lambda error: str(error.absolute_path))
     if broken:
         return [f"{pointer.write(list(error.absolute_path))}: {_shortened(error.message)}" for error in broken]
-    problems: list[str] = []
-    for part, resolver in _parts(schema):
-        problems += _part_problems(part, resolver, validator, DRAFTS[draft.rstrip("#")])
-    return list(dict.fromkeys(problems))
+    name = DRAFTS[draft.rstrip("#")]
+    # Sorted: the library walks the parts by sets of keywords, in another order in each process.
+    return sorted({one for part, resolver in _parts(schema) for one in _part_problems(part, resolver, validator, name)})
 
 
 def checker(schema: Mapping[str, Any]) -> SchemaCheck:

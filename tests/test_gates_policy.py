@@ -28,6 +28,16 @@ def test_no_key_of_a_policy_may_be_nan_or_infinite(key: str, number: float) -> N
         policy(answer_rate={"target": 0.9, key: number})
 
 
+def test_minimum_says_how_many_rows_or_answers_are_the_least_whichever_a_gate_counts() -> None:
+    bars = policy(answer_rate={"target": 0.9, "minimum": 40}, refusal_precision={"target": 0.9, "minimum": 45}).bars
+    assert {bar.gate: bar.minimum for bar in bars} == {"answer_rate": 40, "refusal_precision": 45}
+
+
+def test_a_lower_bound_may_say_the_floor_that_it_means() -> None:
+    (bar,) = policy(answer_rate={"mode": "lower_bound", "target": 0.9, "floor": 0.9}).bars
+    assert (bar.target, bar.floor) == (0.9, 0.9)
+
+
 def test_the_default_policy_is_the_one_documented() -> None:
     bars = {bar.gate: bar for bar in policy().bars}
     assert {name: (bar.mode, bar.target, bar.floor, bar.minimum) for name, bar in bars.items()} == {
