@@ -193,6 +193,7 @@ def test_a_second_validator_agrees(schema: dict[str, Any], value: object, draft:
         "^(?:(?:a{1,2}){3})+$",
         "^(?:a|bc*)+$",
         "^(a)?(?(1)(?:b+)+|c)$",
+        "^(?>(?:a+)+b)$",
     ],
 )
 def test_a_pattern_whose_time_can_double_is_refused(pattern: str) -> None:
