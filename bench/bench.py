@@ -35,10 +35,12 @@ class Measured:
 
 
 def plain(*arguments: str) -> Measured:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "bench" / "plain.py"), *arguments],
-        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    """What the plain script measures. Without -P its ``gates`` would be bench/gates.py, beside it."""
+    command = [sys.executable, "-P", str(ROOT / "bench" / "plain.py"), *arguments]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    if done.returncode:
+        sys.exit(f"bench/plain.py ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 

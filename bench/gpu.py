@@ -20,7 +20,8 @@ import yaml
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import Measured  # noqa: E402  bench/bench.py beside this script
+from bench.bench import Measured  # noqa: E402
+from bench.bench import plain as plain_script  # noqa: E402
 from release import base as bases  # noqa: E402
 from release import child  # noqa: E402
 from release import config as configs  # noqa: E402
@@ -170,15 +171,6 @@ def stage_answer(what: str, run: Path, base: Path) -> dict[str, Any]:
     child.call("bench.gpu", what, str(run), str(base), say=quiet, log=run / f"{what}.log")
     answer: dict[str, Any] = json.loads((run / f"{what}.measured.json").read_bytes())
     return answer
-
-
-def plain_script(*arguments: str) -> Measured:
-    command = [sys.executable, str(ROOT / "bench" / "plain.py"), *arguments]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    if done.returncode:
-        sys.exit(f"bench/plain.py ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def measured(run: Path, record: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The baseline: what a plain script does with TRL, peft and bitsandbytes at the default configuration's settings.
 
-usage: python bench/plain.py train|generate CONFIG BASE STEPS_OR_ROWS [ADAPTER]
+usage: PYTHONPATH=. python -P bench/plain.py train|generate CONFIG BASE STEPS_OR_ROWS [ADAPTER]
 Prints one JSON line: tokens, seconds, peak_memory_bytes.
 """
 
