@@ -124,14 +124,15 @@ def _arrived(folder: Path, say: Say) -> Iterator[Package]:
         )
     found = verify.Opened(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
     verify.report(found, say)
-    if (version := package.read_record(found.folder)["record"]) != record.VERSION:
+    made = package.read_record(found.folder)
+    if made["record"] != record.VERSION:
         raise VerificationError(
-            f"{folder} has a record of version {version}, which knows of less than is asked of a release today "
+            f"{folder} has a record of version {made['record']}, which knows of less than is asked of a release today "
             f"(version {record.VERSION}). Nothing was published. Make the candidate again."
         )
     manifest = Manifest.of_folder(found.folder)
     with tempfile.TemporaryDirectory() as scratch:
-        judged = _judged(found.folder, manifest, Path(scratch))
+        judged = _judged(found.folder, made, manifest, Path(scratch))
         yield Package(folder=found.folder, manifest=manifest, candidate=judged)
 
 
@@ -162,9 +163,8 @@ def _differences(folder: Path) -> list[str]:
     return problems
 
 
-def _judged(folder: Path, manifest: Manifest, scratch: Path) -> Candidate:
+def _judged(folder: Path, made: Mapping[str, Any], manifest: Manifest, scratch: Path) -> Candidate:
     """The candidate of a package: the judged adapter's files stand alone in ``scratch``, as training left them."""
-    made = package.read_record(folder)
     for name in (file.path for file in manifest.files if file.path in made["adapter"]["files"]):
         (scratch / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, scratch / name)

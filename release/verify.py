@@ -28,7 +28,7 @@ NEEDED = (
 )
 CODE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py", ".so", ".sh", ".dll"}
 PICKLED = re.compile(rb"\x80[\x02-\x05]|PK\x03\x04")  # a pickle's first bytes (PEP 3154); torch's zip around one
-OURS = ("README.md", package.RECORD, sign.SIGNATURE)
+OURS = ("README.md", *package.UNLISTED)
 FOLDERS = ("gates/", "data/", "attestations/")
 """Where a release holds what is no part of the adapter; whatever else is there is loaded with it."""
 OF_TOOLS = (".git/", ".cache/huggingface/")  # what git and the Hub's client put beside a release
@@ -343,12 +343,12 @@ def _metadata(found: Opened) -> dict[str, Any]:
 def _result(found: Opened) -> dict[str, Any]:
     """The card's one result: another beside it would be a number that nobody derived."""
     (model,) = _metadata(found)["model-index"]
+    result: dict[str, Any]
     (result,) = model["results"]
     metrics = [metric["type"] for metric in result["metrics"]]
     if len(set(metrics)) < len(metrics):
         raise ValueError("the card shows a metric twice")
-    found_result: dict[str, Any] = result
-    return found_result
+    return result
 
 
 def _card(found: Opened) -> Iterator[str]:

@@ -21,8 +21,6 @@ from release import data_source, hub_target, package, record, reproduce, verify
 from release.artifacts import Reproduction
 from release.errors import ConfigError, DataError, NotReproduced, VerificationError
 from release.events import Event, Line, Say
-from release.reproduce import Request
-from release.verify import Known
 from tests.line import ROOT, adapter_release, small_config
 from tests.small_release import HARDWARE, SURROUNDINGS, VERSIONS, reseal, small_release
 
@@ -452,7 +450,8 @@ def downloaded(line: Path, name: str) -> Path:
 
 def test_a_report_does_not_overwrite_the_files_of_a_project(tmp_path: Path) -> None:
     (tmp_path / "release.yaml").write_text("mine", "utf-8")
-    request = Request(release="a", endpoint="file:hub", level="bits", known=Known(), output=tmp_path)
+    known = verify.Known()
+    request = reproduce.Request(release="a", endpoint="file:hub", level="bits", known=known, output=tmp_path)
 
     with pytest.raises(ConfigError, match="holds no earlier report"):
         reproduce._output(request, verify.Opened(name="a", folder=tmp_path))
