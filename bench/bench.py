@@ -18,7 +18,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from release import base as bases  # noqa: E402
+from release import chat as chats  # noqa: E402
 from release import config as configs  # noqa: E402
+from release import data_source  # noqa: E402
 from release.errors import GatesFailed  # noqa: E402
 from release.events import Event, Line  # noqa: E402
 
@@ -110,10 +112,9 @@ def main() -> None:
 
 def tokens_in(config: configs.Config) -> int:
     """The training set's size as the tokenizer counts it."""
-    lines = (config.path.parent / config.data.train_file).read_text("utf-8").splitlines()
-    tokenizer = bases.load_tokenizer(bases.resolve(config.model, quiet).folder)
-    texts = [tokenizer.apply_chat_template(json.loads(line)["messages"], tokenize=False) for line in lines]
-    return sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+    train, _ = data_source.load(config, quiet)
+    chat = chats.read(bases.resolve(config.model, quiet).folder)
+    return sum(chat.example(row.prompt, row.gold or "").total for row in train.rows)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ sys.path.insert(0, str(ROOT))
 from bench.bench import Measured  # noqa: E402
 from bench.bench import plain as plain_script  # noqa: E402
 from release import base as bases  # noqa: E402
-from release import child  # noqa: E402
+from release import chat as chats  # noqa: E402
+from release import child, machine, pipeline  # noqa: E402
 from release import config as configs  # noqa: E402
 from release.events import Event, Say  # noqa: E402
 
@@ -39,6 +40,8 @@ GB = 1e9
 
 def main() -> None:
     options = arguments()
+    gpu = machine.usable_gpu()
+    os.environ.update(machine.only(gpu.uuid if gpu else None))  # one card, as the line does it, before CUDA starts
     if not (options.smoke or cuda()):
         sys.exit(
             "error: torch sees no CUDA device here, and these figures are a GPU's. Run this on a machine with one "
@@ -122,14 +125,15 @@ def make(name: str, embedded: Path, folder: Path) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = bases.load_tokenizer(embedded)
-    settings = {**SHAPES[name], "vocab_size": VOCABULARY, "eos_token_id": tokenizer.eos_token_id}
+    chat = chats.read(embedded)
+    settings = {**SHAPES[name], "vocab_size": VOCABULARY, "eos_token_id": chat.ends[0]}
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device("cuda" if cuda() else "cpu"):
         model = LlamaForCausalLM(LlamaConfig(**settings, max_position_embeddings=4096))
     model.save_pretrained(folder, max_shard_size="2GB")
-    tokenizer.save_pretrained(folder)
+    bases.load_tokenizer(embedded, chat).save_pretrained(folder)
+    (folder / bases.RECORD).write_text("{}", "utf-8")
 
 
 def prepare(base: Path, scratch: Path, tokens: int, steps: int) -> Path:
@@ -149,15 +153,16 @@ def prepare(base: Path, scratch: Path, tokens: int, steps: int) -> Path:
         "publishing": {"hf_repo": "bench/model", "tag": "v0", "license": "apache-2.0", "endpoint": "file:hub"},
     }
     (run / "config.yaml").write_text(yaml.safe_dump(tree), "utf-8")
+    pipeline.settle_chat(run, configs.load(run / "config.yaml"), base)
     return run
 
 
 def rows_of(base: Path, tokens: int, count: int) -> Iterator[dict[str, Any]]:
     """Rows of so many tokens or a little fewer, a quarter of them the answer."""
-    tokenizer, words = bases.load_tokenizer(base), random.Random(7)  # noqa: S311  the rows must repeat
+    chat, words = chats.read(base), random.Random(7)  # noqa: S311  the rows must repeat
     for _ in range(count):
-        text = tokenizer.encode(" ".join(words.choice(("gold", "lead", "iron", "zinc")) for _ in range(tokens)))
-        parts = tokenizer.decode(text[: tokens * 3 // 4 - 48]), tokenizer.decode(text[: tokens // 4])
+        text = chat.ids(" ".join(words.choice(("gold", "lead", "iron", "zinc")) for _ in range(tokens)))
+        parts = chat.decoded(text[: tokens * 3 // 4 - 48]), chat.decoded(text[: tokens // 4])
         roles = ("user", "assistant")
         yield {"messages": [{"role": role, "content": part} for role, part in zip(roles, parts, strict=True)]}
 
@@ -243,7 +248,9 @@ def run_stage(arguments: list[str], say: Say) -> None:
             train.run_training(run, base, say)
             answer = measured(run, "training.json")
         case "answer":
-            generate.run_generation(run, base, say)
+            kept = run / generate.BASE_ANSWERS
+            kept.mkdir(exist_ok=True)
+            generate.run_generation(run, base, kept, say)
             answer = measured(run, "generation.json")
         case _:
             answer = blame(run, base)

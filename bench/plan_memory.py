@@ -18,8 +18,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from release import architecture, config, plan  # noqa: E402
 from release import base as bases  # noqa: E402
-from release import config, plan  # noqa: E402
 from release.artifacts import canonical_json  # noqa: E402
 
 SHAPES = ROOT / "tests" / "data" / "plan"
@@ -108,7 +108,7 @@ def measure(base: Path, name: str, settings: dict[str, str]) -> dict[str, Any]:
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         training = json.loads((run / "training.json").read_bytes())
     load = plan.load_of(lengths, len(lengths), 2048)
-    shape = plan.read_shape(base / "config.json")
+    shape = architecture.build(base / "config.json")
     estimated = plan.estimate(shape, loaded, load, cuda=False)
     return {
         "name": name,
@@ -126,15 +126,15 @@ def write_rows(run: Path, base: Path, words: int) -> list[tuple[int, int]]:
     """Rows of about twice so many words, each another, with prompt and total lengths in tokens."""
     import random
 
-    from release import chat_tokens
+    from release import chat as chats
 
-    tokens, generator = chat_tokens.read(base), random.Random(0)  # noqa: S311  # the same rows each time
+    chat, generator = chats.read(base), random.Random(0)  # noqa: S311  # the same rows each time
     rows, lengths = [], []
     for number in range(64):
         asked, answer = (" ".join(f"word{generator.randrange(999)}" for _ in range(words)) for _ in range(2))
         prompt = [{"role": "user", "content": asked}]
-        length = tokens.measure(prompt, answer)
-        lengths.append((length.prompt, length.total))
+        example = chat.example(prompt, answer)
+        lengths.append((len(example.asked), example.total))
         rows.append({"id": f"r{number}", "messages": [*prompt, {"role": "assistant", "content": answer}]})
     (run / "data").mkdir()
     (run / "data" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")

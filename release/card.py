@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from gates.report import cell
+from release import snippet
 from release.config import Publishing
 
 LIBRARY = "peft"
@@ -56,7 +57,6 @@ def _metric(gate: Mapping[str, Any]) -> dict[str, Any]:
 def _body(record: Mapping[str, Any], gate_table: str, publishing: Publishing) -> str:
     base, training, data = record["base"], record["training"], record["data"]
     repo, tag = publishing.hf_repo, publishing.tag
-    revision = f', revision="{base["revision"]}"' if base["revision"] else ""
     source = record["source"]
     losses, golden, train = training["losses"], data["golden"], data["train"]
     hardware, image = training["hardware"], record["image_digest"]
@@ -76,16 +76,15 @@ passed every required gate. The bytes in this repository are the bytes that were
 {_earlier(record)}This is adapter number {record["attempt"]} judged on this golden set of {golden["rows"]} rows
 (sha256 `{golden["sha256"]}`). Decoding: `{json.dumps(record["generation"]["decoding"], sort_keys=True)}`.
 
-## Load it
+## Load it as it was judged
 
+{_form(record)}
 ```python
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-base = AutoModelForCausalLM.from_pretrained("{base["base_model_id"]}"{revision})
-tokenizer = AutoTokenizer.from_pretrained("{repo}", revision="{tag}")
-model = PeftModel.from_pretrained(base, "{repo}", revision="{tag}")
+{snippet.python(record, repo, revision=tag)}
 ```
+
+`answer([{{"role": "user", "content": "..."}}])` then gives what was judged. In another precision, merged, or in another
+engine it is another model, which these gates say nothing of.
 
 ## Check it
 
@@ -115,6 +114,20 @@ verdict can be derived again without a GPU.
 The gates say what they measured: {golden["rows"]} questions of one kind. They say nothing about other
 questions, other languages, or other base weights than those named above.
 """
+
+
+def _form(record: Mapping[str, Any]) -> str:
+    """What the judged model was, in words, and where its base is to be had."""
+    loaded, chat = record["generation"]["loaded"], record["generation"]["chat"]
+    precision = loaded["dtype"]
+    if loaded["quantization"]:
+        kind = loaded["quantization"]["bnb_4bit_quant_type"]
+        precision = f"{kind}, computing in {loaded['dtype']}{', de-quantized once' if loaded['dequantized'] else ''}"
+    ends = " or ".join(cell(one["token"]) for one in chat["ends"])
+    lines = [f"Base in {precision}; an answer ends with {ends}.", *map(cell, chat["changed"]), ""]
+    if record["base"]["revision"] is None:
+        lines += [f"No Hub has the base in these weights: `adapter-release base {snippet.EMBEDDED}` unpacks them.", ""]
+    return "\n".join(lines)
 
 
 def _earlier(record: Mapping[str, Any]) -> str:

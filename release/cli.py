@@ -112,12 +112,20 @@ def parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--anyway", action="store_true", help="train even where the level cannot be expected")
     reproduce.set_defaults(command=_reproduce)
 
-    hub = commands.add_parser("hub", help="the embedded Hub").add_subparsers(required=True, metavar="COMMAND")
-    serve = hub.add_parser("serve", help="serve a folder as a Hub on 127.0.0.1 until Ctrl-C")
+    base = commands.add_parser("base", help="unpack the embedded base model, to load a release over it")
+    base.add_argument("folder", type=Path, metavar="FOLDER", help="a folder that does not exist yet")
+    base.set_defaults(command=_base)
+
+    _hub_parser(commands.add_parser("hub", help="the embedded Hub"))
+    return top
+
+
+def _hub_parser(hub: argparse.ArgumentParser) -> None:
+    commands = hub.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="serve a folder as a Hub on 127.0.0.1 until Ctrl-C")
     serve.add_argument("--root", type=Path, default=Path("hub"), help="the folder (default: %(default)s)")
     serve.add_argument("--port", type=_port, default=0, help="default: any free port")
     serve.set_defaults(command=_serve)
-    return top
 
 
 def _port(text: str) -> int:
@@ -170,6 +178,10 @@ def _data_parser(data: argparse.ArgumentParser) -> None:
         "--field", action="append", default=[], metavar="NAME=KEY", help="a field under another key; may be repeated"
     )
     convert.add_argument("--least-rating", type=float, help="of an archive: leave out rows rated lower or not at all")
+    convert.add_argument(
+        "--system-to-user", action="store_true",
+        help="put system text at the start of the next user message, for a base whose chat template refuses it",
+    )  # fmt: skip
     convert.set_defaults(command=_data_convert)
 
     split = commands.add_parser("split", help="canonical rows into rows to train on and rows to judge by")
@@ -207,6 +219,13 @@ def _load(options: argparse.Namespace, say: Say) -> config.Config:
     for notice in loaded.notices:
         say(Line(text=f"note: {notice}"))
     return loaded
+
+
+def _base(options: argparse.Namespace, say: Say) -> None:
+    from release import base
+
+    base.unpack(options.folder, say)
+    say(Line(text=f"{options.folder} holds {config.EMBEDDED_BASE}, as it comes with this tool"))
 
 
 def _release(options: argparse.Namespace, say: Say) -> None:
@@ -287,7 +306,10 @@ def _data_convert(options: argparse.Namespace, say: Say) -> None:
     from release import data_report, data_source
 
     sources = [data_source.named(text, say) for text in options.sources]
-    for line in data_report.convert(sources, options.to, options.format, options.field, options.least_rating):
+    lines = data_report.convert(
+        sources, options.to, options.format, options.field, options.least_rating, system_to_user=options.system_to_user
+    )
+    for line in lines:
         say(Line(text=line))
 
 

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 LEVELS = ("bits", "answers", "verdict", "different")  # the strictest first; each holds all after it
-# Where the records are looked at for a cause, the strongest first: other rows or weights change everything, another
+# Each for itself, so that a record from before one of them was asked for can be compared in the others.
+ARITHMETIC = ("deterministic_algorithms", "float32_matmul_precision", "onednn", "cudnn_benchmark",
+              "cudnn_deterministic", "environment", "nondeterministic")  # fmt: skip
+# Where the records are looked at for a cause, the strongest first: other questions have other answers (a template that
+# writes today's date asks others each day), other rows or weights change everything, another
 # commit may have changed nothing that matters.
 PLACES = (
+    ("prompts", "sha256 of the rendered prompts", "generation.prompts_sha256"),
     ("data", "sha256 of the training rows", "data.train.sha256"),
     ("data", "sha256 of the golden rows", "data.golden.sha256"),
     ("base", "files of the base model", "base.files"),
@@ -32,7 +37,7 @@ PLACES = (
     ("hardware", "machine", "STAGE.hardware.machine"),
     ("hardware", "CPU instructions in use", "STAGE.hardware.cpu_capability"),
     ("hardware", "GPU", "STAGE.hardware.gpu"),
-    ("settings", "arithmetic", "STAGE.arithmetic"),
+    *(("settings", f"arithmetic: {name}", f"STAGE.arithmetic.{name}") for name in ARITHMETIC),
     ("source", "digest of this project's code", "source.code_sha256"),
     ("hardware", "processor", "STAGE.hardware.cpu"),
     ("package", "version of {}", "STAGE.packages.*"),
@@ -65,13 +70,14 @@ def compare(
     adapter = _adapters(then, now) if trained else None
     answers, verdict, base = compare_answers(then, now), _verdicts(then.verdict, now.verdict), _base(then, now)
     reached = reached_level(adapter, answers, verdict, base)
+    equal = reached == ("bits" if trained else "answers")
     return Reproduction(
         release=release,
         commit=commit,
         record_sha256=then.record["record_sha256"],
         how="reproduce" if trained else "rejudge",
         reached=reached,
-        cause=None if reached == ("bits" if trained else "answers") else cause(found),
+        cause=None if equal else cause(found) or unfixed(then.record, now.record),
         differences=tuple(found),
         adapter=adapter,
         answers=answers,
@@ -131,6 +137,15 @@ def _at(tree: Any, key: str) -> Any:
 def cause(found: Sequence[Mapping[str, Any]]) -> str | None:
     """The first recorded difference in words."""
     return told(found[0]) if found else None
+
+
+def unfixed(*records: Mapping[str, Any]) -> str | None:
+    """The operations without a deterministic implementation that the stages of these records ran, in words."""
+    places = [f"{stage}.arithmetic.nondeterministic" for stage in ("training", "generation")]
+    lists = [_at(one, place) for one in records for place in places]
+    names = sorted({name for names in lists if isinstance(names, list) for name in names})
+    ran = "ran, and gives other bytes each time on a GPU: it has no deterministic implementation"
+    return f"operations: {', '.join(names)} {ran}" if names else None
 
 
 def told(difference: Mapping[str, Any]) -> str:

@@ -30,6 +30,10 @@ class Model:
     revision: str | None = None
     """A full commit; None only for the embedded base, which its sha256 names."""
     trust_remote_code: bool = False
+    chat_template: Path | None = None
+    """A Jinja file; None: the base's own."""
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """What the template is rendered with, as transformers' ``apply_chat_template`` takes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +228,8 @@ def effective(config: Config) -> Tree:
         values["data"][name] = str(file) if isinstance(file, HubFile) else _relative(file, folder)
     modules = config.adapter.lora.target_modules
     values["adapter"]["lora"]["target_modules"] = modules[0] if modules == ("all-linear",) else list(modules)
+    if config.model.chat_template:
+        values["model"]["chat_template"] = _relative(config.model.chat_template, folder)
     if config.publishing.signing_key:
         values["publishing"]["signing_key"] = _relative(config.publishing.signing_key, folder)
     values["publishing"] |= {"language": list(config.publishing.language), "tags": list(config.publishing.tags)}
@@ -357,12 +363,15 @@ def _build(tree: Tree, path: Path, notices: tuple[str, ...]) -> Config:
     because = policy.pop("weaker_because", None)
     if "signing_key" in publishing:
         publishing["signing_key"] = _absolute(publishing["signing_key"], folder)
+    model = dict(tree["model"])
+    if "chat_template" in model:
+        model["chat_template"] = _absolute(model["chat_template"], folder)
     output = tree["run"].get("output_dir", f"runs/{tree['run']['name']}")
     files = {name: located(tree["data"][name], folder) for name in ("train_file", "golden_file")}
     return Config(
         path=path,
         run=Run(**tree["run"] | {"output_dir": _absolute(output, folder)}),
-        model=Model(**tree["model"]),
+        model=Model(**model),
         adapter=Adapter(
             method=method,
             lora=Lora(**lora),

@@ -11,11 +11,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from release import child, environment, image_source
+from release import child, environment, image_source, machine
 from release.config import Container
 from release.engine_faults import explained
 from release.errors import PreflightError, Stop
@@ -34,7 +34,7 @@ LOOK = """
 import json
 from release import environment
 cuda = None
-if {gpus}:
+if {gpu}:
     import torch
     cuda = torch.cuda.is_available()
 print(json.dumps({{"code_sha256": environment.code_sha256(), "cuda": cuda}}))
@@ -51,7 +51,8 @@ class Image:
     digest: str
     source: str
     """What decides its content: its digest, or for an image that was built the sha256 of all it was built from."""
-    gpus: bool
+    gpu: str | None
+    """The UUID of the one card that its containers get; None for none."""
     memory_bytes: int | None
 
 
@@ -74,6 +75,26 @@ def used(wanted: Container) -> bool:
     return environment.image_digest() is not None or (wanted.use != "never" and not absent())
 
 
+def find_gpu(wanted: Container) -> machine.Found:
+    """The one card that stages with this configuration get, in an image or on this machine itself."""
+    if wanted.gpus == "auto" or environment.image_digest() is not None or not used(wanted):
+        return machine.find_gpu()
+    return _gpu_for_image(wanted)
+
+
+def _gpu_for_image(wanted: Container) -> machine.Found:
+    if wanted.gpus == "none":
+        return machine.Found(gpu=None, says="container.gpus is none, so a CPU run")
+    found = machine.find_gpu()
+    if wanted.gpus == "all" and found.gpu is None and not found.problem:
+        missing = (
+            f"container.gpus is all, but there is no card to use: {found.says}. Set container.gpus: auto or none, let "
+            f"{machine.VISIBLE} name a card, or install the card's driver so that `nvidia-smi` shows it."
+        )
+        return replace(found, problem=missing)
+    return found
+
+
 def problems(wanted: Container) -> list[str]:
     """What keeps a container that is required from being used."""
     if wanted.use != "require" or environment.image_digest() is not None or not (reason := absent()):
@@ -93,8 +114,11 @@ def find(wanted: Container, say: Say) -> Image | None:
             raise PreflightError("\n".join(problems(wanted)))
         say(Line(text=f"  none: {reason}. Training and answering run on this machine itself"))
         return None
+    found = _gpu_for_image(wanted)
+    if found.problem:
+        raise PreflightError(found.problem)
     with _engine() as engine:
-        image = _named(engine, wanted, say) if wanted.image else _built(engine, wanted, say)
+        image = (_named if wanted.image else _built)(engine, wanted, found.gpu, say)
         _look_inside(engine, image)
         say(Line(text=f"  {image.reference}"))
         return image
@@ -112,10 +136,12 @@ def call(
     """``child.call`` in a container of this image, or on this machine when there is none.
 
     The container sees the folders of ``reads`` and ``writes`` (the log's is one) under their own names, no network, no
-    token and no other file of this machine. It ends with this process, however that ends.
+    token and no other file of this machine. It ends with this process, however that ends. Either way the stage sees
+    one card at most, ``machine.find_gpu``'s; ``PreflightError`` where that one cannot be used.
     """
     if image is None:
-        child.call(module, *arguments, say=say, log=log)
+        gpu = machine.usable_gpu()
+        child.call(module, *arguments, say=say, log=log, env=machine.only(gpu.uuid if gpu else None))
         return
     label = {LABEL: str(log.parent)}
     with _engine() as engine, _lifeline(log.with_suffix(".lifeline")) as lifeline, log.open("ab") as errors:
@@ -179,7 +205,6 @@ def _rights(engine: "DockerClient", image: Image) -> dict[str, Any]:
     from docker.types import DeviceRequest
 
     rootless = any("rootless" in option for option in engine.info().get("SecurityOptions", ()))
-    told = {name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES",) if name in os.environ}
     fixed = {"HOME": "/tmp", "HF_HOME": "/tmp/hf", "HF_HUB_OFFLINE": "1"}  # noqa: S108  the container's own tmpfs
     return {
         "network_mode": "none",
@@ -191,8 +216,9 @@ def _rights(engine: "DockerClient", image: Image) -> dict[str, Any]:
         "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",  # rootless: its root is the caller
         "cpuset_cpus": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
         "mem_limit": image.memory_bytes,
-        "device_requests": [DeviceRequest(count=-1, capabilities=[["gpu"]])] if image.gpus else [],
-        "environment": {**child.ENVIRONMENT, **fixed, **told, environment.IMAGE: image.digest},
+        "device_requests": [DeviceRequest(device_ids=[image.gpu], capabilities=[["gpu"]])] if image.gpu else [],
+        # A UUID is right inside too; an index would not be, for there the card is the first, whichever it is here.
+        "environment": {**child.ENVIRONMENT, **fixed, **machine.only(image.gpu), environment.IMAGE: image.digest},
     }
 
 
@@ -258,7 +284,7 @@ def _lines(output: Iterable[tuple[bytes | None, bytes | None]], errors: BinaryIO
 
 def _look_inside(engine: "DockerClient", image: Image) -> None:
     """Start the image once as it will be used: what cannot start, see its GPU, or is other code, stops here."""
-    command = ["python", "-c", LOOK.format(gpus=image.gpus)]
+    command = ["python", "-c", LOOK.format(gpu=image.gpu is not None)]
     errors = io.BytesIO()
     with _container(engine, image, command, _rights(engine, image)) as (container, output):
         lines = list(_lines(output, errors))
@@ -277,23 +303,18 @@ def _look_inside(engine: "DockerClient", image: Image) -> None:
     if found["cuda"] is False:
         raise PreflightError(
             f"A GPU is asked for, but torch in {image.reference} sees none: training would silently take the "
-            "processor. Use an image built with LOCK=gpu, check `docker run --gpus all ... nvidia-smi`, or set "
-            "container.gpus: none."
+            "processor. Use an image built with LOCK=gpu, check `docker run --gpus "
+            f"device={image.gpu} ... nvidia-smi`, or set container.gpus: none."
         )
 
 
-def _image(wanted: Container, reference: str, digest: str, source: str) -> Image:
+def _image(wanted: Container, gpu: machine.Gpu | None, reference: str, digest: str, source: str) -> Image:
     memory = None if wanted.memory_gib is None else int(wanted.memory_gib * 1024 * MIB)
-    return Image(reference=reference, digest=digest, source=source, gpus=_gpus(wanted), memory_bytes=memory)
+    uuid = gpu.uuid if gpu else None
+    return Image(reference=reference, digest=digest, source=source, gpu=uuid, memory_bytes=memory)
 
 
-def _gpus(wanted: Container) -> bool:
-    if wanted.gpus == "auto":
-        return any(Path("/dev").glob("nvidia[0-9]*"))
-    return wanted.gpus == "all"
-
-
-def _named(engine: "DockerClient", wanted: Container, say: Say) -> Image:
+def _named(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, say: Say) -> Image:
     """The image of this digest, from this machine or its registry; the engine checks the digest of what it fetches."""
     from docker.errors import ImageNotFound
 
@@ -308,15 +329,15 @@ def _named(engine: "DockerClient", wanted: Container, say: Say) -> Image:
         for event in engine.api.pull(wanted.image, stream=True, decode=True):
             if "error" in event:
                 raise explained(event["error"], _address()) from None
-    return _image(wanted, wanted.image, digest, digest)
+    return _image(wanted, gpu, wanted.image, digest, digest)
 
 
-def _built(engine: "DockerClient", wanted: Container, say: Say) -> Image:
+def _built(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, say: Say) -> Image:
     """The image of this checkout's Dockerfile, code and locks; one that was built from the same is not built again."""
     from docker.errors import ImageNotFound
 
     context, arguments, wheels = image_source.context(), image_source.arguments(), None
-    if not _gpus(wanted):
+    if gpu is None:
         wheels, more = image_source.cpu_torch()
         arguments |= more
     source = hashlib.sha256(context + json.dumps(arguments, sort_keys=True).encode()).hexdigest()
@@ -329,7 +350,7 @@ def _built(engine: "DockerClient", wanted: Container, say: Say) -> Image:
         labels = {"SOURCE_COMMIT": commit, "LOCKS_SHA256": about["locks_sha256"]}
         _build(engine, tag, context, arguments | labels, wheels, say)
         image = engine.images.get(tag)
-    return _image(wanted, image.id, image.id, f"sha256:{source}")
+    return _image(wanted, gpu, image.id, image.id, f"sha256:{source}")
 
 
 def _build(

@@ -80,7 +80,15 @@ def write(report: Report, folder: Path, *, text: bool = True) -> tuple[Path, Pat
     return as_json, as_html
 
 
-def convert(sources: Sequence[Path], target: Path, form: str, pairs: Sequence[str], least: float | None) -> list[str]:
+def convert(
+    sources: Sequence[Path],
+    target: Path,
+    form: str,
+    pairs: Sequence[str],
+    least: float | None,
+    *,
+    system_to_user: bool = False,
+) -> list[str]:
     """Write the rows of several files as one canonical file; what was read, set aside and written, in lines."""
     fields = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     if form not in formats.FORMS or len(fields) < len(pairs):
@@ -94,6 +102,12 @@ def convert(sources: Sequence[Path], target: Path, form: str, pairs: Sequence[st
         lines += [f"  kept under meta: {key} ({count} rows)" for key, count in sorted(one.apart.items())]
         if one.below:
             lines.append(f"  rated below {least:g} or not at all: {len(one.below)} rows, lines {_some(one.below)}")
+    if system_to_user:
+        data, moved, left = formats.without_system(data)
+        lines.append(f"system text put at the start of the next user message: {moved} rows")
+        if left:
+            why = "no user message follows their system message"
+            lines.append(f"  left as they are: {len(left)} rows ({_some(left)}), because {why}. Mend them by hand")
     return [*lines, _write(target, data)]
 
 
@@ -128,7 +142,7 @@ def _write(target: Path, data: bytes) -> str:
     return f"{target}: {len(data.splitlines())} rows, sha256 {hashlib.sha256(data).hexdigest()}"
 
 
-def _some(lines: Sequence[int]) -> str:
+def _some(lines: Sequence[object]) -> str:
     return ", ".join(map(str, lines[:10])) + (f" and {len(lines) - 10} more" if len(lines) > 10 else "")
 
 
@@ -165,7 +179,7 @@ def _of_split(split: Split) -> str:
 
 
 def _measured(split: Split) -> dict[str, Any]:
-    lengths = sorted(one.total for one in split.lengths)
+    lengths = sorted(one.total for one in split.examples)
     labels = Counter({None: "unknown", True: "unanswerable", False: "answerable"}[one] for one in split.unanswerable)
     names, found = ("shortest", "median", "longest"), len(lengths)
     tokens = dict(zip(names, (lengths[0], lengths[found // 2], lengths[-1]), strict=True)) if found else None
@@ -184,9 +198,9 @@ def _html_of_split(split: Split, longest: int | None) -> str:
     title = f"<h2>{split.name}: {escape(split.dataset.path.name)}</h2><p>{measured['rows']} rows"
     title += f" <small>sha256 {split.dataset.sha256}</small></p>"
     charts = [_bars("rows by label", {name: n for name, n in measured["labels"].items() if n})]
-    if split.lengths:
+    if split.examples:
         limit = longest if split.name == "train" else None
-        charts.insert(0, _histogram("rows by tokens", [one.total for one in split.lengths], limit))
+        charts.insert(0, _histogram("rows by tokens", [one.total for one in split.examples], limit))
     return f'{title}<div class="charts">{"".join(charts)}</div>'
 
 

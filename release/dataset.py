@@ -15,7 +15,7 @@ from typing import Any, Literal
 import gates
 from release import formats, wording
 from release.artifacts import canonical_json
-from release.chat_tokens import ChatTokens, Length
+from release.chat import PROBE_ANSWER, Chat, Example
 from release.errors import DataError
 
 FEWEST_TRAINING_ROWS = 8  # fewer teach nothing, and an expectation over an empty table passes
@@ -45,9 +45,7 @@ CHECKS: Mapping[str, Check] = {
     "citations": Check(level="error", says="the reference answer cites a document that the row does not hold"),
     "length": Check(level="error", says="it is too long", kind="length"),
     "end_token": Check(level="error", says="it does not teach the model to stop"),
-    "template": Check(
-        level="error", says="the chat template writes its prompt otherwise before an answer than when it asks for one"
-    ),
+    "template": Check(level="error", says="it cannot be learned as it would be asked"),
     "ids": Check(level="error", says="its id stands twice in this file", kind="unique"),
     "prompts": Check(level="error", says="its prompt stands twice in this file", kind="unique"),
     "questions": Check(level="warning", says="its question stands twice in this file, over other documents"),
@@ -62,7 +60,7 @@ CHECKS: Mapping[str, Check] = {
     "personal_data": Check(level="warning", says="it holds what looks like personal data"),
     "balance": Check(level="warning", says="the share of unanswerable rows is outside 20-40 %", kind="share"),
 }
-OF_TRAINING_ONLY = {"leakage", "near_duplicates", "end_token", "template"}
+OF_TRAINING_ONLY = {"leakage", "near_duplicates", "end_token"}
 NEED_TOKENS = {"length", "end_token", "template"}
 ONLY_FROM_HERE = (  # its pages would ask half a dozen content networks for styles, scripts and a logo
     """<meta http-equiv="Content-Security-Policy" content="default-src 'self' 'unsafe-inline' data:">"""
@@ -112,8 +110,8 @@ class Split:
 
     name: str
     dataset: Dataset
-    lengths: tuple[Length, ...]
-    """Empty without a tokenizer."""
+    examples: tuple[Example, ...]
+    """Each row as training sees it; empty without a tokenizer."""
     unanswerable: tuple[bool | None, ...]
     """Of each row, by its label or else by its reference answer; None where neither says."""
     asked: tuple[tuple[str, ...], ...]
@@ -149,7 +147,7 @@ class Options:
 
     levels: Mapping[str, str] = field(default_factory=dict)
     """``data.checks``: another level for a check."""
-    tokens: ChatTokens | None = None
+    tokens: Chat | None = None
     without_tokens: str = ""
     """Why there are none."""
     docs: Path | None = None
@@ -204,7 +202,9 @@ def _split(name: str, dataset: Dataset, contract: gates.Contract, options: Optio
     return Split(
         name=name,
         dataset=dataset,
-        lengths=() if tokens is None else tuple(tokens.measure(row.prompt, row.gold or "") for row in dataset.rows),
+        examples=()
+        if tokens is None
+        else tuple(tokens.example(row.prompt, row.gold or PROBE_ANSWER) for row in dataset.rows),
         unanswerable=tuple(_unanswerable(row, _answer(row, contract)) for row in dataset.rows),
         asked=tuple(_asked(row, _lines(row, contract), usual) for row in dataset.rows),
     )
@@ -310,8 +310,8 @@ def _facts(split: Split, splits: Sequence[Split], contract: gates.Contract, opti
     facts = [_facts_of_row(row, contract) for row in rows]
     for number, (one, label) in enumerate(zip(facts, split.unanswerable, strict=True)):
         one.columns["balance"] = None if label is None else float(label)
-        if split.lengths:
-            _measure(one, split.lengths[number], split.name, options)
+        if split.examples:
+            _measure(one, split.examples[number], split.name, options)
     _repeats(facts, split)
     for other in splits:
         if split.name == "train" and other.name == "golden":
@@ -372,16 +372,15 @@ def _turns_in_order(row: gates.Golden) -> bool:
     return len(turns) % 2 == 1 and turns == (["user", "assistant"] * len(turns))[: len(turns)]
 
 
-def _measure(facts: _Facts, length: Length, split: str, options: Options) -> None:
-    counted, limit, setting = length.total, options.max_length, "data.max_length"
+def _measure(facts: _Facts, example: Example, split: str, options: Options) -> None:
+    counted, limit, setting = example.total, options.max_length, "data.max_length"
     if split == "golden":
-        counted, limit, setting = length.total - length.prompt, options.max_new_tokens, "generation.max_new_tokens"
-    facts.columns |= {"length": counted, "end_token": length.learns_to_stop and counted <= (limit or 0)}
-    facts.columns["template"] = length.asks_alike
+        counted, limit, setting = len(example.learned), options.max_new_tokens, "generation.max_new_tokens"
+    counted = counted or 1  # a row that the template refuses has no length; its own finding says so
+    facts.columns |= {"length": counted, "end_token": counted <= (limit or 0), "template": not example.fault}
     facts.says["length"] = f": {counted} tokens, {setting} is {limit}"
-    cut = f": cut at {setting} it loses its end-of-sequence token"
-    never = ": the chat template ends the answer without the end-of-sequence token"
-    facts.says |= {"end_token": cut if length.learns_to_stop else never}
+    facts.says["end_token"] = f": cut at {setting} it loses its end-of-sequence token"
+    facts.says["template"] = f": {example.fault}"
 
 
 def _lines(row: gates.Golden, contract: gates.Contract) -> list[str]:

@@ -94,6 +94,40 @@ def convert(
     return b"".join(lines), reads
 
 
+def system_to_user(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]] | None:
+    """The same conversation without system messages: each one's text stands at the start of the next user message.
+
+    With a blank line between, for a chat template that has no place for it. None where no user message follows one.
+    """
+    moved: list[Mapping[str, Any]] = []
+    waiting: list[str] = []
+    for one in messages:
+        if one["role"] == "system":
+            waiting.append(str(one["content"]))
+        elif one["role"] == "user" and waiting:
+            moved.append({**one, "content": "\n\n".join([*waiting, str(one["content"])])})
+            waiting = []
+        else:
+            moved.append(one)
+    return None if waiting else moved
+
+
+def without_system(canonical: bytes) -> tuple[bytes, int, list[str]]:
+    """Canonical rows with their system texts in user messages, in how many, and the ids of rows left as they are."""
+    lines, changed, left = [], 0, []
+    for line in canonical.splitlines():
+        row = json.loads(line)
+        messages = row.get("messages", [])
+        moved = system_to_user(messages)
+        if moved is None:
+            left.append(str(row.get("id")))
+        elif moved != messages:
+            changed += 1
+            row["messages"] = moved
+        lines.append(_line(row))
+    return b"".join(lines), changed, left
+
+
 def _parsed(path: Path, data: bytes) -> _Parsed:
     """Every line that is JSON, with its number, and what is wrong with the others. A JSON array counts as its items."""
     rows, problems = [], []

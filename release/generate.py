@@ -3,29 +3,33 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gates
 from release import base as bases
+from release import chat as chats
 from release import child, container, environment
 from release.artifacts import Adapter, Manifest, canonical_json, sha256_file, write_atomically
-from release.config import Generation
+from release.config import Config, Generation
 from release.config import load as load_config
 from release.errors import VerificationError
-from release.events import Progress, Say
+from release.events import Line, Progress, Say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NAME = "answering the golden set"
 BASE_NAME = "answering without the adapter"
+BASE_ANSWERS = "base_answers"
+"""Beside the run folders: what bases answered alone, by what it depends on."""
 
 
 def generate(run: Path, base: bases.Base, adapter: Adapter, say: Say, image: container.Image | None = None) -> Path:
     """``answers.jsonl`` of this adapter over the run folder's golden set: generated now, or found whole."""
-    record, answers = run / "generation.json", run / "answers.jsonl"
+    record, answers, kept = run / "generation.json", run / "answers.jsonl", run.parent / BASE_ANSWERS
     if record.exists():
         made = json.loads(record.read_bytes())
         told = {name: made[f"{name}_sha256"] for name in ("answers", "base_answers")}
@@ -34,15 +38,17 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, say: Say, image: con
         if made["adapter_sha256"] == adapter.files.digest and found == told:
             return answers
     record.unlink(missing_ok=True)
+    kept.mkdir(exist_ok=True)
     container.call(
         image,
         "release.generate",
         str(run),
         str(base.folder),
+        str(kept),
         say=say,
         log=run / "generate.log",
         reads=[base.folder],
-        writes=[run],
+        writes=[run, kept],
     )
     if json.loads(record.read_bytes())["adapter_sha256"] != adapter.files.digest:
         raise VerificationError(
@@ -52,31 +58,27 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, say: Say, image: con
     return answers
 
 
-def run_generation(run: Path, base_folder: Path, say: Say) -> None:
-    """Answer every golden question; ``generation.json`` is written last."""
+def run_generation(run: Path, base_folder: Path, kept: Path, say: Say) -> None:
+    """Answer every golden question, without the adapter and with it; ``generation.json`` is written last.
+
+    What the base answers alone is kept in the folder ``kept`` and used by the next attempt that asks the same.
+    """
     config = load_config(run / "config.yaml")
     environment.make_deterministic(config.run.seed, environment.threads(config.run.threads))
     before = Manifest.of_folder(run / "adapter")
-    tokenizer = bases.load_tokenizer(run / "adapter")
-    tokenizer.padding_side = "left"
-    model = load_with_adapter(
-        bases.load_model(base_folder, config.adapter, trust_remote_code=config.model.trust_remote_code),
-        run / "adapter",
-    )
+    wanted = chats.Wanted(arguments=config.model.chat_template_kwargs)
+    chat = chats.read(run / "adapter", wanted, base=base_folder)
     rows = gates.read_golden(run / "data" / "golden.jsonl")
-    prompts = [
-        tokenizer.apply_chat_template(list(row.prompt), tokenize=False, add_generation_prompt=True) for row in rows
-    ]
+    prompts = [chat.text(row.prompt, generation_prompt=True) for row in rows]
+    questions = [Question(id=row.id, ids=chat.ids(prompt)) for row, prompt in zip(rows, prompts, strict=True)]
+    _same_with_transformers(bases.load_tokenizer(run / "adapter", chat), chat, rows, questions)
+    model = bases.load_model(base_folder, config.adapter, trust_remote_code=config.model.trust_remote_code)
+    asking = Asking(model=model, chat=chat, generation=config.generation)
+    base_lines, base_seconds = _base_answers(asking, questions, kept, _base_key(config, base_folder), say)
     started = time.monotonic()
-    questions = [(row.id, prompt) for row, prompt in zip(rows, prompts, strict=True)]
-    generation = config.generation
-    outputs = answer_all(model, tokenizer, questions, generation, lambda done: say(_progress(NAME, done, len(rows))))
-    seconds = time.monotonic() - started
-    with model.disable_adapter():
-        plain = answer_all(
-            model, tokenizer, questions, generation, lambda done: say(_progress(BASE_NAME, done, len(rows)))
-        )
-    lines, base_lines = _jsonl(outputs), _jsonl(plain)
+    adapted = replace(asking, model=load_with_adapter(model, run / "adapter"))
+    outputs = answer_all(adapted, questions, lambda done: say(_progress(NAME, done, len(rows))))
+    lines, seconds = _jsonl(outputs), time.monotonic() - started
     write_atomically(run / "answers.jsonl", lines)
     write_atomically(run / "base_answers.jsonl", base_lines)
     if Manifest.of_folder(run / "adapter") != before:
@@ -89,15 +91,13 @@ def run_generation(run: Path, base_folder: Path, say: Say) -> None:
                 "answers_sha256": hashlib.sha256(lines).hexdigest(),
                 "base_answers_sha256": hashlib.sha256(base_lines).hexdigest(),
                 "prompts_sha256": hashlib.sha256(canonical_json(prompts)).hexdigest(),
-                "decoding": {
-                    "do_sample": False,
-                    "max_new_tokens": generation.max_new_tokens,
-                    "batch_size": generation.batch_size,
-                    "constraint": None,
-                },
+                "chat": _asked_by(chat, run),
+                "loaded": bases.loaded_as(config.adapter),
+                "decoding": _decoding(config.generation),
                 "seconds": round(seconds, 1),
-                "base_seconds": round(time.monotonic() - started - seconds, 1),
-                "tokens": sum(len(tokenizer(o["output"], add_special_tokens=False)["input_ids"]) for o in outputs),
+                "base_seconds": round(base_seconds or 0.0, 1),
+                "base_answers_reused": base_seconds is None,
+                "tokens": sum(len(chat.ids(output["output"])) for output in outputs),
                 "peak_memory_bytes": environment.peak_memory_bytes(),
                 "image_digest": environment.image_digest(),
                 "gpu_peak_memory_bytes": environment.gpu_peak_memory_bytes(),
@@ -107,20 +107,104 @@ def run_generation(run: Path, base_folder: Path, say: Say) -> None:
     )
 
 
-def answer_all(
-    model: "PreTrainedModel",
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    id: str
+    ids: tuple[int, ...]
+    """The prompt's tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """A model, and how it is asked."""
+
+    model: "PreTrainedModel"
+    chat: chats.Chat
+    generation: Generation
+
+
+def _decoding(generation: Generation) -> dict[str, Any]:
+    return {
+        "do_sample": False,
+        "max_new_tokens": generation.max_new_tokens,
+        "batch_size": generation.batch_size,
+        "constraint": None,
+    }
+
+
+def _asked_by(chat: chats.Chat, run: Path) -> dict[str, Any]:
+    """What somebody needs to ask as was asked here, beside the published template."""
+    settled = run / chats.SETTLED
+    return {
+        "chat_template_sha256": hashlib.sha256(chat.template.encode()).hexdigest(),
+        "chat_template_kwargs": dict(chat.arguments),
+        "ends": [{"id": one, "token": chat.token(one)} for one in chat.ends],
+        "changed": json.loads(settled.read_bytes())["changed"] if settled.exists() else list(chat.changed),
+    }
+
+
+def _same_with_transformers(
     tokenizer: "PreTrainedTokenizerBase",
-    questions: list[tuple[str, str]],
-    generation: Generation,
-    done: Callable[[int], None],
-) -> list[dict[str, Any]]:
-    """An output for each (id, rendered prompt), in their order."""
+    chat: chats.Chat,
+    rows: Sequence[gates.Golden],
+    questions: Sequence[Question],
+) -> None:
+    """Whoever loads the published tokenizer with transformers must ask with the tokens that are judged here."""
+    for row, question in zip(rows, questions, strict=True):
+        ids = tokenizer.apply_chat_template(
+            list(row.prompt), add_generation_prompt=True, return_dict=False, **chat.arguments
+        )
+        if tuple(ids) != question.ids:
+            at = next((n for n, (a, b) in enumerate(zip(ids, question.ids, strict=False)) if a != b), len(ids))
+            raise VerificationError(
+                f"Row {row.id} would be asked otherwise by those who load this adapter's tokenizer: transformers' "
+                f"{type(tokenizer).__name__} gives other tokens from token {at} on. Nothing was judged. Its "
+                "tokenizer_config.json asks for what its tokenizer.json does not do; use a base where the two agree."
+            )
+
+
+def _base_key(config: Config, base_folder: Path) -> dict[str, Any]:
+    """What the base's own answers depend on, beside the questions and how they are asked."""
+    quantization = asdict(config.adapter.quantization) if config.adapter.method == "qlora" else None
+    return {
+        "base": sha256_file(base_folder / bases.RECORD),
+        "quantization": quantization,
+        "decoding": _decoding(config.generation),
+        "image_digest": environment.image_digest(),
+        **environment.surroundings(),
+    }
+
+
+def _base_answers(
+    asking: Asking, questions: Sequence[Question], kept: Path, key: Mapping[str, Any], say: Say
+) -> tuple[bytes, float | None]:
+    """What the base answers alone, as JSON lines, and the seconds that took; None where the answers were kept."""
+    asked = hashlib.sha256(canonical_json([asdict(one) for one in questions])).hexdigest()
+    key = {**key, "questions": asked, "ends": list(asking.chat.ends)}
+    name = hashlib.sha256(canonical_json(key)).hexdigest()[:32]
+    record, answers = kept / f"{name}.json", kept / f"{name}.jsonl"
+    if record.exists() and answers.exists():
+        lines = answers.read_bytes()
+        if json.loads(record.read_bytes()) == {**key, "answers_sha256": hashlib.sha256(lines).hexdigest()}:
+            say(Line(text="  the base's own answers are kept from an earlier attempt"))
+            return lines, None
+    started = time.monotonic()
+    asking.model.eval()
+    outputs = answer_all(asking, questions, lambda done: say(_progress(BASE_NAME, done, len(questions))))
+    lines = _jsonl(outputs)
+    write_atomically(answers, lines)
+    write_atomically(record, canonical_json({**key, "answers_sha256": hashlib.sha256(lines).hexdigest()}))
+    return lines, time.monotonic() - started
+
+
+def answer_all(asking: Asking, questions: Sequence[Question], done: Callable[[int], None]) -> list[dict[str, Any]]:
+    """An output for each question, in their order."""
     outputs: list[dict[str, Any]] = []
     done(0)
-    for start in range(0, len(questions), generation.batch_size):
-        batch = questions[start : start + generation.batch_size]
-        texts = answer(model, tokenizer, [prompt for _, prompt in batch], generation.max_new_tokens)
-        outputs += [{"id": row, **text} for (row, _), text in zip(batch, texts, strict=True)]
+    for start in range(0, len(questions), asking.generation.batch_size):
+        batch = questions[start : start + asking.generation.batch_size]
+        texts = answer(asking, [one.ids for one in batch])
+        outputs += [{"id": one.id, **text} for one, text in zip(batch, texts, strict=True)]
         done(len(outputs))
     return outputs
 
@@ -139,51 +223,49 @@ def load_with_adapter(model: "PreTrainedModel", adapter: Path) -> "PreTrainedMod
     PEFT only warns about keys that do not fit; the base would then answer in the adapter's name.
     """
     import torch
-    from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
+    from peft import PeftConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
     tensors = load_file(str(adapter / "adapter_model.safetensors"))
     wrapped: PreTrainedModel = get_peft_model(model, PeftConfig.from_pretrained(str(adapter)))
-    result = set_peft_model_state_dict(wrapped, tensors)
-    missing = [name for name in result.missing_keys if "lora_" in name]
-    if missing or result.unexpected_keys:
+    wanted = get_peft_model_state_dict(wrapped).keys()
+    missing, unexpected = sorted(wanted - tensors.keys()), sorted(tensors.keys() - wanted)
+    if missing or unexpected:
         raise VerificationError(
             f"{adapter} does not fit the base model: {len(missing)} tensors missing, "
-            f"{len(result.unexpected_keys)} unexpected, such as {(missing + result.unexpected_keys)[0]}. "
+            f"{len(unexpected)} unexpected, such as {[*missing, *unexpected][0]}. "
             "The base was changed, or the adapter is another model's. Check base_model_id and revision."
         )
+    set_peft_model_state_dict(wrapped, tensors)
     if not any(bool(torch.any(tensor != 0)) for name, tensor in tensors.items() if "lora_B" in name):
         raise VerificationError(f"Every lora_B tensor in {adapter} is zero: the adapter does nothing. Train it.")
     wrapped.eval()
     return wrapped
 
 
-def answer(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompts: list[str], max_new_tokens: int
-) -> list[dict[str, str]]:
-    """Greedy answers to a batch of rendered prompts: the raw text, and whether it ended by itself."""
+def answer(asking: Asking, prompts: Sequence[Sequence[int]]) -> list[dict[str, str]]:
+    """Greedy answers to a batch of prompts, each as token ids: the text up to an end, and whether one came."""
     import torch
 
-    batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
+    longest, ends = max(map(len, prompts)), list(asking.chat.ends)
+    device = asking.model.device
+    ids = torch.tensor([[ends[0]] * (longest - len(one)) + list(one) for one in prompts], device=device)
+    mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in prompts], device=device)
     with torch.inference_mode():
-        whole = model.generate(
-            **batch,
-            max_new_tokens=max_new_tokens,
+        whole = asking.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=asking.generation.max_new_tokens,
             do_sample=False,
             temperature=None,
             top_p=None,
             top_k=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=ends,
+            pad_token_id=ends[0],
         )
-    answers = []
-    for tokens in whole[:, batch["input_ids"].shape[1] :].tolist():
-        ended = tokenizer.eos_token_id in tokens
-        kept = tokens[: tokens.index(tokenizer.eos_token_id)] if ended else tokens
-        text = tokenizer.decode(kept, skip_special_tokens=False)
-        answers.append({"output": text, "finish_reason": "stop" if ended else "length"})
-    return answers
+    read = [asking.chat.judged(tokens) for tokens in whole[:, longest:].tolist()]
+    return [{"output": text, "finish_reason": "stop" if ended else "length"} for text, ended in read]
 
 
 if __name__ == "__main__":
-    child.main(lambda arguments, say: run_generation(Path(arguments[0]), Path(arguments[1]), say))
+    child.main(lambda arguments, say: run_generation(Path(arguments[0]), Path(arguments[1]), Path(arguments[2]), say))

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,8 +29,10 @@ from release import (
     preflight,
     record,
     sign,
+    snippet,
 )
 from release import base as bases
+from release import chat as chats
 from release.artifacts import Candidate, Package, Publication, canonical_json, sha256_file, write_atomically
 from release.config import Config, Publishing, effective
 from release.errors import ConfigError, DataError, GatesFailed, PreflightError
@@ -100,13 +103,8 @@ def check_data(config: Config, say: Say) -> Judged:
         say(Line(text=text))
     data_report.write(checked, config.run.output_dir)
     say(Stage(name="gate zero", note="the reference answers must pass every gate, broken ones must fail"))
-    verdict = gates.gate_zero(golden.rows, contract, policy)
-    if not verdict.passed:
-        table = "\n".join(report.terminal(verdict))
-        raise DataError(
-            f"The reference answers of {golden.path} do not pass the gates themselves, so no adapter can:\n{table}\n"
-            "Nothing was trained. Mend the golden rows, or a policy that asks what this set cannot prove."
-        )
+    if problem := preflight.gate_zero_problem(golden, contract, policy):
+        raise DataError(f"{problem}\nNothing was trained.")
     return Judged(train=train_set, golden=golden, contract=contract, policy=policy)
 
 
@@ -119,6 +117,7 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     made_from = record.inputs(config, base, digests, image.source if image else None)
     run = run_folder(config, made_from)
     started = _start(run, config, judged)
+    settle_chat(run, config, base.folder)
     say(Stage(name="train", note=str(run)))
     adapter = train(run, base, say, image)
     say(Stage(name="generate", note="a fresh process loads the saved files"))
@@ -235,6 +234,17 @@ def _start(run: Path, config: Config, judged: Judged) -> dict[str, Any]:
     return result
 
 
+def settle_chat(run: Path, config: Config, base: Path) -> None:
+    """Write down the chat template that this run trains, answers and publishes with; once, for its date stays.
+
+    A template that writes today's date would otherwise ask another question each day.
+    """
+    if not (run / chats.SETTLED).exists():
+        chat = chats.read(base, preflight.wanted_chat(config))
+        write_atomically(run / chats.FILE, chat.template.encode())
+        write_atomically(run / chats.SETTLED, canonical_json({"changed": list(chat.changed)}))
+
+
 def count_attempt(folder: Path, judged: Judged, adapter: str, *, passed: bool) -> int:
     """Which adapter this is, at least, of all that were judged on this golden set: here, or for an earlier release.
 
@@ -315,16 +325,13 @@ def what_next(config: Config, packed: Package, publication: Publication) -> str:
     look = f"{endpoint}/{publication.repo_id}/tree/{publication.tag}"
     if endpoint.startswith("file:"):
         look = f"git clone {store}/models/{publication.repo_id}.git"
-    base, folder = bases.loadable(config.model), os.path.relpath(packed.folder)
+    base = os.path.relpath(bases.folder_of(config.model)) if config.model.source == "embedded" else None
+    load = snippet.python(packed.candidate.record, os.path.relpath(packed.folder), base=base)
     return f"""
 Released {name}: commit {publication.commit}
 
-Load it:
-  from peft import PeftModel
-  from transformers import AutoModelForCausalLM, AutoTokenizer
-  base = AutoModelForCausalLM.from_pretrained("{base}")
-  tokenizer = AutoTokenizer.from_pretrained("{folder}")
-  model = PeftModel.from_pretrained(base, "{folder}")
+Load it as it was judged:
+{textwrap.indent(load, "  ")}
 
 Look at it:  {look}
 Check it:    adapter-release verify {name} --hub {endpoint}"""

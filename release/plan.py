@@ -1,15 +1,18 @@
-"""Memory, hours and money of a training run, from the base model's config.json and the configuration, before it starts.
+"""Memory, hours and money of a training run, from the base model's architecture and the configuration.
 
 Only what training holds is counted: there is no KV cache in it, and a frozen weight has neither gradient nor optimizer
-state. Sizes are of dense decoders in the shape of Llama; another shape is refused, not guessed.
+state. Weights are counted as transformers builds them (`release.architecture`); what a layer keeps for the backward
+pass is that of a decoder in the shape of Llama, and nearly that of others.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from release.architecture import Architecture
 from release.config import Config
 from release.errors import PreflightError
 
@@ -21,58 +24,6 @@ CUDA = 0.8 * GB  # context, cuBLAS workspaces and kernels; 0.5-0.9 on recent dri
 SLACK_CUDA = 1.05  # what the allocator cannot use again, as a factor on what comes and goes
 SLACK_CPU = 1.3  # the same for the C library's heap over batches of changing length: fitted, see docs/plan.md
 LIBRARIES = 0.7 * GB  # torch, transformers, peft, trl and their buffers: 0.5-0.6 before the first step; fitted
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-DENSE = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2", "smollm3", "granite"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """What config.json says of a dense decoder."""
-
-    layers: int
-    hidden: int
-    intermediate: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocab: int
-    tied: bool
-    biases: bool
-    normed: bool
-    """Whether its norms have weights; the first OLMo's have none (Groeneveld et al. 2024)."""
-    bytes_on_disk: int
-    """Of a weight in the checkpoint."""
-
-    @property
-    def linear(self) -> Mapping[str, tuple[int, int]]:
-        """Inputs and outputs of each projection of a layer."""
-        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        hidden, inner = self.hidden, self.intermediate
-        return {
-            "q_proj": (hidden, queries),
-            "k_proj": (hidden, keys),
-            "v_proj": (hidden, keys),
-            "o_proj": (queries, hidden),
-            "gate_proj": (hidden, inner),
-            "up_proj": (hidden, inner),
-            "down_proj": (inner, hidden),
-        }
-
-    @property
-    def in_linear(self) -> int:
-        """Weights of the layers' projections: what QLoRA keeps in four bits."""
-        return self.layers * sum(inputs * outputs for inputs, outputs in self.linear.values())
-
-    @property
-    def elsewhere(self) -> int:
-        """Embeddings (twice if the output's are its own), norms and biases."""
-        biases = sum(self.linear[name][1] for name in ("q_proj", "k_proj", "v_proj")) if self.biases else 0
-        norm = self.hidden if self.normed else 0
-        return self.vocab * self.hidden * (1 if self.tied else 2) + self.layers * (2 * norm + biases) + norm
-
-    @property
-    def parameters(self) -> int:
-        return self.in_linear + self.elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,37 +61,6 @@ class Option:
     cost: float
 
 
-def read_shape(config_json: Path) -> Shape:
-    """The shape a model's config.json describes; ``PreflightError`` for one that cannot be counted."""
-    try:
-        found = json.loads(config_json.read_bytes())
-    except (OSError, ValueError) as error:
-        raise PreflightError(f"{config_json} cannot be read: {error}. It describes the base model.") from None
-    found = found.get("text_config", found)
-    kind = found.get("model_type")
-    needed = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
-    missing = [name for name in needed if not isinstance(found.get(name), int)]
-    if missing or kind not in DENSE or found.get("num_experts") or found.get("num_local_experts"):
-        why = f"it does not say {', '.join(missing)}" if missing else f"model_type {kind!r} is not counted here"
-        raise PreflightError(
-            f"The memory of {config_json} cannot be planned: {why}. Known: {', '.join(sorted(DENSE))}, dense only."
-        )
-    heads = found["num_attention_heads"]
-    return Shape(
-        layers=found["num_hidden_layers"],
-        hidden=found["hidden_size"],
-        intermediate=found["intermediate_size"],
-        heads=heads,
-        kv_heads=found.get("num_key_value_heads") or heads,
-        head_dim=found.get("head_dim") or found["hidden_size"] // heads,
-        vocab=found["vocab_size"],
-        tied=found.get("tie_word_embeddings", kind in {"gemma", "gemma2"}),
-        biases=found.get("attention_bias", kind == "qwen2"),
-        normed=kind != "olmo",
-        bytes_on_disk=4 if found.get("dtype", found.get("torch_dtype")) == "float32" else 2,
-    )
-
-
 def load_of(lengths: Sequence[tuple[int, int]] | None, rows: int, max_length: int) -> Load:
     """What rows of these prompt and total lengths ask for; without lengths every row counts as the longest allowed."""
     if not lengths:
@@ -154,18 +74,16 @@ def load_of(lengths: Sequence[tuple[int, int]] | None, rows: int, max_length: in
     )
 
 
-def trainable(shape: Shape, config: Config) -> int:
+def trainable(shape: Architecture, config: Config) -> int:
     """Parameters of the adapter."""
-    return sum(config.adapter.lora.r * (inputs + outputs) for inputs, outputs in _adapted(shape, config)) * shape.layers
+    return sum(config.adapter.lora.r * (inputs + outputs) for inputs, outputs in _adapted(shape, config).values())
 
 
-def _adapted(shape: Shape, config: Config) -> list[tuple[int, int]]:
-    names = config.adapter.lora.target_modules
-    wanted = PROJECTIONS if names == ("all-linear",) else tuple(name.rpartition(".")[2] for name in names)
-    return [size for name, size in shape.linear.items() if name in wanted]
+def _adapted(shape: Architecture, config: Config) -> dict[str, tuple[int, int]]:
+    return shape.adapted(config.adapter.lora.target_modules)
 
 
-def estimate(shape: Shape, config: Config, load: Load, *, cuda: bool) -> Estimate:
+def estimate(shape: Architecture, config: Config, load: Load, *, cuda: bool) -> Estimate:
     """The peak of training by what it is for, the optimizer steps, and the arithmetic of the whole run."""
     training = config.training
     checkpointing = cuda if training.activation_checkpointing == "auto" else training.activation_checkpointing
@@ -195,7 +113,7 @@ def estimate(shape: Shape, config: Config, load: Load, *, cuda: bool) -> Estimat
     if training.max_steps < 0:
         rows_seen = min(rows_seen, round(training.num_train_epochs * load.rows))
     seen = load.tokens / load.rows * rows_seen
-    return Estimate(parts=parts, steps=steps, flops=per_weight * (shape.in_linear + adapter) * seen)
+    return Estimate(parts=parts, steps=steps, flops=per_weight * (shape.active + adapter) * seen)
 
 
 def steps_of(config: Config, rows: int) -> int:
@@ -208,7 +126,7 @@ def steps_of(config: Config, rows: int) -> int:
     return max(1, -int(-training.num_train_epochs * per_epoch // 1))
 
 
-def _weights(shape: Shape, config: Config, number: int, *, cuda: bool) -> float:
+def _weights(shape: Architecture, config: Config, number: int, *, cuda: bool) -> float:
     if not cuda:
         return float(_on_a_cpu(shape, config) * number)
     if config.adapter.method == "lora":
@@ -216,11 +134,11 @@ def _weights(shape: Shape, config: Config, number: int, *, cuda: bool) -> float:
     constants = 4 / BLOCK
     if config.adapter.quantization.bnb_4bit_use_double_quant:
         constants = 1 / BLOCK + 4 / (BLOCK * DOUBLE_BLOCK)
-    one_at_a_time = max(inputs * outputs for inputs, outputs in shape.linear.values()) * number
+    one_at_a_time = max((inputs * outputs for inputs, outputs in shape.linear.values()), default=0) * number
     return shape.in_linear * (0.5 + constants) + shape.elsewhere * number + one_at_a_time
 
 
-def _on_a_cpu(shape: Shape, config: Config) -> int:
+def _on_a_cpu(shape: Architecture, config: Config) -> int:
     """Float32 weights that are resident, each as often as it is.
 
     A file that holds float32 itself stays mapped: what is read of it counts, and of input embeddings that are not the
@@ -233,38 +151,54 @@ def _on_a_cpu(shape: Shape, config: Config) -> int:
     return read + (shape.in_linear if config.adapter.method == "qlora" else 0)
 
 
-def _optimizer(shape: Shape, config: Config, adapter: int) -> float:
+def _optimizer(shape: Architecture, config: Config, adapter: int) -> float:
     """Two moments: of one byte in eight bits (and a constant for each 256), else of four."""
     if "8bit" not in config.training.optim:
         return 8.0 * adapter
     rank = config.adapter.lora.r
-    sizes = [rank * side for pair in _adapted(shape, config) for side in pair]
-    return float(shape.layers * sum(size * (2 + 8 / DOUBLE_BLOCK if size >= SMALLEST_8BIT else 8) for size in sizes))
+    sizes = [rank * side for pair in _adapted(shape, config).values() for side in pair]
+    return float(sum(size * (2 + 8 / DOUBLE_BLOCK if size >= SMALLEST_8BIT else 8) for size in sizes))
 
 
-def _activations(shape: Shape, config: Config, tokens: int, *, cuda: bool, checkpointing: bool) -> float:
+def _activations(shape: Architecture, config: Config, tokens: int, *, cuda: bool, checkpointing: bool) -> float:
     """What the backward pass still needs of a batch of so many tokens."""
-    layer = _layer(shape, config, cuda=cuda)
+    frozen, adapters = _layer(shape, cuda=cuda), _adapters(shape, config, cuda=cuda)
     if checkpointing:
-        return tokens * (shape.layers * shape.hidden * (2 if cuda else 4) + layer)
-    return tokens * (shape.layers * layer)
+        return tokens * (shape.layers * shape.hidden * (2 if cuda else 4) + frozen + max(adapters, default=0))
+    return tokens * (shape.layers * frozen + sum(adapters))
 
 
-def _layer(shape: Shape, config: Config, *, cuda: bool) -> float:
-    """Bytes a token leaves in one layer.
+def _layer(shape: Architecture, *, cuda: bool) -> float:
+    """Bytes a token leaves in one layer without its adapters: a frozen projection keeps nothing of its input."""
+    number = 2 if cuda else 4
+    norms = 2 * shape.hidden * 4  # both inputs, in float32
+    # queries, keys and values for every head, and the result; a layer without heads keeps about as much of its state
+    attention = 4 * (shape.heads * shape.head_dim or shape.hidden) * number
+    mlp = 3 * shape.intermediate * number  # the gate before and after its activation, and the other branch
+    routed = 2 * shape.experts_per_token * shape.hidden * number  # each expert's own copy of its input, and its result
+    return norms + attention + mlp + routed
 
-    A frozen projection keeps nothing of its input. An adapted one keeps its dropped-out input, the dropout's mask (a
-    byte on a GPU, a float on a CPU) and what the first half of the adapter makes of it.
+
+def _adapters(shape: Architecture, config: Config, *, cuda: bool) -> list[float]:
+    """Bytes a token leaves in the adapters of each layer that has some.
+
+    An adapted projection keeps its dropped-out input, the dropout's mask (a byte on a GPU, a float on a CPU) and what
+    the first half of the adapter makes of it.
     """
     number, mask = (2, 1) if cuda else (4, 4)
-    adapted = _adapted(shape, config)
-    inputs = sum(inputs for inputs, _ in adapted)
-    norms = 2 * shape.hidden * 4  # both inputs, in float32
-    attention = 4 * shape.heads * shape.head_dim * number  # queries, keys and values for every head, and the result
-    mlp = 3 * shape.intermediate * number  # the gate before and after its activation, and the other branch
+    layers: dict[str, list[int]] = {}
+    for name, (inputs, _) in _adapted(shape, config).items():
+        if name not in shape.embeddings:  # whose input is a number a token
+            layers.setdefault(_layer_of(name), []).append(inputs)
     # without dropout the projections that read the same input share it
-    kept = inputs * (number + mask) if config.adapter.lora.dropout else len({one for one, _ in adapted}) * shape.hidden
-    return norms + attention + mlp + kept + len(adapted) * config.adapter.lora.r * number
+    kept = (lambda i: sum(i) * (number + mask)) if config.adapter.lora.dropout else (lambda i: sum(set(i)) * number)
+    return [kept(inputs) + len(inputs) * config.adapter.lora.r * number for inputs in layers.values()]
+
+
+def _layer_of(name: str) -> str:
+    """The start of a module's name up to its layer's number."""
+    found = re.match(r".*?\.\d+(?=\.)", name)
+    return found[0] if found else ""
 
 
 def options(estimated: Estimate, prices: Mapping[str, Any], price: float | None = None) -> tuple[Option, ...]:

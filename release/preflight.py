@@ -10,10 +10,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import gates
-from gates.report import plan_lines
-from release import base as bases
+from gates.report import plan_lines, terminal
 from release import (
-    chat_tokens,
+    architecture,
     container,
     data_report,
     data_source,
@@ -27,6 +26,9 @@ from release import (
     plan,
     sign,
 )
+from release import base as bases
+from release import chat as chats
+from release.architecture import Architecture
 from release.base import Outline
 from release.config import Config, Publishing
 from release.errors import ConfigError, DataError, HubError, PreflightError
@@ -73,6 +75,7 @@ def doctor(config: Config, hub: Mapping[str, str], say: Say) -> None:
         *look(config, say),
         *_container_items(config),
         *_data_items(config, say),
+        *_gate_zero_items(config, say),
         *_items("Hub", hub_problems(config, hub, say), fine),
     ]
     for item in items:
@@ -117,9 +120,8 @@ def look(config: Config, say: Say) -> list[Item]:
     """Everything but the Hub that is published to. The base model's outline and the rows are fetched if need be."""
     for line in sign.warnings(config.publishing):
         say(Line(text=f"  warning: {line}"))
-    gpus, gpu_problem = machine.find_gpus()
-    card = gpus[0].name if gpus else "no NVIDIA card, so a CPU run"
-    items = _items("driver", [gpu_problem] if gpu_problem else [], card)
+    found = container.find_gpu(config.container)
+    items = _items("driver", [found.problem] if found.problem else [], found.says)
     signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
     items += _items("signature", sign.problems(config.publishing), signed)
     items += _items("budget", _budget_problems(config), _limit(config))
@@ -131,9 +133,9 @@ def look(config: Config, say: Say) -> list[Item]:
     items += [*unknown, *_items("disk", _disk_problems(config, base), "room enough")]
     items += _licence_items(config, base)
     if base is not None:
-        items += _base_items(config, base)
+        items += [*_base_items(config, base), *_chat_items(config, base.folder, rows)]
         if rows is not None:
-            items += _memory_items(config, base, rows[0], gpus)
+            items += _memory_items(config, base, rows[0], found.gpu)
     return items
 
 
@@ -180,12 +182,17 @@ def _base_items(config: Config, base: Outline) -> list[Item]:
     """What the base model's configuration, tokenizer, tensor names and card say."""
     model, targets = config.model, ", ".join(config.adapter.lora.target_modules)
     here = f"{base.to_fetch / GIB:.1f} GiB to download" if base.to_fetch else "here"
-    items = [
-        *_items("base model", [], f"{model.base_model_id}{f' at {model.revision}' if model.revision else ''}: {here}"),
-        *_items("LoRA targets", target_problems(config, base.modules), targets),
-        *_items("chat template", template_problems(base.folder), "asks as it was trained, and ends an answer"),
-        *_items("generation markers", [], _markers(base.folder)),
-    ]
+    named = f"{model.base_model_id}{f' at {model.revision}' if model.revision else ''}: {here}"
+    try:
+        built = built_of(config, base)
+        unfit = [architecture.method_problem(built, config.adapter.method)] if built else []
+        items = [
+            *_items("base model", [one for one in unfit if one], f"{named}, {built.name}" if built else named),
+            *_items("LoRA targets", target_problems(config, base, built), targets),
+        ]
+    except PreflightError as refused:
+        says = "the base model cannot be used, see below"
+        items = [*_items("base model", [str(refused)]), Item(name="LoRA targets", state="not checked", says=says)]
     if base.license is None:
         says = f"the card of {model.base_model_id} names none. See its page on the Hub"
         items.append(Item(name="licence of the base model", state="not checked", says=says))
@@ -199,16 +206,17 @@ def _licence_items(config: Config, base: Outline | None) -> list[Item]:
     return _items("licence", [wrong] if wrong else [], f"{config.publishing.license} over {known or 'an unknown one'}")
 
 
-def _memory_items(config: Config, base: Outline, train: dataset.Dataset, gpus: tuple[Gpu, ...]) -> list[Item]:
+def _memory_items(config: Config, base: Outline, train: dataset.Dataset, gpu: Gpu | None) -> list[Item]:
     try:
-        estimated = estimate(config, base.folder, train, cuda=bool(gpus))
+        estimated = estimate(config, base, train, cuda=gpu is not None)
     except PreflightError as unknown:
-        return [Item(name="memory", state="not checked", says=str(unknown))]
-    free = gpus[0].free if gpus else machine.available_memory()
+        return [Item(name="memory", state="not checked", says=str(unknown).partition(". ")[0])]
+    free = gpu.free if gpu else machine.available_memory()
     if free is None:
-        return [Item(name="memory", state="not checked", says="this system does not say how much is free")]
+        who = f"nvidia-smi does not say how much {gpu.name} has" if gpu else "this system does not say how much is"
+        return [Item(name="memory", state="not checked", says=f"{who} free")]
     needed = estimated.memory * MEMORY_SPARE
-    where = f"{gpus[0].name} has {free / GIB:.1f} GiB free" if gpus else f"{free / GIB:.1f} GiB of memory are available"
+    where = f"{gpu.name} has {free / GIB:.1f} GiB free" if gpu else f"{free / GIB:.1f} GiB of memory are available"
     what, remedies = f"{where}, {needed / GIB:.1f} GiB are needed", "; ".join(plan.remedies(estimated, config))
     short = f"{what}: the run would be killed. Do one of: {remedies}." if free < needed else ""
     return _items("memory", [short] if short else [], what)
@@ -226,13 +234,35 @@ def _data_items(config: Config, say: Say) -> list[Item]:
     return [*items, *(Item(name=name, state="not checked", says=why) for name, why in report.unchecked.items())]
 
 
+def _gate_zero_items(config: Config, say: Say) -> list[Item]:
+    """Whether the reference answers pass the gates, and broken ones fail; rows that are none are the data gate's."""
+    try:
+        _, golden = data_source.load(config, say)
+    except (DataError, HubError):
+        return [Item(name="gate zero", state="not checked", says="the rows cannot be read; the data gate says why")]
+    problem = gate_zero_problem(golden, contract_of(config), policy_of(config))
+    return _items("gate zero", [problem] if problem else [], "the reference answers pass, and broken ones fail")
+
+
+def gate_zero_problem(golden: dataset.Dataset, contract: gates.Contract, policy: gates.Policy) -> str:
+    """Why no adapter can pass these gates on these rows; empty if the reference answers do and broken ones do not."""
+    verdict = gates.gate_zero(golden.rows, contract, policy)
+    if verdict.passed:
+        return ""
+    table = "\n".join(terminal(verdict))
+    return (
+        f"The reference answers of {golden.path} do not pass the gates themselves, so no adapter can:\n{table}\n"
+        "Mend the golden rows, or a policy that asks what this set cannot prove."
+    )
+
+
 def planned(config: Config, say: Say) -> list[str]:
     """Memory, hours and money of this configuration, on the cards of the price file and here."""
     base, (train, _) = bases.outline(config.model, say), data_source.load(config, say)
     prices = plan.read_prices()
     lines = []
     for cuda in (True, False):
-        estimated = estimate(config, base.folder, train, cuda=cuda)
+        estimated = estimate(config, base, train, cuda=cuda)
         lines += ["on a GPU:" if cuda else "on a CPU:"]
         cards = plan.options(estimated, prices, config.budget.price_per_hour) if cuda else ()
         lines += plan.table(estimated, cards, config.budget.currency)
@@ -260,7 +290,7 @@ def options(config: Config, say: Say, docs: Path | None = None) -> dataset.Optio
     """What the data gate may know of this configuration; tokens where the base model's tokenizer can be had."""
     tokens, why = None, ""
     try:
-        tokens = chat_tokens.read(bases.outline(config.model, say).folder)
+        tokens = chats.read(bases.outline(config.model, say).folder, wanted_chat(config))
     except (PreflightError, HubError) as missing:
         why = str(missing).splitlines()[0]
     return dataset.Options(
@@ -314,13 +344,19 @@ def _disk_problems(config: Config, base: Outline | None) -> list[str]:
     return machine.full_disks({config.run.output_dir: RUN_NEEDS, cache: fetched})
 
 
-def estimate(config: Config, folder: Path, train: dataset.Dataset, *, cuda: bool) -> plan.Estimate:
-    """What this configuration needs over the base model outlined in a folder, by the real lengths of its rows."""
-    tokens = chat_tokens.read(folder)
-    measured = [tokens.measure(row.prompt, row.gold or "") for row in train.rows]
-    lengths = [(one.prompt, one.total) for one in measured]
+def estimate(config: Config, base: Outline, train: dataset.Dataset, *, cuda: bool) -> plan.Estimate:
+    """What this configuration needs over a base model, by the real lengths of its rows."""
+    built = built_of(config, base)
+    if built is None:
+        raise PreflightError(
+            f"{config.model.base_model_id} is built by code of its own (model.trust_remote_code), which is not run "
+            "before training: its memory cannot be planned. Try the first steps with `--set training.max_steps=2`."
+        )
+    tokens = chats.read(base.folder, wanted_chat(config))
+    measured = [tokens.example(row.prompt, row.gold or "") for row in train.rows]
+    lengths = [(len(one.asked), one.total) for one in measured]
     load = plan.load_of(lengths, len(train.rows), config.data.max_length)
-    return plan.estimate(plan.read_shape(folder / "config.json"), config, load, cuda=cuda)
+    return plan.estimate(built, config, load, cuda=cuda)
 
 
 def _limit(config: Config) -> str:
@@ -352,54 +388,83 @@ def _policy_problems(config: Config, golden: dataset.Dataset) -> list[str]:
     ]
 
 
-def target_problems(config: Config, modules: frozenset[str]) -> list[str]:
-    """LoRA target names that are no module of the base: PEFT skips such a name silently."""
+def built_of(config: Config, base: Outline) -> Architecture | None:
+    """What transformers builds of the base model; None where its own code is trusted to build it.
+
+    ``PreflightError`` why it cannot be trained here, and what to take instead.
+    """
+    return architecture.read(base.folder, base.architecture, config.model, base.base_model)
+
+
+def target_problems(config: Config, base: Outline, built: Architecture | None) -> list[str]:
+    """Why LoRA cannot be put where the configuration says; by the names of the weights where nothing was built."""
     names = config.adapter.lora.target_modules
-    if names == ("all-linear",):
+    if built is not None:
+        return architecture.target_problems(built, names)
+    if names == architecture.ALL_LINEAR:
         return []
-    missing = [name for name in names if not any(one == name or one.endswith(f".{name}") for one in modules)]
+    missing = [name for name in names if not any(one == name or one.endswith(f".{name}") for one in base.modules)]
     if not missing:
         return []
-    there = ", ".join(sorted({one.rpartition(".")[2] for one in modules}))
+    there = ", ".join(sorted({one.rpartition(".")[2] for one in base.modules}))
     wrong = f"adapter.lora.target_modules names {', '.join(missing)}, which no module of the base model is called"
-    return [f"{wrong}. It has {there[:300]}."]
+    return [f"{wrong}: PEFT would skip it silently. Its weights are of {there[:300]}."]
 
 
-def template_problems(folder: Path) -> list[str]:
-    """Why the chat template would train on something else than what generation asks for."""
-    asked, answer = [{"role": "user", "content": "Is it?"}], "Yes."
+def wanted_chat(config: Config) -> chats.Wanted:
+    """What the configuration says of the chat template."""
+    return chats.Wanted(template=config.model.chat_template, arguments=config.model.chat_template_kwargs)
+
+
+def _chat_items(config: Config, folder: Path, rows: tuple[dataset.Dataset, ...] | None) -> list[Item]:
+    """Whether the user's own rows are learned as they will be asked; where they cannot be read, a question of one word.
+
+    ``folder`` holds the base model's tokenizer and template.
+    """
     try:
-        tokens = chat_tokens.read(folder)
-        length = tokens.measure(asked, answer)
-        whole = tokens.ids([*asked, {"role": "assistant", "content": answer}], generation_prompt=False)
+        chat = chats.read(folder, wanted_chat(config))
     except PreflightError as error:
-        return [str(error)]
-    return [f"{problem} Use another base model, or mend its template." for problem in _faults(folder, length, whole)]
+        return _items("chat template", [str(error)])
+    asked = [(row.id, row.prompt, row.gold or chats.PROBE_ANSWER) for one in rows or () for row in one.rows]
+    examples = [(name, chat.example(prompt, answer)) for name, prompt, answer in asked]
+    examples = examples or [("", chat.example(chats.PROBE, chats.PROBE_ANSWER))]
+    ends = " or ".join(chat.token(one) for one in chat.ends)
+    fine = " ".join([f"asks as it was trained, and ends an answer with {ends}.", *chat.changed])
+    return [
+        *_items("chat template", [*_chat_faults(examples), *_doubled(chat, examples)], fine),
+        *_items("generation markers", [], _markers(chat)),
+    ]
 
 
-def _faults(folder: Path, length: chat_tokens.Length, whole: Sequence[int]) -> Iterator[str]:
-    name = f"The chat template in {folder.name}"
-    if not length.asks_alike:
-        yield f"{name} writes a prompt otherwise before an answer than with it: what is trained is not asked."
-    if not length.learns_to_stop:
-        yield f"{name} ends an answer without the end-of-sequence token: the model would never stop."
-    if len(whole) > 1 and whole[0] == whole[1]:
-        yield f"{name} begins with token {whole[0]} twice: a doubled beginning-of-sequence token."
+def _chat_faults(examples: Sequence[tuple[str, chats.Example]]) -> Iterator[str]:
+    """Each kind of fault once: the first row that has it, and how many more."""
+    faulty = [(name, one.fault) for name, one in examples if one.fault]
+    kinds: dict[str, list[str]] = {}
+    for name, fault in faulty:
+        kinds.setdefault(re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "", fault), []).append(name)
+    for names in kinds.values():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        said = next(fault for name, fault in faulty if name == names[0])
+        yield f"row {names[0]}{more}: {said}" if names[0] else said
 
 
-def _markers(folder: Path) -> str:
-    """What ``{% generation %}`` marks, for those who train by it: here all that follows the prompt is learned."""
-    asked, answer = [{"role": "user", "content": "Is it?"}], "Yes."
+def _doubled(chat: chats.Chat, examples: Sequence[tuple[str, chats.Example]]) -> Iterator[str]:
+    """A beginning-of-sequence token that stands twice, as where template and tokenizer both write it."""
+    asked = examples[0][1].asked
+    if len(asked) > 1 and asked[0] == asked[1] and asked[0] in chat.tokenizer.get_added_tokens_decoder():
+        what = f"The chat template begins with {chat.token(asked[0])} twice: a doubled beginning-of-sequence token."
+        yield f"{what} Take one out of a copy of the template, and name that in model.chat_template."
+
+
+def _markers(chat: chats.Chat) -> str:
+    """What ``{% generation %}`` marks, for those who train by it: here the answer and its end are learned."""
     try:
-        tokens = chat_tokens.read(folder)
-        before = tokens.text(asked, generation_prompt=True)
-        whole = tokens.text([*asked, {"role": "assistant", "content": answer}], generation_prompt=False)
+        marked = chat.marked(chats.PROBE, chats.PROBE_ANSWER)
     except PreflightError:
-        return "no template to look for them in"
-    marked = "".join(re.findall(f"{chat_tokens.START}(.*?){chat_tokens.STOP}", whole, re.DOTALL))
-    if not marked:
-        return "none, and none are needed: what follows the prompt is learned"
-    learned = re.sub(f"[{chat_tokens.START}{chat_tokens.STOP}]", "", whole)[len(before) :]
+        return "the template refuses a question of one word, so they were not looked at"
+    if marked is None:
+        return "none, and none are needed: the answer and its end are learned"
+    learned = chat.decoded(chat.example(chats.PROBE, chats.PROBE_ANSWER).learned)
     same = "as is learned here" if marked.strip() == learned.strip() else f"but {learned!r} is learned here"
     return f"they mark {marked!r}, {same}"
 

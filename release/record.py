@@ -8,7 +8,8 @@ from typing import Any
 
 import schemas
 from release import __version__, environment, ledger, plan
-from release.artifacts import Adapter, canonical_json
+from release import chat as chats
+from release.artifacts import Adapter, canonical_json, sha256_file
 from release.base import Base
 from release.config import Budget, Config, effective
 
@@ -32,6 +33,9 @@ def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | Non
     left_out = ("publishing", "budget", "container")
     known = effective(replace(config, weaker_because=None))
     made_from = {name: value for name, value in known.items() if name not in left_out}
+    template = config.model.chat_template
+    if template:
+        made_from["model"] = {**made_from["model"], "chat_template": sha256_file(template)}
     return ({"image": image} if image else {"versions": environment.versions()}) | {
         "config": made_from,
         "base": base.to_json(),
@@ -87,6 +91,7 @@ def as_published(config: Config) -> dict[str, Any]:
     # The published rows are canonical chat rows, whatever form and names the files had that they were read from.
     tree["data"] |= {"train_file": DATA["train"], "golden_file": DATA["golden"], "format": "auto", "fields": {}}
     tree["contract"] = {**tree["contract"], "schema": ANSWER_SCHEMA}
+    tree["model"]["chat_template"] = chats.FILE  # beside the adapter: with its date and header as they were asked
     if tree["publishing"]["endpoint"].startswith("file:"):
         tree["publishing"]["endpoint"] = "file:hub"
     return tree

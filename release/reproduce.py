@@ -17,7 +17,20 @@ from typing import Any
 import yaml
 
 from release import base as bases
-from release import child, compare, config, container, environment, hub_target, package, pipeline, record, verify
+from release import chat as chats
+from release import (
+    child,
+    compare,
+    config,
+    container,
+    environment,
+    hub_target,
+    machine,
+    package,
+    pipeline,
+    record,
+    verify,
+)
 from release.artifacts import Adapter, Manifest, Reproduction, write_atomically
 from release.compare import Made
 from release.config import Config
@@ -175,10 +188,11 @@ def _rows(found: verify.Opened, kind: str) -> Path:
 def _lay_out(found: verify.Opened, release: Mapping[str, Any], output: Path) -> Config:
     """A configuration and its files, as the release has them, in ``output``; threads as they were."""
     names = {record.DATA[kind]: _rows(found, kind) for kind in record.DATA}
-    for name, source in {**names, record.ANSWER_SCHEMA: found.folder / record.ANSWER_SCHEMA}.items():
+    settings = _settings(release)
+    own = [record.ANSWER_SCHEMA, *([chats.FILE] if "chat_template" in settings["model"] else [])]
+    for name, source in {**names, **{name: found.folder / name for name in own}}.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output / name, source.read_bytes())
-    settings = _settings(release)
     write_atomically(output / "release.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
     return config.load(output / "release.yaml")
 
@@ -190,6 +204,8 @@ def _settings(release: Mapping[str, Any]) -> dict[str, Any]:
     named = settings.get("container", {}).get("image")
     made_in = {"use": "auto", **({"image": named} if named else {})}
     settings["container"] = made_in if release["image_digest"] else {"use": "never"}
+    if "chat_template" in settings["model"]:  # the release's own, whatever path it names
+        settings["model"] = {**settings["model"], "chat_template": chats.FILE}
     return settings
 
 
@@ -270,8 +286,8 @@ def _probe(image: container.Image | None, say: Say, python: str = sys.executable
         if python == sys.executable:
             container.call(image, "release.environment", str(found), say=say, log=log, writes=[Path(folder)])
         else:
-            path = {"PYTHONPATH": str(environment.ROOT)}
-            child.call("release.environment", str(found), say=say, log=log, env=path, python=python)
+            surroundings = {"PYTHONPATH": str(environment.ROOT), **_one_card()}
+            child.call("release.environment", str(found), say=say, log=log, env=surroundings, python=python)
         result: dict[str, Any] = json.loads(found.read_bytes())
         return result
 
@@ -357,12 +373,13 @@ def _expect(release: Mapping[str, Any], place: Place, request: Request, say: Say
 
 
 def obstacles(release: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What rules out equal bytes: other libraries, instructions, GPU or code.
+    """What rules out equal bytes: other libraries, instructions, GPU or code, and operations without a fixed result.
 
     A processor's name alone does not, nor does a package that takes no part in the arithmetic.
     """
     found = compare.differences(release, here, "training")
     lines = [compare.told(one) for one in found if one["what"] != "processor" and one["cause"] != "package"]
+    lines += [ran] if (ran := compare.unfixed(release)) else []
     source = release["source"]
     if source["dirty"] and any(one["cause"] == "source" for one in found):
         lines.append(f"source: it was made from uncommitted changes over commit {source['commit']}, which nobody has")
@@ -389,9 +406,14 @@ def _make(place: Place, loaded: Config, output: Path, say: Say) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """What the recorded commit's own programs see: no secret, and this checkout's cache, base model included."""
+    """What the recorded commit's programs see: no secret, one card, and this checkout's cache, base model included."""
     inherited = {name: value for name, value in os.environ.items() if name not in child.SECRETS}
-    return {**inherited, "ADAPTER_RELEASE_CACHE": str(bases.cache_folder())}
+    return {**inherited, **_one_card(), "ADAPTER_RELEASE_CACHE": str(bases.cache_folder())}
+
+
+def _one_card() -> dict[str, str]:
+    gpu = machine.usable_gpu()
+    return machine.only(gpu.uuid if gpu else None)
 
 
 def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> Reproduction:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gates
+from release import architecture, child, container, environment, ledger
 from release import base as bases
-from release import child, container, environment, ledger
+from release import chat as chats
 from release.artifacts import Adapter, Manifest, canonical_json, write_atomically
 from release.config import Config
 from release.config import load as load_config
 from release.errors import DataError, GatesFailed, PreflightError, VerificationError
 from release.events import Line, Progress, Say
+from release.record import WEIGHTS
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 NAME = "training"
 IGNORED = -100  # the label of a token that is not learned (PyTorch cross_entropy's ignore_index)
-KEPT = ("adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+OF_TOKENIZER = ("tokenizer.json", "special_tokens_map.json")
+"""What a release holds of the base's tokenizer as it is, where the base has it."""
 
 
 def train(run: Path, base: bases.Base, say: Say, image: container.Image | None = None) -> Adapter:
@@ -62,8 +65,11 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     started_from = _tensor_digest(trainer)
     checkpoint = last_whole_checkpoint(run / "checkpoints")
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    _save_adapter(trainer, config, run)
+    if checkpoint and _is_last(checkpoint):
+        _take_over(trainer, checkpoint)
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    _save_adapter(trainer, config, run, base_folder)
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
     write_atomically(
         run / "training.json",
@@ -87,12 +93,28 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
 
 
+def _is_last(checkpoint: Path) -> bool:
+    """Whether a checkpoint was made after the last step: the Trainer would make one step more from it."""
+    state = json.loads((checkpoint / "trainer_state.json").read_bytes())
+    return bool(state["global_step"] >= state["max_steps"])
+
+
+def _take_over(trainer: "SFTTrainer", checkpoint: Path) -> None:
+    """Put the trainer where it was when it made this checkpoint."""
+    from transformers import TrainerState
+
+    trainer._load_from_checkpoint(str(checkpoint))  # noqa: SLF001  what its own resume calls
+    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+
+
 def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SFTTrainer":
-    """TRL's trainer over the base model, with the data of the run folder, checked row by row after tokenization."""
+    """TRL's trainer over the base model, with the rows of the run folder as token ids; TRL renders nothing."""
     import torch
     from datasets import Dataset
 
-    tokenizer = bases.load_tokenizer(base_folder)
+    chat = chats.read(base_folder, chats.Wanted(template=run / chats.FILE, arguments=config.model.chat_template_kwargs))
+    rows = gates.read_golden(run / "data" / "train.jsonl")
+    examples = _examples(rows, chat, config.data.max_length)
     model = bases.load_model(base_folder, config.adapter, trust_remote_code=config.model.trust_remote_code)
     missing = unmatched_targets(model, config.adapter.lora.target_modules)
     if missing:
@@ -100,20 +122,23 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
             f"adapter.lora.target_modules names {', '.join(missing)}, which no module of {config.model.base_model_id} "
             "is called. Such a name would be skipped silently. Take it out, or name the model's own modules."
         )
-    rows = gates.read_golden(run / "data" / "train.jsonl")
     dataset = Dataset.from_list(
-        [{"prompt": list(row.prompt), "completion": [{"role": "assistant", "content": row.gold}]} for row in rows]
+        [
+            {"input_ids": [*one.asked, *one.learned], "labels": [*([IGNORED] * len(one.asked)), *one.learned]}
+            for one in examples
+        ]
     )
     meter = _meter(config, run)
     trainer: SFTTrainer = _trainer_class()(
         model=model,
         args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
         train_dataset=dataset,
-        processing_class=tokenizer,
-        peft_config=_lora_config(config),
+        processing_class=bases.load_tokenizer(base_folder, chat),
+        peft_config=_lora_config(config, model),
         callbacks=[_watch(say), *([_budget(meter, say)] if meter else [])],
     )
-    _check_rows(trainer, rows, config.data.max_length)
+    if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
+        raise RuntimeError("TRL changed the rows that it was given")
     return trainer
 
 
@@ -123,14 +148,14 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
 
     values = asdict(config.training)
     checkpointing = values.pop("activation_checkpointing")
-    return SFTConfig(
+    arguments = SFTConfig(
         **values,
         output_dir=str(output),
         seed=config.run.seed,
         use_cpu=not cuda,
         bf16=cuda,
         activation_checkpointing=cuda if checkpointing == "auto" else checkpointing,
-        max_length=None,  # TRL cuts long rows silently and loses their EOS; _check_rows refuses them instead
+        max_length=None,  # TRL cuts long rows silently and loses their end; _examples refuses them instead
         packing=False,
         save_strategy="steps",
         save_total_limit=2,
@@ -142,9 +167,11 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
         disable_tqdm=True,
         dataloader_pin_memory=cuda,
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001  with two cards in sight transformers splits batches
+    return arguments
 
 
-def _lora_config(config: Config) -> Any:
+def _lora_config(config: Config, model: "torch.nn.Module") -> Any:
     from peft import LoraConfig
 
     lora = config.adapter.lora
@@ -153,7 +180,8 @@ def _lora_config(config: Config) -> Any:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         bias=lora.bias,
-        target_modules=list(lora.target_modules),
+        target_modules="all-linear" if lora.target_modules == ("all-linear",) else list(lora.target_modules),
+        exclude_modules=architecture.excluded(model),
         task_type="CAUSAL_LM",
     )
 
@@ -286,22 +314,19 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def _check_rows(trainer: "SFTTrainer", rows: Sequence[gates.Golden], max_length: int) -> None:
-    """Every row must be there, fit, and teach the model to stop."""
-    tokenized = trainer.train_dataset
-    end = trainer.processing_class.eos_token_id
+def _examples(rows: Sequence[gates.Golden], chat: chats.Chat, max_length: int) -> list[chats.Example]:
+    """Every row as token ids; it must fit, and be learned as it would be asked."""
+    examples = [chat.example(row.prompt, row.gold or "") for row in rows]
     problems = []
-    if len(tokenized) != len(rows):
-        problems.append(f"{len(rows) - len(tokenized)} of {len(rows)} rows were dropped in tokenization")
-    for row, tokens in zip(rows, tokenized, strict=False):
-        learned = [label for label in tokens["labels"] if label != IGNORED]
-        if len(tokens["input_ids"]) > max_length:
-            problems.append(f"row {row.id} has {len(tokens['input_ids'])} tokens, data.max_length is {max_length}")
-        if end not in learned:
-            problems.append(f"row {row.id} does not teach the end-of-sequence token {end}")
+    for row, one in zip(rows, examples, strict=True):
+        if one.total > max_length:
+            problems.append(f"row {row.id} has {one.total} tokens, data.max_length is {max_length}")
+        if one.fault:
+            problems.append(f"row {row.id}: {one.fault}")
     if problems:
         shown = "\n  ".join(problems[:20])
         raise DataError(f"The training rows do not fit the model:\n  {shown}\nShorten the rows or raise max_length.")
+    return examples
 
 
 def _tensor_digest(trainer: "SFTTrainer") -> str:
@@ -316,25 +341,29 @@ def _tensor_digest(trainer: "SFTTrainer") -> str:
     return digest.hexdigest()
 
 
-def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path) -> None:
-    """Write ``adapter/`` in one rename: weights, a canonical configuration, tokenizer and chat template."""
+def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path, base_folder: Path) -> None:
+    """Write ``adapter/`` in one rename: weights, a canonical configuration, the base's tokenizer, the chat template."""
     import torch
 
     broken = [n for n, p in trainer.model.named_parameters() if p.requires_grad and not torch.isfinite(p).all()]
     if broken:
         raise GatesFailed(_diverged(f"{len(broken)} tensors hold NaN or infinity", trainer.state.global_step))
-    whole, adapter = run / ".adapter.tmp", run / "adapter"
-    for left in (whole, adapter):
+    from_peft, whole, adapter = run / ".peft.tmp", run / ".adapter.tmp", run / "adapter"
+    for left in (from_peft, whole, adapter):
         shutil.rmtree(left, ignore_errors=True)
-    trainer.model.save_pretrained(str(whole), safe_serialization=True)
-    trainer.processing_class.save_pretrained(str(whole))
-    settings = json.loads((whole / "adapter_config.json").read_bytes())
+    trainer.model.save_pretrained(str(from_peft), safe_serialization=True)
+    whole.mkdir()
+    shutil.copyfile(from_peft / WEIGHTS, whole / WEIGHTS)
+    for name in OF_TOKENIZER:
+        if (base_folder / name).exists():
+            shutil.copyfile(base_folder / name, whole / name)
+    write_atomically(whole / "tokenizer_config.json", canonical_json(chats.tokenizer_settings(base_folder)))
+    shutil.copyfile(run / chats.FILE, whole / chats.FILE)
+    settings = json.loads((from_peft / "adapter_config.json").read_bytes())
     settings |= {"base_model_name_or_path": config.model.base_model_id, "revision": config.model.revision}
     settings["target_modules"] = sorted(settings["target_modules"])  # PEFT writes a set: another order each time
-    for path in whole.iterdir():
-        if path.name not in KEPT:
-            path.unlink()
     write_atomically(whole / "adapter_config.json", canonical_json(settings))
+    shutil.rmtree(from_peft)
     whole.rename(adapter)
 
 

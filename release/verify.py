@@ -14,6 +14,7 @@ import yaml
 
 import gates
 from release import attestations, dataset, earlier, hub_target, package, record, sign
+from release import chat as chats
 from release.artifacts import FileDigest, Manifest, canonical_json, sha256_file
 from release.errors import ConfigError, DataError, VerificationError
 from release.events import Line, Say
@@ -197,7 +198,8 @@ def _place(found: Opened) -> Iterator[str]:
 
 
 def _files(found: Opened) -> Iterator[str]:
-    for name in NEEDED:
+    named = (chats.FILE,) if "chat_template" in found.read(package.RECORD)["config"]["model"] else ()
+    for name in (*NEEDED, *named):
         if not (found.folder / name).is_file():
             yield f"{name} is missing"
     for name in found.names:

@@ -11,7 +11,7 @@ from release import base as bases
 from release import config, data_source, environment, pipeline, record
 from release.artifacts import Manifest, canonical_json, sha256_file
 from tests.line import ROOT, small_config
-from tests.small_release import write_answers
+from tests.small_release import ASKED, write_answers
 
 RELEASED = ROOT / "tests" / "data" / "releases" / "v2"
 GOLDEN_ROWS = 60
@@ -59,6 +59,7 @@ def answered(run: Path, golden: Path, *, well: bool = True) -> None:
     write_answers(run / "answers.jsonl", rows if well else babble)
     write_answers(run / "base_answers.jsonl", babble)
     generation = json.loads((RELEASED / "release.json").read_bytes())["generation"] | {
+        **ASKED,
         "versions": environment.versions(),
         "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
         "answers_sha256": sha256_file(run / "answers.jsonl"),

@@ -30,6 +30,26 @@ ARITHMETIC = {
     "cudnn_deterministic": False,
     "environment": {"PYTHONHASHSEED": "0"},
 }
+ASKED = {
+    "chat": {
+        "chat_template_sha256": "3" * 64,
+        "chat_template_kwargs": {},
+        "ends": [{"id": 2, "token": "<|im_end|>"}],
+        "changed": [],
+    },
+    "loaded": {
+        "dtype": "float32",
+        "quantization": {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_use_double_quant": True,
+            "bnb_4bit_compute_dtype": "float32",
+        },
+        "dequantized": True,
+        "device": "cpu",
+    },
+}
+"""How a release of the default on a CPU says that it was asked and loaded."""
 SURROUNDINGS = {
     "gpu_peak_memory_bytes": None,
     "hardware": HARDWARE,
@@ -135,6 +155,7 @@ def _adapter(run: Path, loaded: config.Config) -> Adapter:
     words = Tokenizer(models.WordLevel({"[UNK]": 0, "The": 1, "symbol": 2}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     words.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}", "utf-8")
     files = Manifest.of_folder(folder)
     return Adapter(folder=folder, files=files, training=training(files=[asdict(file) for file in files.files]))
 
@@ -153,6 +174,7 @@ def _candidate(run: Path, loaded: config.Config, base: bases.Base, began: Any) -
         "base_answers_sha256": sha256_file(run / "base_answers.jsonl"),
         "prompts_sha256": "2" * 64,
         "decoding": {"do_sample": False, "max_new_tokens": 64, "batch_size": 20, "constraint": None},
+        **ASKED,
         "seconds": 5.0,
         "base_seconds": 4.5,
         "tokens": 900,

@@ -13,6 +13,7 @@ from release import base as bases
 from release.config import Model
 from release.errors import HubError, VerificationError
 from release.events import Event
+from release.hub import client
 from tests.hub_fixture import EmbeddedHub
 
 REPO = "someone/tiny"
@@ -99,7 +100,22 @@ def weights(*names: str) -> bytes:
     return bytes(save({name: np.ones(1, np.float32) for name in names}))
 
 
-CARD = b"---\nlicense: llama3.1\n---\n# A base\n"
+CARD = b"---\nlicense: llama3.1\nbase_model: meta-llama/Llama-3.1-8B\n---\n# A base\n"
+BESIDE = {
+    "original/consolidated.00.pth": b"p" * 5000,
+    "original/params.json": b"{}" * 500,
+    "onnx/model.onnx": b"o" * 5000,
+    "onnx/model.safetensors": b"o" * 5000,
+    "consolidated.safetensors": b"c" * 5000,
+    "consolidated.safetensors.index.json": b"{}" * 500,
+    "consolidated-00001-of-00002.safetensors": b"c" * 5000,
+    "model-Q4_K_M.gguf": b"g" * 5000,
+    "pytorch_model.bin": b"p" * 5000,
+    "training_args.bin": b"p" * 5000,
+    "flax_model.msgpack": b"f" * 5000,
+    "figure.png": b"f" * 5000,
+}
+"""What repositories hold beside the weights that transformers loads."""
 
 
 def test_a_base_is_outlined_without_its_weights(away: EmbeddedHub, tmp_path: Path) -> None:
@@ -116,10 +132,79 @@ def test_a_base_is_outlined_without_its_weights(away: EmbeddedHub, tmp_path: Pat
 
     found = bases.outline(model, quiet)
 
-    assert found.license == "llama3.1"
+    assert (found.license, found.base_model) == ("llama3.1", "meta-llama/Llama-3.1-8B")
     assert found.modules == frozenset({"model.layers.0.mlp.up_proj"})
     assert sorted(path.name for path in found.folder.iterdir()) == ["config.json", "outline.json"]
     assert found.to_fetch > len(one)
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "taken"),
+    [
+        (BESIDE, False, []),
+        (BESIDE, True, []),
+        (["model.safetensors", "config.json", "README.md"], False, ["model.safetensors", "config.json"]),
+        (["LICENSE", "LICENSE.txt", "merges.txt", "tokenizer.model"], False, None),
+        (["model-00001-of-00002.safetensors", "model.safetensors.index.json", "chat_template.jinja"], False, None),
+        (["generation_config.json", "special_tokens_map.json"], False, None),
+        (["modeling_own.py", "config.json"], False, ["config.json"]),
+        (["modeling_own.py", "config.json", "inference/own.py"], True, ["modeling_own.py", "config.json"]),
+    ],
+)
+def test_what_is_wanted_of_a_repository_is_what_transformers_loads(
+    names: list[str], code: bool, taken: list[str] | None
+) -> None:
+    assert client.wanted(names, code=code) == (list(names) if taken is None else taken)
+
+
+def test_what_is_not_loaded_is_neither_counted_nor_fetched(away: EmbeddedHub, tmp_path: Path) -> None:
+    """The disk that is asked for is the disk that is used."""
+    files = {"config.json": b"{}", "model.safetensors": weights("a.weight"), "LICENSE": b"mine"}
+    for name in BESIDE:
+        (tmp_path / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+    model = Model(base_model_id=REPO, revision=put(away, tmp_path / "files", **files, **BESIDE))
+    known = bases.outline(model, quiet)
+
+    fetched = bases.resolve(model, quiet)
+
+    assert {file.path for file in fetched.files.files} == files.keys()
+    assert known.to_fetch == sum(file.size for file in fetched.files.files)
+
+
+def test_weights_in_another_layout_alone_are_refused(away: EmbeddedHub, tmp_path: Path) -> None:
+    model = Model(
+        base_model_id=REPO,
+        revision=put(away, tmp_path / "files", **{"consolidated.safetensors": b"c", "config.json": b"{}"}),
+    )
+
+    for ask in (bases.outline, bases.resolve):
+        with pytest.raises(HubError, match="holds no safetensors weights that transformers loads"):
+            ask(model, quiet)
+
+
+def test_an_outline_of_an_older_version_is_asked_for_anew(away: EmbeddedHub, tmp_path: Path) -> None:
+    """It holds less than is needed now."""
+    model = Model(
+        base_model_id=REPO,
+        revision=put(
+            away,
+            tmp_path / "files",
+            **{
+                "model.safetensors": weights("a.weight"),
+                "README.md": CARD,
+                "config.json": b"{}",
+                "generation_config.json": b"{}",
+            },
+        ),
+    )
+    older = bases.folder_of(model).with_name(f"{bases.folder_of(model).name}.outline")
+    older.mkdir(parents=True)
+    (older / "outline.json").write_text('{"license": "mit", "tensors": [], "bytes": 1}', "utf-8")
+
+    found = bases.outline(model, quiet)
+
+    assert (found.license, found.base_model) == ("llama3.1", "meta-llama/Llama-3.1-8B")
+    assert (found.folder / "generation_config.json").exists()
 
 
 def test_an_outline_is_asked_for_once_and_knows_when_the_weights_are_here(

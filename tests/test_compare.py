@@ -211,6 +211,7 @@ def put(tree: dict[str, Any], key: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "cause"),
     [
+        ("generation.prompts_sha256", "3" * 64, "prompts: sha256 of the rendered prompts: "),
         ("data.train.sha256", "4" * 64, "data: sha256 of the training rows"),
         ("base.files", {"model.safetensors": "5" * 64}, "base: files of the base model"),
         ("determinism.seed", 43, "seed: seed: 42 then, 43 now"),
@@ -237,13 +238,42 @@ def test_the_recorded_difference_is_named_as_the_cause(
     assert "What the records say differently" in compare.markdown(found)
 
 
+def test_settings_that_an_earlier_record_does_not_hold_are_no_difference(then: Made, now: Made) -> None:
+    """Records say what ran without a deterministic implementation since that is no error any more."""
+    put(now.record, "training.arithmetic.nondeterministic", [])  # type: ignore[arg-type]
+    assert compare.differences(then.record, now.record, "training") == []
+
+    put(then.record, "training.arithmetic.nondeterministic", ["cumsum_cuda_kernel"])  # type: ignore[arg-type]
+    (one,) = compare.differences(then.record, now.record, "training")
+    assert compare.told(one) == 'settings: arithmetic: nondeterministic: ["cumsum_cuda_kernel"] then, [] now'
+
+
+@pytest.mark.parametrize("stage", ["training", "generation"])
+def test_operations_without_a_fixed_result_explain_what_equal_records_do_not(then: Made, now: Made, stage: str) -> None:
+    changed = change_tensors(now, lambda values: values.update({A0: values[A0] * 2}))
+    assert compared(then, changed).cause is None
+    for one in (then, changed):
+        put(one.record, f"{stage}.arithmetic.nondeterministic", ["cumsum_cuda_kernel"])  # type: ignore[arg-type]
+
+    assert str(compared(then, changed).cause).startswith("operations: cumsum_cuda_kernel ran, and gives other bytes")
+    assert compared(then, now).cause is None
+    here = {"training": {key: now.record["training"][key] for key in ("versions", "packages", "hardware")}}
+    assert "operations: cumsum_cuda_kernel ran" in "\n".join(reproduce.obstacles(then.record, here))
+
+
 def test_of_several_differences_the_strongest_is_the_first_cause(then: Made, now: Made) -> None:
-    for key, value in (("source.code_sha256", "6" * 64), ("determinism.threads", 1), ("data.train.sha256", "4" * 64)):
+    changes = {
+        "source.code_sha256": "6" * 64,
+        "determinism.threads": 1,
+        "data.train.sha256": "4" * 64,
+        "generation.prompts_sha256": "3" * 64,
+    }
+    for key, value in changes.items():
         put(now.record, key, value)  # type: ignore[arg-type]
 
     found = compare.differences(then.record, now.record, "training")
 
-    assert [one["cause"] for one in found] == ["data", "threads", "source"]
+    assert [one["cause"] for one in found] == ["prompts", "data", "threads", "source"]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from release import child, config, container, engine_faults, environment, image_
 from release.config import Container
 from release.errors import PreflightError, Stop
 from release.events import Event, Line, Progress
+from tests.cards import ADA, ADA_LINE, TURING, TURING_LINE, machine_with
 from tests.engine_fixture import Images, engine_in, with_code
 from tests.line import ROOT, adapter_release
 from tests.small_release import small_release
@@ -190,6 +191,42 @@ def test_a_release_from_outside_the_image_to_a_real_hub_stops_in_preflight(tmp_p
     assert not list(tmp_path.glob("run/*/training.json"))
 
 
+@pytest.mark.parametrize(
+    ("gpus", "named", "uuid", "problem"),
+    [
+        ("auto", None, ADA, ""),
+        ("all", None, ADA, ""),
+        ("all", "1", TURING, "bfloat16"),
+        ("none", None, None, ""),
+        ("auto", "", None, ""),
+        ("all", "", None, "container.gpus is all, but there is no card to use: CUDA_VISIBLE_DEVICES='' hides"),
+    ],
+)
+def test_containers_get_one_card_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: Any, named: str | None, uuid: str | None, problem: str
+) -> None:
+    machine_with(tmp_path, monkeypatch, ADA_LINE, TURING_LINE)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+
+    found = container._gpu_for_image(Container(gpus=gpus))
+
+    assert (found.gpu.uuid if found.gpu else None) == uuid
+    assert problem in found.problem
+    assert bool(problem) == bool(found.problem)
+
+
+@pytest.mark.parametrize("gpus", ["auto", "all", "none"])
+def test_without_a_container_its_gpus_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: Any) -> None:
+    machine_with(tmp_path, monkeypatch, ADA_LINE)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
+
+    found = container.find_gpu(Container(gpus=gpus))
+
+    assert found.gpu is not None
+    assert found.gpu.uuid == ADA
+
+
 # What the image is built from.
 
 
@@ -240,7 +277,7 @@ def light(images: Images, monkeypatch: pytest.MonkeyPatch) -> container.Image:
     for name, value in images.env.items():
         monkeypatch.setenv(name, value)
     digest = images.light.rpartition("@")[2]
-    return container.Image(reference=images.light, digest=digest, source=digest, gpus=False, memory_bytes=None)
+    return container.Image(reference=images.light, digest=digest, source=digest, gpu=None, memory_bytes=None)
 
 
 def call(image: container.Image, what: str, folder: Path, told: list[Event]) -> None:
@@ -280,6 +317,7 @@ def test_a_container_sees_two_folders_and_has_no_network_no_rights_and_no_token(
     }
     assert child.ENVIRONMENT.items() <= given.items()
     assert given[environment.IMAGE] == light.digest
+    assert given["CUDA_VISIBLE_DEVICES"] == ""
     assert not [name for name in given if name.endswith("TOKEN")]
     assert told == [Progress(name="look", done=0, total=2), Progress(name="look", done=2, total=2)]
     assert (tmp_path / "run" / "log").read_text() == "a library talks\n"
@@ -311,7 +349,7 @@ import sys
 from pathlib import Path
 from release import container
 digest = sys.argv[1].rpartition("@")[2]
-image = container.Image(reference=sys.argv[1], digest=digest, source=digest, gpus=False, memory_bytes=None)
+image = container.Image(reference=sys.argv[1], digest=digest, source=digest, gpu=None, memory_bytes=None)
 folder = Path(sys.argv[2])
 container.call(image, "tests.contained", "wait", str(folder), say=print, log=folder / "log", writes=[folder])
 """
@@ -405,20 +443,38 @@ def test_an_image_of_other_code_is_refused(images: Images, told: list[Event]) ->
         container.find(Container(image=images.base, gpus="none"), told.append)
 
 
-def test_gpus_are_asked_for_and_an_image_that_cannot_use_them_is_refused(
-    light: container.Image, images: Images, tmp_path: Path, told: list[Event]
+@pytest.mark.parametrize("name", [ADA, "MIG-9a8b"])
+def test_a_container_gets_exactly_the_one_card_under_a_name_that_is_right_inside(
+    light: container.Image, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """The engine takes the request, for a hook of NVIDIA's name is there; there is no torch in the image to see one."""
-    call(replace(light, gpus=True), "look", tmp_path / "run", told)
+    """The engine takes the request, for a hook of NVIDIA's name is there. Outside the card may have another index."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
 
-    seen = json.loads((tmp_path / "run" / "seen.json").read_text())
-    assert seen["environment"]["NVIDIA_VISIBLE_DEVICES"] == "all"
+    call(replace(light, gpu=name), "look", tmp_path / "run", told)
+
+    given = json.loads((tmp_path / "run" / "seen.json").read_text())["environment"]
+    assert (given["NVIDIA_VISIBLE_DEVICES"], given["CUDA_VISIBLE_DEVICES"]) == (name, name)
+
+
+def test_an_image_that_cannot_use_the_card_is_refused(
+    light: container.Image, images: Images, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no torch in the image to see one; without a card nobody asks for it."""
+    machine_with(tmp_path, monkeypatch, ADA_LINE)
     with pytest.raises(PreflightError, match="No module named 'torch'"):
+        container.find(Container(image=images.light, gpus="all"), told.append)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    assert container.find(Container(image=images.light, gpus="auto"), told.append) == light
+    with pytest.raises(PreflightError, match=r"container\.gpus is all, but there is no card to use"):
         container.find(Container(image=images.light, gpus="all"), told.append)
 
 
 @pytest.mark.usefixtures("light")
-def test_a_driver_that_is_too_old_is_told_before_training(images: Images, told: list[Event]) -> None:
+def test_a_driver_that_is_too_old_is_told_before_training(
+    images: Images, told: list[Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine_with(tmp_path, monkeypatch, ADA_LINE)
     says = images.engine.folder / "hook-says"
     says.write_text("nvidia-container-cli: requirement error: unsatisfied condition: cuda>=13.0")
     try:
@@ -434,6 +490,7 @@ def test_an_engine_without_gpus_and_one_without_room_are_told_as_that(
     images: Images, tmp_path_factory: pytest.TempPathFactory, told: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another engine: no hook, and a disk of 150 MB."""
+    machine_with(tmp_path_factory.mktemp("cards"), monkeypatch, ADA_LINE)
     disk = tmp_path_factory.mktemp("disk")  # a socket's path has at most 108 characters
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(disk)], check=True)
     try:

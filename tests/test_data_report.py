@@ -9,7 +9,8 @@ import pytest
 
 import gates
 from release import base as bases
-from release import chat_tokens, config, data_report, dataset, preflight
+from release import chat as chats
+from release import config, data_report, dataset, preflight
 from release.events import Event
 from tests.gates.examples import KWANZAA
 from tests.line import ROOT, small_config
@@ -43,7 +44,7 @@ def test_the_example_in_the_docs_is_what_is_made_today() -> None:
 def test_the_example_of_a_real_users_dataset_is_what_is_made_today(base: bases.Base) -> None:
     """Without its text, which has another licence."""
     contract = gates.load_contract(KWANZAA_CONTRACT, KWANZAA)
-    options = dataset.Options(tokens=chat_tokens.read(base.folder), max_length=2048)
+    options = dataset.Options(tokens=chats.read(base.folder), max_length=2048)
     report = dataset.examine(dataset.load(KWANZAA / "train.jsonl"), None, contract, options)
 
     assert (EXAMPLES / "real_dataset_report.html").read_text("utf-8") == data_report.html(report, text=False)

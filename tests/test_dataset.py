@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import gates
 from release import base as bases
-from release import chat_tokens, config, data_source, dataset, pipeline, wording
+from release import chat as chats
+from release import config, data_source, dataset, pipeline, wording
 from release.errors import DataError
 from release.events import Event
 from tests.gates.examples import KWANZAA
@@ -152,8 +153,8 @@ def examined(train: str, options: dataset.Options | None = None) -> dataset.Repo
 
 
 @pytest.fixture(scope="module")
-def tokens(base: bases.Base) -> chat_tokens.ChatTokens:
-    return chat_tokens.read(base.folder)
+def tokens(base: bases.Base) -> chats.Chat:
+    return chats.read(base.folder)
 
 
 @pytest.mark.parametrize(
@@ -187,15 +188,25 @@ def test_refusal_fields_that_disagree_are_found_in_their_row() -> None:
     assert [one.row for one in report.findings if one.check == "refusal"] == ["train-0005"]
 
 
-def test_a_template_that_trains_on_another_prompt_than_it_asks_with_is_found(base: bases.Base, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("template_hides_the_prompt", "writes a prompt otherwise before an answer than with it"),
+        ("template_never_ends_an_answer", "ends an answer without the end-of-sequence token"),
+    ],
+)
+def test_a_template_that_trains_on_something_else_than_is_asked_is_found_in_every_row_of_both_files(
+    base: bases.Base, tmp_path: Path, folder: str, said: str
+) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(base.folder / name, tmp_path / name)
-    shutil.copyfile(FILES / "template_hides_the_prompt" / "chat_template.jinja", tmp_path / "chat_template.jinja")
-    options = dataset.Options(tokens=chat_tokens.read(tmp_path), max_length=256)
+    shutil.copyfile(FILES / folder / "chat_template.jinja", tmp_path / "chat_template.jinja")
+    options = dataset.Options(tokens=chats.read(tmp_path), max_length=256)
     found = [one for one in examined("good", options).findings if one.check == "template"]
 
-    assert len(found) == 10
+    assert Counter(one.split for one in found) == {"train": 10, "golden": 100}
     assert {one.level for one in found} == {"error"}
+    assert [one for one in found if said not in one.says or chats.BRING not in one.says] == []
 
 
 def test_every_check_has_a_folder_named_for_its_fault() -> None:
@@ -221,7 +232,7 @@ def test_a_check_is_an_error_or_a_warning_as_the_configuration_says() -> None:
     assert "personal_data" in {one.check for one in raised.errors}
 
 
-def test_a_row_longer_than_allowed_is_named_with_its_tokens(tokens: chat_tokens.ChatTokens) -> None:
+def test_a_row_longer_than_allowed_is_named_with_its_tokens(tokens: chats.Chat) -> None:
     options = dataset.Options(tokens=tokens, max_length=256, max_new_tokens=64)
     found = [one for one in examined("too_long", options).findings if one.check in ("length", "end_token")]
 
@@ -229,7 +240,7 @@ def test_a_row_longer_than_allowed_is_named_with_its_tokens(tokens: chat_tokens.
     assert "data.max_length is 256" in found[0].says
 
 
-def test_a_golden_answer_longer_than_any_answer_may_be_is_named(tokens: chat_tokens.ChatTokens) -> None:
+def test_a_golden_answer_longer_than_any_answer_may_be_is_named(tokens: chats.Chat) -> None:
     options = dataset.Options(tokens=tokens, max_length=256, max_new_tokens=20)
     found = [one for one in examined("good", options).findings if (one.check, one.split) == ("length", "golden")]
 
@@ -275,7 +286,7 @@ def in_answer_text(report: dataset.Report, finding: dataset.Finding) -> bool:
 
 
 @pytest.mark.skipif(not KWANZAA.is_dir(), reason="the user's dataset is not part of this repository")
-def test_every_problem_of_a_real_users_dataset_is_named(tokens: chat_tokens.ChatTokens) -> None:
+def test_every_problem_of_a_real_users_dataset_is_named(tokens: chats.Chat) -> None:
     """As its README lists them, within ten seconds of processor time after the imports."""
     import time
 

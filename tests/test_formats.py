@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import gates
 from release import data_report, dataset, formats
 from release.errors import ConfigError, DataError
+from tests.line import adapter_release
 
 FILES = Path(__file__).parent / "data" / "formats"
 ANSWER = '{"answer":"Au [1].","citations":[1]}'
@@ -208,3 +209,62 @@ def test_a_share_that_is_none_and_a_group_that_is_missing_are_refused(tmp_path: 
         formats.split(read, 20, 1)
     with pytest.raises(DataError, match=r"Row r0 has no meta\.subject"):
         formats.split(read, 0.5, 1, "meta.subject")
+
+
+def by(*messages: str) -> list[dict[str, str]]:
+    """Messages written as role and text, such as ``user: Is it?``."""
+    return [dict(zip(("role", "content"), one.split(": ", 1), strict=True)) for one in messages]
+
+
+@pytest.mark.parametrize(
+    ("given", "moved"),
+    [
+        (["system: S", "user: U", "assistant: A"], ["user: S\n\nU", "assistant: A"]),
+        (["system: S", "system: T", "user: U", "assistant: A"], ["user: S\n\nT\n\nU", "assistant: A"]),
+        (
+            ["system: S", "user: U", "assistant: A", "user: V", "assistant: B"],
+            ["user: S\n\nU", "assistant: A", "user: V", "assistant: B"],
+        ),
+        (
+            ["user: U", "assistant: A", "system: S", "user: V", "assistant: B"],
+            ["user: U", "assistant: A", "user: S\n\nV", "assistant: B"],
+        ),
+        (["system: S", "assistant: A", "user: U"], ["assistant: A", "user: S\n\nU"]),
+        (["user: U", "assistant: A"], ["user: U", "assistant: A"]),
+        (["system: S", "assistant: A"], None),
+        (["system: S", "user: U", "system: T", "assistant: A"], None),
+        ([], []),
+    ],
+)
+def test_system_text_goes_to_the_start_of_the_next_user_message(given: list[str], moved: list[str] | None) -> None:
+    assert formats.system_to_user(by(*given)) == (None if moved is None else by(*moved))
+
+
+def test_a_file_is_converted_to_rows_without_system_messages_and_what_was_left_is_told(tmp_path: Path) -> None:
+    source, target = tmp_path / "rows.jsonl", tmp_path / "moved.jsonl"
+    conversations = {
+        "both": by("system: Be brief.", "user: Is it?", "assistant: Yes."),
+        "without": by("user: Is it?", "assistant: Yes."),
+        "no-user": by("system: Be brief.", "assistant: Yes."),
+    }
+    kept = {"answerable": True, "documents": [{"id": 1, "text": "ü"}], "meta": {"a": 1}}
+    lines = [{"id": name, "messages": messages, **kept} for name, messages in conversations.items()]
+    lines.append({"id": "plain", "prompt": "Is it?", "gold": "Yes."})
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    done = adapter_release("data", "convert", str(source), "--to", str(target), "--system-to-user", cwd=tmp_path)
+    both, *others = rows(target.read_bytes())
+
+    assert done.returncode == 0
+    assert both == {"id": "both", "messages": by("user: Be brief.\n\nIs it?", "assistant: Yes."), **kept}
+    assert others == lines[1:]
+    assert "system text put at the start of the next user message: 1 rows" in done.stderr
+    assert "left as they are: 1 rows (no-user), because no user message follows their system message" in done.stderr
+    assert formats.without_system(target.read_bytes()) == (target.read_bytes(), 0, ["no-user"])
+
+
+def test_without_being_asked_no_system_text_is_moved(tmp_path: Path) -> None:
+    target = tmp_path / "rows.jsonl"
+    lines = data_report.convert([FILES / "chat.jsonl"], target, "chat", (), None)
+
+    assert [row["messages"] for row in rows(target.read_bytes())] == [MESSAGES]
+    assert "system" not in "\n".join(lines)

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from release import base as bases
+from release import chat as chats
 from release import config, data_source, hub_target, licences, machine, pilot, pipeline, preflight
 from release.errors import DataError, PreflightError
 from release.events import Event
+from tests.cards import ADA_LINE, TURING_LINE, machine_with
 from tests.hub_fixture import EmbeddedHub
 from tests.line import ROOT, adapter_release, small_config
 from tests.test_base import CARD, put, weights
@@ -34,6 +36,12 @@ def loaded(folder: Path, **overrides: str) -> config.Config:
 
 def problems(items: list[preflight.Item]) -> str:
     return "\n".join(item.says for item in items if item.state == "problem")
+
+
+def template_problems(folder: Path, overrides: dict[str, str] | None = None) -> str:
+    """What is wrong with the chat template in a folder, where no rows can be read."""
+    mine = config.load(ROOT / "release.yaml", overrides or {})
+    return problems(preflight._chat_items(mine, folder, None))
 
 
 @pytest.fixture
@@ -70,7 +78,8 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     (faulty.run.output_dir / "spent.jsonl").write_text(json.dumps(spent) + "\n", "utf-8")
     said = problems(preflight.look(faulty, quiet))
 
-    assert "target_modules names wi_0, which no module of the base model is called. It has down_proj" in said
+    assert "target_modules names wi_0, which no module of the base model is called" in said
+    assert "`target_modules: [q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj]`" in said
     assert "publishing.license is 'free-for-all'" in said.lower()
     assert "so no adapter could pass it. Add" in said
     assert "The budget is spent: 2.00 of 1.00 USD" in said
@@ -80,14 +89,14 @@ def test_a_base_on_the_hub_is_judged_before_its_weights_are_fetched(
     base: bases.Base, away: EmbeddedHub, tmp_path: Path
 ) -> None:
     """Another licence, other modules, no chat template: told at once, from its small files and its headers."""
-    files = {name: (base.folder / name).read_bytes() for name in ("config.json", "tokenizer.json")}
+    files = {"tokenizer.json": (base.folder / "tokenizer.json").read_bytes(), "config.json": b'{"model_type": "gpt2"}'}
     files |= {"tokenizer_config.json": b'{"eos_token": "<|im_end|>"}', "README.md": CARD}
     commit = put(away, tmp_path / "files", **files, **{"model.safetensors": weights("h.0.attn.c_attn.weight")})
     hub_base = {"model.source": "hub", "model.base_model_id": TINY, "model.revision": commit}
     said = problems(preflight.look(config.load(small_config(tmp_path), hub_base), quiet))
 
     assert "names q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj" in said
-    assert "It has c_attn" in said
+    assert "`target_modules: [c_attn, c_proj, c_fc]`" in said
     assert "has no chat template" in said
     assert "the base model's licence is 'llama3.1', publishing.license is 'apache-2.0'" in said
     assert not (bases.folder_of(config.load(small_config(tmp_path), hub_base).model)).exists()
@@ -122,8 +131,8 @@ def test_generation_markers_are_told_beside_what_is_learned(base_copy: Path, ans
     template = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% else %}ANSWER{% endif %}{% endfor %}"
     (base_copy / "chat_template.jinja").write_text(template.replace("ANSWER", answer), "utf-8")
 
-    assert said in preflight._markers(base_copy)
-    assert preflight.template_problems(base_copy) == []
+    assert said in preflight._markers(chats.read(base_copy))
+    assert template_problems(base_copy) == ""
 
 
 @pytest.mark.usefixtures("base")
@@ -153,24 +162,43 @@ def test_doctor_tells_everything_it_looked_at_and_the_data_gates_verdict(tmp_pat
             "<|im_start|><|im_start|>{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}",
             "doubled beginning-of-sequence",
         ),
-        ("{{ raise_exception('only one turn') }}", "refuses a row: only one turn"),
+        ("{{ raise_exception('only one turn') }}", "refuses a row: 'only one turn'. Bring a template"),
+        ("{% for m in messages %}", "cannot be read: line 1: Unexpected end of template"),
     ],
 )
 def test_a_chat_template_that_teaches_something_else_is_refused(base_copy: Path, template: str, said: str) -> None:
     (base_copy / "chat_template.jinja").write_text(template, "utf-8")
 
-    assert said in "\n".join(preflight.template_problems(base_copy))
+    assert said in template_problems(base_copy)
 
 
-def test_a_base_without_a_chat_template_is_refused(base_copy: Path) -> None:
-    (base_copy / "chat_template.jinja").unlink()
+def test_a_base_without_a_chat_template_is_refused_and_works_with_one_that_is_brought(base_copy: Path) -> None:
+    own = base_copy.parent / "mine.jinja"
+    (base_copy / "chat_template.jinja").rename(own)
 
-    (problem,) = preflight.template_problems(base_copy)
-    assert "has no chat template. Use an instruction-tuned base model" in problem
+    problem = template_problems(base_copy)
+    assert "has no chat template. Use an instruction-tuned base" in problem
+    assert "set model.chat_template to a file" in problem
+    assert template_problems(base_copy, {"model.chat_template": str(own)}) == ""
 
 
 def test_the_template_of_the_default_base_is_sound(base: bases.Base) -> None:
-    assert preflight.template_problems(base.folder) == []
+    assert template_problems(base.folder) == ""
+
+
+def test_a_template_is_judged_by_the_users_own_rows_and_each_kind_of_fault_is_told_once(base_copy: Path) -> None:
+    """One that takes no system message; the default dataset has one in every row."""
+    refuse = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    template = (base_copy / "chat_template.jinja").read_text("utf-8")
+    (base_copy / "chat_template.jinja").write_text(refuse + template, "utf-8")
+    mine = loaded(base_copy.parent)
+    rows = data_source.load(mine, quiet)
+    said = problems(preflight._chat_items(mine, base_copy, rows))
+
+    assert said.startswith(f"row {rows[0].rows[0].id} and 739 more: The base model's chat template refuses a row")
+    assert len(said.splitlines()) == 1
+    assert "--system-to-user" in said
+    assert template_problems(base_copy) == ""
 
 
 def test_the_modules_of_a_base_are_read_from_its_headers(base: bases.Base) -> None:
@@ -180,9 +208,9 @@ def test_the_modules_of_a_base_are_read_from_its_headers(base: bases.Base) -> No
 def test_a_run_larger_than_the_free_memory_of_a_card_is_refused_with_what_to_change(
     base: bases.Base, tmp_path: Path
 ) -> None:
-    card, small = machine.Gpu(name="Small card", free=1 << 29, driver="580.1"), loaded(tmp_path)
+    (card,), small = machine.read_gpus("Small card, 512, 580.1, GPU-1, 8.9, [N/A]"), loaded(tmp_path)
     known, (train, _) = bases.outline(small.model, quiet), data_source.load(small, quiet)
-    (item,) = preflight._memory_items(small, known, train, (card,))
+    (item,) = preflight._memory_items(small, known, train, card)
 
     assert known.folder == base.folder
     assert item.state == "problem"
@@ -190,10 +218,31 @@ def test_a_run_larger_than_the_free_memory_of_a_card_is_refused_with_what_to_cha
     assert "per_device_train_batch_size" in item.says
 
 
-def test_what_nvidia_smi_prints_is_read() -> None:
-    (card,) = machine.read_gpus("NVIDIA H200, 143000, 580.65.06\n")
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize(
+    ("named", "driver", "memory"),
+    [
+        (None, ("ok", "NVIDIA GeForce RTX 4090, driver 580.65.06: only card 0 of the 2 is used"), "23.5 GiB free"),
+        ("1", ("problem", "Tesla T4 has compute capability 7.5"), "Tesla T4 has 14.7 GiB free"),
+        ("MIG-9a8b", ("ok", "MIG-9a8b, a part of a card"), "nvidia-smi does not say how much MIG-9a8b has free"),
+        ("", ("ok", "hides every card, so a CPU run"), "GiB of memory are available"),
+        ("2", ("problem", "'2' is no card of this machine"), "GiB of memory are available"),
+    ],
+)
+def test_preflight_measures_the_card_that_is_used_and_refuses_one_without_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None, driver: tuple[str, str], memory: str
+) -> None:
+    machine_with(tmp_path, monkeypatch, ADA_LINE, TURING_LINE)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
+    if named is not None:
+        monkeypatch.setenv(machine.VISIBLE, named)
 
-    assert card == machine.Gpu(name="NVIDIA H200", free=143000 << 20, driver="580.65.06")
+    items = {item.name: item for item in preflight.look(loaded(tmp_path), quiet)}
+
+    assert items["driver"].state == driver[0]
+    assert driver[1] in items["driver"].says
+    assert memory in items["memory"].says
+    assert (items["memory"].state == "not checked") == (named == "MIG-9a8b")
 
 
 @pytest.mark.parametrize(

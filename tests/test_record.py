@@ -98,6 +98,28 @@ def test_a_record_without_what_its_version_asks_for_is_refused(release: Path) ->
     assert "training: 'arithmetic' is a required property" in record.problems(value)
 
 
+@pytest.mark.parametrize(
+    ("ran", "sound"),
+    [
+        ([], True),
+        (["cumsum_cuda_kernel", "_histc_cuda"], True),
+        (["put_", "put_"], False),
+        ([""], False),
+        ("put_", False),
+        (None, False),
+    ],
+)
+def test_what_ran_without_a_deterministic_implementation_is_a_list_of_names(
+    release: Path, ran: object, sound: bool
+) -> None:
+    value = read(release)
+    assert "nondeterministic" not in value["training"]["arithmetic"]  # as in records from before it was asked
+    assert record.problems(value) == []
+    value["training"]["arithmetic"]["nondeterministic"] = ran
+
+    assert any("training.arithmetic.nondeterministic" in one for one in record.problems(value)) != sound
+
+
 def test_every_tensor_has_type_shape_and_digest(release: Path) -> None:
     found = read(release)["adapter"]["tensors"]
 

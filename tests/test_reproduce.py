@@ -21,6 +21,7 @@ from release import data_source, hub_target, package, record, reproduce, verify
 from release.artifacts import Reproduction
 from release.errors import ConfigError, DataError, NotReproduced, VerificationError
 from release.events import Event, Line, Say
+from tests.cards import ADA, ADA_LINE, TURING_LINE, machine_with
 from tests.line import ROOT, adapter_release, small_config
 from tests.small_release import HARDWARE, SURROUNDINGS, VERSIONS, reseal, small_release
 
@@ -54,6 +55,13 @@ def test_another_processor_with_the_same_instructions_does_not_stand_in_the_way(
     surroundings = here(release, hardware={**HARDWARE, "cpu": "another processor"})
 
     assert reproduce.obstacles(package.read_record(release), surroundings) == []
+
+
+def test_the_line_of_another_commit_sees_the_one_card_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(tmp_path, monkeypatch, TURING_LINE, ADA_LINE)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+
+    assert reproduce._environment()["CUDA_VISIBLE_DEVICES"] == ADA
 
 
 def test_a_package_that_takes_no_part_in_the_arithmetic_does_not_stand_in_the_way(release: Path) -> None:

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
+import gates
 from release import base as bases
+from release import chat as chats
 from release import config, environment, train
 from release.artifacts import sha256_file
 from release.errors import DataError, GatesFailed, PreflightError, VerificationError
@@ -34,6 +36,7 @@ def start_run(folder: Path, *, adapter: Mapping[str, Any] = MappingProxyType({})
     path = small_config(folder, training={"max_steps": STEPS, "save_steps": 2, **training}, adapter=adapter)
     effective = config.effective(config.load(path))
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
+    shutil.copyfile(bases.folder_of(config.load(path).model) / chats.FILE, run / chats.FILE)
     lines = (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines()[:16]
     (run / "data" / "train.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     return run
@@ -125,7 +128,71 @@ def test_the_adapter_names_its_base_by_hub_id_and_holds_no_local_path(reference:
     assert settings["target_modules"] == sorted(settings["target_modules"])
     assert str(base.folder) not in text
     names = {path.name for path in (reference / "adapter").iterdir()}
-    assert names == {"adapter_config.json", *train.KEPT}
+    assert names == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "chat_template.jinja",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+
+
+def test_the_tokenizer_is_the_bases_and_what_transformers_4_knows(reference: Path, base: bases.Base) -> None:
+    adapter = reference / "adapter"
+    settings = json.loads((adapter / "tokenizer_config.json").read_bytes())
+
+    assert (adapter / "tokenizer.json").read_bytes() == (base.folder / "tokenizer.json").read_bytes()
+    assert (adapter / "chat_template.jinja").read_bytes() == (base.folder / "chat_template.jinja").read_bytes()
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert settings["eos_token"] == "<|im_end|>"
+
+
+def test_a_start_after_the_last_step_makes_no_step_more(reference: Path, tmp_path: Path, base: bases.Base) -> None:
+    """kill -9 between the last checkpoint and the record of the training."""
+    run = start_run(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "release.train", str(run), str(base.folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    mark = run / "checkpoints" / f"checkpoint-{STEPS}.json"
+    deadline = time.monotonic() + 240
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert mark.exists()
+    assert not (run / "training.json").exists()
+
+    adapter = train.train(run, base, quiet)
+
+    assert adapter.training["steps"] == STEPS
+    assert adapter.training["resumed_from_step"] == STEPS
+    then = json.loads((reference / "training.json").read_bytes())
+    assert adapter.training["losses"] == then["losses"]
+    assert adapter.training["tokens"] == then["tokens"]
+    assert weights(run) == weights(reference)
+
+
+def test_what_is_learned_of_each_row_is_its_answer_and_one_end(reference: Path, base: bases.Base) -> None:
+    """The tokens that training counted are the prompts, the answers, and an end for each: no line end after it."""
+    chat = chats.read(base.folder)
+    rows = gates.read_golden(reference / "data" / "train.jsonl")
+    examples = [chat.example(row.prompt, row.gold or "") for row in rows]
+
+    assert {one.learned[-1] for one in examples} == {chat.ends[0]}
+    assert [chat.decoded(one.learned[:-1]) for one in examples] == [row.gold for row in rows]
+    counted = json.loads((reference / "training.json").read_bytes())["tokens"]
+    assert counted == sum(one.total for one in examples)  # sixteen rows, four to a step: each row once
+
+
+def test_an_answer_that_holds_an_end_is_refused_before_the_model_is_loaded(tmp_path: Path, base: bases.Base) -> None:
+    run = start_run(tmp_path)
+    path = run / "data" / "train.jsonl"
+    path.write_text(path.read_text("utf-8").replace('\\"refusal\\"', '<|im_end|>\\"refusal\\"', 1), "utf-8")
+
+    with pytest.raises(DataError, match=r"row train-0001: .*turn this answer into another one"):
+        train.train(run, base, quiet)
 
 
 def test_an_unquantized_adapter_trains_too(tmp_path: Path, base: bases.Base) -> None:

@@ -8,19 +8,24 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+import gates
 from release import base as bases
+from release import snippet
 from release.events import Event
+from tests.card_snippet import answers
 from tests.line import ROOT, adapter_release
 from tests.prepared import GOLDEN_ROWS, prepared_config, trained
 
 pytestmark = pytest.mark.slow
 REPO = "local/elements"
+ASKED = 8  # golden rows that a card's program is asked, one by one
 
 
 def quiet(_: Event) -> None:
@@ -97,7 +102,27 @@ def test_a_release_killed_and_crowded_still_ends_with_one_commit_and_one_tag(lin
     assert len(git(line, "log", "--format=%H", "main")) == 2
 
     check_what_was_published(line, run)
+    check_the_card_gives_what_was_judged(line, again.stderr)
     check_a_second_release(line)
+
+
+def check_the_card_gives_what_was_judged(line: Path, said: str) -> None:
+    """The program on the published card, and the one that the command prints, in fresh processes that know no more."""
+    from release.hub.server import serve
+
+    unpacked = adapter_release("base", snippet.EMBEDDED, cwd=line, env=environment())
+    assert unpacked.returncode == 0, unpacked.stderr
+    judged = {row.id: row.output for row in gates.read_outputs(line / "clone" / "gates" / "answers.jsonl")}
+    rows = gates.read_golden(line / "clone" / "data" / "golden.jsonl")[:ASKED]
+    questions = [list(row.prompt) for row in rows]
+    printed = said.partition("Load it as it was judged:")[2].partition("Look at it:")[0]
+    with serve(line / "hub", token=(line / "hub" / "token").read_text("utf-8").strip()) as endpoint:
+        env = {"HF_ENDPOINT": endpoint, "HF_HOME": str(line / "hf"), "HF_HUB_DISABLE_XET": "1"}
+        published = answers((line / "clone" / "README.md").read_text("utf-8"), questions, line, env)
+    told = answers(f"```python\n{textwrap.dedent(printed).strip()}\n```\n", questions, line, environment())
+
+    assert published == [judged[row.id] for row in rows]
+    assert told == published
 
 
 def check_a_second_release(line: Path) -> None:

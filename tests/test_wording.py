@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from release import base as bases
-from release import chat_tokens, wording
+from release import chat as chats
+from release import wording
 
 WORDS = st.lists(st.sampled_from("abcde"), max_size=14).map(" ".join)
 VALUES = st.recursive(
@@ -96,10 +97,10 @@ def test_lengths_are_those_of_transformers(base: bases.Base) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
-    tokens = chat_tokens.read(base.folder)
+    chat = chats.read(base.folder)
     prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "  Gold?\n\nünïcode 日本 "}]
     whole = [*prompt, {"role": "assistant", "content": '{"answer": "Au"}'}]
 
     for messages, generating in ((prompt, True), (whole, False)):
         expected = tokenizer.apply_chat_template(messages, add_generation_prompt=generating, return_dict=False)
-        assert tokens.ids(messages, generation_prompt=generating) == expected
+        assert list(chat.ids(chat.text(messages, generation_prompt=generating))) == expected

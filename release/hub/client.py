@@ -10,9 +10,10 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,8 +43,18 @@ from release.errors import HubError
 GITATTRIBUTES = ".gitattributes"
 """The Hub's own file: it says what is kept in LFS. Releases neither hold nor change it."""
 
-SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+SMALL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+)
 """What says of a base model all but its weights."""
+
+WANTED = (".safetensors", ".json", ".txt", ".model", ".jinja")
+"""How the files of a base model end: pickles run code when they are read, and other formats are not read here."""
 
 TIMEOUT = float(os.environ.get("ADAPTER_RELEASE_HUB_TIMEOUT", "120"))
 """Seconds without a byte from the Hub. The client's own default is to wait for ever."""
@@ -275,16 +286,32 @@ def download(repo_id: str, commit: str, destination: Path, only: Sequence[str] |
         files.rename(destination)
 
 
+def wanted(names: Iterable[str], *, code: bool) -> list[str]:
+    """Which files of a base model's repository are fetched: what transformers loads of its top folder, and a licence.
+
+    Not in a folder of its own (`original/`, `onnx/`), no pickle, no GGUF, and no `consolidated.safetensors`, which
+    holds the same weights once more in Mistral's own layout.
+    """
+    endings = (*WANTED, *((".py",) if code else ()))
+    return [
+        name
+        for name in names
+        if "/" not in name
+        and (name.endswith(endings) or name.startswith("LICENSE"))
+        and not (name.startswith("consolidated") and name.endswith((".safetensors", ".safetensors.index.json")))
+    ]
+
+
 def download_base(repo_id: str, destination: Path, *, revision: str, code: bool) -> None:
     """A base model's files at a commit: weights as safetensors only, since pickles run code when they are read."""
-    _refuse_pickles(repo_id, revision, list(tree(repo_id, revision)))
-    wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", *(["*.py"] if code else [])]
+    names = wanted(tree(repo_id, revision), code=code)
+    _refuse_pickles(repo_id, revision, names)
     with _asking(f"Downloading {repo_id} at {revision}"), _scratch(destination) as scratch:
         files = scratch / "files"
         _api().snapshot_download(
             repo_id,
             revision=revision,
-            allow_patterns=wanted,
+            allow_patterns=[escape(name) for name in names],
             local_dir=files,
             cache_dir=scratch / "cache",
         )
@@ -296,7 +323,8 @@ def download_base(repo_id: str, destination: Path, *, revision: str, code: bool)
 def outline_base(repo_id: str, destination: Path, *, revision: str) -> dict[str, Any]:
     """A base model at a commit without its weights: small files in a folder, and what the Hub says of the rest.
 
-    The names of the tensors come from the first bytes of each safetensors file.
+    The names of the tensors come from the first bytes of each safetensors file. ``bytes`` are those of all that
+    `download_base` fetches, but for code.
     """
     with _asking(f"Looking up {repo_id} at {revision}"):
         try:
@@ -306,7 +334,8 @@ def outline_base(repo_id: str, destination: Path, *, revision: str) -> dict[str,
                 f"{repo_id} at {endpoint()} has no commit {revision}. Check model.revision against its history there."
             ) from None
     files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-    _refuse_pickles(repo_id, revision, list(files))
+    kept = wanted(files, code=False)
+    _refuse_pickles(repo_id, revision, kept)
     with _asking(f"Reading the outline of {repo_id} at {revision}"), _scratch(destination) as scratch:
         _api().snapshot_download(
             repo_id,
@@ -318,11 +347,13 @@ def outline_base(repo_id: str, destination: Path, *, revision: str) -> dict[str,
         weights = _api().get_safetensors_metadata(repo_id, revision=revision, timeout=TIMEOUT)
         shutil.rmtree(scratch / "files" / ".cache")
         (scratch / "files").rename(destination)
-    named = info.card_data.get("license") if info.card_data else None
+    card = {name: info.card_data.get(name) if info.card_data else None for name in ("license", "base_model")}
+    said = {name: found[0] if isinstance(found, list) and len(found) == 1 else found for name, found in card.items()}
     return {
-        "license": named[0] if isinstance(named, list) and len(named) == 1 else named,
+        "license": said["license"],
+        "base_model": said["base_model"] if isinstance(said["base_model"], str) else None,
         "tensors": sorted(weights.weight_map),
-        "bytes": sum(files.values()),
+        "bytes": sum(files[name] for name in kept),
     }
 
 
@@ -353,8 +384,8 @@ def content_id(data: bytes, *, like: str) -> str:
 def _refuse_pickles(repo_id: str, revision: str, files: Sequence[str]) -> None:
     if not any(path.endswith(".safetensors") for path in files):
         raise HubError(
-            f"{repo_id} at {revision} holds no safetensors weights. Pickled weights can run code when they are read, "
-            "so they are not taken. Use a revision or a conversion that has safetensors."
+            f"{repo_id} at {revision} holds no safetensors weights that transformers loads. Pickled weights can run "
+            "code when they are read, so they are not taken. Use a revision or a conversion that has safetensors."
         )
 
 
