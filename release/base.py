@@ -4,14 +4,14 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from release import child, hub_target
 from release.artifacts import Manifest, canonical_json, sha256_file, write_atomically
-from release.chat import Chat
+from release.chat import Chat, Messages
 from release.config import EMBEDDED_BASE, Adapter, Model
 from release.errors import ConfigError, PreflightError, VerificationError
 from release.events import Line, Progress, Say
@@ -267,6 +267,27 @@ def load_tokenizer(folder: Path, chat: Chat) -> "PreTrainedTokenizerBase":
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def asks_otherwise(
+    tokenizer: "PreTrainedTokenizerBase", chat: Chat, asked: Iterable[tuple[Messages, Sequence[int]]]
+) -> str:
+    """How transformers' tokenizer would ask one of these prompts with other tokens than these; empty if it would not.
+
+    Whoever loads a published tokenizer must ask what was judged.
+    """
+    for number, (prompt, ids) in enumerate(asked, 1):
+        theirs = tokenizer.apply_chat_template(
+            list(prompt), add_generation_prompt=True, return_dict=False, **chat.arguments
+        )
+        if list(theirs) != list(ids):
+            at = next((n for n, (a, b) in enumerate(zip(theirs, ids, strict=False)) if a != b), len(ids))
+            return (
+                f"Row {number} would be asked otherwise by those who load this adapter's tokenizer: transformers' "
+                f"{type(tokenizer).__name__} gives other tokens from token {at} on. The base's tokenizer_config.json "
+                "asks for what its tokenizer.json does not do. Use a base where the two agree."
+            )
+    return ""
 
 
 def loaded_as(adapter: Adapter) -> dict[str, Any]:

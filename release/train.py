@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -115,6 +116,12 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     chat = chats.read(base_folder, chats.Wanted(template=run / chats.FILE, arguments=config.model.chat_template_kwargs))
     rows = gates.read_golden(run / "data" / "train.jsonl")
     examples = _examples(rows, chat, config.data.max_length)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_tokenizer(base_folder, run, Path(folder))
+        tokenizer = bases.load_tokenizer(Path(folder), chat)
+    asked = [(row.prompt, example.asked) for row, example in zip(rows, examples, strict=True)]
+    if problem := bases.asks_otherwise(tokenizer, chat, asked):
+        raise PreflightError(f"{problem} Nothing was trained.")
     model = bases.load_model(base_folder, config.adapter, trust_remote_code=config.model.trust_remote_code)
     missing = unmatched_targets(model, config.adapter.lora.target_modules)
     if missing:
@@ -133,7 +140,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
         model=model,
         args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
         train_dataset=dataset,
-        processing_class=bases.load_tokenizer(base_folder, chat),
+        processing_class=tokenizer,
         peft_config=_lora_config(config, model),
         callbacks=[_watch(say), *([_budget(meter, say)] if meter else [])],
     )
@@ -341,6 +348,15 @@ def _tensor_digest(trainer: "SFTTrainer") -> str:
     return digest.hexdigest()
 
 
+def _write_tokenizer(base_folder: Path, run: Path, folder: Path) -> None:
+    """The tokenizer as it is published: the base's, with this run's chat template."""
+    for name in OF_TOKENIZER:
+        if (base_folder / name).exists():
+            shutil.copyfile(base_folder / name, folder / name)
+    write_atomically(folder / "tokenizer_config.json", canonical_json(chats.tokenizer_settings(base_folder)))
+    shutil.copyfile(run / chats.FILE, folder / chats.FILE)
+
+
 def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path, base_folder: Path) -> None:
     """Write ``adapter/`` in one rename: weights, a canonical configuration, the base's tokenizer, the chat template."""
     import torch
@@ -354,11 +370,7 @@ def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path, base_folder:
     trainer.model.save_pretrained(str(from_peft), safe_serialization=True)
     whole.mkdir()
     shutil.copyfile(from_peft / WEIGHTS, whole / WEIGHTS)
-    for name in OF_TOKENIZER:
-        if (base_folder / name).exists():
-            shutil.copyfile(base_folder / name, whole / name)
-    write_atomically(whole / "tokenizer_config.json", canonical_json(chats.tokenizer_settings(base_folder)))
-    shutil.copyfile(run / chats.FILE, whole / chats.FILE)
+    _write_tokenizer(base_folder, run, whole)
     settings = json.loads((from_peft / "adapter_config.json").read_bytes())
     settings |= {"base_model_name_or_path": config.model.base_model_id, "revision": config.model.revision}
     settings["target_modules"] = sorted(settings["target_modules"])  # PEFT writes a set: another order each time
