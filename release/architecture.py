@@ -6,6 +6,7 @@ do: transformers fuses experts, renames, and picks the text model of a larger on
 """
 
 import hashlib
+import inspect
 import json
 import re
 from collections import Counter
@@ -185,6 +186,7 @@ def build(config_json: Path) -> Architecture:
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
+        seen = _seen(model, config)
     except ImportError as error:
         raise PreflightError(
             f"transformers {transformers.__version__} builds it with a library that this program does not bring: "
@@ -195,7 +197,17 @@ def build(config_json: Path) -> Architecture:
             f"transformers {transformers.__version__} cannot build a model of its config.json: {_brief(error)}. "
             "The file is damaged, or is for another version. Use another revision, or another base model."
         ) from None
-    return _seen(model, config)
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
+        raise PreflightError(
+            f"{type(model).__name__} cannot give the logits of chosen positions alone (logits_to_keep), and training "
+            "asks for those. Use another base model."
+        )
+    return seen
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    """A section of a config.json; empty where it is none."""
+    return value if isinstance(value, dict) else {}
 
 
 def _seen(model: "PreTrainedModel", config: "PretrainedConfig") -> Architecture:
@@ -371,7 +383,7 @@ def _unknown(kind: str, auto_map: Mapping[str, Any], here: str) -> str:
 
 
 def _no_text_model(kind: str, said: Mapping[str, Any], here: str) -> str:
-    inner = (said.get("text_config") or {}).get("_name_or_path")
+    inner = _object(said.get("text_config")).get("_name_or_path")
     text = inner if _is_repository(inner) else TEXT_MODELS.get(kind)
     classes = ", ".join(said.get("architectures") or []) or kind
     instead = f"Use the text model of its family, such as {text}" if text else "Use a text model of its family"
@@ -410,7 +422,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 def _quantized_problem(said: Mapping[str, Any], model: Model, base_model: str | None) -> str:
     """Why weights that are quantized already cannot be trained over, and what to take; empty where they are not."""
-    inner = said.get("text_config") or {}
+    inner = _object(said.get("text_config"))
     how = next((one for where in (said, inner) for one in map(where.get, _QUANTIZATION) if one), None)
     if how is None:
         return ""

@@ -15,6 +15,7 @@ from release.chat import Chat, Messages
 from release.config import EMBEDDED_BASE, Adapter, Model
 from release.errors import ConfigError, PreflightError, VerificationError
 from release.events import Line, Progress, Say
+from release.hub.base_files import wanted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,7 +49,8 @@ class Base:
             "base_model_id": self.base_model_id,
             "revision": self.revision,
             "origin": self.origin,
-            "files": {file.path: file.sha256 for file in self.files.files},
+            # a folder that an earlier version fetched holds more, which nobody who fetches it now has
+            "files": {file.path: file.sha256 for file in self.files.files if wanted([file.path], code=True)},
         }
 
 

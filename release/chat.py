@@ -18,6 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from jinja2 import TemplateError
+
 from release.errors import PreflightError
 from release.formats import system_to_user
 
@@ -42,6 +44,11 @@ MOVE = (
     "--system-to-user` does."
 )
 SHOWN = 80  # characters of a text in a message
+
+
+TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError,
+                   MemoryError)  # fmt: skip
+"""What a template of somebody else's can raise while it is rendered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +217,6 @@ def _render(
     template: str, messages: Messages, variables: Mapping[str, Any], generation_prompt: bool, *, marks: bool = False
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text, and where the template's generation blocks stand in it if ``marks`` are asked for."""
-    from jinja2 import TemplateError
     from transformers.utils.chat_template_utils import render_jinja_template
 
     try:
@@ -221,8 +227,9 @@ def _render(
             return_assistant_tokens_mask=marks,
             **variables,
         )
-    except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        raise PreflightError(f"The base model's chat template refuses a row: {_shown(str(error))}.") from None
+    except TEMPLATE_FAULTS as error:
+        why = _shown(str(error) or type(error).__name__)
+        raise PreflightError(f"The base model's chat template refuses a row: {why}.") from None
     return str(text), [(start, end) for start, end in places[0]] if marks else []
 
 
@@ -252,7 +259,7 @@ def _source(folder: Path, settings: Mapping[str, Any], own: Path | None) -> str:
     if own is not None or (folder / FILE).exists():
         file, named = (own, "model.chat_template: ") if own else (folder / FILE, "")
         try:
-            return file.read_text("utf-8")
+            return file.read_bytes().decode("utf-8")  # its line ends as they are: its digest is recorded
         except (OSError, UnicodeDecodeError) as error:
             raise PreflightError(f"{named}{file} cannot be read: {error}. Name a Jinja file in UTF-8.") from None
     template = settings.get("chat_template")
@@ -278,7 +285,7 @@ def _declared(folder: Path, tokenizer: Any, special: Mapping[str, str]) -> tuple
     said = _optional(generation) if generation.exists() else {**(text if isinstance(text, dict) else {}), **config}
     named = said.get("eos_token_id")
     listed = [one for one in (named if isinstance(named, list) else [named]) if type(one) is int and one >= 0]
-    ids = {one for one in listed if tokenizer.id_to_token(one) is not None}
+    ids = {one for one in listed if one < 1 << 32 and tokenizer.id_to_token(one) is not None}
     eos = tokenizer.token_to_id(special.get("eos_token", ""))
     return tuple(sorted(ids | ({eos} if eos is not None else set())))
 
@@ -303,7 +310,10 @@ def _dated(chat: Chat, day: date) -> Chat:
     formats = _date_formats(chat.template)
     if not formats:
         return chat
-    written = json.dumps({one: day.strftime(one) for one in sorted(formats)})
+    try:
+        written = json.dumps({one: day.strftime(one) for one in sorted(formats)})
+    except ValueError as error:
+        raise PreflightError(f"The chat template asks for a date that nobody can write: {error}. {BRING}") from None
     macro = f"{{%- macro {CLOCK}(format) -%}}{{{{- {written}[format] -}}}}{{%- endmacro %}}\n"
     told = f"The template writes today's date; here it is always {day.isoformat()}."
     return replace(chat, template=macro + chat.template, changed=(*chat.changed, told))
@@ -316,8 +326,9 @@ def _date_formats(template: str) -> set[str]:
 
     try:
         tree = _compile_jinja_template(template).environment.parse(template)
-    except TemplateSyntaxError as error:
-        what = f"The chat template cannot be read: line {error.lineno}: {error.message}"
+    except (TemplateSyntaxError, RecursionError, MemoryError) as error:
+        line = f"line {error.lineno}: {error.message}" if isinstance(error, TemplateSyntaxError) else repr(error)
+        what = f"The chat template cannot be read: {line[:SHOWN]}"
         raise PreflightError(f"{what}. Mend it, and name the file in model.chat_template.") from None
     if any(one.name == CLOCK for one in tree.find_all(nodes.Macro)):
         return set()  # it has a date of its own
@@ -341,8 +352,10 @@ def _with_header(chat: Chat) -> Chat:
     header = _header(chat)
     if header is not None and not header.strip():
         return chat
-    for arguments in () if chat.arguments else NO_THINKING:
-        asked = replace(chat, arguments=arguments)
+    for arguments in NO_THINKING:
+        if arguments.keys() & chat.arguments.keys():
+            continue  # the configuration says how it is to be
+        asked = replace(chat, arguments={**chat.arguments, **arguments})
         other = _header(asked)
         if other is not None and not other.strip():
             shown = ", ".join(f"{name}: {json.dumps(value)}" for name, value in arguments.items())

@@ -147,10 +147,11 @@ def _asked_by(chat: chats.Chat, run: Path) -> dict[str, Any]:
 
 def _base_key(config: Config, base_folder: Path) -> dict[str, Any]:
     """What the base's own answers depend on, beside the questions and how they are asked."""
-    quantization = asdict(config.adapter.quantization) if config.adapter.method == "qlora" else None
     return {
         "base": sha256_file(base_folder / bases.RECORD),
-        "quantization": quantization,
+        "loaded": bases.loaded_as(config.adapter),
+        "trust_remote_code": config.model.trust_remote_code,
+        "code_sha256": environment.code_sha256(),
         "decoding": _decoding(config.generation),
         "image_digest": environment.image_digest(),
         **environment.surroundings(),
@@ -165,11 +166,9 @@ def _base_answers(
     key = {**key, "questions": asked, "ends": list(asking.chat.ends)}
     name = hashlib.sha256(canonical_json(key)).hexdigest()[:32]
     record, answers = kept / f"{name}.json", kept / f"{name}.jsonl"
-    if record.exists() and answers.exists():
-        lines = answers.read_bytes()
-        if json.loads(record.read_bytes()) == {**key, "answers_sha256": hashlib.sha256(lines).hexdigest()}:
-            say(Line(text="  the base's own answers are kept from an earlier attempt"))
-            return lines, None
+    if (lines := _kept_answers(record, answers, key)) is not None:
+        say(Line(text="  the base's own answers are kept from an earlier attempt"))
+        return lines, None
     started = time.monotonic()
     asking.model.eval()
     outputs = answer_all(asking, questions, lambda done: say(_progress(BASE_NAME, done, len(questions))))
@@ -177,6 +176,15 @@ def _base_answers(
     write_atomically(answers, lines)
     write_atomically(record, canonical_json({**key, "answers_sha256": hashlib.sha256(lines).hexdigest()}))
     return lines, time.monotonic() - started
+
+
+def _kept_answers(record: Path, answers: Path, key: Mapping[str, Any]) -> bytes | None:
+    """The answers that were kept under this key; None where there are none, or not as they were written."""
+    try:
+        lines, said = answers.read_bytes(), json.loads(record.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return lines if said == {**key, "answers_sha256": hashlib.sha256(lines).hexdigest()} else None
 
 
 def answer_all(asking: Asking, questions: Sequence[Question], done: Callable[[int], None]) -> list[dict[str, Any]]:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import gates
 from gates import report
 from release import (
@@ -216,7 +214,8 @@ def _start(run: Path, config: Config, judged: Judged) -> dict[str, Any]:
     (run / "data").mkdir(exist_ok=True)
     for name, data in (("train", judged.train), ("golden", judged.golden)):
         write_atomically(run / "data" / f"{name}.jsonl", data.canonical)
-    write_atomically(run / "config.yaml", yaml.safe_dump(effective(config), sort_keys=False).encode())
+    # JSON, which is YAML too: a text such as "1e5" stays a text for every reader
+    write_atomically(run / "config.yaml", canonical_json(effective(config)))
     for name, content in earlier.contract_files(config.contract, judged.contract).items():
         write_atomically(run / name, content)
     write_atomically(run / "golden_rows.json", canonical_json(earlier.row_digests(judged.golden.rows)))

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from release import base as bases
 from release import chat as chats
 from release import (
@@ -31,12 +29,13 @@ from release import (
     record,
     verify,
 )
-from release.artifacts import Adapter, Manifest, Reproduction, write_atomically
+from release.artifacts import Adapter, Manifest, Reproduction, canonical_json, write_atomically
 from release.compare import Made
 from release.config import Config
 from release.errors import BY_EXIT_CODE, ConfigError, DataError, HubError, NotReproduced, VerificationError
 from release.events import Line, Say, Stage
 from release.generate import generate
+from release.hub.base_files import wanted
 
 FOLDER = Path("runs") / "reproduced"
 # What a commit must offer to be reproduced: a configuration becomes a run folder, by that commit's own line.
@@ -193,7 +192,7 @@ def _lay_out(found: verify.Opened, release: Mapping[str, Any], output: Path) -> 
     for name, source in {**names, **{name: found.folder / name for name in own}}.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output / name, source.read_bytes())
-    write_atomically(output / "release.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
+    write_atomically(output / "release.yaml", canonical_json(settings))
     return config.load(output / "release.yaml")
 
 
@@ -221,7 +220,8 @@ def _base(found: verify.Opened, release: Mapping[str, Any], say: Say) -> bases.B
     say(Stage(name="base", note=release["base"]["base_model_id"]))
     base = bases.resolve(config.parse(settings, Path("release.yaml").absolute()).model, say)
     here, there = base.to_json()["files"], release["base"]["files"]
-    wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+    names = wanted(here.keys() | there.keys(), code=True)  # early records list files that are not fetched any more
+    wrong = sorted(name for name in names if here.get(name) != there.get(name))
     if wrong:
         raise VerificationError(
             f"The base model here is not the one {found.name} was made on: {', '.join(wrong)} differ in {base.folder}. "
@@ -237,7 +237,7 @@ def _answering_run(found: verify.Opened, golden: Path, run: Path, release: Mappi
     for name in release["adapter"]["files"]:
         shutil.copyfile(found.folder / name, run / "adapter" / name)
     shutil.copyfile(golden, run / "data" / "golden.jsonl")
-    write_atomically(run / "config.yaml", yaml.safe_dump(_settings(release), sort_keys=False).encode())
+    write_atomically(run / "config.yaml", canonical_json(_settings(release)))
     return run
 
 

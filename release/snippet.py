@@ -28,7 +28,8 @@ def python(record: Mapping[str, Any], adapter: str, *, revision: str | None = No
         options.append("trust_remote_code=True")
     more = ["BitsAndBytesConfig"] if quantized else []
     at = f", revision={_literal(revision)}" if revision else ""
-    arguments = "".join(f", {name}={value!r}" for name, value in chat["chat_template_kwargs"].items())
+    given = chat["chat_template_kwargs"]
+    arguments = f", **{given!r}" if given else ""  # a name may be a word of Python's own
     ends = ", ".join(str(one["id"]) for one in chat["ends"])
     return "\n".join(
         [
@@ -67,5 +68,5 @@ def _bits_and_bytes(quantized: Mapping[str, Any]) -> str:
 
 
 def _literal(text: str) -> str:
-    """A text as Python writes it: JSON's spelling of a text is Python's too."""
-    return json.dumps(text)
+    """A text as Python writes it: JSON's spelling is Python's too where no character is written as two."""
+    return json.dumps(text, ensure_ascii=False)

@@ -13,7 +13,7 @@ from release import base as bases
 from release.config import Model
 from release.errors import HubError, VerificationError
 from release.events import Event
-from release.hub import client
+from release.hub import base_files
 from tests.hub_fixture import EmbeddedHub
 
 REPO = "someone/tiny"
@@ -154,7 +154,7 @@ def test_a_base_is_outlined_without_its_weights(away: EmbeddedHub, tmp_path: Pat
 def test_what_is_wanted_of_a_repository_is_what_transformers_loads(
     names: list[str], code: bool, taken: list[str] | None
 ) -> None:
-    assert client.wanted(names, code=code) == (list(names) if taken is None else taken)
+    assert base_files.wanted(names, code=code) == (list(names) if taken is None else taken)
 
 
 def test_what_is_not_loaded_is_neither_counted_nor_fetched(away: EmbeddedHub, tmp_path: Path) -> None:

@@ -613,6 +613,57 @@ def test_whatever_json_an_answer_is_it_is_learned_as_it_stands(
     assert example.asked == chat.ask([ASKED])
 
 
+def test_an_argument_beside_the_users_own_leaves_the_thinking_out(tmp_path: Path) -> None:
+    """What the user names stays as it is; a template that still opens a thought gets the argument that it has."""
+    template = CHATML.replace(
+        "<|im_start|>assistant\n{%",
+        "<|im_start|>assistant\n{% if enable_thinking is false %}{% else %}<t>{% endif %}{%",
+    ).replace("{% for m", "{{ note }}{% for m", 1)
+    write(tmp_path, CHATML_TOKENS, template)
+
+    told = chats.read(tmp_path, chats.Wanted(arguments={"note": "N"}))
+    kept = chats.read(tmp_path, chats.Wanted(arguments={"enable_thinking": True}))
+
+    assert told.arguments == {"note": "N", "enable_thinking": False}
+    assert told.text(YES, generation_prompt=True).startswith("N")
+    assert kept.arguments == {"enable_thinking": True}
+    assert kept.example(YES, "Yes.").fault
+
+
+def test_the_lines_of_a_template_end_as_in_its_file(tmp_path: Path) -> None:
+    """Its digest is recorded, and must be that of the published file."""
+    write(tmp_path, CHATML_TOKENS, CHATML)
+    mine = tmp_path / "mine.jinja"
+    mine.write_bytes(f"{{# mine #}}\r\n{CHATML}".encode())
+
+    assert chats.read(tmp_path, chats.Wanted(template=mine)).template.encode() == mine.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}",
+        "{{ '%*s' % (10 ** 12, 'a') }}",
+        "{{ messages[7].content }}",
+        "{{ 1 // 0 }}",
+        "{{ strftime_now('\\ud800') }}",
+    ],
+)
+def test_a_template_that_breaks_while_it_is_rendered_is_a_refusal(tmp_path: Path, template: str) -> None:
+    write(tmp_path, CHATML_TOKENS, template)
+
+    with pytest.raises(PreflightError):
+        chats.read(tmp_path).text(YES, generation_prompt=True)
+
+
+def test_an_end_that_no_tokenizer_can_have_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path, CHATML_TOKENS, CHATML)
+    put(tmp_path / "generation_config.json", {"eos_token_id": [99_999_999_999, None, -1, "2"]})
+
+    (end,) = chats.read(tmp_path).ends
+    assert chats.read(tmp_path).token(end) == "<|im_end|>"
+
+
 def test_the_table_in_the_docs_is_what_the_templates_do() -> None:
     """`python -m tests.models_table` writes it."""
     text = (ROOT / "docs" / "models.md").read_text("utf-8")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from release import config
+from release.artifacts import canonical_json
 from release.errors import ConfigError
 from release.settings import RENAMED, SETTINGS, WITHOUT_EFFECT, override
 
@@ -195,3 +196,31 @@ def test_no_text_does_anything_but_load_or_be_refused(tmp_path_factory: pytest.T
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
 
     assert problems(path)
+
+
+def test_arguments_of_the_template_are_none_of_the_functions_own() -> None:
+    """``apply_chat_template(..., **chat_template_kwargs)`` must be able to take them."""
+    import inspect
+
+    from transformers import PreTrainedTokenizerBase
+
+    refused = SETTINGS["model.chat_template_kwargs"]["propertyNames"]["not"]["enum"]
+
+    assert set(inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters) <= set(refused)
+
+
+@pytest.mark.parametrize("name", ["truncation", "return_dict", "self", "a-b", "1"])
+def test_a_name_that_no_template_argument_can_have_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"model\.chat_template_kwargs"):
+        config.load(COMPLETE.parents[3] / "release.yaml", {f"model.chat_template_kwargs.{name}": "true"})
+
+
+def test_arguments_of_the_template_keep_their_types_on_their_way_to_a_run(tmp_path: Path) -> None:
+    """A text that looks like a number, and all that JSON has beside texts."""
+    arguments = {"level": "1e5", "day": "2024-01-01", "on": False, "count": 3, "more": {"a": [1.5, None]}}
+    loaded = config.load(COMPLETE.parents[3] / "release.yaml", {"model.chat_template_kwargs": json.dumps(arguments)})
+    written = tmp_path / "config.yaml"
+    written.write_bytes(canonical_json(config.effective(loaded)))
+
+    assert loaded.model.chat_template_kwargs == arguments
+    assert config.load(written).model.chat_template_kwargs == arguments

@@ -127,3 +127,25 @@ def test_answers_that_somebody_changed_are_not_judged_but_made_again(name: str, 
 
     with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
         generate.generate(tmp_path, base, adapter, lambda _: None)
+
+
+@pytest.mark.parametrize("fault", ["record missing", "record damaged", "answers missing", "answers changed", "key"])
+def test_kept_answers_of_the_base_are_used_only_as_they_were_written(fault: str, tmp_path: Path) -> None:
+    record, answers, key = tmp_path / "a.json", tmp_path / "a.jsonl", {"base": "b"}
+    answers.write_bytes(b"{}\n")
+    record.write_bytes(canonical_json({**key, "answers_sha256": sha256_file(answers)}))
+    assert generate._kept_answers(record, answers, key) == b"{}\n"
+
+    match fault:
+        case "record missing":
+            record.unlink()
+        case "record damaged":
+            record.write_bytes(b"{")
+        case "answers missing":
+            answers.unlink()
+        case "answers changed":
+            answers.write_bytes(b"{ }\n")
+        case _:
+            key = {"base": "c"}
+
+    assert generate._kept_answers(record, answers, key) is None

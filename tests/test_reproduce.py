@@ -19,11 +19,15 @@ import schemas
 from release import base as bases
 from release import data_source, hub_target, package, record, reproduce, verify
 from release.artifacts import Reproduction
+from release.config import Model
 from release.errors import ConfigError, DataError, NotReproduced, VerificationError
 from release.events import Event, Line, Say
 from tests.cards import ADA, ADA_LINE, TURING_LINE, machine_with
+from tests.hub_fixture import EmbeddedHub
 from tests.line import ROOT, adapter_release, small_config
 from tests.small_release import HARDWARE, SURROUNDINGS, VERSIONS, reseal, small_release
+from tests.test_base import REPO as TINY
+from tests.test_base import put, weights
 
 
 def quiet(_: Event) -> None:
@@ -150,6 +154,23 @@ def test_a_release_that_is_not_as_its_record_says_is_not_made_again(command: str
 
     assert done.returncode == VerificationError.exit_code, done.stderr
     assert "none is extra" in done.stderr
+
+
+def test_files_of_a_base_that_are_not_fetched_any_more_do_not_stand_in_the_way(
+    release: Path, away: EmbeddedHub, tmp_path: Path
+) -> None:
+    """Early records list what lay in a base's other folders, and Mistral's second copy of the weights."""
+    commit = put(away, tmp_path / "files", **{"model.safetensors": weights("a.weight"), "config.json": b"{}"})
+    value = package.read_record(release)
+    value["config"]["model"] = {"base_model_id": TINY, "revision": commit}
+    base = bases.resolve(Model(base_model_id=TINY, revision=commit), quiet)
+    early = {"original/params.json": "1" * 64, "consolidated.safetensors": "2" * 64}
+    value["base"] = {**value["base"], "files": {**base.to_json()["files"], **early}}
+
+    assert reproduce._base(opened(release), value, quiet).folder == base.folder
+    value["base"]["files"]["config.json"] = "3" * 64
+    with pytest.raises(VerificationError, match=r"config\.json differ"):
+        reproduce._base(opened(release), value, quiet)
 
 
 def a_repository(folder: Path) -> tuple[Path, str]:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
@@ -39,6 +39,7 @@ from huggingface_hub.utils._http import default_client_factory
 
 from release.artifacts import write_atomically
 from release.errors import HubError
+from release.hub.base_files import wanted
 
 GITATTRIBUTES = ".gitattributes"
 """The Hub's own file: it says what is kept in LFS. Releases neither hold nor change it."""
@@ -52,9 +53,6 @@ SMALL_FILES = (
     "chat_template.jinja",
 )
 """What says of a base model all but its weights."""
-
-WANTED = (".safetensors", ".json", ".txt", ".model", ".jinja")
-"""How the files of a base model end: pickles run code when they are read, and other formats are not read here."""
 
 TIMEOUT = float(os.environ.get("ADAPTER_RELEASE_HUB_TIMEOUT", "120"))
 """Seconds without a byte from the Hub. The client's own default is to wait for ever."""
@@ -284,22 +282,6 @@ def download(repo_id: str, commit: str, destination: Path, only: Sequence[str] |
         shutil.rmtree(files / ".cache")
         (files / GITATTRIBUTES).unlink(missing_ok=True)
         files.rename(destination)
-
-
-def wanted(names: Iterable[str], *, code: bool) -> list[str]:
-    """Which files of a base model's repository are fetched: what transformers loads of its top folder, and a licence.
-
-    Not in a folder of its own (`original/`, `onnx/`), no pickle, no GGUF, and no `consolidated.safetensors`, which
-    holds the same weights once more in Mistral's own layout.
-    """
-    endings = (*WANTED, *((".py",) if code else ()))
-    return [
-        name
-        for name in names
-        if "/" not in name
-        and (name.endswith(endings) or name.startswith("LICENSE"))
-        and not (name.startswith("consolidated") and name.endswith((".safetensors", ".safetensors.index.json")))
-    ]
 
 
 def download_base(repo_id: str, destination: Path, *, revision: str, code: bool) -> None:
