@@ -50,6 +50,23 @@ def quiet(_: Event) -> None:
     """Say nothing."""
 
 
+def kill_after(step: int, run: Path, base: bases.Base) -> None:
+    """Train until the checkpoint of this step is whole, then kill -9: before the training has a record."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "release.train", str(run), str(base.folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    mark = run / "checkpoints" / f"checkpoint-{step}.json"
+    deadline = time.monotonic() + 240
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert mark.exists()
+    assert not (run / "training.json").exists()
+
+
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:
     """A finished training of four steps, never interrupted."""
@@ -74,19 +91,7 @@ def test_a_killed_training_goes_on_at_its_checkpoint_and_gives_the_same_bytes(
 ) -> None:
     """kill -9 after the second of four steps."""
     run = start_run(tmp_path)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "release.train", str(run), str(base.folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    mark = run / "checkpoints" / "checkpoint-2.json"
-    deadline = time.monotonic() + 240
-    while not mark.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert mark.exists()
-    assert not (run / "training.json").exists()
+    kill_after(2, run, base)
 
     adapter = train.train(run, base, quiet)
 
@@ -150,19 +155,7 @@ def test_the_tokenizer_is_the_bases_and_what_transformers_4_knows(reference: Pat
 def test_a_start_after_the_last_step_makes_no_step_more(reference: Path, tmp_path: Path, base: bases.Base) -> None:
     """kill -9 between the last checkpoint and the record of the training."""
     run = start_run(tmp_path)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "release.train", str(run), str(base.folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    mark = run / "checkpoints" / f"checkpoint-{STEPS}.json"
-    deadline = time.monotonic() + 240
-    while not mark.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert mark.exists()
-    assert not (run / "training.json").exists()
+    kill_after(STEPS, run, base)
 
     adapter = train.train(run, base, quiet)
 
