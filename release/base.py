@@ -322,21 +322,14 @@ def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "P
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    cuda = torch.cuda.is_available()
-    dtype: torch.dtype = getattr(torch, _dtype(adapter, cuda=cuda))
-    quantization = None
-    if adapter.method == "qlora":
-        quantization = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=adapter.quantization.bnb_4bit_quant_type,
-            bnb_4bit_use_double_quant=adapter.quantization.bnb_4bit_use_double_quant,
-            bnb_4bit_compute_dtype=dtype,
-        )
+    said = loaded_as(adapter)
+    dtype: torch.dtype = getattr(torch, said["dtype"])
+    quantization = BitsAndBytesConfig(**said["quantization"]) if said["quantization"] else None
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
         quantization_config=quantization,
-        device_map={"": 0} if cuda else None,
+        device_map={"": 0} if said["device"] == "cuda" else None,
         use_safetensors=True,
         trust_remote_code=trust_remote_code,
         local_files_only=True,
@@ -347,7 +340,7 @@ def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "P
             "class of their own, so nothing would be in four bits. "
             "Write `adapter: {method: lora, quantization: {load_in_4bit: false}}`."
         )
-    if quantization is not None and not cuda:
+    if said["dequantized"]:
         model = model.dequantize(dtype)
         model.is_loaded_in_4bit = False  # else TRL takes it for a 4-bit model and halves the adapter's precision
     return model

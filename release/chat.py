@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from jinja2 import TemplateError
@@ -30,7 +29,6 @@ SETTLED = "chat.json"
 """Where a run folder says what is otherwise than in the base's own template."""
 PROBE: Messages = ({"role": "user", "content": "Is it?"},)
 PROBE_ANSWER = "Yes."
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 CLOCK = "strftime_now"
 """The function that transformers gives a template for today's date."""
 NO_THINKING = ({"enable_thinking": False}, {"thinking": False}, {"reasoning": False})
