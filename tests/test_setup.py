@@ -201,7 +201,7 @@ def test_every_locked_package_has_a_hash_and_no_lock_names_an_index() -> None:
 
 @pytest.mark.slow
 def test_the_locks_are_what_the_project_asks_for(tmp_path: Path) -> None:
-    """Needs the package index. Made again from what they hold, they come out to the byte: nothing is missing or too much.
+    """Needs the package index. Made again from what they hold, they come out to the byte: nothing is missing or extra.
 
     Without that an index that shows other packages for the same day, as mirrors do, would decide.
     """
