@@ -18,9 +18,9 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from gates.canonical import canonical_json  # noqa: E402
 from release import architecture, config, plan  # noqa: E402
 from release import base as bases  # noqa: E402
-from release.artifacts import canonical_json  # noqa: E402
 
 SHAPES = ROOT / "tests" / "data" / "plan"
 MODELS = (

@@ -1,13 +1,13 @@
 """The values that stages hand on, and the digests that bind them to bytes."""
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from gates.canonical import canonical_json
 from release.errors import VerificationError
 
 
@@ -15,11 +15,6 @@ def sha256_file(path: Path) -> str:
     """Hex sha256 of a file, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def canonical_json(value: object) -> bytes:
-    """The one spelling of a JSON value: sorted keys, two-space indent, no NaN, a newline at the end."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gates.canonical import canonical_json
 from release import child, hub_target
-from release.artifacts import Manifest, canonical_json, sha256_file, write_atomically
+from release.artifacts import Manifest, sha256_file, write_atomically
+from release.cache import cache_folder
 from release.chat import Chat, Messages
 from release.config import EMBEDDED_BASE, Adapter, Model
 from release.errors import ConfigError, PreflightError, VerificationError
@@ -70,11 +72,6 @@ class Outline:
     """Where `release.architecture` keeps what transformers builds of it."""
     to_fetch: int
     """Bytes that are not here yet."""
-
-
-def cache_folder() -> Path:
-    """Where bases are kept: ``ADAPTER_RELEASE_CACHE``, else ``.cache`` where the command runs."""
-    return Path(os.environ.get("ADAPTER_RELEASE_CACHE", ".cache")).absolute()
 
 
 def folder_of(model: Model) -> Path:

@@ -21,10 +21,9 @@ from jinja2 import TemplateError
 
 from release.errors import PreflightError
 from release.formats import system_to_user
+from release.layout import CHAT_TEMPLATE
 
 Messages = Sequence[Mapping[str, Any]]
-FILE = "chat_template.jinja"
-"""Where a tokenizer's folder, a run and a release hold the template."""
 SETTLED = "chat.json"
 """Where a run folder says what is otherwise than in the base's own template."""
 PROBE: Messages = ({"role": "user", "content": "Is it?"},)
@@ -34,8 +33,8 @@ CLOCK = "strftime_now"
 NO_THINKING = ({"enable_thinking": False}, {"thinking": False}, {"reasoning": False})
 """The template arguments by which hybrid models leave out their thinking: Qwen3, SmolLM3 and GLM; DeepSeek, Granite."""
 BRING = (
-    f"Bring a template of your own: set model.chat_template to a file (start from the base's own {FILE}; the prompt "
-    "for an answer must be the beginning of the conversation with it, and one special token must end the answer)."
+    f"Bring a template of your own: set model.chat_template to a file (start from the base's own {CHAT_TEMPLATE}; the "
+    "prompt for an answer must be the beginning of the conversation with it, and one special token must end it)."
 )
 MOVE = (
     "Put the system text at the start of the first user message: `adapter-release data convert FILE --to FILE "
@@ -254,8 +253,8 @@ def _special(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def _source(folder: Path, settings: Mapping[str, Any], own: Path | None) -> str:
     """The template that was brought, else the tokenizer's; of several the one called default."""
-    if own is not None or (folder / FILE).exists():
-        file, named = (own, "model.chat_template: ") if own else (folder / FILE, "")
+    if own is not None or (folder / CHAT_TEMPLATE).exists():
+        file, named = (own, "model.chat_template: ") if own else (folder / CHAT_TEMPLATE, "")
         try:
             return file.read_bytes().decode("utf-8")  # its line ends as they are: its digest is recorded
         except (OSError, UnicodeDecodeError) as error:

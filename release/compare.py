@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gates
-from release import record
+from release import layout, tensors
 from release.artifacts import Reproduction
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _adapters(then: Made, now: Made) -> dict[str, Any]:
     """Which files are not the same, how far the tensors are apart, and where training left the published path."""
     before, after = (made.record["adapter"]["files"] for made in (then, now))
     files = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    names, apart = _distances(then.adapter / record.WEIGHTS, now.adapter / record.WEIGHTS)
+    names, apart = _distances(then.adapter / layout.WEIGHTS, now.adapter / layout.WEIGHTS)
     layers: dict[str, list[_Distance]] = {}
     for one in apart:
         layers.setdefault(_layer(one.name), []).append(one)
@@ -194,8 +194,8 @@ class _Distance:
 
 def _distances(then: Path, now: Path) -> tuple[int, list[_Distance]]:
     """The number of tensors in both files together, and those that are not the same."""
-    before = {name: rest for name, *rest in record.tensors(then)}
-    after = {name: rest for name, *rest in record.tensors(now)}
+    before = {name: rest for name, *rest in tensors.tensors(then)}
+    after = {name: rest for name, *rest in tensors.tensors(now)}
     names = sorted(before.keys() | after.keys())
     return len(names), [
         _distance(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)

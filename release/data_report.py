@@ -7,8 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from gates.canonical import canonical_json
 from release import formats, wording
-from release.artifacts import canonical_json, write_atomically
+from release.artifacts import write_atomically
 from release.dataset import CHECKS, Finding, Mark, Report, Split
 from release.errors import ConfigError, DataError, disk_full
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from release import dataset, hub_target
 from release.artifacts import sha256_file, write_atomically
-from release.base import cache_folder
+from release.cache import cache_folder
 from release.config import Config, HubFile, located
 from release.dataset import Dataset
 from release.errors import ConfigError, VerificationError

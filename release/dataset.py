@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gates
+from gates.canonical import canonical_json
 from release import formats, wording
-from release.artifacts import canonical_json
 from release.chat import PROBE_ANSWER, Chat, Example
 from release.errors import DataError
 

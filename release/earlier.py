@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import gates
-from release import dataset, hub_target, record
-from release.artifacts import canonical_json, sha256_file
+from gates.canonical import canonical_json
+from release import dataset, hub_target, layout, record
+from release.artifacts import sha256_file
 from release.config import Config
 from release.errors import HubError
 from release.events import Line, Say
 
 FOLDER = "earlier"
-RECORD = record.FILE
+RECORD = layout.FILE
 ANSWERS, POLICY, ROWS = "gates/answers.jsonl", "gates/policy.json", "gates/golden_rows.json"
-GOLDEN = record.DATA["golden"]
+GOLDEN = layout.DATA["golden"]
 NO_RELEASE = "it holds no release of this program"
 
 
@@ -258,7 +259,7 @@ def files(releases: Sequence[Mapping[str, Any]], output: Path) -> dict[str, Path
 
 def contract_files(mapping: Mapping[str, Any], contract: gates.Contract) -> dict[str, bytes]:
     """Contract and answer schema as they are published in ``gates/``."""
-    name = Path(record.ANSWER_SCHEMA).name
+    name = Path(layout.ANSWER_SCHEMA).name
     written = {**mapping, "schema": name}
     return {"contract.json": canonical_json(written), name: canonical_json(contract.schema)}
 

@@ -13,8 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from gates.canonical import canonical_json
 from release import child
-from release.artifacts import canonical_json, write_atomically
+from release.artifacts import write_atomically
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools

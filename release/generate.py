@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gates
+from gates.canonical import canonical_json
 from release import base as bases
 from release import chat as chats
 from release import child, container, environment
-from release.artifacts import Adapter, Manifest, canonical_json, sha256_file, write_atomically
+from release.artifacts import Adapter, Manifest, sha256_file, write_atomically
 from release.config import Config, Generation
 from release.config import load as load_config
 from release.errors import VerificationError

@@ -11,9 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gates.canonical import canonical_json
 from release import child, publish
 from release import package as packages
-from release.artifacts import canonical_json, write_atomically
+from release.artifacts import write_atomically
 from release.errors import ConfigError, Stop
 from release.events import Line, Say
 from release.hub import client, history

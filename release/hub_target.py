@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gates.canonical import canonical_json
 from release import child, settings
-from release.artifacts import canonical_json
 from release.errors import ConfigError
 from release.events import Say
 

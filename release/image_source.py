@@ -16,7 +16,7 @@ from pathlib import Path
 
 from release import environment
 from release.artifacts import sha256_file
-from release.base import cache_folder
+from release.cache import cache_folder
 from release.errors import PreflightError
 
 BASE_IMAGE = "ADAPTER_RELEASE_BASE_IMAGE"

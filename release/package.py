@@ -7,20 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from release import record as records
-from release import sign
-from release.artifacts import (
-    Adapter,
-    Candidate,
-    FileDigest,
-    Manifest,
-    Package,
-    canonical_json,
-    sha256_file,
-    write_atomically,
-)
+from gates.canonical import canonical_json
+from release import layout, sign
+from release.artifacts import Adapter, Candidate, FileDigest, Manifest, Package, sha256_file, write_atomically
 
-RECORD = records.FILE
+RECORD = layout.FILE
 UNLISTED = (RECORD, sign.SIGNATURE, sign.ENVELOPES)
 """What the record does not list: itself, and what is signed when it is made: statements, and all of the files."""
 

@@ -8,9 +8,10 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 import gates
+from gates.canonical import canonical_json
 from release import config as configs
 from release import data_source, hub_target, pipeline, preflight
-from release.artifacts import Candidate, canonical_json, sha256_file, write_atomically
+from release.artifacts import Candidate, sha256_file, write_atomically
 from release.config import Config
 from release.events import Line, Say, Stage
 

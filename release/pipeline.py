@@ -13,6 +13,7 @@ from typing import Any
 
 import gates
 from gates import report
+from gates.canonical import canonical_json
 from release import (
     attestations,
     card,
@@ -23,15 +24,16 @@ from release import (
     earlier,
     environment,
     hub_target,
+    layout,
     package,
     preflight,
-    record,
+    recording,
     sign,
     snippet,
 )
 from release import base as bases
 from release import chat as chats
-from release.artifacts import Candidate, Package, Publication, canonical_json, sha256_file, write_atomically
+from release.artifacts import Candidate, Package, Publication, sha256_file, write_atomically
 from release.config import Config, Publishing, effective
 from release.errors import ConfigError, DataError, GatesFailed, PreflightError
 from release.events import Line, Say, Stage
@@ -112,7 +114,7 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     base = bases.resolve(config.model, say)
     image = _image(config, say)
     digests = {"train": judged.train.sha256, "golden": judged.golden.sha256}
-    made_from = record.inputs(config, base, digests, image.source if image else None)
+    made_from = recording.inputs(config, base, digests, image.source if image else None)
     run = run_folder(config, made_from)
     started = _start(run, config, judged)
     settle_chat(run, config, base.folder)
@@ -131,7 +133,7 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
         "attempt": count_attempt(run.parent, judged, adapter.files.digest, passed=passed),
         "earlier": json.loads((run / "earlier.json").read_bytes()),
     }
-    full = record.build(config, base, started, adapter, measured)
+    full = recording.build(config, base, started, adapter, measured)
     write_atomically(run / "record.json", canonical_json(full))
     return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=passed), run
 
@@ -240,7 +242,7 @@ def settle_chat(run: Path, config: Config, base: Path) -> None:
     """
     if not (run / chats.SETTLED).exists():
         chat = chats.read(base, preflight.wanted_chat(config))
-        write_atomically(run / chats.FILE, chat.template.encode())
+        write_atomically(run / layout.CHAT_TEMPLATE, chat.template.encode())
         write_atomically(run / chats.SETTLED, canonical_json({"changed": list(chat.changed)}))
 
 

@@ -30,6 +30,7 @@ from release import base as bases
 from release import chat as chats
 from release.architecture import Architecture
 from release.base import Outline
+from release.cache import cache_folder
 from release.config import Config, Publishing
 from release.errors import ConfigError, DataError, HubError, PreflightError
 from release.events import Line, Say
@@ -339,7 +340,7 @@ def checked_data(config: Config, wanted: Pages, say: Say) -> list[str]:
 
 def _disk_problems(config: Config, base: Outline | None) -> list[str]:
     """A line for each disk the run writes to that has too little room."""
-    cache = bases.cache_folder()
+    cache = cache_folder()
     fetched = base.to_fetch if base else EMBEDDED_NEEDS
     return machine.full_disks({config.run.output_dir: RUN_NEEDS, cache: fetched})
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gates.canonical import canonical_json
 from release import base as bases
-from release import chat as chats
 from release import (
     child,
     compare,
@@ -23,13 +23,14 @@ from release import (
     container,
     environment,
     hub_target,
+    layout,
     machine,
     package,
     pipeline,
-    record,
     verify,
 )
-from release.artifacts import Adapter, Manifest, Reproduction, canonical_json, write_atomically
+from release.artifacts import Adapter, Manifest, Reproduction, write_atomically
+from release.cache import cache_folder
 from release.compare import Made
 from release.config import Config
 from release.errors import BY_EXIT_CODE, ConfigError, DataError, HubError, NotReproduced, VerificationError
@@ -186,9 +187,9 @@ def _rows(found: verify.Opened, kind: str) -> Path:
 
 def _lay_out(found: verify.Opened, release: Mapping[str, Any], output: Path) -> Config:
     """A configuration and its files, as the release has them, in ``output``; threads as they were."""
-    names = {record.DATA[kind]: _rows(found, kind) for kind in record.DATA}
+    names = {layout.DATA[kind]: _rows(found, kind) for kind in layout.DATA}
     settings = _settings(release)
-    own = [record.ANSWER_SCHEMA, *([chats.FILE] if "chat_template" in settings["model"] else [])]
+    own = [layout.ANSWER_SCHEMA, *([layout.CHAT_TEMPLATE] if "chat_template" in settings["model"] else [])]
     for name, source in {**names, **{name: found.folder / name for name in own}}.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output / name, source.read_bytes())
@@ -204,7 +205,7 @@ def _settings(release: Mapping[str, Any]) -> dict[str, Any]:
     made_in = {"use": "auto", **({"image": named} if named else {})}
     settings["container"] = made_in if release["image_digest"] else {"use": "never"}
     if "chat_template" in settings["model"]:  # the release's own, whatever path it names
-        settings["model"] = {**settings["model"], "chat_template": chats.FILE}
+        settings["model"] = {**settings["model"], "chat_template": layout.CHAT_TEMPLATE}
     return settings
 
 
@@ -408,7 +409,7 @@ def _make(place: Place, loaded: Config, output: Path, say: Say) -> Path:
 def _environment() -> dict[str, str]:
     """What the recorded commit's programs see: no secret, one card, and this checkout's cache, base model included."""
     inherited = {name: value for name, value in os.environ.items() if name not in child.SECRETS}
-    return {**inherited, **_one_card(), "ADAPTER_RELEASE_CACHE": str(bases.cache_folder())}
+    return {**inherited, **_one_card(), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
 
 
 def _one_card() -> dict[str, str]:

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gates
-from release import architecture, child, container, environment, ledger
+from gates.canonical import canonical_json
+from release import architecture, child, container, environment, layout, ledger
 from release import base as bases
 from release import chat as chats
-from release.artifacts import Adapter, Manifest, canonical_json, write_atomically
+from release.artifacts import Adapter, Manifest, write_atomically
 from release.config import Config
 from release.config import load as load_config
 from release.errors import DataError, GatesFailed, PreflightError, VerificationError
 from release.events import Line, Progress, Say
-from release.record import WEIGHTS
+from release.layout import WEIGHTS
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +114,9 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     import torch
     from datasets import Dataset
 
-    chat = chats.read(base_folder, chats.Wanted(template=run / chats.FILE, arguments=config.model.chat_template_kwargs))
+    chat = chats.read(
+        base_folder, chats.Wanted(template=run / layout.CHAT_TEMPLATE, arguments=config.model.chat_template_kwargs)
+    )
     rows = gates.read_golden(run / "data" / "train.jsonl")
     examples = _examples(rows, chat, config.data.max_length)
     with tempfile.TemporaryDirectory() as folder:
@@ -354,7 +357,7 @@ def _write_tokenizer(base_folder: Path, run: Path, folder: Path) -> None:
         if (base_folder / name).exists():
             shutil.copyfile(base_folder / name, folder / name)
     write_atomically(folder / "tokenizer_config.json", canonical_json(chats.tokenizer_settings(base_folder)))
-    shutil.copyfile(run / chats.FILE, folder / chats.FILE)
+    shutil.copyfile(run / layout.CHAT_TEMPLATE, folder / layout.CHAT_TEMPLATE)
 
 
 def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path, base_folder: Path) -> None:

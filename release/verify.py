@@ -13,18 +13,18 @@ from typing import Any
 import yaml
 
 import gates
-from release import attestations, dataset, earlier, hub_target, package, record, sign
-from release import chat as chats
-from release.artifacts import FileDigest, Manifest, canonical_json, sha256_file
+from gates.canonical import canonical_json
+from release import attestations, dataset, earlier, hub_target, layout, package, record, sign, tensors
+from release.artifacts import FileDigest, Manifest, sha256_file
 from release.errors import ConfigError, DataError, VerificationError
 from release.events import Line, Say
 
 NEEDED = (
     "README.md",
     "adapter_config.json",
-    record.WEIGHTS,
+    layout.WEIGHTS,
     package.RECORD,
-    record.ANSWER_SCHEMA,
+    layout.ANSWER_SCHEMA,
     *(f"gates/{name}" for name in ("answers.jsonl", "verdict.json", "policy.json", "contract.json")),
 )
 CODE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py", ".so", ".sh", ".dll"}
@@ -71,7 +71,7 @@ class Opened:
 
     def rows(self, kind: str) -> Path | None:
         """The file of the ``train`` or ``golden`` rows: in the release, else in ``data`` the one with its sha256."""
-        inside = self.folder / record.DATA[kind]
+        inside = self.folder / layout.DATA[kind]
         if inside.exists() or self.data is None:
             return inside if inside.exists() else None
         wanted = self.read(package.RECORD)["data"][kind]["sha256"]
@@ -198,7 +198,7 @@ def _place(found: Opened) -> Iterator[str]:
 
 
 def _files(found: Opened) -> Iterator[str]:
-    named = (chats.FILE,) if "chat_template" in found.read(package.RECORD)["config"]["model"] else ()
+    named = (layout.CHAT_TEMPLATE,) if "chat_template" in found.read(package.RECORD)["config"]["model"] else ()
     for name in (*NEEDED, *named):
         if not (found.folder / name).is_file():
             yield f"{name} is missing"
@@ -279,7 +279,7 @@ def _base(found: Opened) -> Iterator[str]:
 
 def _data(found: Opened) -> Iterator[str]:
     release = found.read(package.RECORD)
-    for kind, name in record.DATA.items():
+    for kind, name in layout.DATA.items():
         facts, path = release["data"][kind], found.rows(kind)
         if facts["file"] is not None and not (found.folder / name).is_file():
             yield f"{name} is missing, the record says it is published"
@@ -323,7 +323,7 @@ def _same_adapter(found: Opened, adapter: Mapping[str, Any]) -> Iterator[str]:
 
 def _tensors(found: Opened) -> Iterator[str]:
     expected = found.read(package.RECORD)["adapter"]["tensors"]
-    actual = record.tensor_digests(found.folder / record.WEIGHTS)
+    actual = tensors.digests(found.folder / layout.WEIGHTS)
     for name in sorted(expected.keys() | actual.keys()):
         if expected.get(name) != actual.get(name):
             yield f"{name} is {_shown(actual.get(name))}, the record says {_shown(expected.get(name))}"

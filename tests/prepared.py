@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import gates
+from gates.canonical import canonical_json
 from release import base as bases
-from release import config, data_source, environment, pipeline, record
-from release.artifacts import Manifest, canonical_json, sha256_file
+from release import config, data_source, environment, pipeline, recording
+from release.artifacts import Manifest, sha256_file
 from tests.line import ROOT, small_config
 from tests.small_release import ASKED, write_answers
 
@@ -39,7 +40,7 @@ def trained(line: Path, base: bases.Base, **settings: str) -> Path:
     loaded = config.load(line / "release.yaml", {key.replace("__", "."): value for key, value in settings.items()})
     train, golden = data_source.load(loaded, lambda _: None)
     digests = {"train": train.sha256, "golden": golden.sha256}
-    run = pipeline.run_folder(loaded, record.inputs(loaded, base, digests))
+    run = pipeline.run_folder(loaded, recording.inputs(loaded, base, digests))
     adapter = run / "adapter"
     adapter.mkdir()
     released = json.loads((RELEASED / "release.json").read_bytes())

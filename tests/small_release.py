@@ -12,9 +12,10 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import gates
-from release import attestations, config, data_source, earlier, package, pipeline, record, sign
+from gates.canonical import canonical_json
+from release import attestations, config, data_source, earlier, layout, package, pipeline, record, recording, sign
 from release import base as bases
-from release.artifacts import Adapter, Candidate, Manifest, Package, canonical_json, sha256_file
+from release.artifacts import Adapter, Candidate, Manifest, Package, sha256_file
 from tests.line import ROOT, small_config
 
 GOLDEN_ROWS = 60
@@ -122,7 +123,7 @@ def small_candidate(
     )
     base = small_base(loaded.path.parent / "base", loaded)
     digests = {"train": judged.train.sha256, "golden": judged.golden.sha256}
-    run = pipeline.run_folder(loaded, record.inputs(loaded, base, digests))
+    run = pipeline.run_folder(loaded, recording.inputs(loaded, base, digests))
     started = pipeline._start(run, loaded, judged)
     outputs = [
         replace(one, output="no JSON") if number in wrong else one
@@ -149,7 +150,7 @@ def _adapter(run: Path, loaded: config.Config) -> Adapter:
 
     folder = run / "adapter"
     folder.mkdir(exist_ok=True)
-    save_file(tensors(), folder / record.WEIGHTS)
+    save_file(tensors(), folder / layout.WEIGHTS)
     settings = {"base_model_name_or_path": loaded.model.base_model_id, "revision": loaded.model.revision, "r": 3}
     (folder / "adapter_config.json").write_bytes(canonical_json(settings))
     words = Tokenizer(models.WordLevel({"[UNK]": 0, "The": 1, "symbol": 2}, unk_token="[UNK]"))
@@ -189,7 +190,7 @@ def _candidate(run: Path, loaded: config.Config, base: bases.Base, began: Any) -
         "attempt": pipeline.count_attempt(run.parent, judged, adapter.files.digest, passed=passed),
         "earlier": json.loads((run / "earlier.json").read_bytes()),
     }
-    full = record.build(loaded, base, started, adapter, measured)
+    full = recording.build(loaded, base, started, adapter, measured)
     (run / "record.json").write_bytes(canonical_json(full))
     return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=passed)
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import schemas
-from release import compare, record, reproduce, verify
+from release import compare, layout, reproduce, verify
 from release.artifacts import Reproduction, sha256_file
 from release.compare import Made
 from tests.small_release import small_release, training, write_answers
@@ -55,11 +55,11 @@ def compared(then: Made, now: Made) -> Reproduction:
 
 def change_tensors(now: Made, change: Callable[[dict[str, Any]], object]) -> Made:
     """The adapter with other tensors, and a record that says so."""
-    path = now.adapter / record.WEIGHTS
+    path = now.adapter / layout.WEIGHTS
     values = load_file(path)
     change(values)
     save_file(values, path)
-    files = {**now.record["adapter"]["files"], record.WEIGHTS: sha256_file(path)}
+    files = {**now.record["adapter"]["files"], layout.WEIGHTS: sha256_file(path)}
     return replace(now, record={**now.record, "adapter": {**now.record["adapter"], "files": files}})
 
 
@@ -80,7 +80,7 @@ def test_the_same_bytes_are_bit_identical(then: Made, now: Made) -> None:
 
 
 def test_a_changed_value_is_measured_and_found_in_its_layer(then: Made, now: Made) -> None:
-    tensor = load_file(then.adapter / record.WEIGHTS)[A0].astype(np.float64)
+    tensor = load_file(then.adapter / layout.WEIGHTS)[A0].astype(np.float64)
 
     def add(values: dict[str, Any]) -> None:
         values[A0][1, 1] += 0.5
@@ -92,7 +92,7 @@ def test_a_changed_value_is_measured_and_found_in_its_layer(then: Made, now: Mad
     assert (found["different"], found["tensors"], layer["layer"], layer["tensors"]) == (1, 4, "layers.0", 1)
     assert layer["max_abs"] == pytest.approx(0.5, rel=1e-6)
     assert layer["relative_norm"] == pytest.approx(0.5 / np.linalg.norm(tensor), rel=1e-6)
-    assert found["files"] == [record.WEIGHTS]
+    assert found["files"] == [layout.WEIGHTS]
 
 
 def test_another_adapter_with_the_same_answers_reaches_answers(then: Made, now: Made) -> None:

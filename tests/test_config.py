@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gates.canonical import canonical_json
 from release import config
-from release.artifacts import canonical_json
 from release.errors import ConfigError
 from release.settings import RENAMED, SETTINGS, WITHOUT_EFFECT, override
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 import gates
+from gates.canonical import canonical_json
 from release import config, data_source, dataset, earlier, hub_target, package, pipeline, preflight, record, verify
-from release.artifacts import Candidate, canonical_json, sha256_file
+from release.artifacts import Candidate, sha256_file
 from release.errors import ConfigError, HubError, PreflightError
 from release.events import Event, Line
 from tests.line import ROOT, adapter_release

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gates.canonical import canonical_json
 from release import base as bases
 from release import generate
-from release.artifacts import Adapter, Manifest, canonical_json, sha256_file
+from release.artifacts import Adapter, Manifest, sha256_file
 from release.errors import ConfigError, VerificationError
 from release.generate import load_with_adapter
 from tests.small_release import write_answers

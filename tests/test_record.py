@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from release import child, config, environment, record
-from release.artifacts import canonical_json, sha256_file
+from gates.canonical import canonical_json
+from release import child, config, environment, layout, record, recording
+from release import tensors as tensor_files
+from release.artifacts import sha256_file
 from tests.line import ROOT, small_config
 from tests.small_release import small_base, small_release, tensors, training
 
@@ -39,8 +41,8 @@ def test_an_update_of_python_or_of_a_library_starts_in_a_run_folder_of_its_own(t
     loaded = config.load(small_config(tmp_path))
     base = small_base(tmp_path / "base", loaded)
 
-    here = record.inputs(loaded, base, {})
-    in_an_image = record.inputs(loaded, base, {}, image="sha256:0")
+    here = recording.inputs(loaded, base, {})
+    in_an_image = recording.inputs(loaded, base, {}, image="sha256:0")
 
     assert here["versions"] == environment.versions()
     assert "versions" not in in_an_image  # the image decides them
@@ -125,7 +127,7 @@ def test_every_tensor_has_type_shape_and_digest(release: Path) -> None:
 
     assert found.keys() == tensors().keys()
     assert {(one["dtype"], tuple(one["shape"])) for one in found.values()} == {("F32", (4, 3))}
-    assert found == record.tensor_digests(release / record.WEIGHTS)
+    assert found == tensor_files.digests(release / layout.WEIGHTS)
 
 
 def test_rows_that_may_not_travel_have_a_place_to_ask_for_them(tmp_path: Path) -> None:
@@ -153,11 +155,11 @@ def test_the_image_a_release_was_made_in_is_recorded(tmp_path: Path, monkeypatch
 
 
 def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / record.WEIGHTS
+    path = tmp_path / layout.WEIGHTS
     path.write_bytes(b"\x80\x04 a pickle")
 
     with pytest.raises(ValueError, match="no safetensors file"):
-        record.tensor_digests(path)
+        tensor_files.digests(path)
 
 
 @pytest.mark.parametrize(

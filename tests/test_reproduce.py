@@ -17,7 +17,7 @@ import yaml
 
 import schemas
 from release import base as bases
-from release import data_source, hub_target, package, record, reproduce, verify
+from release import data_source, hub_target, package, recording, reproduce, verify
 from release.artifacts import Reproduction
 from release.config import Model
 from release.errors import ConfigError, DataError, NotReproduced, VerificationError
@@ -116,7 +116,7 @@ def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: 
     train, golden = data_source.load(loaded, lambda _: None)
     assert train.sha256 == value["data"]["train"]["sha256"]
     assert golden.path.is_relative_to(tmp_path / "work")
-    again = record.as_published(loaded)
+    again = recording.as_published(loaded)
     del again["run"]["threads"]
     assert again.pop("container") == {"use": "never", "gpus": "auto"}
     assert again == {name: section for name, section in value["config"].items() if name != "container"}

@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from gates.canonical import canonical_json
 from release import attestations, package, sign, verify
-from release.artifacts import Manifest, canonical_json, sha256_file
+from release.artifacts import Manifest, sha256_file
 from release.config import Publishing
 from release.errors import ConfigError, VerificationError
 from release.verify import Known

@@ -19,7 +19,7 @@ import yaml
 import gates
 from release import base as bases
 from release import chat as chats
-from release import config, environment, train
+from release import config, environment, layout, train
 from release.artifacts import sha256_file
 from release.errors import DataError, GatesFailed, PreflightError, VerificationError
 from release.events import Event, Progress
@@ -36,7 +36,7 @@ def start_run(folder: Path, *, adapter: Mapping[str, Any] = MappingProxyType({})
     path = small_config(folder, training={"max_steps": STEPS, "save_steps": 2, **training}, adapter=adapter)
     effective = config.effective(config.load(path))
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
-    shutil.copyfile(bases.folder_of(config.load(path).model) / chats.FILE, run / chats.FILE)
+    shutil.copyfile(bases.folder_of(config.load(path).model) / layout.CHAT_TEMPLATE, run / layout.CHAT_TEMPLATE)
     lines = (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines()[:16]
     (run / "data" / "train.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     return run

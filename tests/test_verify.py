@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from release import hub_target, package, record, verify
-from release.artifacts import Manifest, canonical_json, sha256_file
+from gates.canonical import canonical_json
+from release import hub_target, layout, package, verify
+from release.artifacts import Manifest, sha256_file
 from release.errors import ConfigError, VerificationError
 from release.events import Event, Line
 from release.verify import Known
@@ -66,7 +67,7 @@ def flip_number_of_record(folder: Path) -> None:
 
 def flip_tensor(folder: Path) -> None:
     """One value of one tensor, in a record that knows the new file."""
-    path = folder / record.WEIGHTS
+    path = folder / layout.WEIGHTS
     values = load_file(path)
     next(iter(values.values()))[0, 0] += 1
     save_file(values, path)
@@ -220,7 +221,7 @@ def other_answers_of_the_base(folder: Path) -> None:
 
 
 LIES: dict[str, tuple[Lie, int]] = {
-    "a flipped byte in the adapter": (lambda f: flip(f / record.WEIGHTS), DIGESTS),
+    "a flipped byte in the adapter": (lambda f: flip(f / layout.WEIGHTS), DIGESTS),
     "a flipped byte in the tokenizer": (lambda f: flip(f / "tokenizer.json"), DIGESTS),
     "a flipped value in a tensor": (flip_tensor, TENSORS),
     "a flipped digit in the record": (flip_number_of_record, RECORD),
@@ -305,7 +306,7 @@ def test_every_step_is_explained_in_the_documentation() -> None:
 
 
 def test_every_step_is_reported_before_the_command_ends_with_exit_7(release: Path) -> None:
-    flip(release / record.WEIGHTS)
+    flip(release / layout.WEIGHTS)
 
     done = adapter_release("verify", str(release), cwd=release.parent)
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from release import licences
+import schemas
 
 
 def _one_or_more(item: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ _CARD = Draft202012Validator(
     {
         "type": "object",
         "properties": {
-            "license": _one_or_more({"enum": sorted(licences.KINDS)}),
+            "license": _one_or_more(schemas.load("licence")),
             # ISO 639, with a script or region, or one of the two that the Hub takes beside it.
             "language": _one_or_more(
                 {"type": "string", "pattern": "^([a-z]{2,3}(-[A-Za-z]{2,4})?|code|multilingual)$"}

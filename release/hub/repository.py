@@ -23,7 +23,8 @@ from dulwich.objects import Blob, Commit, ObjectID, Tag
 from dulwich.refs import Ref, check_ref_format
 from dulwich.repo import Repo
 
-from release.artifacts import canonical_json, write_atomically
+from gates.canonical import canonical_json
+from release.artifacts import write_atomically
 
 AUTHOR = b"local <local@localhost>"
 MAIN = "main"
