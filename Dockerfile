@@ -8,7 +8,7 @@ ARG LOCK=gpu
 ARG TORCH=
 ARG FIND_LINKS=
 
-# The first five as release/child.py sets them outside; slim does not say what CUDA needs, nvidia/cuda does.
+# The first five as release/running/child.py sets them outside; slim does not say what CUDA needs, nvidia/cuda does.
 # DL3064 takes TOKENIZERS for a secret.
 # hadolint ignore=DL3064
 ENV HF_HUB_DISABLE_TELEMETRY=1 \
@@ -37,6 +37,7 @@ RUN python3 -m pip install --quiet --no-cache-dir --no-compile --disable-pip-ver
 
 COPY release release
 COPY gates gates
+COPY hub_folder hub_folder
 COPY schemas schemas
 
 # Last, so that another commit with the same locks installs nothing again.

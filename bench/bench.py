@@ -17,12 +17,12 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from release import base as bases  # noqa: E402
-from release import chat as chats  # noqa: E402
-from release import config as configs  # noqa: E402
-from release import data_source  # noqa: E402
-from release.errors import GatesFailed  # noqa: E402
-from release.events import Event, Line  # noqa: E402
+from release.config import reading as configs  # noqa: E402
+from release.data import chat as chats  # noqa: E402
+from release.data import sources  # noqa: E402
+from release.models import base as bases  # noqa: E402
+from release.values.errors import GatesFailed  # noqa: E402
+from release.values.events import Event, Line  # noqa: E402
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def main() -> None:
 
 def tokens_in(config: configs.Config) -> int:
     """The training set's size as the tokenizer counts it."""
-    train, _ = data_source.load(config, quiet)
+    train, _ = sources.load(config, quiet)
     chat = chats.read(bases.resolve(config.model, quiet).folder)
     return sum(chat.example(row.prompt, row.gold or "").total for row in train.rows)
 

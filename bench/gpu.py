@@ -17,16 +17,19 @@ from typing import Any
 
 import yaml
 
+from release.models import arithmetic
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.bench import Measured  # noqa: E402
 from bench.bench import plain as plain_script  # noqa: E402
-from release import base as bases  # noqa: E402
-from release import chat as chats  # noqa: E402
-from release import child, machine, pipeline  # noqa: E402
-from release import config as configs  # noqa: E402
-from release.events import Event, Say  # noqa: E402
+from release import pipeline  # noqa: E402
+from release.config import reading as configs  # noqa: E402
+from release.data import chat as chats  # noqa: E402
+from release.models import base as bases  # noqa: E402
+from release.running import child, machine  # noqa: E402
+from release.values.events import Event, Say  # noqa: E402
 
 SHAPES = {
     # OLMo-7B's and Llama-7B's, with random weights: neither speed nor memory depends on what they are
@@ -189,10 +192,11 @@ def measured(run: Path, record: str) -> dict[str, Any]:
 
 def blame(run: Path, base: Path) -> dict[str, Any]:
     """The first module, forwards and then backwards, that gives other bytes for the same batch and the same seed."""
-    from release import environment, train
+    from release.models import train
+    from release.running import environment
 
     config = configs.load(run / "config.yaml")
-    environment.make_deterministic(config.run.seed, environment.threads(config.run.threads))
+    arithmetic.make_deterministic(config.run.seed, environment.threads(config.run.threads))
     trainer = train.build_trainer(config, run, base, quiet)
     drawn = next(iter(trainer.get_train_dataloader()))
     batch = {name: tensor.to(trainer.model.device) for name, tensor in drawn.items()}
@@ -236,7 +240,7 @@ def quiet(_: Event) -> None:
 
 
 def run_stage(arguments: list[str], say: Say) -> None:
-    from release import generate, train
+    from release.models import generate, train
 
     what, *paths = arguments
     if what == "make":

@@ -1,6 +1,6 @@
 """Plan and measurement: train models of random weights in several shapes on this CPU, and print peak beside plan.
 
-    python bench/plan_memory.py [NAME ...]          a table; --json FILE keeps the figures for tests/test_plan.py
+    python bench/plan_memory.py [NAME ...]          a table; --json FILE keeps the figures for test_estimates.py
 
 Each run is a process of its own, so that its peak is its own. The rows are random words of the default dataset's
 lengths; memory depends on shapes and lengths, not on what is learned.
@@ -19,8 +19,10 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from gates.canonical import canonical_json  # noqa: E402
-from release import architecture, config, plan  # noqa: E402
-from release import base as bases  # noqa: E402
+from release.config import reading  # noqa: E402
+from release.models import architecture  # noqa: E402
+from release.models import base as bases  # noqa: E402
+from release.planning import estimates  # noqa: E402
 
 SHAPES = ROOT / "tests" / "data" / "plan"
 MODELS = (
@@ -78,7 +80,7 @@ def measured(names: Sequence[str], steps: int) -> Iterator[dict[str, Any]]:
 
 def make_model(folder: Path, shape: dict[str, Any]) -> None:
     """A model of random weights with the embedded base's tokenizer, in a process that is gone afterwards."""
-    tokenizer = bases.resolve(config.load(ROOT / "release.yaml").model, lambda _: None).folder
+    tokenizer = bases.resolve(reading.load(ROOT / "release.yaml").model, lambda _: None).folder
     code = (
         "import sys, json, torch\n"
         "from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer\n"
@@ -96,20 +98,20 @@ def measure(base: Path, name: str, settings: dict[str, str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch)
         lengths = write_rows(run, base, words=28 if base.name in LONG else 12)
-        loaded = config.load(ROOT / "release.yaml", settings)
-        tree = config.effective(loaded)
+        loaded = reading.load(ROOT / "release.yaml", settings)
+        tree = reading.effective(loaded)
         tree["data"] |= {
             "train_file": str(run / "data" / "train.jsonl"),
             "golden_file": "unused.jsonl",
             "max_length": 2048,
         }
         (run / "config.yaml").write_text(json.dumps(tree), "utf-8")
-        command = [sys.executable, "-m", "release.train", str(run), str(base)]
+        command = [sys.executable, "-m", "release.models.train", str(run), str(base)]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         training = json.loads((run / "training.json").read_bytes())
-    load = plan.load_of(lengths, len(lengths), 2048)
+    load = estimates.load_of(lengths, len(lengths), 2048)
     shape = architecture.build(base / "config.json")
-    estimated = plan.estimate(shape, loaded, load, cuda=False)
+    estimated = estimates.estimate(shape, loaded, load, cuda=False)
     return {
         "name": name,
         "model": base.name,
@@ -126,7 +128,7 @@ def write_rows(run: Path, base: Path, words: int) -> list[tuple[int, int]]:
     """Rows of about twice so many words, each another, with prompt and total lengths in tokens."""
     import random
 
-    from release import chat as chats
+    from release.data import chat as chats
 
     chat, generator = chats.read(base), random.Random(0)  # noqa: S311  # the same rows each time
     rows, lengths = [], []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gates import formats, pointer, strict_json
+from gates import pointer, strict_json, value_formats
 from gates.patterns import pattern_problem
 from gates.problems import MESSAGE
 
@@ -72,7 +72,7 @@ def checker(schema: Mapping[str, Any]) -> SchemaCheck:
     """A function that returns an answer's faults, the shortest path first; the validator is built once."""
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
 
-    validator = _validator_class(schema)(schema, registry=REGISTRY, format_checker=formats.checker())
+    validator = _validator_class(schema)(schema, registry=REGISTRY, format_checker=value_formats.checker())
 
     def faults(value: object) -> tuple[Fault, ...]:
         try:
@@ -145,8 +145,8 @@ def _part_problems(part: Mapping[str, Any], resolver: Any, validator: Any, draft
         if problem := _keyword_problem(keyword, known):
             yield f"keyword {keyword!r} {problem} in {draft}"
     name = part.get("format")
-    if isinstance(name, str) and name not in formats.checker().checkers:
-        yield f"format {name!r} cannot be checked (known: {', '.join(sorted(formats.checker().checkers))})"
+    if isinstance(name, str) and name not in value_formats.checker().checkers:
+        yield f"format {name!r} cannot be checked (known: {', '.join(sorted(value_formats.checker().checkers))})"
     patterns = [part["pattern"]] if "pattern" in part else []
     for pattern in [*patterns, *part.get("patternProperties", {})]:
         if problem := pattern_problem(pattern):

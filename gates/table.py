@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gates import (
+from gates.metrics import (
     answer_rate,
     citation_coverage,
     citation_precision,

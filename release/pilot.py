@@ -9,11 +9,13 @@ from pathlib import Path
 
 import gates
 from gates.canonical import canonical_json
-from release import config as configs
-from release import data_source, hub_target, pipeline, preflight
-from release.artifacts import Candidate, sha256_file, write_atomically
-from release.config import Config
-from release.events import Line, Say, Stage
+from release import pipeline, preflight
+from release.config import reading as configs
+from release.config.reading import Config
+from release.data import sources
+from release.hub import address
+from release.values.artifacts import Candidate, sha256_file, write_atomically
+from release.values.events import Line, Say, Stage
 
 ROWS = 10
 
@@ -24,13 +26,13 @@ def pilot(config: Config, say: Say) -> None:
     Nothing leaves the machine, and what was made is removed when all went well: it is no release.
     """
     say(Stage(name="preflight"))
-    with hub_target.environment(config.publishing.endpoint, config.path.parent) as hub:
+    with address.environment(config.publishing.endpoint, config.path.parent) as hub:
         preflight.check(config, hub, say)
     pipeline.check_data(config, say)
     small = prepare(config, say)
     with (
         pipeline.alone(small.run.output_dir),
-        hub_target.environment(small.publishing.endpoint, small.path.parent) as hub,
+        address.environment(small.publishing.endpoint, small.path.parent) as hub,
     ):
         say(Stage(name="pilot", note=f"{ROWS} rows, one epoch, in {small.run.output_dir.parent}"))
         judged = pipeline.check_data(small, _quiet)
@@ -64,7 +66,7 @@ def prepare(config: Config, say: Say) -> Config:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     paths = {}
-    for name, loaded in zip(("train", "golden"), data_source.load(config, say), strict=True):
+    for name, loaded in zip(("train", "golden"), sources.load(config, say), strict=True):
         lines = [line for line in loaded.canonical.split(b"\n") if line.strip()]
         paths[name] = folder / f"{name}.jsonl"
         write_atomically(paths[name], b"".join(lines[number] + b"\n" for number in few(loaded.rows)))

@@ -14,31 +14,21 @@ from typing import Any
 import gates
 from gates import report
 from gates.canonical import canonical_json
-from release import (
-    attestations,
-    card,
-    container,
-    data_report,
-    data_source,
-    dataset,
-    earlier,
-    environment,
-    hub_target,
-    layout,
-    package,
-    preflight,
-    recording,
-    sign,
-    snippet,
-)
-from release import base as bases
-from release import chat as chats
-from release.artifacts import Candidate, Package, Publication, sha256_file, write_atomically
-from release.config import Config, Publishing, effective
-from release.errors import ConfigError, DataError, GatesFailed, PreflightError
-from release.events import Line, Say, Stage
-from release.generate import generate
-from release.train import train
+from release import preflight
+from release.config.reading import Config, Publishing, effective
+from release.data import chat as chats
+from release.data import data_report, dataset, sources
+from release.hub import address
+from release.judging import previous, recording
+from release.models import base as bases
+from release.models.generate import generate
+from release.models.train import train
+from release.publishing import attestations, card, package, sign, snippet
+from release.running import container, environment
+from release.values import layout
+from release.values.artifacts import Candidate, Package, Publication, sha256_file, write_atomically
+from release.values.errors import ConfigError, DataError, GatesFailed, PreflightError
+from release.values.events import Line, Say, Stage
 
 JUDGED_FILES = (
     "verdict.json",
@@ -61,13 +51,13 @@ class Judged:
     golden: dataset.Dataset
     contract: gates.Contract
     policy: gates.Policy
-    before: tuple[earlier.Release, ...] = ()
+    before: tuple[previous.Release, ...] = ()
     """The releases that the repository holds already, oldest first."""
 
 
 def release(config: Config, say: Say) -> tuple[Package, Publication]:
     """From a configuration to a tag on the Hub, or a ``Stop`` that says why not."""
-    with alone(config.run.output_dir), hub_target.environment(config.publishing.endpoint, config.path.parent) as hub:
+    with alone(config.run.output_dir), address.environment(config.publishing.endpoint, config.path.parent) as hub:
         say(Stage(name="preflight"))
         before = preflight.check(config, hub, say)
         made, run = candidate(config, before, say)
@@ -76,7 +66,7 @@ def release(config: Config, say: Say) -> tuple[Package, Publication]:
         return packed, publish(config.publishing, packed, run, hub, say)
 
 
-def candidate(config: Config, before: tuple[earlier.Release, ...], say: Say) -> tuple[Candidate, Path]:
+def candidate(config: Config, before: tuple[previous.Release, ...], say: Say) -> tuple[Candidate, Path]:
     """From the data gate to the verdict: what needs a GPU, and no right to write to a Hub. And the run folder."""
     return make(config, replace(check_data(config, say), before=before), say)
 
@@ -97,7 +87,7 @@ def check_data(config: Config, say: Say) -> Judged:
         policy = preflight.policy_of(config)
     except gates.InvalidConfig as error:
         raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
-    train_set, golden = data_source.load(config, say)
+    train_set, golden = sources.load(config, say)
     checked = dataset.check(train_set, golden, contract, preflight.options(config, say))
     for text in data_report.terminal(checked):
         say(Line(text=text))
@@ -169,14 +159,14 @@ def _beside_earlier(run: Path, judged: Judged, outputs: Sequence[gates.Output]) 
     They are made from the releases that are kept alone, so that what is published derives them to the byte.
     """
     contract = {name: (run / name).read_bytes() for name in ("contract.json", "answer.schema.json")}
-    now = earlier.now(judged.golden, judged.policy, contract)
-    kept = earlier.needed(judged.before, earlier.compare(judged.before, now, outputs, judged.contract))
-    found = earlier.compare(kept, now, outputs, judged.contract)
-    files = {earlier.file_of(against): comparison.to_json() for against, comparison in found.items()}
+    now = previous.now(judged.golden, judged.policy, contract)
+    kept = previous.needed(judged.before, previous.compare(judged.before, now, outputs, judged.contract))
+    found = previous.compare(kept, now, outputs, judged.contract)
+    files = {previous.file_of(against): comparison.to_json() for against, comparison in found.items()}
     for name, content in files.items():
         write_atomically(run / name, content)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    said = {**earlier.in_record(judged.before, now, kept), "comparisons": digests}
+    said = {**previous.in_record(judged.before, now, kept), "comparisons": digests}
     write_atomically(run / "earlier.json", canonical_json(said))
     return list(found.values())
 
@@ -218,9 +208,9 @@ def _start(run: Path, config: Config, judged: Judged) -> dict[str, Any]:
         write_atomically(run / "data" / f"{name}.jsonl", data.canonical)
     # JSON, which is YAML too: a text such as "1e5" stays a text for every reader
     write_atomically(run / "config.yaml", canonical_json(effective(config)))
-    for name, content in earlier.contract_files(config.contract, judged.contract).items():
+    for name, content in previous.contract_files(config.contract, judged.contract).items():
         write_atomically(run / name, content)
-    write_atomically(run / "golden_rows.json", canonical_json(earlier.row_digests(judged.golden.rows)))
+    write_atomically(run / "golden_rows.json", canonical_json(previous.row_digests(judged.golden.rows)))
     write_atomically(run / "policy.json", canonical_json(judged.policy.as_dict()))
     started = run / "started.json"
     if not started.exists():
@@ -261,7 +251,7 @@ def count_attempt(folder: Path, judged: Judged, adapter: str, *, passed: bool) -
         write_atomically(ledger, lines.encode())
         seen.append(adapter)
     counts = [seen.index(adapter) + 1]
-    for published, attempt in earlier.attempts(judged.before, golden):
+    for published, attempt in previous.attempts(judged.before, golden):
         since = seen[seen.index(published) + 1 :] if published in seen else seen
         counts += [attempt + since.index(adapter) + 1] if adapter in since else []
     return max(counts)
@@ -277,7 +267,7 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     verdict = json.loads(candidate.verdict)
     beside = candidate.record["earlier"]
     files = {f"gates/{name}": path for name, path in judged_files(candidate, run).items()}
-    files |= earlier.files(beside["releases"], config.run.output_dir)
+    files |= previous.files(beside["releases"], config.run.output_dir)
     files |= _attest(candidate, run, {name: sha256_file(path) for name, path in files.items()})
     if config.data.license:
         files |= {f"data/{name}": run / "data" / name for name in ("train.jsonl", "golden.jsonl")}
@@ -307,7 +297,7 @@ def publish(publishing: Publishing, packed: Package, run: Path, hub: Mapping[str
         "private": publishing.private,
         "endpoint_label": publishing.endpoint,
     }
-    answer = hub_target.ask(request, hub, say, run / "publish.log")
+    answer = address.ask(request, hub, say, run / "publish.log")
     write_atomically(run / "publication.json", canonical_json(answer))
     return Publication(**answer | {"done": tuple(answer["done"])})
 

@@ -11,30 +11,23 @@ from urllib.parse import urlsplit
 
 import gates
 from gates.report import plan_lines, terminal
-from release import (
-    architecture,
-    container,
-    data_report,
-    data_source,
-    dataset,
-    earlier,
-    environment,
-    hub_target,
-    ledger,
-    licences,
-    machine,
-    plan,
-    sign,
-)
-from release import base as bases
-from release import chat as chats
-from release.architecture import Architecture
-from release.base import Outline
-from release.cache import cache_folder
-from release.config import Config, Publishing
-from release.errors import ConfigError, DataError, HubError, PreflightError
-from release.events import Line, Say
-from release.machine import GIB, Gpu
+from release.config.reading import Config, Publishing
+from release.data import chat as chats
+from release.data import data_report, dataset, sources
+from release.hub import address
+from release.judging import previous
+from release.models import architecture
+from release.models import base as bases
+from release.models.architecture import Architecture
+from release.models.base import Outline
+from release.planning import estimates
+from release.publishing import sign
+from release.running import container, environment, machine, spending
+from release.running.machine import GIB, Gpu
+from release.values import licences
+from release.values.cache import cache_folder
+from release.values.errors import ConfigError, DataError, HubError, PreflightError
+from release.values.events import Line, Say
 
 RUN_NEEDS = GIB  # checkpoints 0.2, adapter, package and its copy in a Hub 0.2; the rest is room for logs and caches
 EMBEDDED_NEEDS = 5 * GIB // 4  # the wheel's model 0.1, unpacked 0.5, and what is held while unpacking
@@ -51,7 +44,7 @@ class Item:
     says: str
 
 
-def check(config: Config, hub: Mapping[str, str], say: Say, *, rights: bool = True) -> tuple[earlier.Release, ...]:
+def check(config: Config, hub: Mapping[str, str], say: Say, *, rights: bool = True) -> tuple[previous.Release, ...]:
     """The releases that are there already. Raises ``PreflightError`` with every problem; says what was not checked.
 
     Without ``rights`` the Hub is read and no more: whether it may be written to is left to who writes.
@@ -86,25 +79,25 @@ def doctor(config: Config, hub: Mapping[str, str], say: Say) -> None:
     _before(config, hub, say)
 
 
-def _before(config: Config, hub: Mapping[str, str], say: Say) -> tuple[earlier.Release, ...]:
+def _before(config: Config, hub: Mapping[str, str], say: Say) -> tuple[previous.Release, ...]:
     """The releases that are there already, and that this one asks for no less than they did."""
-    before = earlier.fetch(config, hub, say)
+    before = previous.fetch(config, hub, say)
     if problem := weaker_problem(config, before, say):
         raise PreflightError(f"{problem}\nNothing was started.")
     return before
 
 
-def weaker_problem(config: Config, before: Sequence[earlier.Release], say: Say) -> str:
+def weaker_problem(config: Config, before: Sequence[previous.Release], say: Say) -> str:
     """Whether less is asked for than by the last release, without a reason; faults of data are the data gate's."""
     try:
         policy = policy_of(config)
         contract = contract_of(config)
-        _, golden = data_source.load(config, say)
+        _, golden = sources.load(config, say)
     except (gates.Invalid, DataError):
         return ""
-    now = earlier.now(golden, policy, earlier.contract_files(config.contract, contract))
-    earlier.tell(config, before, now, say)
-    return earlier.excuses(before, earlier.weaker(before, now), config.weaker_because)
+    now = previous.now(golden, policy, previous.contract_files(config.contract, contract))
+    previous.tell(config, before, now, say)
+    return previous.excuses(before, previous.weaker(before, now), config.weaker_because)
 
 
 def policy_of(config: Config) -> gates.Policy:
@@ -155,7 +148,7 @@ def _stop_on(items: Sequence[Item]) -> None:
 def _rows(config: Config, say: Say) -> tuple[tuple[dataset.Dataset, dataset.Dataset] | None, list[Item]]:
     """Both files' rows; that a row is none is the data gate's to say, with its own exit code."""
     try:
-        return data_source.load(config, say), []
+        return sources.load(config, say), []
     except DataError:
         says = "the rows cannot be read; the data gate says why"
         return None, [Item(name="gates and memory", state="not checked", says=says)]
@@ -218,7 +211,7 @@ def _memory_items(config: Config, base: Outline, train: dataset.Dataset, gpu: Gp
         return [Item(name="memory", state="not checked", says=f"{who} free")]
     needed = estimated.memory * MEMORY_SPARE
     where = f"{gpu.name} has {free / GIB:.1f} GiB free" if gpu else f"{free / GIB:.1f} GiB of memory are available"
-    what, remedies = f"{where}, {needed / GIB:.1f} GiB are needed", "; ".join(plan.remedies(estimated, config))
+    what, remedies = f"{where}, {needed / GIB:.1f} GiB are needed", "; ".join(estimates.remedies(estimated, config))
     short = f"{what}: the run would be killed. Do one of: {remedies}." if free < needed else ""
     return _items("memory", [short] if short else [], what)
 
@@ -238,7 +231,7 @@ def _data_items(config: Config, say: Say) -> list[Item]:
 def _gate_zero_items(config: Config, say: Say) -> list[Item]:
     """Whether the reference answers pass the gates, and broken ones fail; rows that are none are the data gate's."""
     try:
-        _, golden = data_source.load(config, say)
+        _, golden = sources.load(config, say)
     except (DataError, HubError):
         return [Item(name="gate zero", state="not checked", says="the rows cannot be read; the data gate says why")]
     problem = gate_zero_problem(golden, contract_of(config), policy_of(config))
@@ -259,20 +252,22 @@ def gate_zero_problem(golden: dataset.Dataset, contract: gates.Contract, policy:
 
 def planned(config: Config, say: Say) -> list[str]:
     """Memory, hours and money of this configuration, on the cards of the price file and here."""
-    base, (train, _) = bases.outline(config.model, say), data_source.load(config, say)
-    prices = plan.read_prices()
+    base, (train, _) = bases.outline(config.model, say), sources.load(config, say)
+    prices = estimates.read_prices()
     lines = []
     for cuda in (True, False):
         estimated = estimate(config, base, train, cuda=cuda)
         lines += ["on a GPU:" if cuda else "on a CPU:"]
-        cards = plan.options(estimated, prices, config.budget.price_per_hour) if cuda else ()
-        lines += plan.table(estimated, cards, config.budget.currency)
+        cards = estimates.options(estimated, prices, config.budget.price_per_hour) if cuda else ()
+        lines += estimates.table(estimated, cards, config.budget.currency)
         if cuda and not all(one.fits for one in cards):
-            lines += ["where it does not fit:", *(f"  {line}" for line in plan.remedies(estimated, config))]
+            lines += ["where it does not fit:", *(f"  {line}" for line in estimates.remedies(estimated, config))]
         if not cuda:
             threads = environment.threads(config.run.threads)
-            lines += [f"  {plan.cpu_hours(estimated, prices, threads):.2f} hours of training with {threads} threads"]
-    spent = sum(one.cost for one in ledger.read(config.run.output_dir))
+            lines += [
+                f"  {estimates.cpu_hours(estimated, prices, threads):.2f} hours of training with {threads} threads"
+            ]
+    spent = sum(one.cost for one in spending.read(config.run.output_dir))
     limit = "no limit" if config.budget.limit is None else f"of {config.budget.limit:.2f}"
     return [*lines, f"spent so far: {spent:.2f} {config.budget.currency}, {limit}"]
 
@@ -283,7 +278,7 @@ def provable(config: Config, say: Say) -> list[str]:
         policy = policy_of(config)
     except gates.InvalidConfig as error:
         raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
-    _, golden = data_source.load(config, say)
+    _, golden = sources.load(config, say)
     return [f"{golden.path.name}, {len(golden.rows)} rows:", *plan_lines(gates.plan(golden.rows, policy))]
 
 
@@ -312,7 +307,7 @@ def examined(config: Config, say: Say, docs: Path | None = None) -> dataset.Repo
         known = options(config, say, docs)
     except gates.InvalidConfig as error:
         raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
-    train, golden = data_source.load(config, say)
+    train, golden = sources.load(config, say)
     return dataset.examine(train, golden, contract, known)
 
 
@@ -345,7 +340,7 @@ def _disk_problems(config: Config, base: Outline | None) -> list[str]:
     return machine.full_disks({config.run.output_dir: RUN_NEEDS, cache: fetched})
 
 
-def estimate(config: Config, base: Outline, train: dataset.Dataset, *, cuda: bool) -> plan.Estimate:
+def estimate(config: Config, base: Outline, train: dataset.Dataset, *, cuda: bool) -> estimates.Estimate:
     """What this configuration needs over a base model, by the real lengths of its rows."""
     built = built_of(config, base)
     if built is None:
@@ -356,8 +351,8 @@ def estimate(config: Config, base: Outline, train: dataset.Dataset, *, cuda: boo
     tokens = chats.read(base.folder, wanted_chat(config))
     measured = [tokens.example(row.prompt, row.gold or "") for row in train.rows]
     lengths = [(len(one.asked), one.total) for one in measured]
-    load = plan.load_of(lengths, len(train.rows), config.data.max_length)
-    return plan.estimate(built, config, load, cuda=cuda)
+    load = estimates.load_of(lengths, len(train.rows), config.data.max_length)
+    return estimates.estimate(built, config, load, cuda=cuda)
 
 
 def _limit(config: Config) -> str:
@@ -369,7 +364,7 @@ def _budget_problems(config: Config) -> list[str]:
     """Whether anything may still be spent. A price for the machine is looked for when the run starts."""
     budget = config.budget
     try:
-        ledger.start(config.run.output_dir, budget, "", "", budget.price_per_hour or 0.0)
+        spending.start(config.run.output_dir, budget, "", "", budget.price_per_hour or 0.0)
     except PreflightError as error:
         return [str(error)]
     return []
@@ -481,7 +476,7 @@ def hub_problems(config: Config, hub: Mapping[str, str], say: Say) -> list[str]:
         "manifest_digests": [json.loads(path.read_bytes())["manifest_digest"] for path in packed_before(config)],
     }
     with tempfile.TemporaryDirectory() as folder:
-        problems: list[str] = hub_target.ask(request, hub_target.impatient(hub), say, Path(folder) / "log")["problems"]
+        problems: list[str] = address.ask(request, address.impatient(hub), say, Path(folder) / "log")["problems"]
         return problems
 
 

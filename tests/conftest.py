@@ -3,11 +3,11 @@ import os
 import hypothesis
 import pytest
 
-from release import base as bases
-from release import config
-from tests.line import ROOT
+from release.config import reading
+from release.models import base as bases
+from tests.helpers.line import ROOT
 
-pytest_plugins = ["tests.engine_fixture", "tests.hub_fixture", "tests.tiny_base"]
+pytest_plugins = ["tests.helpers.engine_fixture", "tests.helpers.hub_fixture", "tests.helpers.tiny_base"]
 
 # A busy machine is no failure; a mutant is dead at the first failure, however long its example.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -26,4 +26,4 @@ hypothesis.settings.load_profile("mutants" if "MUTANT_UNDER_TEST" in os.environ 
 def base() -> bases.Base:
     """The embedded base model, unpacked once into the project's cache."""
     os.environ.setdefault("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))
-    return bases.resolve(config.load(ROOT / "release.yaml").model, lambda _: None)
+    return bases.resolve(reading.load(ROOT / "release.yaml").model, lambda _: None)

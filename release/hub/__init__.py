@@ -1,1 +1,1 @@
-"""The Hub: `client` is the only module that imports huggingface_hub; `store` and `server` are the embedded Hub."""
+"""All that is said to a Hub."""

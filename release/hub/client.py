@@ -37,9 +37,9 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils._http import default_client_factory
 
-from release.artifacts import write_atomically
-from release.errors import HubError
 from release.hub.base_files import wanted
+from release.values.artifacts import write_atomically
+from release.values.errors import HubError
 
 GITATTRIBUTES = ".gitattributes"
 """The Hub's own file: it says what is kept in LFS. Releases neither hold nor change it."""

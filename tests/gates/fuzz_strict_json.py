@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from gates import strict_json
-from tests.test_gates_strict_json import CODES, VECTORS, _input
+from tests.gates.test_strict_json import CODES, VECTORS, _input
 
 TOKENS = [
     *(b'{"', b'"}', b"[", b"]", b",", b":", b'"', b"\\", b"\\u", b"\\ud83d", b"\\udc00", b"\\u0061", b"null", b"true"),

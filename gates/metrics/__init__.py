@@ -1,0 +1,1 @@
+"""The gates: one module a metric, ``score(answers) -> Score``."""

@@ -1,0 +1,440 @@
+"""A published adapter, answered with again (``rejudge``) or made again (``reproduce``) from its tag, and compared."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gates.canonical import canonical_json
+from release import pipeline
+from release.checking import compare, flat_commit, verify
+from release.checking.compare import Made
+from release.config import reading
+from release.config.reading import Config
+from release.hub import address
+from release.hub.base_files import wanted
+from release.models import base as bases
+from release.models.generate import generate
+from release.publishing import package
+from release.running import child, container, environment, machine
+from release.values import layout
+from release.values.artifacts import Adapter, Manifest, Reproduction, write_atomically
+from release.values.cache import cache_folder
+from release.values.errors import BY_EXIT_CODE, ConfigError, DataError, HubError, NotReproduced, VerificationError
+from release.values.events import Line, Say, Stage
+
+FOLDER = Path("runs") / "reproduced"
+MAKE = Path("release/cli/make.py")
+"""What a commit offers to be reproduced by: a configuration becomes a run folder, by that commit's own line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which release to look at, and how much of it must come out again."""
+
+    release: str
+    """``REPO@TAG``, ``REPO@TAG@COMMIT`` or a folder."""
+    endpoint: str
+    level: str
+    """One of ``compare.LEVELS`` but the last."""
+    known: verify.Known
+    output: Path | None = None
+    """Where the report and the run go; a folder named for the release under ``runs/reproduced`` when None."""
+    anyway: bool = False
+    """Train even where the level cannot be expected."""
+    attach: bool = False
+    """Offer the report to the release's repository."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where an adapter is made again: the code, and the Python whose libraries run it."""
+
+    root: Path
+    python: str
+    here: Mapping[str, Any] | None
+    """Versions and hardware, as a stage finds them there; None where the recorded commit sets up its own image."""
+    image: container.Image | None = None
+
+    @property
+    def is_this_one(self) -> bool:
+        return self.root == environment.ROOT and self.python == sys.executable
+
+
+def rejudge(request: Request, say: Say) -> Reproduction:
+    """Base and published adapter answer again in a fresh process; ``NotReproduced`` if too little is the same."""
+    with _verified(request, say) as found, tempfile.TemporaryDirectory() as scratch:
+        output = _output(request, found)
+        with pipeline.alone(output):
+            then = published(found)
+            golden = _rows(found, "golden")
+            base = _base(found, then.record, say)
+            image = _image(_settings(then.record), say)
+            run = _answering_run(found, golden, Path(scratch) / "run", then.record)
+            adapter = Adapter(folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training={})
+            say(Stage(name="generate", note="a fresh process loads the published files"))
+            answers = generate(run, base, adapter, say, image)
+            now = Made(
+                record=_record_now(then.record, json.loads((run / "generation.json").read_bytes())),
+                adapter=then.adapter,
+                answers=answers,
+                verdict=json.loads(verify.judge(found, golden, answers).to_json()),
+                base_answers=run / "base_answers.jsonl",
+                comparison=json.loads(verify.against_base(found, golden, run).to_json()),
+            )
+            for name in ("answers.jsonl", "base_answers.jsonl"):
+                write_atomically(output / name, (run / name).read_bytes())
+            result = compare.compare(
+                then, now, release=found.name, commit=found.commit, seconds=now.record["generation"]["seconds"]
+            )
+            return _finish(result, request, output, say)
+
+
+def reproduce(request: Request, say: Say) -> Reproduction:
+    """Train again from the record, by the recorded source; ``NotReproduced`` if too little is the same."""
+    started = time.monotonic()
+    with _verified(request, say) as found:
+        output = _output(request, found)
+        with pipeline.alone(output):
+            then = published(found)
+            loaded = _lay_out(found, then.record, output)
+            _base(found, then.record, say)
+            with _place(then.record, output, say) as place:
+                _expect(then.record, place, request, say)
+                run = _make(place, loaded, output, say)
+            now = _in_run(run)
+            seconds = round(time.monotonic() - started, 1)
+            result = compare.compare(then, now, release=found.name, commit=found.commit, seconds=seconds)
+            return _finish(result, request, output, say)
+
+
+@contextlib.contextmanager
+def _verified(request: Request, say: Say) -> Iterator[verify.Opened]:
+    """The release, after every check that needs no model: what is not as its record says is not made again."""
+    with verify.opened(request.release, request.endpoint, say, request.known) as found:
+        say(Stage(name="verify", note=found.name))
+        verify.report(found, say)
+        yield found
+
+
+def _output(request: Request, found: verify.Opened) -> Path:
+    folder = (request.output or FOLDER / found.name.replace("/", "--")).absolute()
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "lock").exists():
+        says = f"{folder} is not empty and holds no earlier report. Name another folder with --output."
+        raise ConfigError([f"{says} Its release.yaml and data would be overwritten."])
+    return folder
+
+
+def published(found: verify.Opened) -> Made:
+    """What the release holds, as one side of a comparison."""
+    return _side(found.read(package.RECORD), found.folder, found.folder / "gates")
+
+
+def _side(made: Mapping[str, Any], adapter: Path, judged: Path) -> Made:
+    """One side of a comparison, from the folder with what was judged; early records know no answers of the base."""
+    with_base = "base_answers_sha256" in made["generation"]
+    return Made(
+        record=made,
+        adapter=adapter,
+        answers=judged / "answers.jsonl",
+        verdict=json.loads((judged / "verdict.json").read_bytes()),
+        base_answers=judged / "base_answers.jsonl" if with_base else None,
+        comparison=json.loads((judged / "comparison.json").read_bytes()) if with_base else None,
+    )
+
+
+def _in_run(run: Path) -> Made:
+    """What a run folder holds, as the other side."""
+    return _side(json.loads((run / "record.json").read_bytes()), run / "adapter", run)
+
+
+def _rows(found: verify.Opened, kind: str) -> Path:
+    path = found.rows(kind)
+    if path is None:
+        facts = found.read(package.RECORD)["data"]
+        where = f"They come from: {facts['source']}" if facts["source"] else "Ask its publisher for them."
+        raise DataError(
+            f"The {kind} rows of {found.name} are not in the release. {where}\nGive a folder that holds the file with "
+            f"sha256 {facts[kind]['sha256']} as --data FOLDER."
+        )
+    return path
+
+
+def _lay_out(found: verify.Opened, release: Mapping[str, Any], output: Path) -> Config:
+    """A configuration and its files, as the release has them, in ``output``; threads as they were."""
+    names = {layout.DATA[kind]: _rows(found, kind) for kind in layout.DATA}
+    settings = _settings(release)
+    own = [layout.ANSWER_SCHEMA, *([layout.CHAT_TEMPLATE] if "chat_template" in settings["model"] else [])]
+    for name, source in {**names, **{name: found.folder / name for name in own}}.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output / name, source.read_bytes())
+    write_atomically(output / "release.yaml", canonical_json(settings))
+    return reading.load(output / "release.yaml")
+
+
+def _settings(release: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded configuration; where the run asked for every core, the number it got; in a container if it was."""
+    settings = dict(release["config"])
+    settings["run"] = {**settings["run"], "threads": release["determinism"]["threads"], "output_dir": "runs"}
+    named = settings.get("container", {}).get("image")
+    made_in = {"use": "auto", **({"image": named} if named else {})}
+    settings["container"] = made_in if release["image_digest"] else {"use": "never"}
+    if "chat_template" in settings["model"]:  # the release's own, whatever path it names
+        settings["model"] = {**settings["model"], "chat_template": layout.CHAT_TEMPLATE}
+    return settings
+
+
+def _image(settings: Mapping[str, Any], say: Say) -> container.Image | None:
+    """Where the adapter was made, as far as it can be had here: its image, one built from the same code, or none."""
+    say(Stage(name="container"))
+    return container.find(reading.parse(settings, Path("release.yaml").absolute()).container, say)
+
+
+def _base(found: verify.Opened, release: Mapping[str, Any], say: Say) -> bases.Base:
+    """The base model, with the recorded digest of each of its files."""
+    settings = _settings(release)
+    say(Stage(name="base", note=release["base"]["base_model_id"]))
+    base = bases.resolve(reading.parse(settings, Path("release.yaml").absolute()).model, say)
+    here, there = base.to_json()["files"], release["base"]["files"]
+    names = wanted(here.keys() | there.keys(), code=True)  # early records list files that are not fetched any more
+    wrong = sorted(name for name in names if here.get(name) != there.get(name))
+    if wrong:
+        raise VerificationError(
+            f"The base model here is not the one {found.name} was made on: {', '.join(wrong)} differ in {base.folder}. "
+            "Nothing made on it would be this adapter. Check model.revision, or the versions of what unpacks it."
+        )
+    return base
+
+
+def _answering_run(found: verify.Opened, golden: Path, run: Path, release: Mapping[str, Any]) -> Path:
+    """A run folder as it is when training has ended, with the published adapter in it."""
+    (run / "adapter").mkdir(parents=True)
+    (run / "data").mkdir()
+    for name in release["adapter"]["files"]:
+        shutil.copyfile(found.folder / name, run / "adapter" / name)
+    shutil.copyfile(golden, run / "data" / "golden.jsonl")
+    write_atomically(run / "config.yaml", canonical_json(_settings(release)))
+    return run
+
+
+def _record_now(release: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with what answering again found."""
+    threads = {"threads": generation["hardware"]["threads"]}
+    return {
+        **release,
+        "generation": generation,
+        "source": environment.source(),
+        "determinism": {**release["determinism"], **threads},
+    }
+
+
+@contextlib.contextmanager
+def _place(release: Mapping[str, Any], output: Path, say: Say) -> Iterator[Place]:
+    """Where to train: here if code and libraries are those of the record; else a git worktree at the recorded commit.
+
+    There, an environment of its own is installed from that commit's locks where the libraries here are others, unless
+    an image brings its own, or this hardware rules out equal bytes anyway.
+    """
+    source = release["source"]
+    known = has_commit(source["commit"]) and not source["dirty"]
+    stays = source["code_sha256"] == environment.code_sha256() or not known
+    image = _image(_settings(release), say) if stays else None
+    its_own = not stays and release["image_digest"] is not None and container.used(reading.Container())
+    here = None if its_own else _probe(image, say)
+    lacking = here is not None and image is None and known and not other_hardware(release, here)
+    other = other_libraries(release, here) if here is not None and lacking else []
+    if stays and not other:
+        yield Place(root=environment.ROOT, python=sys.executable, here=here, image=image)
+        return
+    say(Stage(name="source", note=f"commit {source['commit']}"))
+    with worktree(environment.ROOT, source["commit"], output / "source") as root:
+        python = own_environment(root, other, say) if other else None
+        if python:
+            yield Place(root=root, python=python, here=_probe(None, say, python))
+        else:
+            yield Place(root=root, python=sys.executable, here=here)
+
+
+def _probe(image: container.Image | None, say: Say, python: str = sys.executable) -> dict[str, Any]:
+    """``versions``, ``packages`` and ``hardware`` as a stage finds them: a child is asked, for it loads torch."""
+    with tempfile.TemporaryDirectory() as folder:
+        found, log = Path(folder) / "environment.json", Path(folder) / "environment.log"
+        if python == sys.executable:
+            container.call(image, "release.running.environment", str(found), say=say, log=log, writes=[Path(folder)])
+        else:
+            surroundings = {"PYTHONPATH": str(environment.ROOT), **_one_card()}
+            child.call("release.running.environment", str(found), say=say, log=log, env=surroundings, python=python)
+        result: dict[str, Any] = json.loads(found.read_bytes())
+        return result
+
+
+def other_libraries(release: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Every library that decides bytes and is another version here."""
+    found = compare.differences(release, {"training": here}, "training")
+    return [compare.told(one) for one in found if one["cause"] == "library"]
+
+
+def other_hardware(release: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Whether it computes otherwise here, whatever is installed."""
+    found = compare.differences(release, {"training": here}, "training")
+    return any(one["cause"] == "hardware" and one["what"] != "processor" for one in found)
+
+
+def own_environment(root: Path, other: list[str], say: Say) -> str | None:
+    """The Python of an environment made in ``root`` from its own hash locks; None where that cannot be done."""
+    say(Stage(name="libraries", note="an environment of its own, from the locks of that commit"))
+    for line in other:
+        say(Line(text=f"here it is another: {line}"))
+    script, python = root / "setup_environment.py", root / ".venv" / "bin" / "python"
+    if not script.exists():
+        say(Line(text="it was not made: that commit has no setup_environment.py"))
+        return None
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=root, env=_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode or not python.exists():
+        say(Line(text=f"it was not made:\n{done.stderr.strip()}"))
+        return None
+    return str(python)
+
+
+def has_commit(commit: str | None) -> bool:
+    """Whether this checkout can show a commit."""
+    return bool(commit) and _git(environment.ROOT, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+
+
+@contextlib.contextmanager
+def worktree(root: Path, commit: str, folder: Path) -> Iterator[Path]:
+    """The files of a commit in ``folder``, an untouched one of a killed run too; the checkout in ``root`` stays."""
+    at, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
+    if not (folder / ".git").exists() or at.stdout.strip() != commit or changes.stdout:
+        _git(root, "worktree", "remove", "--force", str(folder))
+        done = _git(root, "worktree", "add", "--detach", "--force", str(folder), commit)
+        if done.returncode:
+            raise ConfigError([f"git cannot show commit {commit} of {root}: {done.stderr.strip()}"])
+    try:
+        yield folder
+    finally:
+        _git(root, "worktree", "remove", "--force", str(folder))
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+
+
+def _expect(release: Mapping[str, Any], place: Place, request: Request, say: Say) -> None:
+    """Say what cannot be the same before time is spent; stop if that rules out the level that was asked for."""
+    if place.here is None:
+        say(
+            Line(text="the line of the recorded commit sets up its own image: nothing here is compared with the record")
+        )
+        return
+    threads, image = release["determinism"]["threads"], place.image
+    here = {**place.here, "hardware": {**place.here["hardware"], "threads": threads}}
+    if (cores := environment.threads(None)) < threads:
+        say(Line(text=f"{threads} threads, as recorded, on {cores} cores: it takes longer than it took"))
+    now = {"training": here, "source": {"code_sha256": _code_sha256(release["source"], place.root)}}
+    found = obstacles(release, now)
+    for line in found:
+        say(Line(text=f"not as recorded: {line}"))
+    if release["image_digest"] and release["image_digest"] != (image.digest if image else environment.image_digest()):
+        say(Line(text=f"it was made in the image {release['image_digest']}; this is not it"))
+    if found:
+        say(Line(text="what can still be expected is the same verdict"))
+    if found and request.level != "verdict" and not request.anyway:
+        raise NotReproduced(
+            f"{request.level} cannot be expected here: {found[0]}. A verdict may still be the same: ask for "
+            "--level verdict, set up what was recorded (each line above), or try all the same with --anyway."
+        )
+
+
+def obstacles(release: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What rules out equal bytes: other libraries, instructions, GPU or code, and operations without a fixed result.
+
+    A processor's name alone does not, nor does a package that takes no part in the arithmetic.
+    """
+    found = compare.differences(release, here, "training")
+    lines = [compare.told(one) for one in found if one["what"] != "processor" and one["cause"] != "package"]
+    lines += [ran] if (ran := compare.unfixed(release)) else []
+    source = release["source"]
+    if source["dirty"] and any(one["cause"] == "source" for one in found):
+        lines.append(f"source: it was made from uncommitted changes over commit {source['commit']}, which nobody has")
+    return lines
+
+
+def _code_sha256(recorded: Mapping[str, Any], root: Path) -> str:
+    """A worktree at a recorded clean commit holds the recorded code; here it is what it is."""
+    return environment.code_sha256() if root == environment.ROOT else str(recorded["code_sha256"])
+
+
+def _make(place: Place, loaded: Config, output: Path, say: Say) -> Path:
+    """The run folder of this configuration, by the line of the source and the libraries of ``place``."""
+    if place.is_this_one:
+        return pipeline.make(loaded, pipeline.check_data(loaded, say), say)[1]
+    answer = output / "made"
+    answer.unlink(missing_ok=True)
+    offered = ["-m", "release.cli.make"] if (place.root / MAKE).exists() else [flat_commit.__file__]
+    command = [place.python, *offered, str(loaded.path), str(answer)]
+    done = subprocess.run(command, cwd=place.root, env={**_environment(), "PYTHONPATH": str(place.root)}, check=False)
+    if done.returncode or not answer.exists():
+        kind = BY_EXIT_CODE.get(done.returncode, NotReproduced)
+        raise kind(f"The line of the recorded commit stopped with exit status {done.returncode}; its reason is above.")
+    return Path(answer.read_text("utf-8"))
+
+
+def _environment() -> dict[str, str]:
+    """What the recorded commit's programs see: no secret, one card, and this checkout's cache, base model included."""
+    inherited = {name: value for name, value in os.environ.items() if name not in child.SECRETS}
+    return {**inherited, **_one_card(), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
+
+
+def _one_card() -> dict[str, str]:
+    gpu = machine.usable_gpu()
+    return machine.only(gpu.uuid if gpu else None)
+
+
+def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> Reproduction:
+    """Keep the report, say it, and stop if the level that was asked for was not reached."""
+    write_atomically(output / "reproduction.json", result.to_json())
+    write_atomically(output / "reproduction.md", compare.markdown(result).encode())
+    say(Line(text="\n".join(["", *compare.lines(result), f"report:  {os.path.relpath(output / 'reproduction.md')}"])))
+    if request.attach:
+        say(Line(text=_attach(result, request, output, say)))
+    if not compare.meets(result.reached, request.level):
+        reason = result.cause or "the records name no difference that explains it"
+        raise NotReproduced(
+            f"{result.release}: asked for {request.level}, came to {result.reached}. First cause: {reason}. "
+            f"All of it stands in {os.path.relpath(output / 'reproduction.md')}."
+        )
+    return result
+
+
+def _attach(result: Reproduction, request: Request, output: Path, say: Say) -> str:
+    """Offer the report as a pull request; where that is refused it is kept, and why is told."""
+    repo_id, _, _ = result.release.partition("@")
+    if result.commit is None:
+        return "kept:    a folder has no repository to attach the report to; name the release as REPO@TAG"
+    made = hashlib.sha256(result.to_json()).hexdigest()[:12]
+    name = f"reproductions/{result.commit[:12]}-{made}"
+    request_ = {
+        "do": "propose",
+        "repo_id": repo_id,
+        "files": {f"{name}.json": result.to_json().decode(), f"{name}.md": compare.markdown(result)},
+        "title": f"{result.how} of {result.release}: {result.reached}",
+        "description": "\n".join(line.strip() for line in compare.lines(result)),
+    }
+    try:
+        with address.environment(request.endpoint, Path.cwd()) as hub:
+            url = address.ask(request_, hub, say, output / "attach.log")["url"]
+    except HubError as error:
+        return f"kept:    the report was not attached. {error}"
+    return f"offered: {url}"

@@ -1,0 +1,81 @@
+"""The terminal: events drawn with time left on a tty, plain lines in CI and pipes. Only this and `cli` print."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from release.values import events
+from release.values.events import Event, Say
+
+PLAIN_EVERY = 0.1  # of a step's work: at most ten lines in a log
+
+
+@contextlib.contextmanager
+def watch() -> Iterator[Say]:
+    """Draw events on standard error until the block ends."""
+    fancy = sys.stderr.isatty() and "CI" not in os.environ
+    with _bars() if fancy else _lines() as say:
+        yield say
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Say]:
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def say(event: Event) -> None:
+            match event:
+                case events.Stage(name=name, note=note):
+                    for task in tasks.values():
+                        progress.remove_task(task)
+                    tasks.clear()
+                    console.print(f"[bold]{name}[/bold]  [dim]{note}[/dim]")
+                case events.Progress(name=name, done=done, total=total):
+                    if name not in tasks:
+                        tasks[name] = progress.add_task(name, total=total or None)
+                    progress.update(tasks[name], completed=done, total=total or None)
+                case events.Line(text=text):
+                    console.print(text, markup=False)
+
+        yield say
+
+
+@contextlib.contextmanager
+def _lines() -> Iterator[Say]:
+    started: dict[str, tuple[float, int]] = {}
+    shown: dict[str, float] = {}
+
+    def say(event: Event) -> None:
+        match event:
+            case events.Stage(name=name, note=note):
+                _print(f"{name}  {note}".rstrip())
+            case events.Progress(name=name, done=done, total=total) if total:
+                first, first_done = started.setdefault(name, (time.monotonic(), done))
+                if done < total and done / total < shown.get(name, 0.0):
+                    return
+                shown[name] = done / total + PLAIN_EVERY
+                rate = (done - first_done) / max(time.monotonic() - first, 1e-9)
+                left = f", {_duration((total - done) / rate)} left" if rate and done < total else ""
+                _print(f"  {name} {done}/{total}{left}")
+            case events.Line(text=text):
+                _print(text)
+            case _:
+                pass
+
+    yield say
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _print(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

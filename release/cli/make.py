@@ -1,0 +1,25 @@
+"""A configuration becomes a run folder: how another commit asks this one to make an adapter again.
+
+``python -m release.cli.make CONFIG ANSWER`` writes the run folder's path to ANSWER. Name and arguments stay, for later
+versions call them in a checkout of this one.
+"""
+
+import sys
+from pathlib import Path
+
+from release import pipeline
+from release.cli import console
+from release.config import reading
+from release.running import child
+
+
+def main(config: Path, answer: Path) -> None:
+    child.end_with_the_parent()
+    with console.watch() as say:
+        loaded = reading.load(config)
+        _, run = pipeline.make(loaded, pipeline.check_data(loaded, say), say)
+    answer.write_text(str(run), "utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

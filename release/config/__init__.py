@@ -1,0 +1,1 @@
+"""release.yaml → frozen values."""

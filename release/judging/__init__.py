@@ -1,0 +1,1 @@
+"""A candidate beside the base and earlier releases, and the record of it."""

@@ -1,0 +1,1 @@
+"""The base model, training and answering: torch and its like are imported here."""

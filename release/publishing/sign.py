@@ -1,0 +1,264 @@
+"""Signatures: OpenSSF model-signing over every file of a release, and DSSE envelopes around its in-toto statements.
+
+By a key file, offline; or keyless through Sigstore, where a CI system vouches for its jobs. The libraries are the
+optional extra ``sign``. A private key is read where it lies: it is never copied, logged or recorded.
+"""
+
+import base64
+import hashlib
+import importlib.util
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from release.config.reading import Publishing
+from release.publishing import attestations
+from release.values.artifacts import Manifest, Package, write_atomically
+from release.values.errors import ConfigError
+
+SIGNATURE = "model.sig"
+"""It signs the record too, so the record cannot list it."""
+STATEMENTS = (attestations.TEST_RESULT, attestations.PROVENANCE)
+ENVELOPES = "attestations/signed.intoto.jsonl"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+GITHUB = "https://token.actions.githubusercontent.com"
+PASSWORD = "ADAPTER_RELEASE_SIGNING_PASSWORD"  # noqa: S105  the variable's name
+MISSING = "Signatures need the extra `sign`: pip install 'adapter-release[sign]', or `make setup-sign` in a checkout."
+MAKE_A_KEY = "Make one with: openssl ecparam -genkey -name prime256v1 -noout -out KEY"
+CURVES = ("secp256r1", "secp384r1", "secp521r1")  # what model-signing takes
+NOT_THE_RELEASE = (".cache", ".git")  # what git and the Hub's client put beside a release
+_NEEDED = ("model_signing", "OpenSSL", "securesystemslib", "sigstore")  # model-signing 1.1.1 does not declare OpenSSL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """Whose signature is asked for: that of a key, or of an identity that an issuer vouches for."""
+
+    public_key: Path | None = None
+    identity: str | None = None
+    issuer: str = GITHUB
+
+
+def wanted(publishing: Publishing) -> bool:
+    return publishing.keyless or publishing.signing_key is not None
+
+
+def problems(publishing: Publishing) -> list[str]:
+    """What would keep a release from being signed, found before any work is done."""
+    if not wanted(publishing):
+        return []
+    try:
+        _need_the_extra()
+        _private_key(publishing.signing_key) if publishing.signing_key else _ambient_identity()
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+def warnings(publishing: Publishing) -> Iterator[str]:
+    """Where a private key lies as it should not."""
+    key = publishing.signing_key
+    if key is None or not key.is_file():
+        return
+    asked = ["git", "-C", str(key.parent), "rev-parse", "--show-toplevel"]
+    if (done := subprocess.run(asked, capture_output=True, text=True, check=False)).returncode == 0:
+        tree = Path(done.stdout.strip()).name
+        yield f"the signing key {key.name} lies in the git work tree {tree}: keep it where no commit can take it"
+    if key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield f"others on this machine may open the signing key {key.name}: chmod 600 it"
+
+
+def sign(packed: Package, publishing: Publishing, kept: Path) -> Package:
+    """The package with its statements in envelopes, where there is a key, and with a signature over all its files.
+
+    Those that the folder ``kept`` holds for these bytes are used again: a signature has a random number in it, and
+    made anew it would make another release of the same bytes.
+    """
+    if not wanted(publishing):
+        return packed
+    _need_the_extra()
+    (kept / ENVELOPES).parent.mkdir(parents=True, exist_ok=True)
+    if publishing.signing_key:
+        _write_envelopes(packed.folder, publishing.signing_key, kept / ENVELOPES)
+        write_atomically(packed.folder / ENVELOPES, (kept / ENVELOPES).read_bytes())
+    signature = kept / SIGNATURE
+    manifest = Manifest.of_folder(packed.folder)
+    if not (signature.exists() and covers(signature, manifest) and signer(signature) == _own_key(publishing)):
+        _make(packed.folder, publishing, signature)
+    write_atomically(packed.folder / SIGNATURE, signature.read_bytes())
+    return Package(folder=packed.folder, manifest=Manifest.of_folder(packed.folder), candidate=packed.candidate)
+
+
+def _write_envelopes(folder: Path, key: Path, kept: Path) -> None:
+    """The statements of a release in DSSE envelopes, one a line, unless ``kept`` holds them by this key."""
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import CryptoSigner
+
+    signer = CryptoSigner(_private_key(key))
+    statements = [(folder / name).read_bytes() for name in STATEMENTS]
+    if kept.exists():
+        there = _envelopes(kept)
+        by_this_key = all(signer.public_key.keyid in one.signatures for one in there)
+        if by_this_key and [one.payload for one in there] == statements:
+            return
+    made = [Envelope(statement, PAYLOAD_TYPE, {}) for statement in statements]
+    for envelope in made:
+        envelope.sign(signer)
+    lines = "".join(json.dumps(envelope.to_dict(), sort_keys=True) + "\n" for envelope in made)
+    write_atomically(kept, lines.encode())
+
+
+def _make(folder: Path, publishing: Publishing, signature: Path) -> None:
+    from model_signing import signing
+
+    config = signing.Config().set_hashing_config(_hashing())
+    if publishing.signing_key:
+        _private_key(publishing.signing_key)
+        config.use_elliptic_key_signer(private_key=publishing.signing_key, password=_password())
+    else:
+        _ambient_identity()
+        config.use_sigstore_signer(use_ambient_credentials=True)
+    temporary = signature.with_name(f".{signature.name}.tmp")
+    config.sign(folder, temporary)
+    temporary.replace(signature)
+
+
+def check(folder: Path, trust: Trust) -> Iterator[str]:
+    """Why a release's signature is not that of whom ``trust`` names over exactly these bytes; nothing if it is."""
+    from cryptography.exceptions import InvalidSignature
+    from model_signing import verifying
+    from sigstore.errors import Error
+
+    config = verifying.Config().set_hashing_config(_hashing())
+    if trust.public_key:
+        if signer(folder / SIGNATURE) is None:
+            yield f"it was signed without a key, so {trust.public_key.name} cannot check it: give --identity"
+            return
+        config.use_elliptic_key_verifier(public_key=trust.public_key)
+    else:
+        config.use_sigstore_verifier(identity=trust.identity, oidc_issuer=trust.issuer)
+    try:
+        config.verify(folder, folder / SIGNATURE)
+    except (ValueError, InvalidSignature, Error) as error:
+        yield f"{SIGNATURE} does not hold: {str(error).strip() or type(error).__name__}"
+    if trust.public_key and (folder / ENVELOPES).exists():
+        yield from _check_envelopes(folder / ENVELOPES, trust.public_key)
+
+
+def _check_envelopes(path: Path, public_key: Path) -> Iterator[str]:
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from securesystemslib.exceptions import VerificationError
+    from securesystemslib.signer import SSlibKey
+
+    key = SSlibKey.from_crypto(load_pem_public_key(public_key.read_bytes()))
+    for number, envelope in enumerate(_envelopes(path), 1):
+        try:
+            envelope.verify([key], 1)
+        except VerificationError:
+            yield f"{ENVELOPES}:{number} is not signed by {public_key.name}"
+
+
+def trust_problem(trust: Trust) -> str | None:
+    """Why nothing can be checked for ``trust`` here; None if it can."""
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        _need_the_extra()
+        if trust.public_key:
+            load_pem_public_key(trust.public_key.read_bytes())
+    except ConfigError as error:
+        return str(error)
+    except (OSError, ValueError) as error:
+        return f"{trust.public_key} is no public key in PEM: {error}"
+    return None
+
+
+def covers(signature: Path, manifest: Manifest) -> bool:
+    """Whether a signature says that it is over these files. Whether it says so truly, ``check`` tells."""
+    bundle = json.loads(signature.read_bytes())
+    statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+    said = {one["name"]: one["digest"] for one in statement["predicate"]["resources"]}
+    return said == {file.path: file.sha256 for file in manifest.files if file.path != SIGNATURE}
+
+
+def payloads(envelopes: Path) -> list[bytes]:
+    """The statements in a file of DSSE envelopes, in their order; nothing is proved by reading them."""
+    lines = envelopes.read_text("utf-8").splitlines()
+    return [base64.b64decode(json.loads(line)["payload"]) for line in lines]
+
+
+def signer(signature: Path) -> str | None:
+    """The sha256 of the public key that a signature names; None for a keyless one."""
+    material = json.loads(signature.read_bytes())["verificationMaterial"]
+    hint: str | None = material.get("publicKey", {}).get("hint")
+    return hint
+
+
+def _own_key(publishing: Publishing) -> str | None:
+    from cryptography.hazmat.primitives import serialization
+
+    if publishing.signing_key is None:
+        return None
+    public = _private_key(publishing.signing_key).public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(pem).hexdigest()
+
+
+def _envelopes(path: Path) -> list[Any]:
+    from securesystemslib.dsse import Envelope
+
+    return [Envelope.from_dict(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+
+
+def _hashing() -> Any:
+    """Every file but the signature and what is no part of a release; the Hub's cache keeps a release as links."""
+    from model_signing import hashing
+
+    return hashing.Config().set_ignored_paths(paths=[SIGNATURE, *NOT_THE_RELEASE]).set_allow_symlinks(True)
+
+
+def _need_the_extra() -> None:
+    if not all(importlib.util.find_spec(name) for name in _NEEDED):
+        raise ConfigError([MISSING])
+
+
+def _private_key(path: Path) -> Any:
+    """The key, or ``ConfigError`` with why it cannot sign; nothing of its content is told."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(path.read_bytes(), _password())
+    except OSError as error:
+        raise ConfigError([f"The signing key {path} cannot be read: {error.strerror}. {MAKE_A_KEY}"]) from None
+    except TypeError:
+        how = f"set {PASSWORD}" if _password() is None else f"unset {PASSWORD}"
+        raise ConfigError([f"The signing key {path} and its password do not go together: {how}."]) from None
+    except ValueError:
+        raise ConfigError([f"{path} is no private key in PEM, or its password is another. {MAKE_A_KEY}"]) from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in CURVES:
+        raise ConfigError([f"{path} is no key on one of the curves {', '.join(CURVES)}. {MAKE_A_KEY}"])
+    return key
+
+
+def _password() -> bytes | None:
+    return os.environ[PASSWORD].encode() if PASSWORD in os.environ else None
+
+
+def _ambient_identity() -> None:
+    """Refuse where nobody vouches for this process: the library would open a browser and wait."""
+    from sigstore.oidc import IdentityError, detect_credential
+
+    why = "no CI system that vouches for its jobs was found"
+    try:
+        if detect_credential():
+            return
+    except IdentityError as error:
+        why = str(error)
+    advice = "In GitHub Actions give the job `permissions: id-token: write`; elsewhere sign with a key."
+    raise ConfigError([f"Keyless signing needs the identity of a CI job: {why}. {advice}"])

@@ -1,0 +1,1 @@
+"""Where a stage runs: a child process or a container, on which machine."""

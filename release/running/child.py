@@ -1,0 +1,144 @@
+"""Stages that run in a process of their own: the parent's call, the child's frame, and the pipe between them.
+
+The child's standard output carries one JSON event a line. Everything libraries print goes to a log file. A ``Stop`` in
+the child becomes the same ``Stop`` in the parent; anything else is our bug and keeps its traceback in the log.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from release.values.errors import BY_EXIT_CODE, ConfigError, Stop, of_the_system
+from release.values.events import Event, Line, Progress, Say, Stage
+
+_EVENTS: dict[str, type[Stage] | type[Progress] | type[Line]] = {
+    kind.__name__: kind for kind in (Stage, Progress, Line)
+}
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h: the kernel kills the child when its parent dies, kill -9 included
+SECRETS = (
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "ADAPTER_RELEASE_SIGNING_PASSWORD",
+    # what a CI job asks a keyless token with (huggingface_hub's trusted publishers, GitHub's OIDC)
+    "HF_OIDC_RESOURCE",
+    "HF_OIDC_ID_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_URL",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+)
+"""The names in the environment that open a Hub or a key: only processes that speak to one are given them."""
+LIFELINE = "ADAPTER_RELEASE_LIFELINE"
+"""Names a file that the parent holds locked: what a child in a container has instead of the kernel's signal."""
+ENVIRONMENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL and huggingface_hub report usage otherwise
+    "GX_ANALYTICS_ENABLED": "false",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONHASHSEED": "0",
+    # cuBLAS is deterministic only with a fixed workspace, set before CUDA starts (PyTorch, "Reproducibility")
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
+
+
+def call(
+    module: str,
+    *arguments: str,
+    say: Say,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+) -> None:
+    """Run ``python -m module arguments`` to its end, passing its events to ``say``.
+
+    Without ``env`` the child sees the parent's environment less every token. Raises the child's ``Stop``;
+    ``RuntimeError`` with the end of the log when it crashed.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    with (
+        log.open("ab") as errors,
+        subprocess.Popen(
+            [python, "-m", module, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**inherited, **ENVIRONMENT, **(env or {})},
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            message = listen(process.stdout, say)
+        except BaseException:
+            process.kill()
+            raise
+    end(module, process.returncode, message, log)
+
+
+def listen(lines: Iterable[bytes], say: Say) -> str:
+    """Pass a child's events to ``say``; the message of its ``Stop``, empty when it did not stop."""
+    message = ""
+    for line in lines:
+        event = json.loads(line)
+        kind = event.pop("kind")
+        if kind == "Stop":
+            message = event["message"]
+        else:
+            say(_EVENTS[kind](**event))
+    return message
+
+
+def end(module: str, code: int, message: str, log: Path) -> None:
+    """Raise what a child's exit status means; nothing for 0."""
+    if code == ConfigError.exit_code and message:
+        raise ConfigError(message.split("\n"))
+    if code in BY_EXIT_CODE and message:
+        raise BY_EXIT_CODE[code](message)
+    if code:
+        raise RuntimeError(f"{module} ended with exit status {code}; the end of {log}:\n{_tail(log)}")
+
+
+def _tail(log: Path, lines: int = 25) -> str:
+    return "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-lines:])
+
+
+def main(stage: Callable[[list[str], Say], None]) -> None:
+    """The frame of a child: die with the parent, keep stdout for events, end with the exit code of a ``Stop``."""
+    end_with_the_parent()
+    if LIFELINE in os.environ:
+        threading.Thread(target=_end_with, args=(Path(os.environ[LIFELINE]),), daemon=True).start()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as pipe:
+        os.dup2(2, 1)
+
+        def send(kind: str, fields: Mapping[str, object]) -> None:
+            pipe.write(json.dumps({"kind": kind, **fields}) + "\n")
+            pipe.flush()
+
+        def say(event: Event) -> None:
+            send(type(event).__name__, asdict(event))
+
+        try:
+            try:
+                stage(sys.argv[1:], say)
+            except OSError as error:
+                raise (of_the_system(error) or error) from None
+        except Stop as stop:
+            send("Stop", {"message": str(stop)})
+            sys.exit(stop.exit_code)
+
+
+def end_with_the_parent() -> None:
+    """Let the kernel kill this process when its parent dies, kill -9 included."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end_with(lifeline: Path) -> None:
+    """End when the parent lets go of its lock, which the kernel does for it however it dies."""
+    with lifeline.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    os._exit(128 + signal.SIGKILL)

@@ -1,0 +1,368 @@
+"""Training and answering in a container image named by its digest; the only module that speaks to Docker."""
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from release.config.reading import Container
+from release.running import child, environment, image_source, machine
+from release.running.engine_faults import explained
+from release.values.errors import PreflightError, Stop
+from release.values.events import Line, Progress, Say
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+SOCKET = "unix:///var/run/docker.sock"
+LABEL = "adapter-release.run"
+PATIENCE = 5  # seconds in which an engine that is there says so
+WAIT = 3600  # seconds without a word, as while a build installs packages
+MIB = 1 << 20
+KILLED = 128 + signal.SIGKILL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image that is here, holds this checkout's code, and was seen to start; and what its containers get."""
+
+    reference: str
+    """What the engine finds it by: ``name@sha256:...`` or its id."""
+    digest: str
+    source: str
+    """What decides its content: its digest, or for an image that was built the sha256 of all it was built from."""
+    gpu: str | None
+    """The UUID of the one card that its containers get; None for none."""
+    memory_bytes: int | None
+
+
+def absent() -> str:
+    """Why no engine can be used here; empty where one answers. Takes no time where there is none."""
+    address = _address()
+    if not address.startswith("unix://"):
+        return f"the Docker engine at {address} may be another machine, which has none of these files"
+    if not Path(address.removeprefix("unix://")).exists():
+        return f"there is no Docker engine at {address.removeprefix('unix://')}"
+    try:
+        with _engine(PATIENCE):
+            return ""
+    except Stop as stop:
+        return str(stop)
+
+
+def used(wanted: Container) -> bool:
+    """Whether a run with this configuration is in a container, its own or one it was started in."""
+    return environment.image_digest() is not None or (wanted.use != "never" and not absent())
+
+
+def find_gpu(wanted: Container) -> machine.Found:
+    """The one card that stages with this configuration get, in an image or on this machine itself."""
+    if wanted.gpus == "auto" or environment.image_digest() is not None or not used(wanted):
+        return machine.find_gpu()
+    return _gpu_for_image(wanted)
+
+
+def _gpu_for_image(wanted: Container) -> machine.Found:
+    if wanted.gpus == "none":
+        return machine.Found(gpu=None, says="container.gpus is none, so a CPU run")
+    found = machine.find_gpu()
+    if wanted.gpus == "all" and found.gpu is None and not found.problem:
+        missing = (
+            f"container.gpus is all, but there is no card to use: {found.says}. Set container.gpus: auto or none, let "
+            f"{machine.VISIBLE} name a card, or install the card's driver so that `nvidia-smi` shows it."
+        )
+        return replace(found, problem=missing)
+    return found
+
+
+def problems(wanted: Container) -> list[str]:
+    """What keeps a container that is required from being used."""
+    if wanted.use != "require" or environment.image_digest() is not None or not (reason := absent()):
+        return []
+    return [f"container.use is require, but no container can be used: {reason}"]
+
+
+def find(wanted: Container, say: Say) -> Image | None:
+    """The image to train and answer in, fetched or built if it is not here; None where that is this machine itself.
+
+    Once an engine has answered, whatever goes wrong is a ``Stop``: nothing falls back to the machine silently.
+    """
+    if wanted.use == "never" or environment.image_digest() is not None:
+        return None
+    if reason := absent():
+        if wanted.use == "require":
+            raise PreflightError("\n".join(problems(wanted)))
+        say(Line(text=f"  none: {reason}. Training and answering run on this machine itself"))
+        return None
+    found = _gpu_for_image(wanted)
+    if found.problem:
+        raise PreflightError(found.problem)
+    with _engine() as engine:
+        image = (_named if wanted.image else _built)(engine, wanted, found.gpu, say)
+        _look_inside(engine, image)
+        say(Line(text=f"  {image.reference}"))
+        return image
+
+
+def call(
+    image: Image | None,
+    module: str,
+    *arguments: str,
+    say: Say,
+    log: Path,
+    reads: Iterable[Path] = (),
+    writes: Iterable[Path] = (),
+) -> None:
+    """``child.call`` in a container of this image, or on this machine when there is none.
+
+    The container sees the folders of ``reads`` and ``writes`` (the log's is one) under their own names, no network, no
+    token and no other file of this machine. It ends with this process, however that ends. Either way the stage sees
+    one card at most, ``machine.find_gpu``'s; ``PreflightError`` where that one cannot be used.
+    """
+    if image is None:
+        gpu = machine.usable_gpu()
+        child.call(module, *arguments, say=say, log=log, env=machine.only(gpu.uuid if gpu else None))
+        return
+    label = {LABEL: str(log.parent)}
+    with _engine() as engine, _lifeline(log.with_suffix(".lifeline")) as lifeline, log.open("ab") as errors:
+        for left in engine.containers.list(all=True, filters={"label": f"{LABEL}={log.parent}"}):
+            left.remove(force=True)  # of a run that was killed before it could
+        options = _rights(engine, image) | {
+            "labels": label,
+            "mounts": [*_mounts(reads, read_only=True), *_mounts(writes, read_only=False)],
+        }
+        options["environment"] |= {child.LIFELINE: str(lifeline)}
+        with _container(engine, image, ["python", "-m", module, *arguments], options) as (container, output):
+            message = child.listen(_lines(output, errors), say)
+            code = container.wait()["StatusCode"]
+            container.reload()
+            out_of_memory = container.attrs["State"]["OOMKilled"]
+    if code == KILLED:
+        raise PreflightError(_killed(module, image, out_of_memory=out_of_memory))
+    child.end(module, code, message, log)
+
+
+def _killed(module: str, image: Image, *, out_of_memory: bool) -> str:
+    kept = "What was finished is kept: run again to go on."
+    if not out_of_memory:
+        return f"The container of {module} was killed from outside (exit status {KILLED}). {kept}"
+    limit = f" of {image.memory_bytes / MIB:,.0f} MiB (container.memory_gib)" if image.memory_bytes else ""
+    return (
+        f"The kernel killed {module} (exit status {KILLED}): it needed more than the memory{limit} it may use. Raise "
+        "the limit, make training.per_device_train_batch_size or data.max_length smaller, or use a larger machine. "
+        f"{kept}"
+    )
+
+
+def _address() -> str:
+    return os.environ.get("DOCKER_HOST") or SOCKET
+
+
+@contextlib.contextmanager
+def _engine(wait: int = WAIT) -> Iterator["DockerClient"]:
+    """A client of this machine's engine; every error of it becomes a ``Stop`` that says what to do."""
+    import docker
+    import requests
+    import urllib3
+
+    try:
+        engine = docker.from_env(timeout=wait)
+        try:
+            yield engine
+        finally:
+            engine.close()
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        ConnectionError,
+    ) as error:
+        raise explained(str(error), _address()) from None
+
+
+def _rights(engine: "DockerClient", image: Image) -> dict[str, Any]:
+    """What every container gets, and nothing more: the caller's own user, so that the files are the caller's."""
+    from docker.types import DeviceRequest
+
+    rootless = any("rootless" in option for option in engine.info().get("SecurityOptions", ()))
+    fixed = {"HOME": "/tmp", "HF_HOME": "/tmp/hf", "HF_HUB_OFFLINE": "1"}  # noqa: S108  the container's own tmpfs
+    return {
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {"/tmp": "size=1g,mode=1777"},  # noqa: S108  the same
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "pids_limit": 4096,  # threads of torch on a large machine, far from a fork bomb
+        "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",  # rootless: its root is the caller
+        "cpuset_cpus": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
+        "mem_limit": image.memory_bytes,
+        "device_requests": [DeviceRequest(device_ids=[image.gpu], capabilities=[["gpu"]])] if image.gpu else [],
+        # A UUID is right inside too; an index would not be, for there the card is the first, whichever it is here.
+        "environment": {**child.ENVIRONMENT, **fixed, **machine.only(image.gpu), environment.IMAGE: image.digest},
+    }
+
+
+def _mounts(paths: Iterable[Path], *, read_only: bool) -> list[Any]:
+    from docker.types import Mount
+
+    return [Mount(str(path), str(path), type="bind", read_only=read_only) for path in paths]
+
+
+@contextlib.contextmanager
+def _container(
+    engine: "DockerClient", image: Image, command: list[str], options: Mapping[str, Any]
+) -> Iterator[tuple[Any, Iterator[tuple[bytes | None, bytes | None]]]]:
+    """A started container and its output; taken away when the block ends, by Ctrl-C and SIGTERM too."""
+    from docker.errors import DockerException
+
+    with _ended_by_sigterm():
+        container = engine.containers.create(image.reference, command, **options)
+        try:
+            # Attached before it starts, so that nothing it says is missed.
+            with contextlib.closing(container.attach(stream=True, demux=True)) as output:
+                container.start()
+                yield container, output
+        finally:
+            with contextlib.suppress(DockerException, OSError):  # an engine that went away has its own message
+                container.remove(force=True)
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends this process through its finally blocks."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _lifeline(path: Path) -> Iterator[Path]:
+    """A file that is locked while this process lives; whoever is in the container waits for it to let go."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield path
+    path.unlink(missing_ok=True)
+
+
+def _lines(output: Iterable[tuple[bytes | None, bytes | None]], errors: BinaryIO) -> Iterator[bytes]:
+    """The lines of standard output; standard error goes to the log."""
+    rest = b""
+    for out, err in output:
+        if err:
+            errors.write(err)
+            errors.flush()
+        *whole, rest = (rest + (out or b"")).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
+
+
+def _look_inside(engine: "DockerClient", image: Image) -> None:
+    """Start the image once as it will be used: what cannot start, see its GPU, or is other code, stops here."""
+    command = ["python", "-m", "release.running.look", *(["--gpu"] if image.gpu else [])]
+    errors = io.BytesIO()
+    with _container(engine, image, command, _rights(engine, image)) as (container, output):
+        lines = list(_lines(output, errors))
+        code = container.wait()["StatusCode"]
+    if code:
+        said = errors.getvalue().decode(errors="replace")[-2000:]
+        raise PreflightError(f"{image.reference} is no image of this project: it ended with {code} and said:\n{said}")
+    found = json.loads(lines[-1])
+    if found["code_sha256"] != environment.code_sha256():
+        raise PreflightError(
+            f"{image.reference} holds other code (sha256 {found['code_sha256']}) than this checkout "
+            f"({environment.code_sha256()}): its adapter would not be the one recorded. Check out the commit that the "
+            "image was built from (`docker image inspect`, label org.opencontainers.image.revision), or set "
+            "container.image to null to build it anew."
+        )
+    if found["cuda"] is False:
+        raise PreflightError(
+            f"A GPU is asked for, but torch in {image.reference} sees none: training would silently take the "
+            "processor. Use an image built with LOCK=gpu, check `docker run --gpus "
+            f"device={image.gpu} ... nvidia-smi`, or set container.gpus: none."
+        )
+
+
+def _image(wanted: Container, gpu: machine.Gpu | None, reference: str, digest: str, source: str) -> Image:
+    memory = None if wanted.memory_gib is None else int(wanted.memory_gib * 1024 * MIB)
+    uuid = gpu.uuid if gpu else None
+    return Image(reference=reference, digest=digest, source=source, gpu=uuid, memory_bytes=memory)
+
+
+def _named(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, say: Say) -> Image:
+    """The image of this digest, from this machine or its registry; the engine checks the digest of what it fetches."""
+    from docker.errors import ImageNotFound
+
+    assert wanted.image is not None
+    digest = wanted.image.rpartition("@")[2]
+    try:
+        engine.images.get(wanted.image)
+    except ImageNotFound:
+        if wanted.image == digest:
+            raise
+        say(Line(text=f"  fetching {wanted.image}"))
+        for event in engine.api.pull(wanted.image, stream=True, decode=True):
+            if "error" in event:
+                raise explained(event["error"], _address()) from None
+    return _image(wanted, gpu, wanted.image, digest, digest)
+
+
+def _built(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, say: Say) -> Image:
+    """The image of this checkout's Dockerfile, code and locks; one that was built from the same is not built again."""
+    from docker.errors import ImageNotFound
+
+    context, arguments, wheels = image_source.context(), image_source.arguments(), None
+    if gpu is None:
+        wheels, more = image_source.cpu_torch()
+        arguments |= more
+    source = hashlib.sha256(context + json.dumps(arguments, sort_keys=True).encode()).hexdigest()
+    tag = f"adapter-release:{source[:16]}"
+    try:
+        image = engine.images.get(tag)
+    except ImageNotFound:
+        about = environment.source()
+        commit = f"{about['commit'] or 'unknown'}{'-dirty' if about['dirty'] else ''}"
+        labels = {"SOURCE_COMMIT": commit, "LOCKS_SHA256": about["locks_sha256"]}
+        _build(engine, tag, context, arguments | labels, wheels, say)
+        image = engine.images.get(tag)
+    return _image(wanted, gpu, image.id, image.id, f"sha256:{source}")
+
+
+def _build(
+    engine: "DockerClient", tag: str, context: bytes, arguments: Mapping[str, str], wheels: Path | None, say: Say
+) -> None:
+    """Build by the engine itself (its classic builder), which needs nothing beside it."""
+    with image_source.served(wheels) as more:
+        said: list[str] = []
+        for event in engine.api.build(
+            fileobj=io.BytesIO(context),
+            custom_context=True,
+            tag=tag,
+            buildargs={**arguments, **more},
+            network_mode="host" if more else None,  # where this machine's loopback is
+            rm=True,
+            forcerm=True,
+            decode=True,
+            timeout=WAIT,
+        ):
+            text = event.get("stream", "") or event.get("error", "")
+            said += [text.strip()] if text.strip() else []
+            if "error" in event:
+                raise explained("\n".join(said[-30:]), _address())
+            if step := re.match(r"Step (\d+)/(\d+)", text):
+                say(Progress(name="building the image", done=int(step[1]) - 1, total=int(step[2])))

@@ -1,0 +1,148 @@
+"""Where a run happens: versions, processor or GPU, threads, source commit."""
+
+import hashlib
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gates.canonical import canonical_json
+from release.running import child
+from release.values.artifacts import write_atomically
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
+LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "tokenizers", "safetensors",
+             "datasets", "numpy", "gguf", "jsonschema", "huggingface-hub")  # fmt: skip
+FIXED = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # what `child` sets before Python starts
+IMAGE = "ADAPTER_RELEASE_IMAGE"
+DECIDING = ("release/data", "release/models", "release/judging", "gates", "schemas")
+"""Where the code is that decides an adapter's bytes and its verdict: a changed help text trains nothing again."""
+
+
+def threads(wanted: int | None) -> int:
+    """The number of compute threads: the configured one, else every core this process may use."""
+    return wanted or len(os.sched_getaffinity(0))
+
+
+def source() -> dict[str, Any]:
+    """The commit this code is at, whether files differ from it, and the digests of the locks and of the code itself."""
+    commit = _git("rev-parse", "HEAD")
+    locks = hashlib.sha256(b"".join((ROOT / "locks" / name).read_bytes() for name in LOCKS))
+    return {
+        "commit": commit or None,
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
+        "locks_sha256": locks.hexdigest(),
+        "code_sha256": code_sha256(),
+    }
+
+
+def code_sha256() -> str:
+    """One digest over the code and locks that decide an adapter's bytes and its verdict."""
+    digest = hashlib.sha256()
+    for folder in DECIDING:
+        for path in sorted((ROOT / folder).rglob("*.json" if folder == "schemas" else "*.py")):
+            digest.update(f"{path.relative_to(ROOT).as_posix()}\n".encode() + path.read_bytes())
+    for name in LOCKS:
+        digest.update((ROOT / "locks" / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def image_digest() -> str | None:
+    """The digest of the container image this process runs in, as ``container`` or whoever started it says; or None."""
+    return os.environ.get(IMAGE) or None
+
+
+def determinism(seed: int, hardware: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that was fixed so that the same bytes come out again; ``hardware`` is what the stage found."""
+    return {
+        "seed": seed,
+        "threads": hardware["threads"],
+        "deterministic_algorithms": hardware["gpu"] is not None,
+        "environment": FIXED,
+    }
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
+
+
+def packages() -> dict[str, str]:
+    """The version of every installed package that the locks name: what runs, less what only tests and checks."""
+    text = "".join((ROOT / "locks" / name).read_text("utf-8") for name in LOCKS)
+    locked = {_normal(name) for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", text, re.MULTILINE)}
+    installed = {_normal(one.name): one.version for one in metadata.distributions()}
+    return {name: installed[name] for name in sorted(locked & installed.keys())}
+
+
+def _normal(name: str) -> str:
+    """A package's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def hardware() -> dict[str, Any]:
+    """The processor, and the GPU where torch sees one. Called in stages that have imported torch."""
+    import torch
+
+    found: dict[str, Any] = {
+        "machine": platform.machine(),
+        "cpu": _cpu_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "gpu": None,
+    }
+    if torch.cuda.is_available():
+        found["gpu"] = {
+            "name": torch.cuda.get_device_name(),
+            "compute_capability": ".".join(map(str, torch.cuda.get_device_capability())),
+            "cuda": torch.version.cuda,
+            "driver": _gpu_driver(),
+        }
+    return found
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _gpu_driver() -> str:
+    path = Path("/proc/driver/nvidia/version")
+    return path.read_text("utf-8").splitlines()[0].strip() if path.exists() else ""
+
+
+def peak_memory_bytes() -> int:
+    """The largest resident set of this process so far (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
+
+
+def gpu_peak_memory_bytes() -> int | None:
+    """The most that this process's tensors took on the GPU; None without one."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
+
+if __name__ == "__main__":
+    child.main(
+        lambda arguments, _: write_atomically(
+            Path(arguments[0]), canonical_json({"versions": versions(), "packages": packages(), "hardware": hardware()})
+        )
+    )

@@ -1,0 +1,97 @@
+"""What an image is built from: this checkout's code and locks as one tar, build arguments, and a CPU build of torch."""
+
+import contextlib
+import functools
+import hashlib
+import http.server
+import io
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from release.running import environment
+from release.values.artifacts import sha256_file
+from release.values.cache import cache_folder
+from release.values.errors import PreflightError
+
+BASE_IMAGE = "ADAPTER_RELEASE_BASE_IMAGE"
+"""Names another base to build on, by its digest: a mirror, or a base with a company's certificates."""
+COPIED = ("release", "gates", "hub_folder", "schemas")
+CONTEXT = ("Dockerfile", "locks/uv.txt", "locks/gpu.txt", "locks/cpu.txt")
+
+
+def context() -> bytes:
+    """A tar of what the Dockerfile copies, the same bytes for the same files, whatever their times and modes."""
+    folder = environment.ROOT
+    if not (folder / "Dockerfile").exists():
+        raise PreflightError(
+            f"{folder} has no Dockerfile, so no image can be built here. Work in a checkout, name container.image by "
+            "its digest, or set container.use: never."
+        )
+    names = [*CONTEXT, *(path.relative_to(folder).as_posix() for part in COPIED for path in (folder / part).rglob("*"))]
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for name in sorted(names):
+            if (folder / name).is_file() and "__pycache__" not in name:
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = (folder / name).stat().st_size, 0o644
+                tar.addfile(entry, io.BytesIO((folder / name).read_bytes()))
+    return data.getvalue()
+
+
+def arguments() -> dict[str, str]:
+    base = os.environ.get(BASE_IMAGE)
+    if base and not re.search("sha256:[0-9a-f]{64}$", base):
+        raise PreflightError(f"{BASE_IMAGE} is {base}, which can move. Name the base by its digest, name@sha256:...")
+    return {"BASE_IMAGE": base} if base else {}
+
+
+def cpu_torch() -> tuple[Path | None, dict[str, str]]:
+    """The CPU build of the locked torch where pip is offered one, and the build arguments for it; else CUDA's.
+
+    The same rule as in setup_environment.py: pip's configuration and TORCH_FIND_LINKS say where to look.
+    """
+    locked = re.search(r"^torch==(\S+)", (environment.ROOT / "locks" / "gpu.txt").read_text("utf-8"), re.MULTILINE)
+    assert locked is not None
+    wanted, folder = f"torch=={locked[1]}+cpu", cache_folder() / "torch"
+    folder.mkdir(parents=True, exist_ok=True)
+    links = os.environ.get("TORCH_FIND_LINKS", "")
+    name = f"torch-{locked[1]}+cpu-*.whl"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), wanted]
+    if not list(folder.glob(name)):
+        command += ["--find-links", links] if links else []
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            if "No matching distribution" not in done.stderr:
+                raise PreflightError(f"pip could not look for a CPU build of torch:\n{done.stderr}")
+            return None, {}
+    (wheel,) = folder.glob(name)
+    return folder, {"LOCK": "cpu", "TORCH": f"{wanted} --hash=sha256:{sha256_file(wheel)}"}
+
+
+@contextlib.contextmanager
+def served(wheels: Path | None) -> Iterator[dict[str, str]]:
+    """A folder as a page on 127.0.0.1, at a port that its path decides: an unchanged layer is not made again."""
+    if wheels is None:
+        yield {}
+        return
+    handler = functools.partial(_Quiet, directory=str(wheels))
+    port = 20000 + int(hashlib.sha256(str(wheels).encode()).hexdigest(), 16) % 10000
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield {"FIND_LINKS": f"http://127.0.0.1:{server.server_port}/"}
+        server.shutdown()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the library's name
+        """Say nothing."""

@@ -1,0 +1,158 @@
+"""What attempts have cost: seconds and money by run and attempt, alerts on the way, and a stop before the limit.
+
+An attempt writes its line anew at each checkpoint, so that what a killed attempt took is counted too.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from release.config.reading import Budget
+from release.values.artifacts import write_atomically
+from release.values.errors import PreflightError
+
+NAME = "spent.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    run: str
+    attempt: str
+    """One for each start of a run, such as the time it started."""
+    seconds: float
+    price_per_hour: float
+    currency: str
+
+    @property
+    def cost(self) -> float:
+        return self.seconds / 3600 * self.price_per_hour
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meter:
+    """One attempt at work under a budget."""
+
+    folder: Path
+    budget: Budget
+    run: str
+    attempt: str
+    price_per_hour: float
+    before: float
+    """What other attempts cost."""
+
+    def cost(self, seconds: float) -> float:
+        """Of everything, after so many seconds of this attempt."""
+        return self.before + seconds / 3600 * self.price_per_hour
+
+    def must_stop(self, seconds: float, next_step: float) -> bool:
+        """Whether a step of ``next_step`` seconds would pass the limit."""
+        return self.budget.limit is not None and self.cost(seconds + next_step) > self.budget.limit
+
+    def alerts(self, earlier: float, seconds: float) -> list[str]:
+        """A line for each percentage of the limit that was passed since ``earlier``."""
+        return list(_alerts(self.budget, self.cost(earlier), self.cost(seconds)))
+
+    def write(self, seconds: float) -> None:
+        """Put down what this attempt took so far, in place of what it put down before."""
+        kept = [one for one in read(self.folder) if (one.run, one.attempt) != (self.run, self.attempt)]
+        entry = Entry(
+            run=self.run,
+            attempt=self.attempt,
+            seconds=round(seconds, 1),
+            price_per_hour=self.price_per_hour,
+            currency=self.budget.currency,
+        )
+        lines = "".join(json.dumps(asdict(one), sort_keys=True) + "\n" for one in [*kept, entry])
+        write_atomically(self.folder / NAME, lines.encode())
+
+    def stopped(self, seconds: float) -> PreflightError:
+        """Why the run ends here."""
+        currency, limit = self.budget.currency, self.budget.limit
+        return PreflightError(
+            f"The budget is spent: {self.cost(seconds):.2f} of {limit:.2f} {currency} over all attempts, and the next "
+            "step would pass it. A checkpoint is kept. Raise budget.limit and run again: it goes on from there."
+        )
+
+
+def read(folder: Path) -> list[Entry]:
+    """Every attempt under an output folder; ``PreflightError`` where a line cannot be read, for it may hide a cost."""
+    path = folder / NAME
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = Entry(**json.loads(line))
+            sound = entry.seconds >= 0 and entry.price_per_hour >= 0
+        except (TypeError, ValueError) as error:
+            raise PreflightError(f"{path}:{number} cannot be read: {error}. Mend the line, or move the file.") from None
+        if not sound:
+            raise PreflightError(
+                f"{path}:{number} holds a negative or missing number. Mend the line, or move the file."
+            )
+        entries.append(entry)
+    return entries
+
+
+def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: float | None) -> Meter:
+    """A meter for a new attempt. ``PreflightError`` if the budget is spent, or cannot be kept."""
+    entries = read(folder)
+    other = sorted({one.currency for one in entries} - {budget.currency})
+    if other and budget.limit is not None:
+        raise PreflightError(
+            f"{folder / NAME} counts {', '.join(other)}, budget.currency is {budget.currency}. Use one."
+        )
+    price = price_per_hour if budget.price_per_hour is None else budget.price_per_hour
+    if price is None and budget.limit is not None:
+        raise PreflightError(
+            f"budget.limit is {budget.limit:g} {budget.currency}, but nobody says what an hour of this machine costs. "
+            "Set budget.price_per_hour, or add the card to prices.json."
+        )
+    spent = sum(one.cost for one in entries)
+    if budget.limit is not None and spent >= budget.limit:
+        raise PreflightError(
+            f"The budget is spent: {spent:.2f} of {budget.limit:.2f} {budget.currency}, see {folder / NAME}. "
+            "Raise budget.limit to go on."
+        )
+    return Meter(folder=folder, budget=budget, run=run, attempt=attempt, price_per_hour=price or 0.0, before=spent)
+
+
+def _alerts(budget: Budget, earlier: float, now: float) -> Iterator[str]:
+    if budget.limit is None:
+        return
+    for percent in sorted(budget.alerts):
+        mark = budget.limit * percent / 100
+        if earlier < mark <= now:
+            yield f"budget: {now:.2f} of {budget.limit:.2f} {budget.currency} spent, past {percent:g} %"
+
+
+def estimate(seconds: float, hardware: Mapping[str, Any], prices: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    """Energy and cost of so many seconds on this hardware, each with how it was come by; None where nobody knows.
+
+    Energy is an upper bound: the rated power of the card or of the threads, all of the time.
+    """
+    gpu, hours = hardware["gpu"], seconds / 3600
+    card = card_of(gpu["name"], prices) if gpu else {}
+    watts = card.get("watts") if gpu else prices.get("cpu_watts_per_thread", 0) * hardware["threads"]
+    rated = f"{watts} W rated power of {gpu['name'] if gpu else str(hardware['threads']) + ' threads'}, all of the time"
+    listed = card.get("price_per_hour"), prices["currency"], f"the list price of {card.get('name')} in prices.json"
+    own = budget.price_per_hour, budget.currency, "budget.price_per_hour"
+    price, currency, source = listed if budget.price_per_hour is None else own
+    return {
+        "energy_kwh": round(watts * hours / 1000, 6) if watts else None,
+        "energy_how": f"at most: {rated}" if watts else "not known: prices.json names no power of this card",
+        "cost": None if price is None else {"amount": round(price * hours, 4), "currency": currency},
+        "cost_how": "not known: nobody named a price" if price is None else f"{price:g} an hour, {source}",
+    }
+
+
+def card_of(name: str, prices: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The card of the price file that a driver calls so, as ``NVIDIA H100 80GB HBM3`` is H100; empty when none is."""
+    for card in prices["cards"]:
+        model = re.match(r"(?:RTX )?[A-Z]*\d+\w*", card["name"])
+        if model and re.search(rf"\b{re.escape(model[0])}\b", name):
+            found: Mapping[str, Any] = card
+            return found
+    return {}

@@ -1,0 +1,204 @@
+"""The line in two halves: a candidate made where the GPU is, published where the token is. The folder between them.
+
+Nothing that arrives is believed: every digest is computed and the verdict derived from the answers again.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from release import pipeline, preflight
+from release.checking import verify
+from release.config import reading as configs
+from release.config.reading import Config, Publishing
+from release.hub import address
+from release.publishing import package, sign
+from release.values import record
+from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
+from release.values.errors import ConfigError, GatesFailed, VerificationError
+from release.values.events import Line, Say, Stage
+
+SUMS = "SHA256SUMS"
+"""As sha256sum writes it, so that others can check and attest it; a folder without it holds no candidate."""
+PACKAGE = "package"
+ROWS = "rows"
+"""The golden rows, which the verdict is derived from, where they are not published themselves."""
+REPORT = "report.md"
+REFUSED = "refused"
+
+
+def candidate(config: Config, folder: Path, say: Say) -> None:
+    """Everything up to the package, into ``folder``, with its digests. Reads earlier releases, and needs no token.
+
+    A candidate that is refused leaves its report and what was judged there, and raises ``GatesFailed``.
+    """
+    folder = folder.absolute()
+    _replaceable(folder)
+    endpoint, folder_of_config = config.publishing.endpoint, config.path.parent
+    with pipeline.alone(config.run.output_dir), address.environment(endpoint, folder_of_config) as hub:
+        say(Stage(name="preflight"))
+        before = preflight.check(config, hub, say, rights=False)
+        made, run = pipeline.candidate(config, before, say)
+        try:
+            packed = pipeline.accept(config, made, run, say)
+        except GatesFailed:
+            judged = {f"{REFUSED}/{name}": path for name, path in pipeline.judged_files(made, run).items()}
+            _lay_out(folder, {REPORT: run / REPORT, **judged}, sums=False)
+            raise
+        hand_over(packed, run, folder)
+    say(Line(text=f"\n{folder} holds the candidate, manifest {packed.manifest.digest}."))
+    say(Line(text=f"Publish it:  adapter-release publish {folder}"))
+
+
+def hand_over(packed: Package, run: Path, folder: Path) -> None:
+    """The candidate's folder: the package, the report, rows that the verdict is derived from, and digests of them."""
+    files = {f"{PACKAGE}/{file.path}": packed.folder / file.path for file in packed.manifest.files}
+    rows = {f"{ROWS}/golden.jsonl": run / "data" / "golden.jsonl"}
+    published = packed.candidate.record["data"]["golden"]["file"] is not None
+    _lay_out(folder, {REPORT: run / REPORT, **files, **({} if published else rows)}, sums=True)
+
+
+def publish(folder: Path, receipts: Path, told: Mapping[str, Any], say: Say) -> Publication:
+    """Prove a candidate's folder anew, then publish its package, signed if asked for.
+
+    ``told``: the Hub and the signature, as ``Publishing`` names them, where they are not those of the record. The
+    receipt goes to a folder named by the manifest of what arrived.
+    """
+    say(Stage(name="check", note=str(folder)))
+    with _arrived(folder, say) as arrived:
+        publishing = _publishing(arrived.candidate.record, arrived.folder / package.RECORD, told)
+        kept = receipts / arrived.manifest.digest[:12]
+        kept.mkdir(parents=True, exist_ok=True)
+        packed = _signed(arrived, publishing, kept)
+        say(Stage(name="publish", note=f"{publishing.hf_repo}@{publishing.tag}"))
+        with address.environment(publishing.endpoint, Path.cwd()) as hub:
+            publication = pipeline.publish(publishing, packed, kept, hub, say)
+    name = f"{publication.repo_id}@{publication.tag}"
+    say(Line(text=f"\nReleased {name}: commit {publication.commit}\nReceipt:     {kept / 'publication.json'}"))
+    say(Line(text=f"Check it:    adapter-release verify {name} --hub {publishing.endpoint}"))
+    return publication
+
+
+def _replaceable(folder: Path) -> None:
+    """Refuse, before anything is trained, a folder that holds something else than an earlier candidate."""
+    if folder.is_symlink():
+        raise ConfigError([f"{folder} is a link, and a candidate's folder is replaced whole. Name the folder itself."])
+    if folder.exists() and not _is_candidate(folder):
+        raise ConfigError([f"{folder} is not empty and holds no earlier candidate. Name another folder with --to."])
+
+
+def _is_candidate(folder: Path) -> bool:
+    """Whether it is empty, or all that is there was laid out here; SHA256SUMS alone stands in many folders."""
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
+    return not there or (there <= {SUMS, REPORT, PACKAGE, ROWS, REFUSED} and bool(there & {SUMS, REFUSED}))
+
+
+def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
+    """Copy the files into ``folder``, which appears when it is whole, in place of an earlier candidate."""
+    temporary, before = (folder.with_name(f".{folder.name}.{what}") for what in ("tmp", "before"))
+    for left in (temporary, before):
+        shutil.rmtree(left, ignore_errors=True)
+    for name, source in files.items():
+        (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, temporary / name)
+    if sums:
+        lines = (f"{file.sha256}  {file.path}\n" for file in Manifest.of_folder(temporary).files)
+        write_atomically(temporary / SUMS, "".join(lines).encode())
+    if folder.exists():
+        folder.rename(before)  # in one step: a kill leaves no half of a candidate in the way of the next
+    temporary.rename(folder)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _arrived(folder: Path, say: Say) -> Iterator[Package]:
+    """The package in a candidate's folder, while the block lasts; ``VerificationError`` names whatever is wrong."""
+    wrong = _differences(folder)
+    if wrong:
+        raise VerificationError(
+            f"{folder} is not the candidate that was made:\n  "
+            + "\n  ".join(wrong)
+            + "\nNothing was published. Fetch the folder again, or make the candidate again."
+        )
+    found = verify.Opened(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
+    verify.report(found, say)
+    made = package.read_record(found.folder)
+    if made["record"] != record.VERSION:
+        raise VerificationError(
+            f"{folder} has a record of version {made['record']}, which knows of less than is asked of a release today "
+            f"(version {record.VERSION}). Nothing was published. Make the candidate again."
+        )
+    manifest = Manifest.of_folder(found.folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        judged = _judged(found.folder, made, manifest, Path(scratch))
+        yield Package(folder=found.folder, manifest=manifest, candidate=judged)
+
+
+def _differences(folder: Path) -> list[str]:
+    """A line for each file that is missing, extra, or not what SHA256SUMS says."""
+    try:
+        lines = (folder / SUMS).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        return [f"{SUMS} cannot be read: {error}"]
+    told: dict[str, str] = {}
+    problems = []
+    for number, line in enumerate(lines, 1):
+        parts = re.fullmatch("([0-9a-f]{64})  (.+)", line)
+        if parts is None or parts[2] in told:
+            problems.append(f"{SUMS}:{number} is no line of sha256sum, or names a file again: {line[:120]!r}")
+        else:
+            told[parts[2]] = parts[1]
+    there = {file.path: file.sha256 for file in Manifest.of_folder(folder).files if file.path != SUMS}
+    problems += [f"missing: {name}" for name in sorted(told.keys() - there.keys())]
+    problems += [f"extra: {name}" for name in sorted(there.keys() - told.keys())]
+    problems += [
+        f"different: {name} has sha256 {there[name]}, {SUMS} says {told[name]}"
+        for name in sorted(told.keys() & there.keys())
+        if told[name] != there[name]
+    ]
+    if not any(name.startswith(f"{PACKAGE}/") for name in told):
+        problems.append(f"{SUMS} names no file of {PACKAGE}/")
+    return problems
+
+
+def _judged(folder: Path, made: Mapping[str, Any], manifest: Manifest, scratch: Path) -> Candidate:
+    """The candidate of a package: the judged adapter's files stand alone in ``scratch``, as training left them."""
+    for name in (file.path for file in manifest.files if file.path in made["adapter"]["files"]):
+        (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, scratch / name)
+    adapter = Adapter(folder=scratch, files=Manifest.of_folder(scratch), training=made["training"])
+    if adapter.files.digest != made["adapter"]["sha256"]:
+        raise VerificationError(f"The adapter in {folder} changed while it was read. Nothing was published. Run again.")
+    verdict = (folder / "gates" / "verdict.json").read_bytes()
+    return Candidate(adapter=adapter, record=made, verdict=verdict, passed=made["passed"] is True)
+
+
+def _publishing(made: Mapping[str, Any], path: Path, told: Mapping[str, Any]) -> Publishing:
+    """Where the record says that the release goes, or to another Hub that was named; signed as is said here.
+
+    The half that trained may name the Hugging Face Hub, the embedded one, or that of HF_ENDPOINT: the token goes there.
+    """
+    recorded = configs.parse(made["config"], path).publishing
+    known = (Publishing.endpoint, "file:hub", os.environ.get("HF_ENDPOINT"))
+    if "endpoint" not in told and recorded.endpoint not in known:
+        says = f"The candidate asks for the Hub {recorded.endpoint}, and the token would be sent there."
+        raise ConfigError([f"{says} If that is right, say it here: --hub {recorded.endpoint}. Nothing was published."])
+    return replace(recorded, **({"signing_key": None, "keyless": False} | dict(told)))
+
+
+def _signed(packed: Package, publishing: Publishing, kept: Path) -> Package:
+    """The package signed, in a folder of its own: what arrived stays as it is."""
+    if problems := sign.problems(publishing):
+        raise ConfigError([*problems, "Nothing was published."])
+    if not sign.wanted(publishing):
+        return packed
+    folder = kept / PACKAGE
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(packed.folder, folder)
+    return sign.sign(replace(packed, folder=folder), publishing, kept)

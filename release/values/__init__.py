@@ -1,0 +1,1 @@
+"""What all stages hand on; imports nothing of release."""

@@ -1,0 +1,59 @@
+"""A stage for the tests of containers: it looks around, waits, fills memory or stops, and says so as stages do."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from release.running import child
+from release.values.errors import DataError
+from release.values.events import Line, Progress, Say
+
+
+def stage(arguments: list[str], say: Say) -> None:
+    what, folder = arguments[0], Path(arguments[1])
+    say(Progress(name=what, done=0, total=2))
+    sys.stderr.write("a library talks\n")
+    match what:
+        case "look":
+            (folder / "seen.json").write_text(json.dumps(seen(Path(arguments[2]))))
+        case "given":
+            (folder / "given.json").write_text(json.dumps(dict(os.environ)))
+        case "wait":
+            time.sleep(60)
+        case "fill":
+            say(Line(text=str(len(bytearray(1 << 30)))))
+        case _:
+            raise DataError("There is no such row.")
+    say(Progress(name=what, done=2, total=2))
+
+
+def seen(readable: Path) -> dict[str, object]:
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    interfaces = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
+    return {
+        "user": [os.getuid(), os.getgid()],
+        "capabilities": status["CapEff"],
+        "no_new_privileges": status["NoNewPrivs"],
+        "interfaces": interfaces,
+        "environment": dict(os.environ),
+        "cores": len(os.sched_getaffinity(0)),
+        "writable": [
+            str(path) for path in (Path("/"), Path("/adapter-release"), readable, Path("/tmp")) if may_write(path)
+        ],
+        "homes": [str(path) for home in ("/root", "/home") for path in Path(home).glob("*")],
+        "read": (readable / "file").read_text(),
+    }
+
+
+def may_write(folder: Path) -> bool:
+    try:
+        (folder / "probe").write_text("")
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    child.main(stage)

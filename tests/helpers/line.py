@@ -1,0 +1,46 @@
+"""Run the line on small inputs: configurations, run folders and the command itself."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def small_config(folder: Path, **sections: Mapping[str, Any]) -> Path:
+    """The default configuration, written into ``folder`` over the repository's data, with ``sections`` merged in."""
+    settings = yaml.safe_load((ROOT / "release.yaml").read_text("utf-8"))
+    data = ROOT / "data" / "elements"
+    settings["data"] |= {"train_file": str(data / "train.jsonl"), "golden_file": str(data / "golden.jsonl")}
+    settings["contract"]["schema"] = str(ROOT / settings["contract"]["schema"])
+    for name, values in sections.items():
+        settings[name] = _merged(settings.get(name, {}), values)
+    path = folder / "release.yaml"
+    path.write_text(yaml.safe_dump(settings), "utf-8")
+    return path
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(old)
+    for name, value in new.items():
+        merged[name] = _merged(old.get(name, {}), value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def adapter_release(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as a user runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "release.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "CI": "true", "PYTHONPATH": str(ROOT), **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

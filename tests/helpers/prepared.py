@@ -1,0 +1,73 @@
+"""A line whose slow stages are done: an adapter lent by a kept release, and if asked for its answers too."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gates
+from gates.canonical import canonical_json
+from release import pipeline
+from release.config import reading
+from release.data import sources
+from release.judging import recording
+from release.models import base as bases
+from release.running import environment
+from release.values.artifacts import Manifest, sha256_file
+from tests.helpers.line import ROOT, small_config
+from tests.helpers.small_release import ASKED, write_answers
+
+RELEASED = ROOT / "tests" / "data" / "releases" / "v2"
+GOLDEN_ROWS = 60
+BABBLE = "The answer is JSON."
+
+
+def prepared_config(folder: Path, **publishing: Any) -> Path:
+    """A configuration in ``folder`` over fewer golden rows, that the kept release's adapter fits."""
+    golden = folder / "golden.jsonl"
+    rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:GOLDEN_ROWS]
+    golden.write_text("\n".join(rows) + "\n", "utf-8")
+    lora = json.loads((RELEASED / "adapter_config.json").read_bytes())
+    return small_config(
+        folder,
+        run={"output_dir": "run"},
+        data={"golden_file": str(golden)},
+        adapter={"lora": {"r": lora["r"], "alpha": lora["lora_alpha"]}},
+        generation={"max_new_tokens": 48},
+        publishing=publishing,
+    )
+
+
+def trained(line: Path, base: bases.Base, **settings: str) -> Path:
+    """The run folder of this configuration as it is after training, with the adapter of the kept release."""
+    loaded = reading.load(line / "release.yaml", {key.replace("__", "."): value for key, value in settings.items()})
+    train, golden = sources.load(loaded, lambda _: None)
+    digests = {"train": train.sha256, "golden": golden.sha256}
+    run = pipeline.run_folder(loaded, recording.inputs(loaded, base, digests))
+    adapter = run / "adapter"
+    adapter.mkdir()
+    released = json.loads((RELEASED / "release.json").read_bytes())
+    for name in released["adapter"]["files"]:
+        shutil.copyfile(RELEASED / name, adapter / name)
+    files = [asdict(file) for file in Manifest.of_folder(adapter).files]
+    told = {**released["training"], "files": files, "versions": environment.versions()}
+    (run / "training.json").write_bytes(canonical_json(told))
+    return run
+
+
+def answered(run: Path, golden: Path, *, well: bool = True) -> None:
+    """Answers in a trained run folder: the reference answers, or babble; the base babbles."""
+    outputs = gates.gold_outputs(gates.read_golden(golden))
+    rows = [asdict(output) for output in outputs]
+    babble = [{**row, "output": BABBLE} for row in rows]
+    write_answers(run / "answers.jsonl", rows if well else babble)
+    write_answers(run / "base_answers.jsonl", babble)
+    generation = json.loads((RELEASED / "release.json").read_bytes())["generation"] | {
+        **ASKED,
+        "versions": environment.versions(),
+        "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
+        "answers_sha256": sha256_file(run / "answers.jsonl"),
+        "base_answers_sha256": sha256_file(run / "base_answers.jsonl"),
+    }
+    (run / "generation.json").write_bytes(canonical_json(generation))

@@ -1,0 +1,228 @@
+"""A whole release made in a second: the line's own record, card and package around an adapter of four small tensors."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+import gates
+from gates.canonical import canonical_json
+from release import pipeline
+from release.config import reading
+from release.data import sources
+from release.judging import previous, recording
+from release.models import base as bases
+from release.publishing import attestations, package, sign
+from release.values import layout, record
+from release.values.artifacts import Adapter, Candidate, Manifest, Package, sha256_file
+from tests.helpers.line import ROOT, small_config
+
+GOLDEN_ROWS = 60
+THREADS = 2
+HARDWARE = {"machine": "x86_64", "cpu": "a processor", "cpu_capability": "AVX2", "threads": THREADS, "gpu": None}
+LIBRARIES = ("python", "torch", "transformers", "peft", "trl", "bitsandbytes")
+VERSIONS = dict.fromkeys(LIBRARIES, "1.0.0")
+ARITHMETIC = {
+    "deterministic_algorithms": False,
+    "float32_matmul_precision": "highest",
+    "onednn": True,
+    "cudnn_benchmark": False,
+    "cudnn_deterministic": False,
+    "environment": {"PYTHONHASHSEED": "0"},
+}
+ASKED = {
+    "chat": {
+        "chat_template_sha256": "3" * 64,
+        "chat_template_kwargs": {},
+        "ends": [{"id": 2, "token": "<|im_end|>"}],
+        "changed": [],
+    },
+    "loaded": {
+        "dtype": "float32",
+        "quantization": {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_use_double_quant": True,
+            "bnb_4bit_compute_dtype": "float32",
+        },
+        "dequantized": True,
+        "device": "cpu",
+    },
+}
+"""How a release of the default on a CPU says that it was asked and loaded."""
+SURROUNDINGS = {
+    "gpu_peak_memory_bytes": None,
+    "hardware": HARDWARE,
+    "versions": VERSIONS,
+    "packages": {"torch": "1.0.0", "rich": "1.0.0"},
+    "arithmetic": ARITHMETIC,
+}
+
+
+def tensors() -> dict[str, Any]:
+    """Two layers, with an A and a B each."""
+    numbers = np.random.default_rng(7)
+    return {
+        f"base_model.model.model.layers.{layer}.self_attn.q_proj.lora_{side}.weight": numbers.random((4, 3), np.float32)
+        for layer in range(2)
+        for side in "AB"
+    }
+
+
+def training(**changes: Any) -> dict[str, Any]:
+    """What training reports."""
+    return {
+        "lora_init_sha256": "1" * 64,
+        "steps": 20,
+        "losses": [[10, 1.5], [20, 0.5]],
+        "tokens": 4000,
+        "trainable_parameters": 48,
+        "resumed_from_step": None,
+        "seconds": 10.5,
+        "peak_memory_bytes": 3_000_000,
+        **SURROUNDINGS,
+    } | changes
+
+
+def small_release(folder: Path, *, licence: bool = True, **settings: Mapping[str, Any]) -> Package:
+    """A release in ``folder / 'package'``, with everything a release from a passing run has."""
+    loaded = small_settings(folder, licence=licence, **settings)
+    candidate, run = small_candidate(loaded)
+    packed = sign.sign(pipeline.pack(loaded, candidate, run), loaded.publishing, run)
+    shutil.move(packed.folder, folder / "package")
+    return Package(folder=folder / "package", manifest=packed.manifest, candidate=candidate)
+
+
+def small_settings(folder: Path, *, licence: bool = True, **settings: Mapping[str, Any]) -> reading.Config:
+    """A configuration in ``folder`` over the first golden rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    golden = folder / "golden.jsonl"
+    rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:GOLDEN_ROWS]
+    golden.write_text("\n".join(rows) + "\n", "utf-8")
+    path = small_config(
+        folder,
+        **{"run": {"output_dir": "runs"}, **settings, "data": {"golden_file": str(golden), **settings.get("data", {})}},
+    )
+    if not licence:
+        path.write_text(path.read_text("utf-8").replace("license: CC0-1.0", "source: Ask the test."), "utf-8")
+    return reading.load(path)
+
+
+def small_candidate(
+    loaded: reading.Config, before: tuple[previous.Release, ...] = (), wrong: tuple[int, ...] = ()
+) -> tuple[Candidate, Path]:
+    """An adapter that gives the reference answers, but no JSON to the rows ``wrong``, judged; and its run folder."""
+    train, judged_by = sources.load(loaded, lambda _: None)
+    judged = pipeline.Judged(
+        train=train,
+        golden=judged_by,
+        contract=gates.load_contract(loaded.contract, loaded.path.parent),
+        policy=gates.load_policy(loaded.gates or gates.DEFAULT_POLICY),
+        before=before,
+    )
+    base = small_base(loaded.path.parent / "base", loaded)
+    digests = {"train": judged.train.sha256, "golden": judged.golden.sha256}
+    run = pipeline.run_folder(loaded, recording.inputs(loaded, base, digests))
+    started = pipeline._start(run, loaded, judged)
+    outputs = [
+        replace(one, output="no JSON") if number in wrong else one
+        for number, one in enumerate(gates.gold_outputs(judged.golden.rows))
+    ]
+    return _candidate(run, loaded, base, (judged, started, outputs)), run
+
+
+def small_base(folder: Path, loaded: reading.Config) -> bases.Base:
+    folder.mkdir(exist_ok=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    model = loaded.model
+    return bases.Base(
+        folder=folder,
+        base_model_id=model.base_model_id,
+        revision=model.revision,
+        origin="made by a test",
+        files=Manifest.of_folder(folder),
+    )
+
+
+def _adapter(run: Path, loaded: reading.Config) -> Adapter:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder = run / "adapter"
+    folder.mkdir(exist_ok=True)
+    save_file(tensors(), folder / layout.WEIGHTS)
+    settings = {"base_model_name_or_path": loaded.model.base_model_id, "revision": loaded.model.revision, "r": 3}
+    (folder / "adapter_config.json").write_bytes(canonical_json(settings))
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "The": 1, "symbol": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}", "utf-8")
+    files = Manifest.of_folder(folder)
+    return Adapter(folder=folder, files=files, training=training(files=[asdict(file) for file in files.files]))
+
+
+def _candidate(run: Path, loaded: reading.Config, base: bases.Base, began: Any) -> Candidate:
+    """Answers, verdict and record of the adapter, as ``pipeline.make`` leaves them."""
+    judged, started, outputs = began
+    adapter = _adapter(run, loaded)
+    write_answers(run / "answers.jsonl", [asdict(output) for output in outputs])
+    babble = [{"id": output.id, "output": "The answer is JSON.", "finish_reason": "stop"} for output in outputs]
+    write_answers(run / "base_answers.jsonl", babble)
+    verdict, passed = pipeline.judge(run, judged, run / "answers.jsonl", lambda _: None)
+    generation = {
+        "adapter_sha256": adapter.files.digest,
+        "answers_sha256": sha256_file(run / "answers.jsonl"),
+        "base_answers_sha256": sha256_file(run / "base_answers.jsonl"),
+        "prompts_sha256": "2" * 64,
+        "decoding": {"do_sample": False, "max_new_tokens": 64, "batch_size": 20, "constraint": None},
+        **ASKED,
+        "seconds": 5.0,
+        "base_seconds": 4.5,
+        "tokens": 900,
+        "peak_memory_bytes": 2_000_000,
+        **SURROUNDINGS,
+    }
+    measured = {
+        "generation": generation,
+        "verdict_sha256": sha256_file(run / "verdict.json"),
+        "comparison_sha256": sha256_file(run / "comparison.json"),
+        "passed": passed,
+        "attempt": pipeline.count_attempt(run.parent, judged, adapter.files.digest, passed=passed),
+        "earlier": json.loads((run / "earlier.json").read_bytes()),
+    }
+    full = recording.build(loaded, base, started, adapter, measured)
+    (run / "record.json").write_bytes(canonical_json(full))
+    return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=passed)
+
+
+def write_answers(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> None:
+    """Change a JSON file in place, in its canonical spelling."""
+    value = json.loads(path.read_bytes())
+    change(value)
+    path.write_bytes(canonical_json(value))
+
+
+def reseal(folder: Path, change: Callable[[Any], object] = lambda _: None) -> None:
+    """Make record and statements of a release fit its changed files, as a careful liar would.
+
+    ``change`` edits the record before.
+    """
+    path = folder / package.RECORD
+    value = json.loads(path.read_bytes())
+    change(value)
+    value["record_sha256"] = record.digest(value)
+    files = package.complete_record(value, folder)["files"]
+    with contextlib.suppress(KeyError):  # a lie that leaves no statement to make
+        judged = attestations.read_judged(folder / "gates")
+        for name, statement in attestations.statements(value, judged, files).items():
+            (folder / name).write_bytes(canonical_json(statement))
+    path.write_bytes(canonical_json(package.complete_record(value, folder)))

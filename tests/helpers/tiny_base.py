@@ -1,0 +1,41 @@
+"""A base model small enough to train in seconds: random weights in Llama's shape, the embedded base's tokenizer."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from release.models import base as bases
+from tests.helpers.hub_fixture import EmbeddedHub
+
+REPO = "someone/tiny"
+SHAPE = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 49152,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 512,
+}
+
+
+@pytest.fixture
+def tiny_base(away: EmbeddedHub, base: bases.Base, tmp_path: Path) -> str:
+    """The commit of ``REPO`` on the Hub that the environment names."""
+    import torch
+    from huggingface_hub import CommitOperationAdd
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path / "tiny"
+    torch.manual_seed(0)
+    known = json.loads((base.folder / "config.json").read_bytes())
+    special = {name: known[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id") if name in known}
+    LlamaForCausalLM(LlamaConfig(**SHAPE, **special)).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (folder / name).write_bytes((base.folder / name).read_bytes())
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Nothing learned\n", "utf-8")
+    away.api.create_repo(REPO)
+    files = [CommitOperationAdd(path.name, str(path)) for path in sorted(folder.iterdir())]
+    return away.api.create_commit(REPO, files, commit_message="A tiny base").oid

@@ -1,0 +1,190 @@
+"""The workflows: each linter of `make lint` finds its fault, and the jobs run, step by step, under act on this host."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from release.models import base as bases
+from tests.helpers.keyless_hub import SECRETS, KeylessHub, keyless_hub
+from tests.helpers.line import ROOT
+from tests.helpers.prepared import answered, prepared_config, trained
+
+BIN = Path(sys.executable).parent
+WORKFLOWS = ROOT / ".github" / "workflows"
+FAULTS = ROOT / "tests" / "data" / "workflows"
+STANDINS = ROOT / "tests" / "data" / "actions"
+LENDING = """#!/bin/sh
+[ "$1" = setup_environment.py ] || exec {python} "$@"
+mkdir -p .venv/bin
+printf '#!/bin/sh\\nexec {python} -m release.cli "$@"\\n' > .venv/bin/adapter-release
+chmod +x .venv/bin/adapter-release
+"""
+REPO, TAG = "local/elements", "v7.0.0"
+
+
+def lint(tool: str, tree: Path) -> subprocess.CompletedProcess[str]:
+    """The line of ``make lint`` that calls a tool, in another tree."""
+    dry = ["make", "--no-print-directory", "--dry-run", "-f", str(ROOT / "Makefile"), "lint"]
+    lines = subprocess.run(dry, cwd=tree, capture_output=True, text=True, check=True).stdout
+    (command,) = (part for part in re.split(r"&&|\n", lines) if f".venv/bin/{tool} " in f"{part.strip()} ")
+    command = command.replace(".venv/bin/", f"{BIN}/")
+    return subprocess.run(command, shell=True, cwd=tree, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("tool", "fault", "says"),
+    [
+        ("zizmor", "template_injection.yml", "template-injection"),
+        ("zizmor", "unpinned_action.yml", "unpinned-uses"),
+        ("zizmor", "credentials_kept.yml", "artipacked"),
+        ("zizmor", "every_permission.yml", "excessive-permissions"),
+        ("actionlint", "needs_a_job_that_is_not_there.yml", "nothing"),
+        ("check-jsonschema", "unknown_key.yml", "time-out"),
+        ("hadolint", "image_by_tag.Dockerfile", "DL3007"),
+    ],
+)
+def test_a_faulty_workflow_or_image_is_found(tmp_path: Path, tool: str, fault: str, says: str) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    workflows = tmp_path / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    shutil.copy(FAULTS / fault, tmp_path / "Dockerfile" if tool == "hadolint" else workflows)
+
+    done = lint(tool, tmp_path)
+
+    assert done.returncode != 0
+    assert says in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("tool", ["zizmor", "actionlint", "check-jsonschema"])
+def test_the_workflows_have_no_such_fault(tool: str) -> None:
+    done = lint(tool, ROOT)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ci_does_what_every_commit_is_checked_by() -> None:
+    assert "run: .ci/run" in (WORKFLOWS / "ci.yml").read_text("utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A copy of this repository, and what its runners would have."""
+
+    tree: Path
+    artifacts: Path
+    hub: KeylessHub
+    config: Path
+    run: Path
+    """The run folder of the configuration, with its training done."""
+
+    def act(self, workflow: str, *options: str, **inputs: str) -> subprocess.CompletedProcess[str]:
+        """Run a workflow by hand, every job of it on this host, with stand-ins for the actions of others."""
+        used = set(re.findall(r"uses: (actions/(\S+)@\S+)", (WORKFLOWS / workflow).read_text("utf-8")))
+        local = [f"--local-repository={name}={STANDINS / action.partition('@')[0]}" for name, action in used]
+        environment = {
+            "PYTHON": str(python(self.tree.parent)),
+            "ADAPTER_RELEASE_CACHE": str(ROOT / ".cache"),
+            "ARTIFACTS": str(self.artifacts),
+            **self.hub.job(REPO),
+        }
+        del environment["HF_OIDC_RESOURCE"]  # the workflow's to give
+        command = [
+            *(str(BIN / "act"), "workflow_dispatch", "--workflows", f".github/workflows/{workflow}"),
+            *("--no-cache-server", "-P", "ubuntu-24.04=-self-hosted", "-P", "self-hosted=-self-hosted"),
+            *local,
+            *options,
+            *(f"--env={name}={value}" for name, value in environment.items()),
+            *(f"--input={name}={value}" for name, value in inputs.items()),
+        ]
+        env = {**os.environ, "HOME": str(self.tree.parent)}
+        done = subprocess.run(command, cwd=self.tree, env=env, capture_output=True, text=True, check=False)
+        said = done.stdout + done.stderr
+        assert not any(secret in said for secret in SECRETS)
+        return subprocess.CompletedProcess(done.args, done.returncode, said)
+
+
+@pytest.fixture
+def project(tmp_path: Path, base: bases.Base) -> Iterator[Project]:
+    tree, line = tmp_path / "project", tmp_path / "line"
+    line.mkdir()
+    copy_of_this_repository(tree)
+    with keyless_hub(tmp_path / "hub", trusted=REPO) as hub:
+        config = prepared_config(line, endpoint=hub.endpoint)
+        yield Project(tree=tree, artifacts=tmp_path / "artifacts", hub=hub, config=config, run=trained(line, base))
+
+
+def copy_of_this_repository(tree: Path) -> None:
+    """The files that git would commit, committed."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, names):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tree / name)
+    git = ["git", "-C", str(tree), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "A copy"]):
+        subprocess.run([*git, *command], check=True)
+
+
+def python(folder: Path) -> Path:
+    """A Python whose set-up lends the environment of the tests: installing another would take minutes."""
+    command = folder / "python"
+    command.write_text(LENDING.format(python=sys.executable), "utf-8")
+    command.chmod(0o755)
+    return command
+
+
+@pytest.mark.slow
+def test_a_candidate_goes_from_the_job_with_the_gpu_to_the_job_with_the_token(project: Project) -> None:
+    answered(project.run, project.config.parent / "golden.jsonl")
+    project.hub.hub.api.create_repo(REPO)
+
+    variables = (f"--var=HF_OIDC_RESOURCE={REPO}", f"--var=HF_HUB={project.hub.endpoint}")
+    done = project.act("release.yml", *variables, config=str(project.config), tag=TAG)
+
+    assert done.returncode == 0, done.stdout
+    assert [tag.name for tag in project.hub.hub.api.list_repo_refs(REPO).tags] == [TAG]
+    assert "POST /oauth/token 200" in project.hub.asked
+    assert "Summary - **PASS**: every required gate passes" in done.stdout
+    assert re.search(r"attested \d+", done.stdout)
+    assert list((project.artifacts / "receipt").glob("*/publication.json"))
+
+
+@pytest.mark.slow
+def test_a_refused_candidate_is_kept_and_shown_and_the_job_with_the_token_never_starts(project: Project) -> None:
+    answered(project.run, project.config.parent / "golden.jsonl", well=False)
+
+    done = project.act("release.yml", "--secret=HF_TOKEN=unused", config=str(project.config), tag=TAG)
+
+    assert done.returncode != 0
+    assert "A gate did not pass: nothing was published" in done.stdout
+    assert "FAIL" in (project.artifacts / "candidate" / "report.md").read_text("utf-8")
+    assert (project.artifacts / "candidate" / "refused" / "answers.jsonl").exists()
+    assert "prove and publish" not in done.stdout.replace("needs", "")
+    assert project.hub.asked == []
+
+
+@pytest.mark.slow
+def test_what_is_typed_into_a_workflow_is_never_run(project: Project) -> None:
+    done = project.act("release.yml", config="release.yaml; touch injected", tag="$(touch injected)")
+
+    assert done.returncode != 0
+    assert "holds letters, digits" in done.stdout
+    assert not list(project.tree.parent.rglob("injected"))
+
+
+@pytest.mark.slow
+def test_a_reproduction_of_a_tag_that_is_not_there_is_red(project: Project) -> None:
+    project.hub.hub.api.create_repo(REPO)
+    variables = (f"--var=HF_REPO={REPO}", f"--var=HF_HUB={project.hub.endpoint}")
+
+    done = project.act("reproduce.yml", *variables, tag="v0.0.9")
+
+    assert done.returncode != 0
+    assert f"{REPO} at {project.hub.endpoint} has no revision 'v0.0.9'" in done.stdout

@@ -1,0 +1,490 @@
+"""Making a release again: what is checked before time is spent, and, slowly, the whole of it from a tag."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+import schemas
+from release.checking import reproduce, verify
+from release.config.reading import Model
+from release.data import sources
+from release.hub import address
+from release.judging import recording
+from release.models import base as bases
+from release.publishing import package
+from release.values.artifacts import Reproduction
+from release.values.errors import ConfigError, DataError, NotReproduced, VerificationError
+from release.values.events import Event, Line, Say
+from tests.helpers.cards import ADA, ADA_LINE, TURING_LINE, machine_with
+from tests.helpers.hub_fixture import EmbeddedHub
+from tests.helpers.line import ROOT, adapter_release, small_config
+from tests.helpers.small_release import HARDWARE, SURROUNDINGS, VERSIONS, reseal, small_release
+from tests.release.models.test_base import REPO as TINY
+from tests.release.models.test_base import put, weights
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_release(tmp_path_factory.mktemp("made")).folder
+
+
+@pytest.fixture
+def release(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "release"))
+
+
+def here(release: Path, **changes: Any) -> dict[str, Any]:
+    """The surroundings as recorded, with changes."""
+    value = package.read_record(release)
+    found = {"versions": VERSIONS, "packages": SURROUNDINGS["packages"], "hardware": HARDWARE} | changes
+    return {"training": found, "source": {"code_sha256": changes.get("code", value["source"]["code_sha256"])}}
+
+
+def test_where_all_is_as_recorded_nothing_stands_in_the_way(release: Path) -> None:
+    assert reproduce.obstacles(package.read_record(release), here(release)) == []
+
+
+def test_another_processor_with_the_same_instructions_does_not_stand_in_the_way(release: Path) -> None:
+    surroundings = here(release, hardware={**HARDWARE, "cpu": "another processor"})
+
+    assert reproduce.obstacles(package.read_record(release), surroundings) == []
+
+
+def test_the_line_of_another_commit_sees_the_one_card_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(tmp_path, monkeypatch, TURING_LINE, ADA_LINE)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+
+    assert reproduce._environment()["CUDA_VISIBLE_DEVICES"] == ADA
+
+
+def test_a_package_that_takes_no_part_in_the_arithmetic_does_not_stand_in_the_way(release: Path) -> None:
+    surroundings = here(release, packages={"torch": "1.0.0", "rich": "2.0.0"})
+
+    assert reproduce.obstacles(package.read_record(release), surroundings) == []
+    assert reproduce.other_libraries(package.read_record(release), surroundings["training"]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"versions": {**VERSIONS, "trl": "2.0.0"}}, "library: version of trl: 1.0.0 then, 2.0.0 now"),
+        ({"hardware": {**HARDWARE, "cpu_capability": "AVX512"}}, "hardware: CPU instructions in use"),
+        ({"hardware": {**HARDWARE, "gpu": {"name": "a GPU"}}}, "hardware: GPU"),
+        ({"code": "7" * 64}, "source: digest of this project's code"),
+    ],
+)
+def test_what_rules_out_equal_bytes_is_told_before_training(release: Path, changes: Any, told: str) -> None:
+    assert reproduce.obstacles(package.read_record(release), here(release, **changes))[0].startswith(told)
+
+
+def test_uncommitted_changes_are_told_only_when_the_code_is_not_here(release: Path) -> None:
+    value = package.read_record(release)
+    value["source"]["dirty"] = True
+
+    assert reproduce.obstacles(value, here(release)) == []
+    assert "uncommitted changes" in reproduce.obstacles(value, here(release, code="7" * 64))[-1]
+
+
+def test_libraries_are_not_fetched_for_hardware_that_computes_otherwise(release: Path) -> None:
+    value = package.read_record(release)
+
+    assert not reproduce.other_hardware(value, here(release, hardware={**HARDWARE, "cpu": "another"})["training"])
+    assert reproduce.other_hardware(value, here(release, hardware={**HARDWARE, "gpu": {"name": "a"}})["training"])
+
+
+def opened(folder: Path, **more: Any) -> verify.Opened:
+    return verify.Opened(name="local/elements@v0.1.0", folder=folder, **more)
+
+
+def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: Path, tmp_path: Path) -> None:
+    value = package.read_record(release)
+
+    loaded = reproduce._lay_out(opened(release), value, tmp_path / "work")
+
+    assert loaded.run.threads == value["determinism"]["threads"]
+    train, golden = sources.load(loaded, lambda _: None)
+    assert train.sha256 == value["data"]["train"]["sha256"]
+    assert golden.path.is_relative_to(tmp_path / "work")
+    again = recording.as_published(loaded)
+    del again["run"]["threads"]
+    assert again.pop("container") == {"use": "never", "gpus": "auto"}
+    assert again == {name: section for name, section in value["config"].items() if name != "container"}
+
+
+def test_what_was_made_in_an_image_is_made_again_in_one(release: Path) -> None:
+    value = package.read_record(release)
+    value["image_digest"] = "sha256:" + "d" * 64
+    named = f"registry.example/adapter-release@{value['image_digest']}"
+
+    assert reproduce._settings(value)["container"] == {"use": "auto"}
+    value["config"]["container"] = {"use": "require", "image": named, "memory_gib": 8}
+    assert reproduce._settings(value)["container"] == {"use": "auto", "image": named}
+
+
+def test_rows_that_are_not_published_must_be_given(tmp_path: Path) -> None:
+    made = small_release(tmp_path / "made", licence=False).folder
+    value = package.read_record(made)
+    elsewhere = tmp_path / "rows"
+    elsewhere.mkdir()
+
+    with pytest.raises(DataError, match=r"Ask the test\.\n.*" + value["data"]["train"]["sha256"]):
+        reproduce._lay_out(opened(made, data=elsewhere), value, tmp_path / "work")
+
+    shutil.copyfile(tmp_path / "made" / "golden.jsonl", elsewhere / "a.jsonl")
+    shutil.copyfile(ROOT / "data" / "elements" / "train.jsonl", elsewhere / "b.jsonl")
+    assert reproduce._lay_out(opened(made, data=elsewhere), value, tmp_path / "work").run.name == "elements"
+
+
+@pytest.mark.parametrize("command", ["rejudge", "reproduce"])
+def test_a_release_that_is_not_as_its_record_says_is_not_made_again(command: str, release: Path) -> None:
+    (release / "notes.txt").write_text("hello")
+
+    done = adapter_release(command, str(release), cwd=release.parent)
+
+    assert done.returncode == VerificationError.exit_code, done.stderr
+    assert "none is extra" in done.stderr
+
+
+def test_files_of_a_base_that_are_not_fetched_any_more_do_not_stand_in_the_way(
+    release: Path, away: EmbeddedHub, tmp_path: Path
+) -> None:
+    """Early records list what lay in a base's other folders, and Mistral's second copy of the weights."""
+    commit = put(away, tmp_path / "files", **{"model.safetensors": weights("a.weight"), "config.json": b"{}"})
+    value = package.read_record(release)
+    value["config"]["model"] = {"base_model_id": TINY, "revision": commit}
+    base = bases.resolve(Model(base_model_id=TINY, revision=commit), quiet)
+    early = {"original/params.json": "1" * 64, "consolidated.safetensors": "2" * 64}
+    value["base"] = {**value["base"], "files": {**base.to_json()["files"], **early}}
+
+    assert reproduce._base(opened(release), value, quiet).folder == base.folder
+    value["base"]["files"]["config.json"] = "3" * 64
+    with pytest.raises(VerificationError, match=r"config\.json differ"):
+        reproduce._base(opened(release), value, quiet)
+
+
+def a_repository(folder: Path) -> tuple[Path, str]:
+    """A checkout with two commits; the first."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(folder)]
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    for text in ("first", "second"):
+        (folder / "file").write_text(text)
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-qm", text], check=True)
+    done = subprocess.run([*git, "rev-parse", "HEAD~1"], capture_output=True, text=True, check=True)
+    return folder, done.stdout.strip()
+
+
+def test_the_recorded_commit_is_shown_beside_the_checkout_and_taken_away_again(tmp_path: Path) -> None:
+    root, first = a_repository(tmp_path / "root")
+
+    with reproduce.worktree(root, first, tmp_path / "source") as source:
+        assert (source / "file").read_text() == "first"
+
+    assert (root / "file").read_text() == "second"
+    assert not (tmp_path / "source").exists()
+
+
+def test_a_worktree_that_a_killed_run_left_is_no_hindrance(tmp_path: Path) -> None:
+    root, first = a_repository(tmp_path / "root")
+    reproduce._git(root, "worktree", "add", "--detach", str(tmp_path / "source"), first)
+    (tmp_path / "source" / "file").write_text("half")
+
+    with reproduce.worktree(root, first, tmp_path / "source") as source:
+        assert (source / "file").read_text() == "first"
+
+
+def test_an_untouched_worktree_of_a_killed_run_is_used_again(tmp_path: Path) -> None:
+    """Its environment, which took a minute to install, stays in it."""
+    root, first = a_repository(tmp_path / "root")
+    with reproduce.worktree(root, first, tmp_path / "source") as source:
+        (source / ".venv").mkdir()
+        (source / ".venv" / ".gitignore").write_text("*")
+        shutil.copytree(source, tmp_path / "killed", symlinks=True)
+    reproduce._git(root, "worktree", "add", "--detach", str(tmp_path / "source"), first)
+    shutil.copytree(tmp_path / "killed" / ".venv", tmp_path / "source" / ".venv")
+
+    with reproduce.worktree(root, first, tmp_path / "source") as source:
+        assert (source / ".venv").exists()
+
+
+SET_UP = """
+import os, sys, venv
+assert "HF_TOKEN" not in os.environ
+venv.create(".venv", symlinks=True)
+"""
+
+
+def test_the_recorded_commit_gets_an_environment_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "s" * 34)
+    (tmp_path / "setup_environment.py").write_text(SET_UP)
+    said: list[str] = []
+
+    python = reproduce.own_environment(tmp_path, ["library: version of trl: 1 then, 2 now"], telling(said))
+
+    assert python == str(tmp_path / ".venv" / "bin" / "python")
+    assert subprocess.run([python, "-c", ""], check=False).returncode == 0
+    assert "here it is another: library: version of trl: 1 then, 2 now" in said
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [(None, "that commit has no setup_environment.py"), ("raise SystemExit('no such package')", "no such package")],
+)
+def test_an_environment_that_cannot_be_made_is_told(script: str | None, told: str, tmp_path: Path) -> None:
+    if script:
+        (tmp_path / "setup_environment.py").write_text(script)
+    said: list[str] = []
+
+    assert reproduce.own_environment(tmp_path, [], telling(said)) is None
+    assert told in said[-1]
+
+
+def telling(said: list[str]) -> Say:
+    """Keep what is said."""
+    return lambda event: said.append(event.text) if isinstance(event, Line) else None
+
+
+def a_reproduction(release: str, commit: str | None) -> Reproduction:
+    answers = {"identical": True, "rows": 1, "same": 1, "different": []}
+    side = {"passed": True, "state": "PASS", "gates": {}}
+    return Reproduction(
+        release=release, commit=commit, record_sha256="1" * 64, how="rejudge", reached="answers", cause=None,
+        differences=(), adapter=None, answers=answers, spent_seconds=1.0,
+        verdict={"same": True, "identical": True, "then": side, "now": side},
+    )  # fmt: skip
+
+
+def attach(result: Reproduction, endpoint: str, folder: Path) -> str:
+    request = reproduce.Request(release=result.release, endpoint=endpoint, level="answers", known=verify.Known())
+    return reproduce._attach(result, request, folder, quiet)
+
+
+def test_a_report_is_offered_as_a_pull_request_and_main_stays(tmp_path: Path) -> None:
+    """By the real client, to the embedded Hub."""
+    endpoint = f"file:{tmp_path}/hub"
+    packed = small_release(tmp_path / "made")
+    with address.environment(endpoint, tmp_path) as hub:
+        request = {"do": "publish", "package": package.to_json(packed), "repo_id": REPO, "tag": TAG, "private": False}
+        commit = address.ask(request, hub, quiet, tmp_path / "log")["commit"]
+
+    told = attach(a_reproduction(f"{REPO}@{TAG}", commit), endpoint, tmp_path)
+
+    assert told.startswith("offered: http")
+    assert told.endswith(f"/{REPO}/discussions/1")
+    store = tmp_path / "hub" / "models" / f"{REPO}.git"
+    offered = reproduce._git(store, "ls-tree", "-r", "--name-only", "refs/pr/1").stdout
+    assert f"reproductions/{commit[:12]}-" in offered
+    assert reproduce._git(store, "rev-parse", "main").stdout.strip() == commit
+    verify.verify(f"{REPO}@{TAG}", endpoint, quiet, verify.Known())
+
+
+def test_a_report_that_cannot_be_attached_is_kept_and_why_is_told(tmp_path: Path) -> None:
+    folder, nowhere = a_reproduction("release", None), a_reproduction(f"{REPO}@{TAG}", "a" * 40)
+
+    assert "a folder has no repository" in attach(folder, f"file:{tmp_path}/hub", tmp_path)
+    told = attach(nowhere, f"file:{tmp_path}/hub", tmp_path)
+    assert told.startswith("kept:")
+    assert f"Opening a pull request in {REPO} failed" in told
+
+
+def test_a_commit_that_git_does_not_know_is_named(tmp_path: Path) -> None:
+    root, _ = a_repository(tmp_path / "root")
+
+    with (
+        pytest.raises(ConfigError, match="a" * 40),
+        reproduce.worktree(root, "a" * 40, tmp_path / "source"),
+    ):
+        pass
+
+
+# The rest is slow: a real release of a few steps behind one lenient gate, and what comes out of its tag.
+
+REPO, TAG, ENDPOINT = "local/elements", "v0.1.0", "file:hub"
+STEPS = 16  # the form of the answers is learned by then, so that the one gate passes
+WORDS = ("tree", "river", "stone", "cloud", "horse", "bread", "light", "snow", "field", "bird", "sand", "door")
+GOLDEN_ROWS = 6  # the fewest that can show that an adapter beats its base: six wins of six
+
+
+def write_rows(path: Path, question: str, words: tuple[str, ...]) -> None:
+    """Questions short enough to train on in seconds; every other one is refused."""
+    with path.open("w", encoding="utf-8") as file:
+        for number, word in enumerate(words):
+            messages = [
+                {"role": "user", "content": f"{question} {word}?"},
+                {"role": "assistant", "content": json.dumps({"answer": word, "refusal": number % 2 == 1})},
+            ]
+            support = {"documents": [{"id": 1, "text": word}], "answerable": number % 2 == 0}
+            row = {"id": f"{path.stem}-{number}", "messages": messages, **support, "support": [1][number % 2 :]}
+            file.write(json.dumps(row) + "\n")
+
+
+def small_line(folder: Path) -> None:
+    """A configuration of a few steps over a few words."""
+    write_rows(folder / "train.jsonl", "How is this spelt:", WORDS)
+    write_rows(
+        folder / "golden.jsonl", "Please write down the word", ("wheel", "apple", "glass", "paper", "knife", "shirt")
+    )
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    schema: dict[str, Any] = {"$schema": draft, "type": "object", "required": ["answer", "refusal"]}
+    schema["properties"] = {"answer": {"type": "string"}, "refusal": {"type": "boolean"}}
+    (folder / "answer.schema.json").write_text(json.dumps(schema), "utf-8")
+    path = small_config(
+        folder,
+        run={"output_dir": "run", "threads": 2},
+        data={"train_file": "train.jsonl", "golden_file": "golden.jsonl"},
+        training={"max_steps": STEPS, "save_steps": STEPS // 2, "logging_steps": 1, "num_train_epochs": 8},
+        generation={"max_new_tokens": 24},
+        gates={"json_parse": {"mode": "point", "target": 0.25, "min_n": 1}},
+    )
+    settings = yaml.safe_load(path.read_text("utf-8"))
+    settings["contract"] = {"schema": "answer.schema.json", "answer": "/answer", "refusal": "/refusal"}
+    path.write_text(yaml.safe_dump(settings), "utf-8")
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:  # noqa: ARG001  unpacked before
+    """A folder with a published release of a few steps; its run folder is gone."""
+    folder = tmp_path_factory.mktemp("line")
+    small_line(folder)
+    done = adapter_release("release", "release.yaml", cwd=folder, env=environment())
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(folder / "run")
+    return folder
+
+
+def environment() -> Mapping[str, str]:
+    return {"ADAPTER_RELEASE_CACHE": os.environ.get("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))}
+
+
+def run(line: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return adapter_release(*arguments, "--hub", ENDPOINT, cwd=line, env=environment())
+
+
+def result(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "reproduction.json").read_bytes())
+    jsonschema.validate(found, schemas.load("reproduction"))
+    return found
+
+
+@pytest.mark.slow
+def test_an_adapter_made_again_from_its_tag_is_bit_identical(line: Path) -> None:
+    done = run(line, "reproduce", f"{REPO}@{TAG}")
+
+    assert done.returncode == 0, done.stderr
+    found = result(line / "runs" / "reproduced" / f"local--elements@{TAG}")
+    assert (found["reached"], found["differences"]) == ("bits", [])
+    assert found["adapter"]["trajectory"] == "the first LoRA weights and every logged loss are equal"
+    assert found["answers"]["same"] == GOLDEN_ROWS
+
+
+@pytest.mark.slow
+def test_a_published_adapter_answers_the_same_again(line: Path) -> None:
+    done = run(line, "rejudge", f"{REPO}@{TAG}", "--level", "answers", "--output", "again")
+
+    assert done.returncode == 0, done.stderr
+    found = result(line / "again")
+    assert (found["reached"], found["how"], found["adapter"]) == ("answers", "rejudge", None)
+    assert found["base"]["answers"]["identical"]
+    assert (found["base"]["then"], found["base"]["now"]) == ("PASS", "PASS")
+
+
+@pytest.mark.slow
+def test_a_reproduction_killed_in_training_goes_on_and_is_bit_identical(line: Path) -> None:
+    """kill -9 when the first checkpoint is whole."""
+    command = ["reproduce", f"{REPO}@{TAG}", "--hub", ENDPOINT, "--output", "killed"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "release.cli", *command],
+        cwd=line, env={**os.environ, "CI": "true", "PYTHONPATH": str(ROOT), **environment()}, stderr=subprocess.DEVNULL,
+    ) as going:  # fmt: skip
+        while going.poll() is None and not list((line / "killed").glob("runs/*/checkpoints/checkpoint-*.json")):
+            time.sleep(0.05)
+        going.kill()
+    assert going.returncode == -signal.SIGKILL
+    assert not list((line / "killed").glob("runs/*/training.json"))
+    time.sleep(1)  # the kernel kills the child with its parent
+
+    done = run(line, "reproduce", f"{REPO}@{TAG}", "--output", "killed")
+
+    assert done.returncode == 0, done.stderr
+    found = result(line / "killed")
+    (record_path,) = (line / "killed").glob("runs/*/record.json")
+    assert json.loads(record_path.read_bytes())["training"]["resumed_from_step"] == STEPS // 2
+    assert (found["reached"], found["differences"]) == ("bits", [])
+
+
+@pytest.mark.slow
+def test_a_record_with_another_seed_comes_to_another_adapter(line: Path) -> None:
+    """Its publisher changed the seed everywhere; the weights do not follow."""
+    folder = downloaded(line, "seed")
+    value = package.read_record(folder)
+
+    def lie(value: dict[str, Any]) -> None:
+        value["config"]["run"]["seed"] = value["determinism"]["seed"] = value["config"]["run"]["seed"] + 1
+
+    reseal(folder, lie)
+    done = run(line, "reproduce", str(folder), "--output", "other-seed")
+
+    assert done.returncode == NotReproduced.exit_code, done.stderr
+    found = result(line / "other-seed")
+    assert "before the first step" in found["adapter"]["trajectory"]
+    assert found["adapter"]["identical"] is False
+    assert found["adapter"]["tensors"] == len(value["adapter"]["tensors"])
+
+
+@pytest.mark.slow
+def test_another_library_version_stops_before_training_and_is_named(line: Path) -> None:
+    folder = downloaded(line, "library")
+
+    def lie(value: dict[str, Any]) -> None:
+        for stage in ("training", "generation"):
+            value[stage]["versions"]["trl"] = "0.0.1"
+
+    reseal(folder, lie)
+    done = run(line, "reproduce", str(folder), "--output", "other-library")
+
+    assert done.returncode == NotReproduced.exit_code, done.stderr
+    assert "library: version of trl: 0.0.1 then" in done.stderr
+    assert not list((line / "other-library").glob("runs/*/training.json"))
+
+
+@pytest.mark.slow
+def test_a_record_that_names_another_base_stops_before_training(line: Path) -> None:
+    folder = downloaded(line, "base")
+    reseal(folder, lambda value: value["base"]["files"].update({"model.safetensors": "0" * 64}))
+
+    done = run(line, "rejudge", str(folder), "--output", "other-base")
+
+    assert done.returncode == VerificationError.exit_code, done.stderr
+    assert "model.safetensors differ" in done.stderr
+
+
+def downloaded(line: Path, name: str) -> Path:
+    """The files of the tag, without a Hub."""
+    folder = line / name
+    if not folder.exists():
+        address.fetch(f"{REPO}@{TAG}", f"file:{line}/hub", folder, quiet)
+    return folder
+
+
+def test_a_report_does_not_overwrite_the_files_of_a_project(tmp_path: Path) -> None:
+    (tmp_path / "release.yaml").write_text("mine", "utf-8")
+    known = verify.Known()
+    request = reproduce.Request(release="a", endpoint="file:hub", level="bits", known=known, output=tmp_path)
+
+    with pytest.raises(ConfigError, match="holds no earlier report"):
+        reproduce._output(request, verify.Opened(name="a", folder=tmp_path))

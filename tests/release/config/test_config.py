@@ -1,0 +1,227 @@
+"""release.yaml: what is refused and how it is said, what older files mean, and that every setting counts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gates.canonical import canonical_json
+from release.config import reading
+from release.config.settings import RENAMED, SETTINGS, WITHOUT_EFFECT, override
+from release.values.errors import ConfigError
+from tests.helpers.line import ROOT
+
+FILES = ROOT / "tests" / "data" / "config"
+COMPLETE = FILES / "complete.yaml"
+SHA = "f" * 40
+MISSING_IN_SEED = {"model.revision": SHA, "publishing.tag": "1.0", "contract.schema": "answer.schema.json"}
+LEAVES = [key for key, rule in SETTINGS.items() if "examples" in rule]
+
+
+def expected(path: Path) -> list[str]:
+    """The file's own last lines say what is wrong with it."""
+    marker = "# says "
+    lines = path.read_text("utf-8").splitlines()
+    return [line.removeprefix(marker).replace("FILE", str(path)) for line in lines if line.startswith(marker)]
+
+
+def problems(path: Path, **overrides: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        reading.load(path, overrides)
+    return caught.value.problems
+
+
+def with_setting(key: str, value: object) -> reading.Config:
+    """The complete file with one more setting; a full tree, as it stands in YAML."""
+    tree: dict[str, Any] = yaml.safe_load(COMPLETE.read_text("utf-8"))
+    if (key, value) == ("model.source", "embedded"):
+        tree["model"] = {"base_model_id": reading.EMBEDDED_BASE}
+    if key in {"adapter.method", "adapter.quantization.load_in_4bit"}:
+        tree["adapter"] = {"method": "qlora" if value in {"qlora", True} else "lora"}
+    *sections, name = key.split(".")
+    section = tree
+    for part in sections:
+        section = section.setdefault(part, {})
+    section[name] = value
+    return reading.parse(tree, COMPLETE)
+
+
+@pytest.mark.parametrize("path", [p for p in sorted(FILES.glob("*.yaml")) if p != COMPLETE], ids=lambda path: path.stem)
+def test_every_fault_is_named_with_its_place_its_value_and_what_to_do(path: Path) -> None:
+    assert sorted(problems(path)) == sorted(expected(path))
+
+
+def test_a_complete_file_loads_and_what_it_leaves_out_has_the_known_defaults() -> None:
+    loaded = reading.load(COMPLETE)
+
+    assert loaded.run.output_dir == FILES.absolute() / "runs" / "demo"
+    assert loaded.adapter.quantization == reading.Quantization(load_in_4bit=True)
+    assert (loaded.training.learning_rate, loaded.training.optim) == (2e-4, "paged_adamw_8bit")
+    assert loaded.gates is None
+    assert loaded.notices == ()
+
+
+def test_the_default_configuration_loads_without_a_notice() -> None:
+    root = ROOT
+
+    loaded = reading.load(root / "release.yaml")
+
+    assert loaded.notices == ()
+    assert loaded.publishing.endpoint == "file:hub"
+
+
+def test_old_names_mean_what_they_meant() -> None:
+    loaded = reading.load(FILES / "seed_keys.yaml", MISSING_IN_SEED)
+
+    assert loaded.data.golden_file == FILES / "data" / "eval.jsonl"
+    assert loaded.data.max_length == 1536
+    assert loaded.training.warmup_steps == 0.05
+    assert loaded.training.activation_checkpointing is True
+    assert (loaded.training.save_steps, loaded.training.logging_steps) == (9, 9)
+    assert loaded.generation.max_new_tokens == 700
+    assert (loaded.publishing.license, loaded.publishing.language) == ("apache-2.0", ("sw",))
+    assert loaded.publishing.tags == ("qlora", "citation")
+    assert loaded.run.output_dir == FILES / "outputs" / "answers-v0"
+
+
+def test_old_settings_that_change_nothing_are_each_told_with_the_reason() -> None:
+    notices = reading.load(FILES / "seed_keys.yaml", MISSING_IN_SEED).notices
+    told = "\n".join(notices)
+
+    standing = [key for key in WITHOUT_EFFECT if key not in {"generation.do_sample", "publishing.metadata"}]
+    assert [key for key in standing if f": {key} " not in told] == []
+    assert all(reason in told for key, reason in WITHOUT_EFFECT.items() if key in standing)
+    assert "evaluation.generation (temperature, top_p, top_k, do_sample, repetition_penalty) has no effect" in told
+
+
+def test_an_override_wins_over_the_file_and_knows_old_names_too() -> None:
+    new = reading.load(FILES / "seed_keys.yaml", {**MISSING_IN_SEED, "training.learning_rate": "2e-4"})
+    old = reading.load(FILES / "seed_keys.yaml", {**MISSING_IN_SEED, "data.max_seq_length": "1024"})
+
+    assert new.training.learning_rate == 2e-4
+    assert old.data.max_length == 1024
+    assert new.publishing.tag == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "problem"),
+    [
+        ("training.max_step", "5", "--set training.max_step is not a setting. Did you mean training.max_steps?"),
+        ("trainin.max_steps", "5", "--set trainin is not a setting. Did you mean training?"),
+        ("training.max_steps", "many", '--set training.max_steps is "many"; expected -1 for no limit'),
+        ("training.max_steps", "[1,", '--set training.max_steps is "[1,"; expected -1 for no limit'),
+        ("run.seed.deep", "1", '--set run.seed is {"deep": 1}; expected a whole number'),
+        ("data.max_seq_length", "0", "--set data.max_seq_length is 0; expected a whole number"),
+        ("", "1", "--set  is not a setting."),
+    ],
+)
+def test_a_wrong_override_is_named_as_an_override(key: str, text: str, problem: str) -> None:
+    found = problems(COMPLETE, **{key: text})
+
+    assert len(found) == 1
+    assert found[0].startswith(problem)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path / "relase.yaml")
+
+    assert problem.startswith(f"{tmp_path}/relase.yaml cannot be read: ")
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("run: {name: café}".encode("latin-1"))
+
+    assert problems(path)[0].startswith(f"{path} cannot be read: 'utf-8' codec")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("2e-4", 2e-4), ("2E-4", 2e-4), ("1.5e-3", 1.5e-3), ("1e-3", 1e-3), (".001", 1e-3), ("0.5", 0.5), ("1.", 1.0)],
+)
+def test_a_number_is_a_number_however_it_is_written(text: str, value: float) -> None:
+    assert reading.load(COMPLETE, {"training.learning_rate": text}).training.learning_rate == value
+
+
+def test_a_version_a_date_and_a_time_stay_text() -> None:
+    for text in ("1.2.3", "2026-11-20", "12:30"):
+        assert with_setting("contract", {"note": override("contract.note", text)}).contract == {"note": text}
+
+
+def test_a_folder_for_the_hub_has_one_spelling_relative_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "release.yaml"
+    path.write_bytes(COMPLETE.read_bytes())
+
+    for endpoint in ("file:hub", "file:./hub", f"file:{tmp_path}/hub", f"file://{tmp_path}/hub"):
+        loaded = reading.load(path, {"publishing.endpoint": endpoint})
+        assert loaded.publishing.endpoint == "file:hub"
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, example) for key in LEAVES for example in SETTINGS[key]["examples"]])
+def test_what_is_effective_is_plain_and_loads_again_as_the_same(key: str, value: object) -> None:
+    loaded = with_setting(key, value)
+    plain = json.loads(json.dumps(reading.effective(loaded), allow_nan=False))
+
+    assert reading.parse(plain, COMPLETE) == loaded
+    assert str(FILES) not in json.dumps(plain)
+    assert reading.effective(reading.parse(plain, COMPLETE)) == plain
+
+
+@pytest.mark.parametrize("key", LEAVES)
+def test_every_setting_changes_the_configuration(key: str) -> None:
+    first, second = (with_setting(key, example) for example in SETTINGS[key]["examples"])
+
+    assert first != second
+
+
+def test_every_setting_has_a_rule_in_words_and_a_default_or_a_need() -> None:
+    assert [key for key, rule in SETTINGS.items() if "description" not in rule] == []
+    assert [key for key, rule in SETTINGS.items() if not {"examples", "properties"} & rule.keys()] == []
+    named = set(reading.effective(with_setting("run.threads", 2))["run"])
+    assert named == {key.partition(".")[2] for key in SETTINGS if key.startswith("run.")}
+
+
+def test_old_names_lead_to_settings_and_no_name_has_two_meanings() -> None:
+    assert set(RENAMED.values()) <= set(LEAVES)
+    assert not (RENAMED.keys() | WITHOUT_EFFECT.keys()) & set(LEAVES)
+
+
+@given(st.text() | st.from_regex(r"(run|model|data|training): ?[\[{&*!|>'\"a-z0-9:. ,\n-]*", fullmatch=True))
+@settings(max_examples=150, deadline=None)
+def test_no_text_does_anything_but_load_or_be_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+    assert problems(path)
+
+
+def test_arguments_of_the_template_are_none_of_the_functions_own() -> None:
+    """``apply_chat_template(..., **chat_template_kwargs)`` must be able to take them."""
+    import inspect
+
+    from transformers import PreTrainedTokenizerBase
+
+    refused = SETTINGS["model.chat_template_kwargs"]["propertyNames"]["not"]["enum"]
+
+    assert set(inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters) <= set(refused)
+
+
+@pytest.mark.parametrize("name", ["truncation", "return_dict", "self", "a-b", "1"])
+def test_a_name_that_no_template_argument_can_have_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"model\.chat_template_kwargs"):
+        reading.load(COMPLETE.parents[3] / "release.yaml", {f"model.chat_template_kwargs.{name}": "true"})
+
+
+def test_arguments_of_the_template_keep_their_types_on_their_way_to_a_run(tmp_path: Path) -> None:
+    """A text that looks like a number, and all that JSON has beside texts."""
+    arguments = {"level": "1e5", "day": "2024-01-01", "on": False, "count": 3, "more": {"a": [1.5, None]}}
+    loaded = reading.load(COMPLETE.parents[3] / "release.yaml", {"model.chat_template_kwargs": json.dumps(arguments)})
+    written = tmp_path / "config.yaml"
+    written.write_bytes(canonical_json(reading.effective(loaded)))
+
+    assert loaded.model.chat_template_kwargs == arguments
+    assert reading.load(written).model.chat_template_kwargs == arguments

@@ -1,0 +1,106 @@
+"""Texts: what marks them, what repeats them, and where a value stands in a JSON text."""
+
+import json
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from release.data import chat as chats
+from release.data import text_checks
+from release.models import base as bases
+
+WORDS = st.lists(st.sampled_from("abcde"), max_size=14).map(" ".join)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def jaccard(one: str, other: str) -> float:
+    left, right = text_checks.shingles(one), text_checks.shingles(other)
+    return len(left & right) / len(left | right) if left | right else 0.0
+
+
+@given(st.lists(WORDS, max_size=8), st.lists(WORDS, max_size=8))
+@settings(deadline=None)
+def test_near_duplicates_are_those_that_comparing_all_pairs_finds(texts: list[str], others: list[str]) -> None:
+    found = text_checks.near_duplicates(texts, others)
+    best = {
+        n: max(jaccard(text, other) for other in others)
+        for n, text in enumerate(texts)
+        if any(jaccard(text, other) >= text_checks.NEAR for other in others)
+    }
+
+    assert {n: similarity for n, (_, similarity) in found.items()} == best
+    assert all(jaccard(texts[n], others[other]) == similarity for n, (other, similarity) in found.items())
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=4), st.sampled_from([None, 1]), st.booleans())
+def test_a_value_is_found_where_it_stands(value: dict[str, object], indent: int | None, plain: bool) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=plain)
+    for name, inner in value.items():
+        place = text_checks.locate(text, "/" + name.replace("~", "~0").replace("/", "~1"))
+        assert place is not None
+        assert json.loads(text[place[0] : place[1]]) == inner
+
+
+@pytest.mark.parametrize(("text", "path"), list(product(["", "{", '{"a": [1]}', "no"], ["/b", "/a/1", "/a/0/x"])))
+def test_a_value_that_is_not_there_is_found_nowhere(text: str, path: str) -> None:
+    assert text_checks.locate(text, path) is None
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        ("placeholders", "[Generated content from the archive]"),
+        ("placeholders", "What is known about {topic}?"),
+        ("placeholders", "Dear {{ name }},"),
+        ("placeholders", "TODO"),
+        ("placeholders", "<insert date here>"),
+        ("placeholders", "Lorem ipsum dolor"),
+        ("control_characters", "a\x00b"),
+        ("control_characters", "a\u202eb"),
+        ("control_characters", "a\ufffdb"),
+        ("secrets", "AKIA" + "A" * 16),
+        ("secrets", "-----BEGIN RSA PRIVATE KEY-----"),
+        ("secrets", "https://user:word@example.org"),
+        ("secrets", "password: correct-horse"),
+        ("personal_data", "jane.doe+x@mail.example.org"),
+        ("personal_data", "+49 30 1234 5678"),
+        ("personal_data", "DE89 3704 0044 0532 0130 00"),
+    ],
+)
+def test_a_text_that_shows_it_is_marked(check: str, text: str) -> None:
+    assert text_checks.spans(check, f"before {text} after")
+
+
+@pytest.mark.parametrize("check", text_checks.PATTERNS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The symbol of gold is Au [1][2], and [see below] it melts at 1,064 °C.",
+        '{"answer": "x", "citations": [1]}',
+        "Zeile eins\nZeile zwei\tmit Tab; naïve café — 日本語",
+        "Version 1.2.3 of 2026-11-21, at 12:30, ISBN 978-3-16-148410-0",
+        "The generated report would insert a placeholder.",
+        "A password is asked for at https://example.org:8080/path",
+    ],
+)
+def test_an_ordinary_text_is_left_alone(check: str, text: str) -> None:
+    assert text_checks.spans(check, text) == ()
+
+
+def test_lengths_are_those_of_transformers(base: bases.Base) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base.folder)
+    chat = chats.read(base.folder)
+    prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "  Gold?\n\nünïcode 日本 "}]
+    whole = [*prompt, {"role": "assistant", "content": '{"answer": "Au"}'}]
+
+    for messages, generating in ((prompt, True), (whole, False)):
+        expected = tokenizer.apply_chat_template(messages, add_generation_prompt=generating, return_dict=False)
+        assert list(chat.ids(chat.text(messages, generation_prompt=generating))) == expected

@@ -1,0 +1,507 @@
+"""A release beside those before it: fetched from a real Hub, compared on the same rows, and derived again by verify."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gates
+from gates.canonical import canonical_json
+from release import pipeline, preflight
+from release.checking import verify
+from release.config import reading
+from release.data import dataset, sources
+from release.hub import address
+from release.judging import previous
+from release.publishing import package
+from release.values import record
+from release.values.artifacts import Candidate, sha256_file
+from release.values.errors import ConfigError, HubError, PreflightError
+from release.values.events import Event, Line
+from tests.helpers.line import ROOT, adapter_release
+from tests.helpers.small_release import GOLDEN_ROWS, edit, reseal, small_candidate, small_settings
+
+REPO = "local/elements"
+KEPT = ROOT / "tests" / "data" / "releases" / "v1"
+LOOSE = {"json_parse": {"mode": "point", "target": 0.5}}
+EARLIER = "it is no worse than the earlier releases, and asks for no less without a reason"
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+def settings(folder: Path, tag: str, policy: Mapping[str, Any] = LOOSE, **more: Mapping[str, Any]) -> reading.Config:
+    sections = {**more, "gates": policy, "publishing": {"tag": tag}}
+    return small_settings(folder, licence=True, **sections)
+
+
+def before(loaded: reading.Config) -> tuple[previous.Release, ...]:
+    with address.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
+        return previous.fetch(loaded, hub, quiet)
+
+
+def judged(loaded: reading.Config, *wrong: int) -> tuple[Candidate, Path]:
+    return small_candidate(loaded, before(loaded), wrong)
+
+
+def packed_of(loaded: reading.Config, candidate: Candidate, run: Path) -> Path:
+    return pipeline.pack(loaded, candidate, run).folder
+
+
+def publish(loaded: reading.Config, candidate: Candidate, run: Path) -> Path:
+    """Pack it and put it on the Hub; the folder that was packed."""
+    packed = pipeline.pack(loaded, candidate, run)
+    with address.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
+        pipeline.publish(loaded.publishing, packed, run, hub, quiet)
+    return packed.folder
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a Hub that holds v0.1.0, right everywhere."""
+    folder = tmp_path_factory.mktemp("line")
+    loaded = settings(folder, "v0.1.0")
+    publish(loaded, *judged(loaded))
+    return folder
+
+
+@pytest.fixture
+def line(published: Path, tmp_path: Path) -> Path:
+    """A copy of it, as another machine with the same Hub has it: no run is there."""
+    shutil.copytree(published / "hub", tmp_path / "hub")
+    return tmp_path
+
+
+def steps(folder: Path) -> dict[str, tuple[str, ...]]:
+    found = verify.check(verify.Opened(name="release", folder=folder))
+    return {step.name: step.problems for step in found if step.problems}
+
+
+def test_a_first_release_says_that_there_was_none_before_it(published: Path) -> None:
+    (packed,) = (published / "runs").glob("*/package")
+    found = package.read_record(packed)["earlier"]
+
+    assert found == {"releases": [], "weaker": [], "comparisons": {}}
+    assert "There was no earlier release to compare with" in (packed / "README.md").read_text("utf-8")
+    assert not (packed / "gates" / "earlier").exists()
+
+
+def test_a_second_release_carries_the_first_ones_answers_and_is_verified_without_a_network(line: Path) -> None:
+    loaded = settings(line, "v0.2.0")
+    candidate, run = judged(loaded, 0, 1)
+    packed = packed_of(loaded, candidate, run)
+
+    (one,) = package.read_record(packed)["earlier"]["releases"]
+    assert (one["tag"], one["kept"], one["rows"], one["not_compared"]) == ("v0.1.0", True, GOLDEN_ROWS, None)
+    assert steps(packed) == {}
+    stored = json.loads((packed / "gates" / "comparison_last.json").read_bytes())
+    assert (stored["passed"], len(stored["regressed"])) == (True, 2)
+    card = (packed / "README.md").read_text("utf-8")
+    assert "compared on 60 rows" in card
+    assert "not worse than the last release" in card
+
+
+@pytest.mark.parametrize(("wrong", "passes"), [(3, True), (4, False)])
+def test_more_than_a_twentieth_of_the_rows_lost_is_a_regression(line: Path, wrong: int, passes: bool) -> None:
+    candidate, run = judged(settings(line, "v0.2.0"), *range(wrong))
+
+    assert candidate.passed is passes
+    assert ("more than 5% of 60 are lost" in (run / "report.md").read_text("utf-8").replace("&#37;", "%")) is not passes
+
+
+def test_a_policy_says_how_much_may_be_lost(line: Path) -> None:
+    strict = {**LOOSE, "max_net_loss": 0.0}
+
+    candidate, _ = judged(settings(line, "v0.2.0", strict), 0)
+
+    assert not candidate.passed
+
+
+@pytest.fixture(scope="module")
+def chain(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a Hub that holds three releases, each a little worse than the one before, and their runs."""
+    folder = tmp_path_factory.mktemp("chain")
+    shutil.copytree(published / "hub", folder / "hub")
+    for number, wrong in ((2, 1), (3, 3)):
+        loaded = later(folder, number)
+        publish(loaded, *judged(loaded, *range(wrong)))
+    return folder
+
+
+def later(folder: Path, number: int) -> reading.Config:
+    return settings(folder, f"v0.{number}.0", training={"learning_rate": number * 1e-4})
+
+
+def test_small_losses_do_not_add_up_over_releases(chain: Path) -> None:
+    """Two rows lost to v0.3.0 would be few; five lost to v0.1.0 are not."""
+    candidate, run = judged(later(chain, 4), *range(5))
+
+    assert not candidate.passed
+    last, best = (json.loads((run / f"comparison_{name}.json").read_bytes()) for name in ("last", "best"))
+    assert last["passed"]
+    assert not best["passed"]
+    assert {one["earlier"] for one in best["pairings"]} == {"v0.1.0"}
+
+
+def test_a_release_that_changes_no_comparison_does_not_travel(chain: Path) -> None:
+    """The last release and the best one are kept, not the one between them."""
+    loaded = later(chain, 4)
+
+    packed = packed_of(loaded, *judged(loaded))
+
+    kept = {one["tag"]: one["kept"] for one in package.read_record(packed)["earlier"]["releases"]}
+    assert kept == {"v0.1.0": True, "v0.2.0": False, "v0.3.0": True}
+    assert len(list((packed / "gates" / "earlier").iterdir())) == 2
+    assert steps(packed) == {}
+
+
+def test_a_release_run_again_after_a_later_one_has_the_same_bytes(chain: Path) -> None:
+    loaded = later(chain, 2)
+    (first_time,) = (
+        path.parent
+        for path in (chain / "runs").glob("*/package/release.json")
+        if json.loads(path.read_bytes())["config"]["publishing"]["tag"] == "v0.2.0"
+    )
+    digest = sha256_file(first_time / "release.json")
+
+    again = publish(loaded, *judged(loaded, 0))
+
+    assert sha256_file(again / "release.json") == digest
+
+
+def doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    cache = os.environ.get("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))
+    return adapter_release("doctor", "release.yaml", *arguments, cwd=folder, env={"ADAPTER_RELEASE_CACHE": cache})
+
+
+def test_a_weaker_policy_stops_before_training_unless_a_reason_is_given(line: Path) -> None:
+    loaded = settings(line, "v0.2.0", {"json_parse": {"mode": "point", "target": 0.4}})
+
+    refused = doctor(line)
+    assert refused.returncode == PreflightError.exit_code, refused.stderr
+    assert "asks for less than v0.1.0 did:\n  json_parse: target 0.4, was 0.5" in refused.stderr
+
+    agreed = doctor(line, "--weaker-because", "Half of the rows [were](x) ambiguous.")
+    assert agreed.returncode == 0, agreed.stderr
+    assert "earlier release v0.1.0: compared on 60 of its 60 golden rows" in agreed.stderr
+
+    loaded = replace(loaded, weaker_because="Half of the rows [were](x) ambiguous.")
+    packed = packed_of(loaded, *judged(loaded))
+    card = (packed / "README.md").read_text("utf-8")
+    assert "This release asks for less than the last one did:" in card
+    assert "The reason given: Half of the rows &#91;were&#93;(x) ambiguous" in card
+    assert steps(packed) == {}
+
+
+def test_a_reason_that_nothing_needs_is_refused_for_it_would_excuse_the_next_release(line: Path) -> None:
+    loaded = replace(settings(line, "v0.2.0"), weaker_because="because")
+
+    assert "nothing is weaker than v0.1.0" in preflight.weaker_problem(loaded, before(loaded), quiet)
+    assert "there is no earlier release" in preflight.weaker_problem(loaded, (), quiet)
+
+
+@pytest.mark.parametrize("reason", ["", " \n"])
+def test_an_empty_reason_is_none(tmp_path: Path, reason: str) -> None:
+    loaded = settings(tmp_path, "v0.2.0")
+
+    with pytest.raises(ConfigError, match=r"gates\.weaker_because is .* expected a sentence"):
+        reading.load(loaded.path, {"gates.weaker_because": reason})
+
+
+def test_a_reason_is_no_other_adapter(line: Path) -> None:
+    """Written after training, it must not cost another training."""
+    one = settings(line, "v0.2.0")
+
+    assert judged(one)[1] == judged(replace(one, weaker_because="because"))[1]
+
+
+def test_another_contract_needs_a_reason(line: Path) -> None:
+    loaded = settings(line, "v0.2.0", contract={"rules": ["answer_has_citations"]})
+
+    problem = preflight.weaker_problem(loaded, before(loaded), quiet)
+
+    assert "contract: another one" in problem
+
+
+def golden_file(loaded: reading.Config) -> Path:
+    assert isinstance(loaded.data.golden_file, Path)
+    return loaded.data.golden_file
+
+
+def golden_of(loaded: reading.Config) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in golden_file(loaded).read_text("utf-8").splitlines()]
+
+
+def write_golden(loaded: reading.Config, rows: list[dict[str, Any]]) -> None:
+    golden_file(loaded).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+def test_rows_that_changed_since_are_left_out_and_that_is_said(line: Path) -> None:
+    loaded = settings(line, "v0.2.0")
+    rows = golden_of(loaded)
+    rows[0]["meta"] = {"note": "asked otherwise now"}
+    write_golden(loaded, rows)
+    said: list[str] = []
+
+    problem = preflight.weaker_problem(
+        loaded, before(loaded), lambda event: said.append(event.text) if isinstance(event, Line) else None
+    )
+    packed = packed_of(loaded, *judged(loaded))
+
+    assert problem == ""
+    assert said == ["  earlier release v0.1.0: compared on 59 of its 60 golden rows, 60 are asked now"]
+    assert "compared on 59 rows" in (packed / "README.md").read_text("utf-8")
+    assert steps(packed) == {}
+
+
+def test_a_golden_set_of_other_rows_escapes_the_comparison_and_so_needs_a_reason(line: Path) -> None:
+    loaded = settings(line, "v0.2.0")
+    write_golden(loaded, [{**row, "meta": {"note": "another"}} for row in golden_of(loaded)])
+
+    problem = preflight.weaker_problem(loaded, before(loaded), quiet)
+    assert "golden set: only 0 of 60 golden rows are the ones it answered" in problem
+
+    loaded = replace(loaded, weaker_because="The old rows had leaked.")
+    assert preflight.weaker_problem(loaded, before(loaded), quiet) == ""
+    packed = packed_of(loaded, *judged(loaded, *range(20)))
+    assert "not compared with, only 0 of 60" in (packed / "README.md").read_text("utf-8")
+    assert steps(packed) == {}
+
+
+def test_rows_without_a_licence_are_compared_by_their_digests(tmp_path: Path) -> None:
+    def unlicensed(tag: str) -> reading.Config:
+        return small_settings(tmp_path, licence=False, gates=LOOSE, publishing={"tag": tag})
+
+    first = unlicensed("v0.1.0")
+    packed = publish(first, *judged(first))
+    assert not (packed / "data").exists()
+    second = unlicensed("v0.2.0")
+    write_golden(second, golden_of(second)[1:])
+
+    candidate, _ = judged(second, 5)
+
+    (one,) = candidate.record["earlier"]["releases"]
+    assert (one["rows"], one["not_compared"]) == (GOLDEN_ROWS - 1, None)
+    assert candidate.passed
+
+
+def git(store: Path, *arguments: str) -> str:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    done = subprocess.run(["git", *who, "-C", str(store), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_tag_that_is_no_release_is_told_and_not_compared_with(line: Path) -> None:
+    store = line / "hub" / "models" / f"{REPO}.git"
+    git(store, "update-ref", "refs/tags/draft", git(store, "rev-list", "--max-parents=0", "main"))
+    loaded = settings(line, "v0.2.0")
+
+    packed = packed_of(loaded, *judged(loaded))
+
+    releases = package.read_record(packed)["earlier"]["releases"]
+    assert [(one["tag"], one["not_compared"]) for one in releases] == [
+        ("draft", "it holds no release of this program"),
+        ("v0.1.0", None),
+    ]
+    assert steps(packed) == {}
+
+
+def test_an_earlier_release_that_is_not_what_its_record_says_is_a_hub_error_before_training(line: Path) -> None:
+    store, clone = line / "hub" / "models" / f"{REPO}.git", line / "clone"
+    git(line, "clone", "-q", str(store), str(clone))
+    answers = clone / "gates" / "answers.jsonl"
+    answers.write_text(answers.read_text("utf-8").replace("answer", "anwser", 1), "utf-8")
+    git(clone, "commit", "-aqm", "better answers")
+    git(clone, "push", "-q", "origin", "HEAD:main", "HEAD:refs/tags/v0.1.1")
+    loaded = settings(line, "v0.2.0")
+
+    with pytest.raises(HubError, match=r"v0\.1\.1 of local/elements .* is not what its record says") as refused:
+        before(loaded)
+    assert "gates/answers.jsonl is not the file that its record names" in str(refused.value)
+
+
+def test_a_release_that_came_in_between_stops_the_publication_until_it_is_compared_with(line: Path) -> None:
+    loaded = settings(line, "v0.3.0")
+    candidate, run = judged(loaded)
+    meanwhile = settings(line, "v0.2.0", training={"learning_rate": 1e-4})
+    publish(meanwhile, *judged(meanwhile))
+
+    with pytest.raises(HubError, match=r"v0\.2\.0 \(commit .* was not there when this adapter was judged"):
+        publish(loaded, candidate, run)
+
+    again = judged(loaded)[0].record["earlier"]["releases"]
+    assert [one["tag"] for one in again] == ["v0.1.0", "v0.2.0"]
+
+
+def test_an_adapter_whose_answers_are_the_bases_is_refused(line: Path) -> None:
+    loaded = settings(line, "v0.2.0")
+    candidate, run = judged(loaded)
+    assert candidate.passed
+    shutil.copyfile(run / "answers.jsonl", run / "base_answers.jsonl")
+    same = pipeline.Judged(
+        train=sources.load(loaded, quiet)[0],
+        golden=sources.load(loaded, quiet)[1],
+        contract=gates.load_contract(loaded.contract, line),
+        policy=gates.load_policy(LOOSE),
+    )
+
+    verdict, passed = pipeline.judge(run, same, run / "answers.jsonl", quiet)
+
+    assert verdict.passed
+    assert not passed
+    assert "the adapter has no effect" in (run / "report.md").read_text("utf-8")
+
+
+def test_the_attempt_counts_what_earlier_releases_say_of_themselves(line: Path) -> None:
+    """On a machine without the ledger: the fourth attempt was released, so this is at least the fifth."""
+    loaded = settings(line, "v0.2.0")
+    (first,) = before(loaded)
+    fourth = replace(first, record={**first.record, "attempt": 4})
+    found = pipeline.Judged(
+        train=sources.load(loaded, quiet)[0],
+        golden=sources.load(loaded, quiet)[1],
+        contract=gates.load_contract(loaded.contract, line),
+        policy=gates.load_policy(LOOSE),
+        before=(fourth,),
+    )
+
+    def attempt(adapter: str) -> int:
+        return pipeline.count_attempt(line, found, adapter, passed=True)
+
+    assert [attempt("a" * 64), attempt("b" * 64), attempt("a" * 64)] == [5, 6, 5]
+    other = replace(fourth, record={**fourth.record, "data": {"golden": {"sha256": "0" * 64}}})
+    found = replace(found, before=(other,))
+    assert attempt("c" * 64) == 3
+
+
+def test_a_release_of_0_1_0_can_be_compared_with() -> None:
+    """It has no golden_rows.json: its rows are those that it published."""
+    kept = previous.read("v1", "1" * 40, KEPT)
+    golden = dataset.load(KEPT / "data" / "golden.jsonl")
+    policy = previous.policy(kept)
+    now = previous.now(golden, policy, {})
+
+    assert previous.faults(kept) == []
+    assert previous.weaker([kept], now) == ()
+    assert previous.not_compared(kept, now) == ""
+    fewer = replace(now, golden=golden.rows[1:], golden_sha256="0" * 64)
+    assert previous.shared(kept, fewer) == len(golden.rows) - 1
+
+
+@pytest.fixture(scope="module")
+def second(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second release, weaker for a reason, with one row lost."""
+    folder = tmp_path_factory.mktemp("second")
+    shutil.copytree(published / "hub", folder / "hub")
+    loaded = settings(folder, "v0.2.0", {"json_parse": {"mode": "point", "target": 0.4}})
+    loaded = replace(loaded, weaker_because="because")
+    return packed_of(loaded, *judged(loaded, 3))
+
+
+def earlier_answers(folder: Path) -> None:
+    (path,) = (folder / "gates" / "earlier").glob("*/gates/answers.jsonl")
+    path.write_text(path.read_text("utf-8").replace("{", "", 1), "utf-8")
+    reseal(folder)
+
+
+def earlier_record(folder: Path) -> None:
+    (path,) = (folder / "gates" / "earlier").glob("*/release.json")
+    edit(path, lambda value: value.update(attempt=9))
+    reseal(folder)
+
+
+def worse_earlier_release(folder: Path) -> None:
+    """Answers of the earlier release spoilt, with a record of its own that was made to fit them."""
+    (path,) = (folder / "gates" / "earlier").iterdir()
+    (path / "gates" / "answers.jsonl").write_text("", "utf-8")
+    answers = sha256_file(path / "gates" / "answers.jsonl")
+    edit(path / "release.json", lambda value: value["generation"].update(answers_sha256=answers))
+    edit(path / "release.json", lambda value: value.update(record_sha256=record.digest(value)))
+    reseal(folder)
+
+
+def lost_earlier_release(folder: Path) -> None:
+    shutil.rmtree(folder / "gates" / "earlier")
+    reseal(folder)
+
+
+def better_comparison(folder: Path) -> None:
+    path = folder / "gates" / "comparison_best.json"
+    edit(path, lambda value: value.update(regressed=[]))
+    digest = sha256_file(path)
+    reseal(folder, lambda value: value["earlier"]["comparisons"].update({"comparison_best.json": digest}))
+
+
+def no_comparison(folder: Path) -> None:
+    (folder / "gates" / "comparison_last.json").unlink()
+    reseal(folder, lambda value: value["earlier"]["comparisons"].pop("comparison_last.json"))
+
+
+def no_reason(folder: Path) -> None:
+    reseal(folder, lambda value: value["config"]["gates"].pop("weaker_because"))
+
+
+def nothing_weaker(folder: Path) -> None:
+    reseal(folder, lambda value: value["earlier"].update(weaker=[]))
+
+
+def nobody_before(folder: Path) -> None:
+    reseal(folder, lambda value: value["earlier"].update(releases=[]))
+
+
+LIES = [
+    earlier_answers,
+    earlier_record,
+    worse_earlier_release,
+    lost_earlier_release,
+    better_comparison,
+    no_comparison,
+    no_reason,
+    nothing_weaker,
+    nobody_before,
+]
+
+
+def test_a_second_release_untouched_is_verified(second: Path) -> None:
+    assert steps(second) == {}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_about_earlier_releases_is_named(lie: Any, second: Path, tmp_path: Path) -> None:
+    release = Path(shutil.copytree(second, tmp_path / "release"))
+
+    lie(release)
+
+    assert EARLIER in steps(release)
+
+
+@pytest.mark.parametrize("nonsense", [b"", b"[]", b"null", b"[" * 100_000, b"\xff", b'{"record": 2}'])
+@pytest.mark.parametrize("name", ["release.json", "gates/answers.jsonl", "gates/policy.json", "gates/golden_rows.json"])
+def test_nonsense_in_an_earlier_release_is_a_fault_and_does_not_crash(
+    name: str, nonsense: bytes, second: Path, tmp_path: Path
+) -> None:
+    """Its record was made to fit, as far as a record can."""
+    (kept,) = (second / "gates" / "earlier").iterdir()
+    folder = Path(shutil.copytree(kept, tmp_path / "kept"))
+    (folder / name).write_bytes(nonsense)
+    if name != "release.json":
+        edit(folder / "release.json", lambda value: value["files"].update({name: sha256_file(folder / name)}))
+
+    assert previous.faults(previous.read("v0.1.0", kept.name, folder))
+
+
+def test_a_request_for_history_that_is_repeated_fetches_nothing_anew(line: Path) -> None:
+    loaded = settings(line, "v0.2.0")
+    (one,) = before(loaded)
+    assert one.folder is not None
+    (one.folder / "gates" / "answers.jsonl").write_bytes(canonical_json({}))
+
+    with pytest.raises(HubError, match=r"Remove .* and run again"):
+        before(loaded)

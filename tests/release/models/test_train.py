@@ -1,0 +1,278 @@
+"""Training for real: NF4 QLoRA of the embedded 135M model, a few steps at a time."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+import gates
+from release.config import reading
+from release.data import chat as chats
+from release.models import base as bases
+from release.models import train
+from release.running import environment
+from release.values import layout
+from release.values.artifacts import sha256_file
+from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
+from release.values.events import Event, Progress
+from tests.helpers.line import ROOT, small_config
+
+pytestmark = pytest.mark.slow
+STEPS = 4
+
+
+def start_run(folder: Path, *, adapter: Mapping[str, Any] = MappingProxyType({}), **training: object) -> Path:
+    """A run folder as the pipeline leaves it before training: effective configuration and sixteen rows."""
+    run = folder / "run"
+    (run / "data").mkdir(parents=True)
+    path = small_config(folder, training={"max_steps": STEPS, "save_steps": 2, **training}, adapter=adapter)
+    effective = reading.effective(reading.load(path))
+    (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
+    shutil.copyfile(bases.folder_of(reading.load(path).model) / layout.CHAT_TEMPLATE, run / layout.CHAT_TEMPLATE)
+    lines = (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines()[:16]
+    (run / "data" / "train.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    return run
+
+
+def weights(run: Path) -> str:
+    return sha256_file(run / "adapter" / "adapter_model.safetensors")
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+def kill_after(step: int, run: Path, base: bases.Base) -> None:
+    """Train until the checkpoint of this step is whole, then kill -9: before the training has a record."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "release.models.train", str(run), str(base.folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    mark = run / "checkpoints" / f"checkpoint-{step}.json"
+    deadline = time.monotonic() + 240
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert mark.exists()
+    assert not (run / "training.json").exists()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:
+    """A finished training of four steps, never interrupted."""
+    run = start_run(tmp_path_factory.mktemp("reference"))
+    train.train(run, base, quiet)
+    return run
+
+
+def test_trainings_of_the_same_inputs_give_the_same_bytes(reference: Path, tmp_path: Path, base: bases.Base) -> None:
+    """Same machine, same threads: every file of the adapter is equal, the configuration too."""
+    again = start_run(tmp_path)
+
+    first, second = train.train(reference, base, quiet), train.train(again, base, quiet)
+
+    assert first.files == second.files
+    assert first.training["lora_init_sha256"] == second.training["lora_init_sha256"]
+    assert first.training["losses"] == second.training["losses"]
+
+
+def test_a_killed_training_goes_on_at_its_checkpoint_and_gives_the_same_bytes(
+    reference: Path, tmp_path: Path, base: bases.Base
+) -> None:
+    """kill -9 after the second of four steps."""
+    run = start_run(tmp_path)
+    kill_after(2, run, base)
+
+    adapter = train.train(run, base, quiet)
+
+    assert adapter.training["resumed_from_step"] == 2
+    assert weights(run) == weights(reference)
+
+
+def test_a_finished_training_is_not_done_again(reference: Path, base: bases.Base) -> None:
+    """The second call reads the record; no child starts, no progress is told."""
+    told: list[Event] = []
+
+    train.train(reference, base, told.append)
+
+    assert told == []
+
+
+def test_a_changed_adapter_is_refused_and_left_as_it_is(tmp_path: Path, reference: Path, base: bases.Base) -> None:
+    """One byte more in the weights after training."""
+    run = tmp_path / "run"
+    (run / "adapter").mkdir(parents=True)
+    for path in (reference / "adapter").iterdir():
+        (run / "adapter" / path.name).write_bytes(path.read_bytes())
+    (run / "training.json").write_bytes((reference / "training.json").read_bytes())
+    changed = run / "adapter" / "adapter_model.safetensors"
+    changed.write_bytes(changed.read_bytes() + b"\0")
+
+    with pytest.raises(VerificationError, match="not the adapter that training wrote"):
+        train.train(run, base, quiet)
+
+    assert changed.exists()
+
+
+def test_the_adapter_names_its_base_by_hub_id_and_holds_no_local_path(reference: Path, base: bases.Base) -> None:
+    """adapter_config.json is canonical: sorted keys and modules, no path of this machine, no pickle beside it."""
+    text = (reference / "adapter" / "adapter_config.json").read_text("utf-8")
+    settings = json.loads(text)
+
+    assert settings["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert settings["target_modules"] == sorted(settings["target_modules"])
+    assert str(base.folder) not in text
+    names = {path.name for path in (reference / "adapter").iterdir()}
+    assert names == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "chat_template.jinja",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+
+
+def test_the_tokenizer_is_the_bases_and_what_transformers_4_knows(reference: Path, base: bases.Base) -> None:
+    adapter = reference / "adapter"
+    settings = json.loads((adapter / "tokenizer_config.json").read_bytes())
+
+    assert (adapter / "tokenizer.json").read_bytes() == (base.folder / "tokenizer.json").read_bytes()
+    assert (adapter / "chat_template.jinja").read_bytes() == (base.folder / "chat_template.jinja").read_bytes()
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert settings["eos_token"] == "<|im_end|>"
+
+
+def test_a_start_after_the_last_step_makes_no_step_more(reference: Path, tmp_path: Path, base: bases.Base) -> None:
+    """kill -9 between the last checkpoint and the record of the training."""
+    run = start_run(tmp_path)
+    kill_after(STEPS, run, base)
+
+    adapter = train.train(run, base, quiet)
+
+    assert adapter.training["steps"] == STEPS
+    assert adapter.training["resumed_from_step"] == STEPS
+    then = json.loads((reference / "training.json").read_bytes())
+    assert adapter.training["losses"] == then["losses"]
+    assert adapter.training["tokens"] == then["tokens"]
+    assert weights(run) == weights(reference)
+
+
+def test_what_is_learned_of_each_row_is_its_answer_and_one_end(reference: Path, base: bases.Base) -> None:
+    """The tokens that training counted are the prompts, the answers, and an end for each: no line end after it."""
+    chat = chats.read(base.folder)
+    rows = gates.read_golden(reference / "data" / "train.jsonl")
+    examples = [chat.example(row.prompt, row.gold or "") for row in rows]
+
+    assert {one.learned[-1] for one in examples} == {chat.ends[0]}
+    assert [chat.decoded(one.learned[:-1]) for one in examples] == [row.gold for row in rows]
+    counted = json.loads((reference / "training.json").read_bytes())["tokens"]
+    assert counted == sum(one.total for one in examples)  # sixteen rows, four to a step: each row once
+
+
+def test_an_answer_that_holds_an_end_is_refused_before_the_model_is_loaded(tmp_path: Path, base: bases.Base) -> None:
+    run = start_run(tmp_path)
+    path = run / "data" / "train.jsonl"
+    path.write_text(path.read_text("utf-8").replace('\\"refusal\\"', '<|im_end|>\\"refusal\\"', 1), "utf-8")
+
+    with pytest.raises(DataError, match=r"row train-0001: .*turn this answer into another one"):
+        train.train(run, base, quiet)
+
+
+def test_an_unquantized_adapter_trains_too(tmp_path: Path, base: bases.Base) -> None:
+    """``method: lora`` has no NF4 step, and gives other bytes."""
+    run = start_run(tmp_path, max_steps=1, adapter={"method": "lora"})
+
+    adapter = train.train(run, base, quiet)
+
+    assert adapter.training["steps"] == 1
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_step_and_what_to_do(tmp_path: Path, base: bases.Base) -> None:
+    """A base with one NaN in its last norm: transformers would log a loss of 0.0 and save an adapter of NaN."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "base"
+    shutil.copytree(base.folder, folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    run = start_run(tmp_path)
+
+    with pytest.raises(GatesFailed, match=r"Training diverged: the loss is nan after step 0.*learning_rate"):
+        train.train(run, replace(base, folder=folder), quiet)
+
+    assert not (run / "training.json").exists()
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm"])
+def test_a_logged_value_that_is_not_finite_stops_training(name: str) -> None:
+    state = SimpleNamespace(global_step=7)
+
+    with pytest.raises(GatesFailed, match="is inf after step 7"):
+        train._watch(quiet).on_log(None, state, None, logs={name: float("inf")})
+
+
+def test_rows_longer_than_max_length_are_named_not_cut(tmp_path: Path, base: bases.Base) -> None:
+    """TRL would cut them and lose the end-of-sequence token."""
+    run = start_run(tmp_path)
+    effective = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    effective["data"]["max_length"], effective["generation"]["max_new_tokens"] = 20, 8
+    (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
+
+    with pytest.raises(DataError, match=r"row train-0001 has \d+ tokens, data.max_length is 20"):
+        train.train(run, base, quiet)
+
+
+def test_a_target_module_that_matches_nothing_is_named(tmp_path: Path, base: bases.Base) -> None:
+    """PEFT accepts a list in which only some names match."""
+    run = start_run(tmp_path, adapter={"lora": {"target_modules": ["q_proj", "wi_0"]}})
+
+    with pytest.raises(PreflightError, match="wi_0"):
+        train.train(run, base, quiet)
+
+
+def test_progress_reaches_the_last_step(tmp_path: Path, base: bases.Base) -> None:
+    run = start_run(tmp_path, max_steps=2)
+    told: list[Event] = []
+
+    train.train(run, base, told.append)
+
+    assert told[-1] == Progress(name=train.NAME, done=2, total=2)
+
+
+def test_a_budget_stops_training_with_a_checkpoint_and_goes_on_when_it_is_raised(
+    reference: Path, tmp_path: Path, base: bases.Base
+) -> None:
+    """A limit that two or three steps use up; then one that is far away: the same bytes as without a stop."""
+    run = start_run(tmp_path)
+    effective = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    effective["budget"] |= {"limit": 1.0, "price_per_hour": 3600.0}
+    (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
+
+    with pytest.raises(PreflightError, match="The budget is spent"):
+        train.train(run, base, quiet)
+
+    assert list((run / "checkpoints").glob("checkpoint-*.json"))
+    effective["budget"]["limit"] = 1e9
+    (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
+    adapter = train.train(run, base, quiet)
+    assert adapter.training["resumed_from_step"] >= 1
+    assert weights(run) == weights(reference)
+
+
+def test_threads_are_the_configured_number() -> None:
+    assert environment.threads(3) == 3
+    assert environment.threads(None) >= 1

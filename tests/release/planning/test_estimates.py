@@ -1,0 +1,200 @@
+"""The plan: exact where a count is exact, near what was measured, and monotone in everything that costs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from release.config import reading
+from release.planning import estimates
+from release.values.errors import PreflightError
+from tests.helpers.built import FILES, NAMES, built
+from tests.helpers.line import ROOT
+
+DEFAULT = reading.load(ROOT / "release.yaml")
+PRICES = estimates.read_prices(ROOT / "prices.json")
+ROWS = estimates.Load(rows=640, tokens=61007, longest=113, learned=55)
+TOLERANCE = 0.15
+
+
+def set_to(**overrides: str) -> reading.Config:
+    return reading.load(ROOT / "release.yaml", {key.replace("__", "."): value for key, value in overrides.items()})
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("smollm2-135m", 134_515_008),  # counted by torch
+        ("llama-3.1-8b", 8_030_261_248),  # the sizes that their safetensors indexes name
+        ("qwen2.5-0.5b", 494_032_768),
+        ("mistral-7b-v0.3", 7_248_023_552),
+        ("olmo-7b", 6_888_095_744),
+        ("qwen2.5-1.5b", 1_543_714_304),
+        ("olmo-2-7b", 7_298_617_344),
+        ("qwen3-8b", 8_190_735_360),
+        ("smollm3-3b", 3_075_098_624),
+        ("phi-3.5-mini", 3_821_079_552),
+        ("pythia-1.4b", 1_414_647_808),  # Biderman et al. 2023
+        ("gemma-3-1b", 999_885_952),
+        ("gemma-3-4b", 4_300_079_472),  # its vision tower among them
+        ("mixtral-8x7b", 46_702_792_704),
+        ("gpt-oss-20b", 20_914_757_184),
+        ("qwen3-30b-a3b", 30_532_122_624),
+        (
+            "qwen3-next-80b-a3b",
+            79_674_391_296,
+        ),  # counted by torch; its checkpoint holds more
+        ("command-r7b", 8_028_033_024),  # counted by torch
+    ],
+)
+def test_every_weight_is_counted(name: str, parameters: int) -> None:
+    """Grouped-query attention, tied and separate embeddings, biases, mixtures of experts, a hybrid, a vision tower."""
+    assert built(name).parameters == parameters
+
+
+def test_every_trained_weight_is_counted() -> None:
+    """As training reports them for rank 16 on all seven projections."""
+    assert estimates.trainable(built("smollm2-135m"), DEFAULT) == 4_884_480
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "adapted"),
+    [
+        ("phi-3.5-mini", "[qkv_proj, o_proj, gate_up_proj, down_proj]", 4 * 32),
+        ("pythia-1.4b", "[query_key_value, dense]", 2 * 24),
+        ("qwen3-30b-a3b", "[q_proj, k_proj, v_proj, o_proj]", 4 * 48),
+        ("qwen3-next-80b-a3b", "[q_proj]", 12),  # every fourth layer has attention
+        ("gemma-3-4b", "[q_proj, v_proj]", 2 * 34),  # of the text model, not of the vision tower
+        ("smollm2-135m", "[layers.0.self_attn.q_proj, model.layers.1.self_attn.q_proj]", 2),
+        ("smollm2-135m", "all-linear", 7 * 30),
+        ("smollm2-135m", "[embed_tokens]", 1),
+    ],
+)
+def test_what_is_adapted_is_counted_by_the_bases_own_names(name: str, targets: str, adapted: int) -> None:
+    configured = set_to(adapter__lora__target_modules=targets)
+    sizes = built(name).adapted(configured.adapter.lora.target_modules)
+
+    assert len(sizes) == adapted
+    assert estimates.trainable(built(name), configured) == 16 * sum(a + b for a, b in sizes.values())
+
+
+MEASURED = json.loads((FILES / "measured.json").read_bytes())
+
+
+@pytest.mark.parametrize("run", MEASURED, ids=lambda run: run["name"])
+def test_the_plan_is_within_fifteen_percent_of_what_was_measured(run: dict[str, object]) -> None:
+    overrides = {str(key): str(value) for key, value in dict(run["set"]).items()}  # type: ignore[call-overload]
+    loaded = reading.load(ROOT / "release.yaml", overrides)
+    load = estimates.Load(**run["load"])  # type: ignore[arg-type]
+    estimated = estimates.estimate(built(str(run["model"])), loaded, load, cuda=bool(run["cuda"]))
+
+    assert estimated.memory == pytest.approx(float(str(run["peak_memory_bytes"])), rel=TOLERANCE)
+    assert estimated.steps == run["steps"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "runs").glob("*/*/training.json")), ids=str)
+def test_the_plan_is_near_the_peaks_of_runs_made_here(path: Path) -> None:
+    """For each run on a CPU that this checkout holds, by its own configuration and rows."""
+    training = json.loads(path.read_bytes())
+    if training["hardware"]["gpu"] is not None or training.get("resumed_from_step"):
+        pytest.skip("not a whole run on a CPU")
+    load = estimates.Load(rows=640, tokens=training["tokens"], longest=113, learned=55)
+    estimated = estimates.estimate(built("smollm2-135m"), DEFAULT, load, cuda=False)
+
+    assert estimated.memory == pytest.approx(training["peak_memory_bytes"], rel=TOLERANCE)
+
+
+@given(
+    st.sampled_from(NAMES),
+    st.booleans(),
+    st.sampled_from(
+        [
+            ("training__per_device_train_batch_size", "1", "4"),
+            ("adapter__lora__r", "8", "64"),
+            ("training__activation_checkpointing", "true", "false"),
+            ("training__optim", "paged_adamw_8bit", "adamw_torch"),
+            ("adapter__quantization__bnb_4bit_use_double_quant", "true", "false"),
+        ]
+    ),
+)
+@settings(deadline=None, max_examples=40)
+def test_what_costs_more_is_planned_to_cost_more(name: str, cuda: bool, change: tuple[str, str, str]) -> None:
+    shape, load = built(name), estimates.load_of(None, 1000, 1024)
+    either = [{change[0]: value, "adapter__lora__target_modules": "all-linear"} for value in change[1:]]
+    less, more = (estimates.estimate(shape, set_to(**one), load, cuda=cuda).memory for one in either)
+
+    assert less <= more
+    assert less < more or not cuda
+
+
+def test_four_bits_are_less_than_sixteen_on_a_gpu() -> None:
+    shape, load = built("llama-3.1-8b"), estimates.load_of(None, 1000, 2048)
+    lora = reading.load(ROOT / "release.yaml", {"adapter.method": "lora", "adapter.quantization.load_in_4bit": "false"})
+    four, sixteen = (estimates.estimate(shape, one, load, cuda=True).parts["base weights"] for one in (DEFAULT, lora))
+
+    assert 5e9 < four < 6e9  # 3.5 GB in four bits, 2.1 GB of embeddings, one projection at a time
+    assert sixteen == 2 * shape.parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "gigabytes", "active"),
+    [
+        ("qwen3-30b-a3b", 60, 2.7e9),  # "A3B", less its embeddings and its output
+        ("mixtral-8x7b", 91, 12.6e9),
+        ("qwen3-next-80b-a3b", 157, 3.2e9),
+        ("gpt-oss-20b", 41, 3.0e9),
+    ],
+)
+def test_fused_experts_stay_in_sixteen_bits_and_only_some_compute(name: str, gigabytes: float, active: float) -> None:
+    """bitsandbytes quantizes linear layers, and transformers holds all experts of a layer in one parameter."""
+    shape, load = built(name), estimates.load_of(None, 1000, 2048)
+    estimated = estimates.estimate(shape, DEFAULT, load, cuda=True)
+
+    assert estimated.parts["base weights"] / estimates.GB == pytest.approx(gigabytes, rel=0.02)
+    assert shape.active == pytest.approx(active, rel=0.02)
+    assert not {one.card: one.fits for one in estimates.options(estimated, PRICES)}["RTX 4090"]
+
+
+@pytest.mark.parametrize("name", ["qwen3-30b-a3b", "qwen3-8b"])
+def test_the_arithmetic_is_of_the_weights_that_a_token_meets(name: str) -> None:
+    shape = built(name)
+    estimated = estimates.estimate(shape, DEFAULT, ROWS, cuda=True)
+
+    assert estimated.flops == pytest.approx(6 * (shape.active + estimates.trainable(shape, DEFAULT)) * ROWS.tokens)
+
+
+def test_a_card_that_is_too_small_is_said_and_so_is_what_to_change() -> None:
+    shape, load = built("llama-3.1-8b"), estimates.load_of(None, 1000, 4096)
+    loaded = set_to(training__per_device_train_batch_size="8", training__activation_checkpointing="false")
+    estimated = estimates.estimate(shape, loaded, load, cuda=True)
+    cards = {one.card: one.fits for one in estimates.options(estimated, PRICES)}
+
+    assert not cards["RTX 4090"]
+    assert "per_device_train_batch_size" in " ".join(estimates.remedies(estimated, loaded))
+    assert "activation_checkpointing" in " ".join(estimates.remedies(estimated, loaded))
+
+
+def test_steps_are_those_of_the_trainer() -> None:
+    assert estimates.steps_of(DEFAULT, 640) == 160
+    assert estimates.steps_of(set_to(training__gradient_accumulation_steps="3"), 640) == 54
+    assert estimates.steps_of(set_to(training__num_train_epochs="2.5"), 640) == 400
+    assert estimates.steps_of(set_to(training__max_steps="7"), 640) == 7
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"cards": []}', "[]"])
+def test_a_price_file_that_lacks_something_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text(text, "utf-8")
+
+    with pytest.raises(PreflightError, match="cannot be used"):
+        estimates.read_prices(path)
+
+
+def test_money_is_hours_times_price() -> None:
+    estimated = estimates.estimate(built("llama-3.1-8b"), DEFAULT, ROWS, cuda=True)
+
+    for card, one in zip(PRICES["cards"], estimates.options(estimated, PRICES), strict=True):
+        assert one.cost == pytest.approx(one.hours * card["price_per_hour"])
+    assert {one.cost for one in estimates.options(estimated, PRICES, price=0.0)} == {0.0}

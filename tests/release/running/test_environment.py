@@ -1,0 +1,71 @@
+"""What makes a run repeat itself, by torch's own warnings: what has no fixed result is told once, and recorded."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from release.models import arithmetic
+from release.running import child, machine
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], str]:
+    """What a stage saw that ran as on a GPU, and its log."""
+    folder = tmp_path_factory.mktemp("stage")
+    child.call(
+        "tests.helpers.nondeterministic", "gpu", str(folder / "seen.json"), say=lambda _: None, log=folder / "log"
+    )
+    return json.loads((folder / "seen.json").read_bytes()), (folder / "log").read_text("utf-8")
+
+
+def test_an_operation_without_a_fixed_result_is_told_once_and_recorded(told: tuple[dict[str, object], str]) -> None:
+    seen, log = told
+
+    assert seen["before"] == []
+    arithmetic = seen["arithmetic"]
+    assert isinstance(arithmetic, dict)
+    assert arithmetic["nondeterministic"] == ["max_unpooling2d_forward_out", "put_"]
+    assert arithmetic["deterministic_algorithms"] is True
+    assert log.count("put_ does not have a deterministic implementation") == 1
+    assert log.count("max_unpooling2d_forward_out does not have a deterministic implementation") == 1
+
+
+def test_attention_is_strict_forwards_and_backwards_and_nothing_else_is(told: tuple[dict[str, object], str]) -> None:
+    """Its backward pass comes after the one of what follows it, and before the one of what it was made from."""
+    seen, _ = told
+    forwards, behind, inside, inside_query, before = True, False, True, True, False
+    without_gradients = True
+
+    assert seen["strict"] == [forwards, behind, inside, inside_query, before, before, before, without_gradients]
+    assert seen["after_attention"] is False
+    assert seen["equal"] is True
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("cumsum_cuda_kernel does not have a deterministic implementation, but you set", "cumsum_cuda_kernel"),
+        ("_histc_cuda with floating point input does not have a deterministic implementation",
+         "_histc_cuda with floating point input"),
+        ("Flash Attention defaults to a non-deterministic algorithm. To explicitly enable", "Flash Attention"),
+        ("Deterministic behavior was enabled with `at::Context`,\nbut this is not deterministic because it uses CuBLAS",
+         "CuBLAS"),
+        ("The given NumPy array is not writable", None),
+        ("Deterministic algorithms are slower", None),
+    ],
+)  # fmt: skip
+def test_what_torch_says_is_known_by_its_words(message: str, name: str | None) -> None:
+    found = arithmetic.NO_FIXED_RESULT.match(message)
+
+    assert (found and (found[1] or found[2])) == name
+
+
+def test_a_run_on_a_processor_is_recorded_with_none(tmp_path: Path) -> None:
+    arguments = ("processor", str(tmp_path / "seen.json"))
+    child.call(
+        "tests.helpers.nondeterministic", *arguments, say=lambda _: None, log=tmp_path / "log", env=machine.only(None)
+    )
+
+    arithmetic = json.loads((tmp_path / "seen.json").read_bytes())
+    assert (arithmetic["nondeterministic"], arithmetic["deterministic_algorithms"]) == ([], False)

@@ -1,0 +1,117 @@
+"""What is spent is counted over attempts, told on the way, and never passes the limit."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from release.config.reading import Budget
+from release.planning import estimates
+from release.running import spending
+from release.values.errors import PreflightError
+
+HOUR = 3600.0
+
+
+def test_attempts_add_up_and_one_attempt_counts_once(tmp_path: Path) -> None:
+    budget = Budget(limit=10)
+    first = spending.start(tmp_path, budget, "run", "1", 2.0)
+    first.write(HOUR / 2)
+    first.write(HOUR)
+    second = spending.start(tmp_path, budget, "run", "2", 2.0)
+
+    assert second.before == 2.0
+    assert second.cost(HOUR) == 4.0
+    assert len(spending.read(tmp_path)) == 1
+
+
+def test_an_alert_is_told_once_for_each_percentage() -> None:
+    meter = spending.Meter(folder=Path(), budget=Budget(limit=10), run="r", attempt="1", price_per_hour=1.0, before=1.0)
+
+    assert meter.alerts(0, HOUR / 2) == []
+    assert meter.alerts(HOUR / 2, HOUR) == ["budget: 2.00 of 10.00 USD spent, past 20 %"]
+    assert len(meter.alerts(HOUR, 9 * HOUR)) == 2
+
+
+@given(st.floats(0.01, 1e4), st.floats(0.01, 100), st.floats(0.01, 1e4), st.floats(0, 1e4))
+def test_a_run_that_stops_when_told_never_passes_the_limit(
+    limit: float, price: float, step: float, before: float
+) -> None:
+    meter = spending.Meter(
+        folder=Path(), budget=Budget(limit=limit), run="r", attempt="1", price_per_hour=price, before=min(before, limit)
+    )
+    seconds, steps = 0.0, 0
+    while steps < 1000 and not meter.must_stop(seconds, step):
+        seconds, steps = seconds + step, steps + 1
+
+    assert meter.cost(seconds) <= limit
+
+
+def test_without_a_limit_nothing_stops_and_nothing_needs_a_price(tmp_path: Path) -> None:
+    meter = spending.start(tmp_path, Budget(), "run", "1", None)
+
+    assert not meter.must_stop(1e9, 1e9)
+    assert meter.alerts(0, 1e9) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{}", "cannot be read"),
+        ("not json", "cannot be read"),
+        ('{"run":"r","attempt":"1","seconds":-5,"price_per_hour":1,"currency":"USD"}', "negative"),
+        ('{"run":"r","attempt":"1","seconds":NaN,"price_per_hour":1,"currency":"USD"}', "negative or missing"),
+        ('{"run":"r","attempt":"1","seconds":"5","price_per_hour":1,"currency":"USD"}', "cannot be read"),
+        ('{"run":"r","attempt":"1","seconds":36000,"price_per_hour":1,"currency":"USD"}', "is spent: 10.00 of 5.00"),
+        ('{"run":"r","attempt":"1","seconds":5,"price_per_hour":1,"currency":"EUR"}', "counts EUR"),
+    ],
+)
+def test_a_ledger_that_hides_or_passes_the_limit_stops_the_run(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / spending.NAME).write_text(line + "\n", "utf-8")
+
+    with pytest.raises(PreflightError, match=said):
+        spending.start(tmp_path, Budget(limit=5), "run", "2", 1.0)
+
+
+def test_a_limit_without_a_price_cannot_be_kept(tmp_path: Path) -> None:
+    with pytest.raises(PreflightError, match=r"Set budget\.price_per_hour"):
+        spending.start(tmp_path, Budget(limit=5), "run", "1", None)
+    assert spending.start(tmp_path, Budget(limit=5, price_per_hour=0), "run", "1", None).cost(HOUR) == 0
+
+
+CPU = {"gpu": None, "threads": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "card"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100 SXM 80GB"),
+        ("NVIDIA GeForce RTX 4090", "RTX 4090"),
+        ("NVIDIA A100-SXM4-40GB", "A100 40GB"),
+        ("NVIDIA H200", "H200 141GB"),
+        ("NVIDIA L40", None),
+        ("Tesla T4", None),
+    ],
+)
+def test_a_card_is_found_by_the_name_that_its_driver_gives_it(name: str, card: str | None) -> None:
+    assert spending.card_of(name, estimates.read_prices()).get("name") == card
+
+
+def test_energy_and_cost_say_how_they_were_come_by() -> None:
+    card = spending.estimate(HOUR, {"gpu": {"name": "NVIDIA H200"}, "threads": 8}, estimates.read_prices(), Budget())
+    own = spending.estimate(HOUR / 2, CPU, estimates.read_prices(), Budget(price_per_hour=0.1, currency="EUR"))
+
+    assert (card["energy_kwh"], card["cost"]) == (0.7, {"amount": 4.0, "currency": "USD"})
+    assert "700 W rated power of NVIDIA H200" in card["energy_how"]
+    assert "H200 141GB in prices.json" in card["cost_how"]
+    assert (own["energy_kwh"], own["cost"]) == (0.004, {"amount": 0.05, "currency": "EUR"})
+    assert own["cost_how"] == "0.1 an hour, budget.price_per_hour"
+
+
+def test_what_nobody_knows_is_not_guessed() -> None:
+    found = spending.estimate(HOUR, {"gpu": {"name": "Tesla T4"}, "threads": 2}, estimates.read_prices(), Budget())
+
+    assert (found["energy_kwh"], found["cost"]) == (None, None)
+    assert found["energy_how"].startswith("not known")
+    assert found["cost_how"].startswith("not known")

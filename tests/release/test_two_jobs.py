@@ -1,0 +1,329 @@
+"""The line in two halves: what the half with the GPU hands over is proved anew by the half with the token."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from release import two_jobs
+from release.models import base as bases
+from release.values.artifacts import Manifest, write_atomically
+from release.values.errors import ConfigError, VerificationError
+from tests.helpers.hub_fixture import TOKEN, hub_in
+from tests.helpers.line import ROOT, adapter_release
+from tests.helpers.prepared import answered, prepared_config, trained
+from tests.helpers.small_release import edit, reseal, small_release
+
+REPO = "local/elements"
+SECRET = "hf_" + "z" * 34
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A candidate's folder, as a run that passes leaves it."""
+    return handed_over(tmp_path_factory.mktemp("made"), licence=True)
+
+
+def handed_over(folder: Path, *, licence: bool) -> Path:
+    packed = small_release(folder, licence=licence, publishing={"endpoint": "file:hub"})
+    (run,) = (path.parent for path in (folder / "runs").glob("*/report.md"))
+    two_jobs.hand_over(packed, run, folder / "dist")
+    return folder / "dist"
+
+
+@pytest.fixture
+def arrived(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, to harm and to publish."""
+    return Path(shutil.copytree(made, tmp_path / "dist"))
+
+
+def publish(arrived: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return adapter_release("publish", str(arrived), *arguments, cwd=arrived.parent, env=environment)
+
+
+def receipt(folder: Path) -> dict[str, object]:
+    (path,) = (folder / "runs" / "published").glob("*/publication.json")
+    told: dict[str, object] = json.loads(path.read_bytes())
+    return told
+
+
+def sums_anew(folder: Path) -> None:
+    """SHA256SUMS that fits changed files, as somebody who knows of it would write it."""
+    (folder / two_jobs.SUMS).unlink()
+    lines = (f"{file.sha256}  {file.path}\n" for file in Manifest.of_folder(folder).files)
+    write_atomically(folder / two_jobs.SUMS, "".join(lines).encode())
+
+
+def test_a_candidate_is_published_with_a_receipt_and_a_second_run_changes_nothing(arrived: Path) -> None:
+    first = publish(arrived)
+    assert first.returncode == 0, first.stderr
+    done = receipt(arrived.parent)
+    again = publish(arrived)
+
+    assert again.returncode == 0, again.stderr
+    assert done["done"] == ["created repo", "committed", "verified", "tagged"]
+    assert receipt(arrived.parent)["done"] == ["found tag", "verified"]
+    assert receipt(arrived.parent)["commit"] == done["commit"]
+    verified = adapter_release("verify", f"{REPO}@v0.1.0", "--hub", "file:hub", cwd=arrived.parent)
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_its_digests_are_what_sha256sum_checks(made: Path) -> None:
+    checked = subprocess.run(["sha256sum", "--check", "--strict", two_jobs.SUMS], cwd=made, check=False)
+
+    assert checked.returncode == 0
+
+
+def change_a_byte(folder: Path) -> None:
+    path = folder / "package" / "adapter_model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def answer_otherwise(folder: Path) -> None:
+    path = folder / "package" / "gates" / "answers.jsonl"
+    lines = path.read_text("utf-8").splitlines()
+    row = json.loads(lines[0])
+    path.write_text("\n".join([json.dumps(row | {"output": "No."}), *lines[1:], ""]), "utf-8")
+
+
+def call_a_failure_a_pass(folder: Path) -> None:
+    """Every answer spoilt, the verdict of the good ones kept, and every digest made to fit."""
+    from release.values.artifacts import sha256_file
+
+    answers = folder / "package" / "gates" / "answers.jsonl"
+    rows = [json.loads(line) | {"output": "No."} for line in answers.read_text("utf-8").splitlines()]
+    answers.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    sha256 = sha256_file(answers)
+    reseal(folder / "package", lambda record: record["generation"].update(answers_sha256=sha256))
+    sums_anew(folder)
+
+
+def edit_the_verdict(folder: Path) -> None:
+    edit(folder / "package" / "gates" / "verdict.json", lambda verdict: verdict.update(rows=61))
+    reseal(folder / "package")
+    sums_anew(folder)
+
+
+def call_it_a_record_of_0_1_0(folder: Path) -> None:
+    """It would be compared with no earlier release."""
+    reseal(folder / "package", lambda record: (record.update(record=1), record.pop("earlier")))
+    sums_anew(folder)
+
+
+def add_a_file(folder: Path) -> None:
+    (folder / "package" / "extra.txt").write_text("hello", "utf-8")
+
+
+def add_a_file_everywhere(folder: Path) -> None:
+    add_a_file(folder)
+    sums_anew(folder)
+
+
+def replace_by_a_link(folder: Path) -> None:
+    path = folder / "package" / "tokenizer.json"
+    shutil.move(path, folder.parent / "elsewhere")
+    path.symlink_to(folder.parent / "elsewhere")
+
+
+def name_a_file_twice(folder: Path) -> None:
+    sums = folder / two_jobs.SUMS
+    sums.write_text(sums.read_text("utf-8") * 2, "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("lie", "says"),
+    [
+        (change_a_byte, "different: package/adapter_model.safetensors has sha256"),
+        (answer_otherwise, "different: package/gates/answers.jsonl has sha256"),
+        (edit_the_verdict, "gates/verdict.json is not the one that the record names"),
+        (call_a_failure_a_pass, "another verdict comes out (FAIL)"),
+        (lambda folder: (folder / "package" / "README.md").unlink(), "missing: package/README.md"),
+        (call_it_a_record_of_0_1_0, "has a record of version 1"),
+        (add_a_file, "extra: package/extra.txt"),
+        (add_a_file_everywhere, "extra.txt is not in the record"),
+        (replace_by_a_link, "tokenizer.json is not a regular file"),
+        (name_a_file_twice, "names a file again"),
+        (lambda folder: (folder / two_jobs.SUMS).unlink(), "SHA256SUMS cannot be read"),
+        (lambda folder: (folder / two_jobs.SUMS).write_text("", "utf-8"), "SHA256SUMS names no file of package/"),
+        (shutil.rmtree, "SHA256SUMS cannot be read"),
+    ],
+)
+def test_a_lie_is_named_and_nothing_is_published(arrived: Path, lie: Callable[[Path], object], says: str) -> None:
+    lie(arrived)
+
+    said: list[object] = []
+    with pytest.raises(VerificationError) as stopped:
+        two_jobs.publish(arrived, arrived.parent / "receipts", {}, said.append)
+
+    assert says in f"{said}\n{stopped.value}"
+    assert not (arrived.parent / "receipts").exists()
+
+
+def test_the_token_goes_to_no_hub_that_only_the_candidate_names(arrived: Path) -> None:
+    with hub_in(arrived.parent / "elsewhere") as hub:
+        reseal(arrived / "package", lambda record: record["config"]["publishing"].update(endpoint=hub.endpoint))
+        sums_anew(arrived)
+        environment = {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
+
+        refused = publish(arrived, **environment)
+        asked = publish(arrived, "--hub", hub.endpoint, **environment)
+
+    assert refused.returncode == 2, refused.stderr
+    assert f"say it here: --hub {hub.endpoint}" in refused.stderr
+    assert asked.returncode == 0, asked.stderr
+
+
+@pytest.mark.parametrize("odd", [{"signing_key": "/key.pem", "keyless": True}, {"tag": None}, {"trust": "me"}])
+def test_where_to_publish_is_read_as_strictly_from_a_record_as_from_a_configuration(
+    arrived: Path, odd: dict[str, object]
+) -> None:
+    reseal(arrived / "package", lambda record: record["config"]["publishing"].update(odd))
+    sums_anew(arrived)
+
+    with pytest.raises(ConfigError, match=r"release\.json: publishing"):
+        two_jobs.publish(arrived, arrived.parent / "receipts", {}, lambda _: None)
+
+
+def test_rows_without_a_licence_come_along_for_the_proof_and_are_not_published(tmp_path: Path) -> None:
+    folder = handed_over(tmp_path, licence=False)
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    rows = other / "rows" / "golden.jsonl"
+    rows.write_bytes(rows.read_bytes().replace(b"The", b"A", 1))
+    sums_anew(other)
+
+    assert publish(other).returncode == 7
+    done = publish(folder)
+    assert done.returncode == 0, done.stderr
+    fetched = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(tmp_path / "hub" / "models" / f"{REPO}.git"), str(fetched)], check=True)
+    assert not list(fetched.rglob("golden.jsonl"))
+
+
+def test_a_publication_killed_in_the_middle_ends_as_one_commit_and_one_tag(arrived: Path) -> None:
+    with hub_in(arrived.parent / "hub") as hub:
+        environment = {**os.environ, "CI": "true", "PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_XET": "1"}
+        command = [sys.executable, "-m", "release.cli", "publish", str(arrived), "--hub", hub.endpoint]
+        going = subprocess.Popen(
+            command, cwd=arrived.parent, env={**environment, "HF_TOKEN": TOKEN}, stderr=subprocess.PIPE, text=True
+        )
+        assert going.stderr is not None
+        assert any("committing" in line for line in going.stderr)
+        going.send_signal(signal.SIGKILL)
+        going.communicate()
+        time.sleep(0.5)  # the kernel kills the child with its parent
+
+        done = publish(arrived, "--hub", hub.endpoint, HF_TOKEN=TOKEN, HF_HUB_DISABLE_XET="1")
+
+        assert done.returncode == 0, done.stderr
+        assert len(hub.api.list_repo_commits(REPO)) == 2
+        assert [tag.name for tag in hub.api.list_repo_refs(REPO).tags] == ["v0.1.0"]
+
+
+def test_a_release_that_came_in_between_stops_a_candidate_that_was_not_compared_with_it(arrived: Path) -> None:
+    with hub_in(arrived.parent / "hub") as hub:
+        hub.api.create_repo(REPO)
+        hub.api.create_tag(REPO, tag="v0.0.9")
+
+        done = publish(arrived, "--hub", hub.endpoint, HF_TOKEN=TOKEN, HF_HUB_DISABLE_XET="1")
+
+        assert done.returncode == 6, done.stderr
+        assert "was not there when this adapter was judged" in done.stderr
+
+
+@pytest.fixture
+def ready(tmp_path: Path, base: bases.Base) -> tuple[Path, Path]:
+    """A configuration and its run folder, whose slow stages are done."""
+    prepared_config(tmp_path)
+    return tmp_path, trained(tmp_path, base)
+
+
+def candidate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"HF_TOKEN": SECRET, "ADAPTER_RELEASE_CACHE": str(ROOT / ".cache")}
+    return adapter_release("candidate", "release.yaml", *arguments, cwd=folder, env=environment)
+
+
+@pytest.mark.slow
+def test_a_candidate_is_made_without_a_token_and_writes_to_no_hub(ready: tuple[Path, Path]) -> None:
+    folder, run = ready
+    answered(run, folder / "golden.jsonl")
+
+    done = candidate(folder)
+
+    assert done.returncode == 0, done.stderr
+    assert "not checked: the token's rights, the repository and the tag" in done.stderr
+    assert not (folder / "hub" / "models").exists()
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        assert SECRET.encode() not in path.read_bytes(), path
+    assert publish(folder / "dist").returncode == 0
+
+    answered(run, folder / "golden.jsonl", well=False)
+    refused = candidate(folder, "--set", "publishing.tag=v0.2.0")
+
+    assert refused.returncode == 5, refused.stderr
+    kept = {path.name for path in (folder / "dist" / "refused").iterdir()}
+    assert {"verdict.json", "comparison.json", "comparison_last.json", "comparison_best.json"} <= kept
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    prepared_config(tmp_path)
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "thesis.tex").write_text("mine", "utf-8")
+
+    done = candidate(tmp_path)
+
+    assert done.returncode == 2
+    assert "Name another folder with --to" in done.stderr
+    assert (tmp_path / "dist" / "thesis.tex").read_text("utf-8") == "mine"
+
+
+def test_a_folder_that_only_has_sums_of_its_own_is_left_alone(tmp_path: Path) -> None:
+    prepared_config(tmp_path)
+    (tmp_path / "downloads").mkdir()
+    for name in ("SHA256SUMS", "adapter_model.safetensors"):
+        (tmp_path / "downloads" / name).write_text("mine", "utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "downloads")
+
+    for folder, says in (("downloads", "holds no earlier candidate"), ("link", "is a link")):
+        done = candidate(tmp_path, "--to", folder)
+        assert done.returncode == 2
+        assert says in done.stderr
+    assert len(list((tmp_path / "downloads").iterdir())) == 2
+
+
+def test_a_candidate_takes_the_place_of_an_earlier_one_and_of_an_empty_folder(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {two_jobs.REPORT: made / two_jobs.REPORT}
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        two_jobs._lay_out(Path("dist").absolute(), files, sums=True)
+
+    assert {path.name for path in (tmp_path / "dist").iterdir()} == {two_jobs.REPORT, two_jobs.SUMS}
+    assert [path.name for path in tmp_path.iterdir()] == ["dist"]
+
+
+def test_a_candidate_is_signed_by_the_job_that_publishes_it(arrived: Path, tmp_path: Path) -> None:
+    """The job that trained held no key; what arrived stays as it is, and a second run makes no other signature."""
+    key, public = tmp_path / "key.pem", tmp_path / "key.pub"
+    subprocess.run(["openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", str(key)], check=True)
+    made = ["openssl", "ec", "-in", str(key), "-pubout", "-out", str(public)]
+    subprocess.run(made, check=True, capture_output=True)
+
+    first = publish(arrived, "--sign", str(key))
+    assert first.returncode == 0, first.stderr
+    again = publish(arrived, "--sign", str(key))
+
+    assert again.returncode == 0, again.stderr
+    assert receipt(arrived.parent)["done"] == ["found tag", "verified"]
+    asked = ("--hub", "file:hub", "--public-key", str(public))
+    verified = adapter_release("verify", f"{REPO}@v0.1.0", *asked, cwd=arrived.parent)
+    assert verified.returncode == 0, verified.stderr
