@@ -31,7 +31,7 @@ GPU_DOWNLOAD = "2.8 GB"  # the wheels of locks/gpu.txt, mostly CUDA libraries
 BASE_DOWNLOAD = "93 MB"
 LAUNCHER = """#!{python}
 import sys
-from release.cli.__main__ import main
+from release.cli import main
 sys.exit(main())
 """
 

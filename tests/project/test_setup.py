@@ -46,10 +46,10 @@ def _record_hash(text: str) -> str:
 def tree(tmp_path: Path) -> Path:
     """A project like this one, whose locks name four small packages and whose index is a folder."""
     tree = tmp_path / "project"
-    (tree / "release" / "cli").mkdir(parents=True)
+    (tree / "release").mkdir(parents=True)
     (tree / "locks").mkdir()
     shutil.copy(ROOT / "setup_environment.py", tree)
-    (tree / "release" / "cli" / "__main__.py").write_text(
+    (tree / "release" / "cli.py").write_text(
         "import sys\ndef main():\n    print('it runs', *sys.argv[1:])\n", "utf-8"
     )
     wheels = tmp_path / "wheels"

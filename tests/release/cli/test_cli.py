@@ -20,7 +20,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     """Under half a second of CPU, without torch, the Hub's client or the server."""
     code = (
         "import sys, contextlib\n"
-        "from release.cli.__main__ import main\n"
+        "from release.cli import main\n"
         "with contextlib.suppress(SystemExit): main(['--help'])\n"
         "heavy = {'torch', 'transformers', 'huggingface_hub', 'great_expectations', 'starlette', 'docker'}\n"
         "sys.exit(', '.join(sorted(heavy & sys.modules.keys())) or 0)"

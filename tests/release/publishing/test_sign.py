@@ -200,7 +200,7 @@ def test_a_signed_release_kept_as_links_in_the_hub_clients_cache_can_be_checked(
 
 def without_the_extra(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The command where OpenSSL's module cannot be imported, as after `pip install model-signing` alone."""
-    code = "import sys; sys.modules['OpenSSL'] = None; from release.cli.__main__ import main; main()"
+    code = "import sys; sys.modules['OpenSSL'] = None; from release.cli import main; main()"
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, cwd=cwd, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
 
