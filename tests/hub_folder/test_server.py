@@ -38,7 +38,7 @@ SHA256 = hashlib.sha256(BYTES).hexdigest()
 SERVER = """
 import resource, signal, sys
 from pathlib import Path
-from release.hub.server import serve
+from hub_folder.server import serve
 if len(sys.argv) > 3:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 with serve(Path(sys.argv[1]), token=sys.argv[2]) as endpoint:

@@ -49,9 +49,7 @@ def tree(tmp_path: Path) -> Path:
     (tree / "release").mkdir(parents=True)
     (tree / "locks").mkdir()
     shutil.copy(ROOT / "setup_environment.py", tree)
-    (tree / "release" / "cli.py").write_text(
-        "import sys\ndef main():\n    print('it runs', *sys.argv[1:])\n", "utf-8"
-    )
+    (tree / "release" / "cli.py").write_text("import sys\ndef main():\n    print('it runs', *sys.argv[1:])\n", "utf-8")
     wheels = tmp_path / "wheels"
     needed, tool = make_wheel(wheels, "needed", "1.0"), make_wheel(wheels, "tool", "2.0")
     make_wheel(tmp_path / "cpu", "torch", "9.9+cpu")

@@ -13,7 +13,10 @@ from tests.helpers.keyless_hub import MINTED, SECRETS, KeylessHub, keyless_hub
 from tests.helpers.line import ROOT, adapter_release
 from tests.release.test_two_jobs import REPO, handed_over
 
-SHOW = "import os, sys; from release import child; sys.exit(' '.join(n for n in child.SECRETS if n in os.environ) or 0)"
+SHOW = (
+    "import os, sys; from release.running import child; "
+    "sys.exit(' '.join(n for n in child.SECRETS if n in os.environ) or 0)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,7 @@ def test_an_empty_resource_falls_back_to_the_stored_token(keyless: KeylessHub, d
 
 def test_a_release_in_one_job_checks_its_rights_without_asking_whose_token_it_is(keyless: KeylessHub) -> None:
     keyless.hub.api.create_repo(REPO)
-    code = f"from release import publish; print(publish.check_rights({REPO!r}, tag='v1', private=False))"
+    code = f"from release.publishing import publish; print(publish.check_rights({REPO!r}, tag='v1', private=False))"
 
     done = run(code, keyless.job(REPO, HF_ENDPOINT=keyless.endpoint))
 

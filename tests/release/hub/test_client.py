@@ -22,7 +22,7 @@ from tests.helpers.line import ROOT
 TOKEN = "hf_" + "s" * 34
 ASK = """
 import json, sys
-from release.errors import HubError
+from release.values.errors import HubError
 from release.hub import client
 said = {}
 for repo_id in sys.argv[1:]:
@@ -36,7 +36,7 @@ CACHED = """
 import sys
 from pathlib import Path
 from huggingface_hub import snapshot_download
-from release.errors import HubError
+from release.values.errors import HubError
 from release.hub import client
 repo_id, commit = sys.argv[1:]
 print(Path(snapshot_download(repo_id, revision="v1")).name == commit)

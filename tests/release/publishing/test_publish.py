@@ -31,8 +31,8 @@ REPO = "user/elements"
 WEIGHTS = "adapter_model.safetensors"
 CHANGE_THEN_PUBLISH = """
 import json, sys
-from release.package import from_json
-from release.publish import publish
+from release.publishing.package import from_json
+from release.publishing.publish import publish
 package = from_json(json.load(sys.stdin))
 (package.folder / "README.md").write_text("another card")
 publish(package, repo_id="user/elements", tag="v1.0.0", private=True)

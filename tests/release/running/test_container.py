@@ -355,7 +355,7 @@ def test_a_stage_that_needs_too_much_memory_is_told_as_that(
 WAITING = """
 import sys
 from pathlib import Path
-from release import container
+from release.running import container
 digest = sys.argv[1].rpartition("@")[2]
 image = container.Image(reference=sys.argv[1], digest=digest, source=digest, gpu=None, memory_bytes=None)
 folder = Path(sys.argv[2])
@@ -519,8 +519,8 @@ def test_an_engine_without_gpus_and_one_without_room_are_told_as_that(
 
 
 FINDING = """
-from release import container
-from release.config import Container
+from release.running import container
+from release.config.reading import Container
 print(container.find(Container(use="require", gpus="none"), print))
 """
 
