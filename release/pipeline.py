@@ -6,41 +6,32 @@ import hashlib
 import json
 import os
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gates
-from gates import report
 from gates.canonical import canonical_json
 from release import preflight
 from release.config.reading import Config, Publishing, effective
 from release.data import chat as chats
 from release.data import data_report, dataset, sources
 from release.hub import address
-from release.judging import previous, recording
+from release.judging import derive, previous, recording, released, terms
+from release.judging.derive import Alone, Beside
+from release.judging.recording import Started
+from release.judging.terms import Terms
 from release.models import base as bases
 from release.models.generate import generate
 from release.models.train import train
 from release.publishing import attestations, card, package, sign, snippet
 from release.running import container, environment
 from release.values import layout
-from release.values.artifacts import Candidate, Package, Publication, sha256_file, write_atomically
+from release.values.artifacts import Adapter, Candidate, Package, Publication, sha256_file, write_atomically
 from release.values.errors import ConfigError, DataError, GatesFailed, PreflightError
 from release.values.events import Line, Say, Stage
-
-JUDGED_FILES = (
-    "verdict.json",
-    "comparison.json",
-    "answers.jsonl",
-    "base_answers.jsonl",
-    "policy.json",
-    "contract.json",
-    "answer.schema.json",
-    "golden_rows.json",
-)
-"""What every candidate is judged by: published under ``gates/``, so that anybody can judge again."""
+from release.values.record import Generation, part, to_json, tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,21 +102,35 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     say(Stage(name="train", note=str(run)))
     adapter = train(run, base, say, image)
     say(Stage(name="generate", note="a fresh process loads the saved files"))
-    answers = generate(run, base, adapter, say, image)
+    generate(run, base, adapter, say, image)
+    return conclude(run, config, judged, Made(base=base, started=started, adapter=adapter), say), run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What a run made, before it is judged."""
+
+    base: bases.Base
+    started: Started
+    adapter: Adapter
+
+
+def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) -> Candidate:
+    """Judge the answers in a run folder, and write the record of all."""
     say(Stage(name="gates"))
-    verdict, passed = judge(run, judged, answers, say)
-    generation = json.loads((run / "generation.json").read_bytes())
-    measured = {
-        "generation": generation,
-        "verdict_sha256": sha256_file(run / "verdict.json"),
-        "comparison_sha256": sha256_file(run / "comparison.json"),
-        "passed": passed,
-        "attempt": count_attempt(run.parent, judged, adapter.files.digest, passed=passed),
-        "earlier": json.loads((run / "earlier.json").read_bytes()),
-    }
-    full = recording.build(config, base, started, adapter, measured)
-    write_atomically(run / "record.json", canonical_json(full))
-    return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=passed), run
+    alone, beside = judge(run, config, judged, say)
+    passed = alone.passed and beside.passed
+    outcome = recording.Judged(
+        generation=part(Generation, json.loads((run / "generation.json").read_bytes())),
+        verdict_sha256=hashlib.sha256(alone.files[layout.VERDICT]).hexdigest(),
+        comparison_sha256=hashlib.sha256(alone.files[layout.COMPARISON]).hexdigest(),
+        passed=passed,
+        attempt=count_attempt(run.parent, judged, made.adapter.files.digest, passed=passed),
+        earlier=beside.earlier,
+    )
+    record = recording.build(config, made.base, made.started, made.adapter, outcome)
+    write_atomically(run / "record.json", canonical_json(tree(record)))
+    return Candidate(adapter=made.adapter, record=record, verdict=alone.verdict.to_json(), passed=passed)
 
 
 def _image(config: Config, say: Say) -> container.Image | None:
@@ -134,41 +139,25 @@ def _image(config: Config, say: Say) -> container.Image | None:
     return container.find(config.container, say)
 
 
-def judge(run: Path, judged: Judged, answers: Path, say: Say) -> tuple[gates.Verdict, bool]:
-    """The verdict, and whether the adapter may be released.
+def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, Beside]:
+    """Verdict and comparisons, written to the run folder and told.
 
-    It may if every required gate passes, the base is beaten, and neither the last release nor the best one is.
+    The adapter may be released if every required gate passes, the base is beaten, and neither the last release nor the
+    best one is better.
     """
-    golden, outputs = judged.golden.rows, gates.read_outputs(answers)
-    verdict = gates.judge(golden, outputs, judged.contract, judged.policy)
-    base = gates.Earlier(name="base", golden=golden, outputs=gates.read_outputs(run / "base_answers.jsonl"))
-    beaten = gates.compare(golden, outputs, [base], judged.contract, judged.policy, against="base")
-    comparisons = [beaten, *_beside_earlier(run, judged, outputs)]
-    write_atomically(run / "verdict.json", verdict.to_json())
-    write_atomically(run / "comparison.json", beaten.to_json())
-    text = "\n".join([report.markdown(verdict), *map(report.comparison_markdown, comparisons)])
-    write_atomically(run / "report.md", text.encode())
-    lines = [line for one in comparisons for line in report.comparison_terminal(one)]
-    say(Line(text="\n".join([*report.terminal(verdict), *lines])))
-    return verdict, verdict.passed and all(one.passed for one in comparisons)
+    terms = _terms(config, judged)
+    answers, base_answers = (gates.read_outputs(run / name) for name in ("answers.jsonl", "base_answers.jsonl"))
+    alone, beside = derive.alone(terms, answers, base_answers), derive.beside(terms, answers, judged.before)
+    for name, content in (alone.files | beside.files).items():
+        write_atomically(run / layout.in_run(name), content)
+    write_atomically(run / "earlier.json", canonical_json(tree(beside.earlier)))
+    write_atomically(run / "report.md", derive.markdown(alone, beside).encode())
+    say(Line(text="\n".join(derive.lines(alone, beside))))
+    return alone, beside
 
 
-def _beside_earlier(run: Path, judged: Judged, outputs: Sequence[gates.Output]) -> list[gates.Comparison]:
-    """The comparisons with the last and the best release, written to the run folder with what the record says of them.
-
-    They are made from the releases that are kept alone, so that what is published derives them to the byte.
-    """
-    contract = {name: (run / name).read_bytes() for name in ("contract.json", "answer.schema.json")}
-    now = previous.now(judged.golden, judged.policy, contract)
-    kept = previous.needed(judged.before, previous.compare(judged.before, now, outputs, judged.contract))
-    found = previous.compare(kept, now, outputs, judged.contract)
-    files = {previous.file_of(against): comparison.to_json() for against, comparison in found.items()}
-    for name, content in files.items():
-        write_atomically(run / name, content)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    said = {**previous.in_record(judged.before, now, kept), "comparisons": digests}
-    write_atomically(run / "earlier.json", canonical_json(said))
-    return list(found.values())
+def _terms(config: Config, judged: Judged) -> Terms:
+    return terms.agreed(judged.golden, judged.contract, config.contract, judged.policy)
 
 
 def run_folder(config: Config, made_from: dict[str, Any]) -> Path:
@@ -201,28 +190,25 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _start(run: Path, config: Config, judged: Judged) -> dict[str, Any]:
+def _start(run: Path, config: Config, judged: Judged) -> Started:
     """Copy what the run needs into its folder, and write down policy and source before training."""
     (run / "data").mkdir(exist_ok=True)
     for name, data in (("train", judged.train), ("golden", judged.golden)):
         write_atomically(run / "data" / f"{name}.jsonl", data.canonical)
     # JSON, which is YAML too: a text such as "1e5" stays a text for every reader
     write_atomically(run / "config.yaml", canonical_json(effective(config)))
-    for name, content in previous.contract_files(config.contract, judged.contract).items():
-        write_atomically(run / name, content)
-    write_atomically(run / "golden_rows.json", canonical_json(previous.row_digests(judged.golden.rows)))
-    write_atomically(run / "policy.json", canonical_json(judged.policy.as_dict()))
+    for name, content in _terms(config, judged).files.items():
+        write_atomically(run / layout.in_run(name), content)
     started = run / "started.json"
     if not started.exists():
         datasets = (("train", judged.train), ("golden", judged.golden))
-        facts = {
-            "source": environment.source(),
+        facts: dict[str, object] = {
+            "source": to_json(environment.source()),
             "policy_sha256": judged.policy.digest,
             "data": {name: {"sha256": data.sha256, "rows": len(data.rows)} for name, data in datasets},
         }
         write_atomically(started, canonical_json(facts))
-    result: dict[str, Any] = json.loads(started.read_bytes())
-    return result
+    return part(Started, json.loads(started.read_bytes()))
 
 
 def settle_chat(run: Path, config: Config, base: Path) -> None:
@@ -258,35 +244,34 @@ def count_attempt(folder: Path, judged: Judged, adapter: str, *, passed: bool) -
 
 
 def judged_files(candidate: Candidate, run: Path) -> dict[str, Path]:
-    """What was judged and by what, and how it compares, by file name."""
-    return {name: run / name for name in (*JUDGED_FILES, *candidate.record["earlier"]["comparisons"])}
+    """What was judged and by what, and how it compares, by published name."""
+    beside = candidate.record.earlier.comparisons if candidate.record.earlier else {}
+    names = [*layout.JUDGED, *(f"gates/{name}" for name in beside)]
+    return {name: run / layout.in_run(name) for name in names}
 
 
 def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     """The folder to publish. Rows travel with the release only where the configuration names their licence."""
-    verdict = json.loads(candidate.verdict)
-    beside = candidate.record["earlier"]
-    files = {f"gates/{name}": path for name, path in judged_files(candidate, run).items()}
-    files |= previous.files(beside["releases"], config.run.output_dir)
-    files |= _attest(candidate, run, {name: sha256_file(path) for name, path in files.items()})
+    record, counted = candidate.record, released.counted(json.loads(candidate.verdict))
+    files = judged_files(candidate, run)
+    files |= previous.files(record.earlier.releases if record.earlier else (), config.run.output_dir)
+    beside = {
+        name: json.loads(files[name].read_bytes())["passed"] for name in attestations.COMPARISONS if name in files
+    }
+    digests = {name: sha256_file(path) for name, path in files.items()}
+    for name, statement in attestations.derive(record, counted, beside, digests).items():
+        (run / name).parent.mkdir(exist_ok=True)
+        write_atomically(run / name, statement)
+        files[name] = run / name
     if config.data.license:
-        files |= {f"data/{name}": run / "data" / name for name in ("train.jsonl", "golden.jsonl")}
-    readme = card.render(candidate.record, verdict, (run / "report.md").read_text("utf-8"), config.publishing)
+        files |= {name: run / name for name in layout.DATA.values()}
+    readme = card.render(record, counted, (run / "report.md").read_text("utf-8"), config.publishing)
     return package.build(candidate, files, readme, run / "package")
-
-
-def _attest(candidate: Candidate, run: Path, files: Mapping[str, str]) -> dict[str, Path]:
-    """The in-toto statements by the name that each is published under."""
-    (run / "attestations").mkdir(exist_ok=True)
-    said = attestations.statements(candidate.record, attestations.read_judged(run), files)
-    for name, statement in said.items():
-        write_atomically(run / name, canonical_json(statement))
-    return {name: run / name for name in said}
 
 
 def publish(publishing: Publishing, packed: Package, run: Path, hub: Mapping[str, str], say: Say) -> Publication:
     """Publish, and keep the receipt. What is published is written down first: a run started again knows its own tag."""
-    if problems := preflight.unpinned_problems(publishing, pinned=packed.candidate.record["image_digest"] is not None):
+    if problems := preflight.unpinned_problems(publishing, pinned=packed.candidate.record.image_digest is not None):
         raise PreflightError("\n".join([*problems, "Nothing was published."]))
     write_atomically(run / "published.json", canonical_json({"manifest_digest": packed.manifest.digest}))
     request = {

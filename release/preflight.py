@@ -15,7 +15,7 @@ from release.config.reading import Config, Publishing
 from release.data import chat as chats
 from release.data import data_report, dataset, sources
 from release.hub import address
-from release.judging import previous
+from release.judging import previous, terms
 from release.models import architecture
 from release.models import base as bases
 from release.models.architecture import Architecture
@@ -95,7 +95,7 @@ def weaker_problem(config: Config, before: Sequence[previous.Release], say: Say)
         _, golden = sources.load(config, say)
     except (gates.Invalid, DataError):
         return ""
-    now = previous.now(golden, policy, previous.contract_files(config.contract, contract))
+    now = terms.agreed(golden, contract, config.contract, policy)
     previous.tell(config, before, now, say)
     return previous.excuses(before, previous.weaker(before, now), config.weaker_because)
 

@@ -18,11 +18,13 @@ from release.checking import verify
 from release.config import reading as configs
 from release.config.reading import Config, Publishing
 from release.hub import address
-from release.publishing import package, sign
-from release.values import record
+from release.judging.released import Released
+from release.publishing import sign
+from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
 from release.values.errors import ConfigError, GatesFailed, VerificationError
 from release.values.events import Line, Say, Stage
+from release.values.record import VERSION, Record
 
 SUMS = "SHA256SUMS"
 """As sha256sum writes it, so that others can check and attest it; a folder without it holds no candidate."""
@@ -48,7 +50,9 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
         try:
             packed = pipeline.accept(config, made, run, say)
         except GatesFailed:
-            judged = {f"{REFUSED}/{name}": path for name, path in pipeline.judged_files(made, run).items()}
+            judged = {
+                f"{REFUSED}/{layout.in_run(name)}": path for name, path in pipeline.judged_files(made, run).items()
+            }
             _lay_out(folder, {REPORT: run / REPORT, **judged}, sums=False)
             raise
         hand_over(packed, run, folder)
@@ -60,7 +64,7 @@ def hand_over(packed: Package, run: Path, folder: Path) -> None:
     """The candidate's folder: the package, the report, rows that the verdict is derived from, and digests of them."""
     files = {f"{PACKAGE}/{file.path}": packed.folder / file.path for file in packed.manifest.files}
     rows = {f"{ROWS}/golden.jsonl": run / "data" / "golden.jsonl"}
-    published = packed.candidate.record["data"]["golden"]["file"] is not None
+    published = packed.candidate.record.data.golden.file is not None
     _lay_out(folder, {REPORT: run / REPORT, **files, **({} if published else rows)}, sums=True)
 
 
@@ -72,7 +76,7 @@ def publish(folder: Path, receipts: Path, told: Mapping[str, Any], say: Say) -> 
     """
     say(Stage(name="check", note=str(folder)))
     with _arrived(folder, say) as arrived:
-        publishing = _publishing(arrived.candidate.record, arrived.folder / package.RECORD, told)
+        publishing = _publishing(arrived.candidate.record, arrived.folder / layout.RECORD, told)
         kept = receipts / arrived.manifest.digest[:12]
         kept.mkdir(parents=True, exist_ok=True)
         packed = _signed(arrived, publishing, kept)
@@ -126,13 +130,13 @@ def _arrived(folder: Path, say: Say) -> Iterator[Package]:
             + "\n  ".join(wrong)
             + "\nNothing was published. Fetch the folder again, or make the candidate again."
         )
-    found = verify.Opened(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
-    verify.report(found, say)
-    made = package.read_record(found.folder)
-    if made["record"] != record.VERSION:
+    found = Released(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
+    verify.report(verify.Opened(release=found), say)
+    made = found.record
+    if made.record != VERSION:
         raise VerificationError(
-            f"{folder} has a record of version {made['record']}, which knows of less than is asked of a release today "
-            f"(version {record.VERSION}). Nothing was published. Make the candidate again."
+            f"{folder} has a record of version {made.record}, which knows of less than is asked of a release today "
+            f"(version {VERSION}). Nothing was published. Make the candidate again."
         )
     manifest = Manifest.of_folder(found.folder)
     with tempfile.TemporaryDirectory() as scratch:
@@ -167,24 +171,24 @@ def _differences(folder: Path) -> list[str]:
     return problems
 
 
-def _judged(folder: Path, made: Mapping[str, Any], manifest: Manifest, scratch: Path) -> Candidate:
+def _judged(folder: Path, made: Record, manifest: Manifest, scratch: Path) -> Candidate:
     """The candidate of a package: the judged adapter's files stand alone in ``scratch``, as training left them."""
-    for name in (file.path for file in manifest.files if file.path in made["adapter"]["files"]):
+    for name in (file.path for file in manifest.files if file.path in made.adapter.files):
         (scratch / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, scratch / name)
-    adapter = Adapter(folder=scratch, files=Manifest.of_folder(scratch), training=made["training"])
-    if adapter.files.digest != made["adapter"]["sha256"]:
+    adapter = Adapter(folder=scratch, files=Manifest.of_folder(scratch), training=made.training)
+    if adapter.files.digest != made.adapter.sha256:
         raise VerificationError(f"The adapter in {folder} changed while it was read. Nothing was published. Run again.")
-    verdict = (folder / "gates" / "verdict.json").read_bytes()
-    return Candidate(adapter=adapter, record=made, verdict=verdict, passed=made["passed"] is True)
+    verdict = (folder / layout.VERDICT).read_bytes()
+    return Candidate(adapter=adapter, record=made, verdict=verdict, passed=made.passed is True)
 
 
-def _publishing(made: Mapping[str, Any], path: Path, told: Mapping[str, Any]) -> Publishing:
+def _publishing(made: Record, path: Path, told: Mapping[str, Any]) -> Publishing:
     """Where the record says that the release goes, or to another Hub that was named; signed as is said here.
 
     The half that trained may name the Hugging Face Hub, the embedded one, or that of HF_ENDPOINT: the token goes there.
     """
-    recorded = configs.parse(made["config"], path).publishing
+    recorded = configs.parse(made.config, path).publishing
     known = (Publishing.endpoint, "file:hub", os.environ.get("HF_ENDPOINT"))
     if "endpoint" not in told and recorded.endpoint not in known:
         says = f"The candidate asks for the Hub {recorded.endpoint}, and the token would be sent there."

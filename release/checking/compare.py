@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gates
 from release.values import layout, tensors
 from release.values.artifacts import Reproduction
+from release.values.record import Record, Training, tree
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +52,7 @@ _ABSENT = object()
 class Made:
     """An adapter, its answers and their verdict, with the record of how they were made."""
 
-    record: Mapping[str, Any]
+    record: Record
     adapter: Path
     """The folder of its files."""
     answers: Path
@@ -66,7 +67,7 @@ def compare(
 ) -> Reproduction:
     """What of a published release came out again. The same adapter folder means that nothing was trained."""
     trained = then.adapter != now.adapter
-    found = differences(then.record, now.record, "training" if trained else "generation")
+    found = differences(tree(then.record), tree(now.record), "training" if trained else "generation")
     adapter = _adapters(then, now) if trained else None
     answers, verdict, base = compare_answers(then, now), _verdicts(then.verdict, now.verdict), _base(then, now)
     reached = reached_level(adapter, answers, verdict, base)
@@ -74,10 +75,10 @@ def compare(
     return Reproduction(
         release=release,
         commit=commit,
-        record_sha256=then.record["record_sha256"],
+        record_sha256=then.record.record_sha256,
         how="reproduce" if trained else "rejudge",
         reached=reached,
-        cause=None if equal else cause(found) or unfixed(then.record, now.record),
+        cause=None if equal else cause(found) or unfixed(tree(then.record), tree(now.record)),
         differences=tuple(found),
         adapter=adapter,
         answers=answers,
@@ -161,7 +162,7 @@ def _shown(value: object) -> str:
 
 def _adapters(then: Made, now: Made) -> dict[str, Any]:
     """Which files are not the same, how far the tensors are apart, and where training left the published path."""
-    before, after = (made.record["adapter"]["files"] for made in (then, now))
+    before, after = (made.record.adapter.files for made in (then, now))
     files = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     names, apart = _distances(then.adapter / layout.WEIGHTS, now.adapter / layout.WEIGHTS)
     layers: dict[str, list[_Distance]] = {}
@@ -177,7 +178,7 @@ def _adapters(then: Made, now: Made) -> dict[str, Any]:
             {"layer": layer, "tensors": len(group), **_together(group)}
             for layer, group in sorted(layers.items(), key=lambda item: _number(item[0]))
         ],
-        "trajectory": trajectory(then.record["training"], now.record["training"]),
+        "trajectory": trajectory(then.record.training, now.record.training),
     }
 
 
@@ -247,17 +248,17 @@ def _number(layer: str) -> tuple[str, int]:
     return (kind, int(number)) if number.isdigit() else (layer, 0)
 
 
-def trajectory(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def trajectory(then: Training, now: Training) -> str:
     """Where two trainings part: in the first weights, in the loss of a step, or after the last one logged."""
-    if then["lora_init_sha256"] != now["lora_init_sha256"]:
+    if then.lora_init_sha256 != now.lora_init_sha256:
         return "they part before the first step: the first LoRA weights are others (seed, libraries, adapter shape)"
-    for (step, before), (other, after) in zip(then["losses"], now["losses"], strict=False):
+    for (step, before), (other, after) in zip(then.losses, now.losses, strict=False):
         if (step, before) != (other, after):
             return (
                 f"the first LoRA weights are equal; the loss logged at step {step} was {before}, at {other} is {after}"
             )
-    if len(then["losses"]) != len(now["losses"]):
-        return f"they logged {len(then['losses'])} and {len(now['losses'])} losses, equal as far as both go"
+    if len(then.losses) != len(now.losses):
+        return f"they logged {len(then.losses)} and {len(now.losses)} losses, equal as far as both go"
     return "the first LoRA weights and every logged loss are equal"
 
 

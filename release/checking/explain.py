@@ -2,19 +2,21 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gates
 from gates import report
 from release.checking import verify
 from release.data import dataset
-from release.judging import previous
-from release.publishing import package
+from release.data.dataset import Dataset
+from release.judging import derive, previous, terms
+from release.judging.terms import Terms
+from release.values import layout
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
+from release.values.record import Previous, part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +26,8 @@ class Judged:
     name: str
     folder: Path
     """Of verdict.json, answers.jsonl, policy.json and contract.json."""
-    golden: Path
-    before: tuple[previous.Release, ...]
+    golden: Dataset
+    before: Sequence[previous.Release]
 
 
 def explain(gate: str, place: Judged, say: Say) -> None:
@@ -33,13 +35,11 @@ def explain(gate: str, place: Judged, say: Say) -> None:
 
     The answers are judged again; ``VerificationError`` if that is not the stored verdict.
     """
-    folder, golden = place.folder, dataset.load(place.golden)
     with _reading(place.name):
-        contract = gates.load_contract(json.loads((folder / "contract.json").read_bytes()), folder)
-        policy = gates.load_policy(json.loads((folder / "policy.json").read_bytes()))
-        outputs = gates.read_outputs(folder / "answers.jsonl")
-        stored = (folder / "verdict.json").read_bytes()
-    verdict = gates.judge(golden.rows, outputs, contract, policy)
+        agreed = terms.read(place.folder, place.golden)
+        outputs = gates.read_outputs(place.folder / "answers.jsonl")
+        stored = (place.folder / "verdict.json").read_bytes()
+    verdict = derive.alone(agreed, outputs, None).verdict
     if verdict.to_json() != stored:
         raise VerificationError(
             f"The gates make another verdict of the answers in {place.name} than the one stored there: a file was "
@@ -47,20 +47,18 @@ def explain(gate: str, place: Judged, say: Say) -> None:
         )
     if gate not in verdict.names:
         raise ConfigError([f"{gate!r} was not measured in {place.name}. Measured are {', '.join(verdict.names)}."])
-    before = _answers_before(place.before, golden, policy)
-    lines = report.explain(verdict, gate, before, golden=golden.rows, outputs=outputs)
+    before = _answers_before(place.before, agreed)
+    lines = report.explain(verdict, gate, before, golden=place.golden.rows, outputs=outputs)
     say(Line(text="\n".join([place.name, *lines])))
 
 
-def _answers_before(
-    releases: tuple[previous.Release, ...], golden: dataset.Dataset, policy: gates.Policy
-) -> Mapping[str, str]:
+def _answers_before(releases: Sequence[previous.Release], now: Terms) -> Mapping[str, str]:
     """What the last release answered to the rows that are still the same."""
     before = previous.last(releases)
-    if before is None:
+    if before is None or before.released is None:
         return {}
-    then = previous.answered(before, previous.now(golden, policy, {}))
-    same = previous.row_digests(golden.rows).items() & previous.row_digests(then.golden).items()
+    then = previous.answered(before.released, now)
+    same = terms.row_digests(now.golden.rows).items() & terms.row_digests(then.golden).items()
     ids = {name for name, _ in same}
     return {one.id: one.output for one in then.outputs if one.id in ids}
 
@@ -70,20 +68,26 @@ def found(place: str | None, runs: Path, endpoint: str, say: Say, data: Path | N
     """``REPO@TAG``, the folder of a release or of a run; None: the run under ``runs`` that was judged last."""
     run = _newest(runs) if place is None else Path(place)
     if (run / "verdict.json").is_file():
-        beside = json.loads((run / "earlier.json").read_bytes()) if (run / "earlier.json").exists() else {}
-        before = _releases(beside, run.parent / previous.FOLDER)
-        yield Judged(name=str(run), folder=run, golden=run / "data" / "golden.jsonl", before=before)
+        beside = run / "earlier.json"
+        earlier = part(Previous, json.loads(beside.read_bytes())) if beside.exists() else None
+        before = _kept(earlier, run.parent / layout.PREVIOUS)
+        golden = dataset.load(run / layout.DATA["golden"])
+        yield Judged(name=str(run), folder=run, golden=golden, before=before)
         return
-    with verify.opened(str(run) if place is None else place, endpoint, say, verify.Known(data=data)) as release:
+    with verify.opened(str(run) if place is None else place, endpoint, say, verify.Known(data=data)) as opened:
+        release = opened.release
         with _reading(release.name):
-            beside, golden = release.read(package.RECORD).get("earlier", {}), release.rows("golden")
-        if golden is None:
+            earlier, rows = release.record.earlier, release.golden
+        if rows is None:
             raise DataError(
                 f"The golden rows of {release.name} are not in the release. Give the folder that has them as --data."
             )
         stored = release.folder / "gates"
-        before = _releases(beside, stored / previous.FOLDER)
-        yield Judged(name=release.name, folder=stored, golden=golden, before=before)
+        yield Judged(name=release.name, folder=stored, golden=rows, before=_kept(earlier, stored / layout.PREVIOUS))
+
+
+def _kept(earlier: Previous | None, folder: Path) -> tuple[previous.Release, ...]:
+    return previous.kept([one for one in earlier.releases if one.kept], folder) if earlier else ()
 
 
 @contextlib.contextmanager
@@ -96,11 +100,6 @@ def _reading(name: str) -> Iterator[None]:
         ) from None
     except (gates.Invalid, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise VerificationError(f"{name} cannot be read: {error}. See `adapter-release verify`.") from None
-
-
-def _releases(beside: Mapping[str, Any], folder: Path) -> tuple[previous.Release, ...]:
-    kept = (one for one in beside.get("releases", ()) if one["kept"])
-    return tuple(previous.read(one["tag"], one["commit"], folder / one["commit"]) for one in kept)
 
 
 def _newest(runs: Path) -> Path:

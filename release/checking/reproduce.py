@@ -10,27 +10,30 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import gates
 from gates.canonical import canonical_json
 from release import pipeline
 from release.checking import compare, flat_commit, verify
 from release.checking.compare import Made
 from release.config import reading
 from release.config.reading import Config
+from release.data.dataset import Dataset
 from release.hub import address
 from release.hub.base_files import wanted
+from release.judging import derive
 from release.models import base as bases
 from release.models.generate import generate
-from release.publishing import package
 from release.running import child, container, environment, machine
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, Reproduction, write_atomically
 from release.values.cache import cache_folder
 from release.values.errors import BY_EXIT_CODE, ConfigError, DataError, HubError, NotReproduced, VerificationError
 from release.values.events import Line, Say, Stage
+from release.values.record import Generation, Record, Source, Tree, known, part, tree
 
 FOLDER = Path("runs") / "reproduced"
 MAKE = Path("release/cli/make.py")
@@ -76,25 +79,28 @@ def rejudge(request: Request, say: Say) -> Reproduction:
         output = _output(request, found)
         with pipeline.alone(output):
             then = published(found)
-            golden = _rows(found, "golden")
-            base = _base(found, then.record, say)
+            base = _base(found, say)
             image = _image(_settings(then.record), say)
-            run = _answering_run(found, golden, Path(scratch) / "run", then.record)
-            adapter = Adapter(folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training={})
+            run = _answering_run(found, Path(scratch) / "run")
+            adapter = Adapter(
+                folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training=then.record.training
+            )
             say(Stage(name="generate", note="a fresh process loads the published files"))
             answers = generate(run, base, adapter, say, image)
+            base_answers = gates.read_outputs(run / "base_answers.jsonl")
+            alone = derive.alone(found.release.terms, gates.read_outputs(answers), base_answers)
             now = Made(
-                record=_record_now(then.record, json.loads((run / "generation.json").read_bytes())),
+                record=_record_now(then.record, part(Generation, json.loads((run / "generation.json").read_bytes()))),
                 adapter=then.adapter,
                 answers=answers,
-                verdict=json.loads(verify.judge(found, golden, answers).to_json()),
+                verdict=alone.verdict.as_dict(),
                 base_answers=run / "base_answers.jsonl",
-                comparison=json.loads(verify.against_base(found, golden, run).to_json()),
+                comparison=alone.comparison.as_dict() if alone.comparison else None,
             )
             for name in ("answers.jsonl", "base_answers.jsonl"):
                 write_atomically(output / name, (run / name).read_bytes())
             result = compare.compare(
-                then, now, release=found.name, commit=found.commit, seconds=now.record["generation"]["seconds"]
+                then, now, release=found.name, commit=found.commit, seconds=now.record.generation.seconds
             )
             return _finish(result, request, output, say)
 
@@ -106,8 +112,8 @@ def reproduce(request: Request, say: Say) -> Reproduction:
         output = _output(request, found)
         with pipeline.alone(output):
             then = published(found)
-            loaded = _lay_out(found, then.record, output)
-            _base(found, then.record, say)
+            loaded = _lay_out(found, output)
+            _base(found, say)
             with _place(then.record, output, say) as place:
                 _expect(then.record, place, request, say)
                 run = _make(place, loaded, output, say)
@@ -136,12 +142,12 @@ def _output(request: Request, found: verify.Opened) -> Path:
 
 def published(found: verify.Opened) -> Made:
     """What the release holds, as one side of a comparison."""
-    return _side(found.read(package.RECORD), found.folder, found.folder / "gates")
+    return _side(found.release.record, found.folder, found.folder / "gates")
 
 
-def _side(made: Mapping[str, Any], adapter: Path, judged: Path) -> Made:
+def _side(made: Record, adapter: Path, judged: Path) -> Made:
     """One side of a comparison, from the folder with what was judged; early records know no answers of the base."""
-    with_base = "base_answers_sha256" in made["generation"]
+    with_base = made.generation.base_answers_sha256 is not None
     return Made(
         record=made,
         adapter=adapter,
@@ -154,40 +160,41 @@ def _side(made: Mapping[str, Any], adapter: Path, judged: Path) -> Made:
 
 def _in_run(run: Path) -> Made:
     """What a run folder holds, as the other side."""
-    return _side(json.loads((run / "record.json").read_bytes()), run / "adapter", run)
+    return _side(known(json.loads((run / "record.json").read_bytes())), run / "adapter", run)
 
 
-def _rows(found: verify.Opened, kind: str) -> Path:
-    path = found.rows(kind)
-    if path is None:
-        facts = found.read(package.RECORD)["data"]
-        where = f"They come from: {facts['source']}" if facts["source"] else "Ask its publisher for them."
+def _rows(found: verify.Opened, kind: str) -> Dataset:
+    data = found.release.record.data
+    rows, facts = {"train": (found.release.train, data.train), "golden": (found.release.golden, data.golden)}[kind]
+    if rows is None:
+        where = f"They come from: {data.source}" if data.source else "Ask its publisher for them."
         raise DataError(
             f"The {kind} rows of {found.name} are not in the release. {where}\nGive a folder that holds the file with "
-            f"sha256 {facts[kind]['sha256']} as --data FOLDER."
+            f"sha256 {facts.sha256} as --data FOLDER."
         )
-    return path
+    return rows
 
 
-def _lay_out(found: verify.Opened, release: Mapping[str, Any], output: Path) -> Config:
+def _lay_out(found: verify.Opened, output: Path) -> Config:
     """A configuration and its files, as the release has them, in ``output``; threads as they were."""
-    names = {layout.DATA[kind]: _rows(found, kind) for kind in layout.DATA}
-    settings = _settings(release)
+    settings = _settings(found.release.record)
     own = [layout.ANSWER_SCHEMA, *([layout.CHAT_TEMPLATE] if "chat_template" in settings["model"] else [])]
-    for name, source in {**names, **{name: found.folder / name for name in own}}.items():
+    files = {name: (found.folder / name).read_bytes() for name in own}
+    files |= {name: _rows(found, kind).canonical for kind, name in layout.DATA.items()}
+    for name, content in files.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output / name, source.read_bytes())
+        write_atomically(output / name, content)
     write_atomically(output / "release.yaml", canonical_json(settings))
     return reading.load(output / "release.yaml")
 
 
-def _settings(release: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(release: Record) -> dict[str, Any]:
     """The recorded configuration; where the run asked for every core, the number it got; in a container if it was."""
-    settings = dict(release["config"])
-    settings["run"] = {**settings["run"], "threads": release["determinism"]["threads"], "output_dir": "runs"}
+    settings: dict[str, Any] = dict(release.config)
+    settings["run"] = {**settings["run"], "threads": release.determinism.threads, "output_dir": "runs"}
     named = settings.get("container", {}).get("image")
     made_in = {"use": "auto", **({"image": named} if named else {})}
-    settings["container"] = made_in if release["image_digest"] else {"use": "never"}
+    settings["container"] = made_in if release.image_digest else {"use": "never"}
     if "chat_template" in settings["model"]:  # the release's own, whatever path it names
         settings["model"] = {**settings["model"], "chat_template": layout.CHAT_TEMPLATE}
     return settings
@@ -199,12 +206,13 @@ def _image(settings: Mapping[str, Any], say: Say) -> container.Image | None:
     return container.find(reading.parse(settings, Path("release.yaml").absolute()).container, say)
 
 
-def _base(found: verify.Opened, release: Mapping[str, Any], say: Say) -> bases.Base:
+def _base(found: verify.Opened, say: Say) -> bases.Base:
     """The base model, with the recorded digest of each of its files."""
+    release = found.release.record
     settings = _settings(release)
-    say(Stage(name="base", note=release["base"]["base_model_id"]))
+    say(Stage(name="base", note=release.base.base_model_id))
     base = bases.resolve(reading.parse(settings, Path("release.yaml").absolute()).model, say)
-    here, there = base.to_json()["files"], release["base"]["files"]
+    here, there = base.in_record().files, release.base.files
     names = wanted(here.keys() | there.keys(), code=True)  # early records list files that are not fetched any more
     wrong = sorted(name for name in names if here.get(name) != there.get(name))
     if wrong:
@@ -215,48 +223,44 @@ def _base(found: verify.Opened, release: Mapping[str, Any], say: Say) -> bases.B
     return base
 
 
-def _answering_run(found: verify.Opened, golden: Path, run: Path, release: Mapping[str, Any]) -> Path:
+def _answering_run(found: verify.Opened, run: Path) -> Path:
     """A run folder as it is when training has ended, with the published adapter in it."""
     (run / "adapter").mkdir(parents=True)
     (run / "data").mkdir()
-    for name in release["adapter"]["files"]:
+    for name in found.release.record.adapter.files:
         shutil.copyfile(found.folder / name, run / "adapter" / name)
-    shutil.copyfile(golden, run / "data" / "golden.jsonl")
-    write_atomically(run / "config.yaml", canonical_json(_settings(release)))
+    write_atomically(run / layout.DATA["golden"], _rows(found, "golden").canonical)
+    write_atomically(run / "config.yaml", canonical_json(_settings(found.release.record)))
     return run
 
 
-def _record_now(release: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
+def _record_now(release: Record, generation: Generation) -> Record:
     """The record with what answering again found."""
-    threads = {"threads": generation["hardware"]["threads"]}
-    return {
-        **release,
-        "generation": generation,
-        "source": environment.source(),
-        "determinism": {**release["determinism"], **threads},
-    }
+    fixed = replace(release.determinism, threads=generation.hardware.threads)
+    return replace(release, generation=generation, source=environment.source(), determinism=fixed)
 
 
 @contextlib.contextmanager
-def _place(release: Mapping[str, Any], output: Path, say: Say) -> Iterator[Place]:
+def _place(release: Record, output: Path, say: Say) -> Iterator[Place]:
     """Where to train: here if code and libraries are those of the record; else a git worktree at the recorded commit.
 
     There, an environment of its own is installed from that commit's locks where the libraries here are others, unless
     an image brings its own, or this hardware rules out equal bytes anyway.
     """
-    source = release["source"]
-    known = has_commit(source["commit"]) and not source["dirty"]
-    stays = source["code_sha256"] == environment.code_sha256() or not known
+    source = release.source
+    there = has_commit(source.commit) and not source.dirty
+    stays = source.code_sha256 == environment.code_sha256() or not there
     image = _image(_settings(release), say) if stays else None
-    its_own = not stays and release["image_digest"] is not None and container.used(reading.Container())
+    its_own = not stays and release.image_digest is not None and container.used(reading.Container())
     here = None if its_own else _probe(image, say)
-    lacking = here is not None and image is None and known and not other_hardware(release, here)
-    other = other_libraries(release, here) if here is not None and lacking else []
+    lacking = here is not None and image is None and there and not other_hardware(tree(release), here)
+    other = other_libraries(tree(release), here) if here is not None and lacking else []
     if stays and not other:
         yield Place(root=environment.ROOT, python=sys.executable, here=here, image=image)
         return
-    say(Stage(name="source", note=f"commit {source['commit']}"))
-    with worktree(environment.ROOT, source["commit"], output / "source") as root:
+    say(Stage(name="source", note=f"commit {source.commit}"))
+    assert source.commit is not None
+    with worktree(environment.ROOT, source.commit, output / "source") as root:
         python = own_environment(root, other, say) if other else None
         if python:
             yield Place(root=root, python=python, here=_probe(None, say, python))
@@ -277,13 +281,13 @@ def _probe(image: container.Image | None, say: Say, python: str = sys.executable
         return result
 
 
-def other_libraries(release: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+def other_libraries(release: Tree, here: Mapping[str, Any]) -> list[str]:
     """Every library that decides bytes and is another version here."""
     found = compare.differences(release, {"training": here}, "training")
     return [compare.told(one) for one in found if one["cause"] == "library"]
 
 
-def other_hardware(release: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+def other_hardware(release: Tree, here: Mapping[str, Any]) -> bool:
     """Whether it computes otherwise here, whatever is installed."""
     found = compare.differences(release, {"training": here}, "training")
     return any(one["cause"] == "hardware" and one["what"] != "processor" for one in found)
@@ -331,23 +335,23 @@ def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
 
 
-def _expect(release: Mapping[str, Any], place: Place, request: Request, say: Say) -> None:
+def _expect(release: Record, place: Place, request: Request, say: Say) -> None:
     """Say what cannot be the same before time is spent; stop if that rules out the level that was asked for."""
     if place.here is None:
         say(
             Line(text="the line of the recorded commit sets up its own image: nothing here is compared with the record")
         )
         return
-    threads, image = release["determinism"]["threads"], place.image
+    threads, image = release.determinism.threads, place.image
     here = {**place.here, "hardware": {**place.here["hardware"], "threads": threads}}
     if (cores := environment.threads(None)) < threads:
         say(Line(text=f"{threads} threads, as recorded, on {cores} cores: it takes longer than it took"))
-    now = {"training": here, "source": {"code_sha256": _code_sha256(release["source"], place.root)}}
-    found = obstacles(release, now)
+    now = {"training": here, "source": {"code_sha256": _code_sha256(release.source, place.root)}}
+    found = obstacles(tree(release), now)
     for line in found:
         say(Line(text=f"not as recorded: {line}"))
-    if release["image_digest"] and release["image_digest"] != (image.digest if image else environment.image_digest()):
-        say(Line(text=f"it was made in the image {release['image_digest']}; this is not it"))
+    if release.image_digest and release.image_digest != (image.digest if image else environment.image_digest()):
+        say(Line(text=f"it was made in the image {release.image_digest}; this is not it"))
     if found:
         say(Line(text="what can still be expected is the same verdict"))
     if found and request.level != "verdict" and not request.anyway:
@@ -357,7 +361,7 @@ def _expect(release: Mapping[str, Any], place: Place, request: Request, say: Say
         )
 
 
-def obstacles(release: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+def obstacles(release: Tree, here: Tree) -> list[str]:
     """What rules out equal bytes: other libraries, instructions, GPU or code, and operations without a fixed result.
 
     A processor's name alone does not, nor does a package that takes no part in the arithmetic.
@@ -365,15 +369,15 @@ def obstacles(release: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     found = compare.differences(release, here, "training")
     lines = [compare.told(one) for one in found if one["what"] != "processor" and one["cause"] != "package"]
     lines += [ran] if (ran := compare.unfixed(release)) else []
-    source = release["source"]
-    if source["dirty"] and any(one["cause"] == "source" for one in found):
-        lines.append(f"source: it was made from uncommitted changes over commit {source['commit']}, which nobody has")
+    source = part(Source, release["source"])
+    if source.dirty and any(one["cause"] == "source" for one in found):
+        lines.append(f"source: it was made from uncommitted changes over commit {source.commit}, which nobody has")
     return lines
 
 
-def _code_sha256(recorded: Mapping[str, Any], root: Path) -> str:
+def _code_sha256(recorded: Source, root: Path) -> str:
     """A worktree at a recorded clean commit holds the recorded code; here it is what it is."""
-    return environment.code_sha256() if root == environment.ROOT else str(recorded["code_sha256"])
+    return environment.code_sha256() if root == environment.ROOT else recorded.code_sha256
 
 
 def _make(place: Place, loaded: Config, output: Path, say: Say) -> Path:

@@ -5,7 +5,7 @@ import html
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,72 +14,38 @@ import yaml
 
 import gates
 from gates.canonical import canonical_json
-from release.data import dataset
 from release.hub import address
-from release.judging import previous
-from release.publishing import attestations, package, sign
-from release.values import layout, record, tensors
-from release.values.artifacts import FileDigest, Manifest, sha256_file
+from release.judging import derive, previous
+from release.judging.released import Released
+from release.publishing import attestations, sign
+from release.values import layout, tensors
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
+from release.values.record import Previous, PreviousRelease, Tensor
 
-NEEDED = (
-    "README.md",
-    "adapter_config.json",
-    layout.WEIGHTS,
-    package.RECORD,
-    layout.ANSWER_SCHEMA,
-    *(f"gates/{name}" for name in ("answers.jsonl", "verdict.json", "policy.json", "contract.json")),
-)
 CODE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py", ".so", ".sh", ".dll"}
 PICKLED = re.compile(rb"\x80[\x02-\x05]|PK\x03\x04")  # a pickle's first bytes (PEP 3154); torch's zip around one
-OURS = ("README.md", *package.UNLISTED)
-FOLDERS = ("gates/", "data/", "attestations/")
-"""Where a release holds what is no part of the adapter; whatever else is there is loaded with it."""
-OF_TOOLS = (".git/", ".cache/huggingface/")  # what git and the Hub's client put beside a release
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
     """A release on this disk, and what is known of where it comes from."""
 
-    name: str
-    folder: Path
+    release: Released
     commit: str | None = None
     """None: a folder that somebody downloaded earlier."""
     expected: Mapping[str, str] | None = None
     """What a receipt, or the commit in ``REPO@TAG@COMMIT``, says it must be: ``commit``, ``manifest_digest``."""
-    data: Path | None = None
-    """Where the rows are, for a release that does not carry them."""
     trust: sign.Trust | None = None
     """Whose signature it must have; None: nobody asked."""
 
     @property
-    def names(self) -> list[str]:
-        """Every file of the release, less what git and the Hub's client keep beside it."""
-        found = (
-            path.relative_to(self.folder).as_posix()
-            for path in self.folder.rglob("*")
-            if path.is_symlink() or not path.is_dir()
-        )
-        return sorted(name for name in found if not name.startswith(OF_TOOLS) and name != ".gitattributes")
+    def name(self) -> str:
+        return self.release.name
 
-    def read(self, name: str) -> Any:
-        return json.loads((self.folder / name).read_bytes())
-
-    def manifest(self, names: Iterable[str]) -> Manifest:
-        """The manifest of these files, links followed: the Hub's cache keeps a release as links."""
-        paths = [(name, self.folder / name) for name in sorted(names)]
-        files = [FileDigest(path=name, size=path.stat().st_size, sha256=sha256_file(path)) for name, path in paths]
-        return Manifest(files=tuple(files))
-
-    def rows(self, kind: str) -> Path | None:
-        """The file of the ``train`` or ``golden`` rows: in the release, else in ``data`` the one with its sha256."""
-        inside = self.folder / layout.DATA[kind]
-        if inside.exists() or self.data is None:
-            return inside if inside.exists() else None
-        wanted = self.read(package.RECORD)["data"][kind]["sha256"]
-        return next((path for path in sorted(self.data.rglob("*.json*")) if rows_digest(path) == wanted), None)
+    @property
+    def folder(self) -> Path:
+        return self.release.folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +68,6 @@ class Step:
         return "FAILED" if self.problems else "--" if self.unchecked else "ok"
 
 
-def rows_digest(path: Path) -> str | None:
-    """The digest that a record gives a dataset; None for a file that is none."""
-    try:
-        return dataset.load(path).sha256
-    except DataError:
-        return None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """What somebody who asks brings along: nothing of it comes from the release."""
@@ -128,7 +86,8 @@ def opened(release: str, endpoint: str, say: Say, known: Known) -> Iterator[Open
         raise ConfigError([f"The signature cannot be checked: {problem}"])
     folder = Path(release)
     if folder.is_dir():
-        yield Opened(name=folder.resolve().name, folder=folder, expected=expected, data=known.data, trust=known.trust)
+        here = Released(name=folder.resolve().name, folder=folder, data=known.data)
+        yield Opened(release=here, expected=expected, trust=known.trust)
         return
     name, at, commit = release.rpartition("@")
     if "@" in name and at:
@@ -139,7 +98,8 @@ def opened(release: str, endpoint: str, say: Say, known: Known) -> Iterator[Open
         folder = Path(scratch) / "release"
         found = address.fetch(release, endpoint, folder, say)
         say(Line(text=f"{release} is commit {found}"))
-        yield Opened(name=release, folder=folder, commit=found, expected=expected, data=known.data, trust=known.trust)
+        there = Released(name=release, folder=folder, data=known.data)
+        yield Opened(release=there, commit=found, expected=expected, trust=known.trust)
 
 
 def _receipt(path: Path) -> dict[str, str]:
@@ -182,6 +142,8 @@ def check(found: Opened, names: Iterable[str] | None = None) -> list[Step]:
             found_here += CHECKS[name](found)
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
             found_here.append(f"it cannot be checked: {type(error).__name__}: {error}")
+        except DataError as error:
+            found_here.append(f"it cannot be checked: {error}")
         except (gates.InvalidData, gates.InvalidConfig) as error:
             found_here += [f"it cannot be checked: {problem}" for problem in error.problems]
         problems = tuple(one for one in found_here if isinstance(one, str))
@@ -196,17 +158,18 @@ def _place(found: Opened) -> Iterator[str]:
     if commit and found.commit and commit != found.commit:
         yield f"{found.name} is commit {found.commit} now, it was {commit}: the tag was moved"
     if manifest:
-        actual = found.manifest(found.names).digest
+        actual = found.release.manifest().digest
         if actual != manifest:
             yield f"its files have the manifest digest {actual}, the receipt says {manifest}"
 
 
 def _files(found: Opened) -> Iterator[str]:
-    named = (layout.CHAT_TEMPLATE,) if "chat_template" in found.read(package.RECORD)["config"]["model"] else ()
-    for name in (*NEEDED, *named):
-        if not (found.folder / name).is_file():
+    release = found.release
+    named = (layout.CHAT_TEMPLATE,) if release.record.setting("model", "chat_template") else ()
+    for name in (*layout.NEEDED, *named):
+        if name not in release.files:
             yield f"{name} is missing"
-    for name in found.names:
+    for name in release.names:
         path = found.folder / name
         if not path.is_file():
             yield f"{name} is not a file"
@@ -220,43 +183,42 @@ def _start(path: Path) -> bytes:
 
 
 def _digests(found: Opened) -> Iterator[str]:
-    expected = found.read(package.RECORD)["files"]
-    actual = {name for name in found.names if name in expected or name not in package.UNLISTED}
+    release, expected = found.release, found.release.record.files or {}
+    actual = {name for name in release.names if name in expected or name not in layout.UNLISTED}
     for name in sorted(expected.keys() | actual):
         if name not in actual:
             yield f"{name} is missing"
         elif name not in expected:
             yield f"{name} is not in the record"
-        elif (sha256 := sha256_file(found.folder / name)) != expected[name]:
+        elif (sha256 := release.sha256(name)) != expected[name]:
             yield f"{name} has sha256 {sha256}, the record says {expected[name]}"
 
 
 def _record(found: Opened) -> Iterator[str]:
-    stored = (found.folder / package.RECORD).read_bytes()
-    release = json.loads(stored)
-    if stored != canonical_json(release):
-        yield f"{package.RECORD} is not in its one canonical spelling: it was edited"
-    yield from record.problems(release)
+    if (found.folder / layout.RECORD).read_bytes() != canonical_json(found.release.raw):
+        yield f"{layout.RECORD} is not in its one canonical spelling: it was edited"
+    yield from found.release.problems
 
 
 def _agreement(found: Opened) -> Iterator[str]:
     """The record says one thing about how the adapter was made, wherever it says it."""
-    release = found.read(package.RECORD)
-    training, generation, fixed = release["training"], release["generation"], release["determinism"]
+    record = found.release.record
+    training, generation, fixed = record.training, record.generation, record.determinism
+    configured = record.setting("run", "threads")
     threads = {
-        "determinism": fixed["threads"],
-        "training": training["hardware"]["threads"],
-        "answering": generation["hardware"]["threads"],
-        "the configuration": release["config"]["run"].get("threads", fixed["threads"]),
+        "determinism": fixed.threads,
+        "training": training.hardware.threads,
+        "answering": generation.hardware.threads,
+        "the configuration": fixed.threads if configured is None else configured,
     }
     yield from _unequal("thread counts", threads)
-    for name in sorted(training["versions"].keys() | generation["versions"].keys()):
-        both = {"training": training["versions"].get(name), "answering": generation["versions"].get(name)}
+    for name in sorted(training.versions.keys() | generation.versions.keys()):
+        both = {"training": training.versions.get(name), "answering": generation.versions.get(name)}
         yield from _unequal(f"versions of {name}", both)
-    yield from _unequal("seeds", {"determinism": fixed["seed"], "the configuration": release["config"]["run"]["seed"]})
+    yield from _unequal("seeds", {"determinism": fixed.seed, "the configuration": record.setting("run", "seed")})
 
 
-def _unequal(what: str, values: Mapping[str, Any]) -> Iterator[str]:
+def _unequal(what: str, values: Mapping[str, object]) -> Iterator[str]:
     """A line when the named values are not all the same."""
     if len({json.dumps(value) for value in values.values()}) > 1:
         yield f"two {what}: " + ", ".join(f"{name} {value}" for name, value in values.items())
@@ -264,77 +226,82 @@ def _unequal(what: str, values: Mapping[str, Any]) -> Iterator[str]:
 
 def _base(found: Opened) -> Iterator[str]:
     """One base model in the record, the configuration it was made with, the adapter's own settings and the card."""
-    release, settings, card = found.read(package.RECORD), found.read("adapter_config.json"), _metadata(found)
-    base, model = release["base"], release["config"]["model"]
+    record, settings, card = found.release.record, found.release.json(layout.SETTINGS), _metadata(found)
     names = {
-        "the record": base["base_model_id"],
-        "its configuration": model["base_model_id"],
+        "the record": record.base.base_model_id,
+        "its configuration": record.setting("model", "base_model_id"),
         "adapter_config.json": settings["base_model_name_or_path"],
         "the card": card["base_model"],
     }
     yield from _unequal("base models", names)
     revisions = {
-        "the record": base["revision"],
-        "its configuration": model.get("revision"),
+        "the record": record.base.revision,
+        "its configuration": record.setting("model", "revision"),
         "adapter_config.json": settings.get("revision"),
     }
     yield from _unequal("base revisions", revisions)
 
 
 def _data(found: Opened) -> Iterator[str]:
-    release = found.read(package.RECORD)
-    for kind, name in layout.DATA.items():
-        facts, path = release["data"][kind], found.rows(kind)
-        if facts["file"] is not None and not (found.folder / name).is_file():
+    release, data = found.release, found.release.record.data
+    for kind, facts, rows in (("train", data.train, release.train), ("golden", data.golden, release.golden)):
+        name = layout.DATA[kind]
+        if facts.file is not None and name not in release.files:
             yield f"{name} is missing, the record says it is published"
-        elif path is not None and (sha256 := rows_digest(path)) != facts["sha256"]:
-            yield f"{name} has rows with sha256 {sha256}; the adapter was made with {facts['sha256']}"
-    if release["data"]["golden"]["sha256"] != _result(found)["dataset"]["revision"]:
+        elif rows is not None and rows.sha256 != facts.sha256:
+            yield f"{name} has rows with sha256 {rows.sha256}; the adapter was made with {facts.sha256}"
+    if release.golden is not None and layout.GOLDEN_ROWS in release.files:
+        stored = (found.folder / layout.GOLDEN_ROWS).read_bytes()
+        if stored != release.terms.files[layout.GOLDEN_ROWS]:
+            yield f"{layout.GOLDEN_ROWS} does not hold the digests of the golden rows"
+    if data.golden.sha256 != _result(found)["dataset"]["revision"]:
         yield "the card names another golden set than the record"
 
 
 def _judged(found: Opened) -> Iterator[str]:
-    release, verdict = found.read(package.RECORD), found.read("gates/verdict.json")
-    generation, adapter = release["generation"], release["adapter"]
-    named = {"verdict.json": release["verdict_sha256"], "answers.jsonl": generation["answers_sha256"]}
-    if "base_answers_sha256" in generation:
-        named["base_answers.jsonl"] = generation["base_answers_sha256"]
-    if "comparison_sha256" in release:
-        named["comparison.json"] = release["comparison_sha256"]
+    release, record, verdict = found.release, found.release.record, found.release.verdict
+    named = {
+        layout.VERDICT: record.verdict_sha256,
+        layout.ANSWERS: record.generation.answers_sha256,
+        layout.BASE_ANSWERS: record.generation.base_answers_sha256,
+        layout.COMPARISON: record.comparison_sha256,
+    }
     for name, sha256 in named.items():
-        if sha256_file(found.folder / "gates" / name) != sha256:
-            yield f"gates/{name} is not the one that the record names"
-    if generation["adapter_sha256"] != adapter["sha256"]:
+        if sha256 is not None and release.sha256(name) != sha256:
+            yield f"{name} is not the one that the record names"
+    if record.generation.adapter_sha256 != record.adapter.sha256:
         yield "the answers were made by another adapter than the one published"
-    yield from _same_adapter(found, adapter)
-    policies = {"the record": release["policy_sha256"], "the verdict": verdict["policy_digest"]}
-    yield from _unequal("policies", policies | {"gates/policy.json": policy(found).digest})
-    if release["passed"] is not True or verdict["passed"] is not True:
+    yield from _same_adapter(found)
+    policies = {"the record": record.policy_sha256, "the verdict": verdict["policy_digest"]}
+    yield from _unequal("policies", policies | {layout.POLICY: release.policy.digest})
+    if record.passed is not True or verdict["passed"] is not True:
         yield "the verdict is not a pass"
 
 
-def _same_adapter(found: Opened, adapter: Mapping[str, Any]) -> Iterator[str]:
-    judged = {name: (found.folder / name) for name in adapter["files"]}
-    for name, path in judged.items():
-        if not path.is_file() or sha256_file(path) != adapter["files"][name]:
+def _same_adapter(found: Opened) -> Iterator[str]:
+    release, adapter = found.release, found.release.record.adapter
+    for name, sha256 in adapter.files.items():
+        if release.sha256(name) != sha256:
             yield f"{name} is not the file that was judged"
-    if all(path.is_file() for path in judged.values()) and found.manifest(judged).digest != adapter["sha256"]:
+    there = all(name in release.files for name in adapter.files)
+    if there and release.manifest(list(adapter.files)).digest != adapter.sha256:
         yield "the adapter's files together are not the adapter that was judged"
-    for name in found.names:
-        if name not in judged and name not in OURS and not name.startswith(FOLDERS):
+    ours = (layout.CARD, *layout.UNLISTED)
+    for name in release.names:
+        if name not in adapter.files and name not in ours and not name.startswith(layout.FOLDERS):
             yield f"{name} was not there when the adapter was judged, and may be loaded with it"
 
 
 def _tensors(found: Opened) -> Iterator[str]:
-    expected = found.read(package.RECORD)["adapter"]["tensors"]
+    expected = found.release.record.adapter.tensors
     actual = tensors.digests(found.folder / layout.WEIGHTS)
     for name in sorted(expected.keys() | actual.keys()):
         if expected.get(name) != actual.get(name):
             yield f"{name} is {_shown(actual.get(name))}, the record says {_shown(expected.get(name))}"
 
 
-def _shown(tensor: Mapping[str, Any] | None) -> str:
-    return f"{tensor['dtype']} {tensor['shape']} sha256 {tensor['sha256']}" if tensor else "not there"
+def _shown(tensor: Tensor | None) -> str:
+    return f"{tensor.dtype} {tensor.shape} sha256 {tensor.sha256}" if tensor else "not there"
 
 
 def _metadata(found: Opened) -> dict[str, Any]:
@@ -359,16 +326,11 @@ def _result(found: Opened) -> dict[str, Any]:
 
 def _card(found: Opened) -> Iterator[str]:
     """The numbers that the Hub reads, and the table that people read."""
-    verdict = found.read("gates/verdict.json")
     shown = {
         metric["type"]: (metric["args"]["k"], metric["args"]["n"], metric["args"]["state"], metric["value"])
         for metric in _result(found)["metrics"]
     }
-    measured = {
-        gate["gate"]: (gate["k"], gate["n"], gate["state"], round(gate["k"] / gate["n"], 6))
-        for gate in verdict["gates"]
-        if gate["n"]
-    }
+    measured = {one.gate: (one.k, one.n, one.state, round(one.k / one.n, 6)) for one in found.release.counted if one.n}
     for name in sorted(shown.keys() | measured.keys()):
         if shown.get(name) != measured.get(name):
             yield f"{name}: the card says {shown.get(name)}, the verdict {measured.get(name)}"
@@ -380,132 +342,100 @@ def _card(found: Opened) -> Iterator[str]:
 
 
 def _verdict(found: Opened) -> Iterator[str | Unchecked]:
-    golden = found.rows("golden")
-    if golden is None:
+    """Verdict, and comparison with the base, come out again from the answers."""
+    release = found.release
+    if release.golden is None:
         yield "the golden rows are not in the release: give their folder with --data, else the verdict is unproved"
         return
-    strange = [*_other_version(found, "verdict", gates.VERDICT_VERSION)]
-    if "base_answers_sha256" in found.read(package.RECORD)["generation"]:
-        strange += _other_version(found, "comparison", gates.COMPARISON_VERSION)
+    strange = [*_other_version(found, layout.VERDICT, "verdict", gates.VERDICT_VERSION)]
+    if release.base_answers is not None:
+        strange += _other_version(found, layout.COMPARISON, "comparison", gates.COMPARISON_VERSION)
     if strange:
         yield from strange
         return
-    verdict = judge(found, golden, found.folder / "gates" / "answers.jsonl")
-    if verdict.to_json() != (found.folder / "gates" / "verdict.json").read_bytes():
-        yield f"another verdict comes out ({verdict.state}): the answers, the golden rows or the verdict were changed"
-    if "base_answers_sha256" in found.read(package.RECORD)["generation"]:
-        beaten = against_base(found, golden, found.folder / "gates")
-        if beaten.to_json() != (found.folder / "gates" / "comparison.json").read_bytes():
-            yield f"another comparison with the base comes out ({beaten.state}): its answers or the result were changed"
-        if not beaten.passed:
-            yield "the adapter does not beat the base"
-    else:
-        yield Unchecked(
-            why="its record says nothing of the base's answers: whether it beats the base was not looked at"
-        )
-
-
-def against_base(found: Opened, golden: Path, folder: Path) -> gates.Comparison:
-    """The comparison of the answers in a folder with what the base alone answered, by the release's own contract."""
-    contract = gates.load_contract(found.read("gates/contract.json"), found.folder / "gates")
-    rows = gates.read_golden(golden)
-    base = gates.Earlier(name="base", golden=rows, outputs=gates.read_outputs(folder / "base_answers.jsonl"))
-    answers = gates.read_outputs(folder / "answers.jsonl")
-    return gates.compare(rows, answers, [base], contract, policy(found), against="base")
-
-
-def judge(found: Opened, golden: Path, answers: Path) -> gates.Verdict:
-    """The verdict on answers by the release's own contract and policy."""
-    contract = gates.load_contract(found.read("gates/contract.json"), found.folder / "gates")
-    return gates.judge(gates.read_golden(golden), gates.read_outputs(answers), contract, policy(found))
-
-
-def policy(found: Opened) -> gates.Policy:
-    """The policy as it was written down before training."""
-    return gates.load_policy(found.read("gates/policy.json"))
+    alone = derive.alone(release.terms, release.answers, release.base_answers)
+    for name, content in alone.files.items():
+        if content != (found.folder / name).read_bytes():
+            state = alone.verdict.state if name == layout.VERDICT or not alone.comparison else alone.comparison.state
+            yield f"another {name} comes out ({state}): answers, golden rows or the stored result were changed"
+    if alone.comparison is None:
+        says = "its record says nothing of the base's answers: whether it beats the base was not looked at"
+        yield Unchecked(why=says)
+    elif not alone.comparison.passed:
+        yield "the adapter does not beat the base"
 
 
 def _earlier(found: Opened) -> Iterator[str | Unchecked]:
     """The earlier answers are in the release, bound to their own records: the comparisons come out again from them."""
-    release = found.read(package.RECORD)
-    said = release.get("earlier")
+    release, said = found.release, found.release.record.earlier
     if said is None:
         yield Unchecked(why="its record says nothing of earlier releases, as those of 0.1.0: nothing was compared")
         return
-    releases = [_kept(found, one) for one in said["releases"]]
-    for one, entry in zip(releases, said["releases"], strict=True):
-        wrong = [f"{one.tag}: {problem}" for problem in previous.faults(one)]
-        if entry["kept"] and one.record.get("record_sha256") != entry["record_sha256"]:
-            wrong.append(f"{one.tag}: gates/earlier/{one.commit} holds another record than the one compared with")
+    releases = previous.kept(said.releases, found.folder / "gates" / layout.PREVIOUS)
+    if wrong := [line for one in zip(releases, said.releases, strict=True) for line in _not_the_one(*one)]:
         yield from wrong
-        if wrong:
-            return
-    golden = found.rows("golden")
-    if golden is None:
+    elif release.golden is None:
         yield "the golden rows are not in the release: give their folder with --data"
-        return
-    yield from _beside(found, releases, dataset.load(golden))
+    else:
+        yield from _beside(release, said, derive.beside(release.terms, release.answers, releases))
 
 
-def _kept(found: Opened, entry: Mapping[str, Any]) -> previous.Release:
-    folder = found.folder / "gates" / previous.FOLDER / entry["commit"]
-    return previous.read(entry["tag"], entry["commit"], folder if entry["kept"] else None)
+def _not_the_one(kept: previous.Release, entry: PreviousRelease) -> Iterator[str]:
+    """Why what is kept of a previous release is not what was compared with."""
+    wrong = previous.faults(kept)
+    yield from (f"{kept.tag}: {problem}" for problem in wrong)
+    if kept.released and not wrong and kept.released.record.record_sha256 != entry.record_sha256:
+        yield f"{kept.tag}: gates/earlier/{kept.commit} holds another record than the one compared with"
 
 
-def _beside(found: Opened, releases: Sequence[previous.Release], golden: dataset.Dataset) -> Iterator[str]:
-    release, stored = found.read(package.RECORD), found.folder / "gates"
-    contract = {name: (stored / name).read_bytes() for name in ("contract.json", "answer.schema.json")}
-    now = previous.now(golden, policy(found), contract)
-    agreed = gates.load_contract(found.read("gates/contract.json"), stored)
-    comparisons = previous.compare(releases, now, gates.read_outputs(stored / "answers.jsonl"), agreed)
-    derived = {previous.file_of(against): comparison for against, comparison in comparisons.items()}
-    for name in sorted(derived.keys() | release["earlier"]["comparisons"].keys()):
-        if name not in derived or derived[name].to_json() != (stored / name).read_bytes():
-            yield f"another gates/{name} comes out: the earlier answers or the result were changed"
-        elif not derived[name].passed:
-            yield f"gates/{name} is not a pass"
-    weaker = list(previous.weaker(releases, now))
-    if weaker != release["earlier"]["weaker"]:
-        yield f"it asks for less than the last release in {weaker}, the record says {release['earlier']['weaker']}"
-    if weaker and not (release["config"].get("gates") or {}).get("weaker_because"):
+def _beside(release: Released, said: Previous, derived: derive.Beside) -> Iterator[str]:
+    for name in sorted(derived.files.keys() | {f"gates/{one}" for one in said.comparisons}):
+        if name not in derived.files or derived.files[name] != (release.folder / name).read_bytes():
+            yield f"another {name} comes out: the earlier answers or the result were changed"
+        elif not derived.comparisons[name].passed:
+            yield f"{name} is not a pass"
+    weaker = derived.earlier.weaker
+    if weaker != said.weaker:
+        yield f"it asks for less than the last release in {weaker}, the record says {said.weaker}"
+    if weaker and not release.record.setting("gates", "weaker_because"):
         yield "it asks for less than the last release, and gives no reason"
 
 
-def _other_version(found: Opened, name: str, known: int) -> Iterator[str]:
-    """A line if ``gates/NAME.json`` follows rules that are not this program's: it cannot be derived by these."""
-    version = found.read(f"gates/{name}.json").get(name)
+def _other_version(found: Opened, file: str, name: str, known: int) -> Iterator[str]:
+    """A line if a file follows rules that are not this program's: it cannot be derived by these."""
+    version = found.release.json(file).get(name)
     if version != known:
-        made_by = found.read(package.RECORD)["program"]["version"]
+        made_by = found.release.record.program.version
         yield (
-            f"gates/{name}.json is of version {version!r}, this program derives version {known}: it is neither proved "
+            f"{file} is of version {version!r}, this program derives version {known}: it is neither proved "
             f"nor disproved. Verify it with adapter-release {made_by}, which made it, or a newer one"
         )
 
 
 def _statements(found: Opened) -> Iterator[str | Unchecked]:
     """The in-toto statements are those that record and verdict make; version 1 of the record had none."""
-    release = found.read(package.RECORD)
-    names = (attestations.TEST_RESULT, attestations.PROVENANCE)
-    if release["record"] == 1 and not any((found.folder / name).exists() for name in names):
+    release, record = found.release, found.release.record
+    if record.record == 1 and not any(name in release.files for name in sign.STATEMENTS):
         yield Unchecked(why="it has none, as no release with version 1 of the record has")
         return
-    derived = attestations.statements(release, attestations.read_judged(found.folder / "gates"), release["files"])
-    stored = [(found.folder / name).read_bytes() for name in names]
-    for name, bytes_ in zip(names, stored, strict=True):
-        if bytes_ != canonical_json(derived[name]):
+    beside = {name: release.json(name)["passed"] is True for name in attestations.COMPARISONS if name in release.files}
+    derived = attestations.derive(record, release.counted, beside, record.files or {})
+    stored = {name: (found.folder / name).read_bytes() for name in derived}
+    for name, statement in derived.items():
+        if stored[name] != statement:
             yield f"{name} does not say what record and verdict say"
-    if (found.folder / sign.ENVELOPES).exists() and sign.payloads(found.folder / sign.ENVELOPES) != stored:
-        yield f"{sign.ENVELOPES} holds other statements than those beside it"
+    if layout.ENVELOPES in release.files and sign.payloads(found.folder / layout.ENVELOPES) != list(stored.values()):
+        yield f"{layout.ENVELOPES} holds other statements than those beside it"
 
 
 def _signature(found: Opened) -> Iterator[str | Unchecked]:
-    signature = found.folder / sign.SIGNATURE
+    signature = found.folder / layout.SIGNATURE
     if not signature.exists():
         missing = "unsigned: who published it is as sure as the Hub, or the receipt or commit you gave"
         yield f"{missing}. You asked for a signature." if found.trust else Unchecked(why=missing)
         return
-    if not sign.covers(signature, found.manifest(found.names)):
-        yield f"{sign.SIGNATURE} is over other files than these"
+    if not sign.covers(signature, found.release.manifest()):
+        yield f"{layout.SIGNATURE} is over other files than these"
     if found.trust:
         yield from sign.check(found.folder, found.trust)
         return

@@ -1,27 +1,19 @@
-"""Earlier releases of the same repository: what they answered and asked for, and how a new one stands beside them."""
+"""Previous releases of the same repository: what they answered and asked for, and how a new one stands beside them."""
 
-import contextlib
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gates
-from gates.canonical import canonical_json
 from release.config.reading import Config
-from release.data import dataset
 from release.hub import address
-from release.values import layout, record
-from release.values.artifacts import sha256_file
+from release.judging.released import Released
+from release.judging.terms import Terms, row_digests
+from release.values import layout
 from release.values.errors import HubError
 from release.values.events import Line, Say
+from release.values.record import PreviousRelease
 
-FOLDER = "earlier"
-RECORD = layout.FILE
-ANSWERS, POLICY, ROWS = "gates/answers.jsonl", "gates/policy.json", "gates/golden_rows.json"
-GOLDEN = layout.DATA["golden"]
 NO_RELEASE = "it holds no release of this program"
 
 
@@ -31,31 +23,13 @@ class Release:
 
     tag: str
     commit: str
-    folder: Path | None
+    released: Released | None
     """None: the tag holds no release, or its files were not kept."""
-    record: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Now:
-    """What the new release is judged by."""
-
-    golden: Sequence[gates.Golden]
-    golden_sha256: str
-    policy: gates.Policy
-    contract: Mapping[str, str]
-    """The sha256 of contract and answer schema, by published name."""
-
-
-def now(golden: dataset.Dataset, policy: gates.Policy, contract: Mapping[str, bytes]) -> Now:
-    """What a release is judged by, from what was checked; ``contract`` as ``contract_files`` gives it."""
-    digests = {f"gates/{name}": hashlib.sha256(content).hexdigest() for name, content in contract.items()}
-    return Now(golden=golden.rows, golden_sha256=golden.sha256, policy=policy, contract=digests)
 
 
 def fetch(config: Config, hub: Mapping[str, str], say: Say) -> tuple[Release, ...]:
     """Every tag older than the one to publish, oldest first, checked; ``HubError`` if one cannot be read."""
-    folder, repo = config.run.output_dir / FOLDER, config.publishing.hf_repo
+    folder, repo = config.run.output_dir / layout.PREVIOUS, config.publishing.hf_repo
     request = {"do": "history", "repo_id": repo, "before": config.publishing.tag, "folder": str(folder)}
     folder.mkdir(parents=True, exist_ok=True)
     found = address.ask(request, hub, say, folder / "log")["tags"]
@@ -65,105 +39,91 @@ def fetch(config: Config, hub: Mapping[str, str], say: Say) -> tuple[Release, ..
         if wrong:
             raise HubError(
                 f"{one.tag} of {repo} (commit {one.commit}) is not what its record says, so nothing can be compared "
-                "with it:\n  " + "\n  ".join(wrong) + f"\nRemove {one.folder} and run again; if it stays so, delete "
-                "that tag on the Hub, or publish to another repository."
+                "with it:\n  " + "\n  ".join(wrong) + f"\nRemove {folder / one.commit} and run again; "
+                "if it stays so, delete that tag on the Hub, or publish to another repository."
             )
     return tuple(releases)
 
 
 def read(tag: str, commit: str, folder: Path | None) -> Release:
     """A release whose files lie in ``folder``; ``faults`` says whether they are its own."""
-    content = None
-    if folder is not None and (folder / RECORD).is_file():
-        with contextlib.suppress(ValueError, RecursionError):
-            content = json.loads((folder / RECORD).read_bytes())
-    return Release(tag=tag, commit=commit, folder=folder, record=content if isinstance(content, dict) else {})
+    return Release(tag=tag, commit=commit, released=Released(folder=folder, name=tag) if folder else None)
 
 
 def faults(release: Release) -> list[str]:
-    """Why an earlier release cannot be believed or understood; empty if it can."""
-    if release.folder is None:
+    """Why a previous release cannot be believed or understood; empty if it can."""
+    if release.released is None:
         return []
-    wrong = [f"{RECORD}: {problem}" for problem in record.problems(release.record)]
-    if wrong:
-        return wrong
-    # ``files`` is not under the record's own digest; what the record says of the answers is.
-    digests = {**release.record.get("files", {}), ANSWERS: release.record["generation"]["answers_sha256"]}
-    names = [name for name in (ANSWERS, POLICY, ROWS, GOLDEN) if (release.folder / name).exists()]
-    wrong += [
-        f"{name} is not the file that its record names"
-        for name in names
-        if digests.get(name) != sha256_file(release.folder / name)
-    ]
-    wrong += [f"{name} is missing" for name in (ANSWERS, POLICY) if name not in names]
-    return wrong or list(_unreadable(release))
-
-
-def _unreadable(release: Release) -> Iterator[str]:
-    assert release.folder is not None
     try:
-        if policy(release).digest != release.record["policy_sha256"]:
-            yield f"{POLICY} is not the policy that its record names"
-        gates.read_outputs(release.folder / ANSWERS)
-        _rows_then(release)
+        return list(_faults(release.released))
     except gates.Invalid as error:
-        yield from error.problems
-    except (ValueError, RecursionError) as error:
-        yield f"{type(error).__name__}: {error}"
+        return list(error.problems)
+    except (OSError, ValueError, RecursionError) as error:
+        return [f"{type(error).__name__}: {error}"]
 
 
-def policy(release: Release) -> gates.Policy:
-    """What an earlier release was judged by."""
-    assert release.folder is not None
-    return gates.load_policy(json.loads((release.folder / POLICY).read_bytes()), where=f"the policy of {release.tag}")
+def _faults(found: Released) -> Iterator[str]:
+    if found.problems:
+        yield from (f"{layout.RECORD}: {problem}" for problem in found.problems)
+        return
+    record = found.record
+    # ``files`` is not under the record's own digest; what the record says of the answers is.
+    digests = {**(record.files or {}), layout.ANSWERS: record.generation.answers_sha256}
+    wrong = [
+        f"{name} is not the file that its record names"
+        for name in (layout.ANSWERS, layout.POLICY, layout.GOLDEN_ROWS, layout.DATA["golden"])
+        if name in found.files and digests.get(name) != found.sha256(name)
+    ]
+    wrong += [f"{name} is missing" for name in (layout.ANSWERS, layout.POLICY) if name not in found.files]
+    if not wrong and found.policy.digest != record.policy_sha256:
+        wrong.append(f"{layout.POLICY} is not the policy that its record names")
+    yield from wrong
+    if not wrong:
+        assert found.answers is not None
+        _rows_then(found)
 
 
-def _rows_then(release: Release) -> dict[str, str] | None:
+def _rows_then(found: Released) -> dict[str, str] | None:
     """The digest of each golden row that it answered, by id; None where it did not publish them."""
-    assert release.folder is not None
-    if (release.folder / ROWS).exists():
-        rows = json.loads((release.folder / ROWS).read_bytes())
-        if not isinstance(rows, dict) or not all(isinstance(digest, str) for digest in rows.values()):
-            raise ValueError(f"{ROWS} holds no digest for each row")
-        return rows
-    if (release.folder / GOLDEN).exists():
-        return row_digests(gates.read_golden(release.folder / GOLDEN))
-    return None
+    if layout.GOLDEN_ROWS in found.files:
+        rows = found.json(layout.GOLDEN_ROWS)
+        digests = {name: digest for name, digest in rows.items() if isinstance(digest, str)}
+        if len(digests) < len(rows):
+            raise ValueError(f"{layout.GOLDEN_ROWS} holds no digest for each row")
+        return digests
+    return row_digests(found.golden.rows) if found.golden else None
 
 
-def row_digests(golden: Sequence[gates.Golden]) -> dict[str, str]:
-    """What ``gates/golden_rows.json`` holds: rows without a licence stay here, and can be compared all the same."""
-    return {row.id: row.digest for row in golden}
-
-
-def answered(release: Release, now: Now) -> gates.Earlier:
+def answered(found: Released, now: Terms) -> gates.Earlier:
     """The earlier answers, each with the row that it answered."""
-    assert release.folder is not None
-    if release.record["data"]["golden"]["sha256"] == now.golden_sha256:
-        golden: Sequence[gates.Golden] = now.golden
+    if found.record.data.golden.sha256 == now.golden.sha256:
+        golden: Sequence[gates.Golden] = now.golden.rows
     else:
-        rows = _rows_then(release) or {}
+        rows = _rows_then(found) or {}
         golden = [gates.Golden(id=name, prompt=(), digest=digest) for name, digest in rows.items()]
-    return gates.Earlier(name=release.tag, golden=golden, outputs=gates.read_outputs(release.folder / ANSWERS))
+    return gates.Earlier(name=found.name, golden=golden, outputs=found.answers)
 
 
-def not_compared(release: Release, now: Now) -> str:
-    """Why an earlier release tells nothing about this one; empty if it does."""
-    return NO_RELEASE if release.folder is None else gates.not_comparable(now.golden, answered(release, now))
+def not_compared(release: Release, now: Terms) -> str:
+    """Why a previous release tells nothing about this one; empty if it does."""
+    if release.released is None:
+        return NO_RELEASE
+    return gates.not_comparable(now.golden.rows, answered(release.released, now))
 
 
 def last(releases: Sequence[Release]) -> Release | None:
     """The youngest tag that holds a release."""
-    return next((one for one in reversed(releases) if one.folder is not None), None)
+    return next((one for one in reversed(releases) if one.released is not None), None)
 
 
-def weaker(releases: Sequence[Release], now: Now) -> tuple[str, ...]:
+def weaker(releases: Sequence[Release], now: Terms) -> tuple[str, ...]:
     """Every way in which this release asks for less than the last one did, or escapes the comparison with it."""
     before = last(releases)
-    if before is None:
+    if before is None or before.released is None:
         return ()
-    lines = list(gates.weaker(now.policy, policy(before)))
-    if any(before.record["files"].get(name) != digest for name, digest in now.contract.items()):
+    lines = list(gates.weaker(now.policy, before.released.policy))
+    then = before.released.record.files or {}
+    if any(then.get(name) != digest for name, digest in now.contract_sha256.items()):
         lines.append("contract: another one, and it may let through what the last one did not")
     if reason := not_compared(before, now):
         lines.append(f"golden set: {reason}")
@@ -184,34 +144,36 @@ def excuses(releases: Sequence[Release], lines: Sequence[str], because: str | No
     return ""
 
 
-def tell(config: Config, releases: Sequence[Release], now: Now, say: Say) -> None:
-    """Which earlier releases there are, and on how many rows each is compared."""
+def tell(config: Config, releases: Sequence[Release], now: Terms, say: Say) -> None:
+    """Which previous releases there are, and on how many rows each is compared."""
     if last(releases) is None:
         say(Line(text=f"  no earlier release of {config.publishing.hf_repo}: the base alone is compared with"))
     for one in releases:
         reason = not_compared(one, now)
-        then = 0 if one.folder is None else len(answered(one, now).golden)
-        rows = f"compared on {shared(one, now)} of its {then} golden rows, {len(now.golden)} are asked now"
+        then = 0 if one.released is None else len(answered(one.released, now).golden)
+        rows = f"compared on {shared(one, now)} of its {then} golden rows, {len(now.golden.rows)} are asked now"
         say(Line(text=f"  earlier release {one.tag}: {f'not compared, {reason}' if reason else rows}"))
 
 
-def shared(release: Release, now: Now) -> int:
+def shared(release: Release, now: Terms) -> int:
     """Golden rows that are the same as then."""
-    then = row_digests(answered(release, now).golden)
-    return sum(then.get(row.id) == row.digest for row in now.golden)
+    if release.released is None:
+        return 0
+    then = row_digests(answered(release.released, now).golden)
+    return sum(then.get(row.id) == row.digest for row in now.golden.rows)
 
 
 def compare(
-    releases: Sequence[Release], now: Now, outputs: Sequence[gates.Output], contract: gates.Contract
+    releases: Sequence[Release], now: Terms, outputs: Sequence[gates.Output]
 ) -> dict[gates.Against, gates.Comparison]:
     """The comparison with the last release and with the best of all; empty where there is none to compare with."""
-    sides = {one.tag: answered(one, now) for one in releases if not not_compared(one, now)}
-    before = last(releases)
+    sides = {one.tag: answered(one.released, now) for one in releases if one.released and not not_compared(one, now)}
+    before, rows = last(releases), now.golden.rows
     found: dict[gates.Against, gates.Comparison] = {}
     if before is not None and before.tag in sides:
-        found["last"] = gates.compare(now.golden, outputs, [sides[before.tag]], contract, now.policy, against="last")
+        found["last"] = gates.compare(rows, outputs, [sides[before.tag]], now.contract, now.policy, against="last")
     if sides:
-        found["best"] = gates.compare(now.golden, outputs, list(sides.values()), contract, now.policy, against="best")
+        found["best"] = gates.compare(rows, outputs, list(sides.values()), now.contract, now.policy, against="best")
     return found
 
 
@@ -223,52 +185,38 @@ def needed(releases: Sequence[Release], found: Mapping[gates.Against, gates.Comp
     return [one for one in releases if one.tag in met]
 
 
-def file_of(against: gates.Against) -> str:
-    return f"comparison_{against}.json"
+def in_record(release: Release, now: Terms, *, kept: bool) -> PreviousRelease:
+    """What the record says of a previous release."""
+    record = release.released.record if release.released else None
+    return PreviousRelease(
+        tag=release.tag,
+        commit=release.commit,
+        record_sha256=record.record_sha256 if record else None,
+        kept=kept,
+        rows=shared(release, now),
+        not_compared=not_compared(release, now) or None,
+    )
 
 
-def in_record(releases: Sequence[Release], now: Now, kept: Sequence[Release]) -> dict[str, Any]:
-    """What the record says of earlier releases."""
-    tags = {one.tag for one in kept}
-    return {
-        "releases": [
-            {
-                "tag": one.tag,
-                "commit": one.commit,
-                "record_sha256": one.record.get("record_sha256"),
-                "kept": one.tag in tags,
-                "rows": 0 if one.folder is None else shared(one, now),
-                "not_compared": not_compared(one, now) or None,
-            }
-            for one in releases
-        ],
-        "weaker": list(weaker(releases, now)),
-    }
-
-
-def files(releases: Sequence[Mapping[str, Any]], output: Path) -> dict[str, Path]:
+def files(releases: Sequence[PreviousRelease], output: Path) -> dict[str, Path]:
     """What travels with a release so that anybody can compare again without a network, by published name.
 
     ``releases`` are those of the record; their files were fetched into ``output``.
     """
     found: dict[str, Path] = {}
     for one in releases:
-        folder = output / FOLDER / one["commit"]
-        names = (name for name in (RECORD, ANSWERS, POLICY, ROWS, GOLDEN) if (folder / name).exists())
-        found |= {f"gates/{FOLDER}/{one['commit']}/{name}": folder / name for name in names if one["kept"]}
+        folder = output / layout.PREVIOUS / one.commit
+        names = [name for name in (*layout.COMPARED, layout.DATA["golden"]) if (folder / name).exists()]
+        found |= {f"gates/{layout.PREVIOUS}/{one.commit}/{name}": folder / name for name in names if one.kept}
     return found
 
 
-def contract_files(mapping: Mapping[str, Any], contract: gates.Contract) -> dict[str, bytes]:
-    """Contract and answer schema as they are published in ``gates/``."""
-    name = Path(layout.ANSWER_SCHEMA).name
-    written = {**mapping, "schema": name}
-    return {"contract.json": canonical_json(written), name: canonical_json(contract.schema)}
+def kept(releases: Sequence[PreviousRelease], folder: Path) -> tuple[Release, ...]:
+    """The releases of a record, those that were kept with their files under ``folder``."""
+    return tuple(read(one.tag, one.commit, folder / one.commit if one.kept else None) for one in releases)
 
 
 def attempts(releases: Sequence[Release], golden_sha256: str) -> list[tuple[str, int]]:
     """The adapters that were released after being judged on this golden set, and which attempt each was."""
-    found = (one.record for one in releases if one.folder is not None)
-    return [
-        (one["adapter"]["sha256"], one["attempt"]) for one in found if one["data"]["golden"]["sha256"] == golden_sha256
-    ]
+    records = [one.released.record for one in releases if one.released is not None]
+    return [(one.adapter.sha256, one.attempt) for one in records if one.data.golden.sha256 == golden_sha256]

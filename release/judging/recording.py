@@ -1,7 +1,7 @@
 """The release record: everything needed to make the adapter again, and to see that it is the same."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from release import __version__
@@ -12,6 +12,7 @@ from release.running import environment, spending
 from release.values import layout, tensors
 from release.values import record as records
 from release.values.artifacts import Adapter, sha256_file
+from release.values.record import Data, Generation, Previous, Program, Record, Rows, Source, Spent, Training
 
 
 def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | None = None) -> dict[str, Any]:
@@ -29,46 +30,65 @@ def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | Non
         made_from["model"] = {**made_from["model"], "chat_template": sha256_file(template)}
     return ({"image": image} if image else {"versions": environment.versions()}) | {
         "config": made_from,
-        "base": base.to_json(),
+        "base": records.to_json(base.in_record()),
         "data_sha256": dict(data),
         "code_sha256": environment.code_sha256(),
         "threads": environment.threads(config.run.threads),
     }
 
 
-def build(
-    config: Config,
-    base: Base,
-    started: Mapping[str, Any],
-    adapter: Adapter,
-    measured: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The record of one adapter; the package adds the sha256 of every file published beside it.
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """What was written down before training."""
 
-    ``measured``: generation, verdict digest, whether it passed, which attempt, and how it stands beside earlier ones.
-    """
-    training = {name: value for name, value in adapter.training.items() if name != "files"}
-    record = {
-        "record": records.VERSION,
-        "program": {"name": "adapter-release", "version": __version__},
-        "name": config.run.name,
-        "config": as_published(config),
-        "base": base.to_json(),
-        **started,
-        "data": _data(config, started["data"]),
-        "adapter": {
-            "sha256": adapter.files.digest,
-            "files": {file.path: file.sha256 for file in adapter.files.files},
-            "tensors": tensors.digests(adapter.folder / layout.WEIGHTS),
-        },
-        "training": training,
-        **measured,
-        "determinism": environment.determinism(config.run.seed, training["hardware"]),
-        "image_digest": _image_digest(training, measured["generation"]),
-        "spent": _spent(training, measured["generation"], config.budget),
-    }
-    whole = {**record, "record_sha256": records.digest(record)}
-    if wrong := records.problems(whole):
+    source: Source
+    policy_sha256: str
+    data: Mapping[str, Mapping[str, str | int]]
+    """``sha256`` and ``rows`` of both datasets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What came of judging, as far as the record names it."""
+
+    generation: Generation
+    verdict_sha256: str
+    comparison_sha256: str
+    passed: bool
+    attempt: int
+    earlier: Previous
+
+
+def build(config: Config, base: Base, started: Started, adapter: Adapter, judged: Judged) -> Record:
+    """The record of one adapter; the package adds the sha256 of every file published beside it."""
+    training, generation = adapter.training, judged.generation
+    record = Record(
+        record=records.VERSION,
+        program=Program(name="adapter-release", version=__version__),
+        name=config.run.name,
+        config=as_published(config),
+        base=base.in_record(),
+        source=started.source,
+        policy_sha256=started.policy_sha256,
+        data=_data(config, started),
+        adapter=records.Adapter(
+            sha256=adapter.files.digest,
+            files={file.path: file.sha256 for file in adapter.files.files},
+            tensors=tensors.digests(adapter.folder / layout.WEIGHTS),
+        ),
+        training=training,
+        generation=generation,
+        verdict_sha256=judged.verdict_sha256,
+        comparison_sha256=judged.comparison_sha256,
+        passed=judged.passed,
+        attempt=judged.attempt,
+        earlier=judged.earlier,
+        determinism=environment.determinism(config.run.seed, training.hardware),
+        image_digest=training.image_digest if training.image_digest == generation.image_digest else None,
+        spent=_spent(training, generation, config.budget),
+    )
+    whole = replace(record, record_sha256=records.digest(records.tree(record)))
+    if wrong := records.problems(records.tree(whole)):
         raise ValueError("the record does not fit its own schema: " + "; ".join(wrong))
     return whole
 
@@ -95,29 +115,23 @@ def as_published(config: Config) -> dict[str, Any]:
     return tree
 
 
-def _data(config: Config, datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _data(config: Config, started: Started) -> Data:
     """Digest and rows of each dataset, and where to get it: in the release, or what the configuration says of it."""
     published = config.data.license is not None
-    return {
-        **{name: {**facts, "file": layout.DATA[name] if published else None} for name, facts in datasets.items()},
-        "license": config.data.license,
-        "source": config.data.source,
+    kinds = {
+        name: records.part(Rows, {**facts, "file": layout.DATA[name] if published else None})
+        for name, facts in started.data.items()
     }
+    return Data(train=kinds["train"], golden=kinds["golden"], license=config.data.license, source=config.data.source)
 
 
-def _image_digest(training: Mapping[str, Any], generation: Mapping[str, Any]) -> str | None:
-    """The image in which both were made; None where one was made outside or in another."""
-    here = environment.image_digest()
-    made_in = {stage.get("image_digest", here) for stage in (training, generation)}
-    return made_in.pop() if len(made_in) == 1 else None
-
-
-def _spent(training: Mapping[str, Any], generation: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+def _spent(training: Training, generation: Generation, budget: Budget) -> Spent:
     """What training and answering took, the base's answers included; energy and cost are estimates that say how."""
-    seconds = round(training["seconds"] + generation["seconds"] + generation["base_seconds"], 1)
-    return {
-        **spending.estimate(seconds, training["hardware"], estimates.read_prices(), budget),
+    seconds = round(training.seconds + generation.seconds + (generation.base_seconds or 0.0), 1)
+    estimated = spending.estimate(seconds, training.hardware, estimates.read_prices(), budget)
+    measured = {
         "seconds": seconds,
-        "tokens": training["tokens"] + generation["tokens"],
-        "peak_memory_bytes": max(training["peak_memory_bytes"], generation["peak_memory_bytes"]),
+        "tokens": training.tokens + generation.tokens,
+        "peak_memory_bytes": max(training.peak_memory_bytes, generation.peak_memory_bytes),
     }
+    return records.part(Spent, {**estimated, **measured})

@@ -19,6 +19,7 @@ from release.values.artifacts import Manifest, sha256_file, write_atomically
 from release.values.cache import cache_folder
 from release.values.errors import ConfigError, PreflightError, VerificationError
 from release.values.events import Line, Progress, Say
+from release.values.record import Base as BaseInRecord
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,15 +47,11 @@ class Base:
     origin: str
     files: Manifest
 
-    def to_json(self) -> dict[str, Any]:
+    def in_record(self) -> BaseInRecord:
         """What a record says of it: no local path."""
-        return {
-            "base_model_id": self.base_model_id,
-            "revision": self.revision,
-            "origin": self.origin,
-            # a folder that an earlier version fetched holds more, which nobody who fetches it now has
-            "files": {file.path: file.sha256 for file in self.files.files if wanted([file.path], code=True)},
-        }
+        # a folder that an earlier version fetched holds more, which nobody who fetches it now has
+        files = {file.path: file.sha256 for file in self.files.files if wanted([file.path], code=True)}
+        return BaseInRecord(base_model_id=self.base_model_id, revision=self.revision, origin=self.origin, files=files)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from release.values.artifacts import Adapter, Manifest, write_atomically
 from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
 from release.values.events import Line, Progress, Say
 from release.values.layout import WEIGHTS
+from release.values.record import Training, part
 
 if TYPE_CHECKING:
     import torch
@@ -51,14 +52,14 @@ def train(run: Path, base: bases.Base, say: Say, image: container.Image | None =
             reads=[base.folder],
             writes=[run.parent if limited else run],  # what attempts have cost is kept beside the run folders
         )
-    training = json.loads(record.read_bytes())
+    told = json.loads(record.read_bytes())
     files = Manifest.of_folder(run / "adapter")
-    if [asdict(file) for file in files.files] != training["files"]:
+    if [asdict(file) for file in files.files] != told["files"]:
         raise VerificationError(
             f"{run / 'adapter'} is not the adapter that training wrote (see {record}). It is left as it is. "
             f"Restore its files, or move {run} away and run again to train anew."
         )
-    return Adapter(folder=run / "adapter", files=files, training=training)
+    return Adapter(folder=run / "adapter", files=files, training=part(Training, told))
 
 
 def run_training(run: Path, base_folder: Path, say: Say) -> None:

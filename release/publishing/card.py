@@ -1,29 +1,30 @@
 """Record → model card: what was measured, on what, and how to load, check and make the adapter again."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import yaml
 
 from gates.report import cell
 from release.config.reading import Publishing
+from release.judging.released import Counted
 from release.publishing import snippet
+from release.values.record import PreviousRelease, Record, tree
 
 LIBRARY = "peft"
 
 
-def render(record: Mapping[str, Any], verdict: Mapping[str, Any], gate_table: str, publishing: Publishing) -> bytes:
+def render(record: Record, counted: Sequence[Counted], gate_table: str, publishing: Publishing) -> bytes:
     """README.md of the release: metadata the Hub reads, then text for people."""
-    metadata = yaml.safe_dump(_metadata(record, verdict, publishing), sort_keys=False, allow_unicode=True)
+    metadata = yaml.safe_dump(_metadata(record, counted, publishing), sort_keys=False, allow_unicode=True)
     return f"---\n{metadata}---\n{_body(record, gate_table, publishing)}".encode()
 
 
-def _metadata(record: Mapping[str, Any], verdict: Mapping[str, Any], publishing: Publishing) -> dict[str, Any]:
+def _metadata(record: Record, counted: Sequence[Counted], publishing: Publishing) -> dict[str, object]:
     """The card's YAML, with the gate results as ``model-index`` (Hub documentation, "Model Cards")."""
-    golden = record["data"]["golden"]
+    golden = record.data.golden
     return {
-        "base_model": record["base"]["base_model_id"],
+        "base_model": record.base.base_model_id,
         "base_model_relation": "adapter",
         "library_name": LIBRARY,
         "license": publishing.license,
@@ -32,12 +33,12 @@ def _metadata(record: Mapping[str, Any], verdict: Mapping[str, Any], publishing:
         "tags": ["lora", "adapter-release", *publishing.tags],
         "model-index": [
             {
-                "name": record["name"],
+                "name": record.name,
                 "results": [
                     {
                         "task": {"type": "text-generation", "name": "Answers that cite or refuse"},
-                        "dataset": {"name": "golden set", "type": "golden", "revision": golden["sha256"]},
-                        "metrics": [_metric(gate) for gate in verdict["gates"] if gate["n"]],
+                        "dataset": {"name": "golden set", "type": "golden", "revision": golden.sha256},
+                        "metrics": [_metric(gate) for gate in counted if gate.n],
                     }
                 ],
             }
@@ -45,26 +46,26 @@ def _metadata(record: Mapping[str, Any], verdict: Mapping[str, Any], publishing:
     }
 
 
-def _metric(gate: Mapping[str, Any]) -> dict[str, Any]:
+def _metric(gate: Counted) -> dict[str, object]:
     return {
-        "type": gate["gate"],
-        "name": gate["gate"].replace("_", " "),
-        "value": round(gate["k"] / gate["n"], 6),
-        "args": {"k": gate["k"], "n": gate["n"], "lower_bound": gate["bound"], "state": gate["state"]},
+        "type": gate.gate,
+        "name": gate.gate.replace("_", " "),
+        "value": round(gate.k / gate.n, 6),
+        "args": {"k": gate.k, "n": gate.n, "lower_bound": gate.bound, "state": gate.state},
     }
 
 
-def _body(record: Mapping[str, Any], gate_table: str, publishing: Publishing) -> str:
-    base, training, data = record["base"], record["training"], record["data"]
+def _body(record: Record, gate_table: str, publishing: Publishing) -> str:
+    base, training, data = record.base, record.training, record.data
     repo, tag = publishing.hf_repo, publishing.tag
-    source = record["source"]
-    losses, golden, train = training["losses"], data["golden"], data["train"]
-    hardware, image = training["hardware"], record["image_digest"]
+    source = record.source
+    losses, golden, train = training.losses, data.golden, data.train
+    hardware, image = training.hardware, record.image_digest
     return f"""
-# {record["name"]}
+# {record.name}
 
-A {record["config"]["adapter"]["method"]} adapter for [{base["base_model_id"]}](https://huggingface.co/{base["base_model_id"]}).
-Base weights it was trained and judged on: {base["origin"]}.
+A {record.setting("adapter", "method")} adapter for [{base.base_model_id}](https://huggingface.co/{base.base_model_id}).
+Base weights it was trained and judged on: {base.origin}.
 
 ## Gates
 
@@ -73,8 +74,8 @@ passed every required gate. The bytes in this repository are the bytes that were
 
 {gate_table}
 
-{_earlier(record)}This is adapter number {record["attempt"]} judged on this golden set of {golden["rows"]} rows
-(sha256 `{golden["sha256"]}`). Decoding: `{json.dumps(record["generation"]["decoding"], sort_keys=True)}`.
+{_earlier(record)}This is adapter number {record.attempt} judged on this golden set of {golden.rows} rows
+(sha256 `{golden.sha256}`). Decoding: `{json.dumps(tree(record.generation.decoding), sort_keys=True)}`.
 
 ## Load it as it was judged
 
@@ -99,50 +100,51 @@ verdict can be derived again without a GPU.
 
 | | |
 |---|---|
-| rows | {train["rows"]} (sha256 `{train["sha256"]}`) |
-| steps, tokens | {training["steps"]}, {training["tokens"]:,} |
+| rows | {train.rows} (sha256 `{train.sha256}`) |
+| steps, tokens | {training.steps}, {training.tokens:,} |
 | loss, first and last logged | {losses[0][1]:.4g} → {losses[-1][1]:.4g} |
-| trainable parameters | {training["trainable_parameters"]:,} |
-| seed, threads | {record["config"]["run"]["seed"]}, {hardware["threads"]} |
-| hardware | {hardware["gpu"]["name"] if hardware["gpu"] else hardware["cpu"]} |
-| source | commit `{source["commit"]}`{" with uncommitted changes" if source["dirty"] else ""} |
-| locks | sha256 `{source["locks_sha256"]}` |
+| trainable parameters | {training.trainable_parameters:,} |
+| seed, threads | {record.setting("run", "seed")}, {hardware.threads} |
+| hardware | {hardware.gpu.name if hardware.gpu else hardware.cpu} |
+| source | commit `{source.commit}`{" with uncommitted changes" if source.dirty else ""} |
+| locks | sha256 `{source.locks_sha256}` |
 | container image | {f"`{image}`" if image else "none: made outside the pinned image"} |
 
 ## Limits
 
-The gates say what they measured: {golden["rows"]} questions of one kind. They say nothing about other
+The gates say what they measured: {golden.rows} questions of one kind. They say nothing about other
 questions, other languages, or other base weights than those named above.
 """
 
 
-def _form(record: Mapping[str, Any]) -> str:
+def _form(record: Record) -> str:
     """What the judged model was, in words, and where its base is to be had."""
-    loaded, chat = record["generation"]["loaded"], record["generation"]["chat"]
-    precision = loaded["dtype"]
-    if loaded["quantization"]:
-        kind = loaded["quantization"]["bnb_4bit_quant_type"]
-        precision = f"{kind}, computing in {loaded['dtype']}{', de-quantized once' if loaded['dequantized'] else ''}"
-    ends = " or ".join(cell(one["token"]) for one in chat["ends"])
-    lines = [f"Base in {precision}; an answer ends with {ends}.", *map(cell, chat["changed"]), ""]
-    if record["base"]["revision"] is None:
+    loaded, chat = record.generation.loaded, record.generation.chat
+    assert loaded is not None
+    assert chat is not None
+    precision = loaded.dtype
+    if loaded.quantization:
+        kind = loaded.quantization.bnb_4bit_quant_type
+        precision = f"{kind}, computing in {loaded.dtype}{', de-quantized once' if loaded.dequantized else ''}"
+    ends = " or ".join(cell(one.token) for one in chat.ends)
+    lines = [f"Base in {precision}; an answer ends with {ends}.", *map(cell, chat.changed), ""]
+    if record.base.revision is None:
         lines += [f"No Hub has the base in these weights: `adapter-release base {snippet.EMBEDDED}` unpacks them.", ""]
     return "\n".join(lines)
 
 
-def _earlier(record: Mapping[str, Any]) -> str:
+def _earlier(record: Record) -> str:
     """What was compared with, and in which ways, for what reason, less was asked for than before."""
-    earlier = record.get("earlier")
-    if earlier is None:
+    if record.earlier is None:
         return ""
-    lines = [_compared(one) for one in earlier["releases"]] or ["There was no earlier release to compare with."]
-    if earlier["weaker"]:
-        because = record["config"]["gates"]["weaker_because"]
+    lines = [_compared(one) for one in record.earlier.releases] or ["There was no earlier release to compare with."]
+    if record.earlier.weaker:
         lines += ["", "**This release asks for less than the last one did:**", ""]
-        lines += [*(f"- {cell(line)}" for line in earlier["weaker"]), "", f"The reason given: {cell(because)}"]
+        lines += [*(f"- {cell(line)}" for line in record.earlier.weaker), ""]
+        lines += [f"The reason given: {cell(str(record.setting('gates', 'weaker_because')))}"]
     return "\n".join([*lines, "", ""])
 
 
-def _compared(one: Mapping[str, Any]) -> str:
-    how = f"not compared with, {one['not_compared']}" if one["not_compared"] else f"compared on {one['rows']} rows"
-    return f"- {cell(one['tag'])} (commit `{one['commit']}`): {cell(how)}"
+def _compared(one: PreviousRelease) -> str:
+    how = f"not compared with, {one.not_compared}" if one.not_compared else f"compared on {one.rows} rows"
+    return f"- {cell(one.tag)} (commit `{one.commit}`): {cell(how)}"

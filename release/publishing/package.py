@@ -1,20 +1,15 @@
 """Candidate → a folder with the files to publish, and a digest of each."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from gates.canonical import canonical_json
-from release.publishing import sign
 from release.values import layout
 from release.values.artifacts import Adapter, Candidate, FileDigest, Manifest, Package, sha256_file, write_atomically
-
-RECORD = layout.FILE
-UNLISTED = (RECORD, sign.SIGNATURE, sign.ENVELOPES)
-"""What the record does not list: itself, and what is signed when it is made: statements, and all of the files."""
+from release.values.record import Record, Training, known, part, tree
 
 
 def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: Path) -> Package:
@@ -29,21 +24,17 @@ def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: 
     for name, source in files.items():
         (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, temporary / name)
-    write_atomically(temporary / "README.md", card)
-    write_atomically(temporary / RECORD, canonical_json(complete_record(candidate.record, temporary)))
+    write_atomically(temporary / layout.CARD, card)
+    write_atomically(temporary / layout.RECORD, canonical_json(tree(complete(candidate.record, temporary))))
     temporary.rename(folder)
     return Package(folder=folder, manifest=Manifest.of_folder(folder), candidate=candidate)
 
 
-def complete_record(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def complete(record: Record, folder: Path) -> Record:
     """The record with the sha256 of every file published beside it."""
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {**record, "files": {name: sha256_file(folder / name) for name in names if name not in UNLISTED}}
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((folder / RECORD).read_bytes())
-    return record
+    listed = {name: sha256_file(folder / name) for name in names if name not in layout.UNLISTED}
+    return replace(record, files=listed)
 
 
 def to_json(package: Package) -> dict[str, Any]:
@@ -55,9 +46,9 @@ def to_json(package: Package) -> dict[str, Any]:
         "adapter": {
             "folder": str(candidate.adapter.folder),
             "files": [asdict(file) for file in candidate.adapter.files.files],
-            "training": dict(candidate.adapter.training),
+            "training": tree(candidate.adapter.training),
         },
-        "record": dict(candidate.record),
+        "record": tree(candidate.record),
         "verdict": candidate.verdict.decode(),
         "passed": candidate.passed,
     }
@@ -68,10 +59,13 @@ def from_json(value: Mapping[str, Any]) -> Package:
     adapter = Adapter(
         folder=Path(value["adapter"]["folder"]),
         files=_manifest(value["adapter"]["files"]),
-        training=value["adapter"]["training"],
+        training=part(Training, value["adapter"]["training"]),
     )
     candidate = Candidate(
-        adapter=adapter, record=value["record"], verdict=value["verdict"].encode(), passed=value["passed"] is True
+        adapter=adapter,
+        record=known(value["record"]),
+        verdict=value["verdict"].encode(),
+        passed=value["passed"] is True,
     )
     return Package(folder=Path(value["folder"]), manifest=_manifest(value["files"]), candidate=candidate)
 

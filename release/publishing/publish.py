@@ -8,12 +8,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from urllib.parse import urlsplit
 
 from release.hub import client
 from release.values.artifacts import Manifest, Package, Publication
 from release.values.errors import ConfigError, HubError, VerificationError
+from release.values.record import Record
 
 log = logging.getLogger("release.publishing.publish")
 
@@ -158,11 +158,11 @@ def _refuse_other_content(repo_id: str, tag: str, commit: str, contents: Mapping
         )
 
 
-def _refuse_unseen(repo_id: str, record: Mapping[str, Any]) -> None:
+def _refuse_unseen(repo_id: str, record: Record) -> None:
     """Stop if a tag is there that was not when the release was compared with the earlier ones."""
-    if "earlier" not in record:
+    if record.earlier is None:
         return
-    seen = {(one["tag"], one["commit"]) for one in record["earlier"]["releases"]}
+    seen = {(one.tag, one.commit) for one in record.earlier.releases}
     if unseen := sorted(client.tags(repo_id).items() - seen):
         names = ", ".join(f"{tag} (commit {commit})" for tag, commit in unseen)
         raise HubError(

@@ -17,14 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from release.config.reading import Publishing
-from release.publishing import attestations
+from release.values import layout
 from release.values.artifacts import Manifest, Package, write_atomically
 from release.values.errors import ConfigError
 
-SIGNATURE = "model.sig"
-"""It signs the record too, so the record cannot list it."""
-STATEMENTS = (attestations.TEST_RESULT, attestations.PROVENANCE)
-ENVELOPES = "attestations/signed.intoto.jsonl"
+STATEMENTS = (layout.TEST_RESULT, layout.PROVENANCE)
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 GITHUB = "https://token.actions.githubusercontent.com"
 PASSWORD = "ADAPTER_RELEASE_SIGNING_PASSWORD"  # noqa: S105  the variable's name
@@ -82,15 +79,15 @@ def sign(packed: Package, publishing: Publishing, kept: Path) -> Package:
     if not wanted(publishing):
         return packed
     _need_the_extra()
-    (kept / ENVELOPES).parent.mkdir(parents=True, exist_ok=True)
+    (kept / layout.ENVELOPES).parent.mkdir(parents=True, exist_ok=True)
     if publishing.signing_key:
-        _write_envelopes(packed.folder, publishing.signing_key, kept / ENVELOPES)
-        write_atomically(packed.folder / ENVELOPES, (kept / ENVELOPES).read_bytes())
-    signature = kept / SIGNATURE
+        _write_envelopes(packed.folder, publishing.signing_key, kept / layout.ENVELOPES)
+        write_atomically(packed.folder / layout.ENVELOPES, (kept / layout.ENVELOPES).read_bytes())
+    signature = kept / layout.SIGNATURE
     manifest = Manifest.of_folder(packed.folder)
     if not (signature.exists() and covers(signature, manifest) and signer(signature) == _own_key(publishing)):
         _make(packed.folder, publishing, signature)
-    write_atomically(packed.folder / SIGNATURE, signature.read_bytes())
+    write_atomically(packed.folder / layout.SIGNATURE, signature.read_bytes())
     return Package(folder=packed.folder, manifest=Manifest.of_folder(packed.folder), candidate=packed.candidate)
 
 
@@ -136,18 +133,18 @@ def check(folder: Path, trust: Trust) -> Iterator[str]:
 
     config = verifying.Config().set_hashing_config(_hashing())
     if trust.public_key:
-        if signer(folder / SIGNATURE) is None:
+        if signer(folder / layout.SIGNATURE) is None:
             yield f"it was signed without a key, so {trust.public_key.name} cannot check it: give --identity"
             return
         config.use_elliptic_key_verifier(public_key=trust.public_key)
     else:
         config.use_sigstore_verifier(identity=trust.identity, oidc_issuer=trust.issuer)
     try:
-        config.verify(folder, folder / SIGNATURE)
+        config.verify(folder, folder / layout.SIGNATURE)
     except (ValueError, InvalidSignature, Error) as error:
-        yield f"{SIGNATURE} does not hold: {str(error).strip() or type(error).__name__}"
-    if trust.public_key and (folder / ENVELOPES).exists():
-        yield from _check_envelopes(folder / ENVELOPES, trust.public_key)
+        yield f"{layout.SIGNATURE} does not hold: {str(error).strip() or type(error).__name__}"
+    if trust.public_key and (folder / layout.ENVELOPES).exists():
+        yield from _check_envelopes(folder / layout.ENVELOPES, trust.public_key)
 
 
 def _check_envelopes(path: Path, public_key: Path) -> Iterator[str]:
@@ -160,7 +157,7 @@ def _check_envelopes(path: Path, public_key: Path) -> Iterator[str]:
         try:
             envelope.verify([key], 1)
         except VerificationError:
-            yield f"{ENVELOPES}:{number} is not signed by {public_key.name}"
+            yield f"{layout.ENVELOPES}:{number} is not signed by {public_key.name}"
 
 
 def trust_problem(trust: Trust) -> str | None:
@@ -183,7 +180,7 @@ def covers(signature: Path, manifest: Manifest) -> bool:
     bundle = json.loads(signature.read_bytes())
     statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
     said = {one["name"]: one["digest"] for one in statement["predicate"]["resources"]}
-    return said == {file.path: file.sha256 for file in manifest.files if file.path != SIGNATURE}
+    return said == {file.path: file.sha256 for file in manifest.files if file.path != layout.SIGNATURE}
 
 
 def payloads(envelopes: Path) -> list[bytes]:
@@ -219,7 +216,7 @@ def _hashing() -> Any:
     """Every file but the signature and what is no part of a release; the Hub's cache keeps a release as links."""
     from model_signing import hashing
 
-    return hashing.Config().set_ignored_paths(paths=[SIGNATURE, *NOT_THE_RELEASE]).set_allow_symlinks(True)
+    return hashing.Config().set_ignored_paths(paths=[layout.SIGNATURE, *NOT_THE_RELEASE]).set_allow_symlinks(True)
 
 
 def _need_the_extra() -> None:

@@ -1,36 +1,37 @@
 """Record → the Python that loads an adapter exactly as it was judged: base, precision, template arguments, ends."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+
+from release.values.record import Quantization, Record
 
 EMBEDDED = "smollm2-135m"
 """The folder that a card's reader unpacks the embedded base to, which no Hub has in these weights."""
 
 
-def python(record: Mapping[str, Any], adapter: str, *, revision: str | None = None, base: str | None = None) -> str:
+def python(record: Record, adapter: str, *, revision: str | None = None, base: str | None = None) -> str:
     """A program that defines ``answer(messages)``: what was judged, by plain transformers, peft and bitsandbytes.
 
     ``adapter`` is a repository with its ``revision``, or a folder; ``base`` a folder to load the base from instead.
     """
-    loaded, chat = record["generation"]["loaded"], record["generation"]["chat"]
-    model = record["config"]["model"]
-    quantized, dtype = loaded["quantization"], f"torch.{loaded['dtype']}"
-    places = [_literal(base or (model["base_model_id"] if record["base"]["revision"] else EMBEDDED))]
-    if base is None and record["base"]["revision"]:
-        places.append(f"revision={_literal(record['base']['revision'])}")
+    loaded, chat = record.generation.loaded, record.generation.chat
+    assert loaded is not None
+    assert chat is not None
+    quantized, dtype = loaded.quantization, f"torch.{loaded.dtype}"
+    places = [_literal(base or (record.base.base_model_id if record.base.revision else EMBEDDED))]
+    if base is None and record.base.revision:
+        places.append(f"revision={_literal(record.base.revision)}")
     options = [f"dtype={dtype}"]
     if quantized:
         options.append(f"quantization_config={_bits_and_bytes(quantized)}")
-    if loaded["device"] == "cuda":
+    if loaded.device == "cuda":
         options.append('device_map={"": 0}')
-    if model.get("trust_remote_code"):
+    if record.setting("model", "trust_remote_code"):
         options.append("trust_remote_code=True")
     more = ["BitsAndBytesConfig"] if quantized else []
     at = f", revision={_literal(revision)}" if revision else ""
-    given = chat["chat_template_kwargs"]
+    given = dict(chat.chat_template_kwargs)
     arguments = f", **{given!r}" if given else ""  # a name may be a word of Python's own
-    ends = ", ".join(str(one["id"]) for one in chat["ends"])
+    ends = ", ".join(str(one.id) for one in chat.ends)
     return "\n".join(
         [
             "import torch",
@@ -39,17 +40,17 @@ def python(record: Mapping[str, Any], adapter: str, *, revision: str | None = No
             "",
             "base = AutoModelForCausalLM.from_pretrained(",
             *(f"    {one}," for one in [*places, *options]),
-            f"){f'.dequantize({dtype})' if loaded['dequantized'] else ''}",
+            f"){f'.dequantize({dtype})' if loaded.dequantized else ''}",
             f"tokenizer = AutoTokenizer.from_pretrained({_literal(adapter)}{at})",
             f"model = PeftModel.from_pretrained(base, {_literal(adapter)}{at}).eval()",
-            f"ends = [{ends}]  # {', '.join(_literal(one['token']) for one in chat['ends'])}",
+            f"ends = [{ends}]  # {', '.join(_literal(one.token) for one in chat.ends)}",
             "",
             "",
             "def answer(messages):",
             "    prompt = tokenizer.apply_chat_template(",
             f'        messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"{arguments}',
             "    ).to(model.device)",
-            f"    options = dict(max_new_tokens={record['generation']['decoding']['max_new_tokens']}, do_sample=False)",
+            f"    options = dict(max_new_tokens={record.generation.decoding.max_new_tokens}, do_sample=False)",
             "    options |= dict(temperature=None, top_p=None, top_k=None, eos_token_id=ends, pad_token_id=ends[0])",
             "    with torch.inference_mode():",
             '        ids = model.generate(**prompt, **options)[0, prompt["input_ids"].shape[1] :].tolist()',
@@ -58,12 +59,12 @@ def python(record: Mapping[str, Any], adapter: str, *, revision: str | None = No
     )
 
 
-def _bits_and_bytes(quantized: Mapping[str, Any]) -> str:
+def _bits_and_bytes(quantized: Quantization) -> str:
     """The quantization as bitsandbytes is asked for it."""
-    said = [f"load_in_4bit={quantized['load_in_4bit']}"]
-    said.append(f"bnb_4bit_quant_type={_literal(quantized['bnb_4bit_quant_type'])}")
-    said.append(f"bnb_4bit_use_double_quant={quantized['bnb_4bit_use_double_quant']}")
-    said.append(f"bnb_4bit_compute_dtype=torch.{quantized['bnb_4bit_compute_dtype']}")
+    said = [f"load_in_4bit={quantized.load_in_4bit}"]
+    said.append(f"bnb_4bit_quant_type={_literal(quantized.bnb_4bit_quant_type)}")
+    said.append(f"bnb_4bit_use_double_quant={quantized.bnb_4bit_use_double_quant}")
+    said.append(f"bnb_4bit_compute_dtype=torch.{quantized.bnb_4bit_compute_dtype}")
     return f"BitsAndBytesConfig(\n        {', '.join(said[:2])},\n        {', '.join(said[2:])},\n    )"
 
 

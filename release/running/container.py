@@ -336,8 +336,8 @@ def _built(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, s
         image = engine.images.get(tag)
     except ImageNotFound:
         about = environment.source()
-        commit = f"{about['commit'] or 'unknown'}{'-dirty' if about['dirty'] else ''}"
-        labels = {"SOURCE_COMMIT": commit, "LOCKS_SHA256": about["locks_sha256"]}
+        commit = f"{about.commit or 'unknown'}{'-dirty' if about.dirty else ''}"
+        labels = {"SOURCE_COMMIT": commit, "LOCKS_SHA256": about.locks_sha256}
         _build(engine, tag, context, arguments | labels, wheels, say)
         image = engine.images.get(tag)
     return _image(wanted, gpu, image.id, image.id, f"sha256:{source}")

@@ -7,7 +7,6 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from gates.canonical import canonical_json
 from release.running import child
 from release.values.artifacts import write_atomically
+from release.values.record import Determinism, Hardware, Source
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
@@ -31,16 +31,16 @@ def threads(wanted: int | None) -> int:
     return wanted or len(os.sched_getaffinity(0))
 
 
-def source() -> dict[str, Any]:
+def source() -> Source:
     """The commit this code is at, whether files differ from it, and the digests of the locks and of the code itself."""
     commit = _git("rev-parse", "HEAD")
     locks = hashlib.sha256(b"".join((ROOT / "locks" / name).read_bytes() for name in LOCKS))
-    return {
-        "commit": commit or None,
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
-        "locks_sha256": locks.hexdigest(),
-        "code_sha256": code_sha256(),
-    }
+    return Source(
+        commit=commit or None,
+        dirty=bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
+        locks_sha256=locks.hexdigest(),
+        code_sha256=code_sha256(),
+    )
 
 
 def code_sha256() -> str:
@@ -67,14 +67,14 @@ def image_digest() -> str | None:
     return os.environ.get(IMAGE) or None
 
 
-def determinism(seed: int, hardware: Mapping[str, Any]) -> dict[str, Any]:
+def determinism(seed: int, hardware: Hardware) -> Determinism:
     """Everything that was fixed so that the same bytes come out again; ``hardware`` is what the stage found."""
-    return {
-        "seed": seed,
-        "threads": hardware["threads"],
-        "deterministic_algorithms": hardware["gpu"] is not None,
-        "environment": FIXED,
-    }
+    return Determinism(
+        seed=seed,
+        threads=hardware.threads,
+        deterministic_algorithms=hardware.gpu is not None,
+        environment=FIXED,
+    )
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 from release.config.reading import Budget
 from release.values.artifacts import write_atomically
 from release.values.errors import PreflightError
+from release.values.record import Hardware
 
 NAME = "spent.jsonl"
 
@@ -128,15 +129,15 @@ def _alerts(budget: Budget, earlier: float, now: float) -> Iterator[str]:
             yield f"budget: {now:.2f} of {budget.limit:.2f} {budget.currency} spent, past {percent:g} %"
 
 
-def estimate(seconds: float, hardware: Mapping[str, Any], prices: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+def estimate(seconds: float, hardware: Hardware, prices: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     """Energy and cost of so many seconds on this hardware, each with how it was come by; None where nobody knows.
 
     Energy is an upper bound: the rated power of the card or of the threads, all of the time.
     """
-    gpu, hours = hardware["gpu"], seconds / 3600
-    card = card_of(gpu["name"], prices) if gpu else {}
-    watts = card.get("watts") if gpu else prices.get("cpu_watts_per_thread", 0) * hardware["threads"]
-    rated = f"{watts} W rated power of {gpu['name'] if gpu else str(hardware['threads']) + ' threads'}, all of the time"
+    gpu, hours = hardware.gpu, seconds / 3600
+    card = card_of(gpu.name, prices) if gpu else {}
+    watts = card.get("watts") if gpu else prices.get("cpu_watts_per_thread", 0) * hardware.threads
+    rated = f"{watts} W rated power of {gpu.name if gpu else f'{hardware.threads} threads'}, all of the time"
     listed = card.get("price_per_hour"), prices["currency"], f"the list price of {card.get('name')} in prices.json"
     own = budget.price_per_hour, budget.currency, "budget.price_per_hour"
     price, currency, source = listed if budget.price_per_hour is None else own

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from gates.canonical import canonical_json
 from release.values.errors import VerificationError
+from release.values.record import Record, Training
 
 
 def sha256_file(path: Path) -> str:
@@ -84,7 +85,7 @@ class Adapter:
 
     folder: Path
     files: Manifest
-    training: Mapping[str, Any]
+    training: Training
     """What training reports: losses, tokens, seconds, peak memory, the digest of the first LoRA weights."""
 
 
@@ -93,7 +94,7 @@ class Candidate:
     """An adapter that was judged: its record names the judged bytes and the verdict."""
 
     adapter: Adapter
-    record: Mapping[str, Any]
+    record: Record
     verdict: bytes
     """The verdict file's bytes, as the gates wrote them."""
     passed: bool

@@ -1,34 +1,383 @@
-"""What a release record must be: its schema, and the digest of its own content."""
+"""The release record: what an adapter was made of and how it was judged, as values, and as ``release.json``.
 
+Its schema is ``schemas/record.schema.json``. A field that is ``OPTIONAL`` and None is not written: records of
+earlier versions lack it.
+"""
+
+import functools
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import schemas
 from gates.canonical import canonical_json
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Tree: TypeAlias = Mapping[str, object]
+"""A JSON object of which nothing more is said here."""
+T = TypeVar("T")
 
 VERSION = 2
 """1 had no statements beside it, and less of what was installed and spent."""
 _ITSELF = ("record_sha256", "files")
 
 
-def digest(record: Mapping[str, Any]) -> str:
-    """sha256 of the record's own content; ``files`` stand outside, for each of them is checked against its file."""
-    content = {name: value for name, value in record.items() if name not in _ITSELF}
+OPTIONAL = {"optional": True}
+"""Of a field that some records lack."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """The base model: which files, and where they come from."""
+
+    base_model_id: str
+    revision: str | None
+    """The commit on the Hub; None for the embedded base."""
+    origin: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The code that made it."""
+
+    commit: str | None
+    dirty: bool | None
+    locks_sha256: str
+    code_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """One of the two datasets."""
+
+    sha256: str
+    rows: int
+    file: str | None
+    """Where the release holds them; None where no licence allows to give them away."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    train: Rows
+    golden: Rows
+    source: str | None
+    license: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    dtype: str
+    shape: list[int]
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """The judged files."""
+
+    sha256: str
+    """Of their manifest."""
+    files: Mapping[str, str]
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    name: str
+    compute_capability: str
+    cuda: str
+    driver: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    machine: str
+    cpu: str
+    cpu_capability: str
+    threads: int
+    gpu: Gpu | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arithmetic:
+    """The settings that decide how numbers are rounded and summed, as torch had them."""
+
+    deterministic_algorithms: bool
+    float32_matmul_precision: str
+    onednn: bool
+    cudnn_benchmark: bool
+    cudnn_deterministic: bool
+    environment: Mapping[str, str]
+    nondeterministic: list[str] | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    lora_init_sha256: str
+    steps: int
+    losses: list[tuple[int, float]]
+    """Step and loss, as logged."""
+    tokens: int
+    trainable_parameters: int
+    resumed_from_step: int | None
+    seconds: float
+    peak_memory_bytes: int
+    hardware: Hardware
+    versions: Mapping[str, str]
+    image_digest: str | None = None
+    gpu_peak_memory_bytes: int | None = None
+    packages: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
+    arithmetic: Arithmetic | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    do_sample: bool
+    max_new_tokens: int
+    batch_size: int
+    constraint: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """A token that ends an answer."""
+
+    id: int
+    token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chat:
+    """How it was asked, beside the published chat template."""
+
+    chat_template_sha256: str
+    chat_template_kwargs: Tree
+    ends: list[End]
+    changed: list[str]
+    """What is otherwise than in the base's own template, a sentence each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    load_in_4bit: bool
+    bnb_4bit_quant_type: str
+    bnb_4bit_use_double_quant: bool
+    bnb_4bit_compute_dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """How the base was loaded under the adapter, in transformers' names."""
+
+    dtype: str
+    quantization: Quantization | None
+    dequantized: bool
+    """Turned back into ``dtype`` once: the same numbers, faster on a CPU."""
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    adapter_sha256: str
+    answers_sha256: str
+    prompts_sha256: str
+    decoding: Decoding
+    seconds: float
+    tokens: int
+    peak_memory_bytes: int
+    hardware: Hardware
+    versions: Mapping[str, str]
+    image_digest: str | None = None
+    gpu_peak_memory_bytes: int | None = None
+    base_answers_sha256: str | None = field(default=None, metadata=OPTIONAL)
+    base_seconds: float | None = field(default=None, metadata=OPTIONAL)
+    base_answers_reused: bool | None = field(default=None, metadata=OPTIONAL)
+    chat: Chat | None = field(default=None, metadata=OPTIONAL)
+    loaded: Loaded | None = field(default=None, metadata=OPTIONAL)
+    packages: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
+    arithmetic: Arithmetic | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Determinism:
+    seed: int
+    threads: int
+    deterministic_algorithms: bool
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    amount: float
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """Training and answering together; energy and cost are estimates that say how they were come by."""
+
+    seconds: float
+    tokens: int
+    peak_memory_bytes: int
+    energy_kwh: float | None
+    cost: Cost | None
+    energy_how: str | None = field(default=None, metadata=OPTIONAL)
+    cost_how: str | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviousRelease:
+    tag: str
+    commit: str
+    record_sha256: str | None
+    kept: bool
+    """Whether its answers are in this release, under its commit."""
+    rows: int
+    """Golden rows that are the same as then."""
+    not_compared: str | None
+    """Why it was not compared with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Previous:
+    """The releases that were there before, oldest first."""
+
+    releases: list[PreviousRelease]
+    weaker: list[str]
+    """Every way in which less is asked for than by the last release."""
+    comparisons: Mapping[str, str]
+    """sha256 of each comparison with them, by the name of its file under ``gates/``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    record: int
+    program: Program
+    name: str
+    config: Tree
+    """release.yaml with every default; its paths are those of this release."""
+    base: Base
+    source: Source
+    policy_sha256: str
+    data: Data
+    adapter: Adapter
+    training: Training
+    generation: Generation
+    verdict_sha256: str
+    passed: bool
+    attempt: int
+    """Which adapter this is of all that were judged on this golden set."""
+    determinism: Determinism
+    image_digest: str | None
+    """The image that both stages ran in."""
+    spent: Spent
+    record_sha256: str = ""
+    """Of the canonical JSON of all but this and ``files``."""
+    comparison_sha256: str | None = field(default=None, metadata=OPTIONAL)
+    earlier: Previous | None = field(default=None, metadata=OPTIONAL)
+    files: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
+    """sha256 of every file published beside this record."""
+
+    def setting(self, section: str, name: str) -> object:
+        """A value of the recorded configuration; None where it has none."""
+        within = self.config.get(section)
+        return within.get(name) if isinstance(within, dict) else None
+
+
+def read(value: object) -> Record:
+    """The record that a JSON value is; ``ValueError`` with every problem if it is none."""
+    if wrong := problems(value):
+        raise ValueError("it is not a record: " + "; ".join(wrong))
+    assert isinstance(value, dict)
+    return known(value)
+
+
+def known(value: Tree) -> Record:
+    """The record that a JSON value is which has no ``problems``."""
+    data = value["data"]
+    assert isinstance(data, dict)
+    # the first releases spelt it so
+    return part(Record, {**value, "data": {"license": data.get("licence"), **data}})
+
+
+def part(kind: type[T], value: object) -> T:
+    """A value of this module from JSON that fits it; ``ValueError`` where a field is missing."""
+    assert is_dataclass(kind)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{kind.__name__} is not {value!r:.80}")  # noqa: TRY004  a fault of what was read
+    known = {name: _read(hint, value[name]) for name, hint in _hints(kind).items() if name in value}
+    try:
+        return kind(**known)
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__}: {error}") from None
+
+
+@functools.cache
+def _hints(kind: type[object]) -> Mapping[str, object]:
+    return get_type_hints(kind)
+
+
+def _read(hint: object, value: object) -> object:
+    """A field's value: dataclasses within mappings, lists and what may be None are read too."""
+    kinds = [one for one in get_args(hint) if one is not type(None)]
+    if value is None or not (kinds or is_dataclass(hint)):
+        return value
+    if isinstance(hint, type) and is_dataclass(hint):
+        return part(hint, value)
+    if isinstance(value, Mapping) and len(kinds) == 2:
+        return {name: _read(kinds[1], one) for name, one in value.items()}
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, list):
+        return [_read(kinds[0], one) for one in value]
+    return _read(kinds[0], value) if len(kinds) == 1 else value
+
+
+def to_json(value: object) -> Json:
+    """A value of this module as JSON; whoever reads it gets the value back."""
+    if is_dataclass(value):
+        found = {one.name: (getattr(value, one.name), one.metadata.get("optional")) for one in fields(value)}
+        return {name: to_json(one) for name, (one, left_out) in found.items() if not (left_out and one is None)}
+    if isinstance(value, Mapping):
+        return {name: to_json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(one) for one in value]
+    assert value is None or isinstance(value, bool | int | float | str)
+    return value
+
+
+def tree(value: object) -> dict[str, object]:
+    """A dataclass of this module as a JSON object."""
+    found = to_json(value)
+    assert isinstance(found, dict)
+    return dict(found)
+
+
+def digest(value: Tree) -> str:
+    """sha256 of a record's own content; ``files`` stand outside, for each of them is checked against its file."""
+    content = {name: one for name, one in value.items() if name not in _ITSELF}
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
-def problems(record: Mapping[str, Any]) -> list[str]:
-    """Where a record is not what its schema says, or its own digest is another."""
+def problems(value: object) -> list[str]:
+    """Where a JSON value is not what a record's schema says, or its own digest is another."""
     from jsonschema import Draft202012Validator
 
-    version = record.get("record", VERSION)
+    version = value.get("record", VERSION) if isinstance(value, dict) else VERSION
     if isinstance(version, int) and version > VERSION:
         return [f"it is a record of version {version}, this program knows {VERSION}: use a newer adapter-release"]
     found = [
         f"{'.'.join(map(str, error.absolute_path)) or 'the record'}: {error.message[:200]}"
-        for error in Draft202012Validator(schemas.load("record")).iter_errors(record)
+        for error in Draft202012Validator(schemas.load("record")).iter_errors(value)
     ]
-    if not found and digest(record) != record["record_sha256"]:
-        found.append(f"its content has sha256 {digest(record)}, it says {record['record_sha256']}")
+    if not found and isinstance(value, dict) and digest(value) != value["record_sha256"]:
+        found.append(f"its content has sha256 {digest(value)}, it says {value['record_sha256']}")
     return found

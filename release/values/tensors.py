@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from release.values.record import Tensor
 
 
 def tensors(weights: Path) -> Iterator[tuple[str, str, list[int], bytes]]:
@@ -18,9 +19,9 @@ def tensors(weights: Path) -> Iterator[tuple[str, str, list[int], bytes]]:
         yield name, str(tensor["dtype"]), list(tensor["shape"]), bytes(tensor["data"])
 
 
-def digests(weights: Path) -> dict[str, Any]:
+def digests(weights: Path) -> dict[str, Tensor]:
     """Type, shape and sha256 of every tensor by name: a difference is found in a layer, not only in a file."""
     return {
-        name: {"dtype": dtype, "shape": shape, "sha256": hashlib.sha256(data).hexdigest()}
+        name: Tensor(dtype=dtype, shape=shape, sha256=hashlib.sha256(data).hexdigest())
         for name, dtype, shape, data in tensors(weights)
     }

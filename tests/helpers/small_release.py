@@ -17,10 +17,13 @@ from release import pipeline
 from release.config import reading
 from release.data import sources
 from release.judging import previous, recording
+from release.judging.released import Released
 from release.models import base as bases
-from release.publishing import attestations, package, sign
+from release.publishing import attestations, sign
+from release.running import environment
 from release.values import layout, record
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, sha256_file
+from release.values.record import Training, part
 from tests.helpers.line import ROOT, small_config
 
 GOLDEN_ROWS = 60
@@ -75,9 +78,9 @@ def tensors() -> dict[str, Any]:
     }
 
 
-def training(**changes: Any) -> dict[str, Any]:
+def training(**changes: Any) -> Training:
     """What training reports."""
-    return {
+    told = {
         "lora_init_sha256": "1" * 64,
         "steps": 20,
         "losses": [[10, 1.5], [20, 0.5]],
@@ -86,8 +89,10 @@ def training(**changes: Any) -> dict[str, Any]:
         "resumed_from_step": None,
         "seconds": 10.5,
         "peak_memory_bytes": 3_000_000,
+        "image_digest": environment.image_digest(),
         **SURROUNDINGS,
-    } | changes
+    }
+    return part(Training, told | changes)
 
 
 def small_release(folder: Path, *, licence: bool = True, **settings: Mapping[str, Any]) -> Package:
@@ -163,7 +168,7 @@ def _adapter(run: Path, loaded: reading.Config) -> Adapter:
     words.save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}", "utf-8")
     files = Manifest.of_folder(folder)
-    return Adapter(folder=folder, files=files, training=training(files=[asdict(file) for file in files.files]))
+    return Adapter(folder=folder, files=files, training=training())
 
 
 def _candidate(run: Path, loaded: reading.Config, base: bases.Base, began: Any) -> Candidate:
@@ -173,7 +178,6 @@ def _candidate(run: Path, loaded: reading.Config, base: bases.Base, began: Any) 
     write_answers(run / "answers.jsonl", [asdict(output) for output in outputs])
     babble = [{"id": output.id, "output": "The answer is JSON.", "finish_reason": "stop"} for output in outputs]
     write_answers(run / "base_answers.jsonl", babble)
-    verdict, passed = pipeline.judge(run, judged, run / "answers.jsonl", lambda _: None)
     generation = {
         "adapter_sha256": adapter.files.digest,
         "answers_sha256": sha256_file(run / "answers.jsonl"),
@@ -185,23 +189,21 @@ def _candidate(run: Path, loaded: reading.Config, base: bases.Base, began: Any) 
         "base_seconds": 4.5,
         "tokens": 900,
         "peak_memory_bytes": 2_000_000,
+        "image_digest": environment.image_digest(),
         **SURROUNDINGS,
     }
-    measured = {
-        "generation": generation,
-        "verdict_sha256": sha256_file(run / "verdict.json"),
-        "comparison_sha256": sha256_file(run / "comparison.json"),
-        "passed": passed,
-        "attempt": pipeline.count_attempt(run.parent, judged, adapter.files.digest, passed=passed),
-        "earlier": json.loads((run / "earlier.json").read_bytes()),
-    }
-    full = recording.build(loaded, base, started, adapter, measured)
-    (run / "record.json").write_bytes(canonical_json(full))
-    return Candidate(adapter=adapter, record=full, verdict=verdict.to_json(), passed=passed)
+    (run / "generation.json").write_bytes(canonical_json(generation))
+    made = pipeline.Made(base=base, started=started, adapter=adapter)
+    return pipeline.conclude(run, loaded, judged, made, lambda _: None)
 
 
 def write_answers(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+
+
+def read_record(folder: Path) -> Any:
+    """The record of a release as JSON."""
+    return json.loads((folder / layout.RECORD).read_bytes())
 
 
 def edit(path: Path, change: Callable[[Any], object]) -> None:
@@ -216,13 +218,21 @@ def reseal(folder: Path, change: Callable[[Any], object] = lambda _: None) -> No
 
     ``change`` edits the record before.
     """
-    path = folder / package.RECORD
+    path = folder / layout.RECORD
     value = json.loads(path.read_bytes())
     change(value)
     value["record_sha256"] = record.digest(value)
-    files = package.complete_record(value, folder)["files"]
-    with contextlib.suppress(KeyError):  # a lie that leaves no statement to make
-        judged = attestations.read_judged(folder / "gates")
-        for name, statement in attestations.statements(value, judged, files).items():
-            (folder / name).write_bytes(canonical_json(statement))
-    path.write_bytes(canonical_json(package.complete_record(value, folder)))
+    value["files"] = _digests(folder)
+    with contextlib.suppress(KeyError, ValueError):  # a lie that leaves no statement to make
+        found = Released(folder=folder)
+        names = [name for name in attestations.COMPARISONS if (folder / name).exists()]
+        beside = {name: found.json(name)["passed"] is True for name in names}
+        for name, statement in attestations.derive(record.known(value), found.counted, beside, value["files"]).items():
+            (folder / name).write_bytes(statement)
+    path.write_bytes(canonical_json({**value, "files": _digests(folder)}))
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The sha256 of every file that a record lists."""
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: sha256_file(path) for name, path in paths.items() if name not in layout.UNLISTED}

@@ -145,7 +145,7 @@ def name_a_file_twice(folder: Path) -> None:
         (change_a_byte, "different: package/adapter_model.safetensors has sha256"),
         (answer_otherwise, "different: package/gates/answers.jsonl has sha256"),
         (edit_the_verdict, "gates/verdict.json is not the one that the record names"),
-        (call_a_failure_a_pass, "another verdict comes out (FAIL)"),
+        (call_a_failure_a_pass, "another gates/verdict.json comes out (FAIL)"),
         (lambda folder: (folder / "package" / "README.md").unlink(), "missing: package/README.md"),
         (call_it_a_record_of_0_1_0, "has a record of version 1"),
         (add_a_file, "extra: package/extra.txt"),

@@ -13,10 +13,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import schemas
+from gates.canonical import canonical_json
 from release.checking import compare, reproduce, verify
 from release.checking.compare import Made
+from release.judging.released import Released
 from release.values import layout
 from release.values.artifacts import Reproduction, sha256_file
+from release.values.record import known, tree
 from tests.helpers.small_release import small_release, training, write_answers
 
 A0 = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
@@ -29,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def then(folder: Path) -> Made:
-    return reproduce.published(verify.Opened(name="local/elements@v1", folder=folder))
+    return reproduce.published(verify.Opened(release=Released(name="local/elements@v1", folder=folder)))
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def now(then: Made, tmp_path: Path) -> Made:
     """The same, made again somewhere else."""
     adapter = Path(shutil.copytree(then.adapter, tmp_path / "now"))
     return Made(
-        record=json.loads(json.dumps(then.record)),
+        record=then.record,
         adapter=adapter,
         answers=adapter / "gates" / "answers.jsonl",
         verdict=json.loads(json.dumps(then.verdict)),
@@ -60,8 +63,9 @@ def change_tensors(now: Made, change: Callable[[dict[str, Any]], object]) -> Mad
     values = load_file(path)
     change(values)
     save_file(values, path)
-    files = {**now.record["adapter"]["files"], layout.WEIGHTS: sha256_file(path)}
-    return replace(now, record={**now.record, "adapter": {**now.record["adapter"], "files": files}})
+    adapter = now.record.adapter
+    files = {**adapter.files, layout.WEIGHTS: sha256_file(path)}
+    return replace(now, record=replace(now.record, adapter=replace(adapter, files=files)))
 
 
 def change_answers(now: Made, change: Callable[[list[dict[str, Any]]], object]) -> None:
@@ -202,11 +206,18 @@ def test_a_release_without_answers_of_the_base_is_compared_without_them(then: Ma
     assert (found.base, found.reached) == (None, "bits")
 
 
-def put(tree: dict[str, Any], key: str, value: object) -> None:
-    *sections, name = key.split(".")
-    for section in sections:
-        tree = tree[section]
-    tree[name] = value
+A_GPU = {"name": "a GPU", "compute_capability": "9.0", "cuda": "13.0", "driver": ""}
+
+
+def put(made: Made, key: str, value: object) -> Made:
+    """The same with another value at a dotted place of its record."""
+    whole = json.loads(canonical_json(tree(made.record)))
+    within = whole
+    *above, name = key.split(".")
+    for one in above:
+        within = within[one]
+    within[name] = value
+    return replace(made, record=known(whole))
 
 
 @pytest.mark.parametrize(
@@ -217,10 +228,10 @@ def put(tree: dict[str, Any], key: str, value: object) -> None:
         ("base.files", {"model.safetensors": "5" * 64}, "base: files of the base model"),
         ("determinism.seed", 43, "seed: seed: 42 then, 43 now"),
         ("config.training.learning_rate", 1e-4, "settings: training settings"),
-        ("training.versions", {**training()["versions"], "torch": "2.0.0"}, "library: version of torch: 1.0.0 then"),
+        ("training.versions", {**training().versions, "torch": "2.0.0"}, "library: version of torch: 1.0.0 then"),
         ("determinism.threads", 1, "threads: compute threads: 2 then, 1 now"),
         ("training.hardware.cpu_capability", "AVX512", "hardware: CPU instructions in use: AVX2 then, AVX512 now"),
-        ("training.hardware.gpu", {"name": "a GPU"}, "hardware: GPU: null then"),
+        ("training.hardware.gpu", A_GPU, "hardware: GPU: null then"),
         ("training.arithmetic.onednn", False, "settings: arithmetic"),
         ("training.packages.rich", "2.0.0", "package: version of rich: 1.0.0 then, 2.0.0 now"),
         ("source.code_sha256", "6" * 64, "source: digest of this project's code"),
@@ -230,9 +241,7 @@ def test_the_recorded_difference_is_named_as_the_cause(
     then: Made, now: Made, key: str, value: object, cause: str
 ) -> None:
     changed = change_tensors(now, lambda values: values.update({A0: values[A0] * 2}))
-    put(changed.record, key, value)  # type: ignore[arg-type]
-
-    found = compared(then, changed)
+    found = compared(then, put(changed, key, value))
 
     assert found.cause is not None
     assert found.cause.startswith(cause)
@@ -241,11 +250,11 @@ def test_the_recorded_difference_is_named_as_the_cause(
 
 def test_settings_that_an_earlier_record_does_not_hold_are_no_difference(then: Made, now: Made) -> None:
     """Records say what ran without a deterministic implementation since that is no error any more."""
-    put(now.record, "training.arithmetic.nondeterministic", [])  # type: ignore[arg-type]
-    assert compare.differences(then.record, now.record, "training") == []
+    now = put(now, "training.arithmetic.nondeterministic", [])
+    assert compare.differences(tree(then.record), tree(now.record), "training") == []
 
-    put(then.record, "training.arithmetic.nondeterministic", ["cumsum_cuda_kernel"])  # type: ignore[arg-type]
-    (one,) = compare.differences(then.record, now.record, "training")
+    then = put(then, "training.arithmetic.nondeterministic", ["cumsum_cuda_kernel"])
+    (one,) = compare.differences(tree(then.record), tree(now.record), "training")
     assert compare.told(one) == 'settings: arithmetic: nondeterministic: ["cumsum_cuda_kernel"] then, [] now'
 
 
@@ -253,13 +262,14 @@ def test_settings_that_an_earlier_record_does_not_hold_are_no_difference(then: M
 def test_operations_without_a_fixed_result_explain_what_equal_records_do_not(then: Made, now: Made, stage: str) -> None:
     changed = change_tensors(now, lambda values: values.update({A0: values[A0] * 2}))
     assert compared(then, changed).cause is None
-    for one in (then, changed):
-        put(one.record, f"{stage}.arithmetic.nondeterministic", ["cumsum_cuda_kernel"])  # type: ignore[arg-type]
+    key, ran = f"{stage}.arithmetic.nondeterministic", ["cumsum_cuda_kernel"]
+    then, now, changed = put(then, key, ran), put(now, key, ran), put(changed, key, ran)
 
     assert str(compared(then, changed).cause).startswith("operations: cumsum_cuda_kernel ran, and gives other bytes")
     assert compared(then, now).cause is None
-    here = {"training": {key: now.record["training"][key] for key in ("versions", "packages", "hardware")}}
-    assert "operations: cumsum_cuda_kernel ran" in "\n".join(reproduce.obstacles(then.record, here))
+    training = tree(now.record.training)
+    here = {"training": {key: training[key] for key in ("versions", "packages", "hardware")}}
+    assert "operations: cumsum_cuda_kernel ran" in "\n".join(reproduce.obstacles(tree(then.record), here))
 
 
 def test_of_several_differences_the_strongest_is_the_first_cause(then: Made, now: Made) -> None:
@@ -270,9 +280,9 @@ def test_of_several_differences_the_strongest_is_the_first_cause(then: Made, now
         "generation.prompts_sha256": "3" * 64,
     }
     for key, value in changes.items():
-        put(now.record, key, value)  # type: ignore[arg-type]
+        now = put(now, key, value)
 
-    found = compare.differences(then.record, now.record, "training")
+    found = compare.differences(tree(then.record), tree(now.record), "training")
 
     assert [one["cause"] for one in found] == ["prompts", "data", "threads", "source"]
 

@@ -21,15 +21,17 @@ from release.config.reading import Model
 from release.data import sources
 from release.hub import address
 from release.judging import recording
+from release.judging.released import Released
 from release.models import base as bases
 from release.publishing import package
 from release.values.artifacts import Reproduction
 from release.values.errors import ConfigError, DataError, NotReproduced, VerificationError
 from release.values.events import Event, Line, Say
+from release.values.record import known
 from tests.helpers.cards import ADA, ADA_LINE, TURING_LINE, machine_with
 from tests.helpers.hub_fixture import EmbeddedHub
 from tests.helpers.line import ROOT, adapter_release, small_config
-from tests.helpers.small_release import HARDWARE, SURROUNDINGS, VERSIONS, reseal, small_release
+from tests.helpers.small_release import HARDWARE, SURROUNDINGS, VERSIONS, read_record, reseal, small_release
 from tests.release.models.test_base import REPO as TINY
 from tests.release.models.test_base import put, weights
 
@@ -50,19 +52,19 @@ def release(original: Path, tmp_path: Path) -> Path:
 
 def here(release: Path, **changes: Any) -> dict[str, Any]:
     """The surroundings as recorded, with changes."""
-    value = package.read_record(release)
+    value = read_record(release)
     found = {"versions": VERSIONS, "packages": SURROUNDINGS["packages"], "hardware": HARDWARE} | changes
     return {"training": found, "source": {"code_sha256": changes.get("code", value["source"]["code_sha256"])}}
 
 
 def test_where_all_is_as_recorded_nothing_stands_in_the_way(release: Path) -> None:
-    assert reproduce.obstacles(package.read_record(release), here(release)) == []
+    assert reproduce.obstacles(read_record(release), here(release)) == []
 
 
 def test_another_processor_with_the_same_instructions_does_not_stand_in_the_way(release: Path) -> None:
     surroundings = here(release, hardware={**HARDWARE, "cpu": "another processor"})
 
-    assert reproduce.obstacles(package.read_record(release), surroundings) == []
+    assert reproduce.obstacles(read_record(release), surroundings) == []
 
 
 def test_the_line_of_another_commit_sees_the_one_card_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +77,8 @@ def test_the_line_of_another_commit_sees_the_one_card_too(tmp_path: Path, monkey
 def test_a_package_that_takes_no_part_in_the_arithmetic_does_not_stand_in_the_way(release: Path) -> None:
     surroundings = here(release, packages={"torch": "1.0.0", "rich": "2.0.0"})
 
-    assert reproduce.obstacles(package.read_record(release), surroundings) == []
-    assert reproduce.other_libraries(package.read_record(release), surroundings["training"]) == []
+    assert reproduce.obstacles(read_record(release), surroundings) == []
+    assert reproduce.other_libraries(read_record(release), surroundings["training"]) == []
 
 
 @pytest.mark.parametrize(
@@ -89,11 +91,11 @@ def test_a_package_that_takes_no_part_in_the_arithmetic_does_not_stand_in_the_wa
     ],
 )
 def test_what_rules_out_equal_bytes_is_told_before_training(release: Path, changes: Any, told: str) -> None:
-    assert reproduce.obstacles(package.read_record(release), here(release, **changes))[0].startswith(told)
+    assert reproduce.obstacles(read_record(release), here(release, **changes))[0].startswith(told)
 
 
 def test_uncommitted_changes_are_told_only_when_the_code_is_not_here(release: Path) -> None:
-    value = package.read_record(release)
+    value = read_record(release)
     value["source"]["dirty"] = True
 
     assert reproduce.obstacles(value, here(release)) == []
@@ -101,20 +103,20 @@ def test_uncommitted_changes_are_told_only_when_the_code_is_not_here(release: Pa
 
 
 def test_libraries_are_not_fetched_for_hardware_that_computes_otherwise(release: Path) -> None:
-    value = package.read_record(release)
+    value = read_record(release)
 
     assert not reproduce.other_hardware(value, here(release, hardware={**HARDWARE, "cpu": "another"})["training"])
     assert reproduce.other_hardware(value, here(release, hardware={**HARDWARE, "gpu": {"name": "a"}})["training"])
 
 
-def opened(folder: Path, **more: Any) -> verify.Opened:
-    return verify.Opened(name="local/elements@v0.1.0", folder=folder, **more)
+def opened(folder: Path, data: Path | None = None) -> verify.Opened:
+    return verify.Opened(release=Released(name="local/elements@v0.1.0", folder=folder, data=data))
 
 
 def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: Path, tmp_path: Path) -> None:
-    value = package.read_record(release)
+    value = read_record(release)
 
-    loaded = reproduce._lay_out(opened(release), value, tmp_path / "work")
+    loaded = reproduce._lay_out(opened(release), tmp_path / "work")
 
     assert loaded.run.threads == value["determinism"]["threads"]
     train, golden = sources.load(loaded, lambda _: None)
@@ -127,27 +129,27 @@ def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: 
 
 
 def test_what_was_made_in_an_image_is_made_again_in_one(release: Path) -> None:
-    value = package.read_record(release)
+    value = read_record(release)
     value["image_digest"] = "sha256:" + "d" * 64
     named = f"registry.example/adapter-release@{value['image_digest']}"
 
-    assert reproduce._settings(value)["container"] == {"use": "auto"}
+    assert reproduce._settings(known(value))["container"] == {"use": "auto"}
     value["config"]["container"] = {"use": "require", "image": named, "memory_gib": 8}
-    assert reproduce._settings(value)["container"] == {"use": "auto", "image": named}
+    assert reproduce._settings(known(value))["container"] == {"use": "auto", "image": named}
 
 
 def test_rows_that_are_not_published_must_be_given(tmp_path: Path) -> None:
     made = small_release(tmp_path / "made", licence=False).folder
-    value = package.read_record(made)
+    value = read_record(made)
     elsewhere = tmp_path / "rows"
     elsewhere.mkdir()
 
     with pytest.raises(DataError, match=r"Ask the test\.\n.*" + value["data"]["train"]["sha256"]):
-        reproduce._lay_out(opened(made, data=elsewhere), value, tmp_path / "work")
+        reproduce._lay_out(opened(made, data=elsewhere), tmp_path / "work")
 
     shutil.copyfile(tmp_path / "made" / "golden.jsonl", elsewhere / "a.jsonl")
     shutil.copyfile(ROOT / "data" / "elements" / "train.jsonl", elsewhere / "b.jsonl")
-    assert reproduce._lay_out(opened(made, data=elsewhere), value, tmp_path / "work").run.name == "elements"
+    assert reproduce._lay_out(opened(made, data=elsewhere), tmp_path / "work").run.name == "elements"
 
 
 @pytest.mark.parametrize("command", ["rejudge", "reproduce"])
@@ -165,16 +167,17 @@ def test_files_of_a_base_that_are_not_fetched_any_more_do_not_stand_in_the_way(
 ) -> None:
     """Early records list what lay in a base's other folders, and Mistral's second copy of the weights."""
     commit = put(away, tmp_path / "files", **{"model.safetensors": weights("a.weight"), "config.json": b"{}"})
-    value = package.read_record(release)
+    value = read_record(release)
     value["config"]["model"] = {"base_model_id": TINY, "revision": commit}
     base = bases.resolve(Model(base_model_id=TINY, revision=commit), quiet)
     early = {"original/params.json": "1" * 64, "consolidated.safetensors": "2" * 64}
-    value["base"] = {**value["base"], "files": {**base.to_json()["files"], **early}}
+    value["base"]["files"] = {**base.in_record().files, **early}
+    reseal(release, lambda record: record.update(value))
 
-    assert reproduce._base(opened(release), value, quiet).folder == base.folder
-    value["base"]["files"]["config.json"] = "3" * 64
+    assert reproduce._base(opened(release), quiet).folder == base.folder
+    reseal(release, lambda record: record["base"]["files"].update({"config.json": "3" * 64}))
     with pytest.raises(VerificationError, match=r"config\.json differ"):
-        reproduce._base(opened(release), value, quiet)
+        reproduce._base(opened(release), quiet)
 
 
 def a_repository(folder: Path) -> tuple[Path, str]:
@@ -431,7 +434,7 @@ def test_a_reproduction_killed_in_training_goes_on_and_is_bit_identical(line: Pa
 def test_a_record_with_another_seed_comes_to_another_adapter(line: Path) -> None:
     """Its publisher changed the seed everywhere; the weights do not follow."""
     folder = downloaded(line, "seed")
-    value = package.read_record(folder)
+    value = read_record(folder)
 
     def lie(value: dict[str, Any]) -> None:
         value["config"]["run"]["seed"] = value["determinism"]["seed"] = value["config"]["run"]["seed"] + 1
@@ -487,4 +490,4 @@ def test_a_report_does_not_overwrite_the_files_of_a_project(tmp_path: Path) -> N
     request = reproduce.Request(release="a", endpoint="file:hub", level="bits", known=known, output=tmp_path)
 
     with pytest.raises(ConfigError, match="holds no earlier report"):
-        reproduce._output(request, verify.Opened(name="a", folder=tmp_path))
+        reproduce._output(request, verify.Opened(release=Released(name="a", folder=tmp_path)))

@@ -15,6 +15,7 @@ from gates.canonical import canonical_json
 from release.checking import verify
 from release.checking.verify import Known
 from release.hub import address
+from release.judging.released import Released
 from release.publishing import package
 from release.values import layout
 from release.values.artifacts import Manifest, sha256_file
@@ -45,9 +46,9 @@ def release(original: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "release"))
 
 
-def failed(folder: Path, **more: Any) -> dict[int, tuple[str, ...]]:
+def failed(folder: Path, data: Path | None = None, **more: Any) -> dict[int, tuple[str, ...]]:
     """The problems of the steps that failed, by the step's number."""
-    steps = verify.check(verify.Opened(name="release", folder=folder, **more))
+    steps = verify.check(verify.Opened(release=Released(name="release", folder=folder, data=data), **more))
     assert len(steps) == STEPS
     return {number: step.problems for number, step in enumerate(steps, 1) if step.problems}
 
@@ -431,7 +432,7 @@ def test_a_release_of_an_earlier_version_is_still_verified(version: str) -> None
 
 
 def test_what_an_early_record_says_nothing_of_is_not_called_ok() -> None:
-    steps = verify.check(verify.Opened(name="release", folder=KEPT / "v1"))
+    steps = verify.check(verify.Opened(release=Released(name="release", folder=KEPT / "v1")))
 
     assert steps[EARLIER - 1].outcome == "--"
     assert "says nothing of earlier releases" in steps[EARLIER - 1].unchecked[0]

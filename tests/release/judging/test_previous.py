@@ -16,16 +16,17 @@ from gates.canonical import canonical_json
 from release import pipeline, preflight
 from release.checking import verify
 from release.config import reading
-from release.data import dataset, sources
+from release.data import sources
 from release.hub import address
 from release.judging import previous
-from release.publishing import package
+from release.judging.released import Released
 from release.values import record
 from release.values.artifacts import Candidate, sha256_file
 from release.values.errors import ConfigError, HubError, PreflightError
 from release.values.events import Event, Line
+from release.values.record import Record, digest, tree
 from tests.helpers.line import ROOT, adapter_release
-from tests.helpers.small_release import GOLDEN_ROWS, edit, reseal, small_candidate, small_settings
+from tests.helpers.small_release import GOLDEN_ROWS, edit, read_record, reseal, small_candidate, small_settings
 
 REPO = "local/elements"
 KEPT = ROOT / "tests" / "data" / "releases" / "v1"
@@ -80,13 +81,13 @@ def line(published: Path, tmp_path: Path) -> Path:
 
 
 def steps(folder: Path) -> dict[str, tuple[str, ...]]:
-    found = verify.check(verify.Opened(name="release", folder=folder))
+    found = verify.check(verify.Opened(release=Released(name="release", folder=folder)))
     return {step.name: step.problems for step in found if step.problems}
 
 
 def test_a_first_release_says_that_there_was_none_before_it(published: Path) -> None:
     (packed,) = (published / "runs").glob("*/package")
-    found = package.read_record(packed)["earlier"]
+    found = read_record(packed)["earlier"]
 
     assert found == {"releases": [], "weaker": [], "comparisons": {}}
     assert "There was no earlier release to compare with" in (packed / "README.md").read_text("utf-8")
@@ -98,7 +99,7 @@ def test_a_second_release_carries_the_first_ones_answers_and_is_verified_without
     candidate, run = judged(loaded, 0, 1)
     packed = packed_of(loaded, candidate, run)
 
-    (one,) = package.read_record(packed)["earlier"]["releases"]
+    (one,) = read_record(packed)["earlier"]["releases"]
     assert (one["tag"], one["kept"], one["rows"], one["not_compared"]) == ("v0.1.0", True, GOLDEN_ROWS, None)
     assert steps(packed) == {}
     stored = json.loads((packed / "gates" / "comparison_last.json").read_bytes())
@@ -156,7 +157,7 @@ def test_a_release_that_changes_no_comparison_does_not_travel(chain: Path) -> No
 
     packed = packed_of(loaded, *judged(loaded))
 
-    kept = {one["tag"]: one["kept"] for one in package.read_record(packed)["earlier"]["releases"]}
+    kept = {one["tag"]: one["kept"] for one in read_record(packed)["earlier"]["releases"]}
     assert kept == {"v0.1.0": True, "v0.2.0": False, "v0.3.0": True}
     assert len(list((packed / "gates" / "earlier").iterdir())) == 2
     assert steps(packed) == {}
@@ -287,8 +288,9 @@ def test_rows_without_a_licence_are_compared_by_their_digests(tmp_path: Path) ->
 
     candidate, _ = judged(second, 5)
 
-    (one,) = candidate.record["earlier"]["releases"]
-    assert (one["rows"], one["not_compared"]) == (GOLDEN_ROWS - 1, None)
+    assert candidate.record.earlier is not None
+    (one,) = candidate.record.earlier.releases
+    assert (one.rows, one.not_compared) == (GOLDEN_ROWS - 1, None)
     assert candidate.passed
 
 
@@ -305,7 +307,7 @@ def test_a_tag_that_is_no_release_is_told_and_not_compared_with(line: Path) -> N
 
     packed = packed_of(loaded, *judged(loaded))
 
-    releases = package.read_record(packed)["earlier"]["releases"]
+    releases = read_record(packed)["earlier"]["releases"]
     assert [(one["tag"], one["not_compared"]) for one in releases] == [
         ("draft", "it holds no release of this program"),
         ("v0.1.0", None),
@@ -336,8 +338,9 @@ def test_a_release_that_came_in_between_stops_the_publication_until_it_is_compar
     with pytest.raises(HubError, match=r"v0\.2\.0 \(commit .* was not there when this adapter was judged"):
         publish(loaded, candidate, run)
 
-    again = judged(loaded)[0].record["earlier"]["releases"]
-    assert [one["tag"] for one in again] == ["v0.1.0", "v0.2.0"]
+    again = judged(loaded)[0].record.earlier
+    assert again is not None
+    assert [one.tag for one in again.releases] == ["v0.1.0", "v0.2.0"]
 
 
 def test_an_adapter_whose_answers_are_the_bases_is_refused(line: Path) -> None:
@@ -352,18 +355,28 @@ def test_an_adapter_whose_answers_are_the_bases_is_refused(line: Path) -> None:
         policy=gates.load_policy(LOOSE),
     )
 
-    verdict, passed = pipeline.judge(run, same, run / "answers.jsonl", quiet)
+    alone, _ = pipeline.judge(run, loaded, same, quiet)
 
-    assert verdict.passed
-    assert not passed
+    assert alone.verdict.passed
+    assert not alone.passed
     assert "the adapter has no effect" in (run / "report.md").read_text("utf-8")
+
+
+def tagged(folder: Path, made: Record, **changes: Any) -> previous.Release:
+    """A previous release of which only a changed record is there."""
+    folder.mkdir()
+    changed = replace(made, **changes)
+    sealed = replace(changed, record_sha256=digest(tree(changed)))
+    (folder / "release.json").write_bytes(canonical_json(tree(sealed)))
+    return previous.read("v0.1.0", "1" * 40, folder)
 
 
 def test_the_attempt_counts_what_earlier_releases_say_of_themselves(line: Path) -> None:
     """On a machine without the ledger: the fourth attempt was released, so this is at least the fifth."""
     loaded = settings(line, "v0.2.0")
     (first,) = before(loaded)
-    fourth = replace(first, record={**first.record, "attempt": 4})
+    assert first.released is not None
+    fourth = tagged(line / "fourth", first.released.record, attempt=4)
     found = pipeline.Judged(
         train=sources.load(loaded, quiet)[0],
         golden=sources.load(loaded, quiet)[1],
@@ -376,7 +389,10 @@ def test_the_attempt_counts_what_earlier_releases_say_of_themselves(line: Path) 
         return pipeline.count_attempt(line, found, adapter, passed=True)
 
     assert [attempt("a" * 64), attempt("b" * 64), attempt("a" * 64)] == [5, 6, 5]
-    other = replace(fourth, record={**fourth.record, "data": {"golden": {"sha256": "0" * 64}}})
+    data = first.released.record.data
+    other = tagged(
+        line / "other", first.released.record, data=replace(data, golden=replace(data.golden, sha256="0" * 64))
+    )
     found = replace(found, before=(other,))
     assert attempt("c" * 64) == 3
 
@@ -384,14 +400,14 @@ def test_the_attempt_counts_what_earlier_releases_say_of_themselves(line: Path) 
 def test_a_release_of_0_1_0_can_be_compared_with() -> None:
     """It has no golden_rows.json: its rows are those that it published."""
     kept = previous.read("v1", "1" * 40, KEPT)
-    golden = dataset.load(KEPT / "data" / "golden.jsonl")
-    policy = previous.policy(kept)
-    now = previous.now(golden, policy, {})
+    assert kept.released is not None
+    now = kept.released.terms
+    golden = now.golden
 
     assert previous.faults(kept) == []
     assert previous.weaker([kept], now) == ()
     assert previous.not_compared(kept, now) == ""
-    fewer = replace(now, golden=golden.rows[1:], golden_sha256="0" * 64)
+    fewer = replace(now, golden=replace(golden, rows=golden.rows[1:], sha256="0" * 64))
     assert previous.shared(kept, fewer) == len(golden.rows) - 1
 
 
@@ -500,8 +516,8 @@ def test_nonsense_in_an_earlier_release_is_a_fault_and_does_not_crash(
 def test_a_request_for_history_that_is_repeated_fetches_nothing_anew(line: Path) -> None:
     loaded = settings(line, "v0.2.0")
     (one,) = before(loaded)
-    assert one.folder is not None
-    (one.folder / "gates" / "answers.jsonl").write_bytes(canonical_json({}))
+    assert one.released is not None
+    (one.released.folder / "gates" / "answers.jsonl").write_bytes(canonical_json({}))
 
     with pytest.raises(HubError, match=r"Remove .* and run again"):
         before(loaded)

@@ -14,6 +14,7 @@ from release.hub import base_files
 from release.models import base as bases
 from release.values.errors import HubError, VerificationError
 from release.values.events import Event
+from release.values.record import to_json
 from tests.helpers.hub_fixture import EmbeddedHub
 
 REPO = "someone/tiny"
@@ -41,7 +42,7 @@ def test_the_embedded_base_is_unpacked_whole_and_named_by_its_hub_id(base: bases
     assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= names
     assert base.base_model_id == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert bases.GGUF_SHA256 in base.origin
-    assert str(base.folder) not in json.dumps(base.to_json())
+    assert str(base.folder) not in json.dumps(to_json(base.in_record()))
     assert "model.gguf" not in names
 
 

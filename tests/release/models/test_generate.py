@@ -13,7 +13,7 @@ from release.models import generate
 from release.models.generate import load_with_adapter
 from release.values.artifacts import Adapter, Manifest, sha256_file
 from release.values.errors import ConfigError, VerificationError
-from tests.helpers.small_release import write_answers
+from tests.helpers.small_release import training, write_answers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -118,7 +118,7 @@ def test_answers_that_somebody_changed_are_not_judged_but_made_again(name: str, 
     write_answers(tmp_path / "answers.jsonl", [{"id": "1", "output": "right"}])
     write_answers(tmp_path / "base_answers.jsonl", [{"id": "1", "output": "right, too"}])
     made = {f"{one}_sha256": sha256_file(tmp_path / f"{one}.jsonl") for one in ("answers", "base_answers")}
-    adapter = Adapter(folder=tmp_path, files=Manifest(files=()), training={})
+    adapter = Adapter(folder=tmp_path, files=Manifest(files=()), training=training())
     record = canonical_json({"adapter_sha256": adapter.files.digest, **made})
     (tmp_path / "generation.json").write_bytes(record)
     base = bases.Base(folder=tmp_path, base_model_id="a/b", revision=None, origin="", files=adapter.files)

@@ -12,7 +12,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,13 @@ from hub_folder.server import serve
 from release.hub.client import Identity
 from release.publishing.package import from_json, to_json
 from release.publishing.publish import token_problems
+from release.values import record
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, sha256_file
 from release.values.errors import HubError, VerificationError
 from tests.helpers.line import ROOT
 
+KEPT = ROOT / "tests" / "data" / "releases" / "v2" / "release.json"
+RECORD = replace(record.read(json.loads(KEPT.read_bytes())), earlier=None)
 TOKEN = "hf_" + secrets.token_hex(17)
 REPO = "user/elements"
 WEIGHTS = "adapter_model.safetensors"
@@ -68,8 +71,8 @@ def a_package(folder: Path, version: str = "one", **more: str) -> Package:
     for file in adapter.iterdir():
         (package / file.name).write_bytes(file.read_bytes())
     candidate = Candidate(
-        adapter=Adapter(folder=adapter, files=Manifest.of_folder(adapter), training={"loss": 0.5}),
-        record={"seed": 42},
+        adapter=Adapter(folder=adapter, files=Manifest.of_folder(adapter), training=RECORD.training),
+        record=RECORD,
         verdict=b'{"passed": true}',
         passed=True,
     )

@@ -15,11 +15,13 @@ from gates.canonical import canonical_json
 from release.checking import verify
 from release.checking.verify import Known
 from release.config.reading import Publishing
-from release.publishing import attestations, package, sign
+from release.judging.released import Released
+from release.publishing import sign
+from release.values import layout
 from release.values.artifacts import Manifest, sha256_file
 from release.values.errors import ConfigError, VerificationError
 from tests.helpers.line import ROOT, adapter_release
-from tests.helpers.small_release import edit, reseal, small_release
+from tests.helpers.small_release import edit, read_record, reseal, small_release
 
 SIGNATURE = list(verify.CHECKS).index("the signature is over these files, and of whom you expect")
 
@@ -63,21 +65,23 @@ def release(original: Path, tmp_path: Path) -> Path:
 def signature_step(folder: Path, key: Path | None = None) -> verify.Step:
     """How the step came out, for somebody who trusts a key, or names none."""
     trust = sign.Trust(public_key=key) if key else None
-    (step,) = verify.check(verify.Opened(name="release", folder=folder, trust=trust), list(verify.CHECKS)[SIGNATURE:])
+    (step,) = verify.check(
+        verify.Opened(release=Released(name="release", folder=folder), trust=trust), list(verify.CHECKS)[SIGNATURE:]
+    )
     return step
 
 
 def test_a_release_signed_by_the_expected_key_passes_every_step(release: Path, keys: Path) -> None:
     trust = sign.Trust(public_key=keys / "mine.pub")
 
-    steps = verify.check(verify.Opened(name="release", folder=release, trust=trust))
+    steps = verify.check(verify.Opened(release=Released(name="release", folder=release), trust=trust))
 
     assert {step.outcome for step in steps} == {"ok"}
 
 
 def test_the_tool_of_the_signatures_own_project_accepts_it(release: Path, keys: Path) -> None:
     command = [sys.executable, "-m", "model_signing", "verify", "key", str(release)]
-    options = ["--signature", str(release / sign.SIGNATURE), "--public_key", str(keys / "mine.pub")]
+    options = ["--signature", str(release / layout.SIGNATURE), "--public_key", str(keys / "mine.pub")]
 
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
 
@@ -104,7 +108,7 @@ def test_another_key_is_not_the_expected_one(release: Path, keys: Path) -> None:
 
 
 def strip(folder: Path) -> None:
-    (folder / sign.SIGNATURE).unlink()
+    (folder / layout.SIGNATURE).unlink()
 
 
 def spend_less(folder: Path) -> None:
@@ -116,16 +120,16 @@ def forge_signed_list(folder: Path) -> None:
     import base64
 
     spend_less(folder)
-    bundle = json.loads((folder / sign.SIGNATURE).read_bytes())
+    bundle = json.loads((folder / layout.SIGNATURE).read_bytes())
     statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
     for one in statement["predicate"]["resources"]:
         one["digest"] = sha256_file(folder / one["name"])
     bundle["dsseEnvelope"]["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
-    (folder / sign.SIGNATURE).write_text(json.dumps(bundle), "utf-8")
+    (folder / layout.SIGNATURE).write_text(json.dumps(bundle), "utf-8")
 
 
 def another_envelope(folder: Path) -> None:
-    path = folder / sign.ENVELOPES
+    path = folder / layout.ENVELOPES
     path.write_text("".join(reversed(path.read_text("utf-8").splitlines(keepends=True))), "utf-8")
     reseal(folder)
 
@@ -134,8 +138,8 @@ LIES: dict[str, Callable[[Path], object]] = {
     "a record changed after signing": spend_less,
     "a signed list of files made to fit": forge_signed_list,
     "a signature taken away": strip,
-    "a signature that is no JSON": lambda f: (f / sign.SIGNATURE).write_text("signed"),
-    "a signature of nothing": lambda f: (f / sign.SIGNATURE).write_text("{}"),
+    "a signature that is no JSON": lambda f: (f / layout.SIGNATURE).write_text("signed"),
+    "a signature of nothing": lambda f: (f / layout.SIGNATURE).write_text("{}"),
     "an extra file": lambda f: (f / ".gitignore").write_text("*"),
     "envelopes in another order": another_envelope,
 }
@@ -151,7 +155,7 @@ def test_a_lie_under_a_signature_is_found_by_whoever_has_the_key(lie: str, relea
 def test_files_changed_after_signing_are_noticed_without_the_key(release: Path) -> None:
     spend_less(release)
 
-    assert signature_step(release).problems == (f"{sign.SIGNATURE} is over other files than these",)
+    assert signature_step(release).problems == (f"{layout.SIGNATURE} is over other files than these",)
 
 
 def test_an_unsigned_release_is_allowed_and_said(forged: Path) -> None:
@@ -174,7 +178,7 @@ def test_a_release_forged_as_a_whole_is_found_by_key_receipt_and_commit_alone(
     for known in (Known(receipt=receipt), Known(trust=sign.Trust(public_key=keys / "mine.pub"))):
         with pytest.raises(VerificationError):
             verify.verify(str(forged), "file:hub", lambda _: None, known)
-    moved = verify.Opened(name="r@t", folder=forged, commit="d" * 40, expected={"commit": "c" * 40})
+    moved = verify.Opened(release=Released(name="r@t", folder=forged), commit="d" * 40, expected={"commit": "c" * 40})
     assert "the tag was moved" in verify.check(moved)[0].problems[0]
 
 
@@ -182,7 +186,7 @@ def test_an_old_signature_under_new_files_is_found_by_the_key(
     original: Path, forged: Path, keys: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(forged, tmp_path / "folder"))
-    shutil.copyfile(original / sign.SIGNATURE, folder / sign.SIGNATURE)
+    shutil.copyfile(original / layout.SIGNATURE, folder / layout.SIGNATURE)
 
     assert signature_step(folder, keys / "mine.pub").outcome == "FAILED"
     assert signature_step(folder).outcome == "FAILED"
@@ -255,7 +259,7 @@ def test_signing_again_leaves_the_release_as_it_is_and_another_key_does_not(tmp_
     mine, other = (publishing(keys / name) for name in ("mine.pem", "other.pem"))
 
     first = sign.sign(packed, mine, kept)
-    for name in (sign.SIGNATURE, sign.ENVELOPES):
+    for name in (layout.SIGNATURE, layout.ENVELOPES):
         (packed.folder / name).unlink()
     again = sign.sign(packed, mine, kept)
     by_other = sign.sign(packed, other, kept)
@@ -263,7 +267,7 @@ def test_signing_again_leaves_the_release_as_it_is_and_another_key_does_not(tmp_
     assert first.manifest == again.manifest
     assert by_other.manifest != again.manifest
     assert signature_step(packed.folder, keys / "other.pub").outcome == "ok"
-    assert sign.payloads(kept / sign.ENVELOPES) == [(packed.folder / name).read_bytes() for name in sign.STATEMENTS]
+    assert sign.payloads(kept / layout.ENVELOPES) == [(packed.folder / name).read_bytes() for name in sign.STATEMENTS]
 
 
 def publishing(key: Path | None = None, *, keyless: bool = False) -> Publishing:
@@ -340,23 +344,23 @@ def test_a_key_in_a_repository_or_open_to_others_is_warned_of(tmp_path: Path) ->
 
 
 def test_the_record_lists_all_but_itself_and_what_is_signed(release: Path) -> None:
-    listed = package.read_record(release)["files"].keys()
+    listed = read_record(release)["files"].keys()
     there = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
 
-    assert there - listed == set(package.UNLISTED) == {package.RECORD, sign.SIGNATURE, sign.ENVELOPES}
+    assert there - listed == set(layout.UNLISTED) == {layout.RECORD, layout.SIGNATURE, layout.ENVELOPES}
 
 
 def test_a_signed_record_says_nothing_of_how_it_is_signed(release: Path) -> None:
     """Whoever makes the adapter again has another key, or none."""
-    settings = package.read_record(release)["config"]["publishing"]
+    settings = read_record(release)["config"]["publishing"]
 
     assert not {"signing_key", "keyless"} & settings.keys()
-    assert attestations.PROVENANCE in package.read_record(release)["files"]
+    assert layout.PROVENANCE in read_record(release)["files"]
 
 
 def test_a_statement_swapped_under_its_envelope_is_noticed(release: Path) -> None:
-    edit(release / attestations.TEST_RESULT, lambda value: value["predicate"].update(result="FAILED"))
-    steps = verify.check(verify.Opened(name="release", folder=release))
+    edit(release / layout.TEST_RESULT, lambda value: value["predicate"].update(result="FAILED"))
+    steps = verify.check(verify.Opened(release=Released(name="release", folder=release)))
 
     problems = steps[SIGNATURE - 1].problems
     assert any("does not say what record and verdict say" in problem for problem in problems)

@@ -1,5 +1,6 @@
 """What is spent is counted over attempts, told on the way, and never passes the limit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from release.config.reading import Budget
 from release.planning import estimates
 from release.running import spending
 from release.values.errors import PreflightError
+from release.values.record import Gpu, Hardware
 
 HOUR = 3600.0
 
@@ -80,7 +82,7 @@ def test_a_limit_without_a_price_cannot_be_kept(tmp_path: Path) -> None:
     assert spending.start(tmp_path, Budget(limit=5, price_per_hour=0), "run", "1", None).cost(HOUR) == 0
 
 
-CPU = {"gpu": None, "threads": 2}
+CPU = Hardware(machine="x86_64", cpu="a CPU", cpu_capability="AVX2", threads=2, gpu=None)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +100,12 @@ def test_a_card_is_found_by_the_name_that_its_driver_gives_it(name: str, card: s
     assert spending.card_of(name, estimates.read_prices()).get("name") == card
 
 
+def on_a(name: str) -> Hardware:
+    return replace(CPU, threads=8, gpu=Gpu(name=name, compute_capability="9.0", cuda="13.0", driver=""))
+
+
 def test_energy_and_cost_say_how_they_were_come_by() -> None:
-    card = spending.estimate(HOUR, {"gpu": {"name": "NVIDIA H200"}, "threads": 8}, estimates.read_prices(), Budget())
+    card = spending.estimate(HOUR, on_a("NVIDIA H200"), estimates.read_prices(), Budget())
     own = spending.estimate(HOUR / 2, CPU, estimates.read_prices(), Budget(price_per_hour=0.1, currency="EUR"))
 
     assert (card["energy_kwh"], card["cost"]) == (0.7, {"amount": 4.0, "currency": "USD"})
@@ -110,7 +116,7 @@ def test_energy_and_cost_say_how_they_were_come_by() -> None:
 
 
 def test_what_nobody_knows_is_not_guessed() -> None:
-    found = spending.estimate(HOUR, {"gpu": {"name": "Tesla T4"}, "threads": 2}, estimates.read_prices(), Budget())
+    found = spending.estimate(HOUR, on_a("Tesla T4"), estimates.read_prices(), Budget())
 
     assert (found["energy_kwh"], found["cost"]) == (None, None)
     assert found["energy_how"].startswith("not known")

@@ -1,0 +1,96 @@
+"""Terms and answers → verdict and comparisons, to the byte: what making writes, and what verifying compares with."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import gates
+from gates import report
+from release.judging import previous
+from release.judging.previous import Release
+from release.judging.terms import Terms
+from release.values import layout
+from release.values.record import Previous
+
+BESIDE: Mapping[gates.Against, str] = {"last": layout.COMPARISON_LAST, "best": layout.COMPARISON_BEST}
+"""The file of a comparison with previous releases."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alone:
+    """What comes of the answers themselves, and of the base's beside them."""
+
+    verdict: gates.Verdict
+    comparison: gates.Comparison | None
+    """None for a release that does not hold the base's answers."""
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """By published name."""
+        found = {layout.VERDICT: self.verdict.to_json()}
+        return found | ({layout.COMPARISON: self.comparison.to_json()} if self.comparison else {})
+
+    @property
+    def passed(self) -> bool:
+        """Whether every required gate passes and the base is beaten."""
+        return self.verdict.passed and (self.comparison is None or self.comparison.passed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """The same answers beside those of previous releases."""
+
+    comparisons: Mapping[str, gates.Comparison]
+    """By published name."""
+    earlier: Previous
+    """What the record says of the previous releases."""
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """By published name."""
+        return {name: comparison.to_json() for name, comparison in self.comparisons.items()}
+
+    @property
+    def passed(self) -> bool:
+        """Whether neither the last release nor the best one is better."""
+        return all(one.passed for one in self.comparisons.values())
+
+
+def alone(terms: Terms, answers: Sequence[gates.Output], base_answers: Sequence[gates.Output] | None) -> Alone:
+    """The verdict on these answers, and the comparison with what the base answered."""
+    rows, comparison = terms.golden.rows, None
+    if base_answers is not None:
+        base = gates.Earlier(name="base", golden=rows, outputs=base_answers)
+        comparison = gates.compare(rows, answers, [base], terms.contract, terms.policy, against="base")
+    return Alone(verdict=gates.judge(rows, answers, terms.contract, terms.policy), comparison=comparison)
+
+
+def beside(terms: Terms, answers: Sequence[gates.Output], releases: Sequence[Release]) -> Beside:
+    """The comparisons with the last and the best of these releases.
+
+    They are made from the releases that are kept alone, so that whoever holds no others derives the same bytes.
+    """
+    kept = previous.needed(releases, previous.compare(releases, terms, answers))
+    found = previous.compare(kept, terms, answers)
+    comparisons = {BESIDE[against]: comparison for against, comparison in found.items()}
+    tags = {one.tag for one in kept}
+    earlier = Previous(
+        releases=[previous.in_record(one, terms, kept=one.tag in tags) for one in releases],
+        weaker=list(previous.weaker(releases, terms)),
+        comparisons={
+            layout.in_run(name): hashlib.sha256(one.to_json()).hexdigest() for name, one in comparisons.items()
+        },
+    )
+    return Beside(comparisons=comparisons, earlier=earlier)
+
+
+def lines(one: Alone, other: Beside) -> list[str]:
+    """Verdict and comparisons for a terminal."""
+    compared = [*([one.comparison] if one.comparison else []), *other.comparisons.values()]
+    return [*report.terminal(one.verdict), *(line for each in compared for line in report.comparison_terminal(each))]
+
+
+def markdown(one: Alone, other: Beside) -> str:
+    """The same as a report to keep, and as the card shows it."""
+    compared = [*([one.comparison] if one.comparison else []), *other.comparisons.values()]
+    return "\n".join([report.markdown(one.verdict), *map(report.comparison_markdown, compared)])

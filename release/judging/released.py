@@ -1,0 +1,168 @@
+"""A release on this disk, read and hashed once: what verify, explain, rejudge and the next release look at.
+
+Nothing of it is believed: each property raises ``ValueError``, ``OSError`` or ``gates.Invalid`` where its file is not
+what it should be, and a caller says so in its own words.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import gates
+from release.data import dataset
+from release.data.dataset import Dataset
+from release.judging import terms
+from release.judging.terms import Terms
+from release.values import layout, record
+from release.values.artifacts import FileDigest, Manifest, sha256_file
+from release.values.errors import DataError
+from release.values.record import Record
+
+OF_TOOLS = (".git/", ".cache/huggingface/")  # what git and the Hub's client put beside a release
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A gate's line in ``gates/verdict.json``."""
+
+    gate: str
+    state: str
+    required: bool
+    k: int
+    n: int
+    bound: float | None
+    target: float | None
+    floor: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released:
+    """A release in a folder: downloaded, kept from earlier, or just made."""
+
+    folder: Path
+    name: str = ""
+    """What to call it in messages."""
+    data: Path | None = None
+    """Where the rows are, for a release that does not carry them."""
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every file, less what git and the Hub's client keep beside it."""
+        found = (
+            path.relative_to(self.folder).as_posix()
+            for path in self.folder.rglob("*")
+            if path.is_symlink() or not path.is_dir()
+        )
+        return tuple(sorted(name for name in found if not name.startswith(OF_TOOLS) and name != ".gitattributes"))
+
+    @cached_property
+    def files(self) -> Mapping[str, FileDigest]:
+        """Size and sha256 of every regular file, links followed: the Hub's cache keeps a release as links."""
+        paths = [(name, self.folder / name) for name in self.names if (self.folder / name).is_file()]
+        return {name: FileDigest(path=name, size=path.stat().st_size, sha256=sha256_file(path)) for name, path in paths}
+
+    def manifest(self, names: Sequence[str] | None = None) -> Manifest:
+        """The manifest of these files, or of all."""
+        return Manifest(files=tuple(self.files[name] for name in sorted(self.names if names is None else names)))
+
+    def sha256(self, name: str) -> str | None:
+        """Of one file; None where there is none."""
+        found = self.files.get(name)
+        return found.sha256 if found else None
+
+    def json(self, name: str) -> dict[str, object]:
+        """A file that holds a JSON object."""
+        value = json.loads((self.folder / name).read_bytes())
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} does not hold an object")  # noqa: TRY004  a fault of the file
+        return value
+
+    @cached_property
+    def raw(self) -> dict[str, object]:
+        """The record as it stands in the file."""
+        return self.json(layout.RECORD)
+
+    @cached_property
+    def problems(self) -> list[str]:
+        """Where the record is not one."""
+        return record.problems(self.raw)
+
+    @cached_property
+    def record(self) -> Record:
+        """The record as a value."""
+        if self.problems:
+            raise ValueError(f"{layout.RECORD} is not a record: {self.problems[0]}")
+        return record.known(self.raw)
+
+    @cached_property
+    def verdict(self) -> dict[str, object]:
+        """The stored verdict."""
+        return self.json(layout.VERDICT)
+
+    @cached_property
+    def counted(self) -> list[Counted]:
+        """The gates of the stored verdict."""
+        return counted(self.verdict)
+
+    @cached_property
+    def golden(self) -> Dataset | None:
+        """The rows that it was judged by; None where neither the release nor ``data`` holds them."""
+        return self.rows("golden")
+
+    @cached_property
+    def train(self) -> Dataset | None:
+        """The rows that it was trained on, likewise."""
+        return self.rows("train")
+
+    def rows(self, kind: str) -> Dataset | None:
+        """The rows of ``train`` or ``golden``: in the release, or in ``data`` with the recorded sha256."""
+        inside = self.folder / layout.DATA[kind]
+        if inside.exists():
+            return dataset.load(inside)
+        if self.data is None:
+            return None
+        facts = {"train": self.record.data.train, "golden": self.record.data.golden}[kind]
+        found = (_rows(path) for path in sorted(self.data.rglob("*.json*")))
+        return next((one for one in found if one is not None and one.sha256 == facts.sha256), None)
+
+    @cached_property
+    def terms(self) -> Terms:
+        """What it was judged by; ``DataError`` without its golden rows."""
+        if self.golden is None:
+            raise DataError(f"The golden rows of {self.name} are not in the release.")
+        return terms.read(self.folder / "gates", self.golden)
+
+    @cached_property
+    def policy(self) -> gates.Policy:
+        """The policy as it was written down before training."""
+        return gates.load_policy(self.json(layout.POLICY), where=f"the policy of {self.name}" if self.name else "gates")
+
+    @cached_property
+    def answers(self) -> Sequence[gates.Output]:
+        """The adapter's answers."""
+        return gates.read_outputs(self.folder / layout.ANSWERS)
+
+    @cached_property
+    def base_answers(self) -> Sequence[gates.Output] | None:
+        """The base's; None where its record says nothing of them."""
+        if self.record.generation.base_answers_sha256 is None:
+            return None
+        return gates.read_outputs(self.folder / layout.BASE_ANSWERS)
+
+
+def counted(verdict: Mapping[str, object]) -> list[Counted]:
+    """The gates of a verdict file."""
+    found = verdict.get("gates")
+    if not isinstance(found, list):
+        raise ValueError(f"{layout.VERDICT} holds no gates")  # noqa: TRY004  a fault of the file
+    return [record.part(Counted, one) for one in found]
+
+
+def _rows(path: Path) -> Dataset | None:
+    """A file's rows; None for one that holds none."""
+    try:
+        return dataset.load(path)
+    except DataError:
+        return None

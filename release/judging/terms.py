@@ -1,0 +1,61 @@
+"""What a candidate is judged by: golden rows, answer format and policy, as checked here or as a release holds them."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gates
+from gates.canonical import canonical_json
+from release.data.dataset import Dataset
+from release.values import layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """Two candidates that are judged by equal terms can be compared gate by gate."""
+
+    golden: Dataset
+    contract: gates.Contract
+    policy: gates.Policy
+    contract_files: Mapping[str, bytes]
+    """Contract and answer schema as they are published, by name."""
+
+    @property
+    def contract_sha256(self) -> dict[str, str]:
+        """The sha256 of contract and answer schema, by name."""
+        return {name: hashlib.sha256(content).hexdigest() for name, content in self.contract_files.items()}
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """All but the rows themselves as they are published, by name."""
+        return {
+            **self.contract_files,
+            layout.POLICY: canonical_json(self.policy.as_dict()),
+            layout.GOLDEN_ROWS: canonical_json(row_digests(self.golden.rows)),
+        }
+
+
+def agreed(golden: Dataset, contract: gates.Contract, mapping: Mapping[str, object], policy: gates.Policy) -> Terms:
+    """The terms of a configuration, whose contract is ``mapping`` and its schema."""
+    written = {**mapping, "schema": layout.in_run(layout.ANSWER_SCHEMA)}
+    files = {layout.CONTRACT: canonical_json(written), layout.ANSWER_SCHEMA: canonical_json(contract.schema)}
+    return Terms(golden=golden, contract=contract, policy=policy, contract_files=files)
+
+
+def read(folder: Path, golden: Dataset) -> Terms:
+    """The terms in a release's ``gates/`` or a run folder; ``gates.Invalid`` or ``ValueError`` if there are none."""
+    names = (layout.CONTRACT, layout.ANSWER_SCHEMA)
+    files = {name: (folder / layout.in_run(name)).read_bytes() for name in names}
+    return Terms(
+        golden=golden,
+        contract=gates.load_contract(json.loads(files[layout.CONTRACT]), folder),
+        policy=gates.load_policy(json.loads((folder / layout.in_run(layout.POLICY)).read_bytes())),
+        contract_files=files,
+    )
+
+
+def row_digests(golden: Sequence[gates.Golden]) -> dict[str, str]:
+    """What ``gates/golden_rows.json`` holds: rows without a licence stay here, and can be compared all the same."""
+    return {row.id: row.digest for row in golden}
