@@ -18,9 +18,9 @@ from gates.comparison import VERSION as COMPARISON_VERSION
 from gates.comparison import Against, Comparison, Earlier, compare, not_comparable
 from gates.contract import Contract, load_contract
 from gates.controls import gate_zero, negative_controls, prove_gates_can_fail
-from gates.plan import GatePlan, plan
+from gates.invalid import Invalid, InvalidConfig, InvalidData
 from gates.policy import DEFAULT_POLICY, Policy, load_policy, weaker
-from gates.problems import Invalid, InvalidConfig, InvalidData
+from gates.provable import GatePlan, plan
 from gates.rows import (
     Golden,
     Output,

@@ -13,9 +13,9 @@ from gates.context_alignment import Embedder, align, lines, load_embedder
 from gates.contract import Contract, load_contract
 from gates.controls import gate_zero
 from gates.files import read_yaml
-from gates.plan import plan
+from gates.invalid import InvalidConfig, InvalidData
 from gates.policy import DEFAULT_POLICY, Policy, load_policy
-from gates.problems import InvalidConfig, InvalidData
+from gates.provable import plan
 from gates.rows import Golden, read_golden, read_outputs
 from gates.verdict import judge
 

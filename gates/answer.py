@@ -5,13 +5,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from gates import pointer, strict_json
 from gates.answer_schema import Fault
+from gates.canonical import Json
 from gates.contract import Citations, Contract
 from gates.rows import Golden, Output, id_key, prompt_key
 from gates.rules import Fields, broken, same
+from gates.shown import some
 from gates.strict_json import Reading
 
 NAMED = 10
@@ -22,7 +23,7 @@ NAMED = 10
 class Document:
     """What the prompt holds and an answer may cite."""
 
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Json]
     text: str
     """Empty where the document has none."""
     score: float | None
@@ -109,8 +110,7 @@ def pairing_problems(golden: Sequence[Golden], outputs: Sequence[Output]) -> lis
 
 def _named(what: str, ids: Iterable[str]) -> list[str]:
     found = sorted(set(ids))
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return [f"{what}: {', '.join(found[:NAMED])}{more}"] if found else []
+    return [f"{what}: {some(found, NAMED)}"] if found else []
 
 
 def pair(golden: Sequence[Golden], outputs: Sequence[Output], contract: Contract) -> tuple[Answer, ...]:
@@ -142,7 +142,7 @@ def read_answer(golden: Golden, output: Output, contract: Contract) -> Answer:
     )
 
 
-def _document(document: Mapping[str, Any], contract: Contract) -> Document:
+def _document(document: Mapping[str, Json], contract: Contract) -> Document:
     text = document.get(contract.document_text)
     return Document(
         fields=document,
@@ -151,11 +151,13 @@ def _document(document: Mapping[str, Any], contract: Contract) -> Document:
     )
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Json) -> float | None:
     """A score as it stands in a row or in a prompt's text; None for anything else, NaN included."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
     try:
-        number = math.nan if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
+        number = float(value)
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
@@ -173,7 +175,7 @@ def _fenced(output: Output, contract: Contract) -> bool:
     return strict_json.read_fenced(output.output, max_characters=contract.max_characters).ok
 
 
-def _documents(golden: Golden, contract: Contract) -> dict[str, Mapping[str, Any]]:
+def _documents(golden: Golden, contract: Contract) -> dict[str, Mapping[str, Json]]:
     listed = list(golden.documents)
     if not listed and contract.documents is not None:
         for message in golden.prompt:
@@ -181,7 +183,7 @@ def _documents(golden: Golden, contract: Contract) -> dict[str, Mapping[str, Any
     return {id_key(document["id"]): document for document in listed}
 
 
-def read_fields(parsed: Any, contract: Contract, documents: Mapping[str, Mapping[str, Any]]) -> Fields:
+def read_fields(parsed: Json, contract: Contract, documents: Mapping[str, Mapping[str, Json]]) -> Fields:
     """What the contract's pointers find; what is there but cannot be read is a fault, never a guess."""
     faults: list[Fault] = []
     text = _text(parsed, contract, faults)
@@ -199,7 +201,7 @@ def read_fields(parsed: Any, contract: Contract, documents: Mapping[str, Mapping
     )
 
 
-def _text(parsed: Any, contract: Contract, faults: list[Fault]) -> str | None:
+def _text(parsed: Json, contract: Contract, faults: list[Fault]) -> str | None:
     text = pointer.get(parsed, contract.answer)
     if isinstance(text, str):
         return text
@@ -214,7 +216,7 @@ def _markers(text: str | None, contract: Contract) -> tuple[str, ...] | None:
     return tuple(id_key(part) for ids in found for part in re.split(r"[,;\s]+", ids) if part)
 
 
-def _entries(parsed: Any, contract: Contract, faults: list[Fault]) -> tuple[Any, ...] | None:
+def _entries(parsed: Json, contract: Contract, faults: list[Fault]) -> tuple[Json, ...] | None:
     if contract.citations is None:
         return None
     where = contract.citations
@@ -225,14 +227,14 @@ def _entries(parsed: Any, contract: Contract, faults: list[Fault]) -> tuple[Any,
     return None
 
 
-def _id(entry: Any, where: Citations) -> Any:
+def _id(entry: Json, where: Citations) -> Json:
     if where.key is None:
         return entry
     return entry.get(where.key) if isinstance(entry, dict) else None
 
 
 def _cited(
-    entries: tuple[Any, ...] | None, contract: Contract, documents: Mapping[str, Mapping[str, Any]]
+    entries: tuple[Json, ...] | None, contract: Contract, documents: Mapping[str, Mapping[str, Json]]
 ) -> tuple[str, ...] | None:
     where = contract.citations
     if where is None or entries is None:
@@ -244,11 +246,11 @@ def _cited(
     return tuple(known.get(one, f"unknown {one}") for one in ids)
 
 
-def _is_id(value: Any) -> bool:
+def _is_id(value: object) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def _refused(parsed: Any, contract: Contract, faults: list[Fault]) -> bool | None:
+def _refused(parsed: Json, contract: Contract, faults: list[Fault]) -> bool | None:
     if not contract.refusal:
         return False  # a contract without refusals: every answer answers
     said: dict[str, bool] = {}
@@ -264,7 +266,7 @@ def _refused(parsed: Any, contract: Contract, faults: list[Fault]) -> bool | Non
     return None
 
 
-def _confidence(parsed: Any, contract: Contract, faults: list[Fault]) -> float | None:
+def _confidence(parsed: Json, contract: Contract, faults: list[Fault]) -> float | None:
     if contract.confidence is None:
         return None
     found = pointer.get(parsed, contract.confidence)
@@ -276,7 +278,7 @@ def _confidence(parsed: Any, contract: Contract, faults: list[Fault]) -> float |
     return None
 
 
-def _unknowns(parsed: Any, contract: Contract) -> tuple[str, ...] | None:
+def _unknowns(parsed: Json, contract: Contract) -> tuple[str, ...] | None:
     if not contract.unknowns:
         return None
     found = [pointer.get(parsed, place) for place in contract.unknowns]

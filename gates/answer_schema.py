@@ -5,11 +5,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from gates import pointer, strict_json, value_formats
+from gates.canonical import Json
+from gates.invalid import MESSAGE
 from gates.patterns import pattern_problem
-from gates.problems import MESSAGE
+from gates.shown import shorten
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+    from referencing._core import Resolver
 
 DRAFTS = {
     "http://json-schema.org/draft-07/schema": "draft-07",
@@ -39,22 +45,23 @@ class Fault:
     message: str
 
 
-SchemaCheck = Callable[[object], tuple[Fault, ...]]
+Schema: TypeAlias = Mapping[str, Json]
+SchemaCheck: TypeAlias = Callable[[Json], tuple[Fault, ...]]
 
 
-def read_schema(path: Path) -> tuple[Mapping[str, Any] | None, list[str]]:
+def read_schema(path: Path) -> tuple[Schema | None, list[str]]:
     """The schema in a file and what is wrong with it; the schema is None if it cannot be used at all."""
     try:
         reading = strict_json.read(path.read_bytes(), max_characters=strict_json.MAX_FILE)
     except OSError as error:
         return None, [f"schema {path}: {error.strerror}. Give the path relative to the contract's folder"]
-    if not reading.ok:
+    if not reading.ok or not isinstance(reading.value, dict):
         return None, [f"schema {path}: not a JSON object ({reading.code}: {reading.detail})"]
     problems = schema_problems(reading.value)
     return reading.value, [f"schema {path}: {problem}" for problem in problems]
 
 
-def schema_problems(schema: Mapping[str, Any]) -> list[str]:
+def schema_problems(schema: Schema) -> list[str]:
     """Why answers could not be checked against this schema, in alphabetical order; empty if they can."""
     draft = schema.get("$schema")
     if not isinstance(draft, str) or draft.rstrip("#") not in DRAFTS:
@@ -62,25 +69,25 @@ def schema_problems(schema: Mapping[str, Any]) -> list[str]:
     validator = _validator_class(schema)
     broken = sorted(validator(validator.META_SCHEMA).iter_errors(schema), key=lambda error: str(error.absolute_path))
     if broken:
-        return [f"{pointer.write(list(error.absolute_path))}: {_shortened(error.message)}" for error in broken]
+        return [f"{pointer.write(list(error.absolute_path))}: {shorten(error.message, MESSAGE)}" for error in broken]
     name = DRAFTS[draft.rstrip("#")]
     # Sorted: the library walks the parts by sets of keywords, in another order in each process.
     return sorted({one for part, resolver in _parts(schema) for one in _part_problems(part, resolver, validator, name)})
 
 
-def checker(schema: Mapping[str, Any]) -> SchemaCheck:
+def schema_check(schema: Schema) -> SchemaCheck:
     """A function that returns an answer's faults, the shortest path first; the validator is built once."""
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
 
-    validator = _validator_class(schema)(schema, registry=REGISTRY, format_checker=value_formats.checker())
+    validator = _validator_class(schema)(schema, registry=REGISTRY, format_checker=value_formats.strict_formats())
 
-    def faults(value: object) -> tuple[Fault, ...]:
+    def faults(value: Json) -> tuple[Fault, ...]:
         try:
             found = [
                 Fault(
                     path=pointer.write(list(error.absolute_path)),
                     rule=str(error.validator),
-                    message=_shortened(error.message),
+                    message=shorten(error.message, MESSAGE),
                 )
                 for error in validator.iter_errors(value)
             ]
@@ -92,24 +99,20 @@ def checker(schema: Mapping[str, Any]) -> SchemaCheck:
     return faults
 
 
-def _shortened(message: str) -> str:
-    return message if len(message) <= MESSAGE else message[: MESSAGE - 1] + "…"
-
-
-def _validator_class(schema: Mapping[str, Any]) -> Any:
+def _validator_class(schema: Schema) -> "type[Validator]":
     from jsonschema import Draft202012Validator
     from jsonschema.validators import validator_for
 
     return validator_for(schema, default=Draft202012Validator)  # $schema is one of DRAFTS
 
 
-def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+def _parts(schema: Schema) -> "Iterator[tuple[Schema, Resolver[Schema]]]":
     """Every subschema with its resolver, those that only a reference reaches included."""
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
     from referencing import Resource
     from referencing.exceptions import Unresolvable
 
-    root: Any = Resource.from_contents(schema)
+    root = Resource.from_contents(schema)
     base = root.id() or ""
     waiting = [(root, REGISTRY.with_resource(base, root).resolver(base))]
     seen: set[int] = set()
@@ -130,12 +133,14 @@ def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
                 waiting.append((specification.create_resource(target.contents), target.resolver))
 
 
-def _references(part: Mapping[str, Any]) -> list[tuple[str, str]]:
-    keys = ("$ref", "$dynamicRef", "$recursiveRef")
-    return [(key, part[key]) for key in keys if isinstance(part.get(key), str)]
+def _references(part: Schema) -> list[tuple[str, str]]:
+    found = ((key, part.get(key)) for key in ("$ref", "$dynamicRef", "$recursiveRef"))
+    return [(key, reference) for key, reference in found if isinstance(reference, str)]
 
 
-def _part_problems(part: Mapping[str, Any], resolver: Any, validator: Any, draft: str) -> Iterator[str]:
+def _part_problems(
+    part: Schema, resolver: "Resolver[Schema]", validator: "type[Validator]", draft: str
+) -> Iterator[str]:
     yield from _reference_problems(part, resolver)
     beside = ", ".join(sorted(set(part) - ANNOTATIONS - {"$ref"}))
     if draft == "draft-07" and "$ref" in part and beside:
@@ -145,15 +150,15 @@ def _part_problems(part: Mapping[str, Any], resolver: Any, validator: Any, draft
         if problem := _keyword_problem(keyword, known):
             yield f"keyword {keyword!r} {problem} in {draft}"
     name = part.get("format")
-    if isinstance(name, str) and name not in value_formats.checker().checkers:
-        yield f"format {name!r} cannot be checked (known: {', '.join(sorted(value_formats.checker().checkers))})"
-    patterns = [part["pattern"]] if "pattern" in part else []
-    for pattern in [*patterns, *part.get("patternProperties", {})]:
-        if problem := pattern_problem(pattern):
+    if isinstance(name, str) and name not in value_formats.strict_formats().checkers:
+        yield f"format {name!r} cannot be checked (known: {', '.join(sorted(value_formats.strict_formats().checkers))})"
+    named = part.get("patternProperties")
+    for pattern in (part.get("pattern"), *(named if isinstance(named, dict) else ())):
+        if isinstance(pattern, str) and (problem := pattern_problem(pattern)):
             yield f"pattern {pattern!r} {problem}"
 
 
-def _reference_problems(part: Mapping[str, Any], resolver: Any) -> Iterator[str]:
+def _reference_problems(part: Schema, resolver: "Resolver[Schema]") -> Iterator[str]:
     from referencing.exceptions import Unresolvable
 
     for key, reference in _references(part):

@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+from typing import TypeAlias
+
+Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+"""What a JSON text says, once it is read."""
 
 
 def canonical_json(value: object) -> bytes:

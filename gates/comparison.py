@@ -9,11 +9,11 @@ release that was best at it, so small drops cannot add up.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from gates import statistics
 from gates.answer import pair, pairing_problems
-from gates.canonical import canonical_json
+from gates.canonical import Json, canonical_json
 from gates.clusters import cluster_problems, clusters
 from gates.contract import Contract
 from gates.policy import SMALLEST, Policy
@@ -98,7 +98,7 @@ class Comparison:
         """Rows that a required gate took for right before and does not now."""
         return tuple(sorted({row for one in self.pairings if one.required for row in one.lost}))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         return {
             "comparison": VERSION,
             "state": self.state,

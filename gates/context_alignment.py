@@ -15,7 +15,7 @@ from statistics import fmean
 
 from gates.answer import Answer
 from gates.canonical import canonical_json, digest
-from gates.problems import InvalidConfig
+from gates.invalid import InvalidConfig
 from gates.report import plain
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"

@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict, TypeVar, cast
 
 from gates import pointer
-from gates.answer_schema import SchemaCheck, checker, read_schema
-from gates.canonical import digest
+from gates.answer_schema import SchemaCheck, read_schema, schema_check
+from gates.canonical import Json, digest
+from gates.invalid import InvalidConfig, against_schema
 from gates.patterns import pattern_problem
-from gates.problems import InvalidConfig, schema_problems
-from gates.rules import Rule, parse_rules
+from gates.rules import Rule, RuleEntry, parse_rules
 
 CONFIDENT_FROM = 0.8
 MAX_CHARACTERS = 20_000
@@ -34,14 +34,14 @@ class Refusal:
     """A field that says whether the answer refuses: it is true, or it equals a value."""
 
     at: str
-    equals: Any = True
+    equals: Json = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
     """What an answer must be. It exists only if its schema can be checked whole and offline."""
 
-    schema: Mapping[str, Any]
+    schema: Mapping[str, Json]
     check: SchemaCheck = field(compare=False, repr=False)
     answer: str
     citations: Citations | None
@@ -77,54 +77,93 @@ class Contract:
         return frozenset(name for name, there in parts.items() if there)
 
 
-def load_contract(mapping: Mapping[str, Any], folder: Path, *, where: str = "contract") -> Contract:
+T = TypeVar("T")
+
+
+class CitationsEntry(TypedDict):
+    at: str
+    key: NotRequired[str]
+    matches: NotRequired[str]
+    provenance: NotRequired[Mapping[str, str]]
+
+
+class RefusalEntry(TypedDict):
+    at: str
+    equals: NotRequired[Json]
+
+
+class DocumentFields(TypedDict, total=False):
+    text: str
+    score: str
+
+
+class ContractFile(TypedDict):
+    """The mapping once ``schemas/contract.schema.json`` has passed it: the same keys, as a test asks."""
+
+    schema: str
+    answer: str
+    citations: NotRequired[str | CitationsEntry]
+    refusal: NotRequired[str | RefusalEntry | list[str | RefusalEntry]]
+    confidence: NotRequired[str]
+    confident_from: NotRequired[float]
+    unknowns: NotRequired[str | list[str]]
+    markers: NotRequired[str]
+    documents: NotRequired[str]
+    document_fields: NotRequired[DocumentFields]
+    rules: NotRequired[list[str | RuleEntry]]
+    max_characters: NotRequired[int]
+
+
+def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "contract") -> Contract:
     """The contract that a YAML mapping describes; ``InvalidConfig`` with every problem at once."""
-    problems = schema_problems(mapping, "contract", where)
+    problems = against_schema(mapping, "contract", where)
     if problems:
         raise InvalidConfig(problems)
-    schema, problems = read_schema(folder / mapping["schema"])
-    refusal = [_refusal(entry) for entry in _listed(mapping.get("refusal", []))]
-    rules, rule_problems = parse_rules(mapping.get("rules", []), f"{where}.rules")
+    given = cast("ContractFile", mapping)
+    schema, problems = read_schema(folder / given["schema"])
+    refusals: list[str | RefusalEntry] = _listed(given.get("refusal", []))
+    refusal = [_refusal(entry) for entry in refusals]
+    rules, rule_problems = parse_rules(given.get("rules", []), f"{where}.rules")
     problems = [f"{where}.{problem}" for problem in problems] + rule_problems
-    problems += [f"{where}.{problem}" for problem in _pattern_problems(mapping)]
-    for name, text in _pointers(mapping, refusal, rules):
+    problems += [f"{where}.{problem}" for problem in _pattern_problems(given)]
+    for name, text in _pointers(given, refusal, rules):
         problems += _pointer_problems(f"{where}.{name}", text)
-    problems += _needs(rules, mapping, where)
-    citations = _citations(mapping.get("citations"))
+    problems += _needs(rules, given, where)
+    citations = _citations(given.get("citations"))
     if citations and citations.provenance and citations.key is None:
         problems.append(f"{where}.citations.provenance: needs citations.key, for an id alone has no other fields")
     if problems or schema is None:
         raise InvalidConfig(problems)
     return Contract(
         schema=schema,
-        check=checker(schema),
-        answer=mapping["answer"],
+        check=schema_check(schema),
+        answer=given["answer"],
         citations=citations,
         refusal=tuple(refusal),
-        confidence=mapping.get("confidence"),
-        confident_from=float(mapping.get("confident_from", CONFIDENT_FROM)),
-        unknowns=tuple(_listed(mapping.get("unknowns", []))),
-        markers=_compiled(mapping.get("markers"), 0),
-        documents=_compiled(mapping.get("documents"), re.MULTILINE),
-        document_text=mapping.get("document_fields", {}).get("text", "text"),
-        document_score=mapping.get("document_fields", {}).get("score", "score"),
+        confidence=given.get("confidence"),
+        confident_from=float(given.get("confident_from", CONFIDENT_FROM)),
+        unknowns=tuple(_listed(given.get("unknowns", []))),
+        markers=_compiled(given.get("markers"), 0),
+        documents=_compiled(given.get("documents"), re.MULTILINE),
+        document_text=given.get("document_fields", {}).get("text", "text"),
+        document_score=given.get("document_fields", {}).get("score", "score"),
         rules=rules,
-        max_characters=mapping.get("max_characters", MAX_CHARACTERS),
+        max_characters=given.get("max_characters", MAX_CHARACTERS),
         digest=digest({**mapping, "schema": schema}),
     )
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: T | list[T]) -> list[T]:
     return value if isinstance(value, list) else [value]
 
 
-def _citations(entry: Any) -> Citations | None:
+def _citations(entry: "str | CitationsEntry | None") -> Citations | None:
     if entry is None:
         return None
     return Citations(at=entry) if isinstance(entry, str) else Citations(**entry)
 
 
-def _refusal(entry: Any) -> Refusal:
+def _refusal(entry: "str | RefusalEntry") -> Refusal:
     return Refusal(at=entry) if isinstance(entry, str) else Refusal(**entry)
 
 
@@ -132,10 +171,9 @@ def _compiled(pattern: str | None, flags: int) -> re.Pattern[str] | None:
     return None if pattern is None else re.compile(pattern, flags)
 
 
-def _pattern_problems(mapping: Mapping[str, Any]) -> list[str]:
+def _pattern_problems(given: ContractFile) -> list[str]:
     problems = []
-    for name in ("markers", "documents"):
-        pattern = mapping.get(name)
+    for name, pattern in (("markers", given.get("markers")), ("documents", given.get("documents"))):
         if pattern is None:
             continue
         if problem := pattern_problem(pattern):
@@ -147,13 +185,13 @@ def _pattern_problems(mapping: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _pointers(mapping: Mapping[str, Any], refusal: Sequence[Refusal], rules: Sequence[Rule]) -> list[tuple[str, str]]:
-    citations = _citations(mapping.get("citations"))
-    named = [("answer", mapping["answer"])]
+def _pointers(given: ContractFile, refusal: Sequence[Refusal], rules: Sequence[Rule]) -> list[tuple[str, str]]:
+    citations = _citations(given.get("citations"))
+    named = [("answer", given["answer"])]
     named += [("citations", citations.at)] if citations else []
     named += [("refusal", entry.at) for entry in refusal]
-    named += [("confidence", mapping["confidence"])] if "confidence" in mapping else []
-    named += [("unknowns", text) for text in _listed(mapping.get("unknowns", []))]
+    named += [("confidence", given["confidence"])] if "confidence" in given else []
+    named += [("unknowns", text) for text in _listed(given.get("unknowns", []))]
     return named + [(f"rules.{rule.name}", text) for rule in rules for text in rule.pointers]
 
 
@@ -165,10 +203,10 @@ def _pointer_problems(name: str, text: str) -> list[str]:
     return []
 
 
-def _needs(rules: Sequence[Rule], mapping: Mapping[str, Any], where: str) -> list[str]:
+def _needs(rules: Sequence[Rule], given: ContractFile, where: str) -> list[str]:
     return [
         f"{where}.rules: {rule.name} needs {part!r}, which the contract does not declare"
         for rule in rules
         for part in rule.needs
-        if part not in mapping
+        if part not in given
     ]

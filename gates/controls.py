@@ -8,10 +8,10 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from gates import pointer, strict_json
 from gates.answer import pair, pairing_problems, read_answer
+from gates.canonical import Json
 from gates.clusters import cluster_problems, clustered, clusters
 from gates.contract import Contract
 from gates.policy import Bar, Policy
@@ -20,7 +20,7 @@ from gates.table import ABOUT, GATES
 from gates.verdict import Verdict, decide, judge
 
 NO_DOCUMENT = "no such document"
-WRONG: tuple[Any, ...] = (None, 0, "", [], True)
+WRONG: tuple[Json, ...] = (None, 0, "", [], True)
 Break = Callable[[Golden, Sequence[Golden], Contract], str | None]
 """Of a row, all rows and the contract: the broken answer, or None where this row cannot be broken so."""
 
@@ -70,7 +70,7 @@ def _cannot_fail(
     return ""
 
 
-def _parsed(row: Golden) -> Any:
+def _parsed(row: Golden) -> Json:
     return strict_json.read(row.gold or "").value
 
 
@@ -84,7 +84,7 @@ def _breaking(keyword: str, row: Golden, _: Sequence[Golden], contract: Contract
     value = _parsed(row)
     if not isinstance(value, dict):
         return None
-    candidates: list[Any] = [{key: member for key, member in value.items() if key != name} for name in value]
+    candidates: list[Json] = [{key: member for key, member in value.items() if key != name} for name in value]
     candidates += [pointer.replaced(value, contract.answer, wrong) for wrong in WRONG]
     candidates += [{**value, name: wrong} for name in value for wrong in WRONG]
     candidates += [{**value, "no such member": 0}, {}]
@@ -103,30 +103,32 @@ def _no_unknowns(row: Golden, _: Sequence[Golden], contract: Contract) -> str | 
 def _wrong_provenance(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
     value, where = _parsed(row), contract.citations
     entries = None if where is None else pointer.get(value, where.at)
-    if where is None or not where.provenance or not isinstance(entries, list) or not entries:
+    first = entries[0] if isinstance(entries, list) and entries else None
+    if where is None or not where.provenance or not isinstance(first, dict):
         return None
     name = next((name for name in where.provenance if name != where.key), where.key)
-    return _written(pointer.replaced(value, where.at, [{**entries[0], name: "unknown"}]))
+    return _written(pointer.replaced(value, where.at, [{**first, str(name): "unknown"}]))
 
 
 def _wrong_citation(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
-    value = _parsed(row)
-    entries = None if contract.citations is None else pointer.get(value, contract.citations.at)
-    if not row.answerable or contract.citations is None or not isinstance(entries, list) or not entries:
+    value, where = _parsed(row), contract.citations
+    entries = None if where is None else pointer.get(value, where.at)
+    if not row.answerable or where is None or not isinstance(entries, list) or not entries:
         return None
-    wrong = _wrong_id(row, entries[0])
-    entry = {**entries[0], contract.citations.key: wrong} if contract.citations.key else wrong
-    value = pointer.replaced(value, contract.citations.at, [entry])
+    first = entries[0]
+    wrong = _wrong_id(row, first)
+    entry: Json = {**first, where.key: wrong} if where.key and isinstance(first, dict) else wrong
+    value = pointer.replaced(value, where.at, [entry])
     return _written(_with_markers(value, contract, str(wrong)))
 
 
-def _wrong_id(row: Golden, like: Any) -> int | str:
+def _wrong_id(row: Golden, like: Json) -> int | str:
     if isinstance(like, int):
         return max([0, *(document["id"] for document in row.documents if isinstance(document["id"], int))]) + 1
     return NO_DOCUMENT
 
 
-def _with_markers(value: Any, contract: Contract, name: str) -> Any:
+def _with_markers(value: Json, contract: Contract, name: str) -> Json:
     text = pointer.get(value, contract.answer)
     if contract.markers is None or not isinstance(text, str):
         return value
@@ -163,18 +165,18 @@ def _rules_broken(row: Golden, _: Sequence[Golden], contract: Contract) -> str |
 
     declared = {rule.name for rule in contract.rules}
 
-    def breaks(candidate: Any) -> bool:
+    def breaks(candidate: Json) -> bool:
         faults = read_answer(row, Output(id=row.id, output=_written(candidate)), contract).rule_faults
         return any(fault.rule in declared for fault in faults)
 
     return _first(candidates, breaks)
 
 
-def _first(candidates: Sequence[Any], broken: Callable[[Any], bool]) -> str | None:
+def _first(candidates: Sequence[Json], broken: Callable[[Json], bool]) -> str | None:
     return next((_written(candidate) for candidate in candidates if broken(candidate)), None)
 
 
-def _written(value: Any) -> str:
+def _written(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 

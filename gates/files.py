@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from gates.problems import InvalidConfig
+from gates.invalid import InvalidConfig
+
+if TYPE_CHECKING:
+    import yaml
 
 
-def read_yaml(path: Path) -> Mapping[str, Any]:
+def read_yaml(path: Path) -> Mapping[str, object]:
     """The mapping in a YAML file."""
     import yaml
 
@@ -27,7 +30,7 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     return value
 
 
-def _repeated(node: Any) -> list[str]:
+def _repeated(node: "yaml.Node | None") -> list[str]:
     import yaml
 
     if isinstance(node, yaml.SequenceNode):

@@ -10,8 +10,14 @@ import re
 import re._constants as op  # type: ignore[import-not-found]  # no public way to a pattern's tree
 import re._parser as parser  # type: ignore[import-not-found]
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+Argument: TypeAlias = Any
+"""Of an operation: a number, a tree, or a tuple that holds some. ``re._parser`` has no types."""
+Item: TypeAlias = tuple[object, Argument]
+Tree: TypeAlias = Sequence[Item]
+"""A pattern as ``re._parser`` reads it: operations, one after the other."""
 
 REPEATS = (op.MAX_REPEAT, op.MIN_REPEAT)
 LARGE = 16
@@ -37,7 +43,7 @@ def pattern_problem(pattern: str) -> str:
     return ""
 
 
-def _explodes(tree: Any) -> bool:
+def _explodes(tree: Tree) -> bool:
     for operation, argument in tree:
         if operation in REPEATS and argument[1] > LARGE and not _rounds_are_apart(argument[2]):
             return True
@@ -46,12 +52,12 @@ def _explodes(tree: Any) -> bool:
     return False
 
 
-def _anchored(tree: Any) -> bool:
+def _anchored(tree: Tree) -> bool:
     first = next(_flat(tree), None)
     return first in ((op.AT, op.AT_BEGINNING), (op.AT, op.AT_BEGINNING_STRING))
 
 
-def _longest_run(tree: Any) -> int:
+def _longest_run(tree: Tree) -> int:
     """How many large repeats in a row can take characters from each other; one at the very end cannot fail."""
     longest = run = 0
     last = ANYTHING
@@ -71,7 +77,7 @@ def _longest_run(tree: Any) -> int:
     return max((longest, *inner))
 
 
-def _flat(tree: Any) -> Iterator[tuple[Any, Any]]:
+def _flat(tree: Tree) -> Iterator[Item]:
     """The items of a sequence, with those of its groups in their place."""
     for operation, argument in tree:
         if operation is op.SUBPATTERN:
@@ -80,7 +86,7 @@ def _flat(tree: Any) -> Iterator[tuple[Any, Any]]:
             yield operation, argument
 
 
-def _inner(operation: Any, argument: Any) -> list[Any]:
+def _inner(operation: object, argument: Argument) -> list[Tree]:
     return [] if operation in REPEATS else _branches(operation, argument)
 
 
@@ -88,7 +94,7 @@ def _share(one: re.Pattern[str], other: re.Pattern[str]) -> bool:
     return any(one.search(character) and other.search(character) for character in SAMPLE)
 
 
-def _branches(operation: Any, argument: Any) -> list[Any]:
+def _branches(operation: object, argument: Argument) -> list[Tree]:
     if operation in (*REPEATS, op.POSSESSIVE_REPEAT):
         return [argument[2]]
     if operation is op.SUBPATTERN:
@@ -102,7 +108,7 @@ def _branches(operation: Any, argument: Any) -> list[Any]:
     return [argument] if operation is op.ATOMIC_GROUP else []
 
 
-def _rounds_are_apart(body: Any) -> bool:
+def _rounds_are_apart(body: Tree) -> bool:
     """Whether the body of a repeat can be split into rounds in one way only, as far as a simple look can tell."""
     items = list(body)
     while len(items) == 1 and items[0][0] is op.SUBPATTERN:
@@ -114,7 +120,7 @@ def _rounds_are_apart(body: Any) -> bool:
     return any(all(matcher is not None and not matcher.search(edge) for matcher in inner) for edge in edges)
 
 
-def _inner_sets(items: Any) -> Iterator[re.Pattern[str] | None]:
+def _inner_sets(items: Tree) -> Iterator[re.Pattern[str] | None]:
     """What each repeat or choice inside matches, as a one-character pattern; None where that is not simple."""
     for operation, argument in items:
         if operation in REPEATS and argument[1] > LARGE:
@@ -129,7 +135,7 @@ def _inner_sets(items: Any) -> Iterator[re.Pattern[str] | None]:
                 yield from _inner_sets(branch)
 
 
-def _first_letters_differ(branches: Any) -> bool:
+def _first_letters_differ(branches: Sequence[Tree]) -> bool:
     firsts = [branch[0][1] if len(branch) and branch[0][0] is op.LITERAL else None for branch in branches]
     return None not in firsts and len(set(firsts)) == len(firsts)
 
@@ -144,7 +150,7 @@ CATEGORIES = {
 }
 
 
-def _one_character(body: Any) -> re.Pattern[str] | None:
+def _one_character(body: Tree) -> re.Pattern[str] | None:
     items = list(body)
     if len(items) != 1:
         return None
@@ -161,7 +167,7 @@ def _one_character(body: Any) -> re.Pattern[str] | None:
     return re.compile(f"[{parts}]")
 
 
-def _class_part(kind: Any, value: Any) -> str:
+def _class_part(kind: object, value: Argument) -> str:
     if kind is op.NEGATE:
         return "^"
     if kind is op.LITERAL:

@@ -3,23 +3,28 @@
 import copy
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from enum import Enum
+from typing import Final
+
+from gates.canonical import Json
 
 INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
-class Missing:
+class Missing(Enum):
     """The type of ``MISSING``: a pointer that leads nowhere, which is not the same as null."""
+
+    MISSING = "missing"
 
     def __bool__(self) -> bool:
         return False
 
 
-MISSING: Final = Missing()
+MISSING: Final = Missing.MISSING
 
 
 def parse(pointer: str) -> tuple[str, ...]:
-    """The reference tokens of a pointer; ``ValueError`` if it is none."""
+    """The reference tokens of a pointer; ``ValueError`` if it is not one."""
     if pointer and not pointer.startswith("/"):
         raise ValueError(f"{pointer!r} is not a JSON Pointer: it must be empty or start with '/'")
     if re.search(r"~(?![01])", pointer):
@@ -32,7 +37,7 @@ def write(tokens: Sequence[str | int]) -> str:
     return "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
 
 
-def get(value: Any, pointer: str) -> Any:
+def get(value: Json, pointer: str) -> Json | Missing:
     """What the pointer leads to, or ``MISSING``."""
     for token in parse(pointer):
         if isinstance(value, dict) and token in value:
@@ -44,7 +49,7 @@ def get(value: Any, pointer: str) -> Any:
     return value
 
 
-def replaced(value: Any, pointer: str, new: Any) -> Any:
+def replaced(value: Json, pointer: str, new: Json) -> Json:
     """A copy of ``value`` in which the pointer leads to ``new``; unchanged where its parent is missing."""
     tokens = parse(pointer)
     if not tokens:

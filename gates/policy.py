@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final, TypedDict, cast
 
 from gates import statistics
-from gates.canonical import digest
-from gates.problems import InvalidConfig, schema_problems
+from gates.canonical import Json, digest
+from gates.invalid import InvalidConfig, against_schema
 from gates.table import ABOUT
 
 CONFIDENCE: Final = 0.95
@@ -17,7 +17,7 @@ means this number for ever: its digest holds only what differs."""
 SMALLEST: Final = 14
 """Rows below which even a perfect score does not prove 80 %; the default minimum where no bound demands more."""
 
-DEFAULT_POLICY: Mapping[str, Mapping[str, Any]] = {
+DEFAULT_POLICY: Mapping[str, Mapping[str, object]] = {
     "json_parse": {"mode": "zero_failures"},
     "schema_compliance": {"mode": "zero_failures"},
     "contract_rules": {"mode": "zero_failures"},
@@ -64,7 +64,7 @@ class Policy:
         """sha256 of the policy with its defaults filled in."""
         return digest(self.as_dict())
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """The policy written out; ``load_policy`` gives it back."""
         clusters = {} if self.cluster_key is None else {"cluster_key": self.cluster_key}
         losses = {} if self.max_net_loss == MAX_NET_LOSS else {"max_net_loss": self.max_net_loss}
@@ -72,26 +72,49 @@ class Policy:
         return {**clusters, **losses, **bars}
 
 
-def load_policy(mapping: Mapping[str, Any], *, where: str = "gates") -> Policy:
+class BarEntry(TypedDict, total=False):
+    """What a policy says of one gate, once ``schemas/policy.schema.json`` has passed it."""
+
+    mode: str
+    target: float
+    floor: float | None
+    confidence: float
+    min_n: int
+    min_support: int
+    required: bool
+    minimum: int
+
+
+class PolicyFile(TypedDict, total=False):
+    """What a policy says of all gates together, beside a ``BarEntry`` for each."""
+
+    cluster_key: str
+    max_net_loss: float
+
+
+def load_policy(mapping: Mapping[str, object], *, where: str = "gates") -> Policy:
     """The policy that a mapping of gate names describes, as people write it in YAML or as ``as_dict`` spells it out.
 
     ``InvalidConfig`` with every problem at once.
     """
-    problems = schema_problems(mapping, "policy", where)
-    if not problems:
-        entries = {gate: entry for gate, entry in mapping.items() if gate in ABOUT}
-        for gate, entry in entries.items():
-            problems += [f"{where}.{gate}.{problem}" for problem in _problems(gate, entry)]
-        if not any(entry.get("required", True) for entry in entries.values()):
-            problems.append(f"{where}: no gate is required, so anything would pass")
+    if problems := against_schema(mapping, "policy", where):
+        raise InvalidConfig(problems)
+    given = cast("PolicyFile", mapping)
+    entries = {gate: cast("BarEntry", entry) for gate, entry in mapping.items() if gate in ABOUT}
+    for gate, entry in entries.items():
+        problems += [f"{where}.{gate}.{problem}" for problem in _problems(gate, entry)]
+    if not any(entry.get("required", True) for entry in entries.values()):
+        problems.append(f"{where}: no gate is required, so anything would pass")
     if problems:
         raise InvalidConfig(problems)
-    bars = tuple(_bar(gate, mapping[gate]) for gate in ABOUT if gate in mapping)
-    max_net_loss = float(mapping.get("max_net_loss", MAX_NET_LOSS))
-    return Policy(bars=bars, cluster_key=mapping.get("cluster_key"), max_net_loss=max_net_loss)
+    return Policy(
+        bars=tuple(_bar(gate, entries[gate]) for gate in ABOUT if gate in entries),
+        cluster_key=given.get("cluster_key"),
+        max_net_loss=float(given.get("max_net_loss", MAX_NET_LOSS)),
+    )
 
 
-def _problems(gate: str, entry: Mapping[str, Any]) -> list[str]:
+def _problems(gate: str, entry: BarEntry) -> list[str]:
     mode = entry.get("mode", "target_and_floor")
     problems = []
     if mode == "zero_failures" and entry.get("target", 1.0) != 1.0:
@@ -107,11 +130,11 @@ def _problems(gate: str, entry: Mapping[str, Any]) -> list[str]:
     return problems + _minimum_problems(gate, entry)
 
 
-def _implied_floor(mode: str, entry: Mapping[str, Any]) -> float | None:
+def _implied_floor(mode: str, entry: BarEntry) -> float | None:
     return entry.get("target") if mode == "lower_bound" else None
 
 
-def _minimum_problems(gate: str, entry: Mapping[str, Any]) -> list[str]:
+def _minimum_problems(gate: str, entry: BarEntry) -> list[str]:
     problems = []
     without_effect = "min_n" if ABOUT[gate].counts_outputs else "min_support"
     if without_effect in entry:
@@ -123,7 +146,7 @@ def _minimum_problems(gate: str, entry: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _floor_problems(entry: Mapping[str, Any]) -> list[str]:
+def _floor_problems(entry: BarEntry) -> list[str]:
     target, floor = entry["target"], entry.get("floor")
     if floor is None and "floor" in entry:
         return ["floor: null is no floor; leave it out for target - 0.10, or choose another mode"]
@@ -134,16 +157,17 @@ def _floor_problems(entry: Mapping[str, Any]) -> list[str]:
     return ["floor: no finite set proves 1.0"] if floor == 1 else []
 
 
-def _bar(gate: str, entry: Mapping[str, Any]) -> Bar:
+def _bar(gate: str, entry: BarEntry) -> Bar:
     mode = entry.get("mode", "target_and_floor")
     target = float(entry.get("target", 1.0))
     confidence = float(entry.get("confidence", CONFIDENCE))
-    asked = entry.get("minimum", entry.get("min_support" if ABOUT[gate].counts_outputs else "min_n"))
+    own = entry.get("min_support") if ABOUT[gate].counts_outputs else entry.get("min_n")
+    asked = entry.get("minimum", own)
     floor = None
     if mode == "lower_bound":
         floor = target
     elif mode == "target_and_floor":
-        floor = float(entry.get("floor", statistics.exact(target) - FLOOR_BELOW_TARGET))
+        floor = float(entry.get("floor") or statistics.exact(target) - FLOOR_BELOW_TARGET)
     proving = statistics.minimum_n(floor, confidence) if floor is not None else 1
     default = proving if floor is not None else SMALLEST
     return Bar(
@@ -164,7 +188,7 @@ def weaker(policy: Policy, than: Policy) -> tuple[str, ...]:
     if than.cluster_key is not None and policy.cluster_key != than.cluster_key:
         lines.append(f"cluster_key: {policy.cluster_key or 'none'}, was {than.cluster_key}")
     if policy.max_net_loss > than.max_net_loss:
-        lines.append(f"max_net_loss: {_shown(policy.max_net_loss)}, was {_shown(than.max_net_loss)}")
+        lines.append(f"max_net_loss: {_number(policy.max_net_loss)}, was {_number(than.max_net_loss)}")
     return tuple(lines)
 
 
@@ -186,11 +210,11 @@ def _weaker_bar(now: Bar | None, then: Bar) -> list[str]:
         )
         if before is not None and (after is None or after < before)
     ]
-    lines = [f"{then.gate}: {name} {_shown(after)}, was {_shown(before)}" for name, after, before in lower]
+    lines = [f"{then.gate}: {name} {_number(after)}, was {_number(before)}" for name, after, before in lower]
     if lines and now.mode != then.mode:
         lines.append(f"{then.gate}: mode {now.mode}, was {then.mode}")
     return lines
 
 
-def _shown(number: float | None) -> str:
+def _number(number: float | None) -> str:
     return "none" if number is None else f"{number:g}"

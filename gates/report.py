@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from gates.comparison import EVERY, Comparison, Pairing
-from gates.plan import RATES, GatePlan, slips_through
 from gates.policy import Bar
+from gates.provable import RATES, GatePlan, slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
 from gates.verdict import GateVerdict, Verdict

@@ -5,12 +5,40 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 import schemas
 from gates import strict_json
-from gates.canonical import digest
-from gates.problems import MESSAGE, InvalidData, did_you_mean
+from gates.canonical import Json, digest
+from gates.invalid import MESSAGE, InvalidData, unknown_keys
+from gates.shown import shorten
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+
+class GoldenRow(TypedDict):
+    """A row of a golden set's file, once ``schemas/golden_row.schema.json`` has passed it."""
+
+    id: NotRequired[str | int]
+    messages: NotRequired[list[dict[str, str]]]
+    prompt: NotRequired[str]
+    gold: NotRequired[str]
+    documents: NotRequired[list[dict[str, Json]]]
+    answerable: NotRequired[bool]
+    support: NotRequired[list[str | int]]
+    citation_required: NotRequired[bool]
+    tags: NotRequired[list[str]]
+    meta: NotRequired[Json]
+
+
+class AnswersRow(TypedDict):
+    """A row of a file of answers, once ``schemas/answers_row.schema.json`` has passed it."""
+
+    id: str | int
+    output: str | None
+    finish_reason: NotRequired[str]
+    meta: NotRequired[Json]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +49,13 @@ class Golden:
     prompt: tuple[Mapping[str, str], ...]
     gold: str | None = None
     """The reference answer, if the row ends with one."""
-    documents: tuple[Mapping[str, Any], ...] = ()
+    documents: tuple[Mapping[str, Json], ...] = ()
     answerable: bool | None = None
     """None: not labelled, so only the gates of form count this row."""
     support: tuple[str, ...] | None = None
     citation_required: bool = True
     tags: tuple[str, ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, object] = field(default_factory=dict)
     digest: str = ""
     """Over the whole row as it was read."""
 
@@ -50,25 +78,23 @@ def id_key(value: object) -> str:
 
 def parse_golden(rows: Sequence[object], where: str = "golden") -> tuple[Golden, ...]:
     """Golden values of parsed rows; ``InvalidData`` names every row that is not one."""
-    checked = _checked([(f"{where} row {number}", row) for number, row in enumerate(rows, 1)], "golden_row")
-    return _golden(checked)
+    return _golden([(f"{where} row {number}", row) for number, row in enumerate(rows, 1)])
 
 
 def read_golden(path: Path) -> tuple[Golden, ...]:
     """The golden set in a file of one JSON object a line; ``InvalidData`` names file and line."""
-    return _golden(_checked(_lines(path, ("ok",)), "golden_row"))
+    return _golden(_lines(path, ("ok",)))
 
 
 def parse_outputs(rows: Sequence[object], where: str = "answers") -> tuple[Output, ...]:
     """Outputs of parsed rows; ``InvalidData`` names every row that is not one."""
-    checked = _checked([(f"{where} row {number}", row) for number, row in enumerate(rows, 1)], "answers_row")
-    return _outputs(checked)
+    return _outputs([(f"{where} row {number}", row) for number, row in enumerate(rows, 1)])
 
 
 def read_outputs(path: Path) -> tuple[Output, ...]:
     """A model's outputs in a file of one JSON object a line; ``InvalidData`` names file and line."""
     # An output may hold half a surrogate pair: that is the model's fault, and its gate's to say.
-    return _outputs(_checked(_lines(path, ("ok", "lone_surrogate")), "answers_row"))
+    return _outputs(_lines(path, ("ok", "lone_surrogate")))
 
 
 def golden_digest(golden: Sequence[Golden]) -> str:
@@ -86,7 +112,7 @@ def gold_outputs(golden: Sequence[Golden]) -> tuple[Output, ...]:
     return tuple(Output(id=row.id, output=row.gold) for row in golden if row.gold is not None)
 
 
-def _lines(path: Path, good: Sequence[str]) -> list[tuple[str, Any]]:
+def _lines(path: Path, good: Sequence[str]) -> list[tuple[str, Json]]:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -104,29 +130,28 @@ def _lines(path: Path, good: Sequence[str]) -> list[tuple[str, Any]]:
     return rows
 
 
-def _checked(rows: Iterable[tuple[str, Any]], schema_name: str) -> list[tuple[str, Mapping[str, Any]]]:
+def _check(rows: Iterable[tuple[str, object]], schema_name: str) -> None:
     from jsonschema import Draft202012Validator
 
     validator = Draft202012Validator(schemas.load(schema_name))
-    problems, kept = [], []
+    problems = []
     for where, row in rows:
         errors = sorted(validator.iter_errors(row), key=lambda error: str(error.absolute_path))
         problems += [f"{where}: {_described(error)}" for error in errors]
-        kept.append((where, row))
     if problems:
         raise InvalidData(problems)
-    return kept
 
 
-def _described(error: Any) -> str:
+def _described(error: "ValidationError") -> str:
     path = ".".join(map(str, error.absolute_path))
-    if error.validator == "additionalProperties" and not path:
-        known = error.schema["properties"]
-        return "; ".join(f"unknown key {key!r}{did_you_mean(key, known)}" for key in error.instance if key not in known)
-    return f"{path + ': ' if path else ''}{error.message[:MESSAGE]}"
+    if not path and (unknown := unknown_keys(error)):
+        return "; ".join(f"unknown key {key!r}{hint}" for key, hint in unknown.items())
+    return f"{path + ': ' if path else ''}{shorten(error.message, MESSAGE)}"
 
 
-def _golden(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Golden, ...]:
+def _golden(given: Sequence[tuple[str, object]]) -> tuple[Golden, ...]:
+    _check(given, "golden_row")
+    rows = [(where, cast("GoldenRow", row)) for where, row in given]
     problems: list[str] = []
     golden = []
     for number, (where, row) in enumerate(rows, 1):
@@ -137,12 +162,12 @@ def _golden(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Golden, ...]
     return tuple(golden)
 
 
-def _golden_row(row: Mapping[str, Any], number: int) -> Golden:
+def _golden_row(row: GoldenRow, number: int) -> Golden:
     messages = list(row.get("messages") or [{"role": "user", "content": row["prompt"]}])
     gold = row.get("gold")
     if messages[-1]["role"] == "assistant":
         gold = messages.pop()["content"]
-    support = row.get("support")
+    support, meta = row.get("support"), row.get("meta")
     return Golden(
         id=id_key(row.get("id", f"line-{number}")),
         prompt=tuple(messages),
@@ -152,12 +177,12 @@ def _golden_row(row: Mapping[str, Any], number: int) -> Golden:
         support=None if support is None else tuple(map(id_key, support)),
         citation_required=row.get("citation_required", True),
         tags=tuple(row.get("tags", ())),
-        meta=row["meta"] if isinstance(row.get("meta"), dict) else {},
+        meta=meta if isinstance(meta, dict) else {},
         digest=digest(row),
     )
 
 
-def _label_problems(row: Mapping[str, Any]) -> list[str]:
+def _label_problems(row: GoldenRow) -> list[str]:
     ids = [id_key(document["id"]) for document in row.get("documents", ())]
     support = [id_key(one) for one in row.get("support") or ()]
     problems = [f"document id {one!r} stands twice" for one in sorted(set(ids)) if ids.count(one) > 1]
@@ -171,10 +196,12 @@ def _label_problems(row: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _outputs(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Output, ...]:
+def _outputs(given: Sequence[tuple[str, object]]) -> tuple[Output, ...]:
+    _check(given, "answers_row")
+    rows = [cast("AnswersRow", row) for _, row in given]
     return tuple(
         Output(id=id_key(row["id"]), output=row.get("output") or "", finish_reason=row.get("finish_reason", "stop"))
-        for _, row in rows
+        for row in rows
     )
 
 

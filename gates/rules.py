@@ -4,13 +4,14 @@ A rule is a name from ``NAMED``, or a mapping: ``{name, then}``, ``{name, if, th
 (both or neither), with conditions ``{at: POINTER, equals|in|empty|present: VALUE}``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from gates import pointer
 from gates.answer_schema import Fault
-from gates.problems import did_you_mean
+from gates.canonical import Json
+from gates.invalid import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Fields:
     text: str | None = None
     prose: str | None = None
     """The text without its markers."""
-    entries: tuple[Any, ...] | None = None
+    entries: tuple[Json, ...] | None = None
     """The citations as they stand, beside ``cited``."""
     cited: tuple[str, ...] | None = None
     markers: tuple[str, ...] | None = None
@@ -30,7 +31,7 @@ class Fields:
     unreadable: tuple[Fault, ...] = ()
 
 
-Test = Callable[[Any, Fields], str]
+Test = Callable[[Json, Fields], str]
 """Of the parsed answer and its fields: why the rule is broken, or an empty string."""
 
 
@@ -42,33 +43,33 @@ class Rule:
     test: Test
 
 
-def broken(rules: Sequence[Rule], parsed: Any, fields: Fields) -> tuple[Fault, ...]:
+def broken(rules: Sequence[Rule], parsed: Json, fields: Fields) -> tuple[Fault, ...]:
     """A fault for each field that cannot be read and each rule that does not hold."""
     said = ((rule.name, rule.test(parsed, fields)) for rule in rules)
     return (*fields.unreadable, *(Fault(path="", rule=name, message=message) for name, message in said if message))
 
 
-def _markers_equal_citations(_: Any, fields: Fields) -> str:
+def _markers_equal_citations(_: Json, fields: Fields) -> str:
     in_text, in_field = set(fields.markers or ()), set(fields.cited or ())
     if in_text == in_field:
         return ""
     return f"markers in the text: {_names(in_text)}; citations: {_names(in_field)}"
 
 
-def _refusal_has_no_citations(_: Any, fields: Fields) -> str:
+def _refusal_has_no_citations(_: Json, fields: Fields) -> str:
     return f"refuses and cites {_names(fields.cited)}" if fields.refused and fields.cited else ""
 
 
-def _answer_has_citations(_: Any, fields: Fields) -> str:
+def _answer_has_citations(_: Json, fields: Fields) -> str:
     return "answers and cites nothing" if fields.refused is False and not fields.cited else ""
 
 
-def _refusal_has_unknowns(_: Any, fields: Fields) -> str:
+def _refusal_has_unknowns(_: Json, fields: Fields) -> str:
     said = [entry for entry in fields.unknowns or () if entry.strip()]
     return "refuses and does not say what is missing" if fields.refused and not said else ""
 
 
-def _names(ids: Any) -> str:
+def _names(ids: Iterable[str] | None) -> str:
     return ", ".join(sorted(ids or ())) or "none"
 
 
@@ -82,20 +83,41 @@ NAMED = {
     )
 }
 
-CONDITIONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "equals": lambda found, value: found is not pointer.MISSING and same(found, value),
-    "in": lambda found, value: found is not pointer.MISSING and any(same(found, one) for one in value),
+
+def same(found: Json | pointer.Missing, value: Json) -> bool:
+    """JSON's equality: true is not 1. What is missing equals nothing."""
+    return isinstance(found, bool) == isinstance(value, bool) and bool(found == value)
+
+
+CONDITIONS: Mapping[str, Callable[[Json | pointer.Missing, Json], bool]] = {
+    "equals": same,
+    "in": lambda found, value: isinstance(value, list) and any(same(found, one) for one in value),
     "empty": lambda found, value: (found is pointer.MISSING or found in (None, "", [], {})) == value,
     "present": lambda found, value: (found is not pointer.MISSING) == value,
 }
 
 
-def same(found: Any, value: Any) -> bool:
-    """JSON's equality: true is not 1."""
-    return isinstance(found, bool) == isinstance(value, bool) and bool(found == value)
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """What stands at one place of an answer: a test of ``CONDITIONS`` and the value it asks for."""
+
+    at: str
+    test: str
+    value: Json
+
+    def holds(self, parsed: Json) -> bool:
+        return CONDITIONS[self.test](pointer.get(parsed, self.at), self.value)
 
 
-def parse_rules(entries: Sequence[Any], where: str) -> tuple[tuple[Rule, ...], list[str]]:
+RuleEntry = TypedDict(
+    "RuleEntry",
+    {"name": str, "if": Mapping[str, Json], "then": Mapping[str, Json], "only_if": Mapping[str, Json]},
+    total=False,
+)
+"""A rule as it is written in a contract."""
+
+
+def parse_rules(entries: Sequence[str | RuleEntry], where: str) -> tuple[tuple[Rule, ...], list[str]]:
     """The rules of a contract, and what is wrong with them."""
     rules: list[Rule] = []
     problems: list[str] = []
@@ -113,35 +135,39 @@ def parse_rules(entries: Sequence[Any], where: str) -> tuple[tuple[Rule, ...], l
     return tuple(rules), problems
 
 
-def _entry_problems(entry: Mapping[str, Any], where: str) -> list[str]:
+def _entry_problems(entry: RuleEntry, where: str) -> list[str]:
     problems = []
     if ("then" in entry) == ("only_if" in entry) or ("only_if" in entry and "if" not in entry):
         problems.append(f"{where}: a rule is {{name, then}}, {{name, if, then}} or {{name, if, only_if}}")
-    given = [key for key in ("if", "then", "only_if") if key in entry]
-    vague = [key for key in given if len(entry[key].keys() & CONDITIONS.keys()) != 1]
+    vague = [key for key, condition in _conditions(entry).items() if len(condition.keys() & CONDITIONS.keys()) != 1]
     return problems + [f"{where}.{key}: needs one of {', '.join(CONDITIONS)} beside 'at'" for key in vague]
 
 
-def _declared(entry: Mapping[str, Any]) -> Rule:
-    conditions = {key: entry[key] for key in ("if", "then", "only_if") if key in entry}
+def _conditions(entry: RuleEntry) -> dict[str, Mapping[str, Json]]:
+    all_of_them = {"if": entry.get("if"), "then": entry.get("then"), "only_if": entry.get("only_if")}
+    return {key: condition for key, condition in all_of_them.items() if condition is not None}
 
-    def test(parsed: Any, _: Fields) -> str:
-        holds = {key: _holds(condition, parsed) for key, condition in conditions.items()}
+
+def _declared(entry: RuleEntry) -> Rule:
+    conditions = {key: _condition(condition) for key, condition in _conditions(entry).items()}
+
+    def test(parsed: Json, _: Fields) -> str:
+        holds = {key: condition.holds(parsed) for key, condition in conditions.items()}
         both = "only_if" in holds
         kept = holds["if"] == holds["only_if"] if both else holds["then"] or not holds.get("if", True)
-        return "" if kept else _described(conditions, parsed)
+        return "" if kept else _described(conditions.values(), parsed)
 
-    return Rule(name=entry["name"], pointers=tuple(one["at"] for one in conditions.values()), test=test)
-
-
-def _holds(condition: Mapping[str, Any], parsed: Any) -> bool:
-    found = pointer.get(parsed, condition["at"])
-    return all(CONDITIONS[key](found, value) for key, value in condition.items() if key != "at")
+    return Rule(name=entry["name"], pointers=tuple(one.at for one in conditions.values()), test=test)
 
 
-def _described(conditions: Mapping[str, Mapping[str, Any]], parsed: Any) -> str:
+def _condition(entry: Mapping[str, Json]) -> Condition:
+    ((test, value),) = ((key, value) for key, value in entry.items() if key in CONDITIONS)
+    return Condition(at=str(entry["at"]), test=test, value=value)
+
+
+def _described(conditions: Iterable[Condition], parsed: Json) -> str:
     parts = []
-    for condition in conditions.values():
-        found = pointer.get(parsed, condition["at"])
-        parts.append(f"{condition['at']} is {'missing' if found is pointer.MISSING else f'{found!r:.60}'}")
+    for condition in conditions:
+        found = pointer.get(parsed, condition.at)
+        parts.append(f"{condition.at} is {'missing' if found is pointer.MISSING else f'{found!r:.60}'}")
     return "; ".join(dict.fromkeys(parts))

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from gates.answer import Answer
 from gates.answer_schema import Fault
+from gates.shown import shorten
 
 PLACEHOLDERS = frozenset(
     ("", "n/a", "na", "nan", "none", "null", "nil", "unknown", "not available", "not applicable", "tbd", "todo", "xxx")
 )
-SHOWN = 160
-"""Characters of an answer that a report shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +59,6 @@ def tally(counted: Iterable[Answer], miss: Callable[[Answer], Miss | None], *, e
     answers = list(counted)
     misses = [found for answer in answers if (found := miss(answer)) is not None]
     return Score(counted=tuple(answer.id for answer in answers), misses=tuple(misses), empty=empty)
-
-
-def shorten(text: str) -> str:
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def listed(ids: Iterable[str]) -> str:

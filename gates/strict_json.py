@@ -9,7 +9,8 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+
+from gates.canonical import Json
 
 MAX_DEPTH = 128
 MAX_DIGITS = 4300
@@ -34,7 +35,7 @@ class Reading:
 
     code: str
     detail: str = ""
-    value: Any = None
+    value: Json = None
 
     @property
     def ok(self) -> bool:
@@ -100,16 +101,17 @@ def _too_deep(text: str) -> bool:
     return False
 
 
-def _decode(text: str) -> tuple[Any, int]:
+def _decode(text: str) -> tuple[Json, int]:
     decoder = json.JSONDecoder(
         object_pairs_hook=_object, parse_float=_float, parse_int=_integer, parse_constant=_constant
     )
     try:
-        return decoder.raw_decode(text)
+        decoded: tuple[Json, int] = decoder.raw_decode(text)
     except json.JSONDecodeError as error:
         raise _Refused(_kind(text, error), f"{error.msg} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise _Refused("too_deep", "deeper than the interpreter's stack") from None
+    return decoded
 
 
 def _kind(text: str, error: json.JSONDecodeError) -> str:
@@ -120,7 +122,7 @@ def _kind(text: str, error: json.JSONDecodeError) -> str:
     return "prose_before" if error.pos == 0 and brace and re.search(r"\w", before) else "syntax"
 
 
-def _checked(text: str, value: Any, end: int) -> Reading:
+def _checked(text: str, value: Json, end: int) -> Reading:
     if text[end:].strip(WHITESPACE):
         return Reading(code="trailing_text", detail=f"{text[end:].strip(WHITESPACE)[:40]!r} after the first value")
     if SURROGATE.search(text) or (SURROGATE_ESCAPE.search(text) and any(map(SURROGATE.search, _strings(value)))):
@@ -130,7 +132,7 @@ def _checked(text: str, value: Any, end: int) -> Reading:
     return Reading(code="ok", value=value)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     members = dict(pairs)
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
@@ -159,7 +161,7 @@ def _constant(name: str) -> float:
     raise _Refused("non_finite", f"{name} is not JSON")
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: Json) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

@@ -7,7 +7,10 @@ for an e-mail address.
 import re
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jsonschema import FormatChecker
 
 LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -28,7 +31,7 @@ SHAPES = {
 
 
 @cache
-def checker() -> Any:
+def strict_formats() -> "FormatChecker":
     """The newest set of checks of jsonschema, with these shapes on top."""
     from jsonschema import Draft202012Validator, FormatChecker
 

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from gates import statistics
 from gates.answer import Answer, pair, pairing_problems
-from gates.canonical import canonical_json
+from gates.canonical import Json, canonical_json
 from gates.clusters import cluster_problems, clustered, clusters
 from gates.contract import Contract
 from gates.policy import Bar, Policy
@@ -53,7 +53,7 @@ class GateVerdict:
     def needs(self) -> int | None:
         return self.bar.needs(self.units.n) if self.units.n else None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         counts = {"rows": self.score.n, "k": self.units.k, "n": self.units.n}
         numbers = {**counts, "value": self.value, "bound": self.bound, "needs": self.needs}
         misses = [asdict(miss) for miss in self.score.misses]
@@ -94,7 +94,7 @@ class Verdict:
     def gate(self, name: str) -> GateVerdict:
         return next(gate for gate in self.gates if gate.name == name)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         return {
             "verdict": VERSION,
             "state": self.state,
@@ -208,5 +208,5 @@ def _advisory(answers: Sequence[Answer], contract: Contract) -> dict[str, Score]
     }
 
 
-def _counts(score: Score) -> dict[str, Any]:
+def _counts(score: Score) -> dict[str, Json]:
     return {"k": score.k, "n": score.n, "wrong": [miss.id for miss in score.misses]}

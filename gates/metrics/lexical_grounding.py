@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 
 from gates.answer import Answer
-from gates.score import Miss, Score, listed, shorten, tally
+from gates.score import Miss, Score, listed, tally
+from gates.shown import shorten
 from gates.words import SHARED, content, shared
 
 SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*")

@@ -3,11 +3,13 @@
 A field that is filled with "unknown" is not filled, and one that the prompt does not hold cannot have come from it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from gates.answer import Answer
+from gates.canonical import Json
 from gates.rows import id_key
-from gates.score import Miss, Score, listed, says_nothing, shorten, tally
+from gates.score import Miss, Score, listed, says_nothing, tally
+from gates.shown import shorten
 
 
 def score(answers: Sequence[Answer]) -> Score:
@@ -30,8 +32,8 @@ def _miss(answer: Answer) -> Miss | None:
     return None
 
 
-def _field(answer: Answer, number: int, entry: Mapping[str, object], key: str, true: object) -> Miss | None:
-    given = entry.get(key)
+def _field(answer: Answer, number: int, entry: Json, key: str, true: Json) -> Miss | None:
+    given = entry.get(key) if isinstance(entry, dict) else None
     if says_nothing(given):
         reason = f"citation {number + 1} has no {key}"
     elif true is None:

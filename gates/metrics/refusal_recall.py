@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from gates.answer import Answer
-from gates.score import Miss, Score, shorten, tally, unread
+from gates.score import Miss, Score, tally, unread
+from gates.shown import shorten
 
 
 def score(answers: Sequence[Answer]) -> Score:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from gates.answer import Answer
-from gates.score import Miss, Score, says_nothing, shorten, tally
+from gates.score import Miss, Score, says_nothing, tally
+from gates.shown import shorten
 
 
 def score(answers: Sequence[Answer]) -> Score:

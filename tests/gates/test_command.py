@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gates.__main__ import main
-from gates.problems import InvalidData
+from gates.invalid import InvalidData
 from gates.rows import gold_outputs, parse_golden, parse_outputs, read_golden, read_outputs
 from tests.gates.examples import DATA, REFUSAL, answer, golden_rows, write_lines
 

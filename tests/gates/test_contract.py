@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import gates
 from gates import pointer
-from gates.answer_schema import checker, schema_problems
+from gates.answer_schema import schema_check, schema_problems
+from gates.canonical import Json
 from gates.patterns import pattern_problem
 from gates.rules import Fields
 from tests.gates.examples import DATA, answer, answers_of, contract
@@ -59,7 +60,7 @@ def test_words_of_the_users_own_and_safe_schemas_are_taken(schema: dict[str, Any
 @pytest.mark.parametrize("draft", [*DRAFTS, LATEST])
 def test_formats_are_asserted_in_every_draft(draft: str) -> None:
     formats = {"a": "uri", "b": "date-time", "c": "uuid", "d": "email", "e": "hostname", "f": "duration"}
-    check = checker({"$schema": draft, "properties": {key: {"format": name} for key, name in formats.items()}})
+    check = schema_check({"$schema": draft, "properties": {key: {"format": name} for key, name in formats.items()}})
     assert [fault.path for fault in check(dict.fromkeys(formats, "no such thing!"))] == [f"/{key}" for key in formats]
 
 
@@ -110,7 +111,7 @@ BAD_FORMATS = [
 @pytest.mark.parametrize("draft", [*DRAFTS, LATEST])
 def test_formats_are_as_strict_as_their_standards(draft: str) -> None:
     def valid(name: str, value: str) -> bool:
-        return not checker({"$schema": draft, "properties": {"a": {"format": name}}})({"a": value})
+        return not schema_check({"$schema": draft, "properties": {"a": {"format": name}}})({"a": value})
 
     assert [one for one in GOOD_FORMATS if not valid(*one)] == []
     assert [one for one in BAD_FORMATS if valid(*one)] == []
@@ -124,8 +125,11 @@ def test_a_second_validator_agrees_on_formats(name: str, value: str) -> None:
 
 
 def test_faults_come_shortest_path_first_and_in_the_same_order_each_time() -> None:
-    schema = {"$schema": LATEST, "properties": {"z": {"type": "string"}, "a": {"items": {"type": "string"}}}}
-    check = checker({**schema, "required": ["q"]})
+    schema: dict[str, Json] = {
+        "$schema": LATEST,
+        "properties": {"z": {"type": "string"}, "a": {"items": {"type": "string"}}},
+    }
+    check = schema_check({**schema, "required": ["q"]})
     faults = check({"a": [1, 2], "z": 0})
     assert [fault.path for fault in faults] == ["", "/z", "/a/0", "/a/1"]
     assert faults == check({"z": 0, "a": [1, 2]})
@@ -139,8 +143,8 @@ def test_faults_come_shortest_path_first_and_in_the_same_order_each_time() -> No
         ({"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}, {}),
     ],
 )
-def test_what_the_validator_cannot_decide_is_not_valid(schema: dict[str, Any], value: object) -> None:
-    (fault,) = checker({"$schema": LATEST, **schema})(value)
+def test_what_the_validator_cannot_decide_is_not_valid(schema: dict[str, Any], value: Json) -> None:
+    (fault,) = schema_check({"$schema": LATEST, **schema})(value)
     assert "could not be checked" in fault.message
 
 
@@ -171,10 +175,10 @@ SCHEMAS = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(SCHEMAS, VALUES, st.sampled_from([*DRAFTS, LATEST]))
-def test_a_second_validator_agrees(schema: dict[str, Any], value: object, draft: str) -> None:
+def test_a_second_validator_agrees(schema: dict[str, Any], value: Json, draft: str) -> None:
     whole = {"$schema": draft, **schema}
     assert schema_problems(whole) == []
-    assert (checker(whole)(value) == ()) == jsonschema_rs.is_valid(whole, value)
+    assert (schema_check(whole)(value) == ()) == jsonschema_rs.is_valid(whole, value)
 
 
 @pytest.mark.parametrize(
@@ -405,7 +409,7 @@ def test_an_answer_longer_than_the_contract_allows_is_wrong() -> None:
 
 
 def test_a_long_message_of_the_validator_is_cut() -> None:
-    check = checker({"$schema": LATEST, "type": "integer"})
+    check = schema_check({"$schema": LATEST, "type": "integer"})
     for value, shown in (
         ("x" * 173, f"'{'x' * 173}' is not of type 'integer'"),
         ("x" * 174, f"'{'x' * 174}' is not of type 'intege…"),
@@ -446,7 +450,7 @@ def test_a_pointer_that_leads_nowhere_is_not_null() -> None:
 
 
 def test_a_value_is_replaced_in_a_copy_and_only_where_its_parent_is_there() -> None:
-    value = {"a": {"b": 1}, "c": [0]}
+    value: Json = {"a": {"b": 1}, "c": [0]}
     assert pointer.replaced(value, "/a/b", 2) == {"a": {"b": 2}, "c": [0]}
     assert value == {"a": {"b": 1}, "c": [0]}
     assert pointer.replaced(value, "", 3) == 3

@@ -19,7 +19,7 @@ import schemas
 from gates import report
 from gates.answer import pairing_problems
 from gates.canonical import canonical_json
-from gates.plan import slips_through
+from gates.provable import slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
 from gates.table import ABOUT

@@ -3,9 +3,13 @@
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import schemas
+from gates.shown import shorten
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 MESSAGE = 200
 """Characters of a validator's message that are kept: it may quote the whole answer."""
@@ -37,7 +41,7 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     return f" (known: {', '.join(names)})"
 
 
-def schema_problems(value: object, schema_name: str, where: str) -> list[str]:
+def against_schema(value: object, schema_name: str, where: str) -> list[str]:
     """A line for each way in which ``value`` breaks the schema in ``schemas/``."""
     from jsonschema import Draft202012Validator
 
@@ -59,15 +63,22 @@ def _not_finite(value: object, where: str) -> Iterator[tuple[str, float]]:
             yield from _not_finite(item, f"{where}.{index}")
 
 
-def _lines(error: Any, where: str) -> list[str]:
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = error.schema["properties"]
-        unknown = [key for key in error.instance if key not in known]
-        return [f"{where}.{key}: unknown key{did_you_mean(key, known)}" for key in unknown]
-    if error.validator == "enum":
+def unknown_keys(error: "ValidationError") -> Mapping[object, str]:
+    """The keys that a schema does not know, each with what may be meant; empty if something else is wrong."""
+    if error.validator != "additionalProperties" or not isinstance(error.instance, dict):
+        return {}
+    known = error.schema["properties"] if isinstance(error.schema, Mapping) else {}
+    return {key: did_you_mean(key, known) for key in error.instance if key not in known}
+
+
+def _lines(error: "ValidationError", where: str) -> list[str]:
+    if unknown := unknown_keys(error):
+        return [f"{where}.{key}: unknown key{hint}" for key, hint in unknown.items()]
+    if error.validator == "enum" and isinstance(error.validator_value, list):
         hint = did_you_mean(error.instance, map(str, error.validator_value))
         return [f"{where}: {error.instance!r} is not known{hint}"]
-    message = error.message[:MESSAGE]
-    if error.validator in ("maximum", "exclusiveMaximum") and 1 < error.instance <= PER_CENT:
-        message += f": a share, not a percentage, so write {error.instance / 100:g}"
+    message = shorten(error.message, MESSAGE)
+    if error.validator in ("maximum", "exclusiveMaximum"):
+        number = float(str(error.instance))
+        message += f": a share, not a percentage, so write {number / 100:g}" if 1 < number <= PER_CENT else ""
     return [f"{where}: {message}"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from gates import statistics
 from gates.answer import Answer
 from gates.clusters import cluster_problems, clustered, clusters
+from gates.invalid import InvalidData
 from gates.policy import Bar, Policy
-from gates.problems import InvalidData
 from gates.rows import Golden
 from gates.rules import Fields
 from gates.strict_json import Reading
