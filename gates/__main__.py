@@ -9,7 +9,8 @@ from pathlib import Path
 from gates import report
 from gates.answer import pair, pairing_problems
 from gates.comparison import Against, Earlier, compare
-from gates.context_alignment import Embedder, align, lines, load_embedder
+from gates.context_alignment import Embedder, align, load_embedder
+from gates.context_alignment import lines as alignment_lines
 from gates.contract import Contract, load_contract
 from gates.controls import gate_zero
 from gates.files import read_yaml
@@ -46,7 +47,7 @@ def _judge(given: Sequence[str]) -> int:
     problems = () if options.without_gate_zero else _gate_zero_problems(golden, contract, policy)
     verdict = judge(golden, outputs, contract, policy, problems=problems)
     if options.explain and options.explain not in verdict.names:
-        parser.error(f"--explain {options.explain}: measured are {', '.join(verdict.names)}")
+        parser.error(f"--explain {options.explain}: not measured here. Choose one of {', '.join(verdict.names)}")
     beside: list[tuple[Path, Against]] = [(options.base, "base"), (options.last, "last")]
     comparisons = [
         compare(golden, outputs, [_earlier(path, golden)], contract, policy, against=against)
@@ -62,7 +63,9 @@ def _judge(given: Sequence[str]) -> int:
         before = {} if options.last is None else {one.id: one.output for one in read_outputs(options.last)}
         print("\n".join(report.explain(verdict, options.explain, before, golden=golden, outputs=outputs)))
     else:
-        parts = ["\n".join(told) for told in (report.terminal(verdict), *map(report.comparison_terminal, comparisons))]
+        parts = [
+            "\n".join(lines) for lines in (report.terminal(verdict), *map(report.comparison_terminal, comparisons))
+        ]
         print("\n\n".join(parts))
     return PASSED if verdict.passed and all(one.passed for one in comparisons) else NOT_PASSED
 
@@ -135,7 +138,7 @@ def _context(given: Sequence[str], load: Callable[[], Embedder] = load_embedder)
     alignment = align(pair(golden, outputs, contract), load())
     if options.json:
         _write(options.json, alignment.to_json())
-    print("\n".join(lines(alignment)))
+    print("\n".join(alignment_lines(alignment)))
     return PASSED
 
 

@@ -61,12 +61,12 @@ def _cannot_fail(
     outputs = [output for output in gold_outputs(golden) if output.id not in ids] + list(broken)
     score = GATES[bar.gate](pair(golden, outputs, contract))
     if passed := sorted(ids & score.right):
-        return f"gate {bar.gate} cannot fail: it takes the {control!r} answer to {passed[0]} for right"
+        return f"gate {bar.gate} cannot fail: it accepts the broken answer {control!r} for {passed[0]}"
     if not ids & set(score.counted) and not ABOUT[bar.gate].counts_outputs:
         return f"gate {bar.gate} cannot fail: it counts none of the rows broken as {control!r}"
     units = clustered(score, clusters(golden, policy))
     if decide(bar, units)[0] == "PASS":
-        return f"gate {bar.gate} cannot fail: {units.k}/{units.n} with {control!r} answers still passes its bar"
+        return f"gate {bar.gate} cannot fail: {units.k}/{units.n} with {control!r} answers still passes its threshold"
     return ""
 
 

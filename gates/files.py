@@ -1,4 +1,4 @@
-"""Configuration files that `python -m gates` reads: YAML in which a key that stands twice is an error."""
+"""Configuration files that `python -m gates` reads: YAML in which a key that appears twice is an error."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,9 +24,9 @@ def read_yaml(path: Path) -> Mapping[str, object]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidConfig([f"{path}: {error}"]) from None
     if repeated:
-        raise InvalidConfig([f"{path}: key {key!r} stands twice" for key in repeated])
+        raise InvalidConfig([f"{path}: key {key!r} appears twice: keep one of them" for key in repeated])
     if not isinstance(value, dict):
-        raise InvalidConfig([f"{path}: holds no mapping, but {type(value).__name__}"])
+        raise InvalidConfig([f"{path}: not a mapping of keys and values, but {type(value).__name__}"])
     return value
 
 

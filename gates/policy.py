@@ -149,9 +149,11 @@ def _minimum_problems(gate: str, entry: BarEntry) -> list[str]:
 def _floor_problems(entry: BarEntry) -> list[str]:
     target, floor = entry["target"], entry.get("floor")
     if floor is None and "floor" in entry:
-        return ["floor: null is no floor; leave it out for target - 0.10, or choose another mode"]
+        return ["floor: null is not a floor; leave it out for target - 0.10, or choose another mode"]
     if floor is None:
-        return [] if statistics.exact(target) > FLOOR_BELOW_TARGET else [f"floor: missing; {target} - 0.10 is no floor"]
+        return (
+            [] if statistics.exact(target) > FLOOR_BELOW_TARGET else [f"floor: missing; {target} - 0.10 is not a floor"]
+        )
     if floor > target:
         return [f"floor: {floor} is above the target {target}"]
     return ["floor: no finite set proves 1.0"] if floor == 1 else []

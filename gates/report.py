@@ -14,7 +14,7 @@ from gates.verdict import GateVerdict, Verdict
 ROWS_SHOWN = 10
 EXCERPT = 1000
 """Characters of a question or an answer that an explanation shows."""
-TOLD = ("at", "expected", "given", "question", "answer", "reference", "earlier")
+DETAILS = ("at", "expected", "given", "question", "answer", "reference", "earlier")
 
 
 def line(gate: GateVerdict) -> str:
@@ -86,15 +86,15 @@ def explain(
     asked, answers = {row.id: row for row in golden}, {one.id: one.output for one in outputs}
     for miss in score.misses:
         lines.append(f"  {plain(miss.id)}: {plain(miss.reason)}")
-        told = {"at": miss.path, "expected": miss.expected, "given": miss.given}
+        details = {"at": miss.path, "expected": miss.expected, "given": miss.given}
         if miss.id in asked:
             row = asked[miss.id]
-            told |= {"question": row.prompt[-1]["content"], "reference": row.gold or ""}
+            details |= {"question": row.prompt[-1]["content"], "reference": row.gold or ""}
         if miss.id in answers:
-            told |= {"answer": answers[miss.id], "given": "" if answers[miss.id] else "nothing"}
+            details |= {"answer": answers[miss.id], "given": "" if answers[miss.id] else "nothing"}
         if miss.id in (earlier or {}):
-            told["earlier"] = (earlier or {})[miss.id] or "nothing"
-        lines += [f"      {what:9} {plain(_excerpt(told[what]))}" for what in TOLD if told.get(what)]
+            details["earlier"] = (earlier or {})[miss.id] or "nothing"
+        lines += [f"      {what:9} {plain(_excerpt(details[what]))}" for what in DETAILS if details.get(what)]
     return lines if score.misses else [*lines, "no row is counted as wrong"]
 
 
@@ -126,7 +126,7 @@ def markdown(verdict: Verdict) -> str:
 
 
 def _slices(verdict: Verdict) -> list[str]:
-    """A table of tags and gates, for the tags that have wrong rows; the others are told in the verdict file."""
+    """A table of tags and gates, for the tags that have wrong rows; the others are in the verdict file."""
     wrong = {
         (tag, name): score for tag, scores in verdict.slices.items() for name, score in scores.items() if score.misses
     }
@@ -198,7 +198,10 @@ def _outcome(comparison: Comparison) -> list[str]:
         return [f"not compared with the {comparison.against}", *comparison.problems]
     lost = [f"rows lost: {', '.join(comparison.regressed)}"] if comparison.regressed else []
     if comparison.faults:
-        return [f"worse than the {comparison.against} allows", *comparison.faults, *lost, same]
+        worse = (
+            "does not beat the base" if comparison.against == "base" else f"worse than the {comparison.against} release"
+        )
+        return [worse, *comparison.faults, *lost, same]
     better = "beats the base" if comparison.against == "base" else f"not worse than the {comparison.against} release"
     return [better, *lost, same]
 
@@ -213,11 +216,8 @@ def plan_lines(plans: Sequence[GatePlan]) -> list[str]:
     """What the golden set can prove, as lines of plain text."""
     wide = max(len(one.bar.gate) for one in plans)
     lines = [f"{one.bar.gate:{wide}}  {_plan_line(one)}" for one in plans]
-    slips = slips_through(plans, RATES[0])
-    return [
-        *lines,
-        f"an adapter that is right {RATES[0]:.0%} of the time passes all that is required: at most {slips:.1%}",
-    ]
+    rate, slips = f"{100 * RATES[0]:g} %", f"{100 * slips_through(plans, RATES[0]):.1f} %"
+    return [*lines, f"chance that an adapter with {rate} true accuracy passes every required gate: at most {slips}"]
 
 
 def _plan_line(one: GatePlan) -> str:

@@ -185,7 +185,7 @@ def _golden_row(row: GoldenRow, number: int) -> Golden:
 def _label_problems(row: GoldenRow) -> list[str]:
     ids = [id_key(document["id"]) for document in row.get("documents", ())]
     support = [id_key(one) for one in row.get("support") or ()]
-    problems = [f"document id {one!r} stands twice" for one in sorted(set(ids)) if ids.count(one) > 1]
+    problems = [f"document id {one!r} appears twice" for one in sorted(set(ids)) if ids.count(one) > 1]
     if "documents" in row:
         strange = [one for one in support if one not in ids]
         problems += [f"support names document {one!r}, which the row does not hold" for one in strange]

@@ -131,7 +131,7 @@ def parse_rules(entries: Sequence[str | RuleEntry], where: str) -> tuple[tuple[R
             problems += found
             rules += [] if found else [_declared(entry)]
     names = [rule.name for rule in rules]
-    problems += [f"{where}: rule {name!r} stands twice" for name in sorted(set(names)) if names.count(name) > 1]
+    problems += [f"{where}: rule {name!r} appears twice" for name in sorted(set(names)) if names.count(name) > 1]
     return tuple(rules), problems
 
 

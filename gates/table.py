@@ -26,37 +26,12 @@ from gates.metrics import (
 )
 from gates.score import Gate
 
-GATES: Mapping[str, Gate] = {
-    "json_parse": json_parse.score,
-    "schema_compliance": schema_compliance.score,
-    "type_correctness": type_correctness.score,
-    "required_fields": required_fields.score,
-    "contract_rules": contract_rules.score,
-    "citation_coverage": citation_coverage.score,
-    "citation_validity": citation_validity.score,
-    "citation_precision": citation_precision.score,
-    "citation_recall": citation_recall.score,
-    "provenance_completeness": provenance_completeness.score,
-    "multi_source_synthesis": multi_source_synthesis.score,
-    "refusal_precision": refusal_precision.score,
-    "refusal_recall": refusal_recall.score,
-    "answer_rate": answer_rate.score,
-    "unknowns_completeness": unknowns_completeness.score,
-    "no_false_confidence": no_false_confidence.score,
-}
-
-ADVISORY: Mapping[str, Gate] = {
-    "retrieval_utilisation": retrieval_utilisation.score,
-    "lexical_grounding": lexical_grounding.score,
-    "unsupported_specifics": unsupported_specifics.score,
-}
-"""Shown and never decided on: they compare words, and words prove little. All need citations."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class About:
     """What must be known of a gate before there is an answer."""
 
+    score: Gate
     control: str
     """The negative control on which it must fail."""
     needs: tuple[str, ...] = ()
@@ -66,20 +41,45 @@ class About:
 
 
 ABOUT: Mapping[str, About] = {
-    "json_parse": About(control="truncated"),
-    "schema_compliance": About(control="schema_broken"),
-    "type_correctness": About(control="wrong_type"),
-    "required_fields": About(control="field_missing"),
-    "contract_rules": About(control="rules_broken", needs=("rules",)),
-    "citation_coverage": About(control="wrong_citation", needs=("citations",)),
-    "citation_validity": About(control="wrong_citation", needs=("citations",), counts_outputs=True),
-    "citation_precision": About(control="wrong_citation", needs=("citations",), counts_outputs=True),
-    "citation_recall": About(control="wrong_citation", needs=("citations",)),
-    "provenance_completeness": About(control="wrong_provenance", needs=("provenance",), counts_outputs=True),
-    "multi_source_synthesis": About(control="wrong_citation", needs=("citations",)),
-    "refusal_precision": About(control="refused", needs=("refusal",), counts_outputs=True),
-    "refusal_recall": About(control="answered", needs=("refusal",)),
-    "answer_rate": About(control="refused"),
-    "unknowns_completeness": About(control="no_unknowns", needs=("refusal", "unknowns"), counts_outputs=True),
-    "no_false_confidence": About(control="wrong_citation", needs=("confidence", "citations"), counts_outputs=True),
+    "json_parse": About(score=json_parse.score, control="truncated"),
+    "schema_compliance": About(score=schema_compliance.score, control="schema_broken"),
+    "type_correctness": About(score=type_correctness.score, control="wrong_type"),
+    "required_fields": About(score=required_fields.score, control="field_missing"),
+    "contract_rules": About(score=contract_rules.score, control="rules_broken", needs=("rules",)),
+    "citation_coverage": About(score=citation_coverage.score, control="wrong_citation", needs=("citations",)),
+    "citation_validity": About(
+        score=citation_validity.score, control="wrong_citation", needs=("citations",), counts_outputs=True
+    ),
+    "citation_precision": About(
+        score=citation_precision.score, control="wrong_citation", needs=("citations",), counts_outputs=True
+    ),
+    "citation_recall": About(score=citation_recall.score, control="wrong_citation", needs=("citations",)),
+    "provenance_completeness": About(
+        score=provenance_completeness.score, control="wrong_provenance", needs=("provenance",), counts_outputs=True
+    ),
+    "multi_source_synthesis": About(score=multi_source_synthesis.score, control="wrong_citation", needs=("citations",)),
+    "refusal_precision": About(
+        score=refusal_precision.score, control="refused", needs=("refusal",), counts_outputs=True
+    ),
+    "refusal_recall": About(score=refusal_recall.score, control="answered", needs=("refusal",)),
+    "answer_rate": About(score=answer_rate.score, control="refused"),
+    "unknowns_completeness": About(
+        score=unknowns_completeness.score, control="no_unknowns", needs=("refusal", "unknowns"), counts_outputs=True
+    ),
+    "no_false_confidence": About(
+        score=no_false_confidence.score,
+        control="wrong_citation",
+        needs=("confidence", "citations"),
+        counts_outputs=True,
+    ),
 }
+"""A line for each gate that a policy may name."""
+
+GATES: Mapping[str, Gate] = {name: about.score for name, about in ABOUT.items()}
+
+ADVISORY: Mapping[str, Gate] = {
+    "retrieval_utilisation": retrieval_utilisation.score,
+    "lexical_grounding": lexical_grounding.score,
+    "unsupported_specifics": unsupported_specifics.score,
+}
+"""Shown and never decided on: they compare words, and words prove little. All need citations."""

@@ -1,7 +1,7 @@
 """Gate: who answers with high confidence cites what supports it; 1 less the false confidence rate.
 
-Counts the answers that are confident, so it needs a minimum support. Refusals are not counted: to be sure that the
-sources do not say is no false confidence.
+Counts the answers that are confident, so it needs a minimum support. Refusals are not counted: it is not false
+confidence to be sure that the sources do not say.
 """
 
 from collections.abc import Sequence

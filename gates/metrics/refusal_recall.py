@@ -1,4 +1,4 @@
-"""Gate: what should be refused is refused. Counts the unanswerable rows; what does not parse is no refusal."""
+"""Gate: what should be refused is refused. Counts the unanswerable rows; what does not parse is not a refusal."""
 
 from collections.abc import Sequence
 

@@ -216,7 +216,7 @@ def test_reports_name_the_rows_and_cannot_be_written_into() -> None:
     assert "rows lost: q03, q04, q05" in terminal
     assert "\x1b" not in terminal + markdown
     assert "| json&#95;parse | v1&#124;&#60;b&#62;" in markdown
-    assert markdown.startswith("**FAIL**: worse than the last allows")
+    assert markdown.startswith("**FAIL**: worse than the last release")
     assert report.comparison_markdown(compared({}, against="base")).startswith("**INVALID**: not compared with")
 
 

@@ -324,13 +324,13 @@ def test_a_bar_that_even_broken_answers_reach_is_invalid() -> None:
     verdict = gates.gate_zero(GOLDEN, CONTRACT, policy(refusal_precision={"mode": "point", "target": 0.3}))
     assert verdict.state == "INVALID"
     assert verdict.problems == (
-        "gate refusal_precision cannot fail: 14/40 with 'refused' answers still passes its bar",
+        "gate refusal_precision cannot fail: 14/40 with 'refused' answers still passes its threshold",
     )
 
 
 def test_a_gate_that_takes_the_broken_answer_for_right_or_does_not_count_it_is_invalid() -> None:
     blind = gates.prove_gates_can_fail(GOLDEN, contract(refusal=None, rules=None), policy(answer_rate={"target": 0.9}))
-    assert blind == ("gate answer_rate cannot fail: it takes the 'refused' answer to q00 for right",)
+    assert blind == ("gate answer_rate cannot fail: it accepts the broken answer 'refused' for q00",)
     unlabelled = gates.parse_golden([{key: row[key] for key in row if key != "support"} for row in golden_rows()])
     bars = policy(citation_recall={"target": 0.9}, citation_precision={"target": 0.9})
     assert gates.prove_gates_can_fail(unlabelled, CONTRACT, bars) == (
@@ -509,8 +509,8 @@ def test_a_plan_says_what_the_set_can_prove_and_how_many_rows_are_missing() -> N
     lines = report.plan_lines(tuple(plans.values()))
     assert any("add 1" in line for line in lines)
     assert any("needs 36/36, no failures allowed; 36/36 proves ≥ 92.0 %; passes 0.3%" in line for line in lines)
-    assert lines[-1] == "an adapter that is right 85% of the time passes all that is required: at most 0.0%"
-    assert report.plan_lines(gates.plan(GOLDEN, policy()))[-1].endswith("at most 0.2%")
+    assert lines[-1] == "chance that an adapter with 85 % true accuracy passes every required gate: at most 0.0 %"
+    assert report.plan_lines(gates.plan(GOLDEN, policy()))[-1].endswith("at most 0.2 %")
 
 
 def test_a_set_of_just_the_minimum_can_pass_and_an_empty_one_proves_nothing() -> None:
