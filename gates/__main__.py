@@ -85,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base", type=Path, help="the answers of the base model, which must be beaten")
     parser.add_argument("--last", type=Path, help="the answers of the last release, which must not be better")
     parser.add_argument(
-        "--without-gate-zero", action="store_true", help="judge though no reference answers prove that a gate can fail"
+        "--without-gate-zero",
+        action="store_true",
+        help="judge rows without reference answers: nothing proves then that a gate can fail",
     )
     parser.add_argument("--json", type=Path, help="write the verdict to this file")
     parser.add_argument("--markdown", type=Path, help="write the report to this file")
@@ -97,7 +99,7 @@ def _gate_zero_problems(golden: Sequence[Golden], contract: Contract, policy: Po
     without = sum(row.gold is None for row in golden)
     if without:
         missing = f"gate zero: {without} of {len(golden)} golden rows have no reference answer"
-        return (f"{missing}, so no gate was proved able to fail: add them, or say --without-gate-zero",)
+        return (f"{missing}, so no gate was proved able to fail: add them, or give --without-gate-zero",)
     zero = gate_zero(golden, contract, policy)
     if zero.problems:
         return tuple(f"gate zero: {problem}" for problem in zero.problems)

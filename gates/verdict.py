@@ -38,8 +38,8 @@ UNASKED = frozenset(
         "no_false_confidence",
     )
 )
-"""The gates that a verdict of this version measures though no policy names them. One that came later is measured where a
-policy names it, so that it changes no verdict that was given before."""
+"""The gates that a verdict of this version measures though its policy does not name them. One that came later is
+measured only where a policy names it, so that no verdict changes that was given before."""
 NOT_MEASURED = Score(counted=(), misses=(), empty="not measured: golden set and outputs do not belong together")
 
 

@@ -22,7 +22,7 @@ from gates.canonical import canonical_json
 from gates.provable import slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
-from gates.table import ABOUT
+from gates.table import ABOUT, GATES
 from tests.gates.examples import REFUSAL, answer, contract, golden, golden_rows, policy, rich, with_outputs
 from tests.helpers.line import ROOT
 
@@ -352,6 +352,9 @@ REFERENCE: dict[str, Any] = {"answer": "é", "citations": [2], "refusal": False}
         (STATUS, "rules_broken", {"status": "answer"}, {"status": "refusal"}),
         ({"rules": [URGENT]}, "rules_broken", {}, {"urgent": True}),
         (OBJECTS, "wrong_provenance", {"citations": [{"id": 2}]}, {"citations": [{"id": "unknown"}]}),
+        (OBJECTS, "wrong_provenance", {"citations": [2]}, None),
+        (OBJECTS, "wrong_citation", {"citations": [2]}, {"citations": [1]}),
+        (OBJECTS, "wrong_citation", {"citations": [{"id": 2}]}, {"citations": [{"id": "no such document"}]}),
         ({}, "wrong_citation", {}, {"citations": [1]}),
         ({}, "wrong_citation", {"citations": []}, None),
         ({}, "wrong_citation", {"citations": 5}, None),
@@ -372,6 +375,17 @@ def test_a_control_breaks_what_it_is_named_for_or_nothing(
 def test_an_unanswerable_question_has_no_citation_to_break() -> None:
     rows = gates.parse_golden([{"prompt": "?", "gold": json.dumps(REFERENCE), "answerable": False}])
     assert gates.negative_controls(rows, CONTRACT)["wrong_citation"] == ()
+
+
+def test_a_gate_that_came_later_does_not_change_a_verdict_whose_policy_does_not_name_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = judged({}).to_json()
+    assert before == judged({}).to_json()
+    for table in (GATES, ABOUT):
+        assert isinstance(table, dict)
+        monkeypatch.setitem(table, "later", table["json_parse"])
+    assert judged({}).to_json() == before
 
 
 def test_a_schema_that_takes_anything_is_invalid_because_its_gate_cannot_fail() -> None:
