@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gates
+from gates.shown import shorten
 from release.values import layout, tensors
 from release.values.artifacts import Reproduction
 from release.values.record import Record, Training, tree
@@ -156,8 +157,7 @@ def told(difference: Mapping[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    return shorten(value if isinstance(value, str) else json.dumps(value, sort_keys=True), 100)
 
 
 def _adapters(then: Made, now: Made) -> dict[str, Any]:
