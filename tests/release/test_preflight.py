@@ -336,4 +336,4 @@ def test_the_plan_says_first_what_the_golden_set_can_prove_and_how_many_rows_are
 
     assert "golden.jsonl, 100 rows:" in done.stderr
     assert "answer_rate  INSUFFICIENT  60 rows are counted, 299 are needed: add 239" in done.stderr
-    assert "an adapter that is right 85% of the time passes all that is required: at most 0.0%" in done.stderr
+    assert "chance that an adapter with 85 % true accuracy passes every required gate: at most 0.0 %" in done.stderr
