@@ -11,20 +11,20 @@ unexport PYTHONDONTWRITEBYTECODE # as images of Python set it, each process woul
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-release: setup ## train, judge and publish what CONFIG says (CONFIG=release.yaml ARGS="--set training.max_steps=20")
+release: setup ## train, evaluate and publish what CONFIG says (CONFIG=release.yaml ARGS="--set training.max_steps=20")
 	@$(BIN)/adapter-release release $(CONFIG) $(ARGS)
 
-candidate: setup ## the line up to the package, into the folder dist, without a token (CONFIG=release.yaml)
+candidate: setup ## train and evaluate into the folder dist, without a token (CONFIG=release.yaml)
 	@$(BIN)/adapter-release candidate $(CONFIG) $(ARGS)
 
-publish: setup ## prove the candidate in dist anew and publish it (ARGS="--hub file:hub")
+publish: setup ## check the candidate in dist again and publish it (ARGS="--hub file:hub")
 	@$(BIN)/adapter-release publish dist $(ARGS)
 
 reproduce: setup ## train TAG again and compare (TAG=local/elements@v0.1.0 ARGS="--level answers")
 	@test -n "$(TAG)" || { echo "make reproduce TAG=REPO@TAG: name the release to make again." >&2; exit 2; }
 	@$(BIN)/adapter-release reproduce $(TAG) $(ARGS)
 
-pilot: setup ## ten rows through the whole line, into a folder of their own (CONFIG=release.yaml)
+pilot: setup ## take ten rows through the whole pipeline first (CONFIG=release.yaml)
 	@$(BIN)/adapter-release pilot $(CONFIG) $(ARGS)
 
 test: setup-dev ## run the tests (ARGS="-m 'not slow'")
@@ -48,7 +48,7 @@ mutants: setup-dev ## change gates/ in thousands of small ways, and list what no
 hub: setup ## serve the folder hub as a Hub on this machine (ARGS="--port 8080")
 	@$(BIN)/adapter-release hub serve $(ARGS)
 
-lock: setup-dev ## write the locks anew from pyproject.toml (LOCK_DAY=2026-11-20)
+lock: setup-dev ## write the locks again from pyproject.toml (LOCK_DAY=2026-11-20)
 	locks/lock.sh
 
 clean: ## remove the environment and the caches; runs and the Hub stay

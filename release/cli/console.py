@@ -1,4 +1,4 @@
-"""The terminal: events drawn with time left on a tty, plain lines in CI and pipes. Only this and `cli` print."""
+"""The terminal: events with bars and time left on a tty, as plain lines in CI and pipes. Only this wing prints."""
 
 import contextlib
 import os
@@ -6,18 +6,15 @@ import sys
 import time
 from collections.abc import Iterator
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
 from release.values import events
 from release.values.events import Event, Say
 
-PLAIN_EVERY = 0.1  # of a step's work: at most ten lines in a log
+PLAIN_EVERY = 0.1  # of a step's work: about ten lines in a log
 
 
 @contextlib.contextmanager
 def watch() -> Iterator[Say]:
-    """Draw events on standard error until the block ends."""
+    """What shows events on standard error until the block ends."""
     fancy = sys.stderr.isatty() and "CI" not in os.environ
     with _bars() if fancy else _lines() as say:
         yield say
@@ -25,9 +22,15 @@ def watch() -> Iterator[Say]:
 
 @contextlib.contextmanager
 def _bars() -> Iterator[Say]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
     console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    what = TextColumn("  {task.description}", markup=False)
+    with Progress(
+        what, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as progress:
         tasks: dict[str, TaskID] = {}
 
         def say(event: Event) -> None:
@@ -36,13 +39,13 @@ def _bars() -> Iterator[Say]:
                     for task in tasks.values():
                         progress.remove_task(task)
                     tasks.clear()
-                    console.print(f"[bold]{name}[/bold]  [dim]{note}[/dim]")
+                    console.print(Text.assemble((name, "bold"), "  ", (note, "dim")), soft_wrap=True)
                 case events.Progress(name=name, done=done, total=total):
                     if name not in tasks:
                         tasks[name] = progress.add_task(name, total=total or None)
                     progress.update(tasks[name], completed=done, total=total or None)
                 case events.Line(text=text):
-                    console.print(text, markup=False)
+                    console.print(Text(text), soft_wrap=True)  # as it is: no [markup], no :emoji:, no cut command
 
         yield say
 

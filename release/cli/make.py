@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 
 from release import pipeline
-from release.cli import console
+from release.cli import console, ending
 from release.config import reading
 from release.running import child
 
 
 def main(config: Path, answer: Path) -> None:
+    """Make the adapter of ``config``; a stop ends the process with its exit code, and ``answer`` is not written."""
     child.end_with_the_parent()
-    with console.watch() as say:
+    with ending.exits(), console.watch() as say:
         loaded = reading.load(config)
         _, run = pipeline.make(loaded, pipeline.check_data(loaded, say), say)
     answer.write_text(str(run), "utf-8")

@@ -230,7 +230,7 @@ def test_a_wrong_key_ends_the_command_with_exit_7(release: Path, keys: Path) -> 
     ("options", "problem"),
     [
         (["--public-key", "none.pub"], "none.pub is no public key"),
-        (["--public-key", "a.pub", "--identity", "me"], "Give one of them"),
+        (["--public-key", "a.pub", "--identity", "me"], "not allowed with"),
         (["--issuer", "https://issuer.example"], "give --identity too"),
     ],
 )

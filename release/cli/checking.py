@@ -1,0 +1,186 @@
+"""Commands that look at a published release again: verify, explain, rejudge, reproduce."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from release.cli import options
+from release.cli.command import Command, takes
+from release.cli.options import RELEASE, Expected, Source
+from release.values.events import Line, Say
+
+if TYPE_CHECKING:
+    from release.checking.reproduce import Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published release, and what it must match."""
+
+    release: str
+    source: Source
+    expected: Expected
+
+
+def _published_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "release", metavar=RELEASE,
+        help="a release on the Hub, with its commit if you know which it must be; or a downloaded folder",
+    )  # fmt: skip
+    options.source(command)
+    about = "A release has one signature: give --public-key or --identity, not both."
+    options.expected(command, "what the release must match", about)
+
+
+def verify(given: Published, say: Say) -> None:
+    from release.checking import verify
+
+    verify.verify(given.release, given.source.hub, say, options.known(given.expected, given.source.data))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain:
+    gate: str
+    release: str | None
+    config: Path
+    source: Source
+    expected: Expected
+
+
+def _explain_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("gate", metavar="GATE", help="name of the gate, such as citation_coverage")
+    command.add_argument(
+        "release", nargs="?", metavar=RELEASE,
+        help="a release on the Hub, a downloaded folder, or a run's folder (default: the latest run)",
+    )  # fmt: skip
+    options.source(command)
+    command.add_argument(
+        "--config", type=Path, default=Path("release.yaml"),
+        help="configuration of which the latest run is explained (default: %(default)s)",
+    )  # fmt: skip
+    options.expected(command, "accepted and not used", "`adapter-release verify` checks these.")
+
+
+def explain(given: Explain, say: Say) -> None:
+    from release.checking import explain
+    from release.config import reading
+
+    asked = given.expected
+    if (asked.receipt, asked.public_key, asked.identity, asked.issuer) != (None,) * 4:
+        say(Line(text="note: explain checks no signature and no receipt: `adapter-release verify` does."))
+    runs = Path() if given.release else reading.load(given.config).run.output_dir
+    with explain.found(given.release, runs, given.source.hub, say, given.source.data) as judged:
+        explain.explain(given.gate, judged, say)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How much must be the same, and where the report goes."""
+
+    level: str
+    output: Path | None
+
+
+def _comparison_options(command: argparse.ArgumentParser, levels: Sequence[str]) -> None:
+    command.add_argument(
+        "--level", choices=levels, default=levels[0], help="what must be the same for exit 0 (default: %(default)s)"
+    )
+    command.add_argument("--output", type=Path, help="output folder of the report (default: one in runs/reproduced)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejudge:
+    published: Published
+    comparison: Comparison
+
+
+def _rejudge_options(command: argparse.ArgumentParser) -> None:
+    _published_options(command)
+    _comparison_options(command, ("verdict", "answers"))
+
+
+def rejudge(given: Rejudge, say: Say) -> None:
+    from release.checking import reproduce
+
+    reproduce.rejudge(_request(given.published, given.comparison), say)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduce:
+    published: Published
+    comparison: Comparison
+    attach: bool
+    anyway: bool
+
+
+def _reproduce_options(command: argparse.ArgumentParser) -> None:
+    _published_options(command)
+    _comparison_options(command, ("bits", "answers", "verdict"))
+    command.add_argument("--attach", action="store_true", help="propose the report to the Hub as a pull request")
+    command.add_argument("--anyway", action="store_true", help="train even if the level cannot be expected here")
+
+
+def reproduce(given: Reproduce, say: Say) -> None:
+    from release.checking import reproduce
+
+    request = _request(given.published, given.comparison, anyway=given.anyway, attach=given.attach)
+    reproduce.reproduce(request, say)
+
+
+def _request(published: Published, comparison: Comparison, *, anyway: bool = False, attach: bool = False) -> "Request":
+    from release.checking.reproduce import Request
+
+    return Request(
+        release=published.release,
+        endpoint=published.source.hub,
+        level=comparison.level,
+        known=options.known(published.expected, published.source.data),
+        output=comparison.output,
+        anyway=anyway,
+        attach=attach,
+    )
+
+
+COMMANDS = (
+    Command(
+        name="verify",
+        about="check a published release against its record",
+        description="""Checks that a release is what its record says: every checksum, the card, the verdict
+        derived again from the published answers, and the signature if there is one. Needs no GPU and no token
+        for a public release, and changes nothing. Exit code 7: a step failed, and the release should not be
+        used.""",
+        options=_published_options,
+        run=takes(Published, verify),
+    ),
+    Command(
+        name="explain",
+        about="why a gate failed: each wrong row, its answer and the reference",
+        description="""Lists every row that a gate counts as wrong, with the reason, the question, the answer,
+        the reference answer, and the answer of the previous release. Reads the latest run, or the run or
+        release that is named. Needs no GPU and changes nothing.""",
+        options=_explain_options,
+        run=takes(Explain, explain),
+    ),
+    Command(
+        name="rejudge",
+        about="let a published adapter answer again, and compare",
+        description="""Verifies a release, lets the base model and the published adapter answer the golden set
+        again in a fresh process, evaluates the answers, and compares them with the published ones. Needs the
+        base model and a machine that can load it. Leaves reproduction.md and reproduction.json in --output.
+        Exit code 8: less than --level is the same.""",
+        options=_rejudge_options,
+        run=takes(Rejudge, rejudge),
+    ),
+    Command(
+        name="reproduce",
+        about="train a published adapter again from its record, and compare",
+        description="""Verifies a release, trains its adapter again with the recorded code, data and settings,
+        evaluates it, and compares weights, answers and verdict. Needs the training rows, and for equal bits the
+        recorded libraries and hardware. Leaves the run, reproduction.md and reproduction.json in --output. Exit
+        code 8: less than --level came out the same.""",
+        options=_reproduce_options,
+        run=takes(Reproduce, reproduce),
+    ),
+)

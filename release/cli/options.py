@@ -1,0 +1,124 @@
+"""Options that several commands share, as frozen values, and what is made of them."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from release.values.errors import ConfigError
+from release.values.events import Line, Say
+
+if TYPE_CHECKING:
+    from release.checking.verify import Known
+    from release.config.reading import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configured:
+    """A configuration file, with values that replace some of its own."""
+
+    config: Path
+    overrides: Sequence[str]
+    """KEY=VALUE, as typed."""
+    weaker_because: str | None
+
+
+def configured(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "config", nargs="?", type=Path, default=Path("release.yaml"), help="configuration file (default: %(default)s)"
+    )
+    group = command.add_argument_group("configuration")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="replace a value of the configuration, such as training.max_steps=20; may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--weaker-because", metavar="REASON",
+        help="why this release may require less than the previous one; printed on its card",
+    )  # fmt: skip
+
+
+def load(given: Configured, say: Say, more: Mapping[str, str] | None = None) -> "Config":
+    """The configuration with the values that were typed, then ``more``, in place of its own; notices are shown."""
+    from release.config import reading
+
+    overrides = {}
+    for text in given.overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError([f"--set {text}: expected KEY=VALUE, such as training.max_steps=20"])
+        overrides[key] = value
+    if given.weaker_because is not None:
+        overrides["gates.weaker_because"] = given.weaker_because
+    loaded = reading.load(given.config, overrides | dict(more or {}))
+    for notice in loaded.notices:
+        say(Line(text=f"note: {notice}"))
+    return loaded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signing:
+    """How a release is signed; neither: as the configuration says."""
+
+    sign: Path | None
+    keyless: bool
+
+
+def signing(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("signature", "A release has one signature: give at most one of these.")
+    one = group.add_mutually_exclusive_group()
+    one.add_argument("--sign", type=Path, metavar="KEY", help="sign with this private key (publishing.signing_key)")
+    one.add_argument("--keyless", action="store_true", help="sign as this CI job, through Sigstore")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a published release and its rows are read from."""
+
+    hub: str
+    data: Path | None
+
+
+RELEASE = "REPO@TAG[@COMMIT]|FOLDER"
+
+
+def source(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--hub", default="file:hub", help="a URL, or file:FOLDER (default: %(default)s)")
+    command.add_argument("--data", type=Path, help="folder with the rows, for a release that does not contain them")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What the user knows of a release from elsewhere, and it must match."""
+
+    receipt: Path | None
+    public_key: Path | None
+    identity: str | None
+    issuer: str | None
+
+
+def expected(command: argparse.ArgumentParser, title: str, about: str) -> None:
+    group = command.add_argument_group(title, about)
+    group.add_argument("--receipt", type=Path, help="publication.json of its run: notices a tag that was moved")
+    one = group.add_mutually_exclusive_group()
+    one.add_argument("--public-key", type=Path, metavar="PEM", help="the key that must have signed it")
+    one.add_argument("--identity", help="the CI job that must have signed it, keyless")
+    group.add_argument("--issuer", help="who must have certified the identity (default: GitHub Actions)")
+
+
+def known(given: Expected, data: Path | None) -> "Known":
+    """What ``verify`` compares a release with. An empty identity is refused: nothing would be checked."""
+    from release.checking.verify import Known
+    from release.publishing import sign
+
+    if given.identity == "":
+        raise ConfigError(
+            ["--identity is empty: no signature would be checked. Name the CI job that must have signed it."]
+        )
+    if given.issuer and given.identity is None:
+        raise ConfigError(["--issuer certifies an identity: give --identity too."])
+    if given.public_key is None and given.identity is None:
+        return Known(receipt=given.receipt, data=data)
+    trust = sign.Trust(public_key=given.public_key, identity=given.identity, issuer=given.issuer or sign.GITHUB)
+    return Known(receipt=given.receipt, data=data, trust=trust)

@@ -1,0 +1,66 @@
+"""Commands to run before a release: check, plan, doctor."""
+
+from release.cli import options
+from release.cli.command import Command, takes
+from release.cli.options import Configured
+from release.values.events import Line, Say
+
+
+def check(given: Configured, say: Say) -> None:
+    from release import pipeline
+
+    judged = pipeline.check_data(options.load(given, say), say)
+    say(Line(text=f"{len(judged.train.rows)} training rows and {len(judged.golden.rows)} golden rows can be used."))
+
+
+def plan(given: Configured, say: Say) -> None:
+    from release import preflight
+
+    loaded = options.load(given, say)
+    say(Line(text="\n".join(preflight.provable(loaded, say))))
+    for line in preflight.planned(loaded, say):
+        say(Line(text=line))
+
+
+def doctor(given: Configured, say: Say) -> None:
+    from release import preflight
+    from release.hub import address
+
+    loaded = options.load(given, say)
+    with address.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
+        preflight.doctor(loaded, hub, say)
+    say(Line(text="Nothing was found that would stop a release."))
+
+
+COMMANDS = (
+    Command(
+        name="check",
+        about="check the configuration and the data, and test the gates on themselves",
+        description="""Reads the configuration, runs every data check, and tests the gates on themselves: the
+        reference answers must pass, answers that are broken on purpose must fail. Trains nothing and needs no
+        token. Leaves data_report.html and data_report.json in run.output_dir. Exit code 3: rows must be
+        corrected first.""",
+        options=options.configured,
+        run=takes(Configured, check),
+    ),
+    Command(
+        name="plan",
+        about="memory, hours and cost, and what the golden set can prove",
+        description="""Estimates memory, training time and cost on each GPU of the price list and on this
+        machine's CPU, and says for each gate whether the golden set has enough rows to decide it. Needs the
+        configuration and its data; of the base model only the small files are fetched. Trains nothing and
+        publishes nothing.""",
+        options=options.configured,
+        run=takes(Configured, plan),
+    ),
+    Command(
+        name="doctor",
+        about="find everything that would stop a release, at once",
+        description="""Checks driver, disk, memory, budget, licences, container, chat template, data, gates, and
+        the token's rights on the Hub, and lists every problem together. Needs what a release needs, HF_TOKEN
+        too if the Hub is on the web. Trains nothing and publishes nothing. Exit code 4: something would stop a
+        release.""",
+        options=options.configured,
+        run=takes(Configured, doctor),
+    ),
+)

@@ -1,0 +1,119 @@
+"""What was typed, as typed values: nothing is left over, nothing is missing, every value is of its field's type."""
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from release.cli import __main__ as cli
+from release.cli import checking, command, data, hub, making, options
+
+CONFIGURED = "c.yaml --set a=1 --set b=2 --weaker-because why"
+EXPECTED = "--hub file:h --data d --receipt r.json --identity me --issuer them"
+TYPED: dict[str, tuple[type, str]] = {
+    "check": (options.Configured, CONFIGURED),
+    "plan": (options.Configured, CONFIGURED),
+    "doctor": (options.Configured, CONFIGURED),
+    "release": (making.Release, f"{CONFIGURED} --sign key.pem"),
+    "candidate": (making.Candidate, f"{CONFIGURED} --to there"),
+    "publish": (making.Publish, "there --hub file:h --receipts r --keyless"),
+    "pilot": (options.Configured, CONFIGURED),
+    "verify": (checking.Published, f"a/b@v1 {EXPECTED}"),
+    "explain": (checking.Explain, f"json_parse a/b@v1 --config c.yaml {EXPECTED}"),
+    "rejudge": (checking.Rejudge, f"a/b@v1 {EXPECTED} --level answers --output o"),
+    "reproduce": (checking.Reproduce, f"a/b@v1 {EXPECTED} --level answers --output o --attach --anyway"),
+    "data check": (data.Check, f"{CONFIGURED} --report r --without-text --data-docs d"),
+    "data convert": (
+        data.Convert,
+        "x y --to z --format chat --field a=b --field c=d --least-rating 3 --system-to-user",
+    ),
+    "data split": (data.Split, "x --train t --golden g --share 1 --seed 7 --together meta.topic"),
+    "hub serve": (hub.Serve, "--root r --port 8080"),
+    "base": (hub.Base, "there"),
+}
+"""Every command with the values it takes, and a line that gives all its options."""
+REQUIRED = {
+    "verify": "r",
+    "explain": "g",
+    "rejudge": "r",
+    "reproduce": "r",
+    "data convert": "a --to b",
+    "data split": "a --train b --golden c",
+    "base": "f",
+}
+each_command = pytest.mark.parametrize("name", TYPED)
+
+
+def parsed(line: str) -> dict[str, object]:
+    """What argparse found, without the function that is to run."""
+    found = vars(cli.parser().parse_args(line.split()))
+    return {name: value for name, value in found.items() if name != "run"}
+
+
+def leaves(value: object) -> Iterator[tuple[str, object, object]]:
+    """Each field that is not a dataclass: its name, its type, its value."""
+    for name, hint in typing.get_type_hints(type(value)).items():
+        inner = getattr(value, name)
+        if dataclasses.is_dataclass(inner):
+            yield from leaves(inner)
+        else:
+            yield name, hint, inner
+
+
+def fits(value: object, hint: object) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(fits(value, one) for one in typing.get_args(hint))
+    if typing.get_origin(hint) is Sequence:
+        return isinstance(value, list) and all(isinstance(one, typing.get_args(hint)[0]) for one in value)
+    return isinstance(hint, type) and isinstance(value, hint)
+
+
+def test_every_command_has_its_line_here() -> None:
+    assert list(TYPED) == [one.name for group in cli.GROUPS.values() for one in group]
+
+
+@each_command
+def test_every_option_is_a_field_and_every_field_is_of_its_type(name: str) -> None:
+    kind, line = TYPED[name]
+    for typed in (f"{name} {line}", f"{name} {REQUIRED.get(name, '')}"):
+        found = parsed(typed)
+        fields = list(leaves(command.read(kind, found)))
+
+        assert sorted(name for name, _, _ in fields) == sorted(found)
+        for field, hint, value in fields:
+            assert fits(value, hint), (field, hint, value)
+
+
+@each_command
+def test_the_line_here_changes_every_default(name: str) -> None:
+    """So that an option that this file forgets is noticed."""
+    before, after = parsed(f"{name} {REQUIRED.get(name, '')}"), parsed(f"{name} {TYPED[name][1]}")
+
+    exclusive = {"sign", "keyless", "public_key"}
+    assert {one for one in before if before[one] == after[one]} <= exclusive
+
+
+def test_a_value_of_another_type_is_noticed() -> None:
+    assert not fits("text", Path)
+    assert not fits(None, Path)
+    assert fits(None, Path | None)
+    assert not fits(["a", 1], Sequence[str])
+
+
+def test_a_field_without_an_option_is_an_error() -> None:
+    with pytest.raises(KeyError, match="port"):
+        command.read(hub.Serve, {"root": Path("hub")})
+
+
+def test_the_function_gets_the_typed_values_and_the_events() -> None:
+    got: list[object] = []
+
+    command.takes(hub.Base, lambda given, say: got.extend((given, say)))(
+        argparse.Namespace(folder=Path("f")), got.append
+    )
+
+    assert got == [hub.Base(folder=Path("f")), got.append]
