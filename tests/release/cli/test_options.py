@@ -17,23 +17,28 @@ NOTHING = Expected(receipt=None, public_key=None, identity=None, issuer=None)
 
 def test_what_was_typed_replaces_values_of_the_file(tmp_path: Path) -> None:
     given = Configured(
-        config=small_config(tmp_path), overrides=["run.seed=7", "run.name=a=b"], weaker_because="fewer rows"
+        config=small_config(tmp_path),
+        overrides=["run.seed=7", "data.source=https://a.example/?b=c"],
+        weaker_because="fewer rows",
     )
 
     loaded = options.load(given, lambda _: None, {"run.seed": "8"})
 
-    assert (loaded.run.seed, loaded.run.name, loaded.weaker_because) == (8, "a=b", "fewer rows")
+    assert (loaded.run.seed, loaded.data.source, loaded.weaker_because) == (8, "https://a.example/?b=c", "fewer rows")
 
 
 def test_a_notice_of_the_configuration_is_shown(tmp_path: Path) -> None:
     shown: list[Event] = []
 
     options.load(
-        Configured(config=small_config(tmp_path), overrides=["data.eval_file=g.jsonl"], weaker_because=None),
+        Configured(config=small_config(tmp_path), overrides=["generation.do_sample=false"], weaker_because=None),
         shown.append,
     )
 
-    assert any(isinstance(one, Line) and one.text.startswith("note: ") and "eval_file" in one.text for one in shown)
+    assert any(
+        isinstance(one, Line) and one.text.startswith("note: ") and "generation.do_sample has no effect" in one.text
+        for one in shown
+    )
 
 
 def test_an_override_without_a_value_is_a_usage_error() -> None:
