@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from release.config import reading as configs  # noqa: E402
+from release.config.settings import Config  # noqa: E402
 from release.data import chat as chats  # noqa: E402
 from release.data import sources  # noqa: E402
 from release.models import base as bases  # noqa: E402
@@ -110,7 +111,7 @@ def main() -> None:
     print(f"the line's own time: {other:.1f} s, {share:.1%} of a whole release with {whole_training:.0f} s of training")
 
 
-def tokens_in(config: configs.Config) -> int:
+def tokens_in(config: Config) -> int:
     """The training set's size as the tokenizer counts it."""
     train, _ = sources.load(config, quiet)
     chat = chats.read(bases.resolve(config.model, quiet).folder)

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from trl import SFTConfig, SFTTrainer
 
 from release.config import reading as configs
+from release.config.settings import Config
 
 CUDA = torch.cuda.is_available()
 DTYPE = torch.bfloat16 if CUDA else torch.float32
@@ -42,7 +43,7 @@ def rows(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def train(config: configs.Config, base: str, steps: int) -> tuple[int, float]:
+def train(config: Config, base: str, steps: int) -> tuple[int, float]:
     model, tokenizer = load(base)
     data = [
         {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
@@ -85,7 +86,7 @@ def train(config: configs.Config, base: str, steps: int) -> tuple[int, float]:
     return int([entry["num_tokens"] for entry in trainer.state.log_history if "num_tokens" in entry][-1]), seconds
 
 
-def generate(config: configs.Config, base: str, count: int, adapter: str) -> tuple[int, float]:
+def generate(config: Config, base: str, count: int, adapter: str) -> tuple[int, float]:
     model, tokenizer = load(base)
     model = PeftModel.from_pretrained(model, adapter).eval()
     made, started = 0, time.perf_counter()

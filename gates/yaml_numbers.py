@@ -1,6 +1,8 @@
 """PyYAML's safe loader with numbers as people write them: YAML 1.1 reads 2e-4 as text, 010 as eight, 12:30 as 750."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import yaml
 
@@ -24,3 +26,33 @@ Loader.add_implicit_resolver(
     ),
     list("-+0123456789."),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    above: str
+    """The keys above it, each with a dot behind it."""
+    name: str
+    line: int
+    is_text: bool
+    again: bool
+    """It stands in its section already, and only one can count."""
+
+    def __str__(self) -> str:
+        return f"{self.above}{self.name}"
+
+
+def keys(node: yaml.Node | None, above: str = "") -> Iterator[Key]:
+    """Every key below a node, as it stands in the file."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from keys(item, above)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for name, value in node.value:
+        text, line = str(name.value), name.start_mark.line + 1
+        is_text = name.tag == "tag:yaml.org,2002:str"
+        yield Key(above=above, name=text, line=line, is_text=is_text, again=text in seen)
+        seen.add(text)
+        yield from keys(value, f"{above}{text}.")

@@ -11,7 +11,7 @@ import gates
 from gates.canonical import canonical_json
 from release import pipeline, preflight
 from release.config import reading as configs
-from release.config.reading import Config
+from release.config.settings import Config
 from release.data import sources
 from release.hub import address
 from release.values.artifacts import Candidate, sha256_file, write_atomically

@@ -14,7 +14,8 @@ from typing import Any
 import gates
 from gates.canonical import canonical_json
 from release import preflight
-from release.config.reading import Config, Publishing, effective
+from release.config.reading import effective
+from release.config.settings import Config, Publishing
 from release.data import chat as chats
 from release.data import data_report, dataset, sources
 from release.hub import address

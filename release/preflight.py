@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import gates
 from gates.report import plan_lines, terminal
-from release.config.reading import Config, Publishing
+from release.config.settings import Config, Publishing
 from release.data import chat as chats
 from release.data import data_report, dataset, sources
 from release.hub import address

@@ -16,7 +16,7 @@ from typing import Any
 from release import pipeline, preflight
 from release.checking import verify
 from release.config import reading as configs
-from release.config.reading import Config, Publishing
+from release.config.settings import Config, Publishing
 from release.hub import address
 from release.judging.released import Released
 from release.publishing import sign

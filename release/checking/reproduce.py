@@ -20,7 +20,7 @@ from release import pipeline
 from release.checking import compare, flat_commit, verify
 from release.checking.compare import Made
 from release.config import reading
-from release.config.reading import Config
+from release.config.settings import Config, Container
 from release.data.dataset import Dataset
 from release.hub import address
 from release.hub.base_files import wanted
@@ -251,7 +251,7 @@ def _place(release: Record, output: Path, say: Say) -> Iterator[Place]:
     there = has_commit(source.commit) and not source.dirty
     stays = source.code_sha256 == environment.code_sha256() or not there
     image = _image(_settings(release), say) if stays else None
-    its_own = not stays and release.image_digest is not None and container.used(reading.Container())
+    its_own = not stays and release.image_digest is not None and container.used(Container())
     here = None if its_own else _probe(image, say)
     lacking = here is not None and image is None and there and not other_hardware(tree(release), here)
     other = other_libraries(tree(release), here) if here is not None and lacking else []

@@ -54,11 +54,11 @@ def _base_options(command: argparse.ArgumentParser) -> None:
 
 
 def base(given: Base, say: Say) -> None:
-    from release.config import reading
+    from release.config.settings import EMBEDDED_BASE
     from release.models import base
 
     base.unpack(given.folder, say)
-    say(Line(text=f"{given.folder} holds {reading.EMBEDDED_BASE}, as it comes with this tool"))
+    say(Line(text=f"{given.folder} holds {EMBEDDED_BASE}, as it comes with this tool"))
 
 
 COMMANDS = (

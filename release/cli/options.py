@@ -11,7 +11,7 @@ from release.values.events import Line, Say
 
 if TYPE_CHECKING:
     from release.checking.verify import Known
-    from release.config.reading import Config
+    from release.config.settings import Config
 
 
 @dataclass(frozen=True, kw_only=True)

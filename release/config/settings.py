@@ -1,257 +1,338 @@
-"""The settings of a configuration file as a tree: read with line numbers, checked by rules, explained in messages.
+"""What a configuration file can say: each setting once, with its type, rule, default and the words of its messages.
 
-schemas/config.schema.json holds the rules, the names that older files use, and the old settings that change nothing.
+The text under a setting is its rule, as messages quote it ("expected a whole number ..."); choices without a text are
+their own rule. Examples are valid values beside the default; a message suggests to write the first.
+``python -m release.config.schema`` writes schemas/config.schema.json, for editors and for messages, from this module.
 """
 
-import difflib
-import json
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-import yaml
+from pydantic import AfterValidator, AliasPath, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
-import schemas
-from gates.yaml_numbers import Loader
-from release.values.errors import ConfigError
+from release.config.rules import (
+    AS_WRITTEN,
+    DISTINCT,
+    Endpoint,
+    File,
+    Given,
+    Names,
+    OrAlone,
+    RowFile,
+    Text,
+    matches,
+    no_key_of,
+)
 
-Tree = dict[str, Any]
-Place = Callable[[str], str]
-"""From a dotted key to where the user wrote it."""
+EMBEDDED_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
+FIELDS = (
+    *("messages", "prompt", "completion", "gold", "conversations", "system", "instruction", "input", "output"),
+    *("history", "query", "answer", "rating", "id", "documents", "answerable", "support", "citation_required", "tags"),
+)
+CHECKS = (
+    *("roles", "json", "schema", "rules", "refusal", "labels", "citations", "length", "end_token", "template", "ids"),
+    *("prompts", "questions", "leakage", "near_duplicates", "placeholders", "control_characters", "script", "secrets"),
+    *("personal_data", "balance"),
+)
+OF_THE_TEMPLATE = (  # the parameters of transformers' apply_chat_template, and what it gives a template itself
+    *("self", "kwargs", "messages", "conversations", "strftime_now", "raise_exception", "conversation", "tools"),
+    *("documents", "chat_template", "add_generation_prompt", "continue_final_message", "tokenize"),
+    *("sanitize_control_tokens", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+    *("return_assistant_tokens_mask", "tokenizer_kwargs"),
+)
+_DIGITS = "0123456789abcdef"
+_COMMIT = (_DIGITS * 3)[:40]
+_DIGEST = f"sha256:{_DIGITS * 4}"
 
-
-def _settings(schema: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Tree]]:
-    """Every section and setting of the schema: its dotted key and its rule."""
-    for name, rule in schema.get("properties", {}).items():
-        yield above + name, rule
-        yield from _settings(rule, f"{above}{name}.")
-
-
-SCHEMA = schemas.load("config")
-SETTINGS = dict(_settings(SCHEMA))
-RENAMED: dict[str, str] = SCHEMA["x-renamed"]
-WITHOUT_EFFECT: dict[str, str] = SCHEMA["x-without-effect"]
-_ABSENT = object()
-
-
-class _Loader(Loader):
-    """No aliases: a value stands in one place."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            alias: yaml.AliasEvent = self.get_event()  # type: ignore[no-untyped-call]
-            problem = f"*{alias.anchor} stands for a value elsewhere; write the value out"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=alias.start_mark)  # type: ignore[arg-type]
-        return super().compose_node(parent, index)
-
-
-def read(path: Path) -> tuple[Any, dict[str, int], list[str]]:
-    """The file's tree, the line of each key, and what is wrong with its form."""
-    try:
-        loader = _Loader(path.read_text("utf-8"))
-        node = loader.get_single_node()
-        keys = list(_keys(node)) if node else []
-        tree = loader.construct_document(node) if node else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path} cannot be read: {error}. Name a configuration file."]) from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        why = ", ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError([f"{path}:{line}: this cannot be read as YAML: {why}."]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError([f"{path}: this cannot be read as YAML: {error}"]) from None
-    lines: dict[str, int] = {}
-    for key, line, _ in keys:
-        lines.setdefault(key, line)
-    return tree, lines, [f"{path}:{line}: {key} {problem}" for key, line, problem in keys if problem]
-
-
-def _keys(node: yaml.Node, above: str = "") -> Iterator[tuple[str, int, str]]:
-    """Every key of the file with its line, and what is wrong with it as a key."""
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _keys(item, above)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for name, value in node.value:
-        key, problem = f"{above}{name.value}", ""
-        if name.tag != "tag:yaml.org,2002:str":
-            problem = "is a key that YAML does not read as text. Put it in quotes."
-        elif name.value in seen:
-            problem = "stands twice in its section, and only one can count. Keep one."
-        seen.add(str(name.value))
-        yield key, name.start_mark.line + 1, problem
-        yield from _keys(value, f"{key}.")
+Share = Annotated[float, Field(ge=0, lt=1)]
+Steps = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Names:
-    places: dict[str, str]
-    """Today's key → where its old name stands."""
-    idle: Tree
-    """The settings without effect, and their values."""
-    notices: tuple[str, ...]
-    problems: tuple[str, ...]
+class Run:
+    name: Annotated[str, matches("^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"), Field(examples=["my-adapter", "other"])]
+    """a name for the run: letters, digits, '.', '_' and '-'"""
+    output_dir: Annotated[
+        File,
+        Field(
+            default_factory=lambda known: f"runs/{known['name']}",
+            validate_default=True,
+            examples=["runs/my-adapter", "elsewhere"],
+        ),
+    ]
+    """a folder for what the run makes, relative to this file"""
+    seed: Annotated[int, Field(ge=0, le=4294967295, examples=[7])] = 42
+    """a whole number from 0 to 4294967295"""
+    threads: Annotated[int | None, Field(ge=1, le=1024, examples=[2, 3])] = None
+    """a whole number of compute threads from 1 to 1024, or null for every core"""
 
 
-def todays_names(tree: Tree, place: Place) -> Names:
-    """Give old settings today's names, in ``tree`` itself, and take out those that change nothing."""
-    places: dict[str, str] = {}
-    idle: Tree = {}
-    notices, problems = [], []
-    for old, new in RENAMED.items():
-        value, present = take(tree, old), get(tree, new)
-        if value is _ABSENT:
-            continue
-        if present is None:
-            put(tree, new, value)
-            places[new] = place(old)
-        elif (value, type(value)) != (present, type(present)):
-            problems.append(
-                f"{place(old)} is {shown(value)}, but {places.get(new) or place(new)} is {shown(present)}. "
-                f"Both set {new}. Keep one of them."
-            )
-    for key, why in sorted(WITHOUT_EFFECT.items(), key=lambda item: -item[0].count(".")):
-        value = take(tree, key)
-        if value is not _ABSENT and value != {}:
-            idle[key] = value
-            inside = ", ".join(leaves(value)) if isinstance(value, dict) else ""
-            notices.append(f"{place(key)}{f' ({inside})' if inside else ''} has no effect: {why}.")
-    return Names(places=places, idle=idle, notices=tuple(notices), problems=tuple(problems))
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    base_model_id: Annotated[
+        str,
+        matches("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"),
+        Field(examples=["HuggingFaceTB/SmolLM2-360M-Instruct", "Qwen/Qwen3-0.6B"]),
+    ]
+    """a base model's id on the Hub, namespace/name"""
+    source: Literal["hub", "embedded"] = "hub"
+    """'hub', or 'embedded' for the base model that comes with this tool"""
+    revision: Annotated[
+        Given[Annotated[str, matches("^[0-9a-f]{40}$")]],
+        Field(examples=[_COMMIT, "89abcdef0123456789abcdef0123456789abcdef"]),
+    ] = None
+    """a full commit of the base model, 40 lower-case hex digits in quotes (a branch or tag can move)"""
+    trust_remote_code: bool = False
+    """true or false: whether to run Python code that the base model's repository brings"""
+    chat_template: Annotated[Given[File], Field(examples=["chat_template.jinja", "other.jinja"])] = None
+    """a Jinja file with the chat template to use instead of the base model's own, relative to this file"""
+    chat_template_kwargs: Annotated[
+        Mapping[str, object],
+        no_key_of(OF_THE_TEMPLATE, "^[A-Za-z_][A-Za-z0-9_]*$"),
+        Field(examples=[{"enable_thinking": False}, {"reasoning_effort": "low"}]),
+    ] = field(default_factory=dict)
+    """a section of arguments for the chat template, as transformers' apply_chat_template takes them; their names are
+    not those of its other parameters, such as tools or truncation"""
 
 
-def override(key: str, text: str) -> Any:
-    """The value of ``--set key=text``: text where a text is expected, else YAML."""
-    if SETTINGS.get(RENAMED.get(key, key), {}).get("type") == "string":
-        return text
-    try:
-        return _Loader(text).get_single_data()
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return text
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    r: Annotated[int, Field(ge=1, le=1024, examples=[8])] = 16
+    """a whole number from 1 to 1024, the rank"""
+    alpha: Annotated[int, Field(ge=1, le=4096, examples=[16])] = 32
+    """a whole number from 1 to 4096, the scale"""
+    dropout: Annotated[Share, AS_WRITTEN, Field(examples=[0])] = 0.05
+    """a number from 0 to below 1"""
+    target_modules: Annotated[
+        tuple[Annotated[str, matches("^[A-Za-z0-9_.]+$")], ...],
+        Field(min_length=1),
+        DISTINCT,
+        OrAlone(Literal["all-linear"]),
+        Field(examples=["all-linear"]),
+    ] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    """'all-linear', or a list of different module names"""
+    bias: Literal["none", "all", "lora_only"] = "none"
 
 
-def unfit(value: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """Values that no rule of the schema sees: NaN, infinity, and what JSON has no form for."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from unfit(inner, f"{key}.{name}".lstrip("."))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from unfit(inner, key)
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield key, f"is {value}; expected {expected(key, 'a finite number')}."
-    elif not isinstance(value, str | int | float | None):
-        yield key, f"is {shown(value)}, which JSON has no form for. Write text, numbers, lists or sections."
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    load_in_4bit: bool = True
+    """true or false: true for qlora, false for lora"""
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
+    bnb_4bit_use_double_quant: bool = True
+    bnb_4bit_compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
 
 
-def broken_rules(tree: Tree) -> Iterator[tuple[str, str]]:
-    """What the schema says about the tree. A missing section counts as an empty one, so that its keys are named."""
-    from jsonschema import Draft202012Validator, validators
-
-    # JSON Schema counts 16.0 as an integer; range() and torch do not
-    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    validator = validators.extend(Draft202012Validator, type_checker=whole)(SCHEMA)  # type: ignore[no-untyped-call]
-    sections: Tree = {name: {} for name in SCHEMA["required"] if "required" in SETTINGS[name]}
-    for error in validator.iter_errors(sections | tree):
-        key = ".".join(part for part in error.absolute_path if isinstance(part, str))
-        above = f"{key}." if key else ""
-        if error.validator == "additionalProperties":
-            unknown = [name for name in error.instance if name not in error.schema["properties"]]
-            yield from ((f"{above}{name}", f"is not a setting.{_nearest(above, str(name))}") for name in unknown)
-        elif error.validator == "required":
-            missing = [name for name in error.validator_value if name not in error.instance]
-            yield from ((f"{above}{name}", _how_to_write(f"{above}{name}")) for name in missing)
-        else:
-            yield key, f"is {shown(get(tree, key))}; expected {expected(key)}.{_hint(key, get(tree, key))}"
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    method: Literal["qlora", "lora"] = "qlora"
+    """'qlora' (4-bit base) or 'lora' (unquantized base)"""
+    lora: Lora = field(default_factory=Lora)
+    """a section with the LoRA settings"""
+    quantization: Quantization = field(default_factory=Quantization)
+    """a section with the bitsandbytes settings"""
 
 
-def expected(key: str, otherwise: str = "something else") -> str:
-    description: str = SETTINGS.get(key, {}).get("description", otherwise)
-    return description
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    train_file: Annotated[RowFile, Field(examples=["data/train.jsonl", f"hf://datasets/me/rows@{_COMMIT}/train.jsonl"])]
+    """a JSONL file to train on, relative to this file, or hf://datasets/NAMESPACE/NAME@COMMIT/PATH"""
+    golden_file: Annotated[
+        RowFile, Field(examples=["data/golden.jsonl", f"hf://datasets/me/rows@{_COMMIT}/golden.jsonl"])
+    ]
+    """a JSONL file to judge by, relative to this file, or hf://datasets/NAMESPACE/NAME@COMMIT/PATH"""
+    max_length: Annotated[int, Field(ge=16, le=1048576, examples=[1024])] = 2048
+    """a whole number of tokens from 16 to 1048576, the longest row"""
+    license: Annotated[Given[Text], Field(examples=["CC0-1.0", "Apache-2.0"])] = None
+    """the data's licence as an SPDX name"""
+    source: Annotated[Given[Text], Field(examples=["Written by us.", "Elsewhere."])] = None
+    """a sentence on where the data comes from"""
+    format: Annotated[
+        Literal[
+            "auto", "chat_jsonl", "jsonl", "canonical", "chat", "prompt_completion", "sharegpt", "alpaca", "archive"
+        ],
+        Field(examples=["chat"]),
+    ] = "auto"
+    """'auto', or the rows' format: canonical, chat, prompt_completion, sharegpt, alpaca or archive ('chat_jsonl' and
+    'jsonl' are old names for auto)"""
+    fields: Annotated[
+        Mapping[str, Text],
+        Names(FIELDS, "the key of a row that holds its {}; dots lead inside", ("my_{}", "row.{}")),
+    ] = field(default_factory=dict)
+    """a section that says under which key of a row a field stands"""
+    checks: Annotated[Mapping[str, Literal["error", "warning"]], Names(CHECKS)] = field(default_factory=dict)
+    """a section that says which checks of the data stop a run (error) and which only warn"""
 
 
-def _how_to_write(key: str) -> str:
-    section, _, name = key.rpartition(".")
-    example = json.dumps(SETTINGS[key]["examples"][0])
-    return f"is missing. Add it{f' under {section}' if section else ''} as in `{name}: {example}`: {expected(key)}."
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Names and defaults as in transformers, but for the QLoRA choices of Dettmers et al. (2023) and their users."""
+
+    num_train_epochs: Annotated[float, Field(gt=0, le=1000, examples=[0.5]), AS_WRITTEN] = 3
+    """a number above 0 and up to 1000"""
+    max_steps: Annotated[Literal[-1] | Steps, Field(examples=[50])] = -1
+    """-1 for no limit, or a whole number from 1"""
+    learning_rate: Annotated[float, Field(gt=0, le=1, examples=[0.001]), AS_WRITTEN] = 2e-4
+    """a number above 0 and up to 1"""
+    lr_scheduler_type: Literal[
+        "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
+    ] = "cosine"
+    warmup_steps: Annotated[Share | Steps, AS_WRITTEN, Field(examples=[10])] = 0.03
+    """a share of the steps from 0 to below 1, or a whole number of steps from 1"""
+    weight_decay: Annotated[float, Field(ge=0, le=1, examples=[0.01]), AS_WRITTEN] = 0.0
+    """a number from 0 to 1"""
+    max_grad_norm: Annotated[float, Field(gt=0, examples=[0.3]), AS_WRITTEN] = 1.0
+    """a number above 0"""
+    per_device_train_batch_size: Annotated[int, Field(ge=1, le=4096, examples=[8])] = 1
+    """a whole number of rows from 1 to 4096"""
+    gradient_accumulation_steps: Annotated[int, Field(ge=1, le=65536, examples=[2])] = 16
+    """a whole number from 1 to 65536"""
+    optim: Literal[
+        "paged_adamw_8bit", "adamw_8bit", "adamw_bnb_8bit", "paged_adamw_32bit", "adamw_torch", "adamw_torch_fused"
+    ] = "paged_adamw_8bit"
+    adam_beta1: Annotated[Share, AS_WRITTEN, Field(examples=[0.8])] = 0.9
+    """a number from 0 to below 1"""
+    adam_beta2: Annotated[Share, AS_WRITTEN, Field(examples=[0.95])] = 0.999
+    """a number from 0 to below 1"""
+    adam_epsilon: Annotated[float, Field(gt=0, le=0.01, examples=[1e-6]), AS_WRITTEN] = 1e-8
+    """a number above 0 and up to 0.01"""
+    activation_checkpointing: Annotated[bool | Literal["auto"], Field(examples=[True])] = "auto"
+    """true, false or 'auto'"""
+    save_steps: Annotated[Annotated[float, Field(gt=0, lt=1)] | Steps, AS_WRITTEN, Field(examples=[100])] = 0.25
+    """a share of the steps above 0 and below 1, or a whole number of steps from 1"""
+    logging_steps: Annotated[Steps, Field(examples=[1])] = 10
+    """a whole number of steps from 1"""
 
 
-def _nearest(above: str, name: str) -> str:
-    """The setting that an unknown key may have meant: one of its section, else one of that name elsewhere."""
-    known = [*SETTINGS, *RENAMED, *WITHOUT_EFFECT]
-    here = {key.removeprefix(above): key for key in known if key.rpartition(".")[0] == above.rstrip(".")}
-    elsewhere = {key.rpartition(".")[2]: key for key in reversed(known)}
-    close = difflib.get_close_matches(name, here, n=1) or difflib.get_close_matches(name, elsewhere, n=1, cutoff=0.8)
-    if not close:
-        return f" Settings here: {', '.join(key.removeprefix(above) for key in SETTINGS if key in here.values())}."
-    meant = (here | {n: k for n, k in elsewhere.items() if n not in here})[close[0]]
-    return f" Did you mean {RENAMED.get(meant, meant)}?"
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """How the answers that are judged are made: always greedily."""
+
+    max_new_tokens: Annotated[int, Field(ge=1, le=32768, examples=[128])] = 512
+    """a whole number of tokens from 1 to 32768"""
+    batch_size: Annotated[int, Field(ge=1, le=4096, examples=[4])] = 8
+    """a whole number of questions from 1 to 4096"""
 
 
-def _hint(key: str, value: object) -> str:
-    """What a wrong value may have meant."""
-    choices = [choice for choice in SETTINGS.get(key, {}).get("enum", ()) if isinstance(choice, str)]
-    if isinstance(value, str):
-        if value.startswith("hf:"):
-            return (
-                " COMMIT is 40 lower-case hex digits, for a branch or tag can move: write the first word that"
-                " `git ls-remote https://huggingface.co/datasets/NAMESPACE/NAME` prints for it."
-            )
-        if close := difflib.get_close_matches(value.lower(), choices, n=1):
-            return f" Did you mean '{close[0]}'?"
-        if percent := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", value):
-            return f" Did you mean {float(percent[1]) / 100:g}?"
-        if SETTINGS[key].get("type") != "string" and not isinstance(override("", value), str):
-            return " Take the quotes away."
-    return ""
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """Where training and answering run; none of it changes what they compute."""
+
+    use: Literal["auto", "require", "never"] = "auto"
+    """'auto' (where a Docker engine answers), 'require' or 'never'"""
+    image: Annotated[
+        Annotated[str, matches("^([a-z0-9][a-z0-9._:/-]*@)?sha256:[0-9a-f]{64}$")] | None,
+        Field(examples=[f"registry.example/adapter-release@{_DIGEST}", _DIGEST]),
+    ] = None
+    """an image by its digest, name@sha256:..., or null to build the one of this checkout"""
+    gpus: Literal["auto", "all", "none"] = "auto"
+    """'auto' (this machine's card, if it has one), 'all' (the same, and stop where there is none) or 'none'; one card
+    is used at most: the first, or the first that CUDA_VISIBLE_DEVICES names"""
+    memory_gib: Annotated[float | None, Field(gt=0, examples=[16, 0.5]), AS_WRITTEN] = None
+    """a number of GiB above 0 that a stage may use, or null for no limit"""
 
 
-def shown(value: object) -> str:
-    """A value in a message, as JSON: not too long, and nothing secret in it."""
-    text = json.dumps(value, ensure_ascii=False, default=repr, skipkeys=True)
-    text = re.sub(r"//[^/@\s]+@", "//***@", re.sub(r"hf_\w{4,}", "hf_***", text))
-    return text if len(text) <= 80 else f"{text[:77]}..."
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What all attempts under one output folder may cost together."""
+
+    limit: Annotated[float | None, Field(gt=0, examples=[25, 7.5]), AS_WRITTEN] = None
+    """a sum above 0, or null for no limit"""
+    currency: Annotated[str, matches("^[A-Z]{3}$"), Field(examples=["EUR"])] = "USD"
+    """a currency code of three capital letters"""
+    price_per_hour: Annotated[float | None, Field(ge=0, examples=[2.5, 0]), AS_WRITTEN] = None
+    """what an hour of the machine costs, a number from 0, or null for its price in prices.json"""
+    alerts: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=100), AS_WRITTEN], ...], DISTINCT, Field(examples=[[80]])
+    ] = (20, 50, 100)
+    """a list of different percentages above 0 and up to 100"""
 
 
-def get(tree: object, key: str) -> Any:
-    """The value at a dotted key; None where there is none."""
-    for name in key.split("."):
-        tree = tree.get(name) if isinstance(tree, dict) else None
-    return tree
+@dataclass(frozen=True, kw_only=True)
+class Publishing:
+    hf_repo: Annotated[
+        str,
+        matches(
+            r"^(?!.*(--|\.\.))(?=.{3,96}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+            r"/[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$"
+        ),
+        Field(examples=["me/my-adapter", "me/other"]),
+    ]
+    """a repository on the Hub, namespace/name"""
+    tag: Annotated[
+        str, matches(r"^(?!.*(\.\.|\.lock$|\.$))[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"), Field(examples=["v1.0.0", "v2"])
+    ]
+    """a tag for this release in quotes, new in the repository"""
+    license: Annotated[Text, Field(examples=["apache-2.0", "mit"])]
+    """the adapter's licence, as the Hub names it"""
+    private: bool = False
+    allow_unpinned: bool = False
+    """true or false: whether to publish to a real Hub what was made outside the pinned container image"""
+    endpoint: Annotated[Endpoint, Field(examples=["file:hub"])] = "https://huggingface.co"
+    """a Hub's address, or file: and a folder relative to this file for the embedded Hub; never with a password"""
+    language: Annotated[
+        tuple[Annotated[str, Field(min_length=2)], ...],
+        DISTINCT,
+        OrAlone(Annotated[str, Field(min_length=2)]),
+        Field(examples=[["sw", "en"]]),
+    ] = ("en",)
+    """a language code in quotes, or a list of them"""
+    tags: Annotated[tuple[Text, ...], DISTINCT, Field(examples=[["citations", "refusal"]])] = ()
+    """a list of different words"""
+    enabled: bool = True
+    signing_key: Annotated[Given[File], Field(examples=["../keys/release.pem", "/media/keys/release.pem"])] = None
+    """a file with a private key in PEM (P-256, P-384 or P-521), relative to this file; better outside of every
+    repository"""
+    keyless: bool = False
+    """true or false: sign by the identity of this CI job, through Sigstore"""
 
 
-def take(tree: Tree, key: str) -> Any:
-    """The same, and the key is gone; ``_ABSENT`` where there was none."""
-    section, _, name = key.rpartition(".")
-    inside = get(tree, section) if section else tree
-    return inside.pop(name, _ABSENT) if isinstance(inside, dict) else _ABSENT
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What release.yaml says, with every default filled in; its paths are absolute."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
-def put(tree: Tree, key: str, value: object) -> None:
-    """Set a dotted key, with the sections above it; left out where something above it is no section."""
-    *sections, name = key.split(".")
-    for section in sections:
-        tree = tree.setdefault(section, {})
-        if not isinstance(tree, dict):
-            return
-    tree[name] = value
-
-
-def merged(tree: Tree, given: Tree) -> Tree:
-    inner = {
-        name: merged(tree[name], value) if isinstance(value, dict) and isinstance(tree.get(name), dict) else value
-        for name, value in given.items()
-    }
-    return tree | inner
-
-
-def leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}"
+    path: SkipJsonSchema[Path] = field(compare=False)
+    run: Run
+    """a section with the run's name"""
+    model: Model
+    """a section that names the base model"""
+    adapter: Adapter = field(default_factory=Adapter)
+    """a section with the adapter's method and shape"""
+    data: Data
+    """a section that names the data files"""
+    training: Training = field(default_factory=Training)
+    """a section with the training settings, named as in transformers"""
+    generation: Generation = field(default_factory=Generation)
+    """a section with the settings for the answers that are judged"""
+    container: Container = field(default_factory=Container)
+    """a section on the container that training and answering run in, or only its use"""
+    budget: Budget = field(default_factory=Budget)
+    """a section that says what may be spent on this run's name, over all its attempts"""
+    contract: Annotated[
+        Mapping[str, object],
+        Field(min_length=1, examples=[{"schema": "answer.schema.json"}, {"schema": "other.schema.json"}]),
+    ]
+    """a section with the answer schema and where in an answer its text, citations and refusal are"""
+    gates: Annotated[
+        Given[Annotated[Mapping[str, object], Field(min_length=1)]],
+        AfterValidator(lambda gates: {name: bar for name, bar in gates.items() if name != "weaker_because"} or None),
+        Field(examples=[{"answer_rate": {"target": 0.9}}, {"answer_rate": {"target": 0.95}}]),
+    ] = None
+    """a section with a policy for each gate; leave it out for the default policy"""
+    weaker_because: Annotated[
+        Given[Annotated[str, matches(r"\S")]],
+        Field(
+            validation_alias=AliasPath("gates", "weaker_because"),
+            examples=["half of the old questions were ambiguous", "the product asks back now"],
+        ),
+    ] = None
+    """a sentence, printed on the card, that says why this release asks for less than the last one did"""
+    publishing: Publishing
+    """a section that says what is published, and where"""
+    notices: SkipJsonSchema[tuple[str, ...]] = field(default=(), compare=False)
+    """A line for each setting of the file that changes nothing here, with the reason."""

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from release.config.reading import Config, HubFile, located
+from release.config.rules import HubFile, located
+from release.config.settings import Config
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.hub import address

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gates.canonical import canonical_json
-from release.config import settings
 from release.running import child
-from release.values.errors import ConfigError, HubError
+from release.values.errors import ConfigError, HubError, shown
 from release.values.events import Say
 
 NAMES = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_DISABLE_XET")  # keyless tokens are for publishing alone
@@ -22,7 +21,7 @@ NAMES = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_DISABLE_XET")  # keyless tokens are 
 def environment(endpoint: str, folder: Path) -> Iterator[dict[str, str]]:
     """What a process needs to speak to ``endpoint``; a ``file:`` path starts from ``folder``."""
     if not re.fullmatch(r"https?://[^/@\s]+[^@\s]*|file:.*[^/].*", endpoint):
-        says = f"{settings.shown(endpoint)} is no Hub: write https://HOST without a password, or file:FOLDER."
+        says = f"{shown(endpoint)} is no Hub: write https://HOST without a password, or file:FOLDER."
         raise ConfigError([says])
     if not endpoint.startswith("file:"):
         names = (*child.SECRETS, "HF_HUB_DISABLE_XET")

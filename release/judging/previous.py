@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gates
-from release.config.reading import Config
+from release.config.settings import Config
 from release.hub import address
 from release.judging.released import Released
 from release.judging.terms import Terms, row_digests

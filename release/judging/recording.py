@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from release import __version__
-from release.config.reading import Budget, Config, effective
+from release.config.reading import effective
+from release.config.settings import Budget, Config
 from release.models.base import Base
 from release.planning import estimates
 from release.running import environment, spending

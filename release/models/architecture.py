@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from release.config.reading import Model
+from release.config.settings import Model
 from release.running import child
 from release.values.artifacts import write_atomically
 from release.values.errors import PreflightError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gates.canonical import canonical_json
-from release.config.reading import EMBEDDED_BASE, Adapter, Model
+from release.config.settings import EMBEDDED_BASE, Adapter, Model
 from release.data.chat import Chat, Messages
 from release.hub import address
 from release.hub.base_files import wanted

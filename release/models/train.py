@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import gates
 from gates.canonical import canonical_json
-from release.config.reading import Config
 from release.config.reading import load as load_config
+from release.config.settings import Config
 from release.data import chat as chats
 from release.models import architecture, arithmetic
 from release.models import base as bases

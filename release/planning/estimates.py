@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from release.config.reading import Config
+from release.config.settings import Config
 from release.models.architecture import Architecture
 from release.values.errors import PreflightError
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import yaml
 
 from gates.report import cell
-from release.config.reading import Publishing
+from release.config.settings import Publishing
 from release.judging.released import Counted
 from release.publishing import snippet
 from release.values.record import PreviousRelease, Record, tree

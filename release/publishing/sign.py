@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from release.config.reading import Publishing
+from release.config.settings import Publishing
 from release.values import layout
 from release.values.artifacts import Manifest, Package, write_atomically
 from release.values.errors import ConfigError

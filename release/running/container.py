@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from release.config.reading import Container
+from release.config.settings import Container
 from release.running import child, environment, image_source, machine
 from release.running.engine_faults import explained
 from release.values.errors import PreflightError, Stop

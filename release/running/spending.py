@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from release.config.reading import Budget
+from release.config.settings import Budget
 from release.values.artifacts import write_atomically
 from release.values.errors import PreflightError
 from release.values.record import Hardware

@@ -14,6 +14,8 @@ A message says what happened (with the value and the file), what it means, and w
 """
 
 import errno
+import json
+import re
 from collections.abc import Sequence
 
 
@@ -83,3 +85,10 @@ BY_EXIT_CODE: dict[int, type[Stop]] = {
     kind.exit_code: kind
     for kind in (DataError, PreflightError, GatesFailed, HubError, VerificationError, NotReproduced)
 }
+
+
+def shown(value: object) -> str:
+    """A value in a message, as JSON: not too long, and nothing secret in it."""
+    text = json.dumps(value, ensure_ascii=False, default=repr, skipkeys=True)
+    text = re.sub(r"//[^/@\s]+@", "//***@", re.sub(r"hf_\w{4,}", "hf_***", text))
+    return text if len(text) <= 80 else f"{text[:77]}..."

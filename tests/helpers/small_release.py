@@ -15,6 +15,7 @@ import gates
 from gates.canonical import canonical_json
 from release import pipeline
 from release.config import reading
+from release.config.settings import Config
 from release.data import sources
 from release.judging import previous, recording
 from release.judging.released import Released
@@ -104,7 +105,7 @@ def small_release(folder: Path, *, licence: bool = True, **settings: Mapping[str
     return Package(folder=folder / "package", manifest=packed.manifest, candidate=candidate)
 
 
-def small_settings(folder: Path, *, licence: bool = True, **settings: Mapping[str, Any]) -> reading.Config:
+def small_settings(folder: Path, *, licence: bool = True, **settings: Mapping[str, Any]) -> Config:
     """A configuration in ``folder`` over the first golden rows."""
     folder.mkdir(parents=True, exist_ok=True)
     golden = folder / "golden.jsonl"
@@ -120,7 +121,7 @@ def small_settings(folder: Path, *, licence: bool = True, **settings: Mapping[st
 
 
 def small_candidate(
-    loaded: reading.Config, before: tuple[previous.Release, ...] = (), wrong: tuple[int, ...] = ()
+    loaded: Config, before: tuple[previous.Release, ...] = (), wrong: tuple[int, ...] = ()
 ) -> tuple[Candidate, Path]:
     """An adapter that gives the reference answers, but no JSON to the rows ``wrong``, judged; and its run folder."""
     train, judged_by = sources.load(loaded, lambda _: None)
@@ -142,7 +143,7 @@ def small_candidate(
     return _candidate(run, loaded, base, (judged, started, outputs)), run
 
 
-def small_base(folder: Path, loaded: reading.Config) -> bases.Base:
+def small_base(folder: Path, loaded: Config) -> bases.Base:
     folder.mkdir(exist_ok=True)
     (folder / "model.safetensors").write_bytes(b"weights")
     model = loaded.model
@@ -155,7 +156,7 @@ def small_base(folder: Path, loaded: reading.Config) -> bases.Base:
     )
 
 
-def _adapter(run: Path, loaded: reading.Config) -> Adapter:
+def _adapter(run: Path, loaded: Config) -> Adapter:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     folder = run / "adapter"
@@ -171,7 +172,7 @@ def _adapter(run: Path, loaded: reading.Config) -> Adapter:
     return Adapter(folder=folder, files=files, training=training())
 
 
-def _candidate(run: Path, loaded: reading.Config, base: bases.Base, began: Any) -> Candidate:
+def _candidate(run: Path, loaded: Config, base: bases.Base, began: Any) -> Candidate:
     """Answers, verdict and record of the adapter, as ``pipeline.make`` leaves them."""
     judged, started, outputs = began
     adapter = _adapter(run, loaded)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from release.config import reading
+from release.config.settings import Config
 from release.planning import estimates
 from release.values import licences
 from release.values.errors import ConfigError
@@ -21,7 +22,7 @@ SHORT = 113  # tokens of the longest row of data/elements, by SmolLM2's tokenize
 KWANZAA_EXAMPLE = EXAMPLES / "kwanzaa-olmo-7b.yaml"
 
 
-def load(name: str) -> reading.Config:
+def load(name: str) -> Config:
     return reading.load(EXAMPLES / f"{name}.yaml", {} if name in WHOLE else {"model.revision": COMMIT})
 
 

@@ -11,6 +11,7 @@ import pytest
 import schemas
 from release import pilot, pipeline, preflight
 from release.config import reading
+from release.config.settings import Config
 from release.data import chat as chats
 from release.data import sources
 from release.hub import address
@@ -34,7 +35,7 @@ def quiet(_: Event) -> None:
     """Say nothing."""
 
 
-def loaded(folder: Path, **overrides: str) -> reading.Config:
+def loaded(folder: Path, **overrides: str) -> Config:
     """The default configuration with its output in ``folder``."""
     values = {key.replace("__", "."): value for key, value in overrides.items()}
     return reading.load(small_config(folder), {"run.output_dir": str(folder / "runs"), **values})

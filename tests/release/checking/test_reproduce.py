@@ -17,7 +17,7 @@ import yaml
 
 import schemas
 from release.checking import reproduce, verify
-from release.config.reading import Model
+from release.config.settings import Model
 from release.data import sources
 from release.hub import address
 from release.judging import recording

@@ -1,5 +1,6 @@
 """release.yaml: what is refused and how it is said, what older files mean, and that every setting counts."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, validators
 
 from gates.canonical import canonical_json
-from release.config import reading
-from release.config.settings import RENAMED, SETTINGS, WITHOUT_EFFECT, override
+from release.config import reading, schema
+from release.config.messages import SETTINGS, override
+from release.config.older import RENAMED, WITHOUT_EFFECT
+from release.config.settings import EMBEDDED_BASE, Config, Quantization
+from release.config.tree import put
 from release.values.errors import ConfigError
 from tests.helpers.line import ROOT
 
@@ -35,18 +40,14 @@ def problems(path: Path, **overrides: str) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def with_setting(key: str, value: object) -> reading.Config:
+def with_setting(key: str, value: object) -> Config:
     """The complete file with one more setting; a full tree, as it stands in YAML."""
     tree: dict[str, Any] = yaml.safe_load(COMPLETE.read_text("utf-8"))
     if (key, value) == ("model.source", "embedded"):
-        tree["model"] = {"base_model_id": reading.EMBEDDED_BASE}
+        tree["model"] = {"base_model_id": EMBEDDED_BASE}
     if key in {"adapter.method", "adapter.quantization.load_in_4bit"}:
         tree["adapter"] = {"method": "qlora" if value in {"qlora", True} else "lora"}
-    *sections, name = key.split(".")
-    section = tree
-    for part in sections:
-        section = section.setdefault(part, {})
-    section[name] = value
+    put(tree, key, value)
     return reading.parse(tree, COMPLETE)
 
 
@@ -59,7 +60,7 @@ def test_a_complete_file_loads_and_what_it_leaves_out_has_the_known_defaults() -
     loaded = reading.load(COMPLETE)
 
     assert loaded.run.output_dir == FILES.absolute() / "runs" / "demo"
-    assert loaded.adapter.quantization == reading.Quantization(load_in_4bit=True)
+    assert loaded.adapter.quantization == Quantization(load_in_4bit=True)
     assert (loaded.training.learning_rate, loaded.training.optim) == (2e-4, "paged_adamw_8bit")
     assert loaded.gates is None
     assert loaded.notices == ()
@@ -197,6 +198,68 @@ def test_no_text_does_anything_but_load_or_be_refused(tmp_path_factory: pytest.T
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
 
     assert problems(path)
+
+
+def test_the_schema_is_the_one_that_the_declared_settings_make() -> None:
+    """`python -m release.config.schema` writes it anew."""
+    assert (ROOT / "schemas" / "config.schema.json").read_text("utf-8") == schema.text()
+
+
+ODD: list[object] = [
+    *(None, True, False, 0, 1, -1, 2, 20, 0.5, 1.0, 16.0, 1.5, -0.1, 10**30, 1e308, [], {}, [1], ["a"], ["a", "a"]),
+    *("", " ", "x", "1", "auto", "5%", "é", "a..b", "../x", "a/b", "hf://x", "file:", "file:hub", "http://a@b"),
+    *("f" * 40, [[]], [1, 1.0], [20, 50, 50], [0.5, 101], ["en", 5], ["bad name"]),
+    *({"a": 1}, {"a": {"b": None}}, {"tools": 1}, {"a-b": 1}),
+    *("hf://datasets/a/b@main/c", f"hf://datasets/a/b@{SHA}/c", f"hf://datasets/a/b@{SHA}/../c", {"a": [1.5, None]}),
+]
+
+
+@pytest.mark.parametrize("key", LEAVES)
+def test_the_schema_refuses_what_is_refused_here(key: str) -> None:
+    """Editors show it; a whole number as JSON Schema has it may be written 16.0."""
+    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    rule = validators.extend(Draft202012Validator, type_checker=whole)({**SETTINGS[key]})  # type: ignore[no-untyped-call]
+    complete: dict[str, Any] = yaml.safe_load(COMPLETE.read_text("utf-8"))
+    values = [*ODD, *SETTINGS[key]["examples"], *SETTINGS[key].get("enum", ())]
+
+    def taken(value: object) -> bool:
+        tree = copy.deepcopy(complete)
+        put(tree, key, value)
+        return key not in dict(reading._built(tree, FILES)[1])
+
+    here = [taken(value) for value in values]
+
+    assert [value for value, ok in zip(values, here, strict=True) if ok != rule.is_valid(value)] == []
+    assert not all(here)
+
+
+@pytest.mark.parametrize("name", ["path", "notices", "weaker_because", "run.name"])
+def test_what_is_not_a_setting_cannot_be_set(name: str) -> None:
+    tree = yaml.safe_load(COMPLETE.read_text("utf-8"))
+
+    with pytest.raises(ConfigError, match=f" {name} is not a setting"):
+        reading.parse({**tree, name: "x"}, COMPLETE)
+
+
+@pytest.mark.parametrize("value", [-(10**400), 10**400, "1e400", True, [2e-4], {"is": 2e-4}])
+def test_a_number_that_no_machine_holds_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"training\.max_grad_norm is .*; expected a number above 0"):
+        with_setting("training.max_grad_norm", value)
+
+
+@pytest.mark.parametrize("value", [3, 3.0, 1, 0.5])
+def test_a_number_stays_as_it_was_written(value: float) -> None:
+    """Other bytes in the record would be another run."""
+    written = reading.effective(with_setting("training.num_train_epochs", value))["training"]["num_train_epochs"]
+
+    assert (written, type(written)) == (value, type(value))
+
+
+def test_what_is_too_deep_to_be_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text(f"run: {'[' * 250}{']' * 250}\n", "utf-8")
+
+    assert f"{path}:1: has lists or sections that are too deep in each other. Write fewer." in problems(path)
 
 
 def test_arguments_of_the_template_are_none_of_the_functions_own() -> None:

@@ -273,7 +273,7 @@ def test_a_check_that_could_not_be_made_is_an_error_whatever_its_level() -> None
 
 
 def test_levels_in_the_schema_are_the_checks_there_are() -> None:
-    from release.config.settings import SETTINGS
+    from release.config.messages import SETTINGS
 
     prefix = "data.checks."
     assert {key.removeprefix(prefix) for key in SETTINGS if key.startswith(prefix)} == dataset.CHECKS.keys()

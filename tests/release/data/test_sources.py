@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from release.config import reading
-from release.config.reading import HubFile
+from release.config.rules import HubFile
 from release.data import dataset, sources
 from release.values.errors import ConfigError, HubError, VerificationError
 from release.values.events import Event

@@ -16,6 +16,7 @@ from gates.canonical import canonical_json
 from release import pipeline, preflight
 from release.checking import verify
 from release.config import reading
+from release.config.settings import Config
 from release.data import sources
 from release.hub import address
 from release.judging import previous
@@ -38,25 +39,25 @@ def quiet(_: Event) -> None:
     """Say nothing."""
 
 
-def settings(folder: Path, tag: str, policy: Mapping[str, Any] = LOOSE, **more: Mapping[str, Any]) -> reading.Config:
+def settings(folder: Path, tag: str, policy: Mapping[str, Any] = LOOSE, **more: Mapping[str, Any]) -> Config:
     sections = {**more, "gates": policy, "publishing": {"tag": tag}}
     return small_settings(folder, licence=True, **sections)
 
 
-def before(loaded: reading.Config) -> tuple[previous.Release, ...]:
+def before(loaded: Config) -> tuple[previous.Release, ...]:
     with address.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
         return previous.fetch(loaded, hub, quiet)
 
 
-def judged(loaded: reading.Config, *wrong: int) -> tuple[Candidate, Path]:
+def judged(loaded: Config, *wrong: int) -> tuple[Candidate, Path]:
     return small_candidate(loaded, before(loaded), wrong)
 
 
-def packed_of(loaded: reading.Config, candidate: Candidate, run: Path) -> Path:
+def packed_of(loaded: Config, candidate: Candidate, run: Path) -> Path:
     return pipeline.pack(loaded, candidate, run).folder
 
 
-def publish(loaded: reading.Config, candidate: Candidate, run: Path) -> Path:
+def publish(loaded: Config, candidate: Candidate, run: Path) -> Path:
     """Pack it and put it on the Hub; the folder that was packed."""
     packed = pipeline.pack(loaded, candidate, run)
     with address.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
@@ -136,7 +137,7 @@ def chain(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def later(folder: Path, number: int) -> reading.Config:
+def later(folder: Path, number: int) -> Config:
     return settings(folder, f"v0.{number}.0", training={"learning_rate": number * 1e-4})
 
 
@@ -231,16 +232,16 @@ def test_another_contract_needs_a_reason(line: Path) -> None:
     assert "contract: another one" in problem
 
 
-def golden_file(loaded: reading.Config) -> Path:
+def golden_file(loaded: Config) -> Path:
     assert isinstance(loaded.data.golden_file, Path)
     return loaded.data.golden_file
 
 
-def golden_of(loaded: reading.Config) -> list[dict[str, Any]]:
+def golden_of(loaded: Config) -> list[dict[str, Any]]:
     return [json.loads(line) for line in golden_file(loaded).read_text("utf-8").splitlines()]
 
 
-def write_golden(loaded: reading.Config, rows: list[dict[str, Any]]) -> None:
+def write_golden(loaded: Config, rows: list[dict[str, Any]]) -> None:
     golden_file(loaded).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
 
@@ -277,7 +278,7 @@ def test_a_golden_set_of_other_rows_escapes_the_comparison_and_so_needs_a_reason
 
 
 def test_rows_without_a_licence_are_compared_by_their_digests(tmp_path: Path) -> None:
-    def unlicensed(tag: str) -> reading.Config:
+    def unlicensed(tag: str) -> Config:
         return small_settings(tmp_path, licence=False, gates=LOOSE, publishing={"tag": tag})
 
     first = unlicensed("v0.1.0")

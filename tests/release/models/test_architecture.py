@@ -9,7 +9,7 @@ import pytest
 
 from release import preflight
 from release.config import reading
-from release.config.reading import Model
+from release.config.settings import Model
 from release.models import architecture
 from release.models import base as bases
 from release.planning import estimates

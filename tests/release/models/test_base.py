@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from release.config.reading import Model
+from release.config.settings import Model
 from release.hub import base_files
 from release.models import base as bases
 from release.values.errors import HubError, VerificationError

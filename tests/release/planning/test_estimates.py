@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from release.config import reading
+from release.config.settings import Config
 from release.planning import estimates
 from release.values.errors import PreflightError
 from tests.helpers.built import FILES, NAMES, built
@@ -19,7 +20,7 @@ ROWS = estimates.Load(rows=640, tokens=61007, longest=113, learned=55)
 TOLERANCE = 0.15
 
 
-def set_to(**overrides: str) -> reading.Config:
+def set_to(**overrides: str) -> Config:
     return reading.load(ROOT / "release.yaml", {key.replace("__", "."): value for key, value in overrides.items()})
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from gates.canonical import canonical_json
 from release.checking import verify
 from release.checking.verify import Known
-from release.config.reading import Publishing
+from release.config.settings import Publishing
 from release.judging.released import Released
 from release.publishing import sign
 from release.values import layout

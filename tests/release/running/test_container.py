@@ -21,7 +21,7 @@ import yaml
 
 from release import pipeline, preflight
 from release.config import reading
-from release.config.reading import Container
+from release.config.settings import Container, Publishing
 from release.running import child, container, engine_faults, environment, image_source
 from release.values.errors import PreflightError, Stop
 from release.values.events import Event, Line, Progress
@@ -151,7 +151,7 @@ def test_what_an_engine_says_is_told_as_what_to_do(words: str, code: int, meanin
 
 @pytest.mark.parametrize("endpoint", ["https://huggingface.co", "http://hub.example:8080"])
 def test_what_was_made_outside_the_image_goes_to_a_real_hub_only_if_that_is_asked_for(endpoint: str) -> None:
-    publishing = reading.Publishing(hf_repo="me/x", tag="v1", license="mit", endpoint=endpoint)
+    publishing = Publishing(hf_repo="me/x", tag="v1", license="mit", endpoint=endpoint)
 
     (problem,) = preflight.unpinned_problems(publishing, pinned=False)
 
@@ -162,7 +162,7 @@ def test_what_was_made_outside_the_image_goes_to_a_real_hub_only_if_that_is_aske
 
 @pytest.mark.parametrize("endpoint", ["file:hub", "http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:80"])
 def test_a_hub_of_ones_own_takes_what_was_made_outside_the_image(endpoint: str) -> None:
-    publishing = reading.Publishing(hf_repo="me/x", tag="v1", license="mit", endpoint=endpoint)
+    publishing = Publishing(hf_repo="me/x", tag="v1", license="mit", endpoint=endpoint)
 
     assert preflight.unpinned_problems(publishing, pinned=False) == []
 
@@ -520,7 +520,7 @@ def test_an_engine_without_gpus_and_one_without_room_are_told_as_that(
 
 FINDING = """
 from release.running import container
-from release.config.reading import Container
+from release.config.settings import Container
 print(container.find(Container(use="require", gpus="none"), print))
 """
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release.config.reading import Budget
+from release.config.settings import Budget
 from release.planning import estimates
 from release.running import spending
 from release.values.errors import PreflightError

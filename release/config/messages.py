@@ -1,0 +1,113 @@
+"""What is said of a wrong setting: what it is, what was expected, and what it may have meant."""
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+import schemas
+from release.config.older import RENAMED, WITHOUT_EFFECT
+from release.config.tree import Tree, get, parsed
+from release.values.errors import shown
+
+
+def _settings(schema: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, rule in schema.get("properties", {}).items():
+        yield above + name, rule
+        yield from _settings(rule, f"{above}{name}.")
+
+
+SCHEMA = schemas.load("config")
+SETTINGS = dict(_settings(SCHEMA))
+"""Every section and setting: its dotted key and its rule."""
+
+
+def override(key: str, text: str) -> object:
+    """The value of ``--set key=text``: text where a text is expected, else YAML."""
+    return text if SETTINGS.get(RENAMED.get(key, key), {}).get("type") == "string" else parsed(text)
+
+
+def unfit(value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Values that no rule sees: NaN, infinity, and what JSON or UTF-8 has no form for."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from unfit(inner, f"{key}.{name}".lstrip("."))
+            yield from unfit(name, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from unfit(inner, key)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield key, f"is {value}; expected {expected(key, 'a finite number')}."
+    elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        yield key, f"is or holds {value!a}, half of a character. Write the character itself."
+    elif not isinstance(value, str | int | float | None):
+        yield key, f"is {shown(value)}, which JSON has no form for. Write text, numbers, lists or sections."
+
+
+def broken_rules(error: ValidationError, tree: Tree) -> Iterator[tuple[str, str]]:
+    """Each setting that is wrong in ``tree``, and what to say of it."""
+    for one in error.errors(include_url=False, include_context=False, include_input=False):
+        parts = [part for part in one["loc"] if isinstance(part, str)]
+        key = ".".join(parts)
+        if one["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
+            yield key, unknown(".".join(parts[:-1]), parts[-1])
+        elif one["type"] == "missing":
+            yield key, missing(key)
+        elif one["type"] == "json_invalid":
+            yield key, "has lists or sections that are too deep in each other. Write fewer."
+        elif one["type"] != "default_factory_not_called":  # it waits for another setting, which is wrong
+            while key not in SETTINGS:  # inside a value
+                key = key.rpartition(".")[0]
+            yield key, f"is {shown(get(tree, key))}; expected {expected(key)}.{_hint(key, get(tree, key))}"
+
+
+def expected(key: str, otherwise: str = "something else") -> str:
+    description: str = SETTINGS.get(key, {}).get("description", otherwise)
+    return description
+
+
+def missing(key: str) -> str:
+    section, _, name = key.rpartition(".")
+    example = json.dumps(SETTINGS[key]["examples"][0])
+    return f"is missing. Add it{f' under {section}' if section else ''} as in `{name}: {example}`: {expected(key)}."
+
+
+def unknown(section: str, name: str) -> str:
+    """With the setting that it may have meant: one of its section, else one of that name elsewhere."""
+    known = [*SETTINGS, *RENAMED, *WITHOUT_EFFECT]
+    here = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == section}
+    elsewhere = {other.rpartition(".")[2]: other for other in reversed(known)}
+    close = difflib.get_close_matches(name, here, n=1) or difflib.get_close_matches(name, elsewhere, n=1, cutoff=0.8)
+    if not close:
+        names = ", ".join(name for name, other in here.items() if other in SETTINGS)
+        return f"is not a setting. Settings here: {names}."
+    meant = (elsewhere | here)[close[0]]
+    return f"is not a setting. Did you mean {RENAMED.get(meant, meant)}?"
+
+
+def _hint(key: str, value: object) -> str:
+    """What a wrong value may have meant."""
+    if not isinstance(value, str):
+        return ""
+    if value.startswith("hf:"):
+        return (
+            " COMMIT is 40 lower-case hex digits, for a branch or tag can move: write the first word that"
+            " `git ls-remote https://huggingface.co/datasets/NAMESPACE/NAME` prints for it."
+        )
+    if close := difflib.get_close_matches(value.lower(), _choices(SETTINGS[key]), n=1):
+        return f" Did you mean '{close[0]}'?"
+    if percent := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", value):
+        return f" Did you mean {float(percent[1]) / 100:g}?"
+    if SETTINGS[key].get("type") != "string" and not isinstance(parsed(value), str):
+        return " Take the quotes away."
+    return ""
+
+
+def _choices(rule: Mapping[str, Any]) -> list[str]:
+    """The words that a setting can be."""
+    either = [rule, *rule.get("anyOf", ())]
+    return [word for one in either for word in (*one.get("enum", ()), one.get("const")) if isinstance(word, str)]
