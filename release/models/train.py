@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gates
 from gates.canonical import canonical_json
 from release.config.reading import load as load_config
 from release.config.settings import Config
 from release.data import chat as chats
-from release.models import architecture, arithmetic
+from release.models import arithmetic, built_modules, loading
 from release.models import base as bases
 from release.running import child, container, environment, spending
 from release.values import layout
@@ -27,7 +27,8 @@ from release.values.record import Training, part
 
 if TYPE_CHECKING:
     import torch
-    from transformers import TrainerCallback
+    from peft import LoraConfig
+    from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
     from trl import SFTConfig, SFTTrainer
 
 NAME = "training"
@@ -124,11 +125,11 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     examples = _examples(rows, chat, config.data.max_length)
     with tempfile.TemporaryDirectory() as folder:
         _write_tokenizer(base_folder, run, Path(folder))
-        tokenizer = bases.load_tokenizer(Path(folder), chat)
+        tokenizer = loading.load_tokenizer(Path(folder), chat)
     asked = [(row.prompt, example.asked) for row, example in zip(rows, examples, strict=True)]
-    if problem := bases.asks_otherwise(tokenizer, chat, asked):
+    if problem := loading.asks_otherwise(tokenizer, chat, asked):
         raise PreflightError(f"{problem} Nothing was trained.")
-    model = bases.load_model(base_folder, config.adapter, trust_remote_code=config.model.trust_remote_code)
+    model = loading.load_model(base_folder, config.adapter, trust_remote_code=config.model.trust_remote_code)
     missing = unmatched_targets(model, config.adapter.lora.target_modules)
     if missing:
         raise PreflightError(
@@ -184,7 +185,7 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
     return arguments
 
 
-def _lora_config(config: Config, model: "torch.nn.Module") -> Any:
+def _lora_config(config: Config, model: "PreTrainedModel") -> "LoraConfig":
     from peft import LoraConfig
 
     lora = config.adapter.lora
@@ -194,7 +195,7 @@ def _lora_config(config: Config, model: "torch.nn.Module") -> Any:
         lora_dropout=lora.dropout,
         bias=lora.bias,
         target_modules="all-linear" if lora.target_modules == ("all-linear",) else list(lora.target_modules),
-        exclude_modules=architecture.excluded(model),
+        exclude_modules=built_modules.excluded(model),
         task_type="CAUSAL_LM",
     )
 
@@ -238,7 +239,7 @@ def _trainer_class() -> "type[SFTTrainer]":
                 raise GatesFailed(_diverged(f"the loss is {loss.item()}", self.state.global_step))
             return loss
 
-        def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        def _load_from_checkpoint(self, *arguments: object, **options: object) -> None:
             """PEFT loads a checkpoint's adapter in float32; over a 4-bit base TRL trains it in bfloat16."""
             super()._load_from_checkpoint(*arguments, **options)
             if getattr(self.model, "is_loaded_in_4bit", False):
@@ -271,15 +272,17 @@ def _watch(say: Say) -> "TrainerCallback":
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
-        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        def on_step_end(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
             say(Progress(name=NAME, done=state.global_step, total=state.max_steps))
 
-        def on_log(self, _args: Any, state: Any, _control: Any, *, logs: Mapping[str, Any], **_: Any) -> None:
+        def on_log(
+            self, _args: object, state: "TrainerState", _control: object, *, logs: Mapping[str, float], **_: object
+        ) -> None:
             for name in ("loss", "grad_norm"):
                 if name in logs and not math.isfinite(float(logs[name])):
                     raise GatesFailed(_diverged(f"{name} is {logs[name]}", state.global_step))
 
-        def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+        def on_save(self, args: "TrainingArguments", state: "TrainerState", _control: object, **_: object) -> None:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             files = [asdict(file) for file in Manifest.of_folder(folder).files]
             write_atomically(folder.with_suffix(".json"), canonical_json(files))
@@ -294,7 +297,7 @@ def _budget(meter: spending.Meter, say: Say) -> "TrainerCallback":
     class Budget(TrainerCallback):  # type: ignore[misc]
         started, told, steps, over = time.monotonic(), 0.0, 0, False
 
-        def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_step_end(self, _args: object, state: "TrainerState", control: "TrainerControl", **_: object) -> None:
             self.steps += 1
             seconds = time.monotonic() - self.started
             for alert in meter.alerts(self.told, seconds):
@@ -303,10 +306,10 @@ def _budget(meter: spending.Meter, say: Say) -> "TrainerCallback":
             if state.global_step < state.max_steps and meter.must_stop(seconds, seconds / self.steps):
                 self.over = control.should_save = control.should_training_stop = True
 
-        def on_save(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        def on_save(self, _args: object, _state: object, _control: object, **_: object) -> None:
             meter.write(time.monotonic() - self.started)
 
-        def on_train_end(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        def on_train_end(self, _args: object, _state: object, _control: object, **_: object) -> None:
             seconds = time.monotonic() - self.started
             meter.write(seconds)
             if self.over:

@@ -2,7 +2,7 @@
 
 import functools
 
-from release.models import architecture
+from release.models import meta_device
 from release.models.architecture import Architecture
 from tests.helpers.line import ROOT
 
@@ -13,4 +13,4 @@ NAMES = tuple(path.stem for path in sorted(FILES.glob("*-*.json")))
 @functools.cache
 def built(name: str) -> Architecture:
     """What transformers builds of ``tests/data/plan/NAME.json``."""
-    return architecture.build(FILES / f"{name}.json")
+    return meta_device.build(FILES / f"{name}.json")

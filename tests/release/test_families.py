@@ -22,7 +22,7 @@ import gates
 from release.config import reading
 from release.data import chat as chats
 from release.models import base as bases
-from release.models import generate, train
+from release.models import generate, loading, train
 from release.values.artifacts import Manifest
 from release.values.events import Event
 from tests.helpers.families import ANSWER, put_on
@@ -259,7 +259,7 @@ def test_where_biases_are_trained_the_base_that_is_compared_with_is_the_true_one
     line = lines(name)
     settings = reading.load(line.run / "config.yaml")
     chat = chats.read(line.run / "adapter", chats.Wanted(), base=line.base)
-    model = bases.load_model(line.base, settings.adapter, trust_remote_code=False)
+    model = loading.load_model(line.base, settings.adapter, trust_remote_code=False)
     golden = gates.read_golden(line.run / "data" / "golden.jsonl")
     questions = [generate.Question(id=one.id, ids=chat.ask(one.prompt)) for one in golden]
     asking = generate.Asking(model=model.eval(), chat=chat, generation=settings.generation)

@@ -12,6 +12,7 @@ import pytest
 from release.config.settings import Model
 from release.hub import base_files
 from release.models import base as bases
+from release.models import embedded
 from release.values.errors import HubError, VerificationError
 from release.values.events import Event
 from release.values.record import to_json
@@ -41,7 +42,7 @@ def test_the_embedded_base_is_unpacked_whole_and_named_by_its_hub_id(base: bases
 
     assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= names
     assert base.base_model_id == "HuggingFaceTB/SmolLM2-135M-Instruct"
-    assert bases.GGUF_SHA256 in base.origin
+    assert embedded.GGUF_SHA256 in base.origin
     assert str(base.folder) not in json.dumps(to_json(base.in_record()))
     assert "model.gguf" not in names
 

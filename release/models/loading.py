@@ -1,0 +1,113 @@
+"""A base model and a tokenizer as transformers loads them here: how precise, on which device, asked by which words."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from release.config.settings import Adapter, Quantization
+from release.data.chat import Chat, Messages
+from release.models.architecture import no_four_bits
+from release.values.errors import PreflightError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Dtype = Literal["bfloat16", "float16", "float32"]
+
+
+def load_tokenizer(folder: Path, chat: Chat) -> "PreTrainedTokenizerBase":
+    """The tokenizer in a folder as transformers loads it, asking by this chat's template."""
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = chat.template  # one, where the base has several
+    if tokenizer.eos_token is None:
+        tokenizer.eos_token = chat.token(chat.ends[0])
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def asks_otherwise(
+    tokenizer: "PreTrainedTokenizerBase", chat: Chat, asked: Iterable[tuple[Messages, Sequence[int]]]
+) -> str:
+    """How transformers' tokenizer would ask one of these prompts with other tokens than these; empty if it would not.
+
+    Whoever loads a published tokenizer must ask what was judged.
+    """
+    for number, (prompt, ids) in enumerate(asked, 1):
+        theirs = tokenizer.apply_chat_template(
+            list(prompt), add_generation_prompt=True, return_dict=False, **chat.arguments
+        )
+        if list(theirs) != list(ids):
+            at = next((n for n, (a, b) in enumerate(zip(theirs, ids, strict=False)) if a != b), len(ids))
+            return (
+                f"Row {number} would be asked otherwise by those who load this adapter's tokenizer: transformers' "
+                f"{type(tokenizer).__name__} gives other tokens from token {at} on. The base's tokenizer_config.json "
+                "asks for what its tokenizer.json does not do. Use a base where the two agree."
+            )
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """How ``load_model`` loads a base here, in transformers' names: what is judged is the adapter over that."""
+
+    dtype: Dtype
+    quantization: Quantization | None
+    dequantized: bool
+    """Whether what was quantized is computed with as ordinary numbers of that dtype."""
+    device: Literal["cpu", "cuda"]
+
+
+def loaded_as(adapter: Adapter) -> Loading:
+    """How the base of this adapter is loaded on this machine."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    configured = adapter.quantization.bnb_4bit_compute_dtype
+    dtype: Dtype = ("bfloat16" if configured == "auto" else configured) if cuda else "float32"
+    qlora = adapter.method == "qlora"
+    return Loading(
+        dtype=dtype,
+        quantization=replace(adapter.quantization, bnb_4bit_compute_dtype=dtype) if qlora else None,
+        dequantized=qlora and not cuda,
+        device="cuda" if cuda else "cpu",
+    )
+
+
+def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "PreTrainedModel":
+    """The base model ready to carry an adapter: NF4 where the method is ``qlora``.
+
+    On a CPU the NF4 weights are de-quantized once: the numbers are the same, bitsandbytes would compute them anew at
+    every use. Computes in float32 on a CPU, so that any processor gives the same kind of result; bfloat16 on a GPU.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    said = loaded_as(adapter)
+    dtype: torch.dtype = getattr(torch, said.dtype)
+    quantization = BitsAndBytesConfig(**asdict(said.quantization)) if said.quantization else None
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        quantization_config=quantization,
+        device_map={"": 0} if said.device == "cuda" else None,
+        use_safetensors=True,
+        trust_remote_code=trust_remote_code,
+        local_files_only=True,
+    )
+    if quantization is not None and not _quantized(model):
+        raise PreflightError(no_four_bits(f"{type(model).__name__} in {folder.name}"))
+    if said.dequantized:
+        model = model.dequantize(dtype)
+        model.is_loaded_in_4bit = False  # else TRL takes it for a 4-bit model and halves the adapter's precision
+    return model
+
+
+def _quantized(model: "PreTrainedModel") -> bool:
+    """Whether any layer is in four bits; transformers' ``dequantize`` crashes where none is (Falcon's)."""
+    import bitsandbytes
+
+    return any(isinstance(module, bitsandbytes.nn.Linear4bit) for module in model.modules())
