@@ -11,18 +11,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import gates
 from release.config import reading
 from release.data import chat as chats
 from release.models import base as bases
 from release.models import generate, loading, train
+from release.models.engines import transformers
+from release.models.engines.engine import Asked
 from release.values.artifacts import Manifest
 from release.values.events import Event
 from tests.helpers.families import ANSWER, put_on
@@ -259,13 +260,14 @@ def test_where_biases_are_trained_the_base_that_is_compared_with_is_the_true_one
     line = lines(name)
     settings = reading.load(line.run / "config.yaml")
     chat = chats.read(line.run / "adapter", chats.Wanted(), base=line.base)
+    asked = Asked(base=line.base, adapter=line.run / "adapter", chat=chat, settings=settings)
     model = loading.load_model(line.base, settings.adapter, trust_remote_code=False)
-    golden = gates.read_golden(line.run / "data" / "golden.jsonl")
-    questions = [generate.Question(id=one.id, ids=chat.ask(one.prompt)) for one in golden]
-    asking = generate.Asking(model=model.eval(), chat=chat, generation=settings.generation)
+    prompts = generate.prompts_of(line.run, chat)
 
     assert any(one.endswith(".bias") for one in line.tensors())
-    assert line.lines("base_answers.jsonl") == generate.answer_all(asking, questions, lambda _: None)
+    assert line.lines("base_answers.jsonl") == [
+        asdict(one) for one in transformers.answers(asked, model.eval(), prompts)
+    ]
 
 
 def test_the_bases_own_answers_are_kept_for_the_next_attempt_and_made_again_if_they_were_changed(

@@ -1,0 +1,61 @@
+"""What an answering engine is given, and what it gives: the loop over prompts, `generate`, knows nothing else of it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gates import Output
+from release.config.settings import Config
+from release.data.chat import Chat, Messages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """One question, in each form in which an engine may take it."""
+
+    id: str
+    messages: Messages
+    """For an engine that renders the chat template itself, such as a server that is spoken to over HTTP."""
+    text: str
+    """As the template writes it, up to where the answer begins."""
+    ids: tuple[int, ...]
+    """The tokens of that text, nothing added: what is judged is the answer to these."""
+
+
+Answerer = Callable[[Sequence[Prompt]], Iterator[Output]]
+"""An output for each prompt, in any order, each as soon as it is there.
+
+Decoding is greedy and free. The text is what stands before the first end; ``finish_reason`` is ``stop`` where one came.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which model answers, and how it is asked."""
+
+    base: Path
+    """A folder as `models.base` seals it."""
+    adapter: Path
+    """A folder as PEFT writes it, with tokenizer and chat template."""
+    chat: Chat
+    """What renders a prompt, and which tokens end an answer."""
+    settings: Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A base model that is ready to answer."""
+
+    loaded: Mapping[str, object]
+    """How it was loaded, in the engine's own words: what is judged is the adapter over that."""
+    alone: Answerer
+    """The base without an adapter."""
+    adapted: Callable[[], Answerer]
+    """Puts the adapter on, whole or with an error, and gives what answers with it; nobody asks the base after that."""
+    ran_on: Callable[[], Mapping[str, object]]
+    """Hardware, versions, packages and arithmetic, so far: keys and values as in ``release.json``."""
+
+
+Engine = Callable[[Asked], AbstractContextManager[Opened]]
+"""Loads a base and holds it, or a process that has it, until the block ends."""

@@ -1,0 +1,11 @@
+"""The answering engines there are, by name."""
+
+from collections.abc import Mapping
+
+from release.models.engines import transformers
+from release.models.engines.engine import Engine
+
+DEFAULT = "transformers"
+ENGINES: Mapping[str, Engine] = {
+    "transformers": transformers.opened,
+}

@@ -1,0 +1,92 @@
+"""Answers with transformers and PEFT, in this process: greedily, in batches of token ids."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gates import Output
+from release.models import arithmetic, loading
+from release.models.engines.engine import Asked, Opened, Prompt
+from release.running import environment
+from release.values.errors import VerificationError
+from release.values.layout import WEIGHTS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@contextmanager
+def opened(asked: Asked) -> Iterator[Opened]:
+    """The base as `loading` loads it, on the card where there is one."""
+    run, adapter = asked.settings.run, asked.settings.adapter
+    arithmetic.make_deterministic(run.seed, environment.threads(run.threads))
+    model = loading.load_model(asked.base, adapter, trust_remote_code=asked.settings.model.trust_remote_code)
+    model.eval()
+    yield Opened(
+        loaded=asdict(loading.loaded_as(adapter)),
+        alone=partial(answers, asked, model),
+        adapted=lambda: partial(answers, asked, with_adapter(model, asked.adapter)),
+        ran_on=arithmetic.surroundings,
+    )
+
+
+def with_adapter(model: "PreTrainedModel", adapter: Path) -> "PreTrainedModel":
+    """The base with the adapter's saved weights. Every tensor of the file must be used, and none may be missing.
+
+    PEFT only warns about keys that do not fit; the base would then answer in the adapter's name.
+    """
+    import torch
+    from peft import PeftConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    tensors = load_file(str(adapter / WEIGHTS))
+    wrapped: PreTrainedModel = get_peft_model(model, PeftConfig.from_pretrained(str(adapter)))
+    wanted = get_peft_model_state_dict(wrapped).keys()
+    missing, unexpected = sorted(wanted - tensors.keys()), sorted(tensors.keys() - wanted)
+    if missing or unexpected:
+        raise VerificationError(
+            f"{adapter} does not fit the base model: {len(missing)} tensors missing, "
+            f"{len(unexpected)} unexpected, such as {[*missing, *unexpected][0]}. "
+            "The base was changed, or the adapter is another model's. Check base_model_id and revision."
+        )
+    set_peft_model_state_dict(wrapped, tensors)
+    if not any(bool(torch.any(tensor != 0)) for name, tensor in tensors.items() if "lora_B" in name):
+        raise VerificationError(f"Every lora_B tensor in {adapter} is zero: the adapter does nothing. Train it.")
+    wrapped.eval()
+    return wrapped
+
+
+def answers(asked: Asked, model: "PreTrainedModel", prompts: Sequence[Prompt]) -> Iterator[Output]:
+    """Greedy answers in the prompts' order, a batch at a time: the text up to an end, and whether one came."""
+    size = asked.settings.generation.batch_size
+    for start in range(0, len(prompts), size):
+        batch = prompts[start : start + size]
+        read = [asked.chat.judged(tokens) for tokens in _generated(asked, model, [one.ids for one in batch])]
+        for one, (text, ended) in zip(batch, read, strict=True):
+            yield Output(id=one.id, output=text, finish_reason="stop" if ended else "length")
+
+
+def _generated(asked: Asked, model: "PreTrainedModel", prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """What the model writes after each prompt of a batch, which is padded on the left."""
+    import torch
+
+    longest, ends = max(map(len, prompts)), list(asked.chat.ends)
+    ids = torch.tensor([[ends[0]] * (longest - len(one)) + list(one) for one in prompts], device=model.device)
+    mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in prompts], device=model.device)
+    with torch.inference_mode():
+        whole = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=asked.settings.generation.max_new_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            eos_token_id=ends,
+            pad_token_id=ends[0],
+        )
+    written: list[list[int]] = whole[:, longest:].tolist()
+    return written
