@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,23 +15,22 @@ from gates.canonical import canonical_json
 from release.config.reading import load as load_config
 from release.config.settings import Config
 from release.data import chat as chats
-from release.models import arithmetic, built_modules, loading
+from release.models import arithmetic, built_modules, callbacks, loading
 from release.models import base as bases
 from release.running import child, container, environment, spending
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
 from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
-from release.values.events import Line, Progress, Say
+from release.values.events import Progress, Say
 from release.values.layout import WEIGHTS
 from release.values.record import Training, part
 
 if TYPE_CHECKING:
     import torch
     from peft import LoraConfig
-    from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from transformers import PreTrainedModel
     from trl import SFTConfig, SFTTrainer
 
-NAME = "training"
 IGNORED = -100  # the label of a token that is not learned (PyTorch cross_entropy's ignore_index)
 OF_TOKENIZER = ("tokenizer.json", "special_tokens_map.json")
 """What a release holds of the base's tokenizer as it is, where the base has it."""
@@ -41,7 +40,7 @@ def train(run: Path, base: bases.Base, say: Say, image: container.Image | None =
     """The adapter of this run folder: trained now in a child process or this image, or found finished and unchanged."""
     record = run / "training.json"
     if not record.exists():
-        say(Progress(name=NAME, done=0, total=0))
+        say(Progress(name=callbacks.NAME, done=0, total=0))
         limited = load_config(run / "config.yaml").budget.limit is not None
         container.call(
             image,
@@ -69,7 +68,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     arithmetic.make_deterministic(config.run.seed, environment.threads(config.run.threads))
     trainer = build_trainer(config, run, base_folder, say)
     started_from = _tensor_digest(trainer)
-    checkpoint = last_whole_checkpoint(run / "checkpoints")
+    checkpoint = callbacks.last_whole_checkpoint(run / "checkpoints")
     started = time.monotonic()
     if checkpoint and _is_last(checkpoint):
         _take_over(trainer, checkpoint)
@@ -149,7 +148,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
         train_dataset=dataset,
         processing_class=tokenizer,
         peft_config=_lora_config(config, model),
-        callbacks=[_watch(say), *([_budget(meter, say)] if meter else [])],
+        callbacks=[callbacks.watch(say), *([callbacks.budget(meter, say)] if meter else [])],
     )
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
         raise RuntimeError("TRL changed the rows that it was given")
@@ -236,7 +235,7 @@ def _trainer_class() -> "type[SFTTrainer]":
             counted = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
             loss = total / counted
             if not torch.isfinite(loss):
-                raise GatesFailed(_diverged(f"the loss is {loss.item()}", self.state.global_step))
+                raise GatesFailed(callbacks.diverged(f"the loss is {loss.item()}", self.state.global_step))
             return loss
 
         def _load_from_checkpoint(self, *arguments: object, **options: object) -> None:
@@ -250,84 +249,12 @@ def _trainer_class() -> "type[SFTTrainer]":
     return Trainer
 
 
-def _diverged(what: str, step: int) -> str:
-    return (
-        f"Training diverged: {what} after step {step}. There is no adapter to judge and nothing was published. "
-        "Lower training.learning_rate, raise training.warmup_steps, or look for broken rows, and run again."
-    )
-
-
 def _meter(config: Config, run: Path) -> spending.Meter | None:
     """What counts this attempt's cost; None where the configuration sets no limit."""
     if config.budget.limit is None:
         return None
     attempt = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return spending.start(run.parent, config.budget, run.name, attempt, config.budget.price_per_hour)
-
-
-def _watch(say: Say) -> "TrainerCallback":
-    """Shows progress, refuses non-finite gradients, and marks each checkpoint as whole."""
-    import math
-
-    from transformers import TrainerCallback
-
-    class Watch(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
-        def on_step_end(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
-            say(Progress(name=NAME, done=state.global_step, total=state.max_steps))
-
-        def on_log(
-            self, _args: object, state: "TrainerState", _control: object, *, logs: Mapping[str, float], **_: object
-        ) -> None:
-            for name in ("loss", "grad_norm"):
-                if name in logs and not math.isfinite(float(logs[name])):
-                    raise GatesFailed(_diverged(f"{name} is {logs[name]}", state.global_step))
-
-        def on_save(self, args: "TrainingArguments", state: "TrainerState", _control: object, **_: object) -> None:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            files = [asdict(file) for file in Manifest.of_folder(folder).files]
-            write_atomically(folder.with_suffix(".json"), canonical_json(files))
-
-    return Watch()
-
-
-def _budget(meter: spending.Meter, say: Say) -> "TrainerCallback":
-    """Counts this attempt's cost, tells when a mark is passed, and stops with a checkpoint before the limit."""
-    from transformers import TrainerCallback
-
-    class Budget(TrainerCallback):  # type: ignore[misc]
-        started, told, steps, over = time.monotonic(), 0.0, 0, False
-
-        def on_step_end(self, _args: object, state: "TrainerState", control: "TrainerControl", **_: object) -> None:
-            self.steps += 1
-            seconds = time.monotonic() - self.started
-            for alert in meter.alerts(self.told, seconds):
-                say(Line(text=f"  {alert}"))
-            self.told = seconds
-            if state.global_step < state.max_steps and meter.must_stop(seconds, seconds / self.steps):
-                self.over = control.should_save = control.should_training_stop = True
-
-        def on_save(self, _args: object, _state: object, _control: object, **_: object) -> None:
-            meter.write(time.monotonic() - self.started)
-
-        def on_train_end(self, _args: object, _state: object, _control: object, **_: object) -> None:
-            seconds = time.monotonic() - self.started
-            meter.write(seconds)
-            if self.over:
-                raise meter.stopped(seconds)
-
-    return Budget()
-
-
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint whose files are all as they were when it was marked whole."""
-    marks = sorted(folder.glob("checkpoint-*.json"), key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
-    for mark in marks:
-        checkpoint = mark.with_suffix("")
-        if not checkpoint.is_dir():
-            continue
-        if [asdict(file) for file in Manifest.of_folder(checkpoint).files] == json.loads(mark.read_bytes()):
-            return checkpoint
-    return None
 
 
 def _examples(rows: Sequence[gates.Golden], chat: chats.Chat, max_length: int) -> list[chats.Example]:
@@ -372,7 +299,7 @@ def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path, base_folder:
 
     broken = [n for n, p in trainer.model.named_parameters() if p.requires_grad and not torch.isfinite(p).all()]
     if broken:
-        raise GatesFailed(_diverged(f"{len(broken)} tensors hold NaN or infinity", trainer.state.global_step))
+        raise GatesFailed(callbacks.diverged(f"{len(broken)} tensors hold NaN or infinity", trainer.state.global_step))
     from_peft, whole, adapter = run / ".peft.tmp", run / ".adapter.tmp", run / "adapter"
     for left in (from_peft, whole, adapter):
         shutil.rmtree(left, ignore_errors=True)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ import gates
 from release.config import reading
 from release.data import chat as chats
 from release.models import base as bases
-from release.models import train
+from release.models import callbacks, train
 from release.running import environment
 from release.values import layout
 from release.values.artifacts import sha256_file
@@ -217,14 +217,6 @@ def test_a_loss_that_is_not_a_number_stops_with_the_step_and_what_to_do(tmp_path
     assert not (run / "training.json").exists()
 
 
-@pytest.mark.parametrize("name", ["loss", "grad_norm"])
-def test_a_logged_value_that_is_not_finite_stops_training(name: str) -> None:
-    state = SimpleNamespace(global_step=7)
-
-    with pytest.raises(GatesFailed, match="is inf after step 7"):
-        train._watch(quiet).on_log(None, state, None, logs={name: float("inf")})
-
-
 def test_rows_longer_than_max_length_are_named_not_cut(tmp_path: Path, base: bases.Base) -> None:
     """TRL would cut them and lose the end-of-sequence token."""
     run = start_run(tmp_path)
@@ -250,7 +242,7 @@ def test_progress_reaches_the_last_step(tmp_path: Path, base: bases.Base) -> Non
 
     train.train(run, base, told.append)
 
-    assert told[-1] == Progress(name=train.NAME, done=2, total=2)
+    assert told[-1] == Progress(name=callbacks.NAME, done=2, total=2)
 
 
 def test_a_budget_stops_training_with_a_checkpoint_and_goes_on_when_it_is_raised(

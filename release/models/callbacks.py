@@ -1,0 +1,91 @@
+"""What is done between the steps of training: progress, a look at what is logged, checkpoints marked, the cost."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gates.canonical import canonical_json
+from release.running import spending
+from release.values.artifacts import Manifest, write_atomically
+from release.values.errors import GatesFailed
+from release.values.events import Line, Progress, Say
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+NAME = "training"
+
+
+def watch(say: Say) -> "TrainerCallback":
+    """Shows progress, refuses non-finite gradients, and marks each checkpoint as whole."""
+    import math
+
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
+        def on_step_end(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
+            say(Progress(name=NAME, done=state.global_step, total=state.max_steps))
+
+        def on_log(
+            self, _args: object, state: "TrainerState", _control: object, *, logs: Mapping[str, float], **_: object
+        ) -> None:
+            for name in ("loss", "grad_norm"):
+                if name in logs and not math.isfinite(float(logs[name])):
+                    raise GatesFailed(diverged(f"{name} is {logs[name]}", state.global_step))
+
+        def on_save(self, args: "TrainingArguments", state: "TrainerState", _control: object, **_: object) -> None:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            files = [asdict(file) for file in Manifest.of_folder(folder).files]
+            write_atomically(folder.with_suffix(".json"), canonical_json(files))
+
+    return Watch()
+
+
+def budget(meter: spending.Meter, say: Say) -> "TrainerCallback":
+    """Counts this attempt's cost, tells when a mark is passed, and stops with a checkpoint before the limit."""
+    from transformers import TrainerCallback
+
+    class Budget(TrainerCallback):  # type: ignore[misc]
+        started, told, steps, over = time.monotonic(), 0.0, 0, False
+
+        def on_step_end(self, _args: object, state: "TrainerState", control: "TrainerControl", **_: object) -> None:
+            self.steps += 1
+            seconds = time.monotonic() - self.started
+            for alert in meter.alerts(self.told, seconds):
+                say(Line(text=f"  {alert}"))
+            self.told = seconds
+            if state.global_step < state.max_steps and meter.must_stop(seconds, seconds / self.steps):
+                self.over = control.should_save = control.should_training_stop = True
+
+        def on_save(self, _args: object, _state: object, _control: object, **_: object) -> None:
+            meter.write(time.monotonic() - self.started)
+
+        def on_train_end(self, _args: object, _state: object, _control: object, **_: object) -> None:
+            seconds = time.monotonic() - self.started
+            meter.write(seconds)
+            if self.over:
+                raise meter.stopped(seconds)
+
+    return Budget()
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint whose files are all as they were when it was marked whole."""
+    marks = sorted(folder.glob("checkpoint-*.json"), key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
+    for mark in marks:
+        checkpoint = mark.with_suffix("")
+        if not checkpoint.is_dir():
+            continue
+        if [asdict(file) for file in Manifest.of_folder(checkpoint).files] == json.loads(mark.read_bytes()):
+            return checkpoint
+    return None
+
+
+def diverged(what: str, step: int) -> str:
+    return (
+        f"Training diverged: {what} after step {step}. There is no adapter to judge and nothing was published. "
+        "Lower training.learning_rate, raise training.warmup_steps, or look for broken rows, and run again."
+    )
