@@ -6,7 +6,7 @@ BIN = .venv/bin
 MAKEOVERRIDES = # what is given to this make is not meant for one that a test or a workflow starts
 unexport ARGS CONFIG
 unexport PYTHONDONTWRITEBYTECODE # as images of Python set it, each process would compile torch and transformers anew
-.PHONY: bench candidate clean help hub lint lock mutants pilot publish release reproduce setup setup-dev setup-sign test
+.PHONY: bench build candidate clean help hub lint lock mutants pilot publish release reproduce setup setup-dev setup-sign test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -45,6 +45,9 @@ mutants: setup-dev ## change gates/ in thousands of small ways, and list what no
 	$(BIN)/mutmut run --max-children 2
 	$(BIN)/mutmut results
 
+build: setup-dev ## the tool itself as wheel and sdist, into the folder build
+	@$(BIN)/python -m hatchling build --clean --directory build
+
 hub: setup ## serve the folder hub as a Hub on this machine (ARGS="--port 8080")
 	@$(BIN)/adapter-release hub serve $(ARGS)
 
@@ -52,7 +55,7 @@ lock: setup-dev ## write the locks again from pyproject.toml (LOCK_DAY=2026-11-2
 	locks/lock.sh
 
 clean: ## remove the environment and the caches; runs and the Hub stay
-	rm -rf .venv .cache dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .cache build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 setup:
 	@$(PYTHON) setup_environment.py

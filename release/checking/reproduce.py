@@ -369,10 +369,20 @@ def obstacles(release: Tree, here: Tree) -> list[str]:
     found = compare.differences(release, here, "training")
     lines = [compare.told(one) for one in found if one["what"] != "processor" and one["cause"] != "package"]
     lines += [ran] if (ran := compare.unfixed(release)) else []
-    source = part(Source, release["source"])
-    if source.dirty and any(one["cause"] == "source" for one in found):
-        lines.append(f"source: it was made from uncommitted changes over commit {source.commit}, which nobody has")
+    if any(one["cause"] == "source" for one in found):
+        lines += _why_no_source(part(Source, release["source"]))
     return lines
+
+
+def _why_no_source(source: Source) -> list[str]:
+    """Why the code that was recorded cannot be taken; nothing where it can."""
+    if source.dirty:
+        return [f"source: it was made from uncommitted changes over commit {source.commit}, which nobody has"]
+    if source.commit and not has_commit(source.commit):
+        where = f"is not in the history of {environment.ROOT}; an installed package has none"
+        told = f"source: commit {source.commit}, which made it, {where}. "
+        return [f"{told}Run `adapter-release reproduce` in a clone that has it"]
+    return []
 
 
 def _code_sha256(recorded: Source, root: Path) -> str:

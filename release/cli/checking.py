@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from release.cli import options
 from release.cli.command import Command, takes
 from release.cli.options import RELEASE, Expected, Source
+from release.values import extras
 from release.values.events import Line, Say
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def reproduce(given: Reproduce, say: Say) -> None:
 def _request(published: Published, comparison: Comparison, *, anyway: bool = False, attach: bool = False) -> "Request":
     from release.checking.reproduce import Request
 
+    extras.need_train()
     return Request(
         release=published.release,
         endpoint=published.source.hub,

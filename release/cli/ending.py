@@ -4,6 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from release.values import extras
 from release.values.errors import Stop, of_the_system
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
@@ -16,8 +17,8 @@ def exits() -> Iterator[None]:
         yield
     except Stop as stop:
         _end(stop)
-    except OSError as error:
-        refused = of_the_system(error)
+    except (OSError, ModuleNotFoundError) as error:
+        refused = of_the_system(error) if isinstance(error, OSError) else extras.of_an_import(error)
         if refused is None:
             raise
         _end(refused)

@@ -75,8 +75,8 @@ COMMANDS = (
         name="base",
         about="unpack the embedded base model, to load a release on it",
         description="""Writes the base model that comes with this tool to a folder, as transformers loads it. A
-        release that was trained on the embedded base needs it. Needs no network, and takes half a minute the
-        first time. An existing folder is never overwritten.""",
+        release that was trained on the embedded base needs it. The first time it is fetched with pip if
+        it is not here yet, and takes half a minute. An existing folder is never overwritten.""",
         options=_base_options,
         run=takes(Base, base),
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 from release.cli import options
 from release.cli.command import Command, takes
 from release.cli.options import Configured, Signing
+from release.values import extras
 from release.values.events import Line, Say
 
 
@@ -25,6 +26,7 @@ def _release_options(command: argparse.ArgumentParser) -> None:
 def release(given: Release, say: Say) -> None:
     from release import pipeline
 
+    extras.need_train()
     signed = {}
     if given.signing.sign:
         signed["publishing.signing_key"] = str(given.signing.sign.absolute())
@@ -50,6 +52,7 @@ def candidate(given: Candidate, say: Say) -> None:
     from release import two_jobs
     from release.running import child
 
+    extras.need_train()
     for name in child.SECRETS:
         os.environ.pop(name, None)  # what trains and judges may run a model's code: it never holds a token
     two_jobs.candidate(options.load(given.configured, say), given.to, say)
@@ -88,6 +91,7 @@ def publish(given: Publish, say: Say) -> None:
 def pilot(given: Configured, say: Say) -> None:
     from release import pilot
 
+    extras.need_train()
     pilot.pilot(options.load(given, say), say)
 
 

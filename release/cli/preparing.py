@@ -1,9 +1,34 @@
-"""Commands to run before a release: check, plan, doctor."""
+"""Commands to run before a release: example, check, plan, doctor."""
+
+import argparse
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
 
 from release.cli import options
 from release.cli.command import Command, takes
 from release.cli.options import Configured
 from release.values.events import Line, Say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    folder: Path
+
+
+def _example_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "folder", nargs="?", type=Path, default=Path(), metavar="FOLDER", help="output folder (default: this one)"
+    )
+
+
+def example(given: Example, say: Say) -> None:
+    from release.config import example
+
+    for path in example.write(given.folder):
+        say(Line(text=str(path)))
+    enter = "" if given.folder == Path() else f"cd {shlex.quote(str(given.folder))} && "
+    say(Line(text=f"\nwhat comes next: {enter}adapter-release release"))
 
 
 def check(given: Configured, say: Say) -> None:
@@ -33,6 +58,14 @@ def doctor(given: Configured, say: Say) -> None:
 
 
 COMMANDS = (
+    Command(
+        name="example",
+        about="write the default's configuration and rows, to start from",
+        description="""Writes release.yaml and the rows that it names, as they come with this tool. `adapter-release
+        release` then runs in that folder as it is. Needs no network. An existing file is never overwritten.""",
+        options=_example_options,
+        run=takes(Example, example),
+    ),
     Command(
         name="check",
         about="check the configuration and the data, and test the gates on themselves",

@@ -14,9 +14,10 @@ from typing import Any
 
 from release.config.settings import Config
 from release.models.architecture import Architecture
+from release.values import assets
 from release.values.errors import PreflightError
 
-PRICES = Path(__file__).parents[2] / "prices.json"
+PRICES = assets.asset("prices.json")
 GB = 1e9  # as cards and clouds count
 BLOCK, DOUBLE_BLOCK = 64, 256  # weights a first and a second constant stands for (bitsandbytes; Dettmers et al. 2023)
 SMALLEST_8BIT = 4096  # bitsandbytes keeps the state of smaller tensors in float32

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from release.values import extras
 from release.values.errors import BY_EXIT_CODE, ConfigError, Stop, of_the_system
 from release.values.events import Event, Line, Progress, Say, Stage
 
@@ -63,7 +64,7 @@ def call(
     with (
         log.open("ab") as errors,
         subprocess.Popen(
-            [python, "-m", module, *arguments],
+            [python, "-P", "-m", module, *arguments],  # -P: a user's own json.py stands in no library's way
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -126,6 +127,8 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
                 stage(sys.argv[1:], say)
             except OSError as error:
                 raise (of_the_system(error) or error) from None
+            except ModuleNotFoundError as error:
+                raise (extras.of_an_import(error) or error) from None
         except Stop as stop:
             send("Stop", {"message": str(stop)})
             sys.exit(stop.exit_code)

@@ -13,10 +13,11 @@ from typing import Any
 
 from gates.canonical import canonical_json
 from release.running import child
+from release.values import assets
 from release.values.artifacts import write_atomically
 from release.values.record import Determinism, Hardware, Source
 
-ROOT = Path(__file__).parents[2]
+ROOT = assets.ROOT
 LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "tokenizers", "safetensors",
              "datasets", "numpy", "gguf", "jsonschema", "huggingface-hub")  # fmt: skip
@@ -28,17 +29,22 @@ DECIDING = ("release/data", "release/models", "release/judging", "gates", "schem
 
 def threads(wanted: int | None) -> int:
     """The number of compute threads: the configured one, else every core this process may use."""
-    return wanted or len(os.sched_getaffinity(0))
+    if wanted or sys.platform != "linux":  # elsewhere the system does not say which this process may use
+        return wanted or os.cpu_count() or 1
+    return len(os.sched_getaffinity(0))
 
 
 def source() -> Source:
-    """The commit this code is at, whether files differ from it, and the digests of the locks and of the code itself."""
-    commit = _git("rev-parse", "HEAD")
-    locks = hashlib.sha256(b"".join((ROOT / "locks" / name).read_bytes() for name in LOCKS))
+    """The commit this code is at, whether files differ from it, and the digests of the locks and of the code itself.
+
+    A wheel says which commit it was built from, and cannot say what was changed since: ``dirty`` is None.
+    """
+    mine = (ROOT / ".git").exists()  # site-packages may lie in the checkout of another project
+    commit = _git("rev-parse", "HEAD") if mine else ""
     return Source(
-        commit=commit or None,
+        commit=commit or assets.commit(),
         dirty=bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
-        locks_sha256=locks.hexdigest(),
+        locks_sha256=hashlib.sha256(b"".join(path.read_bytes() for path in _locks())).hexdigest(),
         code_sha256=code_sha256(),
     )
 
@@ -49,9 +55,13 @@ def code_sha256() -> str:
     for folder in DECIDING:
         for path in sorted((ROOT / folder).rglob("*.json" if folder == "schemas" else "*.py")):
             digest.update(f"{path.relative_to(ROOT).as_posix()}\n".encode() + path.read_bytes())
-    for name in LOCKS:
-        digest.update((ROOT / "locks" / name).read_bytes())
+    for path in _locks():
+        digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _locks() -> list[Path]:
+    return [assets.asset(f"locks/{name}") for name in LOCKS]
 
 
 def _git(*arguments: str) -> str:
@@ -83,7 +93,7 @@ def versions() -> dict[str, str]:
 
 def packages() -> dict[str, str]:
     """The version of every installed package that the locks name: what runs, less what only tests and checks."""
-    text = "".join((ROOT / "locks" / name).read_text("utf-8") for name in LOCKS)
+    text = "".join(path.read_text("utf-8") for path in _locks())
     locked = {_normal(name) for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", text, re.MULTILINE)}
     installed = {_normal(one.name): one.version for one in metadata.distributions()}
     return {name: installed[name] for name in sorted(locked & installed.keys())}

@@ -1,4 +1,4 @@
-"""What an image is built from: this checkout's code and locks as one tar, build arguments, and a CPU build of torch."""
+"""What an image is built from: this code and its locks as one tar, build arguments, and a CPU build of torch."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from release.running import environment
+from release.values import assets
 from release.values.artifacts import sha256_file
 from release.values.cache import cache_folder
 from release.values.errors import PreflightError
@@ -27,20 +27,22 @@ CONTEXT = ("Dockerfile", "locks/uv.txt", "locks/gpu.txt", "locks/cpu.txt")
 
 def context() -> bytes:
     """A tar of what the Dockerfile copies, the same bytes for the same files, whatever their times and modes."""
-    folder = environment.ROOT
-    if not (folder / "Dockerfile").exists():
+    files = {name: assets.asset(name) for name in CONTEXT}
+    if not files["Dockerfile"].exists():
         raise PreflightError(
-            f"{folder} has no Dockerfile, so no image can be built here. Work in a checkout, name container.image by "
-            "its digest, or set container.use: never."
+            f"{assets.ROOT} has no Dockerfile, so no image can be built here. Install adapter-release anew, name "
+            "container.image by its digest, or set container.use: never."
         )
-    names = [*CONTEXT, *(path.relative_to(folder).as_posix() for part in COPIED for path in (folder / part).rglob("*"))]
+    for part in COPIED:
+        for path in (assets.ROOT / part).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts and assets.PACKED not in path.parents:
+                files[path.relative_to(assets.ROOT).as_posix()] = path
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
-        for name in sorted(names):
-            if (folder / name).is_file() and "__pycache__" not in name:
-                entry = tarfile.TarInfo(name)
-                entry.size, entry.mode = (folder / name).stat().st_size, 0o644
-                tar.addfile(entry, io.BytesIO((folder / name).read_bytes()))
+        for name, path in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = path.stat().st_size, 0o644
+            tar.addfile(entry, io.BytesIO(path.read_bytes()))
     return data.getvalue()
 
 
@@ -56,7 +58,7 @@ def cpu_torch() -> tuple[Path | None, dict[str, str]]:
 
     The same rule as in setup_environment.py: pip's configuration and TORCH_FIND_LINKS say where to look.
     """
-    locked = re.search(r"^torch==(\S+)", (environment.ROOT / "locks" / "gpu.txt").read_text("utf-8"), re.MULTILINE)
+    locked = re.search(r"^torch==(\S+)", assets.asset("locks/gpu.txt").read_text("utf-8"), re.MULTILINE)
     assert locked is not None
     wanted, folder = f"torch=={locked[1]}+cpu", cache_folder() / "torch"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Run the line on small inputs: configurations, run folders and the command itself."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -44,3 +45,15 @@ def adapter_release(
         text=True,
         check=False,
     )
+
+
+def copy_of_this_repository(tree: Path) -> None:
+    """The files that git would commit, committed."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, names):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tree / name)
+    git = ["git", "-C", str(tree), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "A copy"]):
+        subprocess.run([*git, *command], check=True)

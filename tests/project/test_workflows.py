@@ -13,7 +13,7 @@ import pytest
 
 from release.models import base as bases
 from tests.helpers.keyless_hub import SECRETS, KeylessHub, keyless_hub
-from tests.helpers.line import ROOT
+from tests.helpers.line import ROOT, copy_of_this_repository
 from tests.helpers.prepared import answered, prepared_config, trained
 
 BIN = Path(sys.executable).parent
@@ -118,18 +118,6 @@ def project(tmp_path: Path, base: bases.Base) -> Iterator[Project]:
     with keyless_hub(tmp_path / "hub", trusted=REPO) as hub:
         config = prepared_config(line, endpoint=hub.endpoint)
         yield Project(tree=tree, artifacts=tmp_path / "artifacts", hub=hub, config=config, run=trained(line, base))
-
-
-def copy_of_this_repository(tree: Path) -> None:
-    """The files that git would commit, committed."""
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tree / name)
-    git = ["git", "-C", str(tree), "-c", "user.name=a", "-c", "user.email=a@b.c"]
-    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "A copy"]):
-        subprocess.run([*git, *command], check=True)
 
 
 def python(folder: Path) -> Path:

@@ -102,6 +102,16 @@ def test_uncommitted_changes_are_told_only_when_the_code_is_not_here(release: Pa
     assert "uncommitted changes" in reproduce.obstacles(value, here(release, code="7" * 64))[-1]
 
 
+def test_a_commit_that_is_not_here_is_told_where_the_code_is_another(release: Path) -> None:
+    value = read_record(release)
+    value["source"] |= {"commit": "7" * 40, "dirty": None}
+
+    assert reproduce.obstacles(value, here(release)) == []
+    told = reproduce.obstacles(value, here(release, code="7" * 64))[-1]
+    assert f"commit {'7' * 40}, which made it, is not in the history of {ROOT}" in told
+    assert "in a clone that has it" in told
+
+
 def test_libraries_are_not_fetched_for_hardware_that_computes_otherwise(release: Path) -> None:
     value = read_record(release)
 

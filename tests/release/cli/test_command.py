@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from release.cli import __main__ as cli
-from release.cli import checking, command, data, hub, making, options
+from release.cli import checking, command, data, hub, making, options, preparing
 
 CONFIGURED = "c.yaml --set a=1 --set b=2 --weaker-because why"
 EXPECTED = "--hub file:h --data d --receipt r.json --identity me --issuer them"
 TYPED: dict[str, tuple[type, str]] = {
+    "example": (preparing.Example, "there"),
     "check": (options.Configured, CONFIGURED),
     "plan": (options.Configured, CONFIGURED),
     "doctor": (options.Configured, CONFIGURED),

@@ -31,6 +31,18 @@ def test_a_full_disk_ends_as_the_preflight_does(capsys: pytest.CaptureFixture[st
     assert "No space left on the disk of /a/file" in capsys.readouterr().err
 
 
+def test_a_module_of_the_extra_that_is_not_installed_is_the_users_to_install(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended, ending.exits():
+        raise ModuleNotFoundError(name="torch")
+
+    assert ended.value.code == errors.ConfigError.exit_code
+    assert "pip install 'adapter-release[train]'" in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError), ending.exits():
+        raise ModuleNotFoundError(name="no_module_of_ours")
+
+
 def test_a_fault_of_ours_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError), ending.exits():
         1 / 0  # noqa: B018

@@ -1,0 +1,44 @@
+"""The extra `train`: what it holds, and what is said where it is not installed."""
+
+import tomllib
+
+import pytest
+
+from release.running import environment
+from release.values import extras
+from tests.helpers.line import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+TRAIN = PROJECT["optional-dependencies"]["train"]
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {line.partition("==")[0].partition("[")[0] for line in requirements}
+
+
+def test_its_modules_are_those_that_the_base_does_not_bring() -> None:
+    assert set(extras.TRAIN) == names(TRAIN) - names(PROJECT["dependencies"])
+
+
+def test_every_library_that_decides_bytes_is_exact_and_is_that_of_the_locks() -> None:
+    """What `pip install` chooses is what releases are tested with."""
+    asked = [line.partition("==") for line in [*PROJECT["dependencies"], *TRAIN] if "==" in line]
+    exact = {name.partition("[")[0]: version for name, _, version in asked}
+    locked = (ROOT / "locks" / "gpu.txt").read_text("utf-8")
+
+    assert set(environment.LIBRARIES) <= exact.keys()
+    assert [name for name, version in exact.items() if f"\n{name}=={version} " not in f"\n{locked}"] == []
+
+
+def test_where_it_is_installed_nothing_is_said() -> None:
+    extras.need_train()
+
+
+@pytest.mark.parametrize(("name", "ours"), [("torch", True), ("docker.types", True), ("numpy", False), (None, False)])
+def test_only_its_own_modules_are_missing_for_this_reason(name: str | None, *, ours: bool) -> None:
+    told = extras.of_an_import(ModuleNotFoundError(name=name))
+
+    assert (told is not None) == ours
+    if told is not None:
+        assert told.exit_code == 2
+        assert "pip install 'adapter-release[train]'" in str(told)
