@@ -26,13 +26,13 @@ def pilot(config: Config, say: Say) -> None:
     Nothing leaves the machine, and what was made is removed when all went well: it is no release.
     """
     say(Stage(name="preflight"))
-    with address.environment(config.publishing.endpoint, config.path.parent) as hub:
+    with address.of(config).opened() as hub:
         preflight.check(config, hub, say)
     pipeline.check_data(config, say)
     small = prepare(config, say)
     with (
         pipeline.alone(small.run.output_dir),
-        address.environment(small.publishing.endpoint, small.path.parent) as hub,
+        address.of(small).opened() as hub,
     ):
         say(Stage(name="pilot", note=f"{ROWS} rows, one epoch, in {small.run.output_dir.parent}"))
         judged = pipeline.check_data(small, _quiet)

@@ -7,7 +7,7 @@ import json
 import os
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from release.config.reading import effective
 from release.config.settings import Config, Publishing
 from release.data import chat as chats
 from release.data import data_report, dataset, sources
-from release.hub import address
+from release.hub import address, requests
 from release.judging import derive, previous, recording, released, terms
 from release.judging.derive import Alone, Beside
 from release.judging.recording import Started
@@ -49,7 +49,7 @@ class Judged:
 
 def release(config: Config, say: Say) -> tuple[Package, Publication]:
     """From a configuration to a tag on the Hub, or a ``Stop`` that says why not."""
-    with alone(config.run.output_dir), address.environment(config.publishing.endpoint, config.path.parent) as hub:
+    with alone(config.run.output_dir), address.of(config).opened() as hub:
         say(Stage(name="preflight"))
         before = preflight.check(config, hub, say)
         made, run = candidate(config, before, say)
@@ -275,17 +275,13 @@ def publish(publishing: Publishing, packed: Package, run: Path, hub: Mapping[str
     if problems := preflight.unpinned_problems(publishing, pinned=packed.candidate.record.image_digest is not None):
         raise PreflightError("\n".join([*problems, "Nothing was published."]))
     write_atomically(run / "published.json", canonical_json({"manifest_digest": packed.manifest.digest}))
-    request = {
-        "do": "publish",
-        "package": package.to_json(packed),
-        "repo_id": publishing.hf_repo,
-        "tag": publishing.tag,
-        "private": publishing.private,
-        "endpoint_label": publishing.endpoint,
-    }
-    answer = address.ask(request, hub, say, run / "publish.log")
-    write_atomically(run / "publication.json", canonical_json(answer))
-    return Publication(**answer | {"done": tuple(answer["done"])})
+    request = requests.Publish(
+        package=packed, repo_id=publishing.hf_repo, tag=publishing.tag, private=publishing.private
+    )
+    seen = requests.ask(request, hub, say, run / "publish.log")
+    publication = replace(seen, endpoint=publishing.endpoint)  # the embedded Hub was at another port each time
+    write_atomically(run / "publication.json", canonical_json(asdict(publication)))
+    return publication
 
 
 def _refusal(run: Path) -> str:
@@ -297,11 +293,8 @@ def _refusal(run: Path) -> str:
 
 def what_next(config: Config, packed: Package, publication: Publication) -> str:
     """What to tell somebody whose release is out: how to load it, look at it and check it."""
-    endpoint = config.publishing.endpoint
-    name, store = f"{publication.repo_id}@{publication.tag}", endpoint.removeprefix("file:")
-    look = f"{endpoint}/{publication.repo_id}/tree/{publication.tag}"
-    if endpoint.startswith("file:"):
-        look = f"git clone {store}/models/{publication.repo_id}.git"
+    name, hub = f"{publication.repo_id}@{publication.tag}", config.publishing.endpoint
+    look = address.of(config).look(publication.repo_id, publication.tag)
     base = os.path.relpath(bases.folder_of(config.model)) if config.model.source == "embedded" else None
     load = snippet.python(packed.candidate.record, os.path.relpath(packed.folder), base=base)
     return f"""
@@ -311,4 +304,4 @@ Load it as it was judged:
 {textwrap.indent(load, "  ")}
 
 Look at it:  {look}
-Check it:    adapter-release verify {name} --hub {endpoint}"""
+Check it:    adapter-release verify {name} --hub {hub}"""

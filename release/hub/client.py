@@ -17,7 +17,6 @@ from glob import escape
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if not sys.stderr.isatty():
@@ -38,6 +37,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils._http import default_client_factory
 
 from release.hub.base_files import wanted
+from release.hub.requests import BaseOutline
 from release.values.artifacts import write_atomically
 from release.values.errors import HubError
 
@@ -302,7 +302,7 @@ def download_base(repo_id: str, destination: Path, *, revision: str, code: bool)
         files.rename(destination)
 
 
-def outline_base(repo_id: str, destination: Path, *, revision: str) -> dict[str, Any]:
+def outline_base(repo_id: str, destination: Path, *, revision: str) -> BaseOutline:
     """A base model at a commit without its weights: small files in a folder, and what the Hub says of the rest.
 
     The names of the tensors come from the first bytes of each safetensors file. ``bytes`` are those of all that
@@ -329,14 +329,19 @@ def outline_base(repo_id: str, destination: Path, *, revision: str) -> dict[str,
         weights = _api().get_safetensors_metadata(repo_id, revision=revision, timeout=TIMEOUT)
         shutil.rmtree(scratch / "files" / ".cache")
         (scratch / "files").rename(destination)
-    card = {name: info.card_data.get(name) if info.card_data else None for name in ("license", "base_model")}
-    said = {name: found[0] if isinstance(found, list) and len(found) == 1 else found for name, found in card.items()}
-    return {
-        "license": said["license"],
-        "base_model": said["base_model"] if isinstance(said["base_model"], str) else None,
-        "tensors": sorted(weights.weight_map),
-        "bytes": sum(files[name] for name in kept),
-    }
+    card = info.card_data
+    licences, origins = (_names(card.get(name) if card else None) for name in ("license", "base_model"))
+    return BaseOutline(
+        license=", ".join(licences) or None,  # several are one that nobody knows: it has its own terms
+        base_model=origins[0] if len(origins) == 1 else None,
+        tensors=tuple(sorted(weights.weight_map)),
+        bytes=sum(files[name] for name in kept),
+    )
+
+
+def _names(said: object) -> list[str]:
+    """What a card names, once or in a list."""
+    return [str(one) for one in (said if isinstance(said, list) else [said]) if one]
 
 
 def download_dataset_file(repo_id: str, destination: Path, *, commit: str, path: str) -> str:

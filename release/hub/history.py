@@ -1,9 +1,9 @@
 """The releases that a repository holds already: its tags in order, and of each the files that judged it."""
 
 from pathlib import Path
-from typing import Any
 
 from release.hub import client
+from release.hub.requests import Tag
 
 RECORD = "release.json"
 WANTED = (RECORD, "gates/answers.jsonl", "gates/policy.json", "gates/golden_rows.json")
@@ -11,13 +11,13 @@ ROWS = "data/golden.jsonl"
 """Fetched where a release has no ``gates/golden_rows.json``: those of 0.1.0."""
 
 
-def tags(repo_id: str, *, before: str, folder: Path) -> list[dict[str, Any]]:
+def tags(repo_id: str, *, before: str, folder: Path) -> tuple[Tag, ...]:
     """Every tag older than the tag ``before``, oldest first, with its commit and whether it holds a release.
 
     The files of a release lie in ``folder`` under its commit afterwards; what lies there already stays.
     """
     if client.repo(repo_id) is None:
-        return []
+        return ()
     found = []
     for tag, commit in ordered(repo_id, before):
         listing = client.tree(repo_id, commit)
@@ -25,8 +25,8 @@ def tags(repo_id: str, *, before: str, folder: Path) -> list[dict[str, Any]]:
             wanted = [name for name in WANTED if name in listing]
             wanted += [ROWS] if ROWS in listing and WANTED[-1] not in listing else []
             client.download(repo_id, commit, folder / commit, only=wanted)
-        found.append({"tag": tag, "commit": commit, "release": RECORD in listing})
-    return found
+        found.append(Tag(tag=tag, commit=commit, release=RECORD in listing))
+    return tuple(found)
 
 
 def ordered(repo_id: str, before: str) -> list[tuple[str, str]]:

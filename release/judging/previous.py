@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gates
 from release.config.settings import Config
-from release.hub import address
+from release.hub import requests
 from release.judging.released import Released
 from release.judging.terms import Terms, row_digests
 from release.values import layout
@@ -30,10 +30,10 @@ class Release:
 def fetch(config: Config, hub: Mapping[str, str], say: Say) -> tuple[Release, ...]:
     """Every tag older than the one to publish, oldest first, checked; ``HubError`` if one cannot be read."""
     folder, repo = config.run.output_dir / layout.PREVIOUS, config.publishing.hf_repo
-    request = {"do": "history", "repo_id": repo, "before": config.publishing.tag, "folder": str(folder)}
+    request = requests.History(repo_id=repo, before=config.publishing.tag, folder=folder)
     folder.mkdir(parents=True, exist_ok=True)
-    found = address.ask(request, hub, say, folder / "log")["tags"]
-    releases = [read(one["tag"], one["commit"], folder / one["commit"] if one["release"] else None) for one in found]
+    found = requests.ask(request, hub, say, folder / "log")
+    releases = [read(one.tag, one.commit, folder / one.commit if one.release else None) for one in found]
     for one in releases:
         wrong = faults(one)
         if wrong:

@@ -7,6 +7,7 @@ from typing import Any
 from release import __version__
 from release.config.reading import effective
 from release.config.settings import Budget, Config
+from release.hub import address
 from release.models.base import Base
 from release.planning import estimates
 from release.running import environment, spending
@@ -111,8 +112,7 @@ def as_published(config: Config) -> dict[str, Any]:
     tree["model"]["chat_template"] = (
         layout.CHAT_TEMPLATE
     )  # beside the adapter: with its date and header as they were asked
-    if tree["publishing"]["endpoint"].startswith("file:"):
-        tree["publishing"]["endpoint"] = "file:hub"
+    tree["publishing"]["endpoint"] = address.of(config).recorded
     return tree
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gates.canonical import canonical_json
 from release.config.settings import EMBEDDED_BASE, Model
-from release.hub import address
+from release.hub import address, requests
 from release.hub.base_files import wanted
 from release.models import embedded
 from release.running import child
@@ -84,14 +84,10 @@ def _download(model: Model, folder: Path, say: Say) -> None:
     """Fetch a revision from the Hub of the environment: safetensors, never pickles; code only if it is asked for."""
     say(Line(text=f"  downloading {model.base_model_id} at {model.revision}"))
     temporary = _temporary(folder)
-    request = {
-        "do": "fetch_base",
-        "repo_id": model.base_model_id,
-        "revision": model.revision,
-        "code": model.trust_remote_code,
-        "destination": str(temporary),
-    }
-    address.ask(request, address.of_environment(), say, folder.parent / "download.log")
+    request = requests.FetchBase(
+        repo_id=model.base_model_id, revision=_commit(model), code=model.trust_remote_code, destination=temporary
+    )
+    requests.ask(request, address.of_environment(), say, folder.parent / "download.log")
     seal(temporary, folder)
 
 
@@ -112,10 +108,9 @@ def outline(model: Model, say: Say) -> Outline:
     if not (folder / OUTLINE).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(folder)
-        request = {"repo_id": model.base_model_id, "revision": model.revision, "destination": str(temporary)}
-        asked = {"do": "outline_base", **request}
-        said = address.ask(asked, address.impatient(address.of_environment()), say, folder.parent / "outline.log")
-        write_atomically(temporary / OUTLINE, canonical_json(said))
+        request = requests.OutlineBase(repo_id=model.base_model_id, revision=_commit(model), destination=temporary)
+        said = requests.ask(request, address.impatient(address.of_environment()), say, folder.parent / "outline.log")
+        write_atomically(temporary / OUTLINE, canonical_json(asdict(said)))
         temporary.rename(folder)
     found = json.loads((folder / OUTLINE).read_bytes())
     return Outline(
@@ -126,6 +121,11 @@ def outline(model: Model, say: Say) -> Outline:
         architecture=folder / "architecture.json",
         to_fetch=0 if (weights / RECORD).exists() else found["bytes"],
     )
+
+
+def _commit(model: Model) -> str:
+    assert model.revision is not None  # None is for the embedded base
+    return model.revision
 
 
 def weight_modules(folder: Path) -> set[str]:

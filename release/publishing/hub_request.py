@@ -1,64 +1,58 @@
-"""One request to a Hub, answered in a process of its own: ``python -m release.publishing.hub_request REQUEST.json``.
+"""One request to a Hub, answered in a process of its own.
 
-huggingface_hub reads its endpoint and token from the environment while it is imported, so whoever speaks to another
-Hub is another process. The answer (for a publication: its receipt) is written last, to the request's ``answer`` path.
+``python -m release.publishing.hub_request NAME REQUEST.json ANSWER.json``: NAME is a class of `release.hub.requests`.
+The answer (for a publication: its receipt) is written last.
 """
 
-import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import assert_never, get_args
 
-from gates.canonical import canonical_json
-from release.hub import client, history
-from release.publishing import package as packages
+from release.hub import client, history, requests
+from release.hub.requests import AnyRequest
 from release.publishing import publish
 from release.running import child
 from release.values.artifacts import write_atomically
 from release.values.errors import ConfigError, Stop
 from release.values.events import Line, Say
 
-
-def _published(package: Mapping[str, Any], endpoint_label: str | None = None, **how: Any) -> dict[str, Any]:
-    done = asdict(publish.publish(packages.from_json(package), **how))
-    return done | {"endpoint": endpoint_label or done["endpoint"]}
+REQUESTS: Mapping[str, type[AnyRequest]] = {kind.__name__: kind for kind in get_args(AnyRequest)}
 
 
-def _base_fetched(**what: Any) -> dict[str, Any]:
-    client.download_base(**what)
-    return {}
+def answer(request: AnyRequest) -> object:  # noqa: C901, PLR0911  one case a request
+    """Do what is asked; the answer, which is of the type that the request names."""
+    match request:
+        case requests.Publish(package=package, repo_id=repo_id, tag=tag, private=private):
+            return publish.publish(package, repo_id=repo_id, tag=tag, private=private)
+        case requests.CheckRights(repo_id=repo_id, tag=tag, private=private, manifest_digests=digests):
+            return tuple(publish.check_rights(repo_id, tag=tag, private=private, manifest_digests=digests))
+        case requests.Fetch(repo_id=repo_id, revision=revision, destination=folder):
+            return publish.fetch(repo_id, revision, folder)
+        case requests.OutlineBase(repo_id=repo_id, revision=revision, destination=folder):
+            return client.outline_base(repo_id, folder, revision=revision)
+        case requests.FetchBase(repo_id=repo_id, revision=revision, code=code, destination=folder):
+            client.download_base(repo_id, folder, revision=revision, code=code)
+            return None
+        case requests.FetchDatasetFile(repo_id=repo_id, commit=commit, path=path, destination=file):
+            return client.download_dataset_file(repo_id, file, commit=commit, path=path)
+        case requests.History(repo_id=repo_id, before=before, folder=folder):
+            return history.tags(repo_id, before=before, folder=folder)
+        case requests.Propose(repo_id=repo_id, files=files, title=title, description=description):
+            return client.propose(repo_id, files, title=title, description=description)
+        case _:
+            assert_never(request)
 
 
-REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
-    "publish": _published,
-    "check_rights": lambda **what: {"problems": publish.check_rights(**what)},
-    "fetch": lambda **what: {"commit": publish.fetch(**what)},
-    "outline_base": client.outline_base,
-    "fetch_base": _base_fetched,
-    "fetch_dataset_file": lambda **what: {"sha256": client.download_dataset_file(**what)},
-    "history": lambda **what: {"tags": history.tags(**what)},
-    "propose": lambda **what: {"url": client.propose(**what)},
-}
-
-
-def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Do what a request asks (``do``; the rest are its arguments)."""
-    if request["do"] not in REQUESTS:
-        raise ConfigError([f"Unknown request {request['do']!r}: it is one of {', '.join(REQUESTS)}."])
-    arguments = {key: value for key, value in request.items() if key not in ("do", "answer")}
-    arguments |= {key: Path(arguments[key]) for key in ("destination", "folder") if key in arguments}
-    return REQUESTS[request["do"]](**arguments)
-
-
-def run(request: Path, say: Say) -> None:
+def run(name: str, request: Path, answered: Path, say: Say) -> None:
     """Answer the request in a file. What is said, and why it stopped, names neither tokens nor signatures."""
     publish.log.addHandler(_Saying(say))
     publish.log.setLevel(logging.INFO)
-    asked = json.loads(request.read_text("utf-8"))
+    if name not in REQUESTS:
+        raise ConfigError([f"Unknown request {name!r}: it is one of {', '.join(REQUESTS)}."])
     try:
-        write_atomically(Path(asked["answer"]), canonical_json(answer(asked)))
+        asked = requests.from_json(REQUESTS[name], request.read_bytes())
+        write_atomically(answered, requests.to_json(asked.answer, answer(asked)))
     except ConfigError as stop:
         raise ConfigError([client.redact(problem) for problem in stop.problems]) from None
     except Stop as stop:
@@ -77,4 +71,4 @@ class _Saying(logging.Handler):
 
 
 if __name__ == "__main__":
-    child.main(lambda arguments, say: run(Path(arguments[0]), say))
+    child.main(lambda arguments, say: run(arguments[0], Path(arguments[1]), Path(arguments[2]), say))

@@ -1,15 +1,14 @@
 """Candidate → a folder with the files to publish, and a digest of each."""
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from gates.canonical import canonical_json
 from release.values import layout
-from release.values.artifacts import Adapter, Candidate, FileDigest, Manifest, Package, sha256_file, write_atomically
-from release.values.record import Record, Training, known, part, tree
+from release.values.artifacts import Candidate, Manifest, Package, sha256_file, write_atomically
+from release.values.record import Record, tree
 
 
 def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: Path) -> Package:
@@ -35,40 +34,3 @@ def complete(record: Record, folder: Path) -> Record:
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
     listed = {name: sha256_file(folder / name) for name in names if name not in layout.UNLISTED}
     return replace(record, files=listed)
-
-
-def to_json(package: Package) -> dict[str, Any]:
-    """A package as JSON; ``from_json`` gives it back after hashing all of it again."""
-    candidate = package.candidate
-    return {
-        "folder": str(package.folder),
-        "files": [asdict(file) for file in package.manifest.files],
-        "adapter": {
-            "folder": str(candidate.adapter.folder),
-            "files": [asdict(file) for file in candidate.adapter.files.files],
-            "training": tree(candidate.adapter.training),
-        },
-        "record": tree(candidate.record),
-        "verdict": candidate.verdict.decode(),
-        "passed": candidate.passed,
-    }
-
-
-def from_json(value: Mapping[str, Any]) -> Package:
-    """The package, proved anew: its constructor hashes every file."""
-    adapter = Adapter(
-        folder=Path(value["adapter"]["folder"]),
-        files=_manifest(value["adapter"]["files"]),
-        training=part(Training, value["adapter"]["training"]),
-    )
-    candidate = Candidate(
-        adapter=adapter,
-        record=known(value["record"]),
-        verdict=value["verdict"].encode(),
-        passed=value["passed"] is True,
-    )
-    return Package(folder=Path(value["folder"]), manifest=_manifest(value["files"]), candidate=candidate)
-
-
-def _manifest(files: Sequence[Mapping[str, Any]]) -> Manifest:
-    return Manifest(files=tuple(FileDigest(**file) for file in files))

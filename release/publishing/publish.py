@@ -8,9 +8,8 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
 
-from release.hub import client
+from release.hub import address, client
 from release.values.artifacts import Manifest, Package, Publication
 from release.values.errors import ConfigError, HubError, VerificationError
 from release.values.record import Record
@@ -298,10 +297,7 @@ def token_problems(repo_id: str, identity: client.Identity, *, exists: bool, end
     problems = []
     if identity.role == "read":
         problems.append(f"The token of {identity.name} may only read. Set HF_TOKEN to one that may write.")
-    allowed = repo_id.partition("/")[0] in identity.namespaces or urlsplit(endpoint).hostname in (
-        "127.0.0.1",
-        "localhost",
-    )
+    allowed = repo_id.partition("/")[0] in identity.namespaces or not address.Web(url=endpoint).is_public
     if not exists and not allowed:
         theirs = ", ".join(sorted(identity.namespaces))
         problems.append(

@@ -147,7 +147,7 @@ def test_doctor_tells_everything_it_looked_at_and_the_data_gates_verdict(tmp_pat
     said: list[str] = []
     faulty = loaded(tmp_path, data__train_file=str(DATASETS / "answer_is_a_stub" / "train.jsonl"))
     with (
-        address.environment(faulty.publishing.endpoint, tmp_path) as hub,
+        address.parse(faulty.publishing.endpoint, tmp_path).opened() as hub,
         pytest.raises(PreflightError, match=r"The data gate found \d errors"),
     ):
         preflight.doctor(faulty, hub, lambda event: said.append(str(event)))

@@ -29,7 +29,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("line")
     for tag, wrong in (("v0.1.0", ()), ("v0.2.0", (3,))):
         loaded = small_settings(folder, gates=LOOSE, publishing={"tag": tag}, run={"output_dir": f"runs/{tag}"})
-        with address.environment(loaded.publishing.endpoint, folder) as hub:
+        with address.parse(loaded.publishing.endpoint, folder).opened() as hub:
             candidate, run = small_candidate(loaded, previous.fetch(loaded, hub, quiet), wrong)
             if tag == "v0.1.0":
                 pipeline.publish(loaded.publishing, pipeline.pack(loaded, candidate, run), run, hub, quiet)

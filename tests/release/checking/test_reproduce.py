@@ -19,11 +19,10 @@ import schemas
 from release.checking import reproduce, verify
 from release.config.settings import Model
 from release.data import sources
-from release.hub import address
+from release.hub import address, requests
 from release.judging import recording
 from release.judging.released import Released
 from release.models import base as bases
-from release.publishing import package
 from release.values.artifacts import Reproduction
 from release.values.errors import ConfigError, DataError, NotReproduced, VerificationError
 from release.values.events import Event, Line, Say
@@ -291,9 +290,9 @@ def test_a_report_is_offered_as_a_pull_request_and_main_stays(tmp_path: Path) ->
     """By the real client, to the embedded Hub."""
     endpoint = f"file:{tmp_path}/hub"
     packed = small_release(tmp_path / "made")
-    with address.environment(endpoint, tmp_path) as hub:
-        request = {"do": "publish", "package": package.to_json(packed), "repo_id": REPO, "tag": TAG, "private": False}
-        commit = address.ask(request, hub, quiet, tmp_path / "log")["commit"]
+    with address.parse(endpoint, tmp_path).opened() as hub:
+        request = requests.Publish(package=packed, repo_id=REPO, tag=TAG, private=False)
+        commit = requests.ask(request, hub, quiet, tmp_path / "log").commit
 
     told = attach(a_reproduction(f"{REPO}@{TAG}", commit), endpoint, tmp_path)
 
@@ -490,7 +489,7 @@ def downloaded(line: Path, name: str) -> Path:
     """The files of the tag, without a Hub."""
     folder = line / name
     if not folder.exists():
-        address.fetch(f"{REPO}@{TAG}", f"file:{line}/hub", folder, quiet)
+        address.fetch(f"{REPO}@{TAG}", address.parse(f"file:{line}/hub", line), folder, quiet)
     return folder
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from safetensors.numpy import load_file, save_file
 from gates.canonical import canonical_json
 from release.checking import verify
 from release.checking.verify import Known
-from release.hub import address
+from release.hub import address, requests
 from release.judging.released import Released
-from release.publishing import package
 from release.values import layout
 from release.values.artifacts import Manifest, sha256_file
 from release.values.errors import ConfigError, VerificationError
@@ -394,12 +394,12 @@ def test_a_tag_that_was_moved_is_noticed_by_commit_and_by_receipt(tmp_path: Path
     """Published for real to the embedded Hub, then the tag is set to another commit in its store."""
     endpoint = f"file:{tmp_path}/hub"
     packed = small_release(tmp_path / "made")
-    with address.environment(endpoint, tmp_path) as hub:
-        request = {"do": "publish", "package": package.to_json(packed), "repo_id": REPO, "tag": TAG, "private": False}
-        receipt = address.ask(request, hub, quiet, tmp_path / "log")
+    with address.parse(endpoint, tmp_path).opened() as hub:
+        request = requests.Publish(package=packed, repo_id=REPO, tag=TAG, private=False)
+        receipt = requests.ask(request, hub, quiet, tmp_path / "log")
     path = tmp_path / "publication.json"
-    path.write_bytes(canonical_json(receipt))
-    commit = receipt["commit"]
+    path.write_bytes(canonical_json(asdict(receipt)))
+    commit = receipt.commit
     said: list[str] = []
     known = Known(receipt=path)
     verify.verify(

@@ -45,7 +45,7 @@ def settings(folder: Path, tag: str, policy: Mapping[str, Any] = LOOSE, **more: 
 
 
 def before(loaded: Config) -> tuple[previous.Release, ...]:
-    with address.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
+    with address.parse(loaded.publishing.endpoint, loaded.path.parent).opened() as hub:
         return previous.fetch(loaded, hub, quiet)
 
 
@@ -60,7 +60,7 @@ def packed_of(loaded: Config, candidate: Candidate, run: Path) -> Path:
 def publish(loaded: Config, candidate: Candidate, run: Path) -> Path:
     """Pack it and put it on the Hub; the folder that was packed."""
     packed = pipeline.pack(loaded, candidate, run)
-    with address.environment(loaded.publishing.endpoint, loaded.path.parent) as hub:
+    with address.parse(loaded.publishing.endpoint, loaded.path.parent).opened() as hub:
         pipeline.publish(loaded.publishing, packed, run, hub, quiet)
     return packed.folder
 

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from hub_folder.server import serve
+from release.hub import requests
 from release.hub.client import Identity
-from release.publishing.package import from_json, to_json
+from release.hub.requests import AnyRequest, CheckRights, Fetch, Publish
 from release.publishing.publish import token_problems
 from release.values import record
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, sha256_file
@@ -33,12 +34,12 @@ TOKEN = "hf_" + secrets.token_hex(17)
 REPO = "user/elements"
 WEIGHTS = "adapter_model.safetensors"
 CHANGE_THEN_PUBLISH = """
-import json, sys
-from release.publishing.package import from_json
+import sys
+from release.hub.requests import Publish, from_json
 from release.publishing.publish import publish
-package = from_json(json.load(sys.stdin))
-(package.folder / "README.md").write_text("another card")
-publish(package, repo_id="user/elements", tag="v1.0.0", private=True)
+asked = from_json(Publish, sys.stdin.buffer.read())
+(asked.package.folder / "README.md").write_text("another card")
+publish(asked.package, repo_id=asked.repo_id, tag=asked.tag, private=asked.private)
 """
 CARD = "---\nlicense: apache-2.0\nlibrary_name: peft\nbase_model: someone/base\n---\n# {}\n"
 
@@ -79,15 +80,15 @@ def a_package(folder: Path, version: str = "one", **more: str) -> Package:
     return Package(folder=package, manifest=Manifest.of_folder(package), candidate=candidate)
 
 
-def to_publish(package: Package, tag: str = "v1.0.0", **more: Any) -> dict[str, Any]:
-    return {"do": "publish", "package": to_json(package), "repo_id": REPO, "tag": tag, "private": True} | more
+def to_publish(package: Package, tag: str = "v1.0.0") -> Publish:
+    return Publish(package=package, repo_id=REPO, tag=tag, private=True)
 
 
-def start(request: dict[str, Any], folder: Path, endpoint: str, token: str | None = TOKEN) -> subprocess.Popen[str]:
+def start(request: AnyRequest, folder: Path, endpoint: str, token: str | None = TOKEN) -> subprocess.Popen[str]:
     """The stage as the pipeline starts it: one request, one process, everything about the Hub in its environment."""
-    path = folder / "request.json"
-    path.write_text(json.dumps(request | {"answer": str(folder / "answer.json")}))
-    (folder / "answer.json").unlink(missing_ok=True)
+    asked, answered = folder / "request.json", folder / "answer.json"
+    asked.write_bytes(requests.to_json(type(request), request))
+    answered.unlink(missing_ok=True)
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
@@ -96,7 +97,7 @@ def start(request: dict[str, Any], folder: Path, endpoint: str, token: str | Non
         "HF_HUB_DISABLE_XET": "1",
         "TMPDIR": str(folder),
     } | ({"HF_TOKEN": token} if token else {})
-    command = [sys.executable, "-m", "release.publishing.hub_request", str(path)]
+    command = [sys.executable, "-m", requests.ANSWERING, type(request).__name__, str(asked), str(answered)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -104,15 +105,15 @@ def start(request: dict[str, Any], folder: Path, endpoint: str, token: str | Non
 class Outcome:
     code: int
     said: str
-    answer: dict[str, Any]
+    answer: Any
 
     @property
     def done(self) -> object:
         """What a publication did, or why it did not."""
-        return self.answer.get("done", self.said) if self.code == 0 else self.said
+        return self.answer["done"] if self.code == 0 else self.said
 
 
-def ask(request: dict[str, Any], folder: Path, endpoint: str, token: str | None = TOKEN) -> Outcome:
+def ask(request: AnyRequest, folder: Path, endpoint: str, token: str | None = TOKEN) -> Outcome:
     child = start(request, folder, endpoint, token)
     return finish(child, folder)
 
@@ -122,7 +123,7 @@ def finish(child: subprocess.Popen[str], folder: Path) -> Outcome:
     told = [json.loads(line) for line in events.splitlines()]
     said = "\n".join([chatter, *(event.get("message") or event.get("text", "") for event in told)])
     written = folder / "answer.json"
-    answer = json.loads(written.read_text()) if written.exists() else {}
+    answer = json.loads(written.read_text()) if written.exists() else None
     assert TOKEN not in said
     assert "sig=" not in said.replace("sig=REDACTED", "")
     return Outcome(code=child.returncode, said=said, answer=answer)
@@ -252,7 +253,7 @@ TAG = f"POST /api/models/{REPO}/tag/"
 
 def test_a_package_becomes_one_commit_and_one_tag_and_a_second_run_changes_nothing(hub: Hub, tmp_path: Path) -> None:
     package = a_package(tmp_path / "run")
-    first = ask(to_publish(package, endpoint_label="file:///hub"), tmp_path, hub.endpoint)
+    first = ask(to_publish(package), tmp_path, hub.endpoint)
     assert first.done == ["created repo", "committed", "verified", "tagged"]
     before = commits(hub)
     second = ask(to_publish(package), tmp_path, hub.endpoint)
@@ -262,8 +263,7 @@ def test_a_package_becomes_one_commit_and_one_tag_and_a_second_run_changes_nothi
     assert tags(hub) == {"v1.0.0": before[0]}
     assert first.answer["commit"] == second.answer["commit"] == before[0]
     assert first.answer["manifest_digest"] == package.manifest.digest
-    assert first.answer["endpoint"] == "file:///hub"
-    assert second.answer["endpoint"] == hub.endpoint
+    assert first.answer["endpoint"] == hub.endpoint
     assert get(hub, f"models/{REPO}")["private"] is True
     assert f"Release-Manifest: {package.manifest.digest}" in get(hub, f"models/{REPO}/commits/main")[0]["message"]
 
@@ -342,13 +342,12 @@ def test_bytes_that_change_after_the_package_was_proved_are_not_sent(hub: Hub, t
     environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "PYTHONPATH": str(ROOT)}
     child = subprocess.run(
         [sys.executable, "-c", CHANGE_THEN_PUBLISH],
-        input=json.dumps(to_json(package)),
+        input=requests.to_json(Publish, to_publish(package)),
         env=environment,
         capture_output=True,
-        text=True,
         check=False,
     )
-    assert "VerificationError" in child.stderr
+    assert b"VerificationError" in child.stderr
     assert not list(hub.store.rglob("elements*"))
 
 
@@ -449,16 +448,16 @@ def test_the_token_is_nowhere_in_the_store(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_rights_are_checked_without_changing_anything(hub: Hub, tmp_path: Path) -> None:
-    request = {"do": "check_rights", "repo_id": REPO, "tag": "v1.0.0", "private": True}
-    assert ask(request, tmp_path, hub.endpoint).answer == {"problems": []}
+    request = CheckRights(repo_id=REPO, tag="v1.0.0", private=True)
+    assert ask(request, tmp_path, hub.endpoint).answer == []
     assert not list(hub.store.rglob("elements*"))
     package = a_package(tmp_path / "run")
     ask(to_publish(package), tmp_path, hub.endpoint)
-    (taken,) = ask(request, tmp_path, hub.endpoint).answer["problems"]
+    (taken,) = ask(request, tmp_path, hub.endpoint).answer
     assert "never moved" in taken
-    ours = request | {"manifest_digests": [package.manifest.digest]}
-    assert ask(ours, tmp_path, hub.endpoint).answer == {"problems": []}
-    (visible,) = ask(ours | {"private": False}, tmp_path, hub.endpoint).answer["problems"]
+    ours = replace(request, manifest_digests=(package.manifest.digest,))
+    assert ask(ours, tmp_path, hub.endpoint).answer == []
+    (visible,) = ask(replace(ours, private=False), tmp_path, hub.endpoint).answer
     assert "is private" in visible
 
 
@@ -466,8 +465,8 @@ def test_rights_are_checked_without_changing_anything(hub: Hub, tmp_path: Path) 
     ("token", "says"), [("hf_" + "w" * 34, "Set HF_TOKEN"), (None, "HF_TOKEN is not set")], ids=["wrong", "missing"]
 )
 def test_rights_without_a_good_token_are_one_problem(hub: Hub, tmp_path: Path, token: str | None, says: str) -> None:
-    request = {"do": "check_rights", "repo_id": REPO, "tag": "v1.0.0", "private": True}
-    (problem,) = ask(request, tmp_path, hub.endpoint, token).answer["problems"]
+    request = CheckRights(repo_id=REPO, tag="v1.0.0", private=True)
+    (problem,) = ask(request, tmp_path, hub.endpoint, token).answer
     assert says in problem
 
 
@@ -494,14 +493,14 @@ def test_a_tag_is_fetched_as_plain_files_equal_to_the_package(hub: Hub, tmp_path
     package = a_package(tmp_path / "run")
     published = ask(to_publish(package), tmp_path, hub.endpoint).answer
     edit_by_hand(hub, {"notes.md": b"mine"})
-    request = {"do": "fetch", "repo_id": REPO, "revision": "v1.0.0", "destination": str(tmp_path / "fetched")}
+    request = Fetch(repo_id=REPO, revision="v1.0.0", destination=tmp_path / "fetched")
     outcome = ask(request, tmp_path, hub.endpoint)
-    assert outcome.answer == {"commit": published["commit"]}, outcome.said
+    assert outcome.answer == published["commit"], outcome.said
     assert Manifest.of_folder(tmp_path / "fetched") == package.manifest
     again = ask(request, tmp_path, hub.endpoint)
     assert again.code == 2
     assert "is not empty" in again.said
-    unknown = ask(request | {"revision": "v9", "destination": str(tmp_path / "v9")}, tmp_path, hub.endpoint)
+    unknown = ask(replace(request, revision="v9", destination=tmp_path / "v9"), tmp_path, hub.endpoint)
     assert unknown.code == HubError.exit_code
     assert "Tags there: v1.0.0" in unknown.said
     assert not (tmp_path / "v9").exists()
@@ -511,19 +510,26 @@ def test_damaged_files_are_not_fetched(hub: Hub, tmp_path: Path) -> None:
     package = a_package(tmp_path / "run")
     ask(to_publish(package), tmp_path, hub.endpoint)
     flip_a_stored_bit(hub, package)
-    request = {"do": "fetch", "repo_id": REPO, "revision": "v1.0.0", "destination": str(tmp_path / "fetched")}
+    request = Fetch(repo_id=REPO, revision="v1.0.0", destination=tmp_path / "fetched")
     outcome = ask(request, tmp_path, hub.endpoint)
     assert outcome.code == VerificationError.exit_code, outcome.said
     assert WEIGHTS in outcome.said
     assert not (tmp_path / "fetched").exists()
 
 
-def test_a_package_survives_the_way_through_json(tmp_path: Path) -> None:
-    package = a_package(tmp_path)
-    assert from_json(json.loads(json.dumps(to_json(package)))) == package
+def test_a_package_survives_the_way_to_the_process_that_publishes_it(tmp_path: Path) -> None:
+    asked = to_publish(a_package(tmp_path))
+
+    assert requests.from_json(Publish, requests.to_json(Publish, asked)) == asked
 
 
-def test_a_from_json_is_proved_anew(tmp_path: Path) -> None:
-    value = to_json(a_package(tmp_path))
+def test_a_package_that_arrives_is_proved_anew(tmp_path: Path) -> None:
+    asked = requests.to_json(Publish, to_publish(a_package(tmp_path)))
+
     with pytest.raises(VerificationError, match="did not"):
-        from_json(value | {"passed": "false"})
+        requests.from_json(Publish, asked.replace(b'"passed":true}', b'"passed":false}'))
+    with pytest.raises(ValueError, match="valid boolean"):
+        requests.from_json(Publish, asked.replace(b'"passed":true}', b'"passed":"false"}'))
+    (tmp_path / "package" / "README.md").write_text("another card")
+    with pytest.raises(VerificationError, match=r"different: README\.md"):
+        requests.from_json(Publish, asked)

@@ -1,0 +1,84 @@
+"""Where a Hub is: read once, and then a value that knows what differs."""
+
+from pathlib import Path
+
+import pytest
+
+from release.config import reading
+from release.hub import address
+from release.hub.address import Folder, Web
+from release.running import child
+from release.values.errors import ConfigError
+from tests.helpers.small_release import small_config
+
+
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ("file:hub", "/work/hub"),
+        ("file:/srv/hub", "/srv/hub"),
+        ("file:///srv/hub", "/srv/hub"),
+        ("file://x", "/work/x"),
+    ],
+)
+def test_a_folder_starts_from_who_names_it(text: str, root: str) -> None:
+    assert address.parse(text, Path("/work")) == Folder(root=Path(root), written=text)
+
+
+@pytest.mark.parametrize(
+    ("url", "public"),
+    [
+        ("https://huggingface.co", True),
+        ("http://hub.example:8080", True),
+        ("http://127.0.0.1:80", False),
+        ("http://localhost", False),
+        ("http://[::1]:80", False),
+    ],
+)
+def test_a_hub_on_loopback_is_not_public(url: str, public: bool) -> None:
+    assert address.parse(url, Path("/work")) == Web(url=url)
+    assert Web(url=url).is_public is public
+    assert Folder(root=Path("/hub"), written="file:/hub").is_public is False
+
+
+@pytest.mark.parametrize(
+    "text", ["", "file:", "file:/", "huggingface.co", "ftp://hub", "https://me:secret@hub.example"]
+)
+def test_what_names_no_hub_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(ConfigError, match="write https://HOST without a password, or file:FOLDER"):
+        address.parse(text, Path("/work"))
+
+
+def test_a_record_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    loaded = reading.load(small_config(tmp_path, publishing={"endpoint": f"file:{tmp_path}/mine"}))
+
+    assert address.of(loaded).recorded == "file:hub"
+    assert Web(url="https://hub.example").recorded == "https://hub.example"
+
+
+def test_it_says_how_to_look_at_a_release() -> None:
+    folder = address.parse("file:hub", Path("/work"))
+
+    assert folder.look("local/x", "v1") == "git clone hub/models/local/x.git"
+    assert Web(url="https://hub.example").look("me/x", "v1") == "https://hub.example/me/x/tree/v1"
+
+
+def test_the_embedded_hub_gets_its_own_token_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in child.SECRETS:
+        monkeypatch.setenv(name, "of another Hub")
+
+    with address.parse("file:hub", tmp_path).opened() as hub:
+        assert hub["HF_ENDPOINT"].startswith("http://127.0.0.1:")
+        assert hub["HF_TOKEN"] == (tmp_path / "hub" / "token").read_text().strip()
+        assert "of another Hub" not in hub.values()
+
+
+def test_a_hub_at_an_address_gets_every_secret_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in child.SECRETS:
+        monkeypatch.setenv(name, f"the {name}")
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", "")
+
+    with Web(url="https://hub.example").opened() as hub:
+        assert hub["HF_ENDPOINT"] == "https://hub.example"
+        assert hub["HF_TOKEN"] == "the HF_TOKEN"
+        assert "ACTIONS_ID_TOKEN_REQUEST_URL" not in hub
