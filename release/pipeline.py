@@ -27,7 +27,8 @@ from release.models import base as bases
 from release.models.generate import generate
 from release.models.train import train
 from release.publishing import attestations, card, package, sign, snippet
-from release.running import container, environment
+from release.running import environment
+from release.running import place as places
 from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Package, Publication, sha256_file, write_atomically
 from release.values.errors import ConfigError, DataError, GatesFailed, PreflightError
@@ -94,16 +95,17 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     """Train, reload, answer, judge: the same for a release and for a reproduction. Returns the run folder too."""
     say(Stage(name="base", note=config.model.base_model_id))
     base = bases.resolve(config.model, say)
-    image = _image(config, say)
+    say(Stage(name="container", note=config.container.use))
+    place = places.find(config.container, say)
     digests = {"train": judged.train.sha256, "golden": judged.golden.sha256}
-    made_from = recording.inputs(config, base, digests, image.source if image else None)
+    made_from = recording.inputs(config, base, digests, place.source)
     run = run_folder(config, made_from)
     started = _start(run, config, judged)
     settle_chat(run, config, base.folder)
     say(Stage(name="train", note=str(run)))
-    adapter = train(run, base, say, image)
+    adapter = train(run, base, place, say)
     say(Stage(name="generate", note="a fresh process loads the saved files"))
-    generate(run, base, adapter, say, image)
+    generate(run, base, adapter, place, say)
     return conclude(run, config, judged, Made(base=base, started=started, adapter=adapter), say), run
 
 
@@ -132,12 +134,6 @@ def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) ->
     record = recording.build(config, made.base, made.started, made.adapter, outcome)
     write_atomically(run / "record.json", canonical_json(tree(record)))
     return Candidate(adapter=made.adapter, record=record, verdict=alone.verdict.to_json(), passed=passed)
-
-
-def _image(config: Config, say: Say) -> container.Image | None:
-    """What to train and answer in."""
-    say(Stage(name="container", note=config.container.use))
-    return container.find(config.container, say)
 
 
 def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, Beside]:

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,8 +16,9 @@ from typing import Any
 import gates
 from gates.canonical import canonical_json
 from release import pipeline
-from release.checking import compare, flat_commit, verify
+from release.checking import compare, recorded_commit, verify
 from release.checking.compare import Made
+from release.checking.recorded_commit import RecordedCommit
 from release.config import reading
 from release.config.settings import Config, Container
 from release.data.dataset import Dataset
@@ -27,17 +27,16 @@ from release.hub.base_files import wanted
 from release.judging import derive
 from release.models import base as bases
 from release.models.generate import generate
-from release.running import child, container, environment, machine
+from release.running import container, environment
+from release.running import place as places
+from release.running.place import Here, Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, Reproduction, write_atomically
-from release.values.cache import cache_folder
-from release.values.errors import BY_EXIT_CODE, ConfigError, DataError, HubError, NotReproduced, VerificationError
+from release.values.errors import ConfigError, DataError, HubError, NotReproduced, VerificationError
 from release.values.events import Line, Say, Stage
 from release.values.record import Generation, Record, Source, Tree, known, part, tree
 
 FOLDER = Path("runs") / "reproduced"
-MAKE = Path("release/cli/make.py")
-"""What a commit offers to be reproduced by: a configuration becomes a run folder, by that commit's own line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +58,14 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where an adapter is made again: the code, and the Python whose libraries run it."""
+class Maker:
+    """Who makes an adapter again, and what stages find there."""
 
-    root: Path
-    python: str
-    here: Mapping[str, Any] | None
-    """Versions and hardware, as a stage finds them there; None where the recorded commit sets up its own image."""
-    image: container.Image | None = None
-
-    @property
-    def is_this_one(self) -> bool:
-        return self.root == environment.ROOT and self.python == sys.executable
+    commit: RecordedCommit | None
+    """The program of the recorded commit; None for this checkout's own."""
+    image_digest: str | None
+    surroundings: Mapping[str, Any] | None
+    """Versions and hardware; None where the recorded commit sets up its own image."""
 
 
 def rejudge(request: Request, say: Say) -> Reproduction:
@@ -80,13 +75,13 @@ def rejudge(request: Request, say: Say) -> Reproduction:
         with pipeline.alone(output):
             then = published(found)
             base = _base(found, say)
-            image = _image(_settings(then.record), say)
+            place = _place(_settings(then.record), say)
             run = _answering_run(found, Path(scratch) / "run")
             adapter = Adapter(
                 folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training=then.record.training
             )
             say(Stage(name="generate", note="a fresh process loads the published files"))
-            answers = generate(run, base, adapter, say, image)
+            answers = generate(run, base, adapter, place, say)
             base_answers = gates.read_outputs(run / "base_answers.jsonl")
             alone = derive.alone(found.release.terms, gates.read_outputs(answers), base_answers)
             now = Made(
@@ -114,9 +109,9 @@ def reproduce(request: Request, say: Say) -> Reproduction:
             then = published(found)
             loaded = _lay_out(found, output)
             _base(found, say)
-            with _place(then.record, output, say) as place:
-                _expect(then.record, place, request, say)
-                run = _make(place, loaded, output, say)
+            with _maker(then.record, output, say) as maker:
+                _expect(then.record, maker, request, say)
+                run = _make(maker, loaded, output, say)
             now = _in_run(run)
             seconds = round(time.monotonic() - started, 1)
             result = compare.compare(then, now, release=found.name, commit=found.commit, seconds=seconds)
@@ -200,12 +195,6 @@ def _settings(release: Record) -> dict[str, Any]:
     return settings
 
 
-def _image(settings: Mapping[str, Any], say: Say) -> container.Image | None:
-    """Where the adapter was made, as far as it can be had here: its image, one built from the same code, or none."""
-    say(Stage(name="container"))
-    return container.find(reading.parse(settings, Path("release.yaml").absolute()).container, say)
-
-
 def _base(found: verify.Opened, say: Say) -> bases.Base:
     """The base model, with the recorded digest of each of its files."""
     release = found.release.record
@@ -241,42 +230,44 @@ def _record_now(release: Record, generation: Generation) -> Record:
 
 
 @contextlib.contextmanager
-def _place(release: Record, output: Path, say: Say) -> Iterator[Place]:
+def _maker(release: Record, output: Path, say: Say) -> Iterator[Maker]:
     """Where to train: here if code and libraries are those of the record; else a git worktree at the recorded commit.
 
     There, an environment of its own is installed from that commit's locks where the libraries here are others, unless
     an image brings its own, or this hardware rules out equal bytes anyway.
     """
     source = release.source
-    there = has_commit(source.commit) and not source.dirty
+    there = recorded_commit.is_here(source.commit) and not source.dirty
     stays = source.code_sha256 == environment.code_sha256() or not there
-    image = _image(_settings(release), say) if stays else None
+    place = _place(_settings(release), say) if stays else Here()
     its_own = not stays and release.image_digest is not None and container.used(Container())
-    here = None if its_own else _probe(image, say)
-    lacking = here is not None and image is None and there and not other_hardware(tree(release), here)
+    here = None if its_own else _probe(place, say)
+    lacking = here is not None and isinstance(place, Here) and there and not other_hardware(tree(release), here)
     other = other_libraries(tree(release), here) if here is not None and lacking else []
     if stays and not other:
-        yield Place(root=environment.ROOT, python=sys.executable, here=here, image=image)
+        yield Maker(commit=None, image_digest=place.image_digest, surroundings=here)
         return
     say(Stage(name="source", note=f"commit {source.commit}"))
     assert source.commit is not None
-    with worktree(environment.ROOT, source.commit, output / "source") as root:
-        python = own_environment(root, other, say) if other else None
+    with recorded_commit.worktree(environment.ROOT, source.commit, output / "source") as root:
+        python = recorded_commit.own_environment(root, other, say) if other else None
         if python:
-            yield Place(root=root, python=python, here=_probe(None, say, python))
-        else:
-            yield Place(root=root, python=sys.executable, here=here)
+            here = _probe(Here(python=python), say)
+        commit = RecordedCommit(root=root, python=python or sys.executable)
+        yield Maker(commit=commit, image_digest=environment.image_digest(), surroundings=here)
 
 
-def _probe(image: container.Image | None, say: Say, python: str = sys.executable) -> dict[str, Any]:
+def _place(settings: Mapping[str, Any], say: Say) -> Place:
+    """Where the adapter was made, as far as it can be had here: its image, one built from the same code, or none."""
+    say(Stage(name="container"))
+    return places.find(reading.parse(settings, Path("release.yaml").absolute()).container, say)
+
+
+def _probe(place: Place, say: Say) -> dict[str, Any]:
     """``versions``, ``packages`` and ``hardware`` as a stage finds them: a child is asked, for it loads torch."""
     with tempfile.TemporaryDirectory() as folder:
         found, log = Path(folder) / "environment.json", Path(folder) / "environment.log"
-        if python == sys.executable:
-            container.call(image, "release.running.environment", str(found), say=say, log=log, writes=[Path(folder)])
-        else:
-            surroundings = {"PYTHONPATH": str(environment.ROOT), **_one_card()}
-            child.call("release.running.environment", str(found), say=say, log=log, env=surroundings, python=python)
+        place.call(environment.__name__, [found], writes=[Path(folder)], say=say, log=log)
         result: dict[str, Any] = json.loads(found.read_bytes())
         return result
 
@@ -293,64 +284,24 @@ def other_hardware(release: Tree, here: Mapping[str, Any]) -> bool:
     return any(one["cause"] == "hardware" and one["what"] != "processor" for one in found)
 
 
-def own_environment(root: Path, other: list[str], say: Say) -> str | None:
-    """The Python of an environment made in ``root`` from its own hash locks; None where that cannot be done."""
-    say(Stage(name="libraries", note="an environment of its own, from the locks of that commit"))
-    for line in other:
-        say(Line(text=f"here it is another: {line}"))
-    script, python = root / "setup_environment.py", root / ".venv" / "bin" / "python"
-    if not script.exists():
-        say(Line(text="it was not made: that commit has no setup_environment.py"))
-        return None
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=root, env=_environment(), capture_output=True, text=True, check=False
-    )
-    if done.returncode or not python.exists():
-        say(Line(text=f"it was not made:\n{done.stderr.strip()}"))
-        return None
-    return str(python)
-
-
-def has_commit(commit: str | None) -> bool:
-    """Whether this checkout can show a commit."""
-    return bool(commit) and _git(environment.ROOT, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
-
-
-@contextlib.contextmanager
-def worktree(root: Path, commit: str, folder: Path) -> Iterator[Path]:
-    """The files of a commit in ``folder``, an untouched one of a killed run too; the checkout in ``root`` stays."""
-    at, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
-    if not (folder / ".git").exists() or at.stdout.strip() != commit or changes.stdout:
-        _git(root, "worktree", "remove", "--force", str(folder))
-        done = _git(root, "worktree", "add", "--detach", "--force", str(folder), commit)
-        if done.returncode:
-            raise ConfigError([f"git cannot show commit {commit} of {root}: {done.stderr.strip()}"])
-    try:
-        yield folder
-    finally:
-        _git(root, "worktree", "remove", "--force", str(folder))
-
-
-def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-
-
-def _expect(release: Record, place: Place, request: Request, say: Say) -> None:
+def _expect(release: Record, maker: Maker, request: Request, say: Say) -> None:
     """Say what cannot be the same before time is spent; stop if that rules out the level that was asked for."""
-    if place.here is None:
+    if maker.surroundings is None:
         say(
             Line(text="the line of the recorded commit sets up its own image: nothing here is compared with the record")
         )
         return
-    threads, image = release.determinism.threads, place.image
-    here = {**place.here, "hardware": {**place.here["hardware"], "threads": threads}}
+    threads = release.determinism.threads
+    here = {**maker.surroundings, "hardware": {**maker.surroundings["hardware"], "threads": threads}}
     if (cores := environment.threads(None)) < threads:
         say(Line(text=f"{threads} threads, as recorded, on {cores} cores: it takes longer than it took"))
-    now = {"training": here, "source": {"code_sha256": _code_sha256(release.source, place.root)}}
+    # a worktree at a clean commit holds the recorded code
+    code = release.source.code_sha256 if maker.commit else environment.code_sha256()
+    now = {"training": here, "source": {"code_sha256": code}}
     found = obstacles(tree(release), now)
     for line in found:
         say(Line(text=f"not as recorded: {line}"))
-    if release.image_digest and release.image_digest != (image.digest if image else environment.image_digest()):
+    if release.image_digest and release.image_digest != maker.image_digest:
         say(Line(text=f"it was made in the image {release.image_digest}; this is not it"))
     if found:
         say(Line(text="what can still be expected is the same verdict"))
@@ -378,42 +329,18 @@ def _why_no_source(source: Source) -> list[str]:
     """Why the code that was recorded cannot be taken; nothing where it can."""
     if source.dirty:
         return [f"source: it was made from uncommitted changes over commit {source.commit}, which nobody has"]
-    if source.commit and not has_commit(source.commit):
+    if source.commit and not recorded_commit.is_here(source.commit):
         where = f"is not in the history of {environment.ROOT}; an installed package has none"
         told = f"source: commit {source.commit}, which made it, {where}. "
         return [f"{told}Run `adapter-release reproduce` in a clone that has it"]
     return []
 
 
-def _code_sha256(recorded: Source, root: Path) -> str:
-    """A worktree at a recorded clean commit holds the recorded code; here it is what it is."""
-    return environment.code_sha256() if root == environment.ROOT else recorded.code_sha256
-
-
-def _make(place: Place, loaded: Config, output: Path, say: Say) -> Path:
-    """The run folder of this configuration, by the line of the source and the libraries of ``place``."""
-    if place.is_this_one:
-        return pipeline.make(loaded, pipeline.check_data(loaded, say), say)[1]
-    answer = output / "made"
-    answer.unlink(missing_ok=True)
-    offered = ["-m", "release.cli.make"] if (place.root / MAKE).exists() else [flat_commit.__file__]
-    command = [place.python, *offered, str(loaded.path), str(answer)]
-    done = subprocess.run(command, cwd=place.root, env={**_environment(), "PYTHONPATH": str(place.root)}, check=False)
-    if done.returncode or not answer.exists():
-        kind = BY_EXIT_CODE.get(done.returncode, NotReproduced)
-        raise kind(f"The line of the recorded commit stopped with exit status {done.returncode}; its reason is above.")
-    return Path(answer.read_text("utf-8"))
-
-
-def _environment() -> dict[str, str]:
-    """What the recorded commit's programs see: no secret, one card, and this checkout's cache, base model included."""
-    inherited = {name: value for name, value in os.environ.items() if name not in child.SECRETS}
-    return {**inherited, **_one_card(), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
-
-
-def _one_card() -> dict[str, str]:
-    gpu = machine.usable_gpu()
-    return machine.only(gpu.uuid if gpu else None)
+def _make(maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
+    """The run folder of this configuration."""
+    if maker.commit:
+        return maker.commit.make(loaded.path, output / "made")
+    return pipeline.make(loaded, pipeline.check_data(loaded, say), say)[1]
 
 
 def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> Reproduction:

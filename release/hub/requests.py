@@ -17,6 +17,7 @@ from release.values.events import Say
 
 ANSWERING = "release.publishing.hub_request"
 """The module that answers: named and not imported, for it stands higher, since one of its answers is a publication."""
+_DO = "Nothing was taken from it. Check HF_ENDPOINT or publishing.endpoint, then run again."
 LARGEST = 64 << 20  # bytes of an answer; the longest names the tensors of a base model, 5 MB for the largest of today
 
 Value = TypeVar("Value")
@@ -161,14 +162,7 @@ def read_answer(request: Request[Answer_co], content: bytes) -> Answer_co:
     try:
         return from_json(request.answer, content)
     except ValueError as error:
-        raise HubError(f"The answer to {name} is not what a Hub says: {_first_line_of_each(error)}. {_DO}") from None
-
-
-_DO = "Nothing was taken from it. Check HF_ENDPOINT or publishing.endpoint, then run again."
-
-
-def _first_line_of_each(error: ValueError) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise HubError(f"The answer to {name} is not what a Hub says: {error}. {_DO}") from None
 
 
 def to_json(kind: type[Value], value: Value) -> bytes:
@@ -180,6 +174,11 @@ def to_json(kind: type[Value], value: Value) -> bytes:
 
 def from_json(kind: type[Value], content: bytes) -> Value:
     """The value of this type that is written there, nothing converted; ``ValueError`` says what is wrong."""
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
 
-    return TypeAdapter(kind).validate_json(content, strict=True)
+    try:
+        return TypeAdapter(kind).validate_json(content, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "".join(f"{one}: " for one in first["loc"])
+        raise ValueError(f"{where}{first['msg']}, not {str(first['input'])[:100]!r}") from None

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gates.canonical import canonical_json
@@ -72,7 +72,7 @@ def resolve(model: Model, say: Say) -> Base:
     if model.source == "embedded":
         if not (folder / RECORD).exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            child.call("release.models.base", str(folder), say=say, log=folder.parent / "unpack.log")
+            child.call(__name__, str(folder), say=say, log=folder.parent / "unpack.log")
         return _checked(folder, model, embedded.ORIGIN)
     if not (folder / RECORD).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,8 @@ from release.models import base as bases
 from release.models import loading
 from release.models.engines import table
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
-from release.running import child, container, environment
+from release.running import child, environment
+from release.running.place import Place
 from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
 from release.values.errors import VerificationError
 from release.values.events import Line, Progress, Say
@@ -31,7 +32,7 @@ BASE_ANSWERS = "base_answers"
 """Beside the run folders: what bases answered alone, by what it depends on."""
 
 
-def generate(run: Path, base: bases.Base, adapter: Adapter, say: Say, image: container.Image | None = None) -> Path:
+def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: Say) -> Path:
     """``answers.jsonl`` of this adapter over the run folder's golden set: generated now, or found whole."""
     record, answers, kept = run / "generation.json", run / "answers.jsonl", run.parent / BASE_ANSWERS
     if record.exists():
@@ -43,16 +44,13 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, say: Say, image: con
             return answers
     record.unlink(missing_ok=True)
     kept.mkdir(exist_ok=True)
-    container.call(
-        image,
-        "release.models.generate",
-        str(run),
-        str(base.folder),
-        str(kept),
-        say=say,
-        log=run / "generate.log",
+    place.call(
+        __name__,
+        [run, base.folder, kept],
         reads=[base.folder],
         writes=[run, kept],
+        say=say,
+        log=run / "generate.log",
     )
     if json.loads(record.read_bytes())["adapter_sha256"] != adapter.files.digest:
         raise VerificationError(

@@ -17,7 +17,8 @@ from release.config.settings import Config
 from release.data import chat as chats
 from release.models import arithmetic, built_modules, callbacks, loading
 from release.models import base as bases
-from release.running import child, container, environment, spending
+from release.running import child, environment, spending
+from release.running.place import Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
 from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
@@ -36,21 +37,19 @@ OF_TOKENIZER = ("tokenizer.json", "special_tokens_map.json")
 """What a release holds of the base's tokenizer as it is, where the base has it."""
 
 
-def train(run: Path, base: bases.Base, say: Say, image: container.Image | None = None) -> Adapter:
-    """The adapter of this run folder: trained now in a child process or this image, or found finished and unchanged."""
+def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
+    """The adapter of this run folder: trained now in this place, or found finished and unchanged."""
     record = run / "training.json"
     if not record.exists():
         say(Progress(name=callbacks.NAME, done=0, total=0))
         limited = load_config(run / "config.yaml").budget.limit is not None
-        container.call(
-            image,
-            "release.models.train",
-            str(run),
-            str(base.folder),
-            say=say,
-            log=run / "train.log",
+        place.call(
+            __name__,
+            [run, base.folder],
             reads=[base.folder],
             writes=[run.parent if limited else run],  # what attempts have cost is kept beside the run folders
+            say=say,
+            log=run / "train.log",
         )
     told = json.loads(record.read_bytes())
     files = Manifest.of_folder(run / "adapter")

@@ -14,15 +14,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from release.values import extras
 from release.values.errors import BY_EXIT_CODE, ConfigError, Stop, of_the_system
 from release.values.events import Event, Line, Progress, Say, Stage
 
-_EVENTS: dict[str, type[Stage] | type[Progress] | type[Line]] = {
-    kind.__name__: kind for kind in (Stage, Progress, Line)
-}
+LONGEST = 1 << 20  # bytes of one event; the longest are reports of a few thousand rows
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h: the kernel kills the child when its parent dies, kill -9 included
 SECRETS = (
     "HF_TOKEN",
@@ -73,7 +72,7 @@ def call(
     ):
         assert process.stdout is not None
         try:
-            message = listen(process.stdout, say)
+            message = listen(iter(partial(process.stdout.readline, LONGEST + 1), b""), say)
         except BaseException:
             process.kill()
             raise
@@ -84,13 +83,26 @@ def listen(lines: Iterable[bytes], say: Say) -> str:
     """Pass a child's events to ``say``; the message of its ``Stop``, empty when it did not stop."""
     message = ""
     for line in lines:
-        event = json.loads(line)
-        kind = event.pop("kind")
-        if kind == "Stop":
-            message = event["message"]
-        else:
-            say(_EVENTS[kind](**event))
+        match _read(line):
+            case {"kind": "Stop", "message": str(said)}:
+                message = said
+            case {"kind": "Stage", "name": str(name), "note": str(note)}:
+                say(Stage(name=name, note=note))
+            case {"kind": "Progress", "name": str(name), "done": int(done), "total": int(total)}:
+                say(Progress(name=name, done=done, total=total))
+            case {"kind": "Line", "text": str(text)}:
+                say(Line(text=text))
+            case _:
+                raise RuntimeError(f"a stage said what is not an event: {line[:200]!r}")
     return message
+
+
+def _read(line: bytes) -> object:
+    """What a line of JSON says; None where it is none, or has no end."""
+    try:
+        return json.loads(line) if len(line) <= LONGEST else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def end(module: str, code: int, message: str, log: Path) -> None:

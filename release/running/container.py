@@ -10,19 +10,21 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from release.config.settings import Container
-from release.running import child, environment, image_source, machine
+from release.running import child, environment, image_source, look, machine
 from release.running.engine_faults import explained
 from release.values.errors import PreflightError, Stop
 from release.values.events import Line, Progress, Say
 
 if TYPE_CHECKING:
     from docker import DockerClient
+    from docker.models.containers import Container as Running
+    from docker.types import Mount
 
 SOCKET = "unix:///var/run/docker.sock"
 LABEL = "adapter-release.run"
@@ -33,17 +35,48 @@ KILLED = 128 + signal.SIGKILL
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image:
+class InImage:
     """An image that is here, holds this checkout's code, and was seen to start; and what its containers get."""
 
     reference: str
     """What the engine finds it by: ``name@sha256:...`` or its id."""
-    digest: str
+    image_digest: str
     source: str
     """What decides its content: its digest, or for an image that was built the sha256 of all it was built from."""
     gpu: str | None
     """The UUID of the one card that its containers get; None for none."""
     memory_bytes: int | None
+
+    def call(
+        self,
+        stage: str,
+        arguments: Sequence[str | Path],
+        *,
+        reads: Iterable[Path] = (),
+        writes: Iterable[Path] = (),
+        say: Say,
+        log: Path,
+    ) -> None:
+        """Run a stage in a container, as ``place.Place`` says.
+
+        The container has no network, no token, and no file of this machine but ``reads`` and ``writes``. It ends with
+        this process, however that ends.
+        """
+        mounts = [*_mounts(reads, read_only=True), *_mounts(writes, read_only=False)]
+        with _engine() as engine, _lifeline(log.with_suffix(".lifeline")) as lifeline, log.open("ab") as errors:
+            for left in engine.containers.list(all=True, filters={"label": f"{LABEL}={log.parent}"}):
+                left.remove(force=True)  # of a run that was killed before it could
+            rights = _rights(engine, self, {child.LIFELINE: str(lifeline)})
+            options = {**rights, "labels": {LABEL: str(log.parent)}, "mounts": mounts}
+            command = ["python", "-m", stage, *map(str, arguments)]
+            with _container(engine, self, command, options) as (container, output):
+                message = child.listen(_lines(output, errors), say)
+                code = container.wait()["StatusCode"]
+                container.reload()
+                out_of_memory = container.attrs["State"]["OOMKilled"]
+        if code == KILLED:
+            raise PreflightError(_killed(stage, self, out_of_memory=out_of_memory))
+        child.end(stage, code, message, log)
 
 
 def absent() -> str:
@@ -92,7 +125,7 @@ def problems(wanted: Container) -> list[str]:
     return [f"container.use is require, but no container can be used: {reason}"]
 
 
-def find(wanted: Container, say: Say) -> Image | None:
+def find(wanted: Container, say: Say) -> InImage | None:
     """The image to train and answer in, fetched or built if it is not here; None where that is this machine itself.
 
     Once an engine has answered, whatever goes wrong is a ``Stop``: nothing falls back to the machine silently.
@@ -114,51 +147,13 @@ def find(wanted: Container, say: Say) -> Image | None:
         return image
 
 
-def call(
-    image: Image | None,
-    module: str,
-    *arguments: str,
-    say: Say,
-    log: Path,
-    reads: Iterable[Path] = (),
-    writes: Iterable[Path] = (),
-) -> None:
-    """``child.call`` in a container of this image, or on this machine when there is none.
-
-    The container sees the folders of ``reads`` and ``writes`` (the log's is one) under their own names, no network, no
-    token and no other file of this machine. It ends with this process, however that ends. Either way the stage sees
-    one card at most, ``machine.find_gpu``'s; ``PreflightError`` where that one cannot be used.
-    """
-    if image is None:
-        gpu = machine.usable_gpu()
-        child.call(module, *arguments, say=say, log=log, env=machine.only(gpu.uuid if gpu else None))
-        return
-    label = {LABEL: str(log.parent)}
-    with _engine() as engine, _lifeline(log.with_suffix(".lifeline")) as lifeline, log.open("ab") as errors:
-        for left in engine.containers.list(all=True, filters={"label": f"{LABEL}={log.parent}"}):
-            left.remove(force=True)  # of a run that was killed before it could
-        options = _rights(engine, image) | {
-            "labels": label,
-            "mounts": [*_mounts(reads, read_only=True), *_mounts(writes, read_only=False)],
-        }
-        options["environment"] |= {child.LIFELINE: str(lifeline)}
-        with _container(engine, image, ["python", "-m", module, *arguments], options) as (container, output):
-            message = child.listen(_lines(output, errors), say)
-            code = container.wait()["StatusCode"]
-            container.reload()
-            out_of_memory = container.attrs["State"]["OOMKilled"]
-    if code == KILLED:
-        raise PreflightError(_killed(module, image, out_of_memory=out_of_memory))
-    child.end(module, code, message, log)
-
-
-def _killed(module: str, image: Image, *, out_of_memory: bool) -> str:
+def _killed(stage: str, image: InImage, *, out_of_memory: bool) -> str:
     kept = "What was finished is kept: run again to go on."
     if not out_of_memory:
-        return f"The container of {module} was killed from outside (exit status {KILLED}). {kept}"
+        return f"The container of {stage} was killed from outside (exit status {KILLED}). {kept}"
     limit = f" of {image.memory_bytes / MIB:,.0f} MiB (container.memory_gib)" if image.memory_bytes else ""
     return (
-        f"The kernel killed {module} (exit status {KILLED}): it needed more than the memory{limit} it may use. Raise "
+        f"The kernel killed {stage} (exit status {KILLED}): it needed more than the memory{limit} it may use. Raise "
         "the limit, make training.per_device_train_batch_size or data.max_length smaller, or use a larger machine. "
         f"{kept}"
     )
@@ -190,7 +185,7 @@ def _engine(wait: int = WAIT) -> Iterator["DockerClient"]:
         raise explained(str(error), _address()) from None
 
 
-def _rights(engine: "DockerClient", image: Image) -> dict[str, Any]:
+def _rights(engine: "DockerClient", image: InImage, more: Mapping[str, str]) -> dict[str, object]:
     """What every container gets, and nothing more: the caller's own user, so that the files are the caller's."""
     from docker.types import DeviceRequest
 
@@ -208,11 +203,17 @@ def _rights(engine: "DockerClient", image: Image) -> dict[str, Any]:
         "mem_limit": image.memory_bytes,
         "device_requests": [DeviceRequest(device_ids=[image.gpu], capabilities=[["gpu"]])] if image.gpu else [],
         # A UUID is right inside too; an index would not be, for there the card is the first, whichever it is here.
-        "environment": {**child.ENVIRONMENT, **fixed, **machine.only(image.gpu), environment.IMAGE: image.digest},
+        "environment": {
+            **child.ENVIRONMENT,
+            **fixed,
+            **machine.only(image.gpu),
+            environment.IMAGE: image.image_digest,
+            **more,
+        },
     }
 
 
-def _mounts(paths: Iterable[Path], *, read_only: bool) -> list[Any]:
+def _mounts(paths: Iterable[Path], *, read_only: bool) -> list["Mount"]:
     from docker.types import Mount
 
     return [Mount(str(path), str(path), type="bind", read_only=read_only) for path in paths]
@@ -220,8 +221,8 @@ def _mounts(paths: Iterable[Path], *, read_only: bool) -> list[Any]:
 
 @contextlib.contextmanager
 def _container(
-    engine: "DockerClient", image: Image, command: list[str], options: Mapping[str, Any]
-) -> Iterator[tuple[Any, Iterator[tuple[bytes | None, bytes | None]]]]:
+    engine: "DockerClient", image: InImage, command: Sequence[str], options: Mapping[str, object]
+) -> Iterator[tuple["Running", Iterator[tuple[bytes | None, bytes | None]]]]:
     """A started container and its output; taken away when the block ends, by Ctrl-C and SIGTERM too."""
     from docker.errors import DockerException
 
@@ -268,15 +269,17 @@ def _lines(output: Iterable[tuple[bytes | None, bytes | None]], errors: BinaryIO
             errors.flush()
         *whole, rest = (rest + (out or b"")).split(b"\n")
         yield from whole
+        if len(rest) > child.LONGEST:
+            break  # `listen` refuses it
     if rest:
         yield rest
 
 
-def _look_inside(engine: "DockerClient", image: Image) -> None:
+def _look_inside(engine: "DockerClient", image: InImage) -> None:
     """Start the image once as it will be used: what cannot start, see its GPU, or is other code, stops here."""
-    command = ["python", "-m", "release.running.look", *(["--gpu"] if image.gpu else [])]
+    command = ["python", "-m", look.__name__, *(["--gpu"] if image.gpu else [])]
     errors = io.BytesIO()
-    with _container(engine, image, command, _rights(engine, image)) as (container, output):
+    with _container(engine, image, command, _rights(engine, image, {})) as (container, output):
         lines = list(_lines(output, errors))
         code = container.wait()["StatusCode"]
     if code:
@@ -298,13 +301,13 @@ def _look_inside(engine: "DockerClient", image: Image) -> None:
         )
 
 
-def _image(wanted: Container, gpu: machine.Gpu | None, reference: str, digest: str, source: str) -> Image:
+def _image(wanted: Container, gpu: machine.Gpu | None, reference: str, digest: str, source: str) -> InImage:
     memory = None if wanted.memory_gib is None else int(wanted.memory_gib * 1024 * MIB)
     uuid = gpu.uuid if gpu else None
-    return Image(reference=reference, digest=digest, source=source, gpu=uuid, memory_bytes=memory)
+    return InImage(reference=reference, image_digest=digest, source=source, gpu=uuid, memory_bytes=memory)
 
 
-def _named(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, say: Say) -> Image:
+def _named(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, say: Say) -> InImage:
     """The image of this digest, from this machine or its registry; the engine checks the digest of what it fetches."""
     from docker.errors import ImageNotFound
 
@@ -322,7 +325,7 @@ def _named(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, s
     return _image(wanted, gpu, wanted.image, digest, digest)
 
 
-def _built(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, say: Say) -> Image:
+def _built(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, say: Say) -> InImage:
     """The image of this checkout's Dockerfile, code and locks; one that was built from the same is not built again."""
     from docker.errors import ImageNotFound
 

@@ -114,6 +114,12 @@ def usable_gpu() -> Gpu | None:
     return found.gpu
 
 
+def one_card() -> dict[str, str]:
+    """The variables that leave a process the card that is used here; ``PreflightError`` where it cannot be used."""
+    gpu = usable_gpu()
+    return only(gpu.uuid if gpu else None)
+
+
 def only(uuid: str | None) -> dict[str, str]:
     """The variables that leave a process this card and no other; None leaves it none."""
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE: uuid or ""}

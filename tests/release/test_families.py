@@ -24,6 +24,7 @@ from release.models import base as bases
 from release.models import generate, loading, train
 from release.models.engines import transformers
 from release.models.engines.engine import Asked
+from release.running.place import Here
 from release.values.artifacts import Manifest
 from release.values.events import Event
 from tests.helpers.families import ANSWER, put_on
@@ -277,14 +278,14 @@ def test_the_bases_own_answers_are_kept_for_the_next_attempt_and_made_again_if_t
     monkeypatch.setenv("OMP_NUM_THREADS", line.env["OMP_NUM_THREADS"])  # what the answers depend on must be the same
     shutil.copytree(line.run.parent, tmp_path / "runs")
     run, then = tmp_path / "runs" / line.run.name, line.read("generation.json")
-    adapter = train.train(run, base_of(line), quiet)
+    adapter = train.train(run, base_of(line), Here(), quiet)
     (kept,) = (tmp_path / "runs" / generate.BASE_ANSWERS).glob("*.jsonl")
 
     assert not then["base_answers_reused"]
     for change, reused in ((lambda: None, True), (lambda: kept.write_text("{}\n", "utf-8"), False)):
         (run / "generation.json").unlink()
         change()
-        generate.generate(run, base_of(line), adapter, quiet)
+        generate.generate(run, base_of(line), adapter, Here(), quiet)
         now = json.loads((run / "generation.json").read_bytes())
         assert now["base_answers_reused"] is reused
         assert now["base_answers_sha256"] == then["base_answers_sha256"]

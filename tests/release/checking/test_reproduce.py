@@ -25,9 +25,8 @@ from release.judging.released import Released
 from release.models import base as bases
 from release.values.artifacts import Reproduction
 from release.values.errors import ConfigError, DataError, NotReproduced, VerificationError
-from release.values.events import Event, Line, Say
+from release.values.events import Event
 from release.values.record import known
-from tests.helpers.cards import ADA, ADA_LINE, TURING_LINE, machine_with
 from tests.helpers.hub_fixture import EmbeddedHub
 from tests.helpers.line import ROOT, adapter_release, small_config
 from tests.helpers.small_release import HARDWARE, SURROUNDINGS, VERSIONS, read_record, reseal, small_release
@@ -64,13 +63,6 @@ def test_another_processor_with_the_same_instructions_does_not_stand_in_the_way(
     surroundings = here(release, hardware={**HARDWARE, "cpu": "another processor"})
 
     assert reproduce.obstacles(read_record(release), surroundings) == []
-
-
-def test_the_line_of_another_commit_sees_the_one_card_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine_with(tmp_path, monkeypatch, TURING_LINE, ADA_LINE)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-
-    assert reproduce._environment()["CUDA_VISIBLE_DEVICES"] == ADA
 
 
 def test_a_package_that_takes_no_part_in_the_arithmetic_does_not_stand_in_the_way(release: Path) -> None:
@@ -189,88 +181,6 @@ def test_files_of_a_base_that_are_not_fetched_any_more_do_not_stand_in_the_way(
         reproduce._base(opened(release), quiet)
 
 
-def a_repository(folder: Path) -> tuple[Path, str]:
-    """A checkout with two commits; the first."""
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(folder)]
-    subprocess.run(["git", "init", "-q", str(folder)], check=True)
-    for text in ("first", "second"):
-        (folder / "file").write_text(text)
-        subprocess.run([*git, "add", "-A"], check=True)
-        subprocess.run([*git, "commit", "-qm", text], check=True)
-    done = subprocess.run([*git, "rev-parse", "HEAD~1"], capture_output=True, text=True, check=True)
-    return folder, done.stdout.strip()
-
-
-def test_the_recorded_commit_is_shown_beside_the_checkout_and_taken_away_again(tmp_path: Path) -> None:
-    root, first = a_repository(tmp_path / "root")
-
-    with reproduce.worktree(root, first, tmp_path / "source") as source:
-        assert (source / "file").read_text() == "first"
-
-    assert (root / "file").read_text() == "second"
-    assert not (tmp_path / "source").exists()
-
-
-def test_a_worktree_that_a_killed_run_left_is_no_hindrance(tmp_path: Path) -> None:
-    root, first = a_repository(tmp_path / "root")
-    reproduce._git(root, "worktree", "add", "--detach", str(tmp_path / "source"), first)
-    (tmp_path / "source" / "file").write_text("half")
-
-    with reproduce.worktree(root, first, tmp_path / "source") as source:
-        assert (source / "file").read_text() == "first"
-
-
-def test_an_untouched_worktree_of_a_killed_run_is_used_again(tmp_path: Path) -> None:
-    """Its environment, which took a minute to install, stays in it."""
-    root, first = a_repository(tmp_path / "root")
-    with reproduce.worktree(root, first, tmp_path / "source") as source:
-        (source / ".venv").mkdir()
-        (source / ".venv" / ".gitignore").write_text("*")
-        shutil.copytree(source, tmp_path / "killed", symlinks=True)
-    reproduce._git(root, "worktree", "add", "--detach", str(tmp_path / "source"), first)
-    shutil.copytree(tmp_path / "killed" / ".venv", tmp_path / "source" / ".venv")
-
-    with reproduce.worktree(root, first, tmp_path / "source") as source:
-        assert (source / ".venv").exists()
-
-
-SET_UP = """
-import os, sys, venv
-assert "HF_TOKEN" not in os.environ
-venv.create(".venv", symlinks=True)
-"""
-
-
-def test_the_recorded_commit_gets_an_environment_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_" + "s" * 34)
-    (tmp_path / "setup_environment.py").write_text(SET_UP)
-    said: list[str] = []
-
-    python = reproduce.own_environment(tmp_path, ["library: version of trl: 1 then, 2 now"], telling(said))
-
-    assert python == str(tmp_path / ".venv" / "bin" / "python")
-    assert subprocess.run([python, "-c", ""], check=False).returncode == 0
-    assert "here it is another: library: version of trl: 1 then, 2 now" in said
-
-
-@pytest.mark.parametrize(
-    ("script", "told"),
-    [(None, "that commit has no setup_environment.py"), ("raise SystemExit('no such package')", "no such package")],
-)
-def test_an_environment_that_cannot_be_made_is_told(script: str | None, told: str, tmp_path: Path) -> None:
-    if script:
-        (tmp_path / "setup_environment.py").write_text(script)
-    said: list[str] = []
-
-    assert reproduce.own_environment(tmp_path, [], telling(said)) is None
-    assert told in said[-1]
-
-
-def telling(said: list[str]) -> Say:
-    """Keep what is said."""
-    return lambda event: said.append(event.text) if isinstance(event, Line) else None
-
-
 def a_reproduction(release: str, commit: str | None) -> Reproduction:
     answers = {"identical": True, "rows": 1, "same": 1, "different": []}
     side = {"passed": True, "state": "PASS", "gates": {}}
@@ -286,6 +196,11 @@ def attach(result: Reproduction, endpoint: str, folder: Path) -> str:
     return reproduce._attach(result, request, folder, quiet)
 
 
+def git(store: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(store), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def test_a_report_is_offered_as_a_pull_request_and_main_stays(tmp_path: Path) -> None:
     """By the real client, to the embedded Hub."""
     endpoint = f"file:{tmp_path}/hub"
@@ -299,9 +214,9 @@ def test_a_report_is_offered_as_a_pull_request_and_main_stays(tmp_path: Path) ->
     assert told.startswith("offered: http")
     assert told.endswith(f"/{REPO}/discussions/1")
     store = tmp_path / "hub" / "models" / f"{REPO}.git"
-    offered = reproduce._git(store, "ls-tree", "-r", "--name-only", "refs/pr/1").stdout
+    offered = git(store, "ls-tree", "-r", "--name-only", "refs/pr/1")
     assert f"reproductions/{commit[:12]}-" in offered
-    assert reproduce._git(store, "rev-parse", "main").stdout.strip() == commit
+    assert git(store, "rev-parse", "main").strip() == commit
     verify.verify(f"{REPO}@{TAG}", endpoint, quiet, verify.Known())
 
 
@@ -312,16 +227,6 @@ def test_a_report_that_cannot_be_attached_is_kept_and_why_is_told(tmp_path: Path
     told = attach(nowhere, f"file:{tmp_path}/hub", tmp_path)
     assert told.startswith("kept:")
     assert f"Opening a pull request in {REPO} failed" in told
-
-
-def test_a_commit_that_git_does_not_know_is_named(tmp_path: Path) -> None:
-    root, _ = a_repository(tmp_path / "root")
-
-    with (
-        pytest.raises(ConfigError, match="a" * 40),
-        reproduce.worktree(root, "a" * 40, tmp_path / "source"),
-    ):
-        pass
 
 
 # The rest is slow: a real release of a few steps behind one lenient gate, and what comes out of its tag.

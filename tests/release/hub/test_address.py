@@ -9,7 +9,7 @@ from release.hub import address
 from release.hub.address import Folder, Web
 from release.running import child
 from release.values.errors import ConfigError
-from tests.helpers.small_release import small_config
+from tests.helpers.line import small_config
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,10 @@ def test_an_answer_is_read_as_the_value_that_was_asked_for() -> None:
     ("answer", "says"),
     [
         (b"", "Invalid JSON"),
-        (b'{"tags": []}', "valid tuple"),
-        (b'[{"tag": "v1", "commit": 5, "release": true}]', "0.commit"),
-        (b'[{"tag": "v1", "commit": "a", "release": "yes"}]', "0.release"),
-        (b'[{"tag": "v1", "commit": "a"}]', "0.release Field required"),
+        (b'{"tags": []}', "should be a valid array, not"),
+        (b'[{"tag": "v1", "commit": 5, "release": true}]', "0: commit: Input should be a valid string, not '5'"),
+        (b'[{"tag": "v1", "commit": "a", "release": "yes"}]', "0: release: Input should be a valid boolean"),
+        (b'[{"tag": "v1", "commit": "a"}]', "0: release: Field required"),
     ],
 )
 def test_an_answer_of_another_type_is_refused_with_its_place(answer: bytes, says: str) -> None:

@@ -10,6 +10,7 @@ from gates.canonical import canonical_json
 from release.models import base as bases
 from release.models import generate
 from release.models.engines.engine import Prompt
+from release.running.place import Here
 from release.values.artifacts import Adapter, Manifest, sha256_file
 from release.values.errors import ConfigError
 from tests.helpers.small_release import training, write_answers
@@ -54,12 +55,12 @@ def test_answers_that_somebody_changed_are_not_judged_but_made_again(name: str, 
     record = canonical_json({"adapter_sha256": adapter.files.digest, **made})
     (tmp_path / "generation.json").write_bytes(record)
     base = bases.Base(folder=tmp_path, base_model_id="a/b", revision=None, origin="", files=adapter.files)
-    assert generate.generate(tmp_path, base, adapter, lambda _: None) == tmp_path / "answers.jsonl"
+    assert generate.generate(tmp_path, base, adapter, Here(), lambda _: None) == tmp_path / "answers.jsonl"
 
     write_answers(tmp_path / name, [{"id": "1", "output": "no JSON"}])
 
     with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
-        generate.generate(tmp_path, base, adapter, lambda _: None)
+        generate.generate(tmp_path, base, adapter, Here(), lambda _: None)
 
 
 @pytest.mark.parametrize("fault", ["record missing", "record damaged", "answers missing", "answers changed", "key"])

@@ -22,6 +22,7 @@ from release.data import chat as chats
 from release.models import base as bases
 from release.models import callbacks, train
 from release.running import environment
+from release.running.place import Here
 from release.values import layout
 from release.values.artifacts import sha256_file
 from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
@@ -74,7 +75,7 @@ def kill_after(step: int, run: Path, base: bases.Base) -> None:
 def reference(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:
     """A finished training of four steps, never interrupted."""
     run = start_run(tmp_path_factory.mktemp("reference"))
-    train.train(run, base, quiet)
+    train.train(run, base, Here(), quiet)
     return run
 
 
@@ -82,7 +83,7 @@ def test_trainings_of_the_same_inputs_give_the_same_bytes(reference: Path, tmp_p
     """Same machine, same threads: every file of the adapter is equal, the configuration too."""
     again = start_run(tmp_path)
 
-    first, second = train.train(reference, base, quiet), train.train(again, base, quiet)
+    first, second = train.train(reference, base, Here(), quiet), train.train(again, base, Here(), quiet)
 
     assert first.files == second.files
     assert first.training.lora_init_sha256 == second.training.lora_init_sha256
@@ -96,7 +97,7 @@ def test_a_killed_training_goes_on_at_its_checkpoint_and_gives_the_same_bytes(
     run = start_run(tmp_path)
     kill_after(2, run, base)
 
-    adapter = train.train(run, base, quiet)
+    adapter = train.train(run, base, Here(), quiet)
 
     assert adapter.training.resumed_from_step == 2
     assert weights(run) == weights(reference)
@@ -106,7 +107,7 @@ def test_a_finished_training_is_not_done_again(reference: Path, base: bases.Base
     """The second call reads the record; no child starts, no progress is told."""
     told: list[Event] = []
 
-    train.train(reference, base, told.append)
+    train.train(reference, base, Here(), told.append)
 
     assert told == []
 
@@ -122,7 +123,7 @@ def test_a_changed_adapter_is_refused_and_left_as_it_is(tmp_path: Path, referenc
     changed.write_bytes(changed.read_bytes() + b"\0")
 
     with pytest.raises(VerificationError, match="not the adapter that training wrote"):
-        train.train(run, base, quiet)
+        train.train(run, base, Here(), quiet)
 
     assert changed.exists()
 
@@ -160,7 +161,7 @@ def test_a_start_after_the_last_step_makes_no_step_more(reference: Path, tmp_pat
     run = start_run(tmp_path)
     kill_after(STEPS, run, base)
 
-    adapter = train.train(run, base, quiet)
+    adapter = train.train(run, base, Here(), quiet)
 
     assert adapter.training.steps == STEPS
     assert adapter.training.resumed_from_step == STEPS
@@ -188,14 +189,14 @@ def test_an_answer_that_holds_an_end_is_refused_before_the_model_is_loaded(tmp_p
     path.write_text(path.read_text("utf-8").replace('\\"refusal\\"', '<|im_end|>\\"refusal\\"', 1), "utf-8")
 
     with pytest.raises(DataError, match=r"row train-0001: .*turn this answer into another one"):
-        train.train(run, base, quiet)
+        train.train(run, base, Here(), quiet)
 
 
 def test_an_unquantized_adapter_trains_too(tmp_path: Path, base: bases.Base) -> None:
     """``method: lora`` has no NF4 step, and gives other bytes."""
     run = start_run(tmp_path, max_steps=1, adapter={"method": "lora"})
 
-    adapter = train.train(run, base, quiet)
+    adapter = train.train(run, base, Here(), quiet)
 
     assert adapter.training.steps == 1
 
@@ -212,7 +213,7 @@ def test_a_loss_that_is_not_a_number_stops_with_the_step_and_what_to_do(tmp_path
     run = start_run(tmp_path)
 
     with pytest.raises(GatesFailed, match=r"Training diverged: the loss is nan after step 0.*learning_rate"):
-        train.train(run, replace(base, folder=folder), quiet)
+        train.train(run, replace(base, folder=folder), Here(), quiet)
 
     assert not (run / "training.json").exists()
 
@@ -225,7 +226,7 @@ def test_rows_longer_than_max_length_are_named_not_cut(tmp_path: Path, base: bas
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
 
     with pytest.raises(DataError, match=r"row train-0001 has \d+ tokens, data.max_length is 20"):
-        train.train(run, base, quiet)
+        train.train(run, base, Here(), quiet)
 
 
 def test_a_target_module_that_matches_nothing_is_named(tmp_path: Path, base: bases.Base) -> None:
@@ -233,14 +234,14 @@ def test_a_target_module_that_matches_nothing_is_named(tmp_path: Path, base: bas
     run = start_run(tmp_path, adapter={"lora": {"target_modules": ["q_proj", "wi_0"]}})
 
     with pytest.raises(PreflightError, match="wi_0"):
-        train.train(run, base, quiet)
+        train.train(run, base, Here(), quiet)
 
 
 def test_progress_reaches_the_last_step(tmp_path: Path, base: bases.Base) -> None:
     run = start_run(tmp_path, max_steps=2)
     told: list[Event] = []
 
-    train.train(run, base, told.append)
+    train.train(run, base, Here(), told.append)
 
     assert told[-1] == Progress(name=callbacks.NAME, done=2, total=2)
 
@@ -255,12 +256,12 @@ def test_a_budget_stops_training_with_a_checkpoint_and_goes_on_when_it_is_raised
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
 
     with pytest.raises(PreflightError, match="The budget is spent"):
-        train.train(run, base, quiet)
+        train.train(run, base, Here(), quiet)
 
     assert list((run / "checkpoints").glob("checkpoint-*.json"))
     effective["budget"]["limit"] = 1e9
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
-    adapter = train.train(run, base, quiet)
+    adapter = train.train(run, base, Here(), quiet)
     assert (adapter.training.resumed_from_step or 0) >= 1
     assert weights(run) == weights(reference)
 

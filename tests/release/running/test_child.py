@@ -1,12 +1,49 @@
-"""Stages in processes of their own, and what the folder they are started in holds."""
+"""Stages in processes of their own: the pipe between them, and what the folder they are started in holds."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from release.running import child
 from release.values.errors import DataError
+from release.values.events import Event, Line, Progress, Stage
 from tests.helpers.line import ROOT
+
+
+def heard(*lines: bytes) -> tuple[str, list[Event]]:
+    told: list[Event] = []
+    return child.listen(lines, told.append), told
+
+
+def test_events_are_passed_on_in_their_order_and_the_reason_to_stop_comes_back() -> None:
+    message, told = heard(
+        b'{"kind": "Stage", "name": "train", "note": ""}',
+        b'{"kind": "Progress", "name": "training", "done": 1, "total": 2}',
+        b'{"kind": "Line", "text": "hello"}',
+        b'{"kind": "Stop", "message": "no such row"}',
+    )
+
+    assert told == [Stage(name="train"), Progress(name="training", done=1, total=2), Line(text="hello")]
+    assert message == "no such row"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"a model's code prints",
+        b"5",
+        b'{"kind": "Exit"}',
+        b'{"kind": "Line", "text": 5}',
+        b'{"kind": "Progress", "name": "training", "done": "1", "total": 2}',
+        b"[" * 100_000,
+        json.dumps({"kind": "Line", "text": "x" * child.LONGEST}).encode(),
+    ],
+    ids=["no JSON", "a number", "no kind of ours", "another type", "a text for a number", "deep", "long"],
+)
+def test_what_is_not_an_event_ends_the_stage(line: bytes) -> None:
+    with pytest.raises(RuntimeError, match="a stage said what is not an event"):
+        heard(line)
 
 
 def test_a_users_file_named_like_a_module_stands_in_no_stages_way(

@@ -25,6 +25,7 @@ from release.config.settings import Container, Publishing
 from release.running import child, container, engine_faults, environment, image_source
 from release.values.errors import PreflightError, Stop
 from release.values.events import Event, Line, Progress
+from tests.helpers import contained
 from tests.helpers.cards import ADA, ADA_LINE, TURING, TURING_LINE, machine_with
 from tests.helpers.engine_fixture import Images, engine_in, with_code
 from tests.helpers.line import ROOT, adapter_release
@@ -274,29 +275,21 @@ def test_a_base_that_can_move_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture
-def light(images: Images, monkeypatch: pytest.MonkeyPatch) -> container.Image:
+def light(images: Images, monkeypatch: pytest.MonkeyPatch) -> container.InImage:
     """The light image, ready for a container."""
     for name, value in images.env.items():
         monkeypatch.setenv(name, value)
     digest = images.light.rpartition("@")[2]
-    return container.Image(reference=images.light, digest=digest, source=digest, gpu=None, memory_bytes=None)
+    return container.InImage(reference=images.light, image_digest=digest, source=digest, gpu=None, memory_bytes=None)
 
 
-def call(image: container.Image, what: str, folder: Path, told: list[Event]) -> None:
+def call(image: container.InImage, what: str, folder: Path, told: list[Event]) -> None:
     folder.mkdir(exist_ok=True)
     reads = folder.parent / "readable"
     reads.mkdir(exist_ok=True)
     (reads / "file").write_text("what is read")
-    arguments = (what, str(folder), str(reads))
-    container.call(
-        image,
-        "tests.helpers.contained",
-        *arguments,
-        say=told.append,
-        log=folder / "log",
-        reads=[reads],
-        writes=[folder],
-    )
+    arguments = (what, folder, reads)
+    image.call(contained.__name__, arguments, reads=[reads], writes=[folder], say=told.append, log=folder / "log")
 
 
 def containers(images: Images) -> list[Any]:
@@ -305,7 +298,7 @@ def containers(images: Images) -> list[Any]:
 
 
 def test_a_container_sees_two_folders_and_has_no_network_no_rights_and_no_token(
-    light: container.Image, images: Images, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
+    light: container.InImage, images: Images, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_" + "s" * 34)
 
@@ -324,7 +317,7 @@ def test_a_container_sees_two_folders_and_has_no_network_no_rights_and_no_token(
         "read": "what is read",
     }
     assert child.ENVIRONMENT.items() <= given.items()
-    assert given[environment.IMAGE] == light.digest
+    assert given[environment.IMAGE] == light.image_digest
     assert given["CUDA_VISIBLE_DEVICES"] == ""
     assert not [name for name in given if name.endswith("TOKEN")]
     assert told == [Progress(name="look", done=0, total=2), Progress(name="look", done=2, total=2)]
@@ -334,7 +327,7 @@ def test_a_container_sees_two_folders_and_has_no_network_no_rights_and_no_token(
 
 
 def test_a_stage_that_stops_in_a_container_stops_the_line_with_its_own_message(
-    light: container.Image, images: Images, tmp_path: Path, told: list[Event]
+    light: container.InImage, images: Images, tmp_path: Path, told: list[Event]
 ) -> None:
     with pytest.raises(Stop, match=r"There is no such row\.") as stopped:
         call(light, "stop", tmp_path / "run", told)
@@ -344,7 +337,7 @@ def test_a_stage_that_stops_in_a_container_stops_the_line_with_its_own_message(
 
 
 def test_a_stage_that_needs_too_much_memory_is_told_as_that(
-    light: container.Image, images: Images, tmp_path: Path, told: list[Event]
+    light: container.InImage, images: Images, tmp_path: Path, told: list[Event]
 ) -> None:
     with pytest.raises(PreflightError, match=r"it needed more than the memory of 64 MiB \(container.memory_gib\)"):
         call(replace(light, memory_bytes=64 * container.MIB), "fill", tmp_path / "run", told)
@@ -357,9 +350,9 @@ import sys
 from pathlib import Path
 from release.running import container
 digest = sys.argv[1].rpartition("@")[2]
-image = container.Image(reference=sys.argv[1], digest=digest, source=digest, gpu=None, memory_bytes=None)
+image = container.InImage(reference=sys.argv[1], image_digest=digest, source=digest, gpu=None, memory_bytes=None)
 folder = Path(sys.argv[2])
-container.call(image, "tests.helpers.contained", "wait", str(folder), say=print, log=folder / "log", writes=[folder])
+image.call("tests.helpers.contained", ["wait", folder], writes=[folder], say=print, log=folder / "log")
 """
 
 
@@ -399,7 +392,7 @@ def test_a_process_that_is_ended_takes_its_container_with_it(
 
 
 def test_a_container_whose_process_was_killed_ends_by_itself_and_is_taken_away_by_the_next(
-    light: container.Image, images: Images, tmp_path: Path, told: list[Event]
+    light: container.InImage, images: Images, tmp_path: Path, told: list[Event]
 ) -> None:
     with waiting(images, tmp_path / "run") as process:
         process.kill()
@@ -410,7 +403,7 @@ def test_a_container_whose_process_was_killed_ends_by_itself_and_is_taken_away_b
 
 
 def test_a_container_that_somebody_else_killed_is_told_as_that(
-    light: container.Image, images: Images, tmp_path: Path
+    light: container.InImage, images: Images, tmp_path: Path
 ) -> None:
     def kill(_: Event) -> None:
         with images.client() as client:
@@ -418,14 +411,14 @@ def test_a_container_that_somebody_else_killed_is_told_as_that(
 
     (tmp_path / "run").mkdir()
     with pytest.raises(PreflightError, match="killed from outside"):
-        container.call(
-            light, "tests.helpers.contained", "wait", str(tmp_path / "run"),
-            say=kill, log=tmp_path / "run" / "log", writes=[tmp_path / "run"],
+        light.call(
+            contained.__name__, ["wait", tmp_path / "run"],
+            writes=[tmp_path / "run"], say=kill, log=tmp_path / "run" / "log",
         )  # fmt: skip
 
 
 def test_an_image_is_fetched_by_its_digest_and_no_other(
-    light: container.Image, images: Images, told: list[Event]
+    light: container.InImage, images: Images, told: list[Event]
 ) -> None:
     with images.client() as client:
         client.images.remove(images.light, force=True)
@@ -453,7 +446,7 @@ def test_an_image_of_other_code_is_refused(images: Images, told: list[Event]) ->
 
 @pytest.mark.parametrize("name", [ADA, "MIG-9a8b"])
 def test_a_container_gets_exactly_the_one_card_under_a_name_that_is_right_inside(
-    light: container.Image, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch, name: str
+    light: container.InImage, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """The engine takes the request, for a hook of NVIDIA's name is there. Outside the card may have another index."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
@@ -465,7 +458,7 @@ def test_a_container_gets_exactly_the_one_card_under_a_name_that_is_right_inside
 
 
 def test_an_image_that_cannot_use_the_card_is_refused(
-    light: container.Image, images: Images, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
+    light: container.InImage, images: Images, tmp_path: Path, told: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is no torch in the image to see one; without a card nobody asks for it."""
     machine_with(tmp_path, monkeypatch, ADA_LINE)

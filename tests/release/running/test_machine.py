@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from release.running import container, machine
+from release.running import machine
 from release.running.machine import Gpu
+from release.running.place import Here
 from release.values.errors import PreflightError
+from tests.helpers import contained
 from tests.helpers.cards import ADA, ADA_LINE, TURING, TURING_LINE, machine_with
 
 H200 = "NVIDIA H200, 143000, 580.65.06, GPU-3, 9.0, Disabled"
@@ -227,7 +229,7 @@ def test_a_stage_is_not_started_on_a_card_that_cannot_be_used(tmp_path: Path, mo
 
 
 def environment_of_a_stage(folder: Path) -> dict[str, str]:
-    container.call(None, "tests.helpers.contained", "given", str(folder), say=lambda _: None, log=folder / "log")
+    Here().call(contained.__name__, ["given", folder], say=lambda _: None, log=folder / "log")
     given: dict[str, str] = json.loads((folder / "given.json").read_bytes())
     assert os.environ["PATH"] == given["PATH"]
     return given

@@ -1,0 +1,88 @@
+"""The commit that a release was made from: its files in a worktree, its libraries, and its own program."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from release.checking import flat_commit
+from release.running import child, environment, machine
+from release.values.cache import cache_folder
+from release.values.errors import BY_EXIT_CODE, ConfigError, NotReproduced
+from release.values.events import Line, Say, Stage
+
+OFFERED = "release.cli.make"
+"""What a commit offers to be reproduced by: a configuration becomes a run folder, by that commit's own code."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedCommit:
+    """A commit that is laid out in a folder, and the Python whose libraries run it."""
+
+    root: Path
+    python: str
+
+    def make(self, config: Path, answer: Path) -> Path:
+        """The run folder of this configuration; ``answer`` is a file that it is written to."""
+        answer.unlink(missing_ok=True)
+        has_it = (self.root / f"{OFFERED.replace('.', '/')}.py").exists()
+        offered = ["-m", OFFERED] if has_it else [flat_commit.__file__]
+        env = {**_environment(), "PYTHONPATH": str(self.root)}
+        done = subprocess.run([self.python, *offered, str(config), str(answer)], cwd=self.root, env=env, check=False)
+        if done.returncode or not answer.exists():
+            kind = BY_EXIT_CODE.get(done.returncode, NotReproduced)
+            raise kind(
+                f"The line of the recorded commit stopped with exit status {done.returncode}; its reason is above."
+            )
+        return Path(answer.read_text("utf-8"))
+
+
+def is_here(commit: str | None) -> bool:
+    """Whether this checkout can show a commit."""
+    return bool(commit) and _git(environment.ROOT, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+
+
+@contextlib.contextmanager
+def worktree(root: Path, commit: str, folder: Path) -> Iterator[Path]:
+    """The files of a commit in ``folder``, an untouched one of a killed run too; the checkout in ``root`` stays."""
+    at, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
+    if not (folder / ".git").exists() or at.stdout.strip() != commit or changes.stdout:
+        _git(root, "worktree", "remove", "--force", str(folder))
+        done = _git(root, "worktree", "add", "--detach", "--force", str(folder), commit)
+        if done.returncode:
+            raise ConfigError([f"git cannot show commit {commit} of {root}: {done.stderr.strip()}"])
+    try:
+        yield folder
+    finally:
+        _git(root, "worktree", "remove", "--force", str(folder))
+
+
+def own_environment(root: Path, other: list[str], say: Say) -> str | None:
+    """The Python of an environment made in ``root`` from its own hash locks; None where that cannot be done."""
+    say(Stage(name="libraries", note="an environment of its own, from the locks of that commit"))
+    for line in other:
+        say(Line(text=f"here it is another: {line}"))
+    script, python = root / "setup_environment.py", root / ".venv" / "bin" / "python"
+    if not script.exists():
+        say(Line(text="it was not made: that commit has no setup_environment.py"))
+        return None
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=root, env=_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode or not python.exists():
+        say(Line(text=f"it was not made:\n{done.stderr.strip()}"))
+        return None
+    return str(python)
+
+
+def _environment() -> dict[str, str]:
+    """What the recorded commit's programs see: no secret, one card, and this checkout's cache, base model included."""
+    inherited = {name: value for name, value in os.environ.items() if name not in child.SECRETS}
+    return {**inherited, **machine.one_card(), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)

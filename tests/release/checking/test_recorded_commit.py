@@ -1,0 +1,153 @@
+"""The commit that a release was made from: its files beside the checkout, an environment of its own, its program."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from release.checking import recorded_commit
+from release.checking.recorded_commit import RecordedCommit
+from release.values.errors import ConfigError, DataError, NotReproduced
+from release.values.events import Line, Say
+from tests.helpers.cards import ADA, ADA_LINE, TURING_LINE, machine_with
+
+
+def test_the_line_of_another_commit_sees_the_one_card_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(tmp_path, monkeypatch, TURING_LINE, ADA_LINE)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+
+    assert recorded_commit._environment()["CUDA_VISIBLE_DEVICES"] == ADA
+
+
+def a_repository(folder: Path) -> tuple[Path, str]:
+    """A checkout with two commits; the first."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(folder)]
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    for text in ("first", "second"):
+        (folder / "file").write_text(text)
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-qm", text], check=True)
+    done = subprocess.run([*git, "rev-parse", "HEAD~1"], capture_output=True, text=True, check=True)
+    return folder, done.stdout.strip()
+
+
+def test_the_recorded_commit_is_shown_beside_the_checkout_and_taken_away_again(tmp_path: Path) -> None:
+    root, first = a_repository(tmp_path / "root")
+
+    with recorded_commit.worktree(root, first, tmp_path / "source") as source:
+        assert (source / "file").read_text() == "first"
+
+    assert (root / "file").read_text() == "second"
+    assert not (tmp_path / "source").exists()
+
+
+def test_a_worktree_that_a_killed_run_left_is_no_hindrance(tmp_path: Path) -> None:
+    root, first = a_repository(tmp_path / "root")
+    recorded_commit._git(root, "worktree", "add", "--detach", str(tmp_path / "source"), first)
+    (tmp_path / "source" / "file").write_text("half")
+
+    with recorded_commit.worktree(root, first, tmp_path / "source") as source:
+        assert (source / "file").read_text() == "first"
+
+
+def test_an_untouched_worktree_of_a_killed_run_is_used_again(tmp_path: Path) -> None:
+    """Its environment, which took a minute to install, stays in it."""
+    root, first = a_repository(tmp_path / "root")
+    with recorded_commit.worktree(root, first, tmp_path / "source") as source:
+        (source / ".venv").mkdir()
+        (source / ".venv" / ".gitignore").write_text("*")
+        shutil.copytree(source, tmp_path / "killed", symlinks=True)
+    recorded_commit._git(root, "worktree", "add", "--detach", str(tmp_path / "source"), first)
+    shutil.copytree(tmp_path / "killed" / ".venv", tmp_path / "source" / ".venv")
+
+    with recorded_commit.worktree(root, first, tmp_path / "source") as source:
+        assert (source / ".venv").exists()
+
+
+SET_UP = """
+import os, sys, venv
+assert "HF_TOKEN" not in os.environ
+venv.create(".venv", symlinks=True)
+"""
+
+
+def test_the_recorded_commit_gets_an_environment_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "s" * 34)
+    (tmp_path / "setup_environment.py").write_text(SET_UP)
+    said: list[str] = []
+
+    python = recorded_commit.own_environment(tmp_path, ["library: version of trl: 1 then, 2 now"], telling(said))
+
+    assert python == str(tmp_path / ".venv" / "bin" / "python")
+    assert subprocess.run([python, "-c", ""], check=False).returncode == 0
+    assert "here it is another: library: version of trl: 1 then, 2 now" in said
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [(None, "that commit has no setup_environment.py"), ("raise SystemExit('no such package')", "no such package")],
+)
+def test_an_environment_that_cannot_be_made_is_told(script: str | None, told: str, tmp_path: Path) -> None:
+    if script:
+        (tmp_path / "setup_environment.py").write_text(script)
+    said: list[str] = []
+
+    assert recorded_commit.own_environment(tmp_path, [], telling(said)) is None
+    assert told in said[-1]
+
+
+def test_a_commit_that_git_does_not_know_is_named(tmp_path: Path) -> None:
+    root, _ = a_repository(tmp_path / "root")
+
+    with (
+        pytest.raises(ConfigError, match="a" * 40),
+        recorded_commit.worktree(root, "a" * 40, tmp_path / "source"),
+    ):
+        pass
+
+
+def telling(said: list[str]) -> Say:
+    """Keep what is said."""
+    return lambda event: said.append(event.text) if isinstance(event, Line) else None
+
+
+MAKE = """
+import os, sys
+from pathlib import Path
+assert "HF_TOKEN" not in os.environ
+assert os.environ["PYTHONPATH"] == os.getcwd()
+Path(sys.argv[2]).write_text("the run of " + sys.argv[1])
+"""
+
+
+def a_commit_with(folder: Path, program: str) -> RecordedCommit:
+    """A folder that offers this program to be reproduced by."""
+    package = folder / "release" / "cli"
+    package.mkdir(parents=True)
+    for name, text in (("../__init__.py", ""), ("__init__.py", ""), ("make.py", program)):
+        (package / name).write_text(text)
+    return RecordedCommit(root=folder, python=sys.executable)
+
+
+def test_its_own_program_makes_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "s" * 34)
+    (tmp_path / "made").write_text("of a run that was killed")
+
+    run = a_commit_with(tmp_path / "source", MAKE).make(tmp_path / "release.yaml", tmp_path / "made")
+
+    assert run == Path(f"the run of {tmp_path}/release.yaml")
+
+
+@pytest.mark.parametrize(
+    ("program", "kind"),
+    [("raise SystemExit(3)", DataError), ("raise SystemExit(1)", NotReproduced), ("", NotReproduced)],
+)
+def test_a_program_that_stopped_is_told_with_its_exit_status(
+    program: str, kind: type[Exception], tmp_path: Path
+) -> None:
+    (tmp_path / "made").write_text("of a run that was killed")
+
+    with pytest.raises(kind, match="stopped with exit status"):
+        a_commit_with(tmp_path / "source", program).make(tmp_path / "release.yaml", tmp_path / "made")
