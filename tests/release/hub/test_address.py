@@ -15,14 +15,14 @@ from tests.helpers.line import small_config
 @pytest.mark.parametrize(
     ("text", "root"),
     [
-        ("file:hub", "/work/hub"),
-        ("file:/srv/hub", "/srv/hub"),
+        ("file:hub", "/srv/hub"),
+        ("file:/mnt/hub", "/mnt/hub"),
         ("file:///srv/hub", "/srv/hub"),
-        ("file://x", "/work/x"),
+        ("file://x", "/srv/x"),
     ],
 )
 def test_a_folder_starts_from_who_names_it(text: str, root: str) -> None:
-    assert address.parse(text, Path("/work")) == Folder(root=Path(root), written=text)
+    assert address.parse(text, Path("/srv")) == Folder(root=Path(root), written=text)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_folder_starts_from_who_names_it(text: str, root: str) -> None:
     ],
 )
 def test_a_hub_on_loopback_is_not_public(url: str, public: bool) -> None:
-    assert address.parse(url, Path("/work")) == Web(url=url)
+    assert address.parse(url, Path("/srv")) == Web(url=url)
     assert Web(url=url).is_public is public
     assert Folder(root=Path("/hub"), written="file:/hub").is_public is False
 
@@ -46,7 +46,7 @@ def test_a_hub_on_loopback_is_not_public(url: str, public: bool) -> None:
 )
 def test_what_names_no_hub_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(ConfigError, match="write https://HOST without a password, or file:FOLDER"):
-        address.parse(text, Path("/work"))
+        address.parse(text, Path("/srv"))
 
 
 def test_a_record_names_no_folder_of_this_machine(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_record_names_no_folder_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_it_says_how_to_look_at_a_release() -> None:
-    folder = address.parse("file:hub", Path("/work"))
+    folder = address.parse("file:hub", Path("/srv"))
 
     assert folder.look("local/x", "v1") == "git clone hub/models/local/x.git"
     assert Web(url="https://hub.example").look("me/x", "v1") == "https://hub.example/me/x/tree/v1"
