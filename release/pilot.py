@@ -9,11 +9,11 @@ from pathlib import Path
 
 import gates
 from gates.canonical import canonical_json
-from release import pipeline, preflight
+from release import inputs, pipeline, preflight
 from release.config import reading as configs
 from release.config.settings import Config
-from release.data import sources
 from release.hub import address
+from release.inputs import Inputs, there
 from release.values.artifacts import Candidate, sha256_file, write_atomically
 from release.values.events import Line, Say, Stage
 
@@ -27,15 +27,16 @@ def pilot(config: Config, say: Say) -> None:
     """
     say(Stage(name="preflight"))
     with address.of(config).opened() as hub:
-        preflight.check(config, hub, say)
-    pipeline.check_data(config, say)
-    small = prepare(config, say)
+        found = inputs.load(config, say)
+        preflight.check(found, hub, say)
+    pipeline.check_data(found, say)
+    small = prepare(found)
     with (
         pipeline.alone(small.run.output_dir),
         address.of(small).opened() as hub,
     ):
         say(Stage(name="pilot", note=f"{ROWS} rows, one epoch, in {small.run.output_dir.parent}"))
-        judged = pipeline.check_data(small, _quiet)
+        judged = pipeline.check_data(inputs.load(small, _quiet), _quiet)
         candidate, run = pipeline.make(small, judged, say)
         if not candidate.passed:
             candidate = _with_reference_answers(small, judged, run, say)
@@ -57,16 +58,17 @@ def _quiet(_: object) -> None:
     """The same report as a moment ago, over fewer rows, tells nothing."""
 
 
-def prepare(config: Config, say: Say) -> Config:
+def prepare(found: Inputs) -> Config:
     """The same configuration over a few rows, with a gate that they can decide, and a Hub in a folder of its own.
 
     What an earlier pilot left is removed: a rehearsal that finds work done rehearses less.
     """
+    config, rows = found.config, there(found.rows)
     folder = config.run.output_dir / "pilot"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     paths = {}
-    for name, loaded in zip(("train", "golden"), sources.load(config, say), strict=True):
+    for name, loaded in (("train", rows.train), ("golden", rows.golden)):
         lines = [line for line in loaded.canonical.split(b"\n") if line.strip()]
         paths[name] = folder / f"{name}.jsonl"
         write_atomically(paths[name], b"".join(lines[number] + b"\n" for number in few(loaded.rows)))

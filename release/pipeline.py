@@ -13,12 +13,14 @@ from typing import Any
 
 import gates
 from gates.canonical import canonical_json
-from release import preflight
+from release import inputs, preflight
 from release.config.reading import effective
 from release.config.settings import Config, Publishing
 from release.data import chat as chats
-from release.data import data_report, dataset, sources
+from release.data import data_report, gate
+from release.data.dataset import Dataset
 from release.hub import address, requests
+from release.inputs import Inputs, Unread, there
 from release.judging import derive, previous, recording, released, terms
 from release.judging.derive import Alone, Beside
 from release.judging.recording import Started
@@ -31,7 +33,7 @@ from release.running import environment
 from release.running import place as places
 from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Package, Publication, sha256_file, write_atomically
-from release.values.errors import ConfigError, DataError, GatesFailed, PreflightError
+from release.values.errors import DataError, GatesFailed, PreflightError
 from release.values.events import Line, Say, Stage
 from release.values.record import Generation, part, to_json, tree
 
@@ -40,10 +42,12 @@ from release.values.record import Generation, part, to_json, tree
 class Judged:
     """Data, contract and policy, checked against each other before anything is trained."""
 
-    train: dataset.Dataset
-    golden: dataset.Dataset
+    train: Dataset
+    golden: Dataset
     contract: gates.Contract
     policy: gates.Policy
+    chat: chats.Chat | None = None
+    """How the base is asked; None where its tokenizer could not be read before its weights were here."""
     before: tuple[previous.Release, ...] = ()
     """The releases that the repository holds already, oldest first."""
 
@@ -52,16 +56,17 @@ def release(config: Config, say: Say) -> tuple[Package, Publication]:
     """From a configuration to a tag on the Hub, or a ``Stop`` that says why not."""
     with alone(config.run.output_dir), address.of(config).opened() as hub:
         say(Stage(name="preflight"))
-        before = preflight.check(config, hub, say)
-        made, run = candidate(config, before, say)
+        found = inputs.load(config, say)
+        before = preflight.check(found, hub, say)
+        made, run = candidate(found, before, say)
         packed = sign.sign(accept(config, made, run, say), config.publishing, run)
         say(Stage(name="publish", note=f"{config.publishing.hf_repo}@{config.publishing.tag}"))
         return packed, publish(config.publishing, packed, run, hub, say)
 
 
-def candidate(config: Config, before: tuple[previous.Release, ...], say: Say) -> tuple[Candidate, Path]:
+def candidate(found: Inputs, before: tuple[previous.Release, ...], say: Say) -> tuple[Candidate, Path]:
     """From the data gate to the verdict: what needs a GPU, and no right to write to a Hub. And the run folder."""
-    return make(config, replace(check_data(config, say), before=before), say)
+    return make(found.config, replace(check_data(found, say), before=before), say)
 
 
 def accept(config: Config, made: Candidate, run: Path, say: Say) -> Package:
@@ -72,23 +77,25 @@ def accept(config: Config, made: Candidate, run: Path, say: Say) -> Package:
     return pack(config, made, run)
 
 
-def check_data(config: Config, say: Say) -> Judged:
+def check_data(found: Inputs, say: Say) -> Judged:
     """The data gate, and gate zero: the reference answers must pass, and broken ones must fail."""
     say(Stage(name="data"))
-    try:
-        contract = preflight.contract_of(config)
-        policy = preflight.policy_of(config)
-    except gates.InvalidConfig as error:
-        raise ConfigError([f"{config.path.name}: {problem}" for problem in error.problems]) from None
-    train_set, golden = sources.load(config, say)
-    checked = dataset.check(train_set, golden, contract, preflight.options(config, say))
+    checked = inputs.examined(found)
+    gate.check(checked)
     for text in data_report.terminal(checked):
         say(Line(text=text))
-    data_report.write(checked, config.run.output_dir)
+    data_report.write(checked, found.config.run.output_dir)
     say(Stage(name="gate zero", note="the reference answers must pass every gate, broken ones must fail"))
-    if problem := preflight.gate_zero_problem(golden, contract, policy):
+    if problem := inputs.gate_zero_problem(found):
         raise DataError(f"{problem}\nNothing was trained.")
-    return Judged(train=train_set, golden=golden, contract=contract, policy=policy)
+    rows = there(found.rows)
+    return Judged(
+        train=rows.train,
+        golden=rows.golden,
+        contract=there(found.contract),
+        policy=there(found.policy),
+        chat=None if isinstance(found.chat, Unread) else found.chat,
+    )
 
 
 def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
@@ -101,7 +108,7 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     made_from = recording.inputs(config, base, digests, place.source)
     run = run_folder(config, made_from)
     started = _start(run, config, judged)
-    settle_chat(run, config, base.folder)
+    settle_chat(run, judged.chat or chats.read(base.folder, inputs.wanted_chat(config)))
     say(Stage(name="train", note=str(run)))
     adapter = train(run, base, place, say)
     say(Stage(name="generate", note="a fresh process loads the saved files"))
@@ -208,13 +215,12 @@ def _start(run: Path, config: Config, judged: Judged) -> Started:
     return part(Started, json.loads(started.read_bytes()))
 
 
-def settle_chat(run: Path, config: Config, base: Path) -> None:
+def settle_chat(run: Path, chat: chats.Chat) -> None:
     """Write down the chat template that this run trains, answers and publishes with; once, for its date stays.
 
     A template that writes today's date would otherwise ask another question each day.
     """
     if not (run / chats.SETTLED).exists():
-        chat = chats.read(base, preflight.wanted_chat(config))
         write_atomically(run / layout.CHAT_TEMPLATE, chat.template.encode())
         write_atomically(run / chats.SETTLED, canonical_json({"changed": list(chat.changed)}))
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from release import pipeline, preflight
+from release import inputs, pipeline, preflight
 from release.checking import verify
 from release.config import reading as configs
 from release.config.settings import Config, Publishing
@@ -44,8 +44,9 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
     _replaceable(folder)
     with pipeline.alone(config.run.output_dir), address.of(config).opened() as hub:
         say(Stage(name="preflight"))
-        before = preflight.check(config, hub, say, rights=False)
-        made, run = pipeline.candidate(config, before, say)
+        found = inputs.load(config, say)
+        before = preflight.check(found, hub, say, rights=False)
+        made, run = pipeline.candidate(found, before, say)
         try:
             packed = pipeline.accept(config, made, run, say)
         except GatesFailed:

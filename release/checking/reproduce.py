@@ -15,7 +15,7 @@ from typing import Any
 
 import gates
 from gates.canonical import canonical_json
-from release import pipeline
+from release import inputs, pipeline
 from release.checking import compare, recorded_commit, verify
 from release.checking.compare import Made
 from release.checking.recorded_commit import RecordedCommit
@@ -340,7 +340,7 @@ def _make(maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
     """The run folder of this configuration."""
     if maker.commit:
         return maker.commit.make(loaded.path, output / "made")
-    return pipeline.make(loaded, pipeline.check_data(loaded, say), say)[1]
+    return pipeline.make(loaded, pipeline.check_data(inputs.load(loaded, say), say), say)[1]
 
 
 def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> Reproduction:

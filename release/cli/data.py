@@ -36,13 +36,13 @@ def _check_options(command: argparse.ArgumentParser) -> None:
 
 
 def check(given: Check, say: Say) -> None:
-    from release import preflight
+    from release import inputs
+    from release.data import data_report
 
     loaded = options.load(given.configured, say)
-    wanted = preflight.Pages(
-        folder=given.report or loaded.run.output_dir, docs=given.data_docs, text=not given.without_text
-    )
-    for line in preflight.checked_data(loaded, wanted, say):
+    folder = given.report or loaded.run.output_dir
+    wanted = data_report.Pages(folder=folder, docs=given.data_docs, text=not given.without_text)
+    for line in data_report.told(inputs.examined(inputs.load(loaded, say), wanted.docs), wanted):
         say(Line(text=line))
 
 
@@ -77,17 +77,12 @@ def _convert_options(command: argparse.ArgumentParser) -> None:
 
 
 def convert(given: Convert, say: Say) -> None:
-    from release.data import data_report, sources
+    from release.data import convert, sources
 
-    lines = data_report.convert(
-        [sources.named(text, say) for text in given.sources],
-        given.to,
-        given.format,
-        given.field,
-        given.least_rating,
-        system_to_user=given.system_to_user,
+    wanted = convert.Wanted(
+        form=given.format, pairs=given.field, least=given.least_rating, system_to_user=given.system_to_user
     )
-    for line in lines:
+    for line in convert.to_file([sources.named(text, say) for text in given.sources], given.to, wanted):
         say(Line(text=line))
 
 
@@ -113,10 +108,10 @@ def _split_options(command: argparse.ArgumentParser) -> None:
 
 
 def split(given: Split, say: Say) -> None:
-    from release.data import data_report
+    from release.data import split
 
-    targets = (given.train, given.golden)
-    for line in data_report.split(given.source, targets, given.share, given.seed, given.together):
+    wanted = split.Wanted(share=given.share, seed=given.seed, together=given.together)
+    for line in split.to_files(given.source, (given.train, given.golden), wanted):
         say(Line(text=line))
 
 

@@ -7,7 +7,7 @@ versions call them in a checkout of this one.
 import sys
 from pathlib import Path
 
-from release import pipeline
+from release import inputs, pipeline
 from release.cli import console, ending
 from release.config import reading
 from release.running import child
@@ -18,7 +18,7 @@ def main(config: Path, answer: Path) -> None:
     child.end_with_the_parent()
     with ending.exits(), console.watch() as say:
         loaded = reading.load(config)
-        _, run = pipeline.make(loaded, pipeline.check_data(loaded, say), say)
+        _, run = pipeline.make(loaded, pipeline.check_data(inputs.load(loaded, say), say), say)
     answer.write_text(str(run), "utf-8")
 
 

@@ -32,28 +32,29 @@ def example(given: Example, say: Say) -> None:
 
 
 def check(given: Configured, say: Say) -> None:
-    from release import pipeline
+    from release import inputs, pipeline
 
-    judged = pipeline.check_data(options.load(given, say), say)
+    judged = pipeline.check_data(inputs.load(options.load(given, say), say), say)
     say(Line(text=f"{len(judged.train.rows)} training rows and {len(judged.golden.rows)} golden rows can be used."))
 
 
 def plan(given: Configured, say: Say) -> None:
-    from release import preflight
+    from release import inputs
+    from release.planning import forecast
 
-    loaded = options.load(given, say)
-    say(Line(text="\n".join(preflight.provable(loaded, say))))
-    for line in preflight.planned(loaded, say):
+    found = inputs.load(options.load(given, say), say)
+    say(Line(text="\n".join(forecast.provable(found))))
+    for line in forecast.planned(found):
         say(Line(text=line))
 
 
 def doctor(given: Configured, say: Say) -> None:
-    from release import preflight
+    from release import inputs, preflight
     from release.hub import address
 
     loaded = options.load(given, say)
     with address.of(loaded).opened() as hub:
-        preflight.doctor(loaded, hub, say)
+        preflight.doctor(inputs.load(loaded, say), hub, say)
     say(Line(text="Nothing was found that would stop a release."))
 
 

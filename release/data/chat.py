@@ -15,15 +15,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
+from gates.canonical import Json
+from gates.strict_json import SURROGATE
 from release.data.formats import system_to_user
 from release.values.errors import PreflightError
 from release.values.layout import CHAT_TEMPLATE
 
-Messages = Sequence[Mapping[str, Any]]
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Messages = Sequence[Mapping[str, str]]
 SETTLED = "chat.json"
 """Where a run folder says what is otherwise than in the base's own template."""
 PROBE: Messages = ({"role": "user", "content": "Is it?"},)
@@ -65,10 +70,10 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Chat:
-    tokenizer: Any
+    tokenizer: "Tokenizer"
     template: str
     """As it is published: with a fixed date, and with the header of an answer in the prompt for one."""
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, object]
     """HF's ``chat_template_kwargs``."""
     special: Mapping[str, str]
     """bos_token, eos_token and so on, which a template may write."""
@@ -157,7 +162,7 @@ class Wanted:
     """What a configuration says of the template."""
 
     template: Path | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, object] = field(default_factory=dict)
     day: date | None = None
     """The day that a template which writes today's date is given; None: today, in UTC."""
 
@@ -195,7 +200,7 @@ def read(folder: Path, wanted: Wanted | None = None, *, base: Path | None = None
     return chat
 
 
-def tokenizer_settings(folder: Path) -> dict[str, Any]:
+def tokenizer_settings(folder: Path) -> dict[str, Json]:
     """A base's tokenizer_config.json as a release holds it: no template, a class that reads tokenizer.json as it is.
 
     transformers 5 builds the words of ``LlamaTokenizer`` and its like anew where no config.json says which model it is,
@@ -211,7 +216,7 @@ _OWN = ("chat_template", "is_local", "local_files_only")  # the release has a fi
 
 
 def _render(
-    template: str, messages: Messages, variables: Mapping[str, Any], generation_prompt: bool, *, marks: bool = False
+    template: str, messages: Messages, variables: Mapping[str, Json], generation_prompt: bool, *, marks: bool = False
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text, and where the template's generation blocks stand in it if ``marks`` are asked for."""
     from transformers.utils.chat_template_utils import render_jinja_template
@@ -227,31 +232,34 @@ def _render(
     except TEMPLATE_FAULTS as error:
         why = _shown(str(error) or type(error).__name__)
         raise PreflightError(f"The base model's chat template refuses a row: {why}.") from None
+    if SURROGATE.search(text):
+        what = "The base model's chat template writes half of a surrogate pair, which no tokenizer reads"
+        raise PreflightError(f"{what}: look for it in model.chat_template and model.chat_template_kwargs.")
     return str(text), [(start, end) for start, end in places[0]] if marks else []
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _object(path: Path) -> dict[str, Json]:
     value = json.loads(path.read_bytes())
     if not isinstance(value, dict):
         raise TypeError(f"{path.name} holds no object")
     return value
 
 
-def _optional(path: Path) -> dict[str, Any]:
+def _optional(path: Path) -> dict[str, Json]:
     try:
         return _object(path) if path.exists() else {}
     except (ValueError, TypeError) as error:
         raise PreflightError(f"{path} cannot be read: {error}. Use another revision of the base model.") from None
 
 
-def _special(settings: Mapping[str, Any]) -> dict[str, str]:
+def _special(settings: Mapping[str, Json]) -> dict[str, str]:
     """The special tokens that a file names; older files write a token as an object."""
     named = {name: value for name, value in settings.items() if name.endswith("_token") and value}
     texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in named.items()}
     return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
-def _source(folder: Path, settings: Mapping[str, Any], own: Path | None) -> str:
+def _source(folder: Path, settings: Mapping[str, Json], own: Path | None) -> str:
     """The template that was brought, else the tokenizer's; of several the one called default."""
     if own is not None or (folder / CHAT_TEMPLATE).exists():
         file, named = (own, "model.chat_template: ") if own else (folder / CHAT_TEMPLATE, "")
@@ -271,7 +279,7 @@ def _source(folder: Path, settings: Mapping[str, Any], own: Path | None) -> str:
     return template
 
 
-def _declared(folder: Path, tokenizer: Any, special: Mapping[str, str]) -> tuple[int, ...]:
+def _declared(folder: Path, tokenizer: "Tokenizer", special: Mapping[str, str]) -> tuple[int, ...]:
     """Every token that the base says ends an answer.
 
     ``generation_config.json``, else ``config.json``, as transformers does; and the tokenizer's end-of-sequence token.

@@ -1,17 +1,16 @@
 """What the data gate found: a summary for the terminal, JSON, and one HTML page that needs nothing else."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from gates.canonical import canonical_json
-from release.data import formats, text_checks
-from release.data.dataset import CHECKS, Finding, Mark, Report, Split
+from release.data import text_checks
+from release.data.checks import CHECKS, Finding, Mark, Report, Split
 from release.values.artifacts import write_atomically
-from release.values.errors import ConfigError, DataError, disk_full
+from release.values.errors import DataError
 
 BINS = 24
 CONTEXT = 400  # characters shown on both sides of a mark; a row can be long
@@ -53,7 +52,7 @@ def to_json(report: Report) -> bytes:
     """Every finding with its row, and what was measured."""
     value = {
         "passed": report.passed,
-        "files": [_measured(split) for split in report.splits],
+        "files": [asdict(_measured(split)) for split in report.splits],
         "counts": {f"{found[0].split}.{found[0].check}": len(found) for found in _by_check(report)},
         "findings": [
             {
@@ -81,70 +80,26 @@ def write(report: Report, folder: Path, *, text: bool = True) -> tuple[Path, Pat
     return as_json, as_html
 
 
-def convert(
-    sources: Sequence[Path],
-    target: Path,
-    form: str,
-    pairs: Sequence[str],
-    least: float | None,
-    *,
-    system_to_user: bool = False,
-) -> list[str]:
-    """Write the rows of several files as one canonical file; what was read, set aside and written, in lines."""
-    fields = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-    if form not in formats.FORMS or len(fields) < len(pairs):
-        known = ", ".join(formats.FORMS)
-        raise ConfigError([f"--format is {form!r}, one of {known}; --field is NAME=KEY, such as prompt=question."])
-    _refuse_targets(target)
-    data, reads = formats.convert(sources, form, fields, least)
-    lines = []
-    for source, one in zip(sources, reads, strict=True):
-        lines.append(f"{source}: {one.form}, {len(one.rows)} rows")
-        lines += [f"  kept under meta: {key} ({count} rows)" for key, count in sorted(one.apart.items())]
-        if one.below:
-            lines.append(f"  rated below {least:g} or not at all: {len(one.below)} rows, lines {_some(one.below)}")
-    if system_to_user:
-        data, moved, left = formats.without_system(data)
-        lines.append(f"system text put at the start of the next user message: {moved} rows")
-        if left:
-            why = "no user message follows their system message"
-            lines.append(f"  left as they are: {len(left)} rows ({_some(left)}), because {why}. Mend them by hand")
-    return [*lines, _write(target, data)]
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """What is wanted to read of the data gate."""
+
+    folder: Path
+    text: bool = True
+    """Whether the page quotes the rows."""
+    docs: Path | None = None
+    """A folder for Great Expectations' own pages."""
 
 
-def split(source: Path, targets: tuple[Path, Path], share: float, seed: int, together: str | None) -> list[str]:
-    """Write the rows of a canonical file to two; how many went where, in lines."""
-    _refuse_targets(*targets)
-    read = formats.read(source)
-    data = formats.split(read, share, seed, together)
-    if not all(data):
-        raise DataError(
-            f"{source} has {len(read.rows)} rows, and a share of {share:g} of them leaves no row to "
-            f"{'train on' if data[1] else 'judge by'}. Nothing was written. Give more rows, or another --share."
-        )
-    return [_write(target, part) for target, part in zip(targets, data, strict=True)]
-
-
-def _refuse_targets(*targets: Path) -> None:
-    """Nothing is written over, and one file cannot be two."""
-    problems = [f"{one} exists already. Name another file, or remove it first." for one in targets if one.exists()]
-    if len({one.absolute() for one in targets}) < len(targets):
-        problems.append(f"{targets[0]} is named twice. Name a file for the rows to train on and one to judge by.")
-    if problems:
-        raise ConfigError(problems)
-
-
-def _write(target: Path, data: bytes) -> str:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, data)
-    except OSError as error:
-        raise disk_full(error) or ConfigError([f"{target} cannot be written: {error.strerror}."]) from None
-    return f"{target}: {len(data.splitlines())} rows, sha256 {hashlib.sha256(data).hexdigest()}"
-
-
-def _some(lines: Sequence[object]) -> str:
-    return ", ".join(map(str, lines[:10])) + (f" and {len(lines) - 10} more" if len(lines) > 10 else "")
+def told(report: Report, wanted: Pages) -> list[str]:
+    """The report, written to a folder and in lines; ``DataError`` with them if an error was found."""
+    docs = wanted.docs
+    _, page = write(report, wanted.folder, text=wanted.text)
+    lines = [*terminal(report), f"The rows, with what is wrong in them marked: {page}"]
+    lines += [f"Great Expectations' own pages: {one}" for one in sorted(docs.glob("*/index.html"))] if docs else []
+    if not report.passed:
+        raise DataError("\n".join([*lines, "Nothing was trained. Mend the rows and run again."]))
+    return lines
 
 
 def html(report: Report, *, text: bool = True) -> str:
@@ -170,38 +125,49 @@ def _by_check(report: Report) -> list[list[Finding]]:
     return sorted(groups.values(), key=lambda found: (found[0].level, -len(found)))
 
 
-def _of_split(split: Split) -> str:
-    measured = _measured(split)
-    labels = measured["labels"]
-    text = f"{split.name}: {split.dataset.path.name}, {measured['rows']} rows, {labels['unanswerable']} unanswerable"
-    if measured["tokens"]:
-        text += f", {measured['tokens']['median']} tokens in the median, {measured['tokens']['longest']} at most"
-    return text
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """What is counted of one file."""
+
+    split: str
+    file: str
+    sha256: str
+    rows: int
+    labels: Mapping[str, int]
+    tokens: Mapping[str, int] | None
+    """The shortest, median and longest row; None without a tokenizer."""
 
 
-def _measured(split: Split) -> dict[str, Any]:
-    lengths = sorted(one.total for one in split.examples)
+def _measured(split: Split) -> _Measured:
+    lengths = sorted(one.total for one in split.dataset.examples)
     labels = Counter({None: "unknown", True: "unanswerable", False: "answerable"}[one] for one in split.unanswerable)
     names, found = ("shortest", "median", "longest"), len(lengths)
-    tokens = dict(zip(names, (lengths[0], lengths[found // 2], lengths[-1]), strict=True)) if found else None
-    return {
-        "split": split.name,
-        "file": split.dataset.path.name,
-        "sha256": split.dataset.sha256,
-        "rows": len(split.dataset.rows),
-        "labels": {name: labels[name] for name in ("answerable", "unanswerable", "unknown")},
-        "tokens": tokens,
-    }
+    return _Measured(
+        split=split.name,
+        file=split.dataset.path.name,
+        sha256=split.dataset.sha256,
+        rows=len(split.dataset.rows),
+        labels={name: labels[name] for name in ("answerable", "unanswerable", "unknown")},
+        tokens=dict(zip(names, (lengths[0], lengths[found // 2], lengths[-1]), strict=True)) if found else None,
+    )
+
+
+def _of_split(split: Split) -> str:
+    measured = _measured(split)
+    text = f"{split.name}: {measured.file}, {measured.rows} rows, {measured.labels['unanswerable']} unanswerable"
+    if measured.tokens:
+        text += f", {measured.tokens['median']} tokens in the median, {measured.tokens['longest']} at most"
+    return text
 
 
 def _html_of_split(split: Split, longest: int | None) -> str:
     measured = _measured(split)
-    title = f"<h2>{split.name}: {escape(split.dataset.path.name)}</h2><p>{measured['rows']} rows"
+    title = f"<h2>{split.name}: {escape(split.dataset.path.name)}</h2><p>{measured.rows} rows"
     title += f" <small>sha256 {split.dataset.sha256}</small></p>"
-    charts = [_bars("rows by label", {name: n for name, n in measured["labels"].items() if n})]
-    if split.examples:
+    charts = [_bars("rows by label", {name: n for name, n in measured.labels.items() if n})]
+    if split.dataset.examples:
         limit = longest if split.name == "train" else None
-        charts.insert(0, _histogram("rows by tokens", [one.total for one in split.examples], limit))
+        charts.insert(0, _histogram("rows by tokens", [one.total for one in split.dataset.examples], limit))
     return f'{title}<div class="charts">{"".join(charts)}</div>'
 
 
@@ -277,8 +243,7 @@ def _html_of_rows(report: Report, *, text: bool) -> Iterator[str]:
 
 
 def _html_of_row(split: Split, line: int, found: Sequence[Finding], *, text: bool) -> str:
-    lines = split.dataset.lines or tuple(range(1, len(split.dataset.rows) + 1))
-    row = split.dataset.rows[lines.index(line)]
+    row = next(row for number, row in enumerate(split.dataset.rows) if split.dataset.line(number) == line)
     texts = [*((message["role"], message["content"]) for message in row.prompt), ("answer", row.gold or "")]
     said = "".join(f'<li class="{one.level}">{one.check}: {escape(one.says)}' for one in found)
     where = f"{split.dataset.path.name}:{line}"

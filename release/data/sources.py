@@ -14,7 +14,7 @@ from release.values.events import Line, Say
 
 
 def load(config: Config, say: Say) -> tuple[Dataset, Dataset]:
-    """The rows to train on and the rows to judge by; ``DataError`` names each line that is none."""
+    """The rows to train on and the rows to judge by; ``DataError`` names each line that is not one."""
     data = config.data
     train, golden = (local(file, say) for file in (data.train_file, data.golden_file))
     return dataset.load(train, data.format, data.fields), dataset.load(golden, data.format, data.fields)

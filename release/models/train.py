@@ -15,13 +15,15 @@ from gates.canonical import canonical_json
 from release.config.reading import load as load_config
 from release.config.settings import Config
 from release.data import chat as chats
+from release.data import evidence
+from release.data.dataset import refuse, rendered
 from release.models import arithmetic, built_modules, callbacks, loading
 from release.models import base as bases
 from release.running import child, environment, spending
 from release.running.place import Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
-from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
+from release.values.errors import GatesFailed, PreflightError, VerificationError
 from release.values.events import Progress, Say
 from release.values.layout import WEIGHTS
 from release.values.record import Training, part
@@ -256,18 +258,10 @@ def _meter(config: Config, run: Path) -> spending.Meter | None:
     return spending.start(run.parent, config.budget, run.name, attempt, config.budget.price_per_hour)
 
 
-def _examples(rows: Sequence[gates.Golden], chat: chats.Chat, max_length: int) -> list[chats.Example]:
+def _examples(rows: Sequence[gates.Golden], chat: chats.Chat, max_length: int) -> tuple[chats.Example, ...]:
     """Every row as token ids; it must fit, and be learned as it would be asked."""
-    examples = [chat.example(row.prompt, row.gold or "") for row in rows]
-    problems = []
-    for row, one in zip(rows, examples, strict=True):
-        if one.total > max_length:
-            problems.append(f"row {row.id} has {one.total} tokens, data.max_length is {max_length}")
-        if one.fault:
-            problems.append(f"row {row.id}: {one.fault}")
-    if problems:
-        shown = "\n  ".join(problems[:20])
-        raise DataError(f"The training rows do not fit the model:\n  {shown}\nShorten the rows or raise max_length.")
+    examples = rendered(rows, chat)
+    refuse([why for row, one in zip(rows, examples, strict=True) for why in evidence.unfit(row, one, max_length)])
     return examples
 
 

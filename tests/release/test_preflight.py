@@ -4,25 +4,28 @@ import json
 import shutil
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import schemas
-from release import pilot, pipeline, preflight
+from release import inputs, pilot, pipeline, preflight
 from release.config import reading
 from release.config.settings import Config
 from release.data import chat as chats
-from release.data import sources
+from release.data import chat_faults, sources
+from release.data.dataset import rendered
 from release.hub import address
 from release.models import base as bases
+from release.planning import forecast
 from release.running import machine
 from release.values import licences
-from release.values.errors import DataError, PreflightError
+from release.values.errors import PreflightError
 from release.values.events import Event
 from tests.helpers.cards import ADA_LINE, TURING_LINE, machine_with
 from tests.helpers.hub_fixture import EmbeddedHub
-from tests.helpers.line import ROOT, adapter_release, small_config
+from tests.helpers.line import ROOT, small_config
 from tests.release.models.test_base import CARD, put, weights
 from tests.release.models.test_base import REPO as TINY
 
@@ -41,6 +44,18 @@ def loaded(folder: Path, **overrides: str) -> Config:
     return reading.load(small_config(folder), {"run.output_dir": str(folder / "runs"), **values})
 
 
+def given(config: Config) -> inputs.Inputs:
+    return inputs.load(config, quiet)
+
+
+def chat_of(folder: Path, config: Config) -> chats.Chat | inputs.Unread:
+    """The chat in a folder, asked as the configuration says."""
+    try:
+        return chats.read(folder, inputs.wanted_chat(config))
+    except PreflightError as why:
+        return inputs.Unread(why=why)
+
+
 def problems(items: list[preflight.Item]) -> str:
     return "\n".join(item.says for item in items if item.state == "problem")
 
@@ -48,7 +63,7 @@ def problems(items: list[preflight.Item]) -> str:
 def template_problems(folder: Path, overrides: dict[str, str] | None = None) -> str:
     """What is wrong with the chat template in a folder, where no rows can be read."""
     mine = reading.load(ROOT / "release.yaml", overrides or {})
-    return problems(preflight._chat_items(mine, folder, None))
+    return problems(preflight._chat_items(chat_of(folder, mine), None))
 
 
 @pytest.fixture
@@ -64,7 +79,7 @@ def base_copy(base: bases.Base, tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("base")
 def test_the_default_has_no_problem_and_takes_seconds(tmp_path: Path) -> None:
     started = time.process_time()
-    items = preflight.look(loaded(tmp_path), quiet)
+    items = preflight.look(given(loaded(tmp_path)), quiet)
 
     assert {item.name for item in items} == LOOKED_AT
     assert [item for item in items if item.state != "ok" and item.name != "memory"] == []  # a small machine may lack it
@@ -83,7 +98,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     faulty.run.output_dir.mkdir(parents=True)
     spent = {"run": "r", "attempt": "1", "seconds": 7200, "price_per_hour": 1, "currency": "USD"}
     (faulty.run.output_dir / "spent.jsonl").write_text(json.dumps(spent) + "\n", "utf-8")
-    said = problems(preflight.look(faulty, quiet))
+    said = problems(preflight.look(given(faulty), quiet))
 
     assert "target_modules names wi_0, which no module of the base model is called" in said
     assert "`target_modules: [q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj]`" in said
@@ -100,7 +115,7 @@ def test_a_base_on_the_hub_is_judged_before_its_weights_are_fetched(
     files |= {"tokenizer_config.json": b'{"eos_token": "<|im_end|>"}', "README.md": CARD}
     commit = put(away, tmp_path / "files", **files, **{"model.safetensors": weights("h.0.attn.c_attn.weight")})
     hub_base = {"model.source": "hub", "model.base_model_id": TINY, "model.revision": commit}
-    said = problems(preflight.look(reading.load(small_config(tmp_path), hub_base), quiet))
+    said = problems(preflight.look(given(reading.load(small_config(tmp_path), hub_base)), quiet))
 
     assert "names q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj" in said
     assert "`target_modules: [c_attn, c_proj, c_fc]`" in said
@@ -115,7 +130,7 @@ def test_a_base_that_is_nowhere_is_one_problem_beside_the_others(away: EmbeddedH
         "publishing.license": "free-for-all",
         "data.golden_file": str(DATASETS / "golden_too_small" / "golden.jsonl"),
     }
-    items = preflight.look(reading.load(small_config(tmp_path), nowhere | few), quiet)
+    items = preflight.look(given(reading.load(small_config(tmp_path), nowhere | few)), quiet)
 
     assert "no such repository or revision" in problems(items)
     assert away.endpoint in problems(items)
@@ -138,7 +153,7 @@ def test_generation_markers_are_told_beside_what_is_learned(base_copy: Path, ans
     template = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% else %}ANSWER{% endif %}{% endfor %}"
     (base_copy / "chat_template.jinja").write_text(template.replace("ANSWER", answer), "utf-8")
 
-    assert said in preflight._markers(chats.read(base_copy))
+    assert said in chat_faults.markers(chats.read(base_copy))
     assert template_problems(base_copy) == ""
 
 
@@ -150,7 +165,7 @@ def test_doctor_tells_everything_it_looked_at_and_the_data_gates_verdict(tmp_pat
         address.parse(faulty.publishing.endpoint, tmp_path).opened() as hub,
         pytest.raises(PreflightError, match=r"The data gate found \d errors"),
     ):
-        preflight.doctor(faulty, hub, lambda event: said.append(str(event)))
+        preflight.doctor(given(faulty), hub, lambda event: said.append(str(event)))
 
     assert "local/elements may be written to, v0.1.0 is free" in "\n".join(said)
     assert "chat template: asks as it was trained" in "\n".join(said)
@@ -199,10 +214,11 @@ def test_a_template_is_judged_by_the_users_own_rows_and_each_kind_of_fault_is_to
     template = (base_copy / "chat_template.jinja").read_text("utf-8")
     (base_copy / "chat_template.jinja").write_text(refuse + template, "utf-8")
     mine = loaded(base_copy.parent)
-    rows = sources.load(mine, quiet)
-    said = problems(preflight._chat_items(mine, base_copy, rows))
+    chat = inputs.there(chat_of(base_copy, mine))
+    train, golden = (replace(one, examples=rendered(one.rows, chat)) for one in sources.load(mine, quiet))
+    said = problems(preflight._chat_items(chat, inputs.Rows(train=train, golden=golden)))
 
-    assert said.startswith(f"row {rows[0].rows[0].id} and 739 more: The base model's chat template refuses a row")
+    assert said.startswith(f"row {train.rows[0].id} and 739 more: The base model's chat template refuses a row")
     assert len(said.splitlines()) == 1
     assert "--system-to-user" in said
     assert template_problems(base_copy) == ""
@@ -216,10 +232,10 @@ def test_a_run_larger_than_the_free_memory_of_a_card_is_refused_with_what_to_cha
     base: bases.Base, tmp_path: Path
 ) -> None:
     (card,), small = machine.read_gpus("Small card, 512, 580.1, GPU-1, 8.9, [N/A]"), loaded(tmp_path)
-    known, (train, _) = bases.outline(small.model, quiet), sources.load(small, quiet)
-    (item,) = preflight._memory_items(small, known, train, card)
+    found = given(small)
+    (item,) = preflight._memory_items(found, forecast.built_of(found), card)
 
-    assert known.folder == base.folder
+    assert inputs.there(found.base).folder == base.folder
     assert item.state == "problem"
     assert item.says.startswith("Small card has 0.5 GiB free, 1.2 GiB are needed")
     assert "per_device_train_batch_size" in item.says
@@ -244,7 +260,7 @@ def test_preflight_measures_the_card_that_is_used_and_refuses_one_without_bfloat
     if named is not None:
         monkeypatch.setenv(machine.VISIBLE, named)
 
-    items = {item.name: item for item in preflight.look(loaded(tmp_path), quiet)}
+    items = {item.name: item for item in preflight.look(given(loaded(tmp_path)), quiet)}
 
     assert items["driver"].state == driver[0]
     assert driver[1] in items["driver"].says
@@ -284,57 +300,11 @@ def test_no_licence_is_of_two_kinds() -> None:
 
 
 def test_a_pilot_is_ten_rows_of_both_kinds_into_a_hub_of_its_own(tmp_path: Path) -> None:
-    small = pilot.prepare(loaded(tmp_path), quiet)
-    judged = pipeline.check_data(small, quiet)
+    small = pilot.prepare(given(loaded(tmp_path)))
+    judged = pipeline.check_data(given(small), quiet)
 
     assert len(judged.train.rows) == len(judged.golden.rows) == 10
     assert {row.answerable for row in judged.golden.rows} == {True, False}
     assert (small.training.num_train_epochs, small.run.name) == (1, "pilot")
     assert small.publishing.endpoint.startswith("file:")
     assert "pilot" in small.publishing.endpoint
-
-
-@pytest.mark.usefixtures("base")
-def test_the_plan_of_the_default_names_cards_and_hours(tmp_path: Path) -> None:
-    lines = "\n".join(preflight.planned(loaded(tmp_path), quiet))
-
-    assert "RTX 4090         24 GB  yes" in lines
-    assert "160 optimizer steps" in lines
-    assert "spent so far: 0.00 USD, no limit" in lines
-
-
-@pytest.mark.usefixtures("base")
-def test_the_report_of_faulty_rows_is_written_and_stops(tmp_path: Path) -> None:
-    faulty = loaded(tmp_path, data__train_file=str(DATASETS / "answer_is_a_stub" / "train.jsonl"))
-    with pytest.raises(DataError, match="placeholders"):
-        preflight.checked_data(faulty, preflight.Pages(folder=tmp_path / "report"), quiet)
-    page = (tmp_path / "report" / "data_report.html").read_text("utf-8")
-    found = json.loads((tmp_path / "report" / "data_report.json").read_bytes())
-
-    assert "<mark>[This answer would state the value and cite its source.]</mark>" in page
-    assert "<svg" in page
-    assert "http" not in page.replace("http-equiv", "")
-    assert found["passed"] is False
-    assert {one["row"] for one in found["findings"] if one["check"] == "placeholders"} == {"train-0005"}
-
-
-@pytest.mark.usefixtures("base")
-def test_a_report_does_not_spread_the_secrets_it_found(tmp_path: Path) -> None:
-    with_secret = loaded(tmp_path, data__train_file=str(DATASETS / "secret" / "train.jsonl"))
-    lines = preflight.checked_data(with_secret, preflight.Pages(folder=tmp_path / "report"), quiet)
-    pages = [(tmp_path / "report" / name).read_text("utf-8") for name in ("data_report.html", "data_report.json")]
-
-    assert "secrets" in "\n".join(lines)
-    assert "hf_••••" in pages[0]
-    assert not any("hf_aaaa" in text for text in [*pages, *lines])
-
-
-def test_the_plan_says_first_what_the_golden_set_can_prove_and_how_many_rows_are_missing(tmp_path: Path) -> None:
-    """Even where the base model is not here: the golden set is the first thing to mend."""
-    small_config(tmp_path, gates={"answer_rate": {"mode": "lower_bound", "target": 0.99}})
-
-    done = adapter_release("plan", "release.yaml", cwd=tmp_path)
-
-    assert "golden.jsonl, 100 rows:" in done.stderr
-    assert "answer_rate  INSUFFICIENT  60 rows are counted, 299 are needed: add 239" in done.stderr
-    assert "chance that an adapter with 85 % true accuracy passes every required gate: at most 0.0 %" in done.stderr

@@ -3,16 +3,21 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import gates
-from release import preflight
+from release import inputs
 from release.config import reading
 from release.data import chat as chats
-from release.data import data_report, dataset
+from release.data import data_report, dataset, gate
+from release.data.checks import Report
+from release.data.evidence import Limits
+from release.data.expectations import ONLY_FROM_HERE
 from release.models import base as bases
+from release.values.errors import DataError
 from release.values.events import Event
 from tests.gates.examples import KWANZAA
 from tests.gates.test_kwanzaa import CONTRACT as KWANZAA_CONTRACT
@@ -30,14 +35,14 @@ def quiet(_: Event) -> None:
     """Say nothing."""
 
 
-def faulty(folder: Path, fault: str) -> dataset.Report:
+def faulty(folder: Path, fault: str) -> Report:
     data = {"train_file": str(ROOT / "tests" / "data" / "dataset" / fault / "train.jsonl")}
-    return preflight.examined(reading.load(small_config(folder, data=data)), quiet)
+    return inputs.examined(inputs.load(reading.load(small_config(folder, data=data)), quiet))
 
 
 @pytest.mark.usefixtures("base")
 def test_the_example_in_the_docs_is_what_is_made_today() -> None:
-    report = preflight.examined(reading.load(ROOT / "release.yaml"), quiet)
+    report = inputs.examined(inputs.load(reading.load(ROOT / "release.yaml"), quiet))
 
     assert (EXAMPLES / "data_report.html").read_text("utf-8") == data_report.html(report)
 
@@ -46,8 +51,9 @@ def test_the_example_in_the_docs_is_what_is_made_today() -> None:
 def test_the_example_of_a_real_users_dataset_is_what_is_made_today(base: bases.Base) -> None:
     """Without its text, which has another licence."""
     contract = gates.load_contract(KWANZAA_CONTRACT, KWANZAA)
-    options = dataset.Options(tokens=chats.read(base.folder), max_length=2048)
-    report = dataset.examine(dataset.load(KWANZAA / "train.jsonl"), None, contract, options)
+    rows = dataset.load(KWANZAA / "train.jsonl")
+    seen = replace(rows, examples=dataset.rendered(rows.rows, chats.read(base.folder)))
+    report = gate.examine(seen, None, contract, gate.Options(limits=Limits(max_length=2048)))
 
     assert (EXAMPLES / "real_dataset_report.html").read_text("utf-8") == data_report.html(report, text=False)
 
@@ -90,11 +96,36 @@ def test_the_page_renders_in_a_browser_and_can_load_nothing(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("base")
 def test_great_expectations_pages_are_written_on_request_and_load_nothing_from_elsewhere(tmp_path: Path) -> None:
-    loaded = reading.load(small_config(tmp_path))
-    lines = preflight.checked_data(loaded, preflight.Pages(folder=tmp_path, docs=tmp_path / "docs"), quiet)
+    report = inputs.examined(inputs.load(reading.load(small_config(tmp_path)), quiet), tmp_path / "docs")
+    lines = data_report.told(report, data_report.Pages(folder=tmp_path, docs=tmp_path / "docs"))
     pages = sorted((tmp_path / "docs").rglob("*.html"))
 
     assert f"Great Expectations' own pages: {tmp_path / 'docs' / 'train' / 'index.html'}" in lines
     assert {page.relative_to(tmp_path / "docs").parts[0] for page in pages} == {"train", "golden"}
-    assert [page for page in pages if dataset.ONLY_FROM_HERE not in page.read_text("utf-8")] == []
+    assert [page for page in pages if ONLY_FROM_HERE not in page.read_text("utf-8")] == []
     assert json.loads((tmp_path / "data_report.json").read_bytes())["passed"] is True
+
+
+@pytest.mark.usefixtures("base")
+def test_the_report_of_faulty_rows_is_written_and_stops(tmp_path: Path) -> None:
+    report = faulty(tmp_path, "answer_is_a_stub")
+    with pytest.raises(DataError, match="placeholders"):
+        data_report.told(report, data_report.Pages(folder=tmp_path / "report"))
+    page = (tmp_path / "report" / "data_report.html").read_text("utf-8")
+    found = json.loads((tmp_path / "report" / "data_report.json").read_bytes())
+
+    assert "<mark>[This answer would state the value and cite its source.]</mark>" in page
+    assert "<svg" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert found["passed"] is False
+    assert {one["row"] for one in found["findings"] if one["check"] == "placeholders"} == {"train-0005"}
+
+
+@pytest.mark.usefixtures("base")
+def test_a_report_does_not_spread_the_secrets_it_found(tmp_path: Path) -> None:
+    lines = data_report.told(faulty(tmp_path, "secret"), data_report.Pages(folder=tmp_path / "report"))
+    pages = [(tmp_path / "report" / name).read_text("utf-8") for name in ("data_report.html", "data_report.json")]
+
+    assert "secrets" in "\n".join(lines)
+    assert "hf_••••" in pages[0]
+    assert not any("hf_aaaa" in text for text in [*pages, *lines])

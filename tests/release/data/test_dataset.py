@@ -1,364 +1,192 @@
-"""The data gate: each broken file stops the line with the file, the row and the reason."""
+"""Every format becomes the same canonical rows; every bad row is named by file and line; nothing is lost on the way."""
 
 import json
-import shutil
-from collections import Counter
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import gates
-from release import pipeline
-from release.config import reading
-from release.data import chat as chats
-from release.data import dataset, sources, text_checks
-from release.models import base as bases
+from release.data import dataset
 from release.values.errors import DataError
-from release.values.events import Event
-from tests.gates.examples import KWANZAA
-from tests.gates.test_kwanzaa import CONTRACT as KWANZAA_CONTRACT
-from tests.helpers.line import ROOT, small_config
+from tests.helpers.line import ROOT
 
-FILES = ROOT / "tests" / "data" / "dataset"
-
-FAULTS = {
-    "rows": "too_few_rows",
-    "measurable": "golden_without_labels",
-    "roles": "assistant_speaks_first",
-    "json": "answer_is_prose",
-    "schema": "answer_breaks_schema",
-    "rules": "answer_breaks_rule",
-    "refusal": "refusal_fields_disagree",
-    "labels": "label_disagrees_with_answer",
-    "citations": "cites_a_document_it_does_not_hold",
-    "length": "too_long",
-    "end_token": "too_long",
-    "template": "template_hides_the_prompt",
-    "ids": "repeated_id",
-    "prompts": "repeated_prompt",
-    "questions": "repeated_question",
-    "leakage": "golden_question_in_training",
-    "near_duplicates": "golden_row_reworded",
-    "placeholders": "answer_is_a_stub",
-    "control_characters": "control_character",
-    "script": "other_script",
-    "secrets": "secret",
-    "personal_data": "email_address",
-    "balance": "nothing_unanswerable",
-}
-
-
-def quiet(_: Event) -> None:
-    """Say nothing."""
-
-
-def checked(folder: Path, **files: str) -> pipeline.Judged:
-    """The default configuration over the files of these folders of tests/data/dataset."""
-    paths = {name: str(FILES / fault / f"{name.removesuffix('_file')}.jsonl") for name, fault in files.items()}
-    return pipeline.check_data(reading.load(small_config(folder, data=paths)), quiet)
-
-
-def test_the_default_dataset_is_fit_to_use(tmp_path: Path) -> None:
-    """Its reference answers pass every gate, and each gate fails on answers broken on purpose."""
-    judged = checked(tmp_path)
-
-    answerable = [row.answerable for row in judged.golden.rows]
-    assert len(answerable) == 100
-    assert answerable.count(False) == 40
-    assert len(judged.train.rows) == 640
-
-
-def test_the_default_dataset_is_what_its_generator_makes(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    generator = ROOT / "data" / "elements" / "generate.py"
-    subprocess.run([sys.executable, str(generator), "--out", str(tmp_path)], check=True)
-
-    for name in ("train.jsonl", "golden.jsonl"):
-        assert (tmp_path / name).read_bytes() == (generator.parent / name).read_bytes()
-
-
-def test_no_golden_element_is_seen_in_training(tmp_path: Path) -> None:
-    """Split by entity: not asked about, and in no source either."""
-    judged = checked(tmp_path)
-    asked = {row.prompt[-1]["content"].rpartition(" of ")[2].rstrip("?") for row in judged.golden.rows}
-    seen = " ".join(message["content"] for row in judged.train.rows for message in row.prompt)
-
-    assert asked
-    assert not [element for element in asked if f" {element} " in seen or f" {element}?" in seen]
-
-
-@pytest.mark.parametrize(
-    ("file", "said"),
-    [
-        ("not_json_on_line_3", r"not_json_on_line_3/train\.jsonl line 3"),
-        ("empty", "is empty"),
-        ("too_few_rows", "3 rows; at least 8"),
-        ("repeated_id", "its id stands twice"),
-        ("repeated_prompt", "its prompt stands twice"),
-        ("no_reference_answer", "has no reference answer"),
-        ("answer_is_prose", "row train-0005: the reference answer is not JSON"),
-        ("answer_breaks_schema", "row train-0005: the reference answer breaks the schema: /citations/0"),
-        ("answer_breaks_rule", "row train-0005: .* a contract rule"),
-        ("assistant_speaks_first", "row train-0005: its messages"),
-        ("golden_question_in_training", "row leak: its question is in the golden set too"),
-        ("unknown_key", "unknown key 'suport'; did you mean 'support'|unknown key 'suport'"),
-        ("there_is_no_such_folder", "cannot be read|No such file"),
-    ],
+FILES = ROOT / "tests" / "data" / "formats"
+ANSWER = '{"answer":"Au [1].","citations":[1]}'
+MESSAGES = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "What is the symbol of gold?"},
+    {"role": "assistant", "content": ANSWER},
+]
+SAME = (
+    ("chat.jsonl", "chat"),
+    ("prompt_completion.jsonl", "auto"),
+    ("prompt_completion_messages.jsonl", "auto"),
+    ("answer_as_object.jsonl", "auto"),
+    ("sharegpt.jsonl", "auto"),
+    ("alpaca.jsonl", "auto"),
+    ("archive.jsonl", "auto"),
 )
-def test_a_broken_training_file_is_refused(tmp_path: Path, file: str, said: str) -> None:
-    with pytest.raises(DataError, match=said):
-        checked(tmp_path, train_file=file)
 
 
-@pytest.mark.parametrize(
-    ("file", "said"),
-    [
-        ("golden_all_answerable", "no row is unanswerable"),
-        ("golden_all_unanswerable", "no row is answerable"),
-        ("golden_without_labels", "has no `answerable` and `support`"),
-        ("golden_too_small", "gate json_parse counts 12 rows here"),
-        ("golden_cites_no_document", "cites a document that the row does not hold: 9"),
-        ("golden_empty", "is empty"),
-    ],
-)
-def test_a_golden_file_that_cannot_measure_is_refused(tmp_path: Path, file: str, said: str) -> None:
-    with pytest.raises(DataError, match=said):
-        checked(tmp_path, golden_file=file)
+def rows(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in data.splitlines()]
 
 
-def test_every_violation_is_listed_at_once(tmp_path: Path) -> None:
-    """Two faults in two rows: both are named."""
-    lines = (FILES / "answer_is_prose" / "train.jsonl").read_text("utf-8").splitlines()
-    repeated = (FILES / "repeated_id" / "train.jsonl").read_text("utf-8").splitlines()
-    both = tmp_path / "both.jsonl"
-    both.write_text("\n".join([*lines, repeated[0]]) + "\n", "utf-8")
+@pytest.mark.parametrize(("name", "form"), SAME)
+def test_every_format_becomes_the_same_row(name: str, form: str) -> None:
+    read = dataset.read(FILES / name, form)
+    (row,) = rows(read.canonical)
 
-    with pytest.raises(DataError) as raised:
-        pipeline.check_data(reading.load(small_config(tmp_path, data={"train_file": str(both)})), quiet)
-
-    assert "row train-0005" in str(raised.value)
-    assert "row train-0001: its id stands twice" in str(raised.value)
+    assert row["messages"] == MESSAGES
+    assert row["meta"] == {"source": "quiz"}
+    assert read.apart == {"source": 1}
 
 
-def examined(train: str, options: dataset.Options | None = None) -> dataset.Report:
-    """The report on a folder of tests/data/dataset beside the default golden set."""
-    loaded = reading.load(ROOT / "release.yaml")
-    contract = gates.load_contract(loaded.contract, ROOT)
-    return dataset.examine(
-        dataset.load(FILES / train / "train.jsonl"), sources.load(loaded, quiet)[1], contract, options
-    )
+@pytest.mark.parametrize(("name", "form"), SAME)
+def test_what_was_converted_reads_as_canonical_and_stays_as_it_is(tmp_path: Path, name: str, form: str) -> None:
+    first = dataset.read(FILES / name, form)
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(first.canonical)
+    again = dataset.read(path)
+
+    assert (again.form, again.canonical, again.rows) == ("canonical", first.canonical, first.rows)
+    assert gates.read_golden(path) == first.rows
 
 
-@pytest.fixture(scope="module")
-def tokens(base: bases.Base) -> chats.Chat:
-    return chats.read(base.folder)
+def test_a_json_array_is_read_as_its_items() -> None:
+    (row,) = dataset.read(FILES / "chat_as_one_array.json").rows
+
+    assert (row.id, row.gold) == ("one", ANSWER)
 
 
-@pytest.mark.parametrize(
-    ("file", "check", "row", "level"),
-    [
-        ("answer_is_a_stub", "placeholders", "train-0005", "error"),
-        ("document_is_a_template", "placeholders", "train-0005", "error"),
-        ("control_character", "control_characters", "train-0005", "error"),
-        ("label_disagrees_with_answer", "labels", "train-0005", "error"),
-        ("cites_a_document_it_does_not_hold", "citations", "train-0004", "error"),
-        ("golden_row_reworded", "near_duplicates", "near", "error"),
-        ("golden_question_respelled_over_other_documents", "leakage", "upper", "error"),
-        ("repeated_question", "questions", "again", "warning"),
-        ("other_script", "script", "train-0005", "warning"),
-        ("secret", "secrets", "train-0005", "warning"),
-        ("email_address", "personal_data", "train-0005", "warning"),
-        ("nothing_unanswerable", "balance", "", "warning"),
-    ],
-)
-def test_each_fault_is_found_in_its_row_and_no_other(file: str, check: str, row: str, level: str) -> None:
-    found = [one for one in examined(file).findings if one.check == check and one.split == "train"]
+def test_a_field_map_names_the_keys_of_other_files() -> None:
+    fields = {"id": "key", "prompt": "asked.text", "completion": "response", "documents": "found"}
+    (row,) = dataset.read(FILES / "own_names.jsonl", "prompt_completion", fields).rows
 
-    assert [(one.row, one.level) for one in found] == [(row, level)]
-
-
-def test_refusal_fields_that_disagree_are_found_in_their_row() -> None:
-    folder = FILES / "refusal_fields_disagree"
-    contract = gates.load_contract(json.loads((folder / "contract.json").read_bytes()), folder)
-    report = dataset.examine(dataset.load(folder / "train.jsonl"), None, contract)
-
-    assert [one.row for one in report.findings if one.check == "refusal"] == ["train-0005"]
-
-
-@pytest.mark.parametrize(
-    ("folder", "said"),
-    [
-        ("template_hides_the_prompt", "writes a prompt otherwise before an answer than with it"),
-        ("template_never_ends_an_answer", "ends an answer without the end-of-sequence token"),
-    ],
-)
-def test_a_template_that_trains_on_something_else_than_is_asked_is_found_in_every_row_of_both_files(
-    base: bases.Base, tmp_path: Path, folder: str, said: str
-) -> None:
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(base.folder / name, tmp_path / name)
-    shutil.copyfile(FILES / folder / "chat_template.jinja", tmp_path / "chat_template.jinja")
-    options = dataset.Options(tokens=chats.read(tmp_path), max_length=256)
-    found = [one for one in examined("good", options).findings if one.check == "template"]
-
-    assert Counter(one.split for one in found) == {"train": 10, "golden": 100}
-    assert {one.level for one in found} == {"error"}
-    assert [one for one in found if said not in one.says or chats.BRING not in one.says] == []
-
-
-def test_every_check_has_a_folder_named_for_its_fault() -> None:
-    assert FAULTS.keys() == dataset.CHECKS.keys() | {"rows", "measurable"}
-    assert [folder for folder in FAULTS.values() if not list((FILES / folder).iterdir())] == []
-
-
-def test_what_is_found_is_marked_in_the_row() -> None:
-    report = examined("answer_is_a_stub")
-    (finding,) = [one for one in report.findings if one.check == "placeholders"]
-    row = report.splits[0].dataset.rows[finding.line - 1]
-
-    assert [(row.gold or "")[mark.start : mark.end] for mark in finding.marks] == [
-        "[This answer would state the value and cite its source.]"
+    assert (row.id, row.prompt[-1]["content"], row.gold) == ("7", "What is the symbol of gold?", ANSWER)
+    assert [dict(one) for one in row.documents] == [
+        {"id": 3, "content": "The symbol of gold is Au.", "text": "The symbol of gold is Au."}
     ]
 
 
-def test_a_check_is_an_error_or_a_warning_as_the_configuration_says() -> None:
-    lowered = examined("answer_is_a_stub", dataset.Options(levels={"placeholders": "warning"}))
-    raised = examined("email_address", dataset.Options(levels={"personal_data": "error"}))
+def test_an_archive_keeps_what_was_liked_and_says_what_was_not() -> None:
+    by_number = dataset.read(FILES / "archive_rated.jsonl", least=1)
 
-    assert "placeholders" not in {one.check for one in lowered.errors}
-    assert "personal_data" in {one.check for one in raised.errors}
-
-
-def test_a_row_longer_than_allowed_is_named_with_its_tokens(tokens: chats.Chat) -> None:
-    options = dataset.Options(tokens=tokens, max_length=256, max_new_tokens=64)
-    found = [one for one in examined("too_long", options).findings if one.check in ("length", "end_token")]
-
-    assert {(one.check, one.row) for one in found} == {("length", "train-0005"), ("end_token", "train-0005")}
-    assert "data.max_length is 256" in found[0].says
+    assert [row.id for row in by_number.rows] == ["q1", "q2", "q3", "q5"]
+    assert by_number.below == (4, 6)
+    assert by_number.rows[0].prompt[-1]["content"] == "[1] The symbol of gold is Au.\n\nQuestion 1?"
 
 
-def test_a_golden_answer_longer_than_any_answer_may_be_is_named(tokens: chats.Chat) -> None:
-    options = dataset.Options(tokens=tokens, max_length=256, max_new_tokens=20)
-    found = [one for one in examined("good", options).findings if (one.check, one.split) == ("length", "golden")]
+@pytest.mark.parametrize("path", sorted((FILES / "faults").iterdir()), ids=lambda path: path.stem)
+def test_a_bad_row_is_named_by_file_and_line(path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        dataset.read(path, least=1 if "rating" in path.stem else None)
 
-    assert len(found) == 100
-    assert "generation.max_new_tokens is 20" in found[0].says
-
-
-def test_what_was_not_checked_is_said() -> None:
-    assert examined("good").unchecked.keys() == {"length", "end_token", "template"}
-
-
-def test_a_policy_that_a_golden_set_cannot_prove_is_an_error() -> None:
-    loaded = reading.load(ROOT / "release.yaml")
-    contract, few = (
-        gates.load_contract(loaded.contract, ROOT),
-        dataset.load(FILES / "golden_too_small" / "golden.jsonl"),
-    )
-    report = dataset.examine(few, few, contract, dataset.Options(policy=gates.load_policy(gates.DEFAULT_POLICY)))
-
-    assert [one.says for one in report.errors if "more are needed to pass" in one.says]
-
-
-def test_a_check_that_could_not_be_made_is_an_error_whatever_its_level() -> None:
-    (said,) = failures({"secrets": [None, None]})["secrets"]
-    finding = dataset._finding(examined("good").splits[0], "secrets", "warning", [], said)
-
-    assert finding.level == "error"
-
-
-def test_levels_in_the_schema_are_the_checks_there_are() -> None:
-    from release.config.messages import SETTINGS
-
-    prefix = "data.checks."
-    assert {key.removeprefix(prefix) for key in SETTINGS if key.startswith(prefix)} == dataset.CHECKS.keys()
-
-
-def in_answer_text(report: dataset.Report, finding: dataset.Finding) -> bool:
-    """Whether a mark lies in what the answer says, not in what it quotes."""
-    row = report.splits[0].dataset.rows[finding.line - 1]
-    place = text_checks.locate(row.gold or "", "/answer/text")
-    assert place is not None
-    return any(m.message == len(row.prompt) and place[0] <= m.start < place[1] for m in finding.marks)
-
-
-@pytest.mark.skipif(not KWANZAA.is_dir(), reason="the user's dataset is not part of this repository")
-def test_every_problem_of_a_real_users_dataset_is_named(tokens: chats.Chat) -> None:
-    """As its README lists them, within ten seconds of processor time after the imports."""
-    import time
-
-    import great_expectations  # noqa: F401  what follows is timed after the imports
-    import jsonschema  # noqa: F401
-
-    started = time.process_time()
-    contract = gates.load_contract(KWANZAA_CONTRACT, KWANZAA)
-    options = dataset.Options(tokens=tokens, max_length=2048)
-    report = dataset.examine(dataset.load(KWANZAA / "train.jsonl"), None, contract, options)
-    seconds = time.process_time() - started
-
-    counts = Counter(one.check for one in report.findings)
-    assert {name: counts[name] for name in ("schema", "questions", "length", "refusal")} == {
-        "schema": 13,
-        "questions": 22,
-        "length": 10,
-        "refusal": 2,
-    }
-    stubs = [one for one in report.findings if one.check == "placeholders"]
-    assert sum(in_answer_text(report, one) for one in stubs) == 65
-    assert sum(any(mark.message == 1 for mark in one.marks) for one in stubs) == 77
-    rows = report.splits[0].dataset.rows
-    kinds = ("[Content from ", "[Content that ", "[Generated content ", "[Simulated content ")
-    # The README's 30 contexts are those of the first kind.
-    assert [sum(kind in row.prompt[1]["content"] for row in rows) for kind in kinds] == [30, 20, 13, 14]
-    assert seconds < 10
-
-
-TRUE_CHECKS = sorted(name for name, check in dataset.CHECKS.items() if check.kind == "true")
-
-
-def failures(columns: dict[str, list[Any]]) -> dict[str, list[int | str]]:
-    count = len(next(iter(columns.values())))
-    rows = [{name: values[number] for name, values in columns.items()} for number in range(count)]
-    return dataset._validate(rows, list(columns), (1, 2048))
-
-
-@pytest.mark.parametrize("values", [[], [None, None], ["yes", "yes"], [1, 1], [True, None], [True, False]], ids=repr)
-def test_no_check_of_rows_passes_vacuously(values: list[object]) -> None:
-    """Empty, null, of another type or partly so: each check fails by itself."""
-    assert failures({name: list(values) for name in TRUE_CHECKS}).keys() >= (set(TRUE_CHECKS) if values else {"rows"})
+    assert f"{path} line 2: " in str(raised.value)
+    assert "line 1:" not in str(raised.value)
+    assert "Nothing was written" in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
+    ("name", "said"),
     [
-        ("length", [None, None]),
-        ("length", [True, True]),
-        ("length", ["9", "9"]),
-        ("length", [9.5, 10.0]),
-        ("length", [float("nan"), 9]),
-        ("length", [0, 9]),
-        ("length", [9, 2049]),
-        ("ids", [None, None]),
-        ("ids", ["a", "a"]),
-        ("ids", ["a", None]),
-        ("balance", [None, None]),
-        ("balance", ["a", "b"]),
-        ("balance", [0.0, 0.0]),
-        ("balance", [1.0, 1.0]),
+        ("byte_order_mark.jsonl", "line 1: bom: .* without a byte order mark"),
+        ("utf_16.jsonl", "line 1: not_utf8: .* Save the file as UTF-8"),
+        ("array_with_nan.json", r"array_with_nan\.json: non_finite: NaN is not JSON"),
+        ("array_cut.json", r"array_cut\.json: truncated: "),
+        ("array_of_numbers.json", "line 1: it is 1, not a JSON object"),
+        ("comma_separated.jsonl", "line 2: syntax: .* Write one JSON object a line"),
+        ("only_carriage_returns.jsonl", "line 1: trailing_text"),
+        (".", "cannot be read: Is a directory"),
+        ("nowhere.jsonl", "cannot be read: No such file"),
     ],
 )
-def test_no_check_of_values_passes_vacuously(name: str, values: list[object]) -> None:
-    assert name in failures({name: values})
+def test_a_file_that_is_no_rows_is_refused_with_what_to_do(name: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        dataset.read(FILES / "whole" / name)
 
 
-@given(st.lists(st.one_of(st.booleans(), st.none(), st.integers(), st.text(), st.floats()), max_size=4))
-@settings(max_examples=25, deadline=None)
-def test_only_columns_of_nothing_but_true_pass(values: list[object]) -> None:
-    failed = failures({"roles": values})
+def test_a_row_longer_than_any_context_is_refused_in_a_second(tmp_path: Path) -> None:
+    """A hundred megabytes on one line."""
+    path = tmp_path / "long.jsonl"
+    path.write_text('{"prompt": "One?", "completion": "1"}\n{"prompt": "' + "x" * 100_000_000 + '"}\n', "utf-8")
 
-    assert (not failed) == (bool(values) and all(value is True for value in values))
+    with pytest.raises(DataError, match=r"line 2: too_long: .* Leave the row out"):
+        dataset.read(path)
+
+
+def test_line_ends_of_windows_are_read_and_kept_as_they_are() -> None:
+    path = FILES / "whole" / "windows_line_ends.jsonl"
+
+    assert dataset.read(path).canonical == path.read_bytes()
+    assert len(dataset.read(path).rows) == 2
+
+
+def test_a_dataset_of_another_format_is_loaded_as_canonical_bytes(tmp_path: Path) -> None:
+    loaded = dataset.load(FILES / "sharegpt.jsonl")
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(loaded.canonical)
+
+    assert dataset.load(path).sha256 == loaded.sha256
+    assert dataset.load(path).rows == loaded.rows
+
+
+HALF = "\\ud800"
+HALVES = {
+    "chat": '{"messages": [{"role": "user", "content": "Is HALF it?"}, {"role": "assistant", "content": "Yes."}]}',
+    "canonical_prompt": '{"prompt": "Is HALF it?", "gold": "Yes."}',
+    "canonical_id": '{"id": "HALF", "prompt": "Is it?", "gold": "Yes."}',
+    "canonical_document": '{"prompt": "Is it?", "gold": "Yes.", "documents": [{"id": 1, "text": "HALF"}]}',
+    "meta_key": '{"prompt": "Is it?", "gold": "Yes.", "meta": {"HALF": 1}}',
+    "prompt_completion": '{"prompt": "Is HALF it?", "completion": "Yes."}',
+    "completion_object": '{"prompt": "Is it?", "completion": {"answer": "HALF"}}',
+    "sharegpt": '{"conversations": [{"from": "human", "value": "HALF"}, {"from": "gpt", "value": "Yes."}]}',
+    "sharegpt_system": '{"conversations": [{"from": "system", "value": "HALF"}, {"from": "gpt", "value": "Yes."}]}',
+    "alpaca_system": '{"system": "HALF", "instruction": "Is it?", "output": "Yes."}',
+    "sharegpt_id": '{"id": "HALF", "conversations": [{"from": "gpt", "value": "Yes."}]}',
+    "alpaca": '{"instruction": "Is it?", "input": "HALF", "output": "Yes."}',
+    "alpaca_history": '{"instruction": "Is it?", "output": "Yes.", "history": [["HALF", "b"]]}',
+    "archive": '{"query": "Is it?", "answer": "Yes.", "documents": ["HALF"], "rating": 1}',
+    "kept_apart": '{"prompt": "Is it?", "completion": "Yes.", "url": "HALF"}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HALVES)
+@pytest.mark.parametrize("as_array", [False, True], ids=["lines", "array"])
+def test_half_of_a_surrogate_pair_is_named_by_line_in_every_format(tmp_path: Path, name: str, as_array: bool) -> None:
+    """JSON can write it, and no tokenizer, file or digest can hold it."""
+    path = tmp_path / "rows.jsonl"
+    sound, faulty = (HALVES[name].replace("HALF", said) for said in ("whole", HALF))
+    path.write_text(f"[{sound},\n{faulty}]" if as_array else f"{sound}\n{faulty}\n", "utf-8")
+
+    with pytest.raises(DataError) as raised:
+        dataset.load(path)
+
+    said = f"{path} line 2: lone_surrogate: half of a surrogate pair. {dataset.ADVICE['lone_surrogate']}"
+    assert str(raised.value).splitlines() == [said, "Nothing was written. Mend the rows and run again."]
+
+
+def test_an_array_on_one_line_is_read_as_its_items_too(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(f"[{HALVES['sharegpt'].replace('HALF', HALF)}]", "utf-8")
+
+    with pytest.raises(DataError, match="line 1: lone_surrogate"):
+        dataset.load(path)
+
+
+def test_a_whole_surrogate_pair_is_one_character(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(HALVES["sharegpt"].replace("HALF", "\\ud83d\\ude00"), "utf-8")
+
+    assert dataset.load(path).rows[0].prompt[-1]["content"] == "\U0001f600"
+
+
+def test_a_file_whose_name_is_no_utf8_gives_ids_that_are(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.jsonl")
+    path.write_bytes((FILES / "prompt_completion.jsonl").read_bytes())
+    read = dataset.read(path)
+
+    assert read.rows[0].id == "caf\ufffd-00001"
+    assert b"\\ud" not in read.canonical

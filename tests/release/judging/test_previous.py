@@ -19,6 +19,7 @@ from release.config import reading
 from release.config.settings import Config
 from release.data import sources
 from release.hub import address
+from release.inputs import Inputs, Rows, Unread
 from release.judging import previous
 from release.judging.released import Released
 from release.values import record
@@ -205,8 +206,8 @@ def test_a_weaker_policy_stops_before_training_unless_a_reason_is_given(line: Pa
 def test_a_reason_that_nothing_needs_is_refused_for_it_would_excuse_the_next_release(line: Path) -> None:
     loaded = replace(settings(line, "v0.2.0"), weaker_because="because")
 
-    assert "nothing is weaker than v0.1.0" in preflight.weaker_problem(loaded, before(loaded), quiet)
-    assert "there is no earlier release" in preflight.weaker_problem(loaded, (), quiet)
+    assert "nothing is weaker than v0.1.0" in preflight.weaker_problem(given(loaded), before(loaded), quiet)
+    assert "there is no earlier release" in preflight.weaker_problem(given(loaded), (), quiet)
 
 
 @pytest.mark.parametrize("reason", ["", " \n"])
@@ -227,9 +228,23 @@ def test_a_reason_is_no_other_adapter(line: Path) -> None:
 def test_another_contract_needs_a_reason(line: Path) -> None:
     loaded = settings(line, "v0.2.0", contract={"rules": ["answer_has_citations"]})
 
-    problem = preflight.weaker_problem(loaded, before(loaded), quiet)
+    problem = preflight.weaker_problem(given(loaded), before(loaded), quiet)
 
     assert "contract: another one" in problem
+
+
+def given(loaded: Config) -> Inputs:
+    """What the configuration names, but the base, which no comparison needs."""
+    train, golden = sources.load(loaded, quiet)
+    not_here = Unread(why=PreflightError("not fetched"))
+    return Inputs(
+        config=loaded,
+        contract=gates.load_contract(loaded.contract, loaded.path.parent),
+        policy=gates.load_policy(loaded.gates or gates.DEFAULT_POLICY),
+        rows=Rows(train=train, golden=golden),
+        base=not_here,
+        chat=not_here,
+    )
 
 
 def golden_file(loaded: Config) -> Path:
@@ -253,7 +268,7 @@ def test_rows_that_changed_since_are_left_out_and_that_is_said(line: Path) -> No
     said: list[str] = []
 
     problem = preflight.weaker_problem(
-        loaded, before(loaded), lambda event: said.append(event.text) if isinstance(event, Line) else None
+        given(loaded), before(loaded), lambda event: said.append(event.text) if isinstance(event, Line) else None
     )
     packed = packed_of(loaded, *judged(loaded))
 
@@ -267,11 +282,11 @@ def test_a_golden_set_of_other_rows_escapes_the_comparison_and_so_needs_a_reason
     loaded = settings(line, "v0.2.0")
     write_golden(loaded, [{**row, "meta": {"note": "another"}} for row in golden_of(loaded)])
 
-    problem = preflight.weaker_problem(loaded, before(loaded), quiet)
+    problem = preflight.weaker_problem(given(loaded), before(loaded), quiet)
     assert "golden set: only 0 of 60 golden rows are the ones it answered" in problem
 
     loaded = replace(loaded, weaker_because="The old rows had leaked.")
-    assert preflight.weaker_problem(loaded, before(loaded), quiet) == ""
+    assert preflight.weaker_problem(given(loaded), before(loaded), quiet) == ""
     packed = packed_of(loaded, *judged(loaded, *range(20)))
     assert "not compared with, only 0 of 60" in (packed / "README.md").read_text("utf-8")
     assert steps(packed) == {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from release import preflight
+from release import inputs, preflight
 from release.config import reading
 from release.config.settings import Model
 from release.models import architecture, meta_device
@@ -157,7 +157,7 @@ def test_preflight_tells_it_before_any_weight_is_fetched(
     chosen = {"model.source": "hub", "model.base_model_id": REPO, "model.revision": commit, **settings}
     loaded = reading.load(small_config(tmp_path), chosen)
 
-    items = {item.name: item for item in preflight.look(loaded, quiet)}
+    items = {item.name: item for item in preflight.look(inputs.load(loaded, quiet), quiet)}
 
     for name, (state, words) in expected.items():
         assert items[name].state == state

@@ -225,7 +225,7 @@ def test_rows_longer_than_max_length_are_named_not_cut(tmp_path: Path, base: bas
     effective["data"]["max_length"], effective["generation"]["max_new_tokens"] = 20, 8
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
 
-    with pytest.raises(DataError, match=r"row train-0001 has \d+ tokens, data.max_length is 20"):
+    with pytest.raises(DataError, match=r"row train-0001: it is too long: \d+ tokens, data.max_length is 20"):
         train.train(run, base, Here(), quiet)
 
 

@@ -1,0 +1,204 @@
+"""What each row shows to the checks of the data gate: a value for each, and the evidence for those that fail.
+
+Answers are read by the gates' own strict reader, lengths by the base model's own tokenizer.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import gates
+from gates.canonical import canonical_json
+from release.data import text_checks
+from release.data.chat import Example
+from release.data.checks import CHECKS, Mark, Split
+from release.data.dataset import Dataset
+from release.data.expectations import Column
+
+MANY = 5  # rows that share a line before it can count as an instruction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How many tokens a row may have; None: not known here."""
+
+    max_length: int | None = None
+    max_new_tokens: int | None = None
+    """Of an answer that is judged: a longer reference answer could never be given."""
+
+
+@dataclass
+class Facts:
+    """What one row shows: a value for each check, and the evidence for those that fail."""
+
+    columns: dict[str, Column] = field(default_factory=dict)
+    says: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, tuple[Mark, ...]] = field(default_factory=dict)
+
+
+def splits(datasets: Sequence[tuple[str, Dataset]], contract: gates.Contract) -> list[Split]:
+    """Each file with what its rows ask, and which of them should be refused."""
+    lines = [[_lines(row, contract) for row in dataset.rows] for _, dataset in datasets]
+    usual = _usual([row for one in lines for row in one])
+    return [
+        Split(
+            name=name,
+            dataset=dataset,
+            unanswerable=tuple(_unanswerable(row, _answer(row, contract)) for row in dataset.rows),
+            asked=tuple(_asked(row, said, usual) for row, said in zip(dataset.rows, rows, strict=True)),
+        )
+        for (name, dataset), rows in zip(datasets, lines, strict=True)
+    ]
+
+
+def facts(split: Split, others: Sequence[Split], contract: gates.Contract, limits: Limits) -> list[Facts]:
+    """What each row of a file shows, beside the rows of the other files."""
+    found = [_of_row(row, contract) for row in split.dataset.rows]
+    for number, (one, label) in enumerate(zip(found, split.unanswerable, strict=True)):
+        one.columns["balance"] = None if label is None else float(label)
+        if split.dataset.examples:
+            _measure(one, split.dataset.examples[number], split.name, limits)
+    _repeats(found, split)
+    for other in others:
+        if split.name == "train" and other.name == "golden":
+            _leaks(found, split, other)
+    return found
+
+
+def _answer(row: gates.Golden, contract: gates.Contract) -> gates.Answer:
+    return gates.read_answer(row, gates.Output(id=row.id, output=row.gold or ""), contract)
+
+
+def _unanswerable(row: gates.Golden, answer: gates.Answer) -> bool | None:
+    return answer.fields.refused if row.answerable is None else not row.answerable
+
+
+def _of_row(row: gates.Golden, contract: gates.Contract) -> Facts:
+    answer = _answer(row, contract)
+    facts = Facts()
+    facts.columns |= {"ids": row.id, "prompts": canonical_json(list(row.prompt)).decode()}
+    facts.columns["roles"] = _turns_in_order(row)
+    facts.columns["json"] = answer.parsed
+    if not answer.parsed:
+        facts.says["json"] = f" ({answer.reading.code}: {answer.reading.detail})"
+    _faults(facts, row, answer)
+    texts = [*(message["content"] for message in row.prompt), row.gold or ""]
+    for name in text_checks.PATTERNS:
+        _put(
+            facts,
+            name,
+            [Mark(message=n, start=s, end=e) for n, text in enumerate(texts) for s, e in text_checks.spans(name, text)],
+        )
+    facts.columns["script"] = text_checks.script(" ".join(texts))
+    return facts
+
+
+def _put(facts: Facts, name: str, marks: Sequence[Mark]) -> None:
+    facts.columns[name] = not marks
+    facts.marks[name] = tuple(marks)
+
+
+def _faults(facts: Facts, row: gates.Golden, answer: gates.Answer) -> None:
+    """What the contract says of the reference answer."""
+    text, last = row.gold or "", len(row.prompt)
+
+    def put(name: str, faults: Sequence[tuple[str, str]]) -> None:
+        facts.columns[name] = answer.parsed and not faults
+        if faults:
+            facts.says[name] = ": " + "; ".join(said for _, said in faults)
+        places = [text_checks.locate(text, path) for path, _ in faults if path]
+        facts.marks[name] = tuple(Mark(message=last, start=one[0], end=one[1]) for one in places if one)
+
+    refusal = [fault for fault in answer.rule_faults if fault.rule == "refusal"]
+    rules = [fault for fault in answer.rule_faults if fault.rule != "refusal"]
+    put("schema", [(fault.path, f"{fault.path or 'the answer'}: {fault.message}") for fault in answer.schema_faults])
+    put("rules", [(fault.path, f"{fault.rule}: {fault.message}") for fault in rules])
+    put("refusal", [(fault.path, fault.message) for fault in refusal])
+    disagrees = row.answerable is not None and answer.fields.refused is row.answerable
+    put("labels", [("/", f"labelled {'answerable' if row.answerable else 'unanswerable'}")] if disagrees else [])
+    strange = sorted(answer.cited - answer.documents) if answer.documents else []
+    put("citations", [("/", ", ".join(strange))] if strange else [])
+
+
+def _turns_in_order(row: gates.Golden) -> bool:
+    roles = [message["role"] for message in row.prompt]
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    return len(turns) % 2 == 1 and turns == (["user", "assistant"] * len(turns))[: len(turns)]
+
+
+def _measure(facts: Facts, example: Example, split: str, limits: Limits) -> None:
+    counted, limit, setting = example.total, limits.max_length, "data.max_length"
+    if split == "golden":
+        counted, limit, setting = len(example.learned), limits.max_new_tokens, "generation.max_new_tokens"
+    counted = counted or 1  # a row that the template refuses has no length; its own finding says so
+    facts.columns |= {"length": counted, "end_token": counted <= (limit or 0), "template": not example.fault}
+    facts.says["length"] = f": {counted} tokens, {setting} is {limit}"
+    facts.says["end_token"] = f": cut at {setting} it loses its end-of-sequence token"
+    facts.says["template"] = f": {example.fault}"
+
+
+def _lines(row: gates.Golden, contract: gates.Contract) -> list[str]:
+    """The lines of the last message less its documents, without case, punctuation and spacing; a '?' stays."""
+    text = row.prompt[-1]["content"]
+    if contract.documents is not None:
+        text = contract.documents.sub(" ", text)
+    for document in row.documents:
+        content = document.get(contract.document_text)
+        if isinstance(content, str) and content:
+            text = text.replace(content, " ").replace(content.rstrip("."), " ")
+    named = ((text_checks.normalised(line), "?" if "?" in line else "") for line in text.splitlines())
+    return [line + mark for line, mark in named if line and not line.isdigit()]
+
+
+def _usual(rows: Sequence[Sequence[str]]) -> frozenset[str]:
+    """Lines that stand in a twentieth of all rows, such as instructions; a question is never one."""
+    counts = Counter(line for lines in rows for line in set(lines))
+    return frozenset(line for line, n in counts.items() if n >= max(MANY, len(rows) / 20) and not line.endswith("?"))
+
+
+def _asked(row: gates.Golden, lines: Sequence[str], usual: frozenset[str]) -> tuple[str, ...]:
+    whole = text_checks.normalised(row.prompt[-1]["content"])
+    without = (line for line in lines if line not in usual)
+    return tuple(dict.fromkeys(one for one in (" ".join(lines), " ".join(without), whole) if one))
+
+
+def unfit(row: gates.Golden, example: Example, max_length: int) -> Iterator[str]:
+    """Why a row cannot be trained on, in the words of the checks; it must fit, and be learned as it would be asked."""
+    shown = Facts()
+    _measure(shown, example, "train", Limits(max_length=max_length))
+    failed = {"length": example.total > max_length, "template": bool(example.fault)}
+    for name in (name for name, wrong in failed.items() if wrong):
+        yield f"row {row.id}: {CHECKS[name].says}{shown.says[name]}"
+
+
+def _repeats(facts: Sequence[Facts], split: Split) -> None:
+    rows = split.dataset.rows
+    first: dict[str, int] = {}
+    for number, asked in enumerate(split.asked):
+        earlier = min((first[one] for one in asked if one in first), default=None)
+        facts[number].columns["questions"] = earlier is None
+        if earlier is not None:
+            facts[number].says["questions"] = f": first in row {rows[earlier].id}"
+        for one in asked:
+            first.setdefault(one, number)
+    scripts = Counter(one.columns["script"] for one in facts)
+    usual = scripts.most_common(1)[0][0] if scripts else ""
+    for fact in facts:
+        fact.says["script"] = f": {fact.columns['script']}, most rows are {usual}"
+        fact.columns["script"] = fact.columns["script"] in (usual, "")
+
+
+def _leaks(facts: Sequence[Facts], split: Split, golden: Split) -> None:
+    ids = {asked: row.id for row, some in zip(golden.dataset.rows, golden.asked, strict=True) for asked in some}
+    texts, golden_texts = ([row.prompt[-1]["content"] for row in one.dataset.rows] for one in (split, golden))
+    alike = text_checks.near_duplicates(texts, golden_texts)
+    for number, row in enumerate(split.dataset.rows):
+        one, same = facts[number], next((ids[asked] for asked in split.asked[number] if asked in ids), None)
+        whole = Mark(message=len(row.prompt) - 1, start=0, end=len(texts[number]))
+        one.columns |= {"leakage": same is None, "near_duplicates": number not in alike}
+        if same is not None:
+            one.says["leakage"], one.marks["leakage"] = f" (golden row {same})", (whole,)
+        if number in alike:
+            other, similarity = alike[number]
+            one.says["near_duplicates"] = f" (row {golden.dataset.rows[other].id}: {similarity:.0%} of three-word runs)"
+            one.marks["near_duplicates"] = (whole,)

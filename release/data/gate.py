@@ -1,0 +1,144 @@
+"""The data gate: nothing expensive starts on rows that are broken, leaked or cannot be measured."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gates
+from release.data import evidence, expectations
+from release.data.checks import CHECKS, FOLLOW_FROM_JSON, NEED_TOKENS, OF_TRAINING_ONLY, Finding, Level, Report, Split
+from release.data.dataset import Dataset, refuse
+from release.data.evidence import Facts, Limits
+
+FEWEST_TRAINING_ROWS = 8  # fewer teach nothing, and an expectation over an empty table passes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a check may know beside rows and contract."""
+
+    levels: Mapping[str, str] = field(default_factory=dict)
+    """``data.checks``: another level for a check."""
+    without_tokens: str = ""
+    """Why the rows have no examples, if they have none."""
+    docs: Path | None = None
+    """A folder for Great Expectations' own pages."""
+    limits: Limits = field(default_factory=Limits)
+    policy: gates.Policy | None = None
+
+
+def check(report: Report) -> None:
+    """Raise ``DataError`` with every error's row."""
+    refuse([report.line(finding) for finding in report.errors])
+
+
+def examine(train: Dataset, golden: Dataset | None, contract: gates.Contract, options: Options | None = None) -> Report:
+    """What the checks find in both files; without a golden set what compares with it counts as not checked."""
+    options = options or Options()
+    datasets = [("train", train)] if golden is None else [("train", train), ("golden", golden)]
+    splits = evidence.splits(datasets, contract)
+    unchecked = _unchecked(splits, golden, contract, options)
+    findings = [one for split in splits for one in _findings(split, splits, contract, options, unchecked)]
+    if golden is not None:
+        findings += _golden_findings(golden, options.policy)
+    return Report(
+        splits=tuple(splits), findings=tuple(findings), unchecked=unchecked, max_length=options.limits.max_length
+    )
+
+
+def unprovable(golden: Dataset, policy: gates.Policy) -> list[str]:
+    """A line for each required gate that this golden set cannot prove, however good the adapter is.
+
+    Or why its rows cannot be counted as the policy says.
+    """
+    try:
+        plan = gates.plan(golden.rows, policy)
+    except gates.InvalidData as error:
+        return list(error.problems)
+    return [
+        f"Gate {one.bar.gate} counts {one.n} rows of {golden.path.name}, so no adapter could pass it. "
+        f"Add {one.missing} such rows, or lower gates.{one.bar.gate}."
+        for one in plan
+        if one.bar.required and not one.possible
+    ]
+
+
+def _unchecked(
+    splits: Sequence[Split], golden: Dataset | None, contract: gates.Contract, options: Options
+) -> dict[str, str]:
+    missing: dict[str, str] = {}
+    if options.limits.max_length is None or not all(split.dataset.examples for split in splits):
+        why = f": {options.without_tokens}" if options.without_tokens else ""
+        missing |= dict.fromkeys(sorted(NEED_TOKENS), f"the base model's tokenizer is not at hand{why}")
+    if golden is None:
+        missing |= dict.fromkeys(("leakage", "near_duplicates"), "there is no golden set to compare with")
+    if not contract.refusal and all(label is None for split in splits for label in split.unanswerable):
+        missing["balance"] = "neither labels nor the contract say what is unanswerable"
+    return missing
+
+
+def _golden_findings(golden: Dataset, policy: gates.Policy | None) -> Iterator[Finding]:
+    """What keeps this set from measuring anything; always an error."""
+
+    def finding(says: str, row: int | None = None) -> Finding:
+        name, line = ("", 0) if row is None else (golden.rows[row].id, golden.line(row))
+        return Finding(check="measurable", level="error", split="golden", line=line, row=name, says=says)
+
+    for number, row in enumerate(golden.rows):
+        if row.answerable is None or row.support is None:
+            yield finding("it has no `answerable` and `support`: the gates measure by them", number)
+    answerable = {row.answerable for row in golden.rows}
+    if True not in answerable:
+        yield finding("no row is answerable, so citation coverage and answer rate cannot be measured")
+    if False not in answerable:
+        yield finding("no row is unanswerable, so refusals cannot be measured. Add rows no document answers")
+    for says in unprovable(golden, policy) if policy else ():
+        yield finding(says)
+
+
+def _findings(
+    split: Split, splits: Sequence[Split], contract: gates.Contract, options: Options, unchecked: Mapping[str, str]
+) -> list[Finding]:
+    """What Great Expectations says of one file, in words."""
+    not_here = {*unchecked, *(OF_TRAINING_ONLY if split.name == "golden" else ())}
+    limit = options.limits.max_length if split.name == "train" else options.limits.max_new_tokens
+    if limit is None:
+        not_here.add("length")
+    names = [name for name in CHECKS if name not in not_here]
+    facts = evidence.facts(split, splits, contract, options.limits)
+    fewest = FEWEST_TRAINING_ROWS if split.name == "train" else 1
+    columns = [{name: one.columns[name] for name in names} for one in facts]
+    docs = options.docs / split.name if options.docs else None
+    results = expectations.failures(columns, names, (fewest, limit or 1), docs)
+    found = []
+    for name, failed in results.items():
+        level = "error" if name == "rows" else options.levels.get(name, CHECKS[name].level)
+        found += [_finding(split, name, level, facts, number) for number in failed]
+    return [one for one in found if not _follows(one, found)]
+
+
+def _follows(finding: Finding, found: Sequence[Finding]) -> bool:
+    """Whether an error about this row's JSON already says it."""
+    return finding.check in FOLLOW_FROM_JSON and any(
+        other.check == "json" and other.level == "error" and other.line == finding.line for other in found
+    )
+
+
+def _finding(split: Split, name: str, level: str, facts: Sequence[Facts], number: int | str) -> Finding:
+    if isinstance(number, str):
+        if expectations.NOT_DONE in number:
+            level = "error"  # what was not looked at is no pass, whatever it would have been worth
+        return Finding(check=name, level=_level(level), split=split.name, line=0, row="", says=number)
+    return Finding(
+        check=name,
+        level=_level(level),
+        split=split.name,
+        line=split.dataset.line(number),
+        row=split.dataset.rows[number].id,
+        says=CHECKS[name].says + facts[number].says.get(name, ""),
+        marks=facts[number].marks.get(name, ()),
+    )
+
+
+def _level(text: str) -> Level:
+    return "warning" if text == "warning" else "error"

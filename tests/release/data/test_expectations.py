@@ -1,0 +1,53 @@
+"""No check passes because it looked at nothing: empty, null or mistyped columns fail by themselves."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from release.data import expectations
+from release.data.checks import CHECKS
+
+TRUE_CHECKS = sorted(name for name, check in CHECKS.items() if check.kind == "true")
+
+
+def failures(columns: dict[str, list[expectations.Column]]) -> dict[str, list[int | str]]:
+    count = len(next(iter(columns.values())))
+    rows = [{name: values[number] for name, values in columns.items()} for number in range(count)]
+    return expectations.failures(rows, list(columns), (1, 2048))
+
+
+@pytest.mark.parametrize("values", [[], [None, None], ["yes", "yes"], [1, 1], [True, None], [True, False]], ids=repr)
+def test_no_check_of_rows_passes_vacuously(values: list[expectations.Column]) -> None:
+    """Empty, null, of another type or partly so: each check fails by itself."""
+    assert failures({name: list(values) for name in TRUE_CHECKS}).keys() >= (set(TRUE_CHECKS) if values else {"rows"})
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("length", [None, None]),
+        ("length", [True, True]),
+        ("length", ["9", "9"]),
+        ("length", [9.5, 10.0]),
+        ("length", [float("nan"), 9]),
+        ("length", [0, 9]),
+        ("length", [9, 2049]),
+        ("ids", [None, None]),
+        ("ids", ["a", "a"]),
+        ("ids", ["a", None]),
+        ("balance", [None, None]),
+        ("balance", ["a", "b"]),
+        ("balance", [0.0, 0.0]),
+        ("balance", [1.0, 1.0]),
+    ],
+)
+def test_no_check_of_values_passes_vacuously(name: str, values: list[expectations.Column]) -> None:
+    assert name in failures({name: values})
+
+
+@given(st.lists(st.one_of(st.booleans(), st.none(), st.integers(), st.text(), st.floats()), max_size=4))
+@settings(max_examples=25, deadline=None)
+def test_only_columns_of_nothing_but_true_pass(values: list[expectations.Column]) -> None:
+    failed = failures({"roles": values})
+
+    assert (not failed) == (bool(values) and all(value is True for value in values))

@@ -1,0 +1,331 @@
+"""The data gate: each broken file stops the line with the file, the row and the reason."""
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import gates
+from release import inputs, pipeline
+from release.config import reading
+from release.data import chat as chats
+from release.data import checks, dataset, expectations, gate, sources, text_checks
+from release.data.evidence import Limits
+from release.models import base as bases
+from release.values.errors import DataError
+from release.values.events import Event
+from tests.gates.examples import KWANZAA
+from tests.gates.test_kwanzaa import CONTRACT as KWANZAA_CONTRACT
+from tests.helpers.line import ROOT, small_config
+
+FILES = ROOT / "tests" / "data" / "dataset"
+
+FAULTS = {
+    "rows": "too_few_rows",
+    "measurable": "golden_without_labels",
+    "roles": "assistant_speaks_first",
+    "json": "answer_is_prose",
+    "schema": "answer_breaks_schema",
+    "rules": "answer_breaks_rule",
+    "refusal": "refusal_fields_disagree",
+    "labels": "label_disagrees_with_answer",
+    "citations": "cites_a_document_it_does_not_hold",
+    "length": "too_long",
+    "end_token": "too_long",
+    "template": "template_hides_the_prompt",
+    "ids": "repeated_id",
+    "prompts": "repeated_prompt",
+    "questions": "repeated_question",
+    "leakage": "golden_question_in_training",
+    "near_duplicates": "golden_row_reworded",
+    "placeholders": "answer_is_a_stub",
+    "control_characters": "control_character",
+    "script": "other_script",
+    "secrets": "secret",
+    "personal_data": "email_address",
+    "balance": "nothing_unanswerable",
+}
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+def checked(folder: Path, **files: str) -> pipeline.Judged:
+    """The default configuration over the files of these folders of tests/data/dataset."""
+    paths = {name: str(FILES / fault / f"{name.removesuffix('_file')}.jsonl") for name, fault in files.items()}
+    return pipeline.check_data(inputs.load(reading.load(small_config(folder, data=paths)), quiet), quiet)
+
+
+def test_the_default_dataset_is_fit_to_use(tmp_path: Path) -> None:
+    """Its reference answers pass every gate, and each gate fails on answers broken on purpose."""
+    judged = checked(tmp_path)
+
+    answerable = [row.answerable for row in judged.golden.rows]
+    assert len(answerable) == 100
+    assert answerable.count(False) == 40
+    assert len(judged.train.rows) == 640
+
+
+def test_the_default_dataset_is_what_its_generator_makes(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    generator = ROOT / "data" / "elements" / "generate.py"
+    subprocess.run([sys.executable, str(generator), "--out", str(tmp_path)], check=True)
+
+    for name in ("train.jsonl", "golden.jsonl"):
+        assert (tmp_path / name).read_bytes() == (generator.parent / name).read_bytes()
+
+
+def test_no_golden_element_is_seen_in_training(tmp_path: Path) -> None:
+    """Split by entity: not asked about, and in no source either."""
+    judged = checked(tmp_path)
+    asked = {row.prompt[-1]["content"].rpartition(" of ")[2].rstrip("?") for row in judged.golden.rows}
+    seen = " ".join(message["content"] for row in judged.train.rows for message in row.prompt)
+
+    assert asked
+    assert not [element for element in asked if f" {element} " in seen or f" {element}?" in seen]
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("not_json_on_line_3", r"not_json_on_line_3/train\.jsonl line 3"),
+        ("empty", "is empty"),
+        ("too_few_rows", "3 rows; at least 8"),
+        ("repeated_id", "its id stands twice"),
+        ("repeated_prompt", "its prompt stands twice"),
+        ("no_reference_answer", "has no reference answer"),
+        ("answer_is_prose", "row train-0005: the reference answer is not JSON"),
+        ("answer_breaks_schema", "row train-0005: the reference answer breaks the schema: /citations/0"),
+        ("answer_breaks_rule", "row train-0005: .* a contract rule"),
+        ("assistant_speaks_first", "row train-0005: its messages"),
+        ("golden_question_in_training", "row leak: its question is in the golden set too"),
+        ("unknown_key", "unknown key 'suport'; did you mean 'support'|unknown key 'suport'"),
+        ("there_is_no_such_folder", "cannot be read|No such file"),
+    ],
+)
+def test_a_broken_training_file_is_refused(tmp_path: Path, file: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        checked(tmp_path, train_file=file)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("golden_all_answerable", "no row is unanswerable"),
+        ("golden_all_unanswerable", "no row is answerable"),
+        ("golden_without_labels", "has no `answerable` and `support`"),
+        ("golden_too_small", "Gate json_parse counts 12 rows of golden\\.jsonl, so no adapter could pass it"),
+        ("golden_cites_no_document", "cites a document that the row does not hold: 9"),
+        ("golden_empty", "is empty"),
+    ],
+)
+def test_a_golden_file_that_cannot_measure_is_refused(tmp_path: Path, file: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        checked(tmp_path, golden_file=file)
+
+
+def test_every_violation_is_listed_at_once(tmp_path: Path) -> None:
+    """Two faults in two rows: both are named."""
+    lines = (FILES / "answer_is_prose" / "train.jsonl").read_text("utf-8").splitlines()
+    repeated = (FILES / "repeated_id" / "train.jsonl").read_text("utf-8").splitlines()
+    both = tmp_path / "both.jsonl"
+    both.write_text("\n".join([*lines, repeated[0]]) + "\n", "utf-8")
+
+    found = inputs.load(reading.load(small_config(tmp_path, data={"train_file": str(both)})), quiet)
+    with pytest.raises(DataError) as raised:
+        pipeline.check_data(found, quiet)
+
+    assert "row train-0005" in str(raised.value)
+    assert "row train-0001: its id stands twice" in str(raised.value)
+
+
+def seen(rows: dataset.Dataset, tokens: chats.Chat | None) -> dataset.Dataset:
+    """The same rows as token ids too, where there is a tokenizer."""
+    return replace(rows, examples=dataset.rendered(rows.rows, tokens)) if tokens else rows
+
+
+def examined(train: str, options: gate.Options | None = None, tokens: chats.Chat | None = None) -> checks.Report:
+    """The report on a folder of tests/data/dataset beside the default golden set."""
+    loaded = reading.load(ROOT / "release.yaml")
+    contract = gates.load_contract(loaded.contract, ROOT)
+    rows, golden = dataset.load(FILES / train / "train.jsonl"), sources.load(loaded, quiet)[1]
+    return gate.examine(seen(rows, tokens), seen(golden, tokens), contract, options)
+
+
+@pytest.fixture(scope="module")
+def tokens(base: bases.Base) -> chats.Chat:
+    return chats.read(base.folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "check", "row", "level"),
+    [
+        ("answer_is_a_stub", "placeholders", "train-0005", "error"),
+        ("document_is_a_template", "placeholders", "train-0005", "error"),
+        ("control_character", "control_characters", "train-0005", "error"),
+        ("label_disagrees_with_answer", "labels", "train-0005", "error"),
+        ("cites_a_document_it_does_not_hold", "citations", "train-0004", "error"),
+        ("golden_row_reworded", "near_duplicates", "near", "error"),
+        ("golden_question_respelled_over_other_documents", "leakage", "upper", "error"),
+        ("repeated_question", "questions", "again", "warning"),
+        ("other_script", "script", "train-0005", "warning"),
+        ("secret", "secrets", "train-0005", "warning"),
+        ("email_address", "personal_data", "train-0005", "warning"),
+        ("nothing_unanswerable", "balance", "", "warning"),
+    ],
+)
+def test_each_fault_is_found_in_its_row_and_no_other(file: str, check: str, row: str, level: str) -> None:
+    found = [one for one in examined(file).findings if one.check == check and one.split == "train"]
+
+    assert [(one.row, one.level) for one in found] == [(row, level)]
+
+
+def test_refusal_fields_that_disagree_are_found_in_their_row() -> None:
+    folder = FILES / "refusal_fields_disagree"
+    contract = gates.load_contract(json.loads((folder / "contract.json").read_bytes()), folder)
+    report = gate.examine(dataset.load(folder / "train.jsonl"), None, contract)
+
+    assert [one.row for one in report.findings if one.check == "refusal"] == ["train-0005"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("template_hides_the_prompt", "writes a prompt otherwise before an answer than with it"),
+        ("template_never_ends_an_answer", "ends an answer without the end-of-sequence token"),
+    ],
+)
+def test_a_template_that_trains_on_something_else_than_is_asked_is_found_in_every_row_of_both_files(
+    base: bases.Base, tmp_path: Path, folder: str, said: str
+) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(base.folder / name, tmp_path / name)
+    shutil.copyfile(FILES / folder / "chat_template.jinja", tmp_path / "chat_template.jinja")
+    options = gate.Options(limits=Limits(max_length=256))
+    found = [one for one in examined("good", options, chats.read(tmp_path)).findings if one.check == "template"]
+
+    assert Counter(one.split for one in found) == {"train": 10, "golden": 100}
+    assert {one.level for one in found} == {"error"}
+    assert [one for one in found if said not in one.says or chats.BRING not in one.says] == []
+
+
+def test_every_check_has_a_folder_named_for_its_fault() -> None:
+    assert FAULTS.keys() == checks.CHECKS.keys() | {"rows", "measurable"}
+    assert [folder for folder in FAULTS.values() if not list((FILES / folder).iterdir())] == []
+
+
+def test_what_is_found_is_marked_in_the_row() -> None:
+    report = examined("answer_is_a_stub")
+    (finding,) = [one for one in report.findings if one.check == "placeholders"]
+    row = report.splits[0].dataset.rows[finding.line - 1]
+
+    assert [(row.gold or "")[mark.start : mark.end] for mark in finding.marks] == [
+        "[This answer would state the value and cite its source.]"
+    ]
+
+
+def test_a_check_is_an_error_or_a_warning_as_the_configuration_says() -> None:
+    lowered = examined("answer_is_a_stub", gate.Options(levels={"placeholders": "warning"}))
+    raised = examined("email_address", gate.Options(levels={"personal_data": "error"}))
+
+    assert "placeholders" not in {one.check for one in lowered.errors}
+    assert "personal_data" in {one.check for one in raised.errors}
+
+
+def test_a_row_longer_than_allowed_is_named_with_its_tokens(tokens: chats.Chat) -> None:
+    options = gate.Options(limits=Limits(max_length=256, max_new_tokens=64))
+    found = [one for one in examined("too_long", options, tokens).findings if one.check in ("length", "end_token")]
+
+    assert {(one.check, one.row) for one in found} == {("length", "train-0005"), ("end_token", "train-0005")}
+    assert "data.max_length is 256" in found[0].says
+
+
+def test_a_golden_answer_longer_than_any_answer_may_be_is_named(tokens: chats.Chat) -> None:
+    options = gate.Options(limits=Limits(max_length=256, max_new_tokens=20))
+    said = examined("good", options, tokens).findings
+    found = [one for one in said if (one.check, one.split) == ("length", "golden")]
+
+    assert len(found) == 100
+    assert "generation.max_new_tokens is 20" in found[0].says
+
+
+def test_what_was_not_checked_is_said() -> None:
+    assert examined("good").unchecked.keys() == {"length", "end_token", "template"}
+
+
+def test_a_policy_that_a_golden_set_cannot_prove_is_an_error() -> None:
+    loaded = reading.load(ROOT / "release.yaml")
+    contract, few = (
+        gates.load_contract(loaded.contract, ROOT),
+        dataset.load(FILES / "golden_too_small" / "golden.jsonl"),
+    )
+    report = gate.examine(few, few, contract, gate.Options(policy=gates.load_policy(gates.DEFAULT_POLICY)))
+
+    assert [one.says for one in report.errors if "so no adapter could pass it. Add" in one.says]
+
+
+def test_rows_that_cannot_be_clustered_as_the_policy_says_are_an_error() -> None:
+    rows = dataset.load(FILES / "good" / "train.jsonl")
+    policy = gates.load_policy({"cluster_key": "topic", "json_parse": {"mode": "zero_failures", "min_n": 1}})
+
+    (problem,) = gate.unprovable(rows, policy)
+    assert problem.startswith("golden rows without a name in meta.topic, the policy's cluster_key: train-0001")
+
+
+def test_a_check_that_could_not_be_made_is_an_error_whatever_its_level() -> None:
+    (said,) = expectations.failures([{"secrets": None}, {"secrets": None}], ["secrets"], (1, 2048))["secrets"]
+    finding = gate._finding(examined("good").splits[0], "secrets", "warning", [], said)
+
+    assert finding.level == "error"
+
+
+def test_levels_in_the_schema_are_the_checks_there_are() -> None:
+    from release.config.messages import SETTINGS
+
+    prefix = "data.checks."
+    assert {key.removeprefix(prefix) for key in SETTINGS if key.startswith(prefix)} == checks.CHECKS.keys()
+
+
+def in_answer_text(report: checks.Report, finding: checks.Finding) -> bool:
+    """Whether a mark lies in what the answer says, not in what it quotes."""
+    row = report.splits[0].dataset.rows[finding.line - 1]
+    place = text_checks.locate(row.gold or "", "/answer/text")
+    assert place is not None
+    return any(m.message == len(row.prompt) and place[0] <= m.start < place[1] for m in finding.marks)
+
+
+@pytest.mark.skipif(not KWANZAA.is_dir(), reason="the user's dataset is not part of this repository")
+def test_every_problem_of_a_real_users_dataset_is_named(tokens: chats.Chat) -> None:
+    """As its README lists them, within ten seconds of processor time after the imports."""
+    import time
+
+    import great_expectations  # noqa: F401  what follows is timed after the imports
+    import jsonschema  # noqa: F401
+
+    started = time.process_time()
+    contract = gates.load_contract(KWANZAA_CONTRACT, KWANZAA)
+    options = gate.Options(limits=Limits(max_length=2048))
+    report = gate.examine(seen(dataset.load(KWANZAA / "train.jsonl"), tokens), None, contract, options)
+    seconds = time.process_time() - started
+
+    counts = Counter(one.check for one in report.findings)
+    assert {name: counts[name] for name in ("schema", "questions", "length", "refusal")} == {
+        "schema": 13,
+        "questions": 22,
+        "length": 10,
+        "refusal": 2,
+    }
+    stubs = [one for one in report.findings if one.check == "placeholders"]
+    assert sum(in_answer_text(report, one) for one in stubs) == 65
+    assert sum(any(mark.message == 1 for mark in one.marks) for one in stubs) == 77
+    rows = report.splits[0].dataset.rows
+    kinds = ("[Content from ", "[Content that ", "[Generated content ", "[Simulated content ")
+    # The README's 30 contexts are those of the first kind.
+    assert [sum(kind in row.prompt[1]["content"] for row in rows) for kind in kinds] == [30, 20, 13, 14]
+    assert seconds < 10

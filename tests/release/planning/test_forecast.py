@@ -1,0 +1,36 @@
+"""What a plan tells before anything is spent."""
+
+from pathlib import Path
+
+import pytest
+
+from release import inputs
+from release.config import reading
+from release.planning import forecast
+from release.values.events import Event
+from tests.helpers.line import adapter_release, small_config
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+@pytest.mark.usefixtures("base")
+def test_the_plan_of_the_default_names_cards_and_hours(tmp_path: Path) -> None:
+    loaded = reading.load(small_config(tmp_path), {"run.output_dir": str(tmp_path / "runs")})
+    lines = "\n".join(forecast.planned(inputs.load(loaded, quiet)))
+
+    assert "RTX 4090         24 GB  yes" in lines
+    assert "160 optimizer steps" in lines
+    assert "spent so far: 0.00 USD, no limit" in lines
+
+
+def test_the_plan_says_first_what_the_golden_set_can_prove_and_how_many_rows_are_missing(tmp_path: Path) -> None:
+    """Even where the base model is not here: the golden set is the first thing to mend."""
+    small_config(tmp_path, gates={"answer_rate": {"mode": "lower_bound", "target": 0.99}})
+
+    done = adapter_release("plan", "release.yaml", cwd=tmp_path)
+
+    assert "golden.jsonl, 100 rows:" in done.stderr
+    assert "answer_rate  INSUFFICIENT  60 rows are counted, 299 are needed: add 239" in done.stderr
+    assert "chance that an adapter with 85 % true accuracy passes every required gate: at most 0.0 %" in done.stderr
