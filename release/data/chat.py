@@ -216,7 +216,7 @@ _OWN = ("chat_template", "is_local", "local_files_only")  # the release has a fi
 
 
 def _render(
-    template: str, messages: Messages, variables: Mapping[str, Json], generation_prompt: bool, *, marks: bool = False
+    template: str, messages: Messages, variables: Mapping[str, object], generation_prompt: bool, *, marks: bool = False
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text, and where the template's generation blocks stand in it if ``marks`` are asked for."""
     from transformers.utils.chat_template_utils import render_jinja_template
