@@ -234,7 +234,7 @@ def _render(
         raise PreflightError(f"The base model's chat template refuses a row: {why}.") from None
     if SURROGATE.search(text):
         what = "The base model's chat template writes half of a surrogate pair, which no tokenizer reads"
-        raise PreflightError(f"{what}: look for it in model.chat_template and model.chat_template_kwargs.")
+        raise PreflightError(f"{what}. Look for an escape such as \\ud800 in it.")
     return str(text), [(start, end) for start, end in places[0]] if marks else []
 
 

@@ -109,13 +109,9 @@ def test_half_of_a_surrogate_pair_in_a_converted_row_is_exit_3_with_file_and_lin
 
 @pytest.mark.usefixtures("base")
 def test_half_of_a_surrogate_pair_that_the_template_writes_is_told_of_its_rows(tmp_path: Path) -> None:
-    template = "{% for m in messages %}{{ m.content }}{{ half }}<|im_end|>{% endfor %}"
+    template = '{% for m in messages %}{{ m.content }}{{ "\\ud800" }}<|im_end|>{% endfor %}'
     (tmp_path / "half.jinja").write_text(template, "utf-8")
-    kwargs = {"chat_template": str(tmp_path / "half.jinja"), "chat_template_kwargs": {"half": "\ud800"}}
-    (tmp_path / "release").mkdir()
-    loaded = reading.load(small_config(tmp_path, data=GOOD))
-    tree = reading.effective(loaded)
-    tree["model"] |= kwargs
-    found = inputs.load(reading.parse(tree, loaded.path), quiet)
+    faulty = small_config(tmp_path, data=GOOD, model={"chat_template": str(tmp_path / "half.jinja")})
+    found = inputs.load(reading.load(faulty), quiet)
 
     assert "writes half of a surrogate pair" in there(found.rows).train.examples[0].fault
