@@ -373,7 +373,7 @@ def write_settings(path: Path, *, private: bool, created: int) -> None:
 
 
 def remove_locks(folder: Path) -> None:
-    """Clear away git's lock files; only while nobody else may hold one."""
+    """Clear away git's lock files; only while no other process may hold one."""
     for lock in folder.rglob("*.lock"):
         if lock.is_file():
             lock.unlink(missing_ok=True)

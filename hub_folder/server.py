@@ -40,7 +40,7 @@ STOP_SECONDS = 5
 
 
 class Dropped(Exception):
-    """A fault that a test asked for: the connection ends here, without an answer."""
+    """A fault that a test named: the connection ends here, without an answer."""
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def serve(root: Path, *, token: str, port: int = 0, faults: Mapping[str, int] | 
 
 
 def read_or_create_token(root: Path) -> str:
-    """The token of the Hub in ``root``: read from ``root/token``, or made and put there for its owner alone."""
+    """The token of the Hub in ``root``: read from ``root/token``, or made and put there for its owner only."""
     path = root / "token"
     root.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -101,7 +101,7 @@ def read_or_create_token(root: Path) -> str:
         )
     token = path.read_text("ascii").strip()
     if not token:
-        raise Unusable(f"{path} is empty, so nobody could use this Hub. Delete it; the next run makes a new one.")
+        raise Unusable(f"{path} is empty, so this Hub cannot be used. Delete it; the next run creates a new one.")
     return token
 
 

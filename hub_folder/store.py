@@ -137,7 +137,7 @@ def _refuse_other(root: Path) -> None:
     others = {path.name for path in root.iterdir()} - {lock.name, ".tmp", "token", *KINDS}
     if others and lock.stat().st_size == 0:
         lock.unlink()
-        raise Unusable(f"{root} is not empty and holds no Hub. Name another folder for it.")
+        raise Unusable(f"{root} is not empty and is not a Hub. Name another folder.")
 
 
 @contextmanager

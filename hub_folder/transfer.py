@@ -90,7 +90,7 @@ def _read_commit(body: bytes) -> tuple[dict[str, Any], list[Change]]:
             case {"key": "deletedFile" | "deletedFolder", "value": {"path": str(path)}}:
                 changes.append(Remove(path=path))
             case _:
-                raise Refusal(400, f"A line of the commit is none that this Hub knows: {line[:100]!r}")
+                raise Refusal(400, f"This Hub does not know this line of the commit: {line[:100]!r}")
     if len(headers) != 1:
         raise Refusal(400, f"A commit has one header line; this one has {len(headers)}.")
     return headers[0], changes

@@ -1,4 +1,4 @@
-"""A rehearsal: ten rows, one epoch, the whole line to a dry-run publication, so that a broken set-up costs a minute."""
+"""A rehearsal: ten rows, one epoch, all of the pipeline to a dry run of publishing: a broken set-up costs a minute."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ ROWS = 10
 def pilot(config: Config, say: Say) -> None:
     """Check the real configuration, its data and its Hub, then take a few rows through every stage.
 
-    Nothing leaves the machine, and what was made is removed when all went well: it is no release.
+    Nothing leaves the machine, and what was made is removed when all went well: it is not a release.
     """
     say(Stage(name="preflight"))
     with address.of(config).opened() as hub:
@@ -48,20 +48,20 @@ def pilot(config: Config, say: Say) -> None:
     name = f"{config.publishing.hf_repo}@{config.publishing.tag}"
     say(
         Line(
-            text="The pilot went through: data, training, generation, gates, package, publication and its check. "
-            f"{name} can be published, and was not. What the pilot made is removed."
+            text="The pilot passed: data, training, generation, gates, package, publication and its check. "
+            f"{name} can be published; nothing was. The pilot's files were removed."
         )
     )
 
 
 def _quiet(_: object) -> None:
-    """The same report as a moment ago, over fewer rows, tells nothing."""
+    """The same report as a moment ago, over fewer rows, is not shown."""
 
 
 def prepare(found: Inputs) -> Config:
     """The same configuration over a few rows, with a gate that they can decide, and a Hub in a folder of its own.
 
-    What an earlier pilot left is removed: a rehearsal that finds work done rehearses less.
+    What a previous pilot left is removed: a rehearsal that finds work done rehearses less.
     """
     config, rows = found.config, there(found.rows)
     folder = config.run.output_dir / "pilot"
@@ -91,14 +91,14 @@ def few(rows: Sequence[gates.Golden]) -> list[int]:
 
 
 def _with_reference_answers(config: Config, judged: pipeline.Judged, run: Path, say: Say) -> Candidate:
-    """A candidate that the gates let through: the reference answers stand in for the adapter's, silence for the base's.
+    """A candidate that the gates let through: reference answers for the adapter's, silence for the base's.
 
-    A package cannot be made of a candidate that did not pass, and the rest of the line is to be rehearsed too.
+    A package cannot be made of a candidate that did not pass, and the rest of the pipeline is to be rehearsed too.
     """
     say(
         Line(
-            text=f"The gates refused this adapter, as they should: {ROWS} rows teach nothing. They work. The rest is "
-            "rehearsed with the reference answers in the place of the adapter's."
+            text=f"The gates refused this adapter, as expected: {ROWS} rows are too few to learn from. The gates "
+            "work. The rest is rehearsed with the reference answers in place of the adapter's."
         )
     )
     outputs = gates.gold_outputs(judged.golden.rows)

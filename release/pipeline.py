@@ -1,4 +1,4 @@
-"""The line, in order: read this first. Each stage is a function from one value to the next."""
+"""The pipeline, in order: read this first. Each stage is a function from one value to the next."""
 
 import contextlib
 import fcntl
@@ -144,7 +144,7 @@ def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) ->
 
 
 def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, Beside]:
-    """Verdict and comparisons, written to the run folder and told.
+    """Verdict and comparisons, written to the run folder and reported.
 
     The adapter may be released if every required gate passes, the base is beaten, and neither the last release nor the
     best one is better.
@@ -167,7 +167,7 @@ def _terms(config: Config, judged: Judged) -> Terms:
 def run_folder(config: Config, made_from: dict[str, Any]) -> Path:
     """The folder of this run: its name is the digest of all that the adapter depends on.
 
-    The same inputs come back to the same folder and go on there; other inputs never touch an earlier adapter.
+    The same inputs come back to the same folder and continue there; other inputs never touch a previous adapter.
     """
     run = config.run.output_dir / hashlib.sha256(canonical_json(made_from)).hexdigest()[:12]
     run.mkdir(parents=True, exist_ok=True)
@@ -226,10 +226,10 @@ def settle_chat(run: Path, chat: chats.Chat) -> None:
 
 
 def count_attempt(folder: Path, judged: Judged, adapter: str, *, passed: bool) -> int:
-    """Which adapter this is, at least, of all that were judged on this golden set: here, or for an earlier release.
+    """Which adapter this is, at least, of all that were judged on this golden set: here, or for a previous release.
 
     Trying again until a gate passes makes the gate weaker, so the number is printed on the card. What was judged here
-    is kept in ``ledger.jsonl``; an earlier release counts with its own number, and all that were judged here after it.
+    is kept in ``ledger.jsonl``; a previous release counts with its own number, and all that were judged here after it.
     """
     ledger, golden = folder / "ledger.jsonl", judged.golden.sha256
     entries = [json.loads(line) for line in ledger.read_text("utf-8").splitlines()] if ledger.exists() else []

@@ -1,4 +1,4 @@
-"""The line in two halves: a candidate made where the GPU is, published where the token is. The folder between them.
+"""A release in two jobs: a candidate made where the GPU is, published where the token is. The folder between them.
 
 Nothing that arrives is believed: every digest is computed and the verdict derived from the answers again.
 """
@@ -36,7 +36,7 @@ REFUSED = "refused"
 
 
 def candidate(config: Config, folder: Path, say: Say) -> None:
-    """Everything up to the package, into ``folder``, with its digests. Reads earlier releases, and needs no token.
+    """Everything up to the package, into ``folder``, with its digests. Reads previous releases, and needs no token.
 
     A candidate that is refused leaves its report and what was judged there, and raises ``GatesFailed``.
     """
@@ -69,7 +69,7 @@ def hand_over(packed: Package, run: Path, folder: Path) -> None:
 
 
 def publish(folder: Path, receipts: Path, told: Mapping[str, Any], say: Say) -> Publication:
-    """Prove a candidate's folder anew, then publish its package, signed if asked for.
+    """Prove a candidate's folder again, then publish its package, signed if required.
 
     ``told``: the Hub and the signature, as ``Publishing`` names them, where they are not those of the record. The
     receipt goes to a folder named by the manifest of what arrived.
@@ -90,21 +90,21 @@ def publish(folder: Path, receipts: Path, told: Mapping[str, Any], say: Say) -> 
 
 
 def _replaceable(folder: Path) -> None:
-    """Refuse, before anything is trained, a folder that holds something else than an earlier candidate."""
+    """Refuse, before anything is trained, a folder that holds something else than a previous candidate."""
     if folder.is_symlink():
         raise ConfigError([f"{folder} is a link, and a candidate's folder is replaced whole. Name the folder itself."])
     if folder.exists() and not _is_candidate(folder):
-        raise ConfigError([f"{folder} is not empty and holds no earlier candidate. Name another folder with --to."])
+        raise ConfigError([f"{folder} is not empty and has no previous candidate. Name another folder with --to."])
 
 
 def _is_candidate(folder: Path) -> bool:
-    """Whether it is empty, or all that is there was laid out here; SHA256SUMS alone stands in many folders."""
+    """Whether it is empty, or all that is there was laid out here; SHA256SUMS alone is in many folders."""
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
     return not there or (there <= {SUMS, REPORT, PACKAGE, ROWS, REFUSED} and bool(there & {SUMS, REFUSED}))
 
 
 def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
-    """Copy the files into ``folder``, which appears when it is whole, in place of an earlier candidate."""
+    """Copy the files into ``folder``, which appears when it is whole, in place of a previous candidate."""
     temporary, before = (folder.with_name(f".{folder.name}.{what}") for what in ("tmp", "before"))
     for left in (temporary, before):
         shutil.rmtree(left, ignore_errors=True)
@@ -135,7 +135,7 @@ def _arrived(folder: Path, say: Say) -> Iterator[Package]:
     made = found.record
     if made.record != VERSION:
         raise VerificationError(
-            f"{folder} has a record of version {made.record}, which knows of less than is asked of a release today "
+            f"{folder} has a record of version {made.record}, which lacks what a release needs today "
             f"(version {VERSION}). Nothing was published. Make the candidate again."
         )
     manifest = Manifest.of_folder(found.folder)
@@ -155,7 +155,7 @@ def _differences(folder: Path) -> list[str]:
     for number, line in enumerate(lines, 1):
         parts = re.fullmatch("([0-9a-f]{64})  (.+)", line)
         if parts is None or parts[2] in told:
-            problems.append(f"{SUMS}:{number} is no line of sha256sum, or names a file again: {line[:120]!r}")
+            problems.append(f"{SUMS}:{number} is not a line of sha256sum, or repeats a file: {line[:120]!r}")
         else:
             told[parts[2]] = parts[1]
     there = {file.path: file.sha256 for file in Manifest.of_folder(folder).files if file.path != SUMS}
@@ -172,7 +172,7 @@ def _differences(folder: Path) -> list[str]:
 
 
 def _judged(folder: Path, made: Record, manifest: Manifest, scratch: Path) -> Candidate:
-    """The candidate of a package: the judged adapter's files stand alone in ``scratch``, as training left them."""
+    """The candidate of a package: the judged adapter's files are alone in ``scratch``, as training left them."""
     for name in (file.path for file in manifest.files if file.path in made.adapter.files):
         (scratch / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, scratch / name)
@@ -184,15 +184,15 @@ def _judged(folder: Path, made: Record, manifest: Manifest, scratch: Path) -> Ca
 
 
 def _publishing(made: Record, path: Path, told: Mapping[str, Any]) -> Publishing:
-    """Where the record says that the release goes, or to another Hub that was named; signed as is said here.
+    """Where the record says that the release goes, or to another Hub that was named; signed as ``told``.
 
-    The half that trained may name the Hugging Face Hub, the embedded one, or that of HF_ENDPOINT: the token goes there.
+    The job that trained may name the Hugging Face Hub, the embedded one, or that of HF_ENDPOINT: the token goes there.
     """
     recorded = configs.parse(made.config, path).publishing
     known = (Publishing.endpoint, address.EMBEDDED, os.environ.get("HF_ENDPOINT"))
     if "endpoint" not in told and recorded.endpoint not in known:
-        says = f"The candidate asks for the Hub {recorded.endpoint}, and the token would be sent there."
-        raise ConfigError([f"{says} If that is right, say it here: --hub {recorded.endpoint}. Nothing was published."])
+        says = f"The candidate names the Hub {recorded.endpoint}, and the token would be sent there."
+        raise ConfigError([f"{says} If that is right, give --hub {recorded.endpoint}. Nothing was published."])
     return replace(recorded, **({"signing_key": None, "keyless": False} | dict(told)))
 
 

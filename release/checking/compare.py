@@ -249,9 +249,9 @@ def _number(layer: str) -> tuple[str, int]:
 
 
 def trajectory(then: Training, now: Training) -> str:
-    """Where two trainings part: in the first weights, in the loss of a step, or after the last one logged."""
+    """Where two trainings first differ: in the first weights, in the loss of a step, or after the last one logged."""
     if then.lora_init_sha256 != now.lora_init_sha256:
-        return "they part before the first step: the first LoRA weights are others (seed, libraries, adapter shape)"
+        return "the runs differ from the start: other initial LoRA weights (seed, libraries, adapter shape)"
     for (step, before), (other, after) in zip(then.losses, now.losses, strict=False):
         if (step, before) != (other, after):
             return (
@@ -263,7 +263,7 @@ def trajectory(then: Training, now: Training) -> str:
 
 
 def compare_answers(then: Made, now: Made) -> dict[str, Any]:
-    """How many rows have the same answer to the byte, and where the others part."""
+    """How many rows have the same answer to the byte, and where the others first differ."""
     return _compare_answers(then.answers, now.answers, then.adapter / "tokenizer.json")
 
 
@@ -293,7 +293,7 @@ def _tokenizer(path: Path) -> Any:
 
 
 def _answer(name: str, before: gates.Output | None, after: gates.Output | None, tokenizer: Any) -> dict[str, Any]:
-    """Where two answers part: in characters, in tokens if there is a tokenizer, and how each goes on from there."""
+    """Where two answers first differ: in characters, in tokens if there is a tokenizer, and how each continues."""
     then, now = before.output if before else "", after.output if after else ""
     at = _first_difference(then, now)
     token = None
@@ -359,7 +359,7 @@ def _answer_lines(whose: str, answers: Mapping[str, Any]) -> Iterator[str]:
     yield f"{whose + ':':8} {answers['same']} of {answers['rows']} answers are the same to the byte"
     for row in answers["different"][:5]:
         where = f"token {row['token']}" if row["token"] is not None else f"character {row['character']}"
-        yield f"         {row['id']} parts at {where}: {row['then']!r} then, {row['now']!r} now"
+        yield f"         {row['id']} differs at {where}: {row['then']!r} then, {row['now']!r} now"
 
 
 def _figure(value: float | None) -> str:

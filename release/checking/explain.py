@@ -42,7 +42,7 @@ def explain(gate: str, place: Judged, say: Say) -> None:
     verdict = derive.alone(agreed, outputs, None).verdict
     if verdict.to_json() != stored:
         raise VerificationError(
-            f"The gates make another verdict of the answers in {place.name} than the one stored there: a file was "
+            f"The gates give another verdict on the answers in {place.name} than the one stored there: a file was "
             "changed, or another version made it. See `adapter-release verify`."
         )
     if gate not in verdict.names:

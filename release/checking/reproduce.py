@@ -130,7 +130,7 @@ def _verified(request: Request, say: Say) -> Iterator[verify.Opened]:
 def _output(request: Request, found: verify.Opened) -> Path:
     folder = (request.output or FOLDER / found.name.replace("/", "--")).absolute()
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "lock").exists():
-        says = f"{folder} is not empty and holds no earlier report. Name another folder with --output."
+        says = f"{folder} is not empty and has no previous report. Name another folder with --output."
         raise ConfigError([f"{says} Its release.yaml and data would be overwritten."])
     return folder
 
@@ -307,7 +307,7 @@ def _expect(release: Record, maker: Maker, request: Request, say: Say) -> None:
         say(Line(text="what can still be expected is the same verdict"))
     if found and request.level != "verdict" and not request.anyway:
         raise NotReproduced(
-            f"{request.level} cannot be expected here: {found[0]}. A verdict may still be the same: ask for "
+            f"{request.level} cannot be expected here: {found[0]}. A verdict may still be the same: use "
             "--level verdict, set up what was recorded (each line above), or try all the same with --anyway."
         )
 
@@ -344,7 +344,7 @@ def _make(maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
 
 
 def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> Reproduction:
-    """Keep the report, say it, and stop if the level that was asked for was not reached."""
+    """Keep the report, say it, and stop if the required level was not reached."""
     write_atomically(output / "reproduction.json", result.to_json())
     write_atomically(output / "reproduction.md", compare.markdown(result).encode())
     say(Line(text="\n".join(["", *compare.lines(result), f"report:  {os.path.relpath(output / 'reproduction.md')}"])))
@@ -353,17 +353,17 @@ def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> R
     if not compare.meets(result.reached, request.level):
         reason = result.cause or "the records name no difference that explains it"
         raise NotReproduced(
-            f"{result.release}: asked for {request.level}, came to {result.reached}. First cause: {reason}. "
-            f"All of it stands in {os.path.relpath(output / 'reproduction.md')}."
+            f"{result.release}: required {request.level}, reached {result.reached}. First cause: {reason}. "
+            f"Full report: {os.path.relpath(output / 'reproduction.md')}."
         )
     return result
 
 
 def _attach(result: Reproduction, request: Request, output: Path, say: Say) -> str:
-    """Offer the report as a pull request; where that is refused it is kept, and why is told."""
+    """Offer the report as a pull request; where that is refused it is kept, and the reason is returned."""
     repo_id, _, _ = result.release.partition("@")
     if result.commit is None:
-        return "kept:    a folder has no repository to attach the report to; name the release as REPO@TAG"
+        return "not attached: a folder has no repository; name the release as REPO@TAG"
     made = hashlib.sha256(result.to_json()).hexdigest()[:12]
     name = f"reproductions/{result.commit[:12]}-{made}"
     proposal = requests.Propose(

@@ -33,11 +33,11 @@ class Opened:
 
     release: Released
     commit: str | None = None
-    """None: a folder that somebody downloaded earlier."""
+    """None: a folder that somebody downloaded before."""
     expected: Mapping[str, str] | None = None
     """What a receipt, or the commit in ``REPO@TAG@COMMIT``, says it must be: ``commit``, ``manifest_digest``."""
     trust: sign.Trust | None = None
-    """Whose signature it must have; None: nobody asked."""
+    """Whose signature it must have; None: none is required."""
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What somebody who asks brings along: nothing of it comes from the release."""
+    """What the caller of a check gives: nothing of it comes from the release."""
 
     receipt: Path | None = None
     """``publication.json`` of the run that made it."""
@@ -92,7 +92,7 @@ def opened(release: str, endpoint: str, say: Say, known: Known) -> Iterator[Open
     name, at, commit = release.rpartition("@")
     if "@" in name and at:
         if not re.fullmatch("[0-9a-f]{40}", commit):
-            raise ConfigError([f"{release!r}: {commit!r} is no commit. Write REPO@TAG@ and its 40 hex digits."])
+            raise ConfigError([f"{release!r}: {commit!r} is not a commit. Write REPO@TAG@ and its 40 hex digits."])
         release, expected = name, {**expected, "commit": commit}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "release"
@@ -107,7 +107,7 @@ def _receipt(path: Path) -> dict[str, str]:
         receipt = json.loads(path.read_bytes())
         return {name: str(receipt[name]) for name in ("commit", "manifest_digest")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"{path} is no receipt: {type(error).__name__}: {error}."
+        what = f"{path} is not a receipt: {type(error).__name__}: {error}."
         raise ConfigError([f"{what} A release leaves one as publication.json in its run folder."]) from None
 
 
@@ -129,7 +129,7 @@ def report(found: Opened, say: Say) -> None:
         raise VerificationError(
             f"{found.name} is not what its record says. Failed:\n  "
             + "\n  ".join(failed)
-            + "\nDo not use it; tell its publisher."
+            + "\nDo not use it, and inform its publisher."
         )
 
 
@@ -305,7 +305,7 @@ def _shown(tensor: Tensor | None) -> str:
 
 
 def _metadata(found: Opened) -> dict[str, Any]:
-    """What stands in the card's first lines, and nowhere else: the Hub reads no other block."""
+    """What is in the card's first lines, and nowhere else: the Hub reads no other block."""
     text = (found.folder / "README.md").read_text("utf-8")
     if not text.startswith("---\n"):
         raise ValueError("README.md does not begin with its metadata")
@@ -314,7 +314,7 @@ def _metadata(found: Opened) -> dict[str, Any]:
 
 
 def _result(found: Opened) -> dict[str, Any]:
-    """The card's one result: another beside it would be a number that nobody derived."""
+    """The card's one result: another beside it would be a number that was not derived."""
     (model,) = _metadata(found)["model-index"]
     result: dict[str, Any]
     (result,) = model["results"]
@@ -345,7 +345,7 @@ def _verdict(found: Opened) -> Iterator[str | Unchecked]:
     """Verdict, and comparison with the base, come out again from the answers."""
     release = found.release
     if release.golden is None:
-        yield "the golden rows are not in the release: give their folder with --data, else the verdict is unproved"
+        yield "the golden rows are not in the release: give their folder with --data to check the verdict"
         return
     strange = [*_other_version(found, layout.VERDICT, "verdict", gates.VERDICT_VERSION)]
     if release.base_answers is not None:
@@ -357,19 +357,19 @@ def _verdict(found: Opened) -> Iterator[str | Unchecked]:
     for name, content in alone.files.items():
         if content != (found.folder / name).read_bytes():
             state = alone.verdict.state if name == layout.VERDICT or not alone.comparison else alone.comparison.state
-            yield f"another {name} comes out ({state}): answers, golden rows or the stored result were changed"
+            yield f"computed again, {name} differs ({state}): answers, golden rows or the stored result were changed"
     if alone.comparison is None:
-        says = "its record says nothing of the base's answers: whether it beats the base was not looked at"
+        says = "its record has no answers of the base model: whether it beats the base was not checked"
         yield Unchecked(why=says)
     elif not alone.comparison.passed:
         yield "the adapter does not beat the base"
 
 
 def _earlier(found: Opened) -> Iterator[str | Unchecked]:
-    """The earlier answers are in the release, bound to their own records: the comparisons come out again from them."""
+    """The previous answers are in the release, bound to their own records: the comparisons come out again from them."""
     release, said = found.release, found.release.record.earlier
     if said is None:
-        yield Unchecked(why="its record says nothing of earlier releases, as those of 0.1.0: nothing was compared")
+        yield Unchecked(why="its record names no previous releases, as records of 0.1.0: nothing was compared")
         return
     releases = previous.kept(said.releases, found.folder / "gates" / layout.PREVIOUS)
     if wrong := [line for one in zip(releases, said.releases, strict=True) for line in _not_the_one(*one)]:
@@ -385,20 +385,20 @@ def _not_the_one(kept: previous.Release, entry: PreviousRelease) -> Iterator[str
     wrong = previous.faults(kept)
     yield from (f"{kept.tag}: {problem}" for problem in wrong)
     if kept.released and not wrong and kept.released.record.record_sha256 != entry.record_sha256:
-        yield f"{kept.tag}: gates/earlier/{kept.commit} holds another record than the one compared with"
+        yield f"{kept.tag}: gates/earlier/{kept.commit} has another record than the one it was compared with"
 
 
 def _beside(release: Released, said: Previous, derived: derive.Beside) -> Iterator[str]:
     for name in sorted(derived.files.keys() | {f"gates/{one}" for one in said.comparisons}):
         if name not in derived.files or derived.files[name] != (release.folder / name).read_bytes():
-            yield f"another {name} comes out: the earlier answers or the result were changed"
+            yield f"computed again, {name} differs: the previous answers or the result were changed"
         elif not derived.comparisons[name].passed:
             yield f"{name} is not a pass"
     weaker = derived.earlier.weaker
     if weaker != said.weaker:
-        yield f"it asks for less than the last release in {weaker}, the record says {said.weaker}"
+        yield f"it requires less than the previous release in {weaker}, the record says {said.weaker}"
     if weaker and not release.record.setting("gates", "weaker_because"):
-        yield "it asks for less than the last release, and gives no reason"
+        yield "it requires less than the previous release, without a reason"
 
 
 def _other_version(found: Opened, file: str, name: str, known: int) -> Iterator[str]:
@@ -416,14 +416,14 @@ def _statements(found: Opened) -> Iterator[str | Unchecked]:
     """The in-toto statements are those that record and verdict make; version 1 of the record had none."""
     release, record = found.release, found.release.record
     if record.record == 1 and not any(name in release.files for name in sign.STATEMENTS):
-        yield Unchecked(why="it has none, as no release with version 1 of the record has")
+        yield Unchecked(why="it has none: releases with version 1 of the record came without them")
         return
     beside = {name: release.json(name)["passed"] is True for name in attestations.COMPARISONS if name in release.files}
     derived = attestations.derive(record, release.counted, beside, record.files or {})
     stored = {name: (found.folder / name).read_bytes() for name in derived}
     for name, statement in derived.items():
         if stored[name] != statement:
-            yield f"{name} does not say what record and verdict say"
+            yield f"{name} does not agree with record and verdict"
     if layout.ENVELOPES in release.files and sign.payloads(found.folder / layout.ENVELOPES) != list(stored.values()):
         yield f"{layout.ENVELOPES} holds other statements than those beside it"
 
@@ -431,33 +431,33 @@ def _statements(found: Opened) -> Iterator[str | Unchecked]:
 def _signature(found: Opened) -> Iterator[str | Unchecked]:
     signature = found.folder / layout.SIGNATURE
     if not signature.exists():
-        missing = "unsigned: who published it is as sure as the Hub, or the receipt or commit you gave"
-        yield f"{missing}. You asked for a signature." if found.trust else Unchecked(why=missing)
+        missing = "unsigned: trust rests on the Hub, or on the receipt or commit you gave"
+        yield f"{missing}, and you require a signature" if found.trust else Unchecked(why=missing)
         return
     if not sign.covers(signature, found.release.manifest()):
-        yield f"{layout.SIGNATURE} is over other files than these"
+        yield f"{layout.SIGNATURE} covers other files than these"
     if found.trust:
         yield from sign.check(found.folder, found.trust)
         return
     key = sign.signer(signature)
     who = f"a key whose public part has sha256 {key}" if key else "a CI job"
-    advice = "to check it, give --public-key" if key else "to check it, give --identity"
-    yield Unchecked(why=f"signed, it says, by {who}; nobody said whose signature to expect: {advice}")
+    option = "--public-key" if key else "--identity"
+    yield Unchecked(why=f"signed by {who} according to itself; not checked: give {option}")
 
 
 CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
-    "the tag is the commit, and the files are those, that the receipt or you name": _place,
-    "no file is missing, and none can hide code": _files,
-    "every file has the sha256 of the record, and none is extra": _digests,
-    "the record is whole, in its canonical spelling, and fits its schema": _record,
+    "tag, commit and files match your receipt or commit": _place,
+    "no file is missing, and no file can hide code": _files,
+    "every file has the recorded sha256, and there is no extra file": _digests,
+    "the record is complete, canonical JSON, and valid under its schema": _record,
     "the record agrees with itself on threads, seed and versions": _agreement,
     "record, configuration, adapter and card name one base model": _base,
-    "the rows are those that the adapter was trained on and judged by": _data,
-    "the published adapter is the judged one, and its verdict is a pass": _judged,
-    "every tensor has the digest of the record": _tensors,
+    "the rows are those of training and evaluation": _data,
+    "the published adapter is the evaluated one, and it passed": _judged,
+    "every tensor has the recorded digest": _tensors,
     "the card shows the numbers of the verdict": _card,
-    "the gates derive the stored verdict from the stored answers, byte for byte": _verdict,
-    "it is no worse than the earlier releases, and asks for no less without a reason": _earlier,
-    "the in-toto statements say what record and verdict say": _statements,
-    "the signature is over these files, and of whom you expect": _signature,
+    "the stored verdict follows from the stored answers, byte for byte": _verdict,
+    "not worse than previous releases, and requires less only with a reason": _earlier,
+    "the in-toto statements agree with record and verdict": _statements,
+    "the signature covers these files and is by the expected signer": _signature,
 }

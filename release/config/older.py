@@ -46,7 +46,7 @@ WITHOUT_EFFECT = {
     "data.packing": "rows are never packed, so that no row can see another",
     "data.num_proc": "data is prepared in one process",
     "data.preprocessing_num_workers": "data is prepared in one process",
-    "data.system_prompt": "each row brings its own system message",
+    "data.system_prompt": "each row has its own system message",
     "training.effective_batch_size": "it follows from per_device_train_batch_size and gradient_accumulation_steps",
     "training.per_device_eval_batch_size": "generation.batch_size is used for the answers that are judged",
     "training.gradient_checkpointing_kwargs": "checkpointing is always the non-reentrant kind",
@@ -71,7 +71,7 @@ WITHOUT_EFFECT = {
 @dataclass(frozen=True, kw_only=True)
 class Names:
     places: dict[str, str]
-    """Today's key → where its old name stands."""
+    """Today's key → where its old name is."""
     idle: Tree
     """The settings without effect, and their values."""
     notices: tuple[str, ...]

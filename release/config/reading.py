@@ -115,7 +115,7 @@ def _spell_out_container(tree: Tree) -> None:
 
 
 def _new_keys(tree: Tree, given: Tree) -> Iterator[str]:
-    """The keys of ``given`` and the sections that they bring with them."""
+    """The keys of ``given`` and the sections that come with them."""
     for leaf in trees.leaves(given):
         parts = leaf.split(".")
         above = (".".join(parts[:count]) for count in range(1, len(parts)))

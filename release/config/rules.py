@@ -113,7 +113,7 @@ class OrAlone:
 
 @dataclass(frozen=True)
 class Names:
-    """A section with these keys and values of one kind; in ``words`` and ``examples`` a key stands for ``{}``."""
+    """A section with these keys and values of one kind; in ``words`` and ``examples`` ``{}`` is replaced by a key."""
 
     names: tuple[str, ...]
     words: str = ""

@@ -1,4 +1,4 @@
-"""schemas/config.schema.json, made from the declared settings: ``python -m release.config.schema`` writes it anew."""
+"""schemas/config.schema.json, made from the declared settings: ``python -m release.config.schema`` writes it."""
 
 import json
 from pathlib import Path

@@ -86,7 +86,7 @@ class Model:
     ] = None
     """a full commit of the base model, 40 lower-case hex digits in quotes (a branch or tag can move)"""
     trust_remote_code: bool = False
-    """true or false: whether to run Python code that the base model's repository brings"""
+    """true or false: whether to run Python code from the base model's repository"""
     chat_template: Annotated[Given[File], Field(examples=["chat_template.jinja", "other.jinja"])] = None
     """a Jinja file with the chat template to use instead of the base model's own, relative to this file"""
     chat_template_kwargs: Annotated[
@@ -162,7 +162,7 @@ class Data:
         Mapping[str, Text],
         Names(FIELDS, "the key of a row that holds its {}; dots lead inside", ("my_{}", "row.{}")),
     ] = field(default_factory=dict)
-    """a section that says under which key of a row a field stands"""
+    """a section that says which key of a row holds each field"""
     checks: Annotated[Mapping[str, Literal["error", "warning"]], Names(CHECKS)] = field(default_factory=dict)
     """a section that says which checks of the data stop a run (error) and which only warn"""
 
@@ -229,7 +229,7 @@ class Container:
     ] = None
     """an image by its digest, name@sha256:..., or null to build the one of this checkout"""
     gpus: Literal["auto", "all", "none"] = "auto"
-    """'auto' (this machine's card, if it has one), 'all' (the same, and stop where there is none) or 'none'; one card
+    """'auto' (this machine's GPU, if it has one), 'all' (the same, and stop where there is none) or 'none'; one GPU
     is used at most: the first, or the first that CUDA_VISIBLE_DEVICES names"""
     memory_gib: Annotated[float | None, Field(gt=0, examples=[16, 0.5]), AS_WRITTEN] = None
     """a number of GiB above 0 that a stage may use, or null for no limit"""
@@ -331,7 +331,7 @@ class Config:
             examples=["half of the old questions were ambiguous", "the product asks back now"],
         ),
     ] = None
-    """a sentence, printed on the card, that says why this release asks for less than the last one did"""
+    """a sentence, printed on the card, that says why this release requires less than the previous one"""
     publishing: Publishing
     """a section that says what is published, and where"""
     notices: SkipJsonSchema[tuple[str, ...]] = field(default=(), compare=False)

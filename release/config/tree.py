@@ -24,7 +24,7 @@ class File:
     """What is wrong with its form."""
 
     def place(self, key: str) -> str:
-        """Where a key stands; for one that is not there, the section it belongs to."""
+        """Where a key is; for one that is not there, the section it belongs to."""
         known = key
         while known and known not in self.lines:
             known = known.rpartition(".")[0]
@@ -32,12 +32,12 @@ class File:
 
 
 class _Loader(yaml_numbers.Loader):
-    """No aliases: a value stands in one place."""
+    """No aliases: a value is written in one place."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             alias: yaml.AliasEvent = self.get_event()  # type: ignore[no-untyped-call]
-            problem = f"*{alias.anchor} stands for a value elsewhere; write the value out"
+            problem = f"*{alias.anchor} refers to a value elsewhere; write the value out"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=alias.start_mark)  # type: ignore[arg-type]
         return super().compose_node(parent, index)
 
@@ -62,13 +62,15 @@ def read(path: Path) -> File:
         if not key.is_text:
             problems.append(f"{path}:{key.line}: {key} is a key that YAML does not read as text. Put it in quotes.")
         elif key.again:
-            problems.append(f"{path}:{key.line}: {key} stands twice in its section, and only one can count. Keep one.")
+            problems.append(
+                f"{path}:{key.line}: {key} is written twice in its section, and only one can apply. Keep one."
+            )
     lines = {str(key): key.line for key in reversed(keys)}
     return File(path=path, tree=tree, lines=lines, problems=tuple(problems))
 
 
 def parsed(text: str) -> object:
-    """A value as YAML; the text itself where it is none."""
+    """A value as YAML; the text itself where it is not YAML."""
     try:
         value: object = _Loader(text).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError):

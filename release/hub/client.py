@@ -60,17 +60,18 @@ TIMEOUT = float(os.environ.get("ADAPTER_RELEASE_HUB_TIMEOUT", "120"))
 ADVICE = {
     401: "The Hub does not accept this token. Set HF_TOKEN to one that may write, from {endpoint}/settings/tokens.",
     403: "The token is valid but may not do this. Set HF_TOKEN to one with write access to the repository's owner.",
-    404: "There is no such repository or revision, or this token may not see it. Check the name and HF_TOKEN.",
+    404: "The repository or revision does not exist, or this token may not read it. Check the name and HF_TOKEN.",
     409: "Something with this name is there already, or another change is in progress. Run again.",
     412: "main moved: somebody else committed meanwhile, and their commit was left alone. Run again.",
     413: "The Hub finds the upload too large. Ask its owner for a higher limit, or publish fewer files.",
-    429: "The Hub asks for fewer requests. Wait a few minutes and run again; what is done stays done.",
-    507: "The Hub's disk is full. Free space there and run again; what is done stays done.",
+    429: "The Hub asks for fewer requests. Wait a few minutes and run again; finished steps are not repeated.",
+    507: "The Hub's disk is full. Free space there and run again; finished steps are not repeated.",
 }
 REFUSED = "The Hub refuses this request; its words are above. Correct what they name and run again."
-SERVER_FAULT = "The Hub has a fault of its own. Run again later; what is done stays done."
-UNREACHABLE = "Nothing answers there. Check HF_ENDPOINT and the network, then run again; what is done stays done." + (
-    "" if constants.HF_HUB_DISABLE_XET else " For a Hub without the Xet protocol, set HF_HUB_DISABLE_XET=1."
+SERVER_FAULT = "The Hub has a fault of its own. Run again later; finished steps are not repeated."
+UNREACHABLE = (
+    "Nothing answers there. Check HF_ENDPOINT and the network, then run again; finished steps are not repeated."
+    + ("" if constants.HF_HUB_DISABLE_XET else " For a Hub without the Xet protocol, set HF_HUB_DISABLE_XET=1.")
 )
 KEYLESS_ADVICE = (
     "In the workflow's job: `permissions: id-token: write`. On the Hub: the repository of HF_OIDC_RESOURCE exists, and "
@@ -78,8 +79,8 @@ KEYLESS_ADVICE = (
     "Or unset HF_OIDC_RESOURCE and set HF_TOKEN."
 )
 GATED = (
-    "Its owner lets in only whom they know. Ask for access on its page at {endpoint}, and set HF_TOKEN to a token of "
-    "the account that was let in."
+    "This repository is gated. Request access on its page at {endpoint}, and set HF_TOKEN to a token of the account "
+    "with access."
 )
 ANONYMOUS = "HF_TOKEN is not set. Set it to a token that may write, from {endpoint}/settings/tokens."
 
@@ -88,11 +89,11 @@ ADVICE_BY_KIND: tuple[tuple[type[Exception], str], ...] = (
     (httpx2.TimeoutException, f"No byte for {TIMEOUT:g} s. Run again, or set ADAPTER_RELEASE_HUB_TIMEOUT to more."),
     (httpx2.TransportError, UNREACHABLE),
     (ConnectionError, UNREACHABLE),
-    (ValueError, "The Hub and this client disagree on a value. The line above names it: correct it and run again."),
+    (ValueError, "The Hub and this client disagree on a value. The message above names it: correct it and run again."),
 )
 
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, OSError, RuntimeError, ValueError, OIDCError)
-"""All that huggingface_hub and the libraries under it raise for a Hub that refuses, errs or is away."""
+"""All that huggingface_hub and the libraries under it raise for a Hub that refuses, fails or cannot be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,7 +357,7 @@ def download_dataset_file(repo_id: str, destination: Path, *, commit: str, path:
         if content_id(data, like=listed[path]) != listed[path]:
             raise HubError(
                 f"What {endpoint()} sent for {path} of {repo_id} at {commit} is not what it lists there. Nothing was "
-                "kept. Run again; if it stays so, the Hub's store is damaged."
+                "kept. Run again; if that does not help, the Hub's store is damaged."
             )
         write_atomically(destination, data)
     return hashlib.sha256(data).hexdigest()
@@ -394,7 +395,7 @@ def _api(*, must_write: bool = False) -> HfApi:
 
 
 def _keyless_token() -> str:
-    """A token that the Hub gives this CI job for one repository; asked for again when it is about to end."""
+    """A token that the Hub gives this CI job for one repository; requested again when it is about to end."""
     try:
         return get_token() or ""
     except (*FAILURES, KeyError, TypeError) as error:

@@ -1,1 +1,1 @@
-"""A candidate beside the base and earlier releases, and the record of it."""
+"""A candidate beside the base and previous releases, and the record of it."""

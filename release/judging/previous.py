@@ -1,4 +1,4 @@
-"""Previous releases of the same repository: what they answered and asked for, and how a new one stands beside them."""
+"""Previous releases of the same repository: what they answered and required, and how a new one compares with them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def fetch(config: Config, hub: Mapping[str, str], say: Say) -> tuple[Release, ..
             raise HubError(
                 f"{one.tag} of {repo} (commit {one.commit}) is not what its record says, so nothing can be compared "
                 "with it:\n  " + "\n  ".join(wrong) + f"\nRemove {folder / one.commit} and run again; "
-                "if it stays so, delete that tag on the Hub, or publish to another repository."
+                "if that does not help, delete that tag on the Hub, or publish to another repository."
             )
     return tuple(releases)
 
@@ -95,7 +95,7 @@ def _rows_then(found: Released) -> dict[str, str] | None:
 
 
 def answered(found: Released, now: Terms) -> gates.Earlier:
-    """The earlier answers, each with the row that it answered."""
+    """The previous answers, each with the row that it answered."""
     if found.record.data.golden.sha256 == now.golden.sha256:
         golden: Sequence[gates.Golden] = now.golden.rows
     else:
@@ -105,7 +105,7 @@ def answered(found: Released, now: Terms) -> gates.Earlier:
 
 
 def not_compared(release: Release, now: Terms) -> str:
-    """Why a previous release tells nothing about this one; empty if it does."""
+    """Why a previous release cannot be compared with this one; empty if it can."""
     if release.released is None:
         return NO_RELEASE
     return gates.not_comparable(now.golden.rows, answered(release.released, now))
@@ -117,7 +117,7 @@ def last(releases: Sequence[Release]) -> Release | None:
 
 
 def weaker(releases: Sequence[Release], now: Terms) -> tuple[str, ...]:
-    """Every way in which this release asks for less than the last one did, or escapes the comparison with it."""
+    """Every way in which this release requires less than the last one did, or escapes the comparison with it."""
     before = last(releases)
     if before is None or before.released is None:
         return ()
@@ -134,11 +134,13 @@ def excuses(releases: Sequence[Release], lines: Sequence[str], because: str | No
     """What is wrong with the reason for a weaker release, if anything: none is given, or there is no need for one."""
     before = last(releases)
     if lines and because is None and before is not None:
-        asked = "".join(f"\n  {line}" for line in lines)
-        what = f"This release asks for less than {before.tag} did:{asked}\nSay why in gates.weaker_because or with "
-        return what + "--weaker-because: the reason is printed on the card. Or ask for as much as before."
+        less = "".join(f"\n  {line}" for line in lines)
+        what = (
+            f"This release requires less than {before.tag} did:{less}\nGive the reason in gates.weaker_because or with "
+        )
+        return what + "--weaker-because: the reason is printed on the card. Or require as much as before."
     if because is not None and not lines:
-        than = "and there is no earlier release" if before is None else f"than {before.tag}"
+        than = "and there is no previous release" if before is None else f"than {before.tag}"
         what = f"gates.weaker_because is given, but nothing is weaker {than}. "
         return what + "Take it out: left there, it would excuse whatever is weakened next."
     return ""
@@ -147,12 +149,12 @@ def excuses(releases: Sequence[Release], lines: Sequence[str], because: str | No
 def tell(config: Config, releases: Sequence[Release], now: Terms, say: Say) -> None:
     """Which previous releases there are, and on how many rows each is compared."""
     if last(releases) is None:
-        say(Line(text=f"  no earlier release of {config.publishing.hf_repo}: the base alone is compared with"))
+        say(Line(text=f"  no previous release of {config.publishing.hf_repo}: compared with the base model only"))
     for one in releases:
         reason = not_compared(one, now)
         then = 0 if one.released is None else len(answered(one.released, now).golden)
         rows = f"compared on {shared(one, now)} of its {then} golden rows, {len(now.golden.rows)} are asked now"
-        say(Line(text=f"  earlier release {one.tag}: {f'not compared, {reason}' if reason else rows}"))
+        say(Line(text=f"  previous release {one.tag}: {f'not compared, {reason}' if reason else rows}"))
 
 
 def shared(release: Release, now: Terms) -> int:

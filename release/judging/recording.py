@@ -20,7 +20,7 @@ from release.values.record import Data, Generation, Previous, Program, Record, R
 def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | None = None) -> dict[str, Any]:
     """What an adapter's bytes depend on; two runs with equal inputs share a run folder.
 
-    Where it is published, what it may cost and why it may ask for less is left out: none changes the adapter. ``image``
+    Where it is published, what it may cost and why it may require less is left out: none changes the adapter. ``image``
     is what decides the content of the container image; where there is none, the versions here count. So an adapter that
     was trained before an update is not answered for after it, which `verify` would refuse once it is published.
     """

@@ -39,7 +39,7 @@ class Counted:
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
-    """A release in a folder: downloaded, kept from earlier, or just made."""
+    """A release in a folder: downloaded, kept from before, or just made."""
 
     folder: Path
     name: str = ""
@@ -81,12 +81,12 @@ class Released:
 
     @cached_property
     def raw(self) -> dict[str, object]:
-        """The record as it stands in the file."""
+        """The record as it is in the file."""
         return self.json(layout.RECORD)
 
     @cached_property
     def problems(self) -> list[str]:
-        """Where the record is not one."""
+        """What is wrong with the record."""
         return record.problems(self.raw)
 
     @cached_property
@@ -146,7 +146,7 @@ class Released:
 
     @cached_property
     def base_answers(self) -> Sequence[gates.Output] | None:
-        """The base's; None where its record says nothing of them."""
+        """The base's; None where its record does not name them."""
         if self.record.generation.base_answers_sha256 is None:
             return None
         return gates.read_outputs(self.folder / layout.BASE_ANSWERS)

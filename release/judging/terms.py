@@ -45,7 +45,7 @@ def agreed(golden: Dataset, contract: gates.Contract, mapping: Mapping[str, obje
 
 
 def read(folder: Path, golden: Dataset) -> Terms:
-    """The terms in a release's ``gates/`` or a run folder; ``gates.Invalid`` or ``ValueError`` if there are none."""
+    """The terms in a release's ``gates/`` or a run folder; ``gates.Invalid`` or ``ValueError`` if they are missing."""
     names = (layout.CONTRACT, layout.ANSWER_SCHEMA)
     files = {name: (folder / layout.in_run(name)).read_bytes() for name in names}
     return Terms(

@@ -17,7 +17,7 @@ COMPARISONS = {
     layout.COMPARISON_LAST: "no_worse_than_the_last_release",
     layout.COMPARISON_BEST: "no_worse_than_the_best_release",
 }
-"""What stands beside the gates, by the file that decides it; the last two after a first release."""
+"""What is tested beside the gates, by the file that decides it; the last two after a first release."""
 # What the verdict was derived by, and from: named in the statements with the digests of these files.
 POLICY = (layout.POLICY, layout.CONTRACT, layout.ANSWER_SCHEMA)
 EVIDENCE = (layout.VERDICT, layout.COMPARISON, layout.ANSWERS, layout.BASE_ANSWERS)
@@ -49,7 +49,7 @@ def derive(
 def _test_result(
     record: Record, counted: Sequence[Counted], beside: Mapping[str, bool], files: Mapping[str, str]
 ) -> dict[str, object]:
-    """Passed, or not: an optional gate that did not pass is a warning. Counts stand in an extension field."""
+    """Passed, or not: an optional gate that did not pass is a warning. Counts are in an extension field."""
     states = [(gate.gate, gate.state == "PASS", gate.required) for gate in counted]
     states += [(test, beside[name], True) for name, test in COMPARISONS.items() if name in beside]
     golden = _file("golden rows", record.data.golden.sha256)

@@ -134,7 +134,7 @@ def _form(record: Record) -> str:
 
 
 def _earlier(record: Record) -> str:
-    """What was compared with, and in which ways, for what reason, less was asked for than before."""
+    """What was compared with, and in which ways, for what reason, less is required than before."""
     if record.earlier is None:
         return ""
     lines = [_compared(one) for one in record.earlier.releases] or ["There was no earlier release to compare with."]

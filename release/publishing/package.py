@@ -12,7 +12,7 @@ from release.values.record import Record, tree
 
 
 def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: Path) -> Package:
-    """Lay out ``folder`` anew: the adapter, its card, ``files`` by the name each is published under, the record last.
+    """Replace ``folder`` by: the adapter, its card, ``files`` by the name each is published under, the record last.
 
     The same candidate gives the same bytes, so a run that is started again finds its own release on the Hub.
     """

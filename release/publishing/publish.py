@@ -60,7 +60,7 @@ def publish(package: Package, *, repo_id: str, tag: str, private: bool, attempt_
 def check_rights(repo_id: str, *, tag: str, private: bool, manifest_digests: Sequence[str] = ()) -> list[str]:
     """What would stop a publication, found before any work is done and without changing anything; empty when fine.
 
-    A tag that exists is no problem when its commit carries one of ``manifest_digests``: it is a release from here.
+    A tag that exists is not a problem when its commit carries one of ``manifest_digests``: it is a release from here.
     """
     try:
         return list(_problems(repo_id, tag, private, manifest_digests))
@@ -89,7 +89,7 @@ def fetch(repo_id: str, revision: str, destination: Path) -> str:
             raise VerificationError(
                 f"What {client.endpoint()} sent for {repo_id} at {commit} is not what it lists there:\n  "
                 + "\n  ".join(wrong)
-                + "\nNothing was kept. Run again; if it stays so, the Hub's store is damaged: restore the files there."
+                + "\nNothing was kept. Run again; if that does not help, the Hub's store is damaged: restore it there."
             )
         files.rename(destination)
     return commit
@@ -142,8 +142,8 @@ def _wrong_visibility(repo_id: str, found: client.Repo, *, private: bool) -> str
         return ""
     asked, actual = ("private", "public") if private else ("public", "private")
     return (
-        f"{repo_id} at {client.endpoint()} is {actual}, and this release asks for a {asked} repository."
-        f" Make it {asked} in its settings there, or ask for {actual} in release.yaml."
+        f"{repo_id} at {client.endpoint()} is {actual}, but release.yaml says {asked}."
+        " Change the repository's settings, or publishing.private."
     )
 
 
@@ -158,15 +158,15 @@ def _refuse_other_content(repo_id: str, tag: str, commit: str, contents: Mapping
 
 
 def _refuse_unseen(repo_id: str, record: Record) -> None:
-    """Stop if a tag is there that was not when the release was compared with the earlier ones."""
+    """Stop if a tag is there that was not when the release was compared with the previous ones."""
     if record.earlier is None:
         return
     seen = {(one.tag, one.commit) for one in record.earlier.releases}
     if unseen := sorted(client.tags(repo_id).items() - seen):
         names = ", ".join(f"{tag} (commit {commit})" for tag, commit in unseen)
         raise HubError(
-            f"{repo_id} has {names} now, which was not there when this adapter was judged, so it was not compared "
-            "with it. Nothing was uploaded. Run again: nothing is trained anew, only judged beside it."
+            f"{repo_id} now has {names}, which was published after this adapter was evaluated, so they were not "
+            "compared. Nothing was uploaded. Run again: nothing is trained again, only compared."
         )
 
 
@@ -235,7 +235,7 @@ def _verify(package: Package, repo_id: str, commit: str) -> None:
         raise VerificationError(
             f"Commit {commit} of {repo_id} at {client.endpoint()} does not give back what was sent:\n  "
             + "\n  ".join(wrong)
-            + "\nNo tag was made. Run again; if it stays so, the Hub's store is damaged: restore the files there."
+            + "\nNo tag was made. Run again; if that does not help, the Hub's store is damaged: restore it there."
         )
 
 
@@ -270,7 +270,7 @@ def _problems(repo_id: str, tag: str, private: bool, manifest_digests: Sequence[
         return
     if not client.may_write(repo_id):
         whose = "The keyless token" if identity is None else f"The token of {identity.name}"
-        yield f"{whose} may not write to {repo_id}. Set HF_TOKEN to one of its owner's."
+        yield f"{whose} may not write to {repo_id}. Set HF_TOKEN to a token of its owner."
     wrong = _wrong_visibility(repo_id, found, private=private)
     if wrong:
         yield wrong
@@ -284,8 +284,8 @@ def _problems(repo_id: str, tag: str, private: bool, manifest_digests: Sequence[
 
 def _no_repo_for_keyless(repo_id: str) -> str:
     return (
-        f"{client.endpoint()} has no {repo_id} that the keyless token may see, and such a token makes no repository."
-        " Make it there, add this workflow as its trusted publisher, and set HF_OIDC_RESOURCE to its name."
+        f"{client.endpoint()} has no {repo_id} that the keyless token may see, and such a token cannot create one."
+        " Create it there, add this workflow as its trusted publisher, and set HF_OIDC_RESOURCE to its name."
     )
 
 
@@ -301,6 +301,6 @@ def token_problems(repo_id: str, identity: client.Identity, *, exists: bool, end
     if not exists and not allowed:
         theirs = ", ".join(sorted(identity.namespaces))
         problems.append(
-            f"{repo_id} is not there, and the token of {identity.name} makes repositories of {theirs} only."
+            f"{repo_id} does not exist, and the token of {identity.name} can create repositories of {theirs} only."
         )
     return problems

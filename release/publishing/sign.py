@@ -34,7 +34,7 @@ _NEEDED = ("model_signing", "OpenSSL", "securesystemslib", "sigstore")  # model-
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """Whose signature is asked for: that of a key, or of an identity that an issuer vouches for."""
+    """Whose signature is required: that of a key, or of an identity that an issuer vouches for."""
 
     public_key: Path | None = None
     identity: str | None = None
@@ -65,16 +65,16 @@ def warnings(publishing: Publishing) -> Iterator[str]:
     asked = ["git", "-C", str(key.parent), "rev-parse", "--show-toplevel"]
     if (done := subprocess.run(asked, capture_output=True, text=True, check=False)).returncode == 0:
         tree = Path(done.stdout.strip()).name
-        yield f"the signing key {key.name} lies in the git work tree {tree}: keep it where no commit can take it"
+        yield f"the signing key {key.name} lies in the git work tree {tree}: keep it outside any repository"
     if key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield f"others on this machine may open the signing key {key.name}: chmod 600 it"
+        yield f"other users of this machine can read the signing key {key.name}: chmod 600 it"
 
 
 def sign(packed: Package, publishing: Publishing, kept: Path) -> Package:
     """The package with its statements in envelopes, where there is a key, and with a signature over all its files.
 
     Those that the folder ``kept`` holds for these bytes are used again: a signature has a random number in it, and
-    made anew it would make another release of the same bytes.
+    a new one would make another release of the same bytes.
     """
     if not wanted(publishing):
         return packed
@@ -142,7 +142,7 @@ def check(folder: Path, trust: Trust) -> Iterator[str]:
     try:
         config.verify(folder, folder / layout.SIGNATURE)
     except (ValueError, InvalidSignature, Error) as error:
-        yield f"{layout.SIGNATURE} does not hold: {str(error).strip() or type(error).__name__}"
+        yield f"{layout.SIGNATURE} is not valid: {str(error).strip() or type(error).__name__}"
     if trust.public_key and (folder / layout.ENVELOPES).exists():
         yield from _check_envelopes(folder / layout.ENVELOPES, trust.public_key)
 
@@ -171,12 +171,12 @@ def trust_problem(trust: Trust) -> str | None:
     except ConfigError as error:
         return str(error)
     except (OSError, ValueError) as error:
-        return f"{trust.public_key} is no public key in PEM: {error}"
+        return f"{trust.public_key} is not a public key in PEM: {error}"
     return None
 
 
 def covers(signature: Path, manifest: Manifest) -> bool:
-    """Whether a signature says that it is over these files. Whether it says so truly, ``check`` tells."""
+    """Whether a signature says that it is over these files. Whether that is true, ``check`` says."""
     bundle = json.loads(signature.read_bytes())
     statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
     said = {one["name"]: one["digest"] for one in statement["predicate"]["resources"]}
@@ -213,7 +213,7 @@ def _envelopes(path: Path) -> list[Any]:
 
 
 def _hashing() -> Any:
-    """Every file but the signature and what is no part of a release; the Hub's cache keeps a release as links."""
+    """Every file but the signature and what is not a part of a release; the Hub's cache keeps a release as links."""
     from model_signing import hashing
 
     return hashing.Config().set_ignored_paths(paths=[layout.SIGNATURE, *NOT_THE_RELEASE]).set_allow_symlinks(True)
@@ -225,7 +225,7 @@ def _need_the_extra() -> None:
 
 
 def _private_key(path: Path) -> Any:
-    """The key, or ``ConfigError`` with why it cannot sign; nothing of its content is told."""
+    """The key, or ``ConfigError`` with why it cannot sign; nothing of its content is shown."""
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -237,9 +237,9 @@ def _private_key(path: Path) -> Any:
         how = f"set {PASSWORD}" if _password() is None else f"unset {PASSWORD}"
         raise ConfigError([f"The signing key {path} and its password do not go together: {how}."]) from None
     except ValueError:
-        raise ConfigError([f"{path} is no private key in PEM, or its password is another. {MAKE_A_KEY}"]) from None
+        raise ConfigError([f"{path} is not a private key in PEM, or the password is wrong. {MAKE_A_KEY}"]) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in CURVES:
-        raise ConfigError([f"{path} is no key on one of the curves {', '.join(CURVES)}. {MAKE_A_KEY}"])
+        raise ConfigError([f"{path} is not a key on one of the curves {', '.join(CURVES)}. {MAKE_A_KEY}"])
     return key
 
 
@@ -248,10 +248,10 @@ def _password() -> bytes | None:
 
 
 def _ambient_identity() -> None:
-    """Refuse where nobody vouches for this process: the library would open a browser and wait."""
+    """Refuse where this process has no identity token: the library would open a browser and wait."""
     from sigstore.oidc import IdentityError, detect_credential
 
-    why = "no CI system that vouches for its jobs was found"
+    why = "this is not a CI job with an identity token"
     try:
         if detect_credential():
             return

@@ -60,7 +60,7 @@ def python(record: Record, adapter: str, *, revision: str | None = None, base: s
 
 
 def _bits_and_bytes(quantized: Quantization) -> str:
-    """The quantization as bitsandbytes is asked for it."""
+    """The quantization, in bitsandbytes' terms."""
     said = [f"load_in_4bit={quantized.load_in_4bit}"]
     said.append(f"bnb_4bit_quant_type={_literal(quantized.bnb_4bit_quant_type)}")
     said.append(f"bnb_4bit_use_double_quant={quantized.bnb_4bit_use_double_quant}")

@@ -1,6 +1,6 @@
 """What attempts have cost: seconds and money by run and attempt, alerts on the way, and a stop before the limit.
 
-An attempt writes its line anew at each checkpoint, so that what a killed attempt took is counted too.
+An attempt rewrites its line at each checkpoint, so that what a killed attempt took is counted too.
 """
 
 import json
@@ -74,7 +74,7 @@ class Meter:
         currency, limit = self.budget.currency, self.budget.limit
         return PreflightError(
             f"The budget is spent: {self.cost(seconds):.2f} of {limit:.2f} {currency} over all attempts, and the next "
-            "step would pass it. A checkpoint is kept. Raise budget.limit and run again: it goes on from there."
+            "step would exceed it. A checkpoint is kept. Raise budget.limit and run again: it continues there."
         )
 
 
@@ -88,10 +88,12 @@ def read(folder: Path) -> list[Entry]:
             entry = Entry(**json.loads(line))
             sound = entry.seconds >= 0 and entry.price_per_hour >= 0
         except (TypeError, ValueError) as error:
-            raise PreflightError(f"{path}:{number} cannot be read: {error}. Mend the line, or move the file.") from None
+            raise PreflightError(
+                f"{path}:{number} cannot be read: {error}. Correct that line, or move the file."
+            ) from None
         if not sound:
             raise PreflightError(
-                f"{path}:{number} holds a negative or missing number. Mend the line, or move the file."
+                f"{path}:{number} holds a negative or missing number. Correct that line, or move the file."
             )
         entries.append(entry)
     return entries
@@ -108,8 +110,8 @@ def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: 
     price = price_per_hour if budget.price_per_hour is None else budget.price_per_hour
     if price is None and budget.limit is not None:
         raise PreflightError(
-            f"budget.limit is {budget.limit:g} {budget.currency}, but nobody says what an hour of this machine costs. "
-            "Set budget.price_per_hour, or add the card to prices.json."
+            f"budget.limit is {budget.limit:g} {budget.currency}, but no hourly price is configured for this machine. "
+            "Set budget.price_per_hour, or add its GPU to prices.json."
         )
     spent = sum(one.cost for one in entries)
     if budget.limit is not None and spent >= budget.limit:
@@ -130,9 +132,9 @@ def _alerts(budget: Budget, earlier: float, now: float) -> Iterator[str]:
 
 
 def estimate(seconds: float, hardware: Hardware, prices: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
-    """Energy and cost of so many seconds on this hardware, each with how it was come by; None where nobody knows.
+    """Energy and cost of so many seconds on this hardware, each with how it was come by; None where it is unknown.
 
-    Energy is an upper bound: the rated power of the card or of the threads, all of the time.
+    Energy is an upper bound: the rated power of the GPU or of the threads, all of the time.
     """
     gpu, hours = hardware.gpu, seconds / 3600
     card = card_of(gpu.name, prices) if gpu else {}
@@ -150,7 +152,7 @@ def estimate(seconds: float, hardware: Hardware, prices: Mapping[str, Any], budg
 
 
 def card_of(name: str, prices: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The card of the price file that a driver calls so, as ``NVIDIA H100 80GB HBM3`` is H100; empty when none is."""
+    """The price file's GPU that a driver calls so, as ``NVIDIA H100 80GB HBM3`` is H100; empty when there is none."""
     for card in prices["cards"]:
         model = re.match(r"(?:RTX )?[A-Z]*\d+\w*", card["name"])
         if model and re.search(rf"\b{re.escape(model[0])}\b", name):

@@ -58,15 +58,15 @@ class NotReproduced(Stop):
 
 
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
-"""What the system says of a path that was named: it may not be written, or something else stands there."""
+"""What the system says of a path that was named: it may not be written, or something else is there."""
 
 
 def of_the_system(error: OSError) -> PreflightError | None:
     """The ``Stop`` for a full disk, or for a path that cannot be used as it was asked to; None for any other error."""
     if error.errno in _REFUSED and error.filename:
         return PreflightError(
-            f"{error.filename} cannot be used: {error.strerror}. What was finished is kept. Give this user the right "
-            "to it, move away what stands there, or name another place, and run again."
+            f"{error.filename} cannot be used: {error.strerror}. What was finished is kept. Give this user access, "
+            "move away what is there, or name another path, and run again."
         )
     return disk_full(error)
 

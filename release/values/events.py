@@ -1,4 +1,4 @@
-"""What stages tell whoever is watching: typed events, drawn by `console`, sent over a pipe by child processes."""
+"""What stages report to whoever is watching: typed events, drawn by `console`, sent over a pipe by child processes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stage of the line begins."""
+    """A stage of the pipeline begins."""
 
     name: str
     note: str = ""

@@ -76,7 +76,7 @@ JUDGED = tuple(file.name for file in FILES if file.judged)
 COMPARED = tuple(file.name for file in FILES if file.compared)
 UNLISTED = tuple(file.name for file in FILES if not file.listed)
 FOLDERS = ("gates/", "data/", "attestations/")
-"""Where a release holds what is no part of the adapter; whatever else is there is loaded with it."""
+"""Where a release holds what is not a part of the adapter; whatever else is there is loaded with it."""
 
 
 def in_run(name: str) -> str:

@@ -12,7 +12,7 @@ KINDS = {name: kind["title"] for kind in schemas.load("licence")["oneOf"] for na
 def problem(base: str | None, adapter: str) -> str:
     """Why an adapter over a base under ``base`` may not be published under ``adapter``; empty if it may."""
     if adapter not in KINDS:
-        return f"publishing.license is '{adapter}', no licence name of the Hub's. Write one, such as apache-2.0."
+        return f"publishing.license is '{adapter}', not one of the Hub's licence names. Write one, such as apache-2.0."
     kind = "permissive" if base is None else KINDS.get(base, "its own terms")
     said = f"the base model's licence is '{base}', publishing.license is '{adapter}'"
     if kind == "permissive" or (kind == "non-commercial" and KINDS[adapter] == kind):

@@ -252,7 +252,7 @@ class Previous:
 
     releases: list[PreviousRelease]
     weaker: list[str]
-    """Every way in which less is asked for than by the last release."""
+    """Every way in which less is required than by the last release."""
     comparisons: Mapping[str, str]
     """sha256 of each comparison with them, by the name of its file under ``gates/``."""
 
@@ -293,7 +293,7 @@ class Record:
 
 
 def read(value: object) -> Record:
-    """The record that a JSON value is; ``ValueError`` with every problem if it is none."""
+    """The record that a JSON value is; ``ValueError`` with every problem if it is not one."""
     if wrong := problems(value):
         raise ValueError("it is not a record: " + "; ".join(wrong))
     assert isinstance(value, dict)
@@ -362,7 +362,7 @@ def tree(value: object) -> dict[str, object]:
 
 
 def digest(value: Tree) -> str:
-    """sha256 of a record's own content; ``files`` stand outside, for each of them is checked against its file."""
+    """sha256 of a record's own content; ``files`` are left out, for each of them is checked against its file."""
     content = {name: one for name, one in value.items() if name not in _ITSELF}
     return hashlib.sha256(canonical_json(content)).hexdigest()
 

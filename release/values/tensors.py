@@ -8,13 +8,13 @@ from release.values.record import Tensor
 
 
 def tensors(weights: Path) -> Iterator[tuple[str, str, list[int], bytes]]:
-    """Name, type, shape and bytes of every tensor in a safetensors file, by name; ``ValueError`` if it is none."""
+    """Name, type, shape and bytes of every tensor in a safetensors file, by name; ``ValueError`` if it is not one."""
     import safetensors
 
     try:
         found = dict(safetensors.deserialize(weights.read_bytes()))  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{weights.name} is no safetensors file: {error}") from None
+        raise ValueError(f"{weights.name} is not a safetensors file: {error}") from None
     for name, tensor in sorted(found.items()):
         yield name, str(tensor["dtype"]), list(tensor["shape"]), bytes(tensor["data"])
 

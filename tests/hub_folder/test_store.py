@@ -265,7 +265,7 @@ def test_a_folder_of_something_else_is_not_made_a_hub(tmp_path: Path) -> None:
     for mine in (tmp_path / "thesis.tex", tmp_path / ".tmp" / "draft.tex"):
         mine.write_text("mine", "utf-8")
 
-    with pytest.raises(Unusable, match="holds no Hub"), open_store(tmp_path):
+    with pytest.raises(Unusable, match="is not a Hub"), open_store(tmp_path):
         pass
 
     assert (tmp_path / ".tmp" / "draft.tex").read_text("utf-8") == "mine"

@@ -132,9 +132,9 @@ def test_a_base_that_is_nowhere_is_one_problem_beside_the_others(away: EmbeddedH
     }
     items = preflight.look(given(reading.load(small_config(tmp_path), nowhere | few)), quiet)
 
-    assert "no such repository or revision" in problems(items)
+    assert "repository or revision does not exist" in problems(items)
     assert away.endpoint in problems(items)
-    assert "publishing.license is 'free-for-all', no licence name of the Hub's" in problems(items)
+    assert "publishing.license is 'free-for-all', not one of the Hub's licence names" in problems(items)
     assert "so no adapter could pass it. Add" in problems(items)
     assert [item.name for item in items if item.state == "not checked"] == [
         "LoRA target names, chat template, the base model's licence, memory"
@@ -282,7 +282,7 @@ def test_preflight_measures_the_card_that_is_used_and_refuses_one_without_bfloat
         ("cc-by-nc-4.0", "cc-by-nc-sa-4.0", ""),
         ("cc-by-nd-4.0", "cc-by-nd-4.0", "no derivatives"),
         ("somebodys-own", "mit", "terms go with"),
-        ("mit", "Apache 2.0", "no licence name of the Hub"),
+        ("mit", "Apache 2.0", "not one of the Hub's licence names"),
     ],
 )
 def test_a_licence_goes_with_what_is_made_of_the_base(base_licence: str | None, adapter: str, said: str) -> None:

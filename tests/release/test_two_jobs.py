@@ -1,4 +1,4 @@
-"""The line in two halves: what the half with the GPU hands over is proved anew by the half with the token."""
+"""A release in two jobs: what the job with the GPU made is proved again by the job with the token."""
 
 import json
 import os
@@ -145,13 +145,13 @@ def name_a_file_twice(folder: Path) -> None:
         (change_a_byte, "different: package/adapter_model.safetensors has sha256"),
         (answer_otherwise, "different: package/gates/answers.jsonl has sha256"),
         (edit_the_verdict, "gates/verdict.json is not the one that the record names"),
-        (call_a_failure_a_pass, "another gates/verdict.json comes out (FAIL)"),
+        (call_a_failure_a_pass, "computed again, gates/verdict.json differs (FAIL)"),
         (lambda folder: (folder / "package" / "README.md").unlink(), "missing: package/README.md"),
         (call_it_a_record_of_0_1_0, "has a record of version 1"),
         (add_a_file, "extra: package/extra.txt"),
         (add_a_file_everywhere, "extra.txt is not in the record"),
         (replace_by_a_link, "tokenizer.json is not a regular file"),
-        (name_a_file_twice, "names a file again"),
+        (name_a_file_twice, "repeats a file"),
         (lambda folder: (folder / two_jobs.SUMS).unlink(), "SHA256SUMS cannot be read"),
         (lambda folder: (folder / two_jobs.SUMS).write_text("", "utf-8"), "SHA256SUMS names no file of package/"),
         (shutil.rmtree, "SHA256SUMS cannot be read"),
@@ -178,7 +178,7 @@ def test_the_token_goes_to_no_hub_that_only_the_candidate_names(arrived: Path) -
         asked = publish(arrived, "--hub", hub.endpoint, **environment)
 
     assert refused.returncode == 2, refused.stderr
-    assert f"say it here: --hub {hub.endpoint}" in refused.stderr
+    assert f"give --hub {hub.endpoint}" in refused.stderr
     assert asked.returncode == 0, asked.stderr
 
 
@@ -236,7 +236,7 @@ def test_a_release_that_came_in_between_stops_a_candidate_that_was_not_compared_
         done = publish(arrived, "--hub", hub.endpoint, HF_TOKEN=TOKEN, HF_HUB_DISABLE_XET="1")
 
         assert done.returncode == 6, done.stderr
-        assert "was not there when this adapter was judged" in done.stderr
+        assert "was published after this adapter was evaluated" in done.stderr
 
 
 @pytest.fixture
@@ -292,7 +292,7 @@ def test_a_folder_that_only_has_sums_of_its_own_is_left_alone(tmp_path: Path) ->
         (tmp_path / "downloads" / name).write_text("mine", "utf-8")
     (tmp_path / "link").symlink_to(tmp_path / "downloads")
 
-    for folder, says in (("downloads", "holds no earlier candidate"), ("link", "is a link")):
+    for folder, says in (("downloads", "has no previous candidate"), ("link", "is a link")):
         done = candidate(tmp_path, "--to", folder)
         assert done.returncode == 2
         assert says in done.stderr

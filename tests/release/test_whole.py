@@ -131,7 +131,7 @@ def check_a_second_release(line: Path) -> None:
     second = release(line, "--set", "publishing.tag=v0.2.0")
 
     assert second.returncode == 0, second.stderr
-    assert f"earlier release v0.1.0: compared on {GOLDEN_ROWS} of its {GOLDEN_ROWS} golden rows" in second.stderr
+    assert f"previous release v0.1.0: compared on {GOLDEN_ROWS} of its {GOLDEN_ROWS} golden rows" in second.stderr
     assert "not worse than the last release" in second.stderr
     assert "not worse than the best release" in second.stderr
     verified = adapter_release("verify", f"{REPO}@v0.2.0", "--hub", "file:hub", cwd=line, env=environment())

@@ -189,7 +189,7 @@ def test_other_answers_of_the_base_are_told_with_their_first_other_token(then: M
     assert found.reached == "answers"
     assert found.base is not None
     assert found.base["answers"]["same"] == found.base["answers"]["rows"] - 1
-    assert "parts at token 1" in "\n".join(compare.lines(found))
+    assert "differs at token 1" in "\n".join(compare.lines(found))
 
 
 def test_a_base_that_is_beaten_no_more_is_another_verdict(then: Made, now: Made) -> None:
@@ -290,13 +290,13 @@ def test_of_several_differences_the_strongest_is_the_first_cause(then: Made, now
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"lora_init_sha256": "9" * 64}, "before the first step"),
+        ({"lora_init_sha256": "9" * 64}, "differ from the start"),
         ({"losses": [[10, 1.5], [20, 0.25]]}, "the loss logged at step 20 was 0.5, at 20 is 0.25"),
         ({"losses": [[10, 1.5]]}, "they logged 2 and 1 losses"),
         ({}, "every logged loss are equal"),
     ],
 )
-def test_where_two_trainings_part_is_told(change: dict[str, Any], told: str) -> None:
+def test_where_two_trainings_first_differ_is_said(change: dict[str, Any], told: str) -> None:
     assert told in compare.trajectory(training(), training(**change))
 
 

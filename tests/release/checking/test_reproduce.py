@@ -160,7 +160,7 @@ def test_a_release_that_is_not_as_its_record_says_is_not_made_again(command: str
     done = adapter_release(command, str(release), cwd=release.parent)
 
     assert done.returncode == VerificationError.exit_code, done.stderr
-    assert "none is extra" in done.stderr
+    assert "no extra file" in done.stderr
 
 
 def test_files_of_a_base_that_are_not_fetched_any_more_do_not_stand_in_the_way(
@@ -403,5 +403,5 @@ def test_a_report_does_not_overwrite_the_files_of_a_project(tmp_path: Path) -> N
     known = verify.Known()
     request = reproduce.Request(release="a", endpoint="file:hub", level="bits", known=known, output=tmp_path)
 
-    with pytest.raises(ConfigError, match="holds no earlier report"):
+    with pytest.raises(ConfigError, match="has no previous report"):
         reproduce._output(request, verify.Opened(release=Released(name="a", folder=tmp_path)))

@@ -257,7 +257,7 @@ LIES: dict[str, tuple[Lie, int]] = {
     "another card in front of the card": (another_card_in_front, CARD),
     "a result that nobody measured": (result_that_nobody_measured, CARD),
     "a metric that stands twice": (metric_that_stands_twice, CARD),
-    "a record that leaves earlier releases out": (no_earlier_releases, RECORD),
+    "a record that leaves previous releases out": (no_earlier_releases, RECORD),
     "another thread count": (other_threads, AGREEMENT),
     "another library version": (other_library, AGREEMENT),
     "another seed": (other_seed, AGREEMENT),
@@ -318,7 +318,7 @@ def test_every_step_is_reported_before_the_command_ends_with_exit_7(release: Pat
     assert f"{DIGESTS:2}. FAILED" in done.stderr
     assert f"{VERDICT:2}. ok" in done.stderr
     assert "unsigned" in done.stderr
-    assert "Do not use it; tell its publisher" in done.stderr
+    assert "Do not use it, and inform its publisher" in done.stderr
 
 
 def test_what_git_and_the_hub_client_put_beside_a_release_is_no_extra_file(release: Path) -> None:
@@ -357,7 +357,7 @@ def test_a_receipt_notices_other_files_in_a_folder(release: Path, tmp_path: Path
 
     reseal(release, lambda value: value["spent"].update(energy_kwh=0.1))
 
-    with pytest.raises(VerificationError, match=f"{PLACE}. the tag is the commit"):
+    with pytest.raises(VerificationError, match=f"{PLACE}. tag, commit and files"):
         verify.verify(str(release), "file:hub", quiet, Known(receipt=receipt))
 
 
@@ -381,7 +381,7 @@ def test_a_verdict_of_another_version_is_neither_proved_nor_taken_for_a_pass(
 
 
 def test_a_file_that_is_no_receipt_is_named(release: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no receipt"):
+    with pytest.raises(ConfigError, match="is not a receipt"):
         verify.verify(str(release), "file:hub", quiet, Known(receipt=tmp_path / "none.json"))
 
 
@@ -413,7 +413,7 @@ def test_a_tag_that_was_moved_is_noticed_by_commit_and_by_receipt(tmp_path: Path
 
     verify.verify(f"{REPO}@{TAG}", endpoint, quiet, Known())
     for release, known in ((f"{REPO}@{TAG}@{commit}", Known()), (f"{REPO}@{TAG}", Known(receipt=path))):
-        with pytest.raises(VerificationError, match=f"{PLACE}. the tag is the commit"):
+        with pytest.raises(VerificationError, match=f"{PLACE}. tag, commit and files"):
             verify.verify(release, endpoint, quiet, known)
 
 
@@ -435,4 +435,4 @@ def test_what_an_early_record_says_nothing_of_is_not_called_ok() -> None:
     steps = verify.check(verify.Opened(release=Released(name="release", folder=KEPT / "v1")))
 
     assert steps[EARLIER - 1].outcome == "--"
-    assert "says nothing of earlier releases" in steps[EARLIER - 1].unchecked[0]
+    assert "names no previous releases" in steps[EARLIER - 1].unchecked[0]

@@ -201,7 +201,7 @@ def test_no_text_does_anything_but_load_or_be_refused(tmp_path_factory: pytest.T
 
 
 def test_the_schema_is_the_one_that_the_declared_settings_make() -> None:
-    """`python -m release.config.schema` writes it anew."""
+    """`python -m release.config.schema` writes it."""
     assert (ROOT / "schemas" / "config.schema.json").read_text("utf-8") == schema.text()
 
 

@@ -93,7 +93,7 @@ def test_every_refusal_says_what_failed_what_the_hub_said_and_what_to_do() -> No
     expected = {
         "401": "Set HF_TOKEN to one that may write",
         "403": "write access",
-        "404": "no such repository",
+        "404": "repository or revision does not exist",
         "409": "Run again",
         "412": "main moved",
         "413": "too large",

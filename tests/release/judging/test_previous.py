@@ -33,7 +33,7 @@ from tests.helpers.small_release import GOLDEN_ROWS, edit, read_record, reseal, 
 REPO = "local/elements"
 KEPT = ROOT / "tests" / "data" / "releases" / "v1"
 LOOSE = {"json_parse": {"mode": "point", "target": 0.5}}
-EARLIER = "it is no worse than the earlier releases, and asks for no less without a reason"
+EARLIER = "not worse than previous releases, and requires less only with a reason"
 
 
 def quiet(_: Event) -> None:
@@ -189,11 +189,11 @@ def test_a_weaker_policy_stops_before_training_unless_a_reason_is_given(line: Pa
 
     refused = doctor(line)
     assert refused.returncode == PreflightError.exit_code, refused.stderr
-    assert "asks for less than v0.1.0 did:\n  json_parse: target 0.4, was 0.5" in refused.stderr
+    assert "requires less than v0.1.0 did:\n  json_parse: target 0.4, was 0.5" in refused.stderr
 
     agreed = doctor(line, "--weaker-because", "Half of the rows [were](x) ambiguous.")
     assert agreed.returncode == 0, agreed.stderr
-    assert "earlier release v0.1.0: compared on 60 of its 60 golden rows" in agreed.stderr
+    assert "previous release v0.1.0: compared on 60 of its 60 golden rows" in agreed.stderr
 
     loaded = replace(loaded, weaker_because="Half of the rows [were](x) ambiguous.")
     packed = packed_of(loaded, *judged(loaded))
@@ -273,7 +273,7 @@ def test_rows_that_changed_since_are_left_out_and_that_is_said(line: Path) -> No
     packed = packed_of(loaded, *judged(loaded))
 
     assert problem == ""
-    assert said == ["  earlier release v0.1.0: compared on 59 of its 60 golden rows, 60 are asked now"]
+    assert said == ["  previous release v0.1.0: compared on 59 of its 60 golden rows, 60 are asked now"]
     assert "compared on 59 rows" in (packed / "README.md").read_text("utf-8")
     assert steps(packed) == {}
 
@@ -351,7 +351,7 @@ def test_a_release_that_came_in_between_stops_the_publication_until_it_is_compar
     meanwhile = settings(line, "v0.2.0", training={"learning_rate": 1e-4})
     publish(meanwhile, *judged(meanwhile))
 
-    with pytest.raises(HubError, match=r"v0\.2\.0 \(commit .* was not there when this adapter was judged"):
+    with pytest.raises(HubError, match=r"v0\.2\.0 \(commit .* was published after this adapter was evaluated"):
         publish(loaded, candidate, run)
 
     again = judged(loaded)[0].record.earlier

@@ -20,7 +20,7 @@ from release.values import layout
 from release.values.record import known
 from tests.helpers.small_release import edit, read_record, small_release
 
-STATEMENTS = "the in-toto statements say what record and verdict say"
+STATEMENTS = "the in-toto statements agree with record and verdict"
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_a_statement_that_says_something_else_is_named(name: str, change: Any, r
 
     (step,) = verify.check(verify.Opened(release=Released(name="release", folder=folder)), [STATEMENTS])
 
-    assert step.problems == (f"{name} does not say what record and verdict say",)
+    assert step.problems == (f"{name} does not agree with record and verdict",)
 
 
 def test_a_missing_statement_fails(release: Path, tmp_path: Path) -> None:

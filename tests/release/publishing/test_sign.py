@@ -23,7 +23,7 @@ from release.values.errors import ConfigError, VerificationError
 from tests.helpers.line import ROOT, adapter_release
 from tests.helpers.small_release import edit, read_record, reseal, small_release
 
-SIGNATURE = list(verify.CHECKS).index("the signature is over these files, and of whom you expect")
+SIGNATURE = list(verify.CHECKS).index("the signature covers these files and is by the expected signer")
 
 
 def write_key(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: bytes | None = None) -> Path:
@@ -155,7 +155,7 @@ def test_a_lie_under_a_signature_is_found_by_whoever_has_the_key(lie: str, relea
 def test_files_changed_after_signing_are_noticed_without_the_key(release: Path) -> None:
     spend_less(release)
 
-    assert signature_step(release).problems == (f"{layout.SIGNATURE} is over other files than these",)
+    assert signature_step(release).problems == (f"{layout.SIGNATURE} covers other files than these",)
 
 
 def test_an_unsigned_release_is_allowed_and_said(forged: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_wrong_key_ends_the_command_with_exit_7(release: Path, keys: Path) -> 
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--public-key", "none.pub"], "none.pub is no public key"),
+        (["--public-key", "none.pub"], "none.pub is not a public key"),
         (["--public-key", "a.pub", "--identity", "me"], "not allowed with"),
         (["--issuer", "https://issuer.example"], "give --identity too"),
     ],
@@ -280,10 +280,10 @@ def test_a_key_that_cannot_sign_is_told_before_anything_is_done(keys: Path, tmp_
     write_key(tmp_path / "curve.pem", ec.generate_private_key(ec.SECP256K1()))
     for key, told in {
         tmp_path / "none.pem": "cannot be read",
-        tmp_path / "text.pem": "no private key in PEM",
-        tmp_path / "rsa.pem": "no key on one of the curves",
-        tmp_path / "curve.pem": "no key on one of the curves",
-        keys / "mine.pub": "no private key in PEM",
+        tmp_path / "text.pem": "not a private key in PEM",
+        tmp_path / "rsa.pem": "not a key on one of the curves",
+        tmp_path / "curve.pem": "not a key on one of the curves",
+        keys / "mine.pub": "not a private key in PEM",
     }.items():
         (problem,) = sign.problems(publishing(key))
         assert told in problem
@@ -298,7 +298,7 @@ def test_an_encrypted_key_needs_its_password_from_the_environment(
 
     assert f"set {sign.PASSWORD}" in sign.problems(publishing(key))[0]
     monkeypatch.setenv(sign.PASSWORD, "wrong")
-    assert "its password is another" in sign.problems(publishing(key))[0]
+    assert "the password is wrong" in sign.problems(publishing(key))[0]
     monkeypatch.setenv(sign.PASSWORD, "open sesame")
     assert sign.problems(publishing(key)) == []
     packed = sign.sign(small_release(tmp_path / "made"), publishing(key), tmp_path / "kept")
@@ -310,7 +310,7 @@ def test_keyless_signing_where_nobody_vouches_for_the_job_is_refused_before_anyt
 ) -> None:
     """Outside of CI, and in a GitHub job without the permission; the library alone would open a browser."""
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    assert "no CI system" in sign.problems(publishing(keyless=True))[0]
+    assert "not a CI job" in sign.problems(publishing(keyless=True))[0]
 
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     for name in ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL"):
@@ -363,5 +363,5 @@ def test_a_statement_swapped_under_its_envelope_is_noticed(release: Path) -> Non
     steps = verify.check(verify.Opened(release=Released(name="release", folder=release)))
 
     problems = steps[SIGNATURE - 1].problems
-    assert any("does not say what record and verdict say" in problem for problem in problems)
+    assert any("does not agree with record and verdict" in problem for problem in problems)
     assert any("holds other statements" in problem for problem in problems)

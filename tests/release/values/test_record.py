@@ -158,11 +158,11 @@ def test_the_image_a_release_was_made_in_is_recorded(tmp_path: Path, monkeypatch
     assert read(small_release(tmp_path).folder)["image_digest"] == "sha256:" + "d" * 64
 
 
-def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_safetensors_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / layout.WEIGHTS
     path.write_bytes(b"\x80\x04 a pickle")
 
-    with pytest.raises(ValueError, match="no safetensors file"):
+    with pytest.raises(ValueError, match="not a safetensors file"):
         tensor_files.digests(path)
 
 
