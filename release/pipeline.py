@@ -78,14 +78,14 @@ def accept(config: Config, made: Candidate, run: Path, say: Say) -> Package:
 
 
 def check_data(found: Inputs, say: Say) -> Judged:
-    """The data gate, and gate zero: the reference answers must pass, and broken ones must fail."""
+    """The data gate, and the self-test of the gates: reference answers must pass, and broken ones must fail."""
     say(Stage(name="data"))
     checked = inputs.examined(found)
     gate.check(checked)
     for text in data_report.terminal(checked):
         say(Line(text=text))
     data_report.write(checked, found.config.run.output_dir)
-    say(Stage(name="gate zero", note="the reference answers must pass every gate, broken ones must fail"))
+    say(Stage(name="self-test of the gates", note="reference answers must pass every gate, broken answers must fail"))
     if problem := inputs.gate_zero_problem(found):
         raise DataError(f"{problem}\nNothing was trained.")
     rows = there(found.rows)

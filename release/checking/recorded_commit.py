@@ -34,9 +34,8 @@ class RecordedCommit:
         done = subprocess.run([self.python, *offered, str(config), str(answer)], cwd=self.root, env=env, check=False)
         if done.returncode or not answer.exists():
             kind = BY_EXIT_CODE.get(done.returncode, NotReproduced)
-            raise kind(
-                f"The line of the recorded commit stopped with exit status {done.returncode}; its reason is above."
-            )
+            stopped = f"stopped with exit status {done.returncode}; see the reason above."
+            raise kind(f"The pipeline of the recorded commit {stopped}")
         return Path(answer.read_text("utf-8"))
 
 
@@ -64,7 +63,7 @@ def own_environment(root: Path, other: list[str], say: Say) -> str | None:
     """The Python of an environment made in ``root`` from its own hash locks; None where that cannot be done."""
     say(Stage(name="libraries", note="an environment of its own, from the locks of that commit"))
     for line in other:
-        say(Line(text=f"here it is another: {line}"))
+        say(Line(text=f"different here: {line}"))
     script, python = root / "setup_environment.py", root / ".venv" / "bin" / "python"
     if not script.exists():
         say(Line(text="it was not made: that commit has no setup_environment.py"))

@@ -285,16 +285,14 @@ def other_hardware(release: Tree, here: Mapping[str, Any]) -> bool:
 
 
 def _expect(release: Record, maker: Maker, request: Request, say: Say) -> None:
-    """Say what cannot be the same before time is spent; stop if that rules out the level that was asked for."""
+    """Say what cannot be the same before time is spent; stop if that rules out the required level."""
     if maker.surroundings is None:
-        say(
-            Line(text="the line of the recorded commit sets up its own image: nothing here is compared with the record")
-        )
+        say(Line(text="the recorded commit builds its own image; this environment is not compared"))
         return
     threads = release.determinism.threads
     here = {**maker.surroundings, "hardware": {**maker.surroundings["hardware"], "threads": threads}}
     if (cores := environment.threads(None)) < threads:
-        say(Line(text=f"{threads} threads, as recorded, on {cores} cores: it takes longer than it took"))
+        say(Line(text=f"{threads} threads, as recorded, on {cores} cores: slower than when it was made"))
     # a worktree at a clean commit holds the recorded code
     code = release.source.code_sha256 if maker.commit else environment.code_sha256()
     now = {"training": here, "source": {"code_sha256": code}}
@@ -302,7 +300,7 @@ def _expect(release: Record, maker: Maker, request: Request, say: Say) -> None:
     for line in found:
         say(Line(text=f"not as recorded: {line}"))
     if release.image_digest and release.image_digest != maker.image_digest:
-        say(Line(text=f"it was made in the image {release.image_digest}; this is not it"))
+        say(Line(text=f"it was made in the image {release.image_digest}; this run does not use it"))
     if found:
         say(Line(text="what can still be expected is the same verdict"))
     if found and request.level != "verdict" and not request.anyway:
@@ -328,7 +326,7 @@ def obstacles(release: Tree, here: Tree) -> list[str]:
 def _why_no_source(source: Source) -> list[str]:
     """Why the code that was recorded cannot be taken; nothing where it can."""
     if source.dirty:
-        return [f"source: it was made from uncommitted changes over commit {source.commit}, which nobody has"]
+        return [f"source: it was made from uncommitted changes on commit {source.commit}, and they are not available"]
     if source.commit and not recorded_commit.is_here(source.commit):
         where = f"is not in the history of {environment.ROOT}; an installed package has none"
         told = f"source: commit {source.commit}, which made it, {where}. "

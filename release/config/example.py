@@ -10,7 +10,7 @@ PARTS = ("release.yaml", "data/elements")
 
 
 def write(folder: Path) -> list[Path]:
-    """The files written into ``folder``, made where it is not there; ``ConfigError`` where one stands already."""
+    """The files written into ``folder``, made where it is not there; ``ConfigError`` where one is there already."""
     files = {folder / part / path.relative_to(asset(part)): path for part in PARTS for path in _files(asset(part))}
     if there := [str(path) for path in files if path.exists()]:
         raise ConfigError([f"{', '.join(there)}: there already. Nothing is overwritten: name another folder."])

@@ -1,4 +1,4 @@
-"""What belongs to the code and is no code: locks, prices, the Dockerfile, the default example, the commit of a wheel.
+"""What belongs to the code and is not code: locks, prices, the Dockerfile, the default example, the commit of a wheel.
 
 In a wheel it lies in `release/assets` (pyproject.toml says what), in a checkout at the top.
 """

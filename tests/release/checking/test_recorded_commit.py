@@ -82,7 +82,7 @@ def test_the_recorded_commit_gets_an_environment_of_its_own(tmp_path: Path, monk
 
     assert python == str(tmp_path / ".venv" / "bin" / "python")
     assert subprocess.run([python, "-c", ""], check=False).returncode == 0
-    assert "here it is another: library: version of trl: 1 then, 2 now" in said
+    assert "different here: library: version of trl: 1 then, 2 now" in said
 
 
 @pytest.mark.parametrize(

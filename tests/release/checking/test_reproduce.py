@@ -358,7 +358,7 @@ def test_a_record_with_another_seed_comes_to_another_adapter(line: Path) -> None
 
     assert done.returncode == NotReproduced.exit_code, done.stderr
     found = result(line / "other-seed")
-    assert "before the first step" in found["adapter"]["trajectory"]
+    assert "differ from the start" in found["adapter"]["trajectory"]
     assert found["adapter"]["identical"] is False
     assert found["adapter"]["tensors"] == len(value["adapter"]["tensors"])
 

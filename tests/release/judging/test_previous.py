@@ -207,7 +207,7 @@ def test_a_reason_that_nothing_needs_is_refused_for_it_would_excuse_the_next_rel
     loaded = replace(settings(line, "v0.2.0"), weaker_because="because")
 
     assert "nothing is weaker than v0.1.0" in preflight.weaker_problem(given(loaded), before(loaded), quiet)
-    assert "there is no earlier release" in preflight.weaker_problem(given(loaded), (), quiet)
+    assert "there is no previous release" in preflight.weaker_problem(given(loaded), (), quiet)
 
 
 @pytest.mark.parametrize("reason", ["", " \n"])
