@@ -56,7 +56,7 @@ def test_a_keyless_token_cannot_make_the_repository_and_the_message_says_who_can
     done = publish(dist, tmp_path, keyless.endpoint, keyless.job(REPO))
 
     assert done.returncode == 6
-    assert "Make it there, add this workflow as its trusted publisher" in done.stderr
+    assert "Create it there, add this workflow as its trusted publisher" in done.stderr
     assert "POST /api/repos/create 403" not in keyless.asked
 
 

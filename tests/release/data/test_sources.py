@@ -66,7 +66,7 @@ def test_a_file_that_is_not_there_is_named_with_those_that_are(commit: str) -> N
 
 @pytest.mark.usefixtures("commit")
 def test_a_commit_that_is_not_there_is_refused() -> None:
-    with pytest.raises(HubError, match="no such repository or revision"):
+    with pytest.raises(HubError, match="repository or revision does not exist"):
         sources.local(HubFile(repo_id=REPO, commit="0" * 40, path="data/train.jsonl"), quiet)
 
 

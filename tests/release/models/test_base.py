@@ -230,5 +230,5 @@ def test_what_keeps_a_base_from_being_had_is_said_before_anything_is_fetched(awa
         bases.outline(Model(base_model_id=REPO, revision=pickled), quiet)
     with pytest.raises(HubError, match="has no commit 0000000000"):
         bases.outline(Model(base_model_id=REPO, revision="0" * 40), quiet)
-    with pytest.raises(HubError, match="no such repository"):
+    with pytest.raises(HubError, match="repository or revision does not exist"):
         bases.outline(Model(base_model_id="nobody/nothing", revision="0" * 40), quiet)
