@@ -4,6 +4,7 @@ import ast
 import importlib
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,24 @@ def test_what_hosts_read_of_the_project_is_yaml_with_real_commands() -> None:
     assert all({"name", "description", "body"} <= yaml.safe_load(form.read_text("utf-8")).keys() for form in forms)
     assert len(forms) >= 2
     assert {update["package-ecosystem"] for update in updates["updates"]} == {"github-actions"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [("vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/*.yml"), ("vendor.dependabot", ".github/dependabot.yml")],
+)
+def test_what_a_host_reads_fits_its_schema(schema: str, files: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yml"
+    broken.write_text("name: Without a body\nversion: 2\n", "utf-8")
+    for paths, good in (([*ROOT.glob(files)], True), ([broken], False)):
+        command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", schema, *paths]
+        assert (subprocess.run(command, capture_output=True, check=False).returncode == 0) is good
+
+
+def test_contributing_names_what_the_code_has() -> None:
+    """Each name in capitals or with parentheses stands in a file that its paragraph names."""
+    for part in text_of("CONTRIBUTING.md").split("\n## ")[2:]:
+        prose = re.sub(r"```.*?```", "", part, flags=re.DOTALL)
+        text = "".join(text_of(path) for path in PATHS.findall(prose) if path in TRACKED)
+        for name in re.findall(r"`([A-Z]{4,})`", prose):
+            assert re.search(rf"^{name}\b", text, re.MULTILINE) or name == "COMMANDS", (name, part[:30])
