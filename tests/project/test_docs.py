@@ -125,7 +125,12 @@ def test_what_a_host_reads_fits_its_schema(schema: str, files: str, tmp_path: Pa
     broken = tmp_path / "broken.yml"
     broken.write_text("name: Without a body\nversion: 2\n", "utf-8")
     for paths, good in (([*ROOT.glob(files)], True), ([broken], False)):
-        command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", schema, *paths]
+        command = [
+            str(Path(sys.executable).with_name("check-jsonschema")),
+            "--builtin-schema",
+            schema,
+            *map(str, paths),
+        ]
         assert (subprocess.run(command, capture_output=True, check=False).returncode == 0) is good
 
 
