@@ -1,33 +1,40 @@
 """Evaluation-gated releases of LoRA adapters: the bytes that were judged are the bytes that are published.
 
-A release is a straight line of functions, each from one frozen value to the next:
+A release is a straight line of functions, each from one frozen value to the next. `release.pipeline` is that line:
 
-    config = reading.load(Path("release.yaml"))       # release.config: every problem at once
-    found = inputs.load(config, say)                  # rows, answer format, policy, base outline: looked at once
-    before = preflight.check(found, hub, say)         # what would fail after hours, in seconds
-    judged = pipeline.check_data(found, say)          # the data gate, and the self-test of the gates
-    candidate, run = pipeline.make(config, judged, say)
-    packed = pipeline.accept(config, candidate, run, say)    # only what passed can be a Package
-    publication = pipeline.publish(config.publishing, packed, run, hub, say)
+    config = reading.load(Path("release.yaml"))             # Config; every wrong key and value named at once
+    found = inputs.load(config, say)                        # Inputs: rows, answer format, policy, base outline
+    with address.of(config).opened() as hub:                # what a process needs to speak to that Hub
+        before = preflight.check(found, hub, say)           # previous releases; what would fail after hours
+        judged = pipeline.check_data(found, say)            # Judged: the data gate, the self-test of the gates
+        judged = replace(judged, before=before)
+        made, run = pipeline.make(config, judged, say)      # Candidate, and its run folder
+        packed = pipeline.accept(config, made, run, say)    # only what passed can be a Package
+        packed = sign.sign(packed, config.publishing, run)  # the same, signed where that is wanted
+        publication = pipeline.publish(config.publishing, packed, run, hub, say)  # one commit, and the tag
 
-`pipeline.release` is just that. Within `pipeline.make`:
+and within `pipeline.make`:
 
-    base = bases.resolve(config.model, say)           # release.models: a base model on this disk, checked
-    adapter = train(run, base, place, say)            # a child process, here or in an image
-    generate(run, base, adapter, place, say)          # a fresh process loads the saved bytes and answers
-    alone = derive.alone(terms, answers, base_answers)       # verdict, and the comparison with the base
-    beside = derive.beside(terms, answers, releases)         # the comparisons with previous releases
+    base = bases.resolve(config.model, say)                 # Base: on this disk, each file checked
+    place = places.find(config.container, say)              # here, or in an image
+    adapter = train(run, base, place, say)                  # Adapter, by a process of its own
+    generate(run, base, adapter, place, say)                # a fresh process loads the saved bytes and answers
+    alone = derive.alone(terms, answers, base_answers)      # Alone: the verdict, and the base beside it
+    beside = derive.beside(terms, answers, judged.before)   # Beside: the comparisons with previous releases
 
-And afterwards, for anybody who holds the release:
+and afterwards, for anybody who holds the release, the same `derive` over its files, compared byte for byte:
 
     steps = verify.check(verify.Opened(release=Released(folder=folder)))
 
-Read `release.pipeline` first, then `release.values` (what stages hand on) and the wing that you came for: `data`,
-`models`, `judging`, `publishing`, `checking`. `docs/architecture.md` lists every room, draws who imports whom, and says
-where trust enters. `gates` is a package of its own, and so is `hub_folder`, the embedded Hub; neither knows `release`.
+To read, in this order: `release.pipeline`; the values in `release.values.artifacts` and `release.values.record`, and
+what a release holds in `release.values.layout`; `release.judging.derive` and `release.checking.verify`; then the wing
+that you came for. Each wing's first line says what it is for; docs/architecture.md lists every room, draws who imports
+whom, and says where trust enters. `gates` is a package of its own, and so is `hub_folder`; neither knows `release`.
 
-`say` takes what stages tell (`release.values.events`); `place` is where a stage runs (`release.running.place`); a
-``Stop`` (`release.values.errors`) is every way to end with a message and an exit code.
+`say` takes what stages tell (`release.values.events`). A ``Stop`` (`release.values.errors`) is every way to end, with a
+message and an exit code. `release.running.child` starts processes, and `release.running.place` says where. torch and
+its like are imported in `release.models`, huggingface_hub in `release.hub.client`, Docker in
+`release.running.container`. All of this may move between versions: docs/versions.md says what does not.
 """
 
 __version__ = "0.1.0"

@@ -1,8 +1,10 @@
-"""The record field by field and a release's files, in docs/record.md, from schema and layout.
+"""The format of ``release.json`` and the files of a release as tables, in docs/record.md.
 
-``python -m tests.helpers.record_page`` writes both anew.
+``python -m tests.helpers.record_page`` writes both anew: from schemas/record.schema.json, and from
+``release.values.layout``.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,57 +12,111 @@ import schemas
 from release.values import layout
 from tests.helpers.line import ROOT
 
-DOCS = ROOT / "docs" / "record.md"
+PAGE = ROOT / "docs" / "record.md"
+SCHEMA = schemas.load("record")
+HEAD = "| field | what it is | there | what it says |\n|---|---|---|---|"
+PATTERNS = {
+    "^[0-9a-f]{40}$": "40 hex digits",
+    "^([0-9a-f]{40}|[0-9a-f]{64})$": "40 or 64 hex digits",
+    "^sha256:[0-9a-f]{64}$": "`sha256:` and 64 hex digits",
+    "^[A-Z]{3}$": "three capital letters",
+}
+"""What is said of a pattern instead of the pattern."""
 
-
-def fields(schema: Mapping[str, Any], whole: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """A line for each field, those within it after it."""
-    for name, field in schema.get("properties", {}).items():
-        found = _resolved(field, whole)
-        needed = "" if name in schema.get("required", ()) else "optional"
-        told = found.get("description", field.get("description", ""))
-        yield f"| `{above}{name}` | {_kind(found, whole)} | {needed} | {told} |"
-        yield from fields(found, whole, f"{above}{name}.")
-        if "properties" in found.get("items", {}):
-            yield from fields(found["items"], whole, f"{above}{name}[].")
-
-
-def _resolved(field: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a reference refers to, with what is said beside it."""
-    if "$ref" not in field:
-        return field
-    return {**whole["$defs"][field["$ref"].rpartition("/")[2]], **{k: v for k, v in field.items() if k != "$ref"}}
-
-
-def _kind(field: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
-    if "anyOf" in field:
-        return " or ".join(_kind(_resolved(one, whole), whole) for one in field["anyOf"])
-    if "const" in field or "enum" in field:
-        return ", ".join(f"`{str(one).lower()}`" for one in field.get("enum", [field.get("const")]))
-    if field.get("pattern", "").startswith("^[0-9a-f]{64}"):
-        return "sha256"
-    return str(field.get("type", "any"))
+Node = Mapping[str, Any]
 
 
 def files() -> str:
-    """Each file of a release."""
-    rows = [
-        f"| `{file.name}` | {file.holds} | {'always' if file.needed else ''} | {'yes' if file.listed else 'no'} |"
-        for file in layout.FILES
-    ]
-    return "\n".join(["| file | holds | there | in `files` of the record |", "|---|---|---|---|", *rows])
+    """Each file of a release with what may be done with it."""
+    lines = ["| file | what it holds | always | judged | compared | listed |", "|---|---|:-:|:-:|:-:|:-:|"]
+    for file in layout.FILES:
+        marks = (file.needed, file.judged, file.compared, file.listed)
+        lines.append(f"| `{file.name}` | {file.holds} | {' | '.join('x' if mark else '' for mark in marks)} |")
+    return "\n".join(lines)
 
 
-def record() -> str:
-    """Each field of release.json."""
-    schema = schemas.load("record")
-    return "\n".join(["| field | type | | what it says |", "|---|---|---|---|", *fields(schema, schema)])
+def fields() -> str:
+    """A table for the record, one for each object in it, and one for each that several of them hold."""
+    later, lines = SCHEMA["then"], ["### The record", "", HEAD]
+    lines += [_row(SCHEMA, name, name, later) for name in SCHEMA["properties"]]
+    for name, node in SCHEMA["properties"].items():
+        if "properties" in node:
+            lines += ["", f"### `{name}`", "", HEAD, *_rows(node, "", later["properties"].get(name, {}))]
+    for name, node in SCHEMA["$defs"].items():
+        if "properties" in node:
+            lines += ["", f"### *{name}*", "", _sentence(node["description"]), "", HEAD, *_rows(node, "", {})]
+    return "\n".join(lines)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _rows(node: Node, within: str, later: Node) -> Iterator[str]:
+    """The fields of an object, and of the objects in it; ``later``: what version 2 asks for beside the rest."""
+    for name, one in node["properties"].items():
+        yield _row(node, name, f"{within}{name}", later)
+        for inner, step in _inside(one):
+            yield from _rows(inner, f"{within}{name}{step}.", {})
+
+
+def _row(node: Node, name: str, shown: str, later: Node) -> str:
+    one = node["properties"][name]
+    there = "always" if name in node["required"] else "since 2" if name in later.get("required", ()) else "not always"
+    return f"| `{shown}` | {_kind(one)} | {there} | {_says(one)} |"
+
+
+def _says(node: Node) -> str:
+    """A field's description; without one, that of what it is."""
+    name = node.get("$ref", "").rpartition("/")[2]
+    held = [SCHEMA["$defs"][name]] if name not in ("", "sha256") else node.get("anyOf", [])
+    return str(next((one["description"] for one in (node, *held) if "description" in one), ""))
+
+
+def _inside(node: Node) -> Iterator[tuple[Node, str]]:
+    """The objects with fields of their own that a value is or holds, and how one comes to them."""
+    for one in node.get("anyOf", [node]):
+        for held, step in ((one, ""), (one.get("items"), "[]"), (one.get("additionalProperties"), ".NAME")):
+            if isinstance(held, Mapping) and "properties" in held:
+                yield held, step
+
+
+def _kind(node: Node) -> str:
+    """What a field's value is, in words."""
+    match node:
+        case {"$ref": str(ref)}:
+            name = ref.rpartition("/")[2]
+            return f"*{name}*" if "properties" in SCHEMA["$defs"][name] else name
+        case {"anyOf": options}:
+            return " or ".join(map(_kind, options))
+        case {"type": "array", "items": {"prefixItems": parts}}:
+            return "list of " + " with ".join(map(_kind, parts))
+        case {"type": "array", "items": item}:
+            return f"list of {_kind(item)}"
+        case {"type": "object", "additionalProperties": Mapping() as held}:
+            return f"{_kind(held)} by name"
+        case _:
+            return _plain(node)
+
+
+def _plain(node: Node) -> str:
+    match node:
+        case {"const": value}:
+            return f"`{json.dumps(value)}`"
+        case {"enum": values}:
+            return " or ".join(f"`{value}`" for value in values)
+        case {"pattern": str(pattern)}:
+            return PATTERNS[pattern]
+        case {"type": str(kind), "minimum": 1}:
+            return f"{kind} ≥ 1"
+        case _:
+            return str(node.get("type", "any"))
 
 
 def written() -> str:
-    """The page with both tables made anew."""
-    text = DOCS.read_text("utf-8")
-    for name, part in (("files", files()), ("fields", record())):
+    """The page with its two tables made anew."""
+    text = PAGE.read_text("utf-8")
+    for name, part in (("files", files()), ("fields", fields())):
         begin, end = f"<!-- {name}: python -m tests.helpers.record_page -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}\n{part}\n{end}{rest.partition(end)[2]}"
@@ -68,4 +124,4 @@ def written() -> str:
 
 
 if __name__ == "__main__":
-    DOCS.write_text(written(), "utf-8")
+    PAGE.write_text(written(), "utf-8")
