@@ -20,7 +20,7 @@ from release.data import chat as chats
 from release.data import data_report, gate
 from release.data.dataset import Dataset
 from release.hub import address, requests
-from release.inputs import Inputs, Unread, there
+from release.inputs import Inputs, there
 from release.judging import derive, previous, recording, released, terms
 from release.judging.derive import Alone, Beside
 from release.judging.recording import Started
@@ -46,8 +46,6 @@ class Judged:
     golden: Dataset
     contract: gates.Contract
     policy: gates.Policy
-    chat: chats.Chat | None = None
-    """How the base is asked; None where its tokenizer could not be read before its weights were here."""
     before: tuple[previous.Release, ...] = ()
     """The releases that the repository holds already, oldest first."""
 
@@ -94,7 +92,6 @@ def check_data(found: Inputs, say: Say) -> Judged:
         golden=rows.golden,
         contract=there(found.contract),
         policy=there(found.policy),
-        chat=None if isinstance(found.chat, Unread) else found.chat,
     )
 
 
@@ -108,7 +105,7 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     made_from = recording.inputs(config, base, digests, place.source)
     run = run_folder(config, made_from)
     started = _start(run, config, judged)
-    settle_chat(run, judged.chat or chats.read(base.folder, inputs.wanted_chat(config)))
+    settle_chat(run, chats.read(base.folder, inputs.wanted_chat(config)))  # of the files that were checked just now
     say(Stage(name="train", note=str(run)))
     adapter = train(run, base, place, say)
     say(Stage(name="generate", note="a fresh process loads the saved files"))

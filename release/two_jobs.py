@@ -139,6 +139,8 @@ def _arrived(folder: Path, say: Say) -> Iterator[Package]:
             f"(version {VERSION}). Nothing was published. Make the candidate again."
         )
     manifest = Manifest.of_folder(found.folder)
+    if manifest != found.manifest():
+        raise VerificationError(f"{found.folder} changed while it was read. Nothing was published. Run again.")
     with tempfile.TemporaryDirectory() as scratch:
         judged = _judged(found.folder, made, manifest, Path(scratch))
         yield Package(folder=found.folder, manifest=manifest, candidate=judged)

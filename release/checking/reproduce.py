@@ -155,7 +155,12 @@ def _side(made: Record, adapter: Path, judged: Path) -> Made:
 
 def _in_run(run: Path) -> Made:
     """What a run folder holds, as the other side."""
-    return _side(known(json.loads((run / "record.json").read_bytes())), run / "adapter", run)
+    try:
+        made = known(json.loads((run / "record.json").read_bytes()))
+    except ValueError as error:
+        says = f"The recorded commit wrote a record that this version cannot read: {error}."
+        raise NotReproduced(f"{says} What it made is kept in {run}: compare it by the version that made it.") from None
+    return _side(made, run / "adapter", run)
 
 
 def _rows(found: verify.Opened, kind: str) -> Dataset:

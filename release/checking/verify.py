@@ -21,9 +21,12 @@ from release.publishing import attestations, sign
 from release.values import layout, tensors
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
-from release.values.record import Previous, PreviousRelease, Tensor
+from release.values.record import Previous, Tensor
 
 CODE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py", ".so", ".sh", ".dll"}
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
+              RecursionError, yaml.YAMLError)  # fmt: skip
+"""What a file of somebody else's can raise while it is read."""
 PICKLED = re.compile(rb"\x80[\x02-\x05]|PK\x03\x04")  # a pickle's first bytes (PEP 3154); torch's zip around one
 
 
@@ -140,7 +143,7 @@ def check(found: Opened, names: Iterable[str] | None = None) -> list[Step]:
         found_here: list[str | Unchecked] = []
         try:
             found_here += CHECKS[name](found)
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        except UNREADABLE as error:
             found_here.append(f"it cannot be checked: {type(error).__name__}: {error}")
         except DataError as error:
             found_here.append(f"it cannot be checked: {error}")
@@ -165,7 +168,7 @@ def _place(found: Opened) -> Iterator[str]:
 
 def _files(found: Opened) -> Iterator[str]:
     release = found.release
-    named = (layout.CHAT_TEMPLATE,) if release.record.setting("model", "chat_template") else ()
+    named = (layout.CHAT_TEMPLATE,) if release.record.has("model", "chat_template") else ()
     for name in (*layout.NEEDED, *named):
         if name not in release.files:
             yield f"{name} is missing"
@@ -204,12 +207,11 @@ def _agreement(found: Opened) -> Iterator[str]:
     """The record says one thing about how the adapter was made, wherever it says it."""
     record = found.release.record
     training, generation, fixed = record.training, record.generation, record.determinism
-    configured = record.setting("run", "threads")
     threads = {
         "determinism": fixed.threads,
         "training": training.hardware.threads,
         "answering": generation.hardware.threads,
-        "the configuration": fixed.threads if configured is None else configured,
+        "the configuration": record.setting("run", "threads") if record.has("run", "threads") else fixed.threads,
     }
     yield from _unequal("thread counts", threads)
     for name in sorted(training.versions.keys() | generation.versions.keys()):
@@ -372,20 +374,12 @@ def _earlier(found: Opened) -> Iterator[str | Unchecked]:
         yield Unchecked(why="its record names no previous releases, as records of 0.1.0: nothing was compared")
         return
     releases = previous.kept(said.releases, found.folder / "gates" / layout.PREVIOUS)
-    if wrong := [line for one in zip(releases, said.releases, strict=True) for line in _not_the_one(*one)]:
+    if wrong := [line for one in zip(releases, said.releases, strict=True) for line in previous.not_the_one(*one)]:
         yield from wrong
     elif release.golden is None:
         yield "the golden rows are not in the release: give their folder with --data"
     else:
         yield from _beside(release, said, derive.beside(release.terms, release.answers, releases))
-
-
-def _not_the_one(kept: previous.Release, entry: PreviousRelease) -> Iterator[str]:
-    """Why what is kept of a previous release is not what was compared with."""
-    wrong = previous.faults(kept)
-    yield from (f"{kept.tag}: {problem}" for problem in wrong)
-    if kept.released and not wrong and kept.released.record.record_sha256 != entry.record_sha256:
-        yield f"{kept.tag}: gates/earlier/{kept.commit} has another record than the one it was compared with"
 
 
 def _beside(release: Released, said: Previous, derived: derive.Beside) -> Iterator[str]:

@@ -10,7 +10,7 @@ from release.hub import requests
 from release.judging.released import Released
 from release.judging.terms import Terms, row_digests
 from release.values import layout
-from release.values.errors import HubError
+from release.values.errors import HubError, VerificationError
 from release.values.events import Line, Say
 from release.values.record import PreviousRelease
 
@@ -58,7 +58,7 @@ def faults(release: Release) -> list[str]:
         return list(_faults(release.released))
     except gates.Invalid as error:
         return list(error.problems)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, ArithmeticError, RecursionError) as error:
         return [f"{type(error).__name__}: {error}"]
 
 
@@ -79,7 +79,7 @@ def _faults(found: Released) -> Iterator[str]:
         wrong.append(f"{layout.POLICY} is not the policy that its record names")
     yield from wrong
     if not wrong:
-        assert found.answers is not None
+        gates.read_outputs(found.folder / layout.ANSWERS)
         _rows_then(found)
 
 
@@ -91,7 +91,8 @@ def _rows_then(found: Released) -> dict[str, str] | None:
         if len(digests) < len(rows):
             raise ValueError(f"{layout.GOLDEN_ROWS} holds no digest for each row")
         return digests
-    return row_digests(found.golden.rows) if found.golden else None
+    golden = found.folder / layout.DATA["golden"]
+    return row_digests(gates.read_golden(golden)) if golden.exists() else None
 
 
 def answered(found: Released, now: Terms) -> gates.Earlier:
@@ -203,14 +204,31 @@ def in_record(release: Release, now: Terms, *, kept: bool) -> PreviousRelease:
 def files(releases: Sequence[PreviousRelease], output: Path) -> dict[str, Path]:
     """What travels with a release so that anybody can compare again without a network, by published name.
 
-    ``releases`` are those of the record; their files were fetched into ``output``.
+    ``releases`` are those of the record; their files were fetched into ``output``. ``VerificationError`` where one is
+    not any more what was compared with.
     """
     found: dict[str, Path] = {}
     for one in releases:
+        if not one.kept:
+            continue
         folder = output / layout.PREVIOUS / one.commit
+        if wrong := not_the_one(read(one.tag, one.commit, folder), one):
+            raise VerificationError(
+                f"{folder} changed since the candidate was compared with it:\n  "
+                + "\n  ".join(wrong)
+                + "\nNothing was packed. Remove that folder and run again: nothing is trained again."
+            )
         names = [name for name in (*layout.COMPARED, layout.DATA["golden"]) if (folder / name).exists()]
-        found |= {f"gates/{layout.PREVIOUS}/{one.commit}/{name}": folder / name for name in names if one.kept}
+        found |= {f"gates/{layout.PREVIOUS}/{one.commit}/{name}": folder / name for name in names}
     return found
+
+
+def not_the_one(kept: Release, entry: PreviousRelease) -> list[str]:
+    """Why what is kept of a previous release is not what was compared with."""
+    wrong = [f"{kept.tag}: {problem}" for problem in faults(kept)]
+    if kept.released and not wrong and kept.released.record.record_sha256 != entry.record_sha256:
+        wrong.append(f"{kept.tag}: its record is another than the one compared with")
+    return wrong
 
 
 def kept(releases: Sequence[PreviousRelease], folder: Path) -> tuple[Release, ...]:

@@ -22,6 +22,7 @@ from release.values.errors import BY_EXIT_CODE, ConfigError, Stop, of_the_system
 from release.values.events import Event, Line, Progress, Say, Stage
 
 LONGEST = 1 << 20  # bytes of one event; the longest are reports of a few thousand rows
+MOST = LONGEST // 16  # characters of one that are sent: JSON writes one as up to twelve bytes
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h: the kernel kills the child when its parent dies, kill -9 included
 SECRETS = (
     "HF_TOKEN",
@@ -132,7 +133,7 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
             pipe.flush()
 
         def say(event: Event) -> None:
-            send(type(event).__name__, asdict(event))
+            send(type(event).__name__, {name: _short(value) for name, value in asdict(event).items()})
 
         try:
             try:
@@ -142,7 +143,7 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
             except ModuleNotFoundError as error:
                 raise (extras.of_an_import(error) or error) from None
         except Stop as stop:
-            send("Stop", {"message": str(stop)})
+            send("Stop", {"message": _short(str(stop))})
             sys.exit(stop.exit_code)
 
 
@@ -150,6 +151,13 @@ def end_with_the_parent() -> None:
     """Let the kernel kill this process when its parent dies, kill -9 included."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _short(value: object) -> object:
+    """A text that fits into an event."""
+    if not isinstance(value, str) or len(value) <= MOST:
+        return value
+    return f"{value[:MOST]} ... ({len(value):,} characters in all)"
 
 
 def _end_with(lifeline: Path) -> None:

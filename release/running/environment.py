@@ -23,8 +23,12 @@ LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate
              "datasets", "numpy", "gguf", "jsonschema", "huggingface-hub")  # fmt: skip
 FIXED = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # what `child` sets before Python starts
 IMAGE = "ADAPTER_RELEASE_IMAGE"
-DECIDING = ("release/data", "release/models", "release/judging", "gates", "schemas")
-"""Where the code is that decides an adapter's bytes and its verdict: a changed help text trains nothing again."""
+DECIDING = (
+    "release/config", "release/data", "release/hub", "release/inputs.py", "release/judging", "release/models",
+    "release/pipeline.py", "release/running", "release/values", "gates", "schemas",
+)  # fmt: skip
+"""Where the code is that decides an adapter's bytes and its verdict: the pipeline and all that training, answering and
+judging import. What only tells, checks, packs and publishes is not: a changed help text trains nothing again."""
 
 
 def threads(wanted: int | None) -> int:
@@ -52,8 +56,9 @@ def source() -> Source:
 def code_sha256() -> str:
     """One digest over the code and locks that decide an adapter's bytes and its verdict."""
     digest = hashlib.sha256()
-    for folder in DECIDING:
-        for path in sorted((ROOT / folder).rglob("*.json" if folder == "schemas" else "*.py")):
+    for name in DECIDING:
+        place = ROOT / name
+        for path in [place] if place.is_file() else sorted(place.rglob("*.json" if name == "schemas" else "*.py")):
             digest.update(f"{path.relative_to(ROOT).as_posix()}\n".encode() + path.read_bytes())
     for path in _locks():
         digest.update(path.read_bytes())

@@ -286,6 +286,11 @@ class Record:
     files: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     """sha256 of every file published beside this record."""
 
+    def has(self, section: str, name: str) -> bool:
+        """Whether the recorded configuration holds a setting, whatever its value."""
+        within = self.config.get(section)
+        return not isinstance(within, dict) or name in within
+
     def setting(self, section: str, name: str) -> object:
         """A value of the recorded configuration; None where it has none."""
         within = self.config.get(section)

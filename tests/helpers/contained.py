@@ -24,6 +24,8 @@ def stage(arguments: list[str], say: Say) -> None:
             time.sleep(60)
         case "fill":
             say(Line(text=str(len(bytearray(1 << 30)))))
+        case "endless":
+            raise DataError("x" * 2_000_000)
         case _:
             raise DataError("There is no such row.")
     say(Progress(name=what, done=2, total=2))

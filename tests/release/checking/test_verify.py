@@ -436,3 +436,24 @@ def test_what_an_early_record_says_nothing_of_is_not_called_ok() -> None:
 
     assert steps[EARLIER - 1].outcome == "--"
     assert "names no previous releases" in steps[EARLIER - 1].unchecked[0]
+
+
+@pytest.mark.parametrize("value", [None, "", {}])
+def test_a_template_that_the_record_names_in_whatever_way_must_be_there(release: Path, value: object) -> None:
+    (release / "chat_template.jinja").unlink()
+    reseal(release, lambda record: record["config"]["model"].update(chat_template=value))
+
+    assert "chat_template.jinja is missing" in failed(release)[FILES]
+
+
+def test_a_thread_count_of_nothing_is_not_the_same_as_none(release: Path) -> None:
+    reseal(release, lambda record: record["config"]["run"].update(threads=None))
+
+    (line,) = [one for ones in failed(release).values() for one in ones if "two thread counts" in one]
+    assert "the configuration None" in line
+
+
+def test_a_number_that_no_float_holds_fails_a_step_and_does_not_end_the_check(release: Path) -> None:
+    edit(release / "gates" / "verdict.json", lambda verdict: verdict["gates"][0].update(k=10**400))
+
+    assert any("OverflowError" in one for ones in failed(release).values() for one in ones)

@@ -24,7 +24,7 @@ from release.judging import previous
 from release.judging.released import Released
 from release.values import record
 from release.values.artifacts import Candidate, sha256_file
-from release.values.errors import ConfigError, HubError, PreflightError
+from release.values.errors import ConfigError, HubError, PreflightError, VerificationError
 from release.values.events import Event, Line
 from release.values.record import Record, digest, tree
 from tests.helpers.line import ROOT, adapter_release
@@ -537,3 +537,26 @@ def test_a_request_for_history_that_is_repeated_fetches_nothing_anew(line: Path)
 
     with pytest.raises(HubError, match=r"Remove .* and run again"):
         before(loaded)
+
+
+@pytest.mark.parametrize("content", [b"nonsense", b'{"id": "a"}\n', b""], ids=["no JSON", "no row", "empty"])
+def test_rows_of_a_previous_release_that_cannot_be_read_are_its_fault(content: bytes, tmp_path: Path) -> None:
+    """One without golden_rows.json, as those of 0.1.0, whose list of files was made to fit."""
+    folder = Path(shutil.copytree(KEPT, tmp_path / "kept"))
+    name = "data/golden.jsonl"
+    (folder / name).write_bytes(content)
+    edit(folder / "release.json", lambda value: value["files"].update({name: sha256_file(folder / name)}))
+
+    found = previous.faults(previous.read("v1", "1" * 40, folder))
+
+    assert bool(found) == bool(content)  # an empty file holds no row, and nothing is compared
+
+
+def test_a_previous_release_that_changed_since_it_was_compared_with_is_not_packed(line: Path) -> None:
+    loaded = settings(line, "v0.2.0")
+    candidate, run = judged(loaded)
+    (kept,) = loaded.run.output_dir.glob("earlier/*/gates/answers.jsonl")
+    kept.write_bytes(kept.read_bytes().replace(b"answer", b"anwser", 1))
+
+    with pytest.raises(VerificationError, match=r"changed since .*\n.*answers\.jsonl is not the file"):
+        pipeline.pack(loaded, candidate, run)

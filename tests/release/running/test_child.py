@@ -60,3 +60,14 @@ def test_a_users_file_named_like_a_module_stands_in_no_stages_way(
             log=tmp_path / "log",
             env={"PYTHONPATH": str(ROOT)},
         )
+
+
+def test_a_reason_to_stop_that_is_endless_is_cut_and_keeps_its_exit_code(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^xxx.* \.\.\. \(2,000,000 characters in all\)$"):
+        child.call(
+            "tests.helpers.contained",
+            *("endless", str(tmp_path)),
+            say=lambda _: None,
+            log=tmp_path / "log",
+            env={"PYTHONPATH": str(ROOT)},
+        )

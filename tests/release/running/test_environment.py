@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from release.models import arithmetic
-from release.running import child, machine
+from release.running import child, environment, machine
+from tests.helpers import rooms
+from tests.helpers.line import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +71,29 @@ def test_a_run_on_a_processor_is_recorded_with_none(tmp_path: Path) -> None:
 
     arithmetic = json.loads((tmp_path / "seen.json").read_bytes())
     assert (arithmetic["nondeterministic"], arithmetic["deterministic_algorithms"]) == ([], False)
+
+
+def test_the_digest_of_the_code_covers_all_that_training_answering_and_judging_import() -> None:
+    there = rooms.modules()
+    todo = ["release.models.train", "release.models.generate", "release.judging.derive", "release.judging.recording"]
+    todo += [f"release.models.engines.{name}" for name in ("table", "transformers")]
+    seen: set[str] = set()
+    while todo:
+        module = todo.pop()
+        if module in seen or module not in there:
+            continue
+        seen.add(module)
+        todo += [name for one in rooms.imports(there[module]) for name in (one, one.rpartition(".")[0])]
+
+    files = {there[module].relative_to(ROOT).as_posix() for module in seen} - {"release/__init__.py"}
+    known = [name if name.endswith(".py") else f"{name}/" for name in environment.DECIDING]
+    left_out = [file for file in sorted(files) if not file.startswith(tuple(known))]
+    assert len(files) > 40
+    # they count bytes and hours for a person, name prices in the record, and serve a folder; no adapter depends on them
+    assert [file for file in left_out if not file.startswith(("release/planning/", "hub_folder/"))] == []
+
+
+def test_a_byte_in_the_pipeline_is_another_code_and_one_in_a_help_text_is_not() -> None:
+    assert "release/pipeline.py" in environment.DECIDING
+    assert not any(name.startswith(("release/cli", "release/checking")) for name in environment.DECIDING)
+    assert all((ROOT / name).exists() for name in environment.DECIDING)
