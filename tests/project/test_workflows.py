@@ -160,11 +160,16 @@ def test_a_refused_candidate_is_kept_and_shown_and_the_job_with_the_token_never_
 
 @pytest.mark.slow
 def test_what_is_typed_into_a_workflow_is_never_run(project: Project) -> None:
-    done = project.act("release.yml", config="release.yaml; touch injected", tag="$(touch injected)")
+    said = ""
+    for _ in range(2):  # once, of all runs, act did not print what this step said before it ended
+        done = project.act("release.yml", config="release.yaml; touch injected", tag="$(touch injected)")
+        assert done.returncode != 0
+        assert not list(project.tree.parent.rglob("injected"))
+        said += done.stdout
+        if "holds letters, digits" in said:
+            break
 
-    assert done.returncode != 0
-    assert "holds letters, digits" in done.stdout
-    assert not list(project.tree.parent.rglob("injected"))
+    assert "holds letters, digits" in said
 
 
 @pytest.mark.slow
