@@ -127,7 +127,7 @@ def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) ->
     say(Stage(name="gates"))
     alone, beside = judge(run, config, judged, say)
     passed = alone.passed and beside.passed
-    outcome = recording.Judged(
+    outcome = recording.Outcome(
         generation=part(Generation, json.loads((run / "generation.json").read_bytes())),
         verdict_sha256=hashlib.sha256(alone.files[layout.VERDICT]).hexdigest(),
         comparison_sha256=hashlib.sha256(alone.files[layout.COMPARISON]).hexdigest(),

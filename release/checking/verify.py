@@ -232,14 +232,14 @@ def _base(found: Opened) -> Iterator[str]:
     names = {
         "the record": record.base.base_model_id,
         "its configuration": record.setting("model", "base_model_id"),
-        "adapter_config.json": settings["base_model_name_or_path"],
+        layout.SETTINGS: settings["base_model_name_or_path"],
         "the card": card["base_model"],
     }
     yield from _unequal("base models", names)
     revisions = {
         "the record": record.base.revision,
         "its configuration": record.setting("model", "revision"),
-        "adapter_config.json": settings.get("revision"),
+        layout.SETTINGS: settings.get("revision"),
     }
     yield from _unequal("base revisions", revisions)
 

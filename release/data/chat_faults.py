@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from gates.shown import some
 from release.data.chat import PROBE, PROBE_ANSWER, Chat, Example
 from release.values.errors import PreflightError
 
@@ -14,9 +15,8 @@ def faults(examples: Sequence[tuple[str, Example]]) -> Iterator[str]:
     for name, fault in faulty:
         kinds.setdefault(re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "", fault), []).append(name)
     for names in kinds.values():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         said = next(fault for name, fault in faulty if name == names[0])
-        yield f"row {names[0]}{more}: {said}" if names[0] else said
+        yield f"row {some(names, 1)}: {said}" if names[0] else said
 
 
 def doubled(chat: Chat, examples: Sequence[tuple[str, Example]]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from gates.canonical import canonical_json
+from gates.shown import some
 from release.data import text_checks
 from release.data.checks import CHECKS, Finding, Mark, Report, Split
 from release.values.artifacts import write_atomically
@@ -40,8 +41,7 @@ def terminal(report: Report) -> list[str]:
     lines = [_of_split(split) for split in report.splits]
     for found in _by_check(report):
         rows = [one.row for one in found if one.row]
-        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-        what = f"{len(rows)} rows ({', '.join(rows[:5])}{more})" if rows else "; ".join(one.says for one in found)
+        what = f"{len(rows)} rows ({some(rows, 5)})" if rows else "; ".join(one.says for one in found)
         lines.append(f"  {found[0].level:7}  {found[0].split:6}  {found[0].check:18}  {what}")
     lines += [f"  not checked: {name}, because {why}" for name, why in report.unchecked.items()]
     errors, warnings = len(report.errors), len(report.findings) - len(report.errors)

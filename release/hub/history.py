@@ -4,10 +4,9 @@ from pathlib import Path
 
 from release.hub import client
 from release.hub.requests import Tag
+from release.values import layout
 
-RECORD = "release.json"
-WANTED = (RECORD, "gates/answers.jsonl", "gates/policy.json", "gates/golden_rows.json")
-ROWS = "data/golden.jsonl"
+ROWS = layout.DATA["golden"]
 """Fetched where a release has no ``gates/golden_rows.json``: those of 0.1.0."""
 
 
@@ -21,11 +20,11 @@ def tags(repo_id: str, *, before: str, folder: Path) -> tuple[Tag, ...]:
     found = []
     for tag, commit in ordered(repo_id, before):
         listing = client.tree(repo_id, commit)
-        if RECORD in listing and not (folder / commit).exists():
-            wanted = [name for name in WANTED if name in listing]
-            wanted += [ROWS] if ROWS in listing and WANTED[-1] not in listing else []
+        if layout.RECORD in listing and not (folder / commit).exists():
+            wanted = [name for name in layout.COMPARED if name in listing]
+            wanted += [ROWS] if ROWS in listing and layout.GOLDEN_ROWS not in listing else []
             client.download(repo_id, commit, folder / commit, only=wanted)
-        found.append(Tag(tag=tag, commit=commit, release=RECORD in listing))
+        found.append(Tag(tag=tag, commit=commit, release=layout.RECORD in listing))
     return tuple(found)
 
 

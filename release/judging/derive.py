@@ -86,11 +86,15 @@ def beside(terms: Terms, answers: Sequence[gates.Output], releases: Sequence[Rel
 
 def lines(one: Alone, other: Beside) -> list[str]:
     """Verdict and comparisons for a terminal."""
-    compared = [*([one.comparison] if one.comparison else []), *other.comparisons.values()]
-    return [*report.terminal(one.verdict), *(line for each in compared for line in report.comparison_terminal(each))]
+    compared = (line for each in _compared(one, other) for line in report.comparison_terminal(each))
+    return [*report.terminal(one.verdict), *compared]
 
 
 def markdown(one: Alone, other: Beside) -> str:
     """The same as a report to keep, and as the card shows it."""
-    compared = [*([one.comparison] if one.comparison else []), *other.comparisons.values()]
-    return "\n".join([report.markdown(one.verdict), *map(report.comparison_markdown, compared)])
+    return "\n".join([report.markdown(one.verdict), *map(report.comparison_markdown, _compared(one, other))])
+
+
+def _compared(one: Alone, other: Beside) -> list[gates.Comparison]:
+    """The comparison with the base, then those with previous releases."""
+    return [*([one.comparison] if one.comparison else []), *other.comparisons.values()]

@@ -50,7 +50,7 @@ class Started:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class Outcome:
     """What came of judging, as far as the record names it."""
 
     generation: Generation
@@ -61,7 +61,7 @@ class Judged:
     earlier: Previous
 
 
-def build(config: Config, base: Base, started: Started, adapter: Adapter, judged: Judged) -> Record:
+def build(config: Config, base: Base, started: Started, adapter: Adapter, judged: Outcome) -> Record:
     """The record of one adapter; the package adds the sha256 of every file published beside it."""
     training, generation = adapter.training, judged.generation
     record = Record(

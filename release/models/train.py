@@ -25,7 +25,6 @@ from release.values import layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
 from release.values.errors import GatesFailed, PreflightError, VerificationError
 from release.values.events import Progress, Say
-from release.values.layout import WEIGHTS
 from release.values.record import Training, part
 
 if TYPE_CHECKING:
@@ -298,12 +297,12 @@ def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path, base_folder:
         shutil.rmtree(left, ignore_errors=True)
     trainer.model.save_pretrained(str(from_peft), safe_serialization=True)
     whole.mkdir()
-    shutil.copyfile(from_peft / WEIGHTS, whole / WEIGHTS)
+    shutil.copyfile(from_peft / layout.WEIGHTS, whole / layout.WEIGHTS)
     _write_tokenizer(base_folder, run, whole)
-    settings = json.loads((from_peft / "adapter_config.json").read_bytes())
+    settings = json.loads((from_peft / layout.SETTINGS).read_bytes())
     settings |= {"base_model_name_or_path": config.model.base_model_id, "revision": config.model.revision}
     settings["target_modules"] = sorted(settings["target_modules"])  # PEFT writes a set: another order each time
-    write_atomically(whole / "adapter_config.json", canonical_json(settings))
+    write_atomically(whole / layout.SETTINGS, canonical_json(settings))
     shutil.rmtree(from_peft)
     whole.rename(adapter)
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import schemas
-from gates.canonical import canonical_json
+from gates.canonical import Json, canonical_json
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Tree: TypeAlias = Mapping[str, object]
 """A JSON object of which nothing more is said here."""
 T = TypeVar("T")
