@@ -239,6 +239,7 @@ def quiet(_: Event) -> None:
 
 
 def run_stage(arguments: list[str], say: Say) -> None:
+    from release.config.settings import TRAINED
     from release.models import generate, train
 
     what, *paths = arguments
@@ -253,7 +254,7 @@ def run_stage(arguments: list[str], say: Say) -> None:
         case "answer":
             kept = run / generate.BASE_ANSWERS
             kept.mkdir(exist_ok=True)
-            generate.run_generation(run, base, kept, say)
+            generate.run_generation(run, base, kept, TRAINED, say)
             answer = measured(run, "generation.json")
         case _:
             answer = blame(run, base)

@@ -6,7 +6,7 @@ day=${LOCK_DAY:-2026-11-20} # packages younger than this are not looked at; move
 versions=${LOCK_VERSIONS:---upgrade} # --no-upgrade keeps those of the locks that are there, wherever they fit
 compile() {
   .venv/bin/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
-    --no-emit-index-url --no-annotate --no-header --exclude-newer "$day" pyproject.toml --extra train "$@"
+    --no-emit-index-url --no-annotate --no-header --exclude-newer "$day" pyproject.toml --extra train --extra serve "$@"
 }
 without_cuda=(--excludes locks/cpu.excludes --constraint locks/gpu.txt --no-emit-package torch)
 compile "$versions" --output-file locks/gpu.txt

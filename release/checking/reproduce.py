@@ -81,7 +81,7 @@ def rejudge(request: Request, say: Say) -> Reproduction:
                 folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training=then.record.training
             )
             say(Stage(name="generate", note="a fresh process loads the published files"))
-            answers = generate(run, base, adapter, place, say)
+            answers = generate(run, base, adapter, place, say) / "answers.jsonl"
             base_answers = gates.read_outputs(run / "base_answers.jsonl")
             alone = derive.alone(found.release.terms, gates.read_outputs(answers), base_answers)
             now = Made(

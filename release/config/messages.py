@@ -19,16 +19,26 @@ def _settings(schema: Mapping[str, Any], above: str = "") -> Iterator[tuple[str,
     for name, rule in schema.get("properties", {}).items():
         yield above + name, rule
         yield from _settings(rule, f"{above}{name}.")
+    if isinstance(inner := schema.get("additionalProperties"), dict) and "properties" in inner:
+        yield f"{above}*", inner
+        yield from _settings(inner, f"{above}*.")
 
 
 SCHEMA = schemas.load("config")
 SETTINGS = dict(_settings(SCHEMA))
-"""Every section and setting: its dotted key and its rule."""
+"""Every section and setting: its dotted key, with a star for a name of the user's own, and its rule."""
+
+
+def named(key: str) -> str:
+    """The key as ``SETTINGS`` has it."""
+    section, _, rest = key.partition(".")
+    _, _, name = rest.partition(".")
+    return f"{section}.*{f'.{name}' if name else ''}" if rest and f"{section}.*" in SETTINGS else key
 
 
 def override(key: str, text: str) -> object:
     """The value of ``--set key=text``: text where a text is expected, else YAML."""
-    return text if SETTINGS.get(RENAMED.get(key, key), {}).get("type") == "string" else parsed(text)
+    return text if SETTINGS.get(RENAMED.get(key, named(key)), {}).get("type") == "string" else parsed(text)
 
 
 def unfit(value: object, key: str = "") -> Iterator[tuple[str, str]]:
@@ -60,32 +70,32 @@ def broken_rules(error: ValidationError, tree: Tree) -> Iterator[tuple[str, str]
         elif one["type"] == "json_invalid":
             yield key, "has lists or sections that are too deep in each other. Write fewer."
         elif one["type"] != "default_factory_not_called":  # it waits for another setting, which is wrong
-            while key not in SETTINGS:  # inside a value
+            while named(key) not in SETTINGS:  # inside a value
                 key = key.rpartition(".")[0]
             yield key, f"is {shown(get(tree, key))}; expected {expected(key)}.{_hint(key, get(tree, key))}"
 
 
 def expected(key: str, otherwise: str = "something else") -> str:
-    description: str = SETTINGS.get(key, {}).get("description", otherwise)
+    description: str = SETTINGS.get(named(key), {}).get("description", otherwise)
     return description
 
 
 def missing(key: str) -> str:
     section, _, name = key.rpartition(".")
-    example = json.dumps(SETTINGS[key]["examples"][0])
+    example = json.dumps(SETTINGS[named(key)]["examples"][0])
     return f"is missing. Add it{f' under {section}' if section else ''} as in `{name}: {example}`: {expected(key)}."
 
 
 def unknown(section: str, name: str) -> str:
     """With the setting that it may have meant: one of its section, else one of that name elsewhere."""
     known = [*SETTINGS, *RENAMED, *WITHOUT_EFFECT]
-    here = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == section}
+    here = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == named(section)}
     elsewhere = {other.rpartition(".")[2]: other for other in reversed(known)}
     close = difflib.get_close_matches(name, here, n=1) or difflib.get_close_matches(name, elsewhere, n=1, cutoff=0.8)
     if not close:
         names = ", ".join(name for name, other in here.items() if other in SETTINGS)
         return f"is not a setting. Settings here: {names}."
-    meant = (elsewhere | here)[close[0]]
+    meant = f"{section}.{close[0]}".lstrip(".") if close[0] in here else elsewhere[close[0]]
     return f"is not a setting. Did you mean {RENAMED.get(meant, meant)}?"
 
 
@@ -98,11 +108,11 @@ def _hint(key: str, value: object) -> str:
             " COMMIT is 40 lower-case hex digits, for a branch or tag can move: write the first word that"
             " `git ls-remote https://huggingface.co/datasets/NAMESPACE/NAME` prints for it."
         )
-    if close := difflib.get_close_matches(value.lower(), _choices(SETTINGS[key]), n=1):
+    if close := difflib.get_close_matches(value.lower(), _choices(SETTINGS[named(key)]), n=1):
         return f" Did you mean '{close[0]}'?"
     if percent := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", value):
         return f" Did you mean {float(percent[1]) / 100:g}?"
-    if SETTINGS[key].get("type") != "string" and not isinstance(parsed(value), str):
+    if SETTINGS[named(key)].get("type") != "string" and not isinstance(parsed(value), str):
         return " Take the quotes away."
     return ""
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from release.config import messages, older
 from release.config import tree as trees
 from release.config.rules import HubFile, relative
-from release.config.settings import EMBEDDED_BASE, Adapter, Config, Data, Generation, Model, Training
+from release.config.settings import EMBEDDED_BASE, Adapter, Config, Data, Form, Generation, Model, Training
 from release.config.tree import Place, Tree
 from release.values.errors import ConfigError, shown
 
@@ -70,6 +70,8 @@ def _plain(value: object, folder: Path) -> object:
         return str(value)
     if isinstance(value, tuple):
         return list(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(one, folder) for name, one in value.items()}
     if is_dataclass(value):
         inner = {field.name: _plain(getattr(value, field.name), folder) for field in fields(value)}
         return {name: one for name, one in inner.items() if one is not None}
@@ -155,6 +157,7 @@ def _contradictions(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:
         means = "qlora means a 4-bit base, lora an unquantized one. Change one of them."
         yield "adapter.quantization.load_in_4bit", f"{problem}: {means}"
     yield from _contradictory_bases(known)
+    yield from _contradictory_forms(known, method)
     if known.value("publishing.keyless", False) and known.value("publishing.signing_key", ""):
         yield "publishing.keyless", "is true, but publishing.signing_key names a key. Take one of them out."
     if known.value("data.train_file", "") == known.value("data.golden_file", "none"):
@@ -175,6 +178,30 @@ def _contradictory_bases(known: _Known) -> Iterator[tuple[str, str]]:
         yield "model.base_model_id", f"{problem} Write that, or `source: hub` and a revision."
     if known.value("model.revision", ""):
         yield "model.revision", "is given, but the embedded base has none: its sha256 names it. Take it out."
+
+
+def _contradictory_forms(known: _Known, method: str) -> Iterator[tuple[str, str]]:
+    if method == "lora" and "nf4" in known.value("training.over", ["unquantized"]):
+        yield "training.over", "names nf4, but adapter.method 'lora' has an unquantized base. Change one of them."
+    seen: dict[str, str] = {}
+    for name, form in known.value("serving", dict[str, object]()).items():
+        key, said = f"serving.{name}", form if isinstance(form, dict) else {}
+        engine = said.get("engine", Form.engine)
+        for lacking in ("url", "model") if engine == "openai" else ():
+            if lacking not in said:
+                yield f"{key}.{lacking}", messages.missing(f"{key}.{lacking}")
+        for given, engines in _ONLY.items():
+            if given in said and engine not in engines:
+                yield f"{key}.{given}", f"is given, but the engine is '{engine}': it is of {engines[0]}. Take it out."
+        if engine == "openai" and (said.get("merged") or "base" in said):
+            yield key, "says how the base is loaded, which nobody can know of an address. Take out base and merged."
+        same = json.dumps({**said, "engine": engine, "required": None}, sort_keys=True, default=repr)
+        if (other := seen.setdefault(same, name)) != name:
+            yield key, f"is the same form as serving.{other}. Take one of them out."
+
+
+_ONLY = {"file_type": ("llama.cpp",), "url": ("openai",), "model": ("openai",), "base_model": ("openai",)}
+"""The settings of a form that only these engines have."""
 
 
 def _contradictory_numbers(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:

@@ -41,6 +41,12 @@ def _whole(rule: Schema, named: Schema) -> Schema:
         rule["description"] = " ".join(rule["description"].split())
     if "properties" in rule:
         rule["properties"] = {name: _setting(inner, named) for name, inner in rule["properties"].items()}
+    if isinstance(rule.get("additionalProperties"), dict):  # a section whose keys are names of the user's own
+        inner = _whole(rule["additionalProperties"], named)
+        if "properties" in inner:
+            about = str(inner["description"]).removesuffix(".")
+            inner["description"] = f"{about[:1].lower()}{about[1:]}"
+        rule["additionalProperties"] = inner
     return rule
 
 

@@ -23,6 +23,7 @@ from release.config.rules import (
     OrAlone,
     RowFile,
     Text,
+    Url,
     matches,
     no_key_of,
 )
@@ -47,6 +48,11 @@ _DIGITS = "0123456789abcdef"
 _COMMIT = (_DIGITS * 3)[:40]
 _DIGEST = f"sha256:{_DIGITS * 4}"
 
+TRAINED = "trained"
+"""The name of the form that an adapter was trained in, which needs no mention."""
+
+Precision = Literal["nf4", "unquantized"]
+"""Of the base's weights under an adapter."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 Steps = Annotated[int, Field(ge=1)]
 
@@ -199,6 +205,12 @@ class Training:
     """a number from 0 to below 1"""
     adam_epsilon: Annotated[float, Field(gt=0, le=0.01, examples=[1e-6]), AS_WRITTEN] = 1e-8
     """a number above 0 and up to 0.01"""
+    over: Annotated[
+        Literal["auto"] | Annotated[tuple[Precision, ...], Field(min_length=1), DISTINCT],
+        Field(examples=[["nf4", "unquantized"], ["nf4"]]),
+    ] = "auto"
+    """'auto' (the base precision of every required form of serving), or a list of nf4 and unquantized: under the
+    adapter the frozen base's weights alternate between them from step to step"""
     activation_checkpointing: Annotated[bool | Literal["auto"], Field(examples=[True])] = "auto"
     """true, false or 'auto'"""
     save_steps: Annotated[Annotated[float, Field(gt=0, lt=1)] | Steps, AS_WRITTEN, Field(examples=[100])] = 0.25
@@ -215,6 +227,30 @@ class Generation:
     """a whole number of tokens from 1 to 32768"""
     batch_size: Annotated[int, Field(ge=1, le=4096, examples=[4])] = 8
     """a whole number of questions from 1 to 4096"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A section that says how a released adapter is loaded and asked; each form is judged by itself."""
+
+    engine: Literal["transformers", "llama.cpp", "vllm", "openai"] = "transformers"
+    base: Literal["trained", "nf4", "unquantized"] = "trained"
+    """'trained' (as in training), 'nf4' (as bitsandbytes quantizes the base) or 'unquantized': the weights that the
+    adapter lies over"""
+    merged: bool = False
+    """true or false: whether the adapter is added to the base's weights, as one model of its own"""
+    file_type: Literal["F32", "F16", "Q8_0", "Q4_K_M"] = "F16"
+    """'F32', 'F16', 'Q8_0' or 'Q4_K_M', of the model file that llama.cpp loads: the base's, or the merged one"""
+    constraint: Literal["none", "json_schema"] = "none"
+    """'none', or 'json_schema' to let the engine write nothing but what the answer schema allows"""
+    required: bool = True
+    """true or false: whether nothing is published unless every required gate passes in this form too"""
+    url: Annotated[Given[Url], Field(examples=["http://127.0.0.1:8000/v1", "https://models.example/v1"])] = None
+    """an address that speaks OpenAI's API, up to and with /v1; its key is in OPENAI_API_KEY, never here"""
+    model: Annotated[Given[Text], Field(examples=["my-adapter", "other"])] = None
+    """the name that the address gives the model to be judged"""
+    base_model: Annotated[Given[Text], Field(examples=["my-base", "other-base"])] = None
+    """the name that the address gives the base without the adapter, to see that the adapter has an effect"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,6 +345,11 @@ class Config:
     """a section with the training settings, named as in transformers"""
     generation: Generation = field(default_factory=Generation)
     """a section with the settings for the answers that are judged"""
+    serving: Annotated[Mapping[str, Form], no_key_of((TRAINED,), "^[a-z0-9][a-z0-9_-]{0,39}$")] = field(
+        default_factory=dict
+    )
+    """a section of the forms in which the adapter is to be served, each by a name of its own (small letters, digits,
+    '_' and '-'): engine, base, and so on; each is judged beside the form it was trained in"""
     container: Container = field(default_factory=Container)
     """a section on the container that training and answering run in, or only its use"""
     budget: Budget = field(default_factory=Budget)

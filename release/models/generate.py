@@ -13,8 +13,9 @@ from pathlib import Path
 import gates
 from gates import Output
 from gates.canonical import canonical_json, digest
+from release.config import forms
 from release.config.reading import load as load_config
-from release.config.settings import Generation
+from release.config.settings import TRAINED, Form, Generation
 from release.data import chat as chats
 from release.models import base as bases
 from release.models import loading
@@ -22,75 +23,119 @@ from release.models.engines import table
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.running import child, environment
 from release.running.place import Place
+from release.values import layout
 from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
 from release.values.errors import VerificationError
 from release.values.events import Line, Progress, Say
 
 NAME = "answering the golden set"
 BASE_NAME = "answering without the adapter"
+FORMS = "forms"
+"""In a run folder: a folder for each form but the one it was trained in."""
+ASKED_AGAIN = 16
+"""Rows on which an engine is asked for the base's answers too: where these are its adapter's, it ignores it."""
 BASE_ANSWERS = "base_answers"
 """Beside the run folders: what bases answered alone, by what it depends on."""
 
 
-def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: Say) -> Path:
-    """``answers.jsonl`` of this adapter over the run folder's golden set: generated now, or found whole."""
-    record, answers, kept = run / "generation.json", run / "answers.jsonl", run.parent / BASE_ANSWERS
+def folder_of(run: Path, form: str) -> Path:
+    """Where a run folder holds the answers in this form."""
+    return run if form == TRAINED else run / FORMS / form
+
+
+def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: Say, form: str = TRAINED) -> Path:
+    """The folder with ``answers.jsonl`` and ``generation.json`` of this adapter in this form: made now, or found whole.
+
+    The answers of the form it was trained in come first: those of another are compared with them.
+    """
+    folder, kept = folder_of(run, form), run.parent / BASE_ANSWERS
+    record = folder / "generation.json"
     if record.exists():
         made = json.loads(record.read_bytes())
-        told = {name: made[f"{name}_sha256"] for name in ("answers", "base_answers")}
-        there = {name: run / f"{name}.jsonl" for name in told}
+        told = {name: made[f"{name}_sha256"] for name in ("answers", *(["base_answers"] if form == TRAINED else []))}
+        there = {name: folder / f"{name}.jsonl" for name in told}
         found = {name: sha256_file(path) for name, path in there.items() if path.exists()}
         if made["adapter_sha256"] == adapter.files.digest and found == told:
-            return answers
+            return folder
     record.unlink(missing_ok=True)
     kept.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     place.call(
         __name__,
-        [run, base.folder, kept],
+        [run, base.folder, kept, form],
         reads=[base.folder],
         writes=[run, kept],
         say=say,
-        log=run / "generate.log",
+        log=folder / "generate.log",
     )
     if json.loads(record.read_bytes())["adapter_sha256"] != adapter.files.digest:
         raise VerificationError(
             f"{adapter.folder} changed between training and generation: the answers are not this adapter's. "
             "Nothing was published. Restore the adapter, or move the run folder away and train again."
         )
-    return answers
+    return folder
 
 
-def run_generation(run: Path, base_folder: Path, kept: Path, say: Say, engine: str = table.DEFAULT) -> None:
-    """Answer every golden question, without the adapter and with it; ``generation.json`` is written last.
+def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say) -> None:
+    """Answer every golden question in a form; ``generation.json`` is written last.
 
-    What the base answers alone is kept in the folder ``kept`` and used by the next attempt that asks the same.
+    In the form it was trained in the base answers them all without the adapter too: what it says is kept in the folder
+    ``kept`` and used by the next attempt that asks the same.
     """
     config, before = load_config(run / "config.yaml"), Manifest.of_folder(run / "adapter")
     wanted = chats.Wanted(arguments=config.model.chat_template_kwargs)
     chat = chats.read(run / "adapter", wanted, base=base_folder)
-    prompts = prompts_of(run, chat)
-    asked = Asked(base=base_folder, adapter=run / "adapter", chat=chat, settings=config)
-    with table.ENGINES[engine](asked) as opened:
-        key = _base_key(engine, asked, opened, prompts)
-        base_lines, base_seconds = _base_answers(opened.alone, prompts, kept, key, say)
-        started = time.monotonic()
-        outputs = answer_all(opened.adapted(), prompts, lambda done: say(_progress(NAME, done, len(prompts))))
+    prompts, folder = prompts_of(run, chat), folder_of(run, form)
+    settings = forms.all_of(config)[form]
+    asked = Asked(
+        base=base_folder,
+        adapter=run / "adapter",
+        chat=chat,
+        settings=config,
+        form=settings,
+        schema=run / layout.in_run(layout.ANSWER_SCHEMA),
+        exports=run / layout.EXPORTS,
+    )
+    with table.ENGINES[settings.engine](asked) as opened:
+        base_facts = _base_answers(run, kept, asked, opened, prompts, say) if form == TRAINED else {}
+        alone = frozenset() if form == TRAINED else _without(run, opened, prompts)
+        started, name = time.monotonic(), NAME if form == TRAINED else f"answering as {form}"
+        outputs = answer_all(opened.adapted(), prompts, lambda done: say(_progress(name, done, len(prompts))))
         lines, seconds = _jsonl(outputs), time.monotonic() - started
-        write_atomically(run / "answers.jsonl", lines)
-        write_atomically(run / "base_answers.jsonl", base_lines)
+        if alone and alone <= {*outputs}:
+            raise VerificationError(_without_effect(form, settings, len(alone)))
+        write_atomically(folder / "answers.jsonl", lines)
         if Manifest.of_folder(run / "adapter") != before:
             raise VerificationError(f"{run / 'adapter'} changed while it was answering. Its answers prove nothing.")
         facts = {
+            **base_facts,
             "adapter_sha256": before.digest,
             "answers_sha256": hashlib.sha256(lines).hexdigest(),
-            "base_answers_sha256": hashlib.sha256(base_lines).hexdigest(),
             "seconds": round(seconds, 1),
-            "base_seconds": round(base_seconds or 0.0, 1),
-            "base_answers_reused": base_seconds is None,
             "tokens": sum(len(chat.ids(output.output)) for output in outputs),
             **_how(asked, opened, prompts),
         }
-    write_atomically(run / "generation.json", canonical_json(facts))
+    write_atomically(folder / "generation.json", canonical_json(facts))
+
+
+def _without(run: Path, opened: Opened, prompts: Sequence[Prompt]) -> frozenset[Output]:
+    """What the base answers without the adapter to some of the questions to which the adapter, as trained, did not."""
+    base = gates.read_outputs(run / "base_answers.jsonl")
+    changed = {one.id for one in base} - {one.id for one in {*base} & {*gates.read_outputs(run / "answers.jsonl")}}
+    asked = [one for one in prompts if one.id in changed][:ASKED_AGAIN]
+    if opened.alone is not None:
+        return frozenset(opened.alone(asked))
+    return frozenset(one for one in base if one.id in {each.id for each in asked})
+
+
+def _without_effect(name: str, form: Form, rows: int) -> str:
+    where = f"{form.url}, model {form.model}," if form.url else form.engine
+    return (
+        f"serving.{name}: {where} answers {rows} of {rows} questions as the base without the adapter does, to each of "
+        "which the adapter answers otherwise in the form it was trained in: the adapter is not loaded there, and the "
+        "base answers in its name. Nothing was published. See that it is loaded (of vLLM: --enable-lora, and the "
+        "adapter's name as model), or take this form out of serving."
+    )
 
 
 def prompts_of(run: Path, chat: chats.Chat) -> list[Prompt]:
@@ -113,7 +158,7 @@ def _how(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[str, o
         "prompts_sha256": digest([one.text for one in prompts]),
         "chat": _asked_by(asked.chat, asked.adapter.with_name(chats.SETTLED)),
         "loaded": opened.loaded,
-        "decoding": _decoding(asked.settings.generation),
+        "decoding": _decoding(asked.settings.generation, asked.form),
         "peak_memory_bytes": environment.peak_memory_bytes(),
         "image_digest": environment.image_digest(),
         "gpu_peak_memory_bytes": environment.gpu_peak_memory_bytes(),
@@ -121,12 +166,12 @@ def _how(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[str, o
     }
 
 
-def _decoding(generation: Generation) -> dict[str, object]:
+def _decoding(generation: Generation, form: Form) -> dict[str, object]:
     return {
         "do_sample": False,
         "max_new_tokens": generation.max_new_tokens,
         "batch_size": generation.batch_size,
-        "constraint": None,
+        "constraint": None if form.constraint == "none" else form.constraint,
     }
 
 
@@ -140,15 +185,15 @@ def _asked_by(chat: chats.Chat, settled: Path) -> dict[str, object]:
     }
 
 
-def _base_key(engine: str, asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[str, object]:
+def _base_key(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[str, object]:
     """What the base's own answers depend on."""
     return {
-        "engine": engine,
+        "engine": asked.form.engine,
         "base": sha256_file(asked.base / bases.RECORD),
         "loaded": opened.loaded,
         "trust_remote_code": asked.settings.model.trust_remote_code,
         "code_sha256": environment.code_sha256(),
-        "decoding": _decoding(asked.settings.generation),
+        "decoding": _decoding(asked.settings.generation, asked.form),
         "prompts": digest([asdict(one) for one in prompts]),
         "ends": list(asked.chat.ends),
         "image_digest": environment.image_digest(),
@@ -157,19 +202,27 @@ def _base_key(engine: str, asked: Asked, opened: Opened, prompts: Sequence[Promp
 
 
 def _base_answers(
-    alone: Answerer, prompts: Sequence[Prompt], kept: Path, key: Mapping[str, object], say: Say
-) -> tuple[bytes, float | None]:
-    """What the base answers alone, as JSON lines, and the seconds that took; None where the answers were kept."""
+    run: Path, kept: Path, asked: Asked, opened: Opened, prompts: Sequence[Prompt], say: Say
+) -> dict[str, object]:
+    """What the base answers alone, written as ``base_answers.jsonl``, and what to record of it."""
+    assert opened.alone is not None  # the form it was trained in is transformers'
+    key = _base_key(asked, opened, prompts)
     name = digest(key)[:32]
-    record, answers = kept / f"{name}.json", kept / f"{name}.jsonl"
-    if (lines := _kept_answers(record, answers, key)) is not None:
+    record, answers, started = kept / f"{name}.json", kept / f"{name}.jsonl", time.monotonic()
+    lines = _kept_answers(record, answers, key)
+    reused = lines is not None
+    if lines is None:
+        lines = _jsonl(answer_all(opened.alone, prompts, lambda done: say(_progress(BASE_NAME, done, len(prompts)))))
+        write_atomically(answers, lines)
+        write_atomically(record, canonical_json({**key, "answers_sha256": hashlib.sha256(lines).hexdigest()}))
+    else:
         say(Line(text="  the base's own answers are kept from an earlier attempt"))
-        return lines, None
-    started = time.monotonic()
-    lines = _jsonl(answer_all(alone, prompts, lambda done: say(_progress(BASE_NAME, done, len(prompts)))))
-    write_atomically(answers, lines)
-    write_atomically(record, canonical_json({**key, "answers_sha256": hashlib.sha256(lines).hexdigest()}))
-    return lines, time.monotonic() - started
+    write_atomically(run / "base_answers.jsonl", lines)
+    return {
+        "base_answers_sha256": hashlib.sha256(lines).hexdigest(),
+        "base_seconds": 0.0 if reused else round(time.monotonic() - started, 1),
+        "base_answers_reused": reused,
+    }
 
 
 def _kept_answers(record: Path, answers: Path, key: Mapping[str, object]) -> bytes | None:
@@ -205,9 +258,9 @@ def _jsonl(outputs: Sequence[Output]) -> bytes:
 
 
 def _stage(arguments: Sequence[str], say: Say) -> None:
-    """``RUN BASE KEPT [ENGINE]``."""
-    run, base, kept, *engine = arguments
-    run_generation(Path(run), Path(base), Path(kept), say, *engine)
+    """``RUN BASE KEPT FORM``."""
+    run, base, kept, form = arguments
+    run_generation(Path(run), Path(base), Path(kept), form, say)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from release.config.settings import Adapter, Quantization
+from release.config.settings import Adapter, Precision, Quantization
 from release.data.chat import Chat, Messages
 from release.models.architecture import no_four_bits
 from release.values.errors import PreflightError
@@ -61,24 +61,25 @@ class Loading:
     device: Literal["cpu", "cuda"]
 
 
-def loaded_as(adapter: Adapter) -> Loading:
-    """How the base of this adapter is loaded on this machine."""
+def loaded_as(adapter: Adapter, precision: Precision, *, to_merge: bool = False) -> Loading:
+    """How the base of this adapter is loaded on this machine; ``to_merge`` adds to its weights, so no four bits."""
     import torch
 
     cuda = torch.cuda.is_available()
     configured = adapter.quantization.bnb_4bit_compute_dtype
     dtype: Dtype = ("bfloat16" if configured == "auto" else configured) if cuda else "float32"
-    qlora = adapter.method == "qlora"
+    quantized = precision == "nf4"
+    settings = replace(adapter.quantization, load_in_4bit=True, bnb_4bit_compute_dtype=dtype)
     return Loading(
         dtype=dtype,
-        quantization=replace(adapter.quantization, bnb_4bit_compute_dtype=dtype) if qlora else None,
-        dequantized=qlora and not cuda,
+        quantization=settings if quantized else None,
+        dequantized=quantized and (to_merge or not cuda),
         device="cuda" if cuda else "cpu",
     )
 
 
-def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "PreTrainedModel":
-    """The base model ready to carry an adapter: NF4 where the method is ``qlora``.
+def load_model(folder: Path, said: Loading, *, trust_remote_code: bool) -> "PreTrainedModel":
+    """The base model ready to carry an adapter.
 
     On a CPU the NF4 weights are de-quantized once: the numbers are the same, bitsandbytes would compute them anew at
     every use. Computes in float32 on a CPU, so that any processor gives the same kind of result; bfloat16 on a GPU.
@@ -86,7 +87,6 @@ def load_model(folder: Path, adapter: Adapter, *, trust_remote_code: bool) -> "P
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    said = loaded_as(adapter)
     dtype: torch.dtype = getattr(torch, said.dtype)
     quantization = BitsAndBytesConfig(**asdict(said.quantization)) if said.quantization else None
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import gates
 from gates.canonical import canonical_json
+from release.config import forms
 from release.config.reading import load as load_config
-from release.config.settings import Config
+from release.config.settings import Config, Form
 from release.data import chat as chats
 from release.data import evidence
 from release.data.dataset import refuse, rendered
@@ -128,7 +129,8 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     asked = [(row.prompt, example.asked) for row, example in zip(rows, examples, strict=True)]
     if problem := loading.asks_otherwise(tokenizer, chat, asked):
         raise PreflightError(f"{problem} Nothing was trained.")
-    model = loading.load_model(base_folder, config.adapter, trust_remote_code=config.model.trust_remote_code)
+    said = loading.loaded_as(config.adapter, forms.precision(Form(), config.adapter))
+    model = loading.load_model(base_folder, said, trust_remote_code=config.model.trust_remote_code)
     missing = unmatched_targets(model, config.adapter.lora.target_modules)
     if missing:
         raise PreflightError(
@@ -161,6 +163,7 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
 
     values = asdict(config.training)
     checkpointing = values.pop("activation_checkpointing")
+    del values["over"]
     arguments = SFTConfig(
         **values,
         output_dir=str(output),

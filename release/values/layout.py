@@ -41,6 +41,8 @@ CONTRACT = "gates/contract.json"
 ANSWER_SCHEMA = "gates/answer.schema.json"
 GOLDEN_ROWS = "gates/golden_rows.json"
 DATA = {"train": "data/train.jsonl", "golden": "data/golden.jsonl"}
+EXPORTS = "exports"
+"""The folder, of a run and of a release, with the same weights in other engines' formats."""
 TEST_RESULT = "attestations/test-result.json"
 PROVENANCE = "attestations/provenance.json"
 ENVELOPES = "attestations/signed.intoto.jsonl"

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from release.config import reading
+from release.config import forms, reading
+from release.config.settings import Form
 from release.data import chat as chats
 from release.models import base as bases
 from release.models import generate, loading, train
@@ -261,8 +262,17 @@ def test_where_biases_are_trained_the_base_that_is_compared_with_is_the_true_one
     line = lines(name)
     settings = reading.load(line.run / "config.yaml")
     chat = chats.read(line.run / "adapter", chats.Wanted(), base=line.base)
-    asked = Asked(base=line.base, adapter=line.run / "adapter", chat=chat, settings=settings)
-    model = loading.load_model(line.base, settings.adapter, trust_remote_code=False)
+    asked = Asked(
+        base=line.base,
+        adapter=line.run / "adapter",
+        chat=chat,
+        settings=settings,
+        form=Form(),
+        schema=line.run / "answer.schema.json",
+        exports=line.run / "exports",
+    )
+    said = loading.loaded_as(settings.adapter, forms.precision(Form(), settings.adapter))
+    model = loading.load_model(line.base, said, trust_remote_code=False)
     prompts = generate.prompts_of(line.run, chat)
 
     assert any(one.endswith(".bias") for one in line.tensors())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gates import Output
-from release.config.settings import Config
+from release.config.settings import Config, Form
 from release.data.chat import Chat, Messages
 
 
@@ -41,6 +41,12 @@ class Asked:
     chat: Chat
     """What renders a prompt, and which tokens end an answer."""
     settings: Config
+    form: Form
+    """How it is loaded and asked; what is not said there is as in training."""
+    schema: Path
+    """The answer schema, for a form whose decoding it constrains."""
+    exports: Path
+    """The folder with the files that `models.exports` made of this adapter for this form."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +55,8 @@ class Opened:
 
     loaded: Mapping[str, object]
     """How it was loaded, in the engine's own words: what is judged is the adapter over that."""
-    alone: Answerer
-    """The base without an adapter."""
+    alone: Answerer | None
+    """The base without an adapter; None where the engine cannot be asked that."""
     adapted: Callable[[], Answerer]
     """Puts the adapter on, whole or with an error, and gives what answers with it; nobody asks the base after that."""
     ran_on: Callable[[], Mapping[str, object]]

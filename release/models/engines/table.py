@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from release.models.engines import transformers
 from release.models.engines.engine import Engine
 
-DEFAULT = "transformers"
 ENGINES: Mapping[str, Engine] = {
     "transformers": transformers.opened,
 }

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gates import Output
+from release.config import forms
 from release.models import arithmetic, loading
-from release.models.engines.engine import Asked, Opened, Prompt
+from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.running import environment
 from release.values.errors import VerificationError
 from release.values.layout import WEIGHTS
@@ -21,14 +22,20 @@ if TYPE_CHECKING:
 @contextmanager
 def opened(asked: Asked) -> Iterator[Opened]:
     """The base as `loading` loads it, on the card where there is one."""
-    run, adapter = asked.settings.run, asked.settings.adapter
+    run, adapter, form = asked.settings.run, asked.settings.adapter, asked.form
     arithmetic.make_deterministic(run.seed, environment.threads(run.threads))
-    model = loading.load_model(asked.base, adapter, trust_remote_code=asked.settings.model.trust_remote_code)
+    said = loading.loaded_as(adapter, forms.precision(form, adapter), to_merge=form.merged)
+    model = loading.load_model(asked.base, said, trust_remote_code=asked.settings.model.trust_remote_code)
     model.eval()
+
+    def adapted() -> Answerer:
+        wrapped = with_adapter(model, asked.adapter)
+        return partial(answers, asked, wrapped.merge_and_unload() if form.merged else wrapped)
+
     yield Opened(
-        loaded=asdict(loading.loaded_as(adapter)),
+        loaded=asdict(said),
         alone=partial(answers, asked, model),
-        adapted=lambda: partial(answers, asked, with_adapter(model, asked.adapter)),
+        adapted=adapted,
         ran_on=arithmetic.surroundings,
     )
 

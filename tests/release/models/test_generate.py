@@ -55,7 +55,7 @@ def test_answers_that_somebody_changed_are_not_judged_but_made_again(name: str, 
     record = canonical_json({"adapter_sha256": adapter.files.digest, **made})
     (tmp_path / "generation.json").write_bytes(record)
     base = bases.Base(folder=tmp_path, base_model_id="a/b", revision=None, origin="", files=adapter.files)
-    assert generate.generate(tmp_path, base, adapter, Here(), lambda _: None) == tmp_path / "answers.jsonl"
+    assert generate.generate(tmp_path, base, adapter, Here(), lambda _: None) == tmp_path
 
     write_answers(tmp_path / name, [{"id": "1", "output": "no JSON"}])
 

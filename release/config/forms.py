@@ -1,0 +1,26 @@
+"""The forms that a configuration lists: what each means beside the form that the adapter was trained in."""
+
+from collections.abc import Mapping
+
+from release.config.settings import TRAINED, Adapter, Config, Form, Precision
+
+
+def all_of(config: Config) -> Mapping[str, Form]:
+    """Every form that is judged, by name; the one it was trained in first."""
+    return {TRAINED: Form(), **config.serving}
+
+
+def precision(form: Form, adapter: Adapter) -> Precision:
+    """Of the base's weights that the adapter lies over in this form, or is merged into."""
+    if form.base == "trained":
+        return "nf4" if adapter.method == "qlora" else "unquantized"
+    return form.base
+
+
+def trained_over(config: Config) -> tuple[Precision, ...]:
+    """The precisions between which the frozen base alternates in training, that of the first step first."""
+    if config.training.over != "auto":
+        return config.training.over
+    served = [form for form in all_of(config).values() if form.required and form.engine != "openai"]
+    found = dict.fromkeys(precision(form, config.adapter) for form in served)
+    return tuple(found) if config.adapter.method == "qlora" else ("unquantized",)
