@@ -239,8 +239,8 @@ def quiet(_: Event) -> None:
 
 
 def run_stage(arguments: list[str], say: Say) -> None:
-    from release.config.settings import TRAINED
     from release.models import generate, train
+    from release.values.layout import TRAINED
 
     what, *paths = arguments
     if what == "make":

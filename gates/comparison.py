@@ -3,7 +3,8 @@
 Rates of two sets hide what pairs show: which rows were lost. Against the base an adapter must win. Against an earlier
 release it may not lose more than ``Policy.max_net_loss`` of the rows, nor so many more than it wins that chance does
 not explain it: at 40 rows a test alone is nearly blind to a drop of ten points. Against ``best`` each gate meets the
-release that was best at it, so small drops cannot add up.
+release that was best at it, so small drops cannot add up. The same adapter in another form (another engine or
+precision) is held against ``trained``, as against an earlier release.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,8 @@ BEATEN: Final = 0.05
 EVERY: Final = "every_required_gate"
 """Beside the gates: a row is right if no required gate counts it as wrong. One test, so no gate can be picked."""
 
-Against = Literal["base", "last", "best"]
+Against = Literal["base", "last", "best", "trained"]
+"""The base, a previous release, or the same adapter in the form it was trained in."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from gates.comparison import EVERY, Comparison, Pairing
+from gates.comparison import EVERY, Against, Comparison, Pairing
 from gates.policy import Bar
 from gates.provable import RATES, GatePlan, slips_through
 from gates.rows import Golden, Output
@@ -14,6 +14,12 @@ from gates.verdict import GateVerdict, Verdict
 ROWS_SHOWN = 10
 EXCERPT = 1000
 """Characters of a question or an answer that an explanation shows."""
+AGAINST: Mapping[Against, str] = {
+    "base": "the base",
+    "last": "the last release",
+    "best": "the best release",
+    "trained": "the form it was trained in",
+}
 DETAILS = ("at", "expected", "given", "question", "answer", "reference", "earlier")
 
 
@@ -195,15 +201,13 @@ def _pairing(one: Pairing) -> str:
 def _outcome(comparison: Comparison) -> list[str]:
     same = f"{comparison.identical} of {comparison.rows} answers are the same to the byte"
     if comparison.state == "INVALID":
-        return [f"not compared with the {comparison.against}", *comparison.problems]
+        return [f"not compared with {AGAINST[comparison.against]}", *comparison.problems]
     lost = [f"rows lost: {', '.join(comparison.regressed)}"] if comparison.regressed else []
     if comparison.faults:
-        worse = (
-            "does not beat the base" if comparison.against == "base" else f"worse than the {comparison.against} release"
-        )
-        return [worse, *comparison.faults, *lost, same]
-    better = "beats the base" if comparison.against == "base" else f"not worse than the {comparison.against} release"
-    return [better, *lost, same]
+        worse = "does not beat" if comparison.against == "base" else "worse than"
+        return [f"{worse} {AGAINST[comparison.against]}", *comparison.faults, *lost, same]
+    better = "beats" if comparison.against == "base" else "not worse than"
+    return [f"{better} {AGAINST[comparison.against]}", *lost, same]
 
 
 def _pairing_row(one: Pairing) -> str:

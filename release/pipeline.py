@@ -21,9 +21,10 @@ from release.data import data_report, gate
 from release.data.dataset import Dataset
 from release.hub import address, requests
 from release.inputs import Inputs, there
-from release.judging import derive, previous, recording, released, terms
+from release.judging import derive, previous, recording, released, served, terms
 from release.judging.derive import Alone, Beside
 from release.judging.recording import Started
+from release.judging.served import Served
 from release.judging.terms import Terms
 from release.models import base as bases
 from release.models.generate import generate
@@ -110,7 +111,17 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     adapter = train(run, base, place, say)
     say(Stage(name="generate", note="a fresh process loads the saved files"))
     generate(run, base, adapter, place, say)
+    answer_as_served(run, config, base, adapter, place, say)
     return conclude(run, config, judged, Made(base=base, started=started, adapter=adapter), say), run
+
+
+def answer_as_served(
+    run: Path, config: Config, base: bases.Base, adapter: Adapter, place: places.Place, say: Say
+) -> None:
+    """The golden set again, in each form that is served."""
+    for name in config.serving:
+        say(Stage(name="generate", note=f"as served: {name}"))
+        generate(run, base, adapter, place, say, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +136,8 @@ class Made:
 def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) -> Candidate:
     """Judge the answers in a run folder, and write the record of all."""
     say(Stage(name="gates"))
-    alone, beside = judge(run, config, judged, say)
-    passed = alone.passed and beside.passed
+    alone, beside, served_as = judge(run, config, judged, say)
+    passed = alone.passed and beside.passed and not any(one.in_the_way for one in served_as)
     outcome = recording.Outcome(
         generation=part(Generation, json.loads((run / "generation.json").read_bytes())),
         verdict_sha256=hashlib.sha256(alone.files[layout.VERDICT]).hexdigest(),
@@ -134,27 +145,39 @@ def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) ->
         passed=passed,
         attempt=count_attempt(run.parent, judged, made.adapter.files.digest, passed=passed),
         earlier=beside.earlier,
+        forms={one.name: recording.of_form(run, config, one) for one in served_as},
     )
     record = recording.build(config, made.base, made.started, made.adapter, outcome)
     write_atomically(run / "record.json", canonical_json(tree(record)))
     return Candidate(adapter=made.adapter, record=record, verdict=alone.verdict.to_json(), passed=passed)
 
 
-def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, Beside]:
-    """Verdict and comparisons, written to the run folder and reported.
+def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, Beside, tuple[Served, ...]]:
+    """Verdicts and comparisons, written to the run folder and reported.
 
-    The adapter may be released if every required gate passes, the base is beaten, and neither the last release nor the
-    best one is better.
+    The adapter may be released if every required gate passes in every required form, the base is beaten, and neither
+    the last release nor the best one is better.
     """
     terms = _terms(config, judged)
     answers, base_answers = (gates.read_outputs(run / name) for name in ("answers.jsonl", "base_answers.jsonl"))
     alone, beside = derive.alone(terms, answers, base_answers), derive.beside(terms, answers, judged.before)
-    for name, content in (alone.files | beside.files).items():
+    served_as = tuple(
+        served.judged(
+            terms,
+            name,
+            gates.read_outputs(run / layout.in_run(layout.of_form(name)["answers.jsonl"])),
+            answers,
+            required=form.required,
+        )
+        for name, form in config.serving.items()
+    )
+    of_forms = {name: content for one in served_as for name, content in one.files.items()}
+    for name, content in (alone.files | beside.files | of_forms).items():
         write_atomically(run / layout.in_run(name), content)
     write_atomically(run / "earlier.json", canonical_json(tree(beside.earlier)))
-    write_atomically(run / "report.md", derive.markdown(alone, beside).encode())
-    say(Line(text="\n".join(derive.lines(alone, beside))))
-    return alone, beside
+    write_atomically(run / "report.md", derive.markdown(alone, beside, served_as).encode())
+    say(Line(text="\n".join(derive.lines(alone, beside, served_as))))
+    return alone, beside, served_as
 
 
 def _terms(config: Config, judged: Judged) -> Terms:
@@ -246,8 +269,15 @@ def count_attempt(folder: Path, judged: Judged, adapter: str, *, passed: bool) -
 def judged_files(candidate: Candidate, run: Path) -> dict[str, Path]:
     """What was judged and by what, and how it compares, by published name."""
     beside = candidate.record.earlier.comparisons if candidate.record.earlier else {}
-    names = [*layout.JUDGED, *(f"gates/{name}" for name in beside)]
+    forms = [name for form in candidate.record.forms or () for name in layout.of_form(form).values()]
+    names = [*layout.JUDGED, *(f"gates/{name}" for name in beside), *forms]
     return {name: run / layout.in_run(name) for name in names}
+
+
+def exported_files(candidate: Candidate, run: Path) -> dict[str, Path]:
+    """What was made for the forms that passed, by published name."""
+    passed = [form for form in (candidate.record.forms or {}).values() if form.passed]
+    return {f"{layout.EXPORTS}/{name}": run / layout.EXPORTS / name for form in passed for name in form.files}
 
 
 def pack(config: Config, candidate: Candidate, run: Path) -> Package:
@@ -263,6 +293,7 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
         (run / name).parent.mkdir(exist_ok=True)
         write_atomically(run / name, statement)
         files[name] = run / name
+    files |= exported_files(candidate, run)
     if config.data.license:
         files |= {name: run / name for name in layout.DATA.values()}
     readme = card.render(record, counted, (run / "report.md").read_text("utf-8"), config.publishing)
@@ -295,7 +326,8 @@ def what_next(config: Config, packed: Package, publication: Publication) -> str:
     name, hub = f"{publication.repo_id}@{publication.tag}", config.publishing.endpoint
     look = address.of(config).look(publication.repo_id, publication.tag)
     base = os.path.relpath(bases.folder_of(config.model)) if config.model.source == "embedded" else None
-    load = snippet.python(packed.candidate.record, os.path.relpath(packed.folder), base=base)
+    record = packed.candidate.record
+    load = snippet.python(record, snippet.as_trained(record), os.path.relpath(packed.folder), base=base)
     return f"""
 Released {name}: commit {publication.commit}
 

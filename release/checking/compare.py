@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,8 @@ class Made:
     base_answers: Path | None = None
     """What the base answered without the adapter; None where a release holds no such answers."""
     comparison: Mapping[str, Any] | None = None
+    forms: Mapping[str, Path] = field(default_factory=dict)
+    """The folder with ``answers.jsonl`` and ``verdict.json`` of each form that it answered in, by name."""
 
 
 def compare(
@@ -71,7 +73,8 @@ def compare(
     found = differences(tree(then.record), tree(now.record), "training" if trained else "generation")
     adapter = _adapters(then, now) if trained else None
     answers, verdict, base = compare_answers(then, now), _verdicts(then.verdict, now.verdict), _base(then, now)
-    reached = reached_level(adapter, answers, verdict, base)
+    forms = {name: _form(then, now, name) for name in then.forms}
+    reached = reached_level(adapter, answers, verdict, base, forms)
     equal = reached == ("bits" if trained else "answers")
     return Reproduction(
         release=release,
@@ -85,6 +88,7 @@ def compare(
         answers=answers,
         verdict=verdict,
         base=base,
+        forms=forms,
         spent_seconds=seconds,
     )
 
@@ -94,11 +98,16 @@ def reached_level(
     answers: Mapping[str, Any],
     verdict: Mapping[str, Any],
     base: Mapping[str, Any] | None = None,
+    forms: Mapping[str, Mapping[str, Any] | None] | None = None,
 ) -> Any:
-    """The strictest level at which all is the same; to beat the base, or not to, is part of the verdict."""
-    if not verdict["same"] or (base and base["then"] != base["now"]):
+    """The strictest level at which all is the same; to beat the base, or not to, is part of the verdict.
+
+    A form that was not asked again (an address, which may be another's) says nothing of it.
+    """
+    again = [one for one in (forms or {}).values() if one]
+    if not verdict["same"] or any(one["then"] != one["now"] for one in [*([base] if base else []), *again]):
         return "different"
-    if not answers["identical"]:
+    if not all(one["identical"] for one in [answers, *(one["answers"] for one in again)]):
         return "verdict"
     return "bits" if adapter and adapter["identical"] else "answers"
 
@@ -275,6 +284,16 @@ def _base(then: Made, now: Made) -> dict[str, Any] | None:
     return {"answers": answers, "then": then.comparison["state"], "now": now.comparison["state"]}
 
 
+def _form(then: Made, now: Made, name: str) -> dict[str, Any] | None:
+    """The same of one form; None where it was not asked again."""
+    if name not in now.forms:
+        return None
+    before, after = then.forms[name], now.forms[name]
+    answers = _compare_answers(before / "answers.jsonl", after / "answers.jsonl", then.adapter / "tokenizer.json")
+    states = [json.loads((folder / "verdict.json").read_bytes())["state"] for folder in (before, after)]
+    return {"answers": answers, "then": states[0], "now": states[1]}
+
+
 def _compare_answers(then: Path, now: Path, tokenizer: Path) -> dict[str, Any]:
     before, after = ({row.id: row for row in gates.read_outputs(answers)} for answers in (then, now))
     ids = [*before, *(name for name in after if name not in before)]
@@ -350,6 +369,12 @@ def lines(found: Reproduction) -> Iterator[str]:
     if found.base is not None:
         yield from _answer_lines("base", found.base["answers"])
         yield f"         beaten: {found.base['then']} then, {found.base['now']} now"
+    for name, form in found.forms.items():
+        if form is None:
+            yield f"{name}: not asked again"
+            continue
+        yield from _answer_lines(name, form["answers"])
+        yield f"         verdict: {form['then']} then, {form['now']} now"
     if found.reached in ("verdict", "different") or (found.adapter and not found.adapter["identical"]):
         nothing = "nothing that the records hold explains it"
         yield f"cause:   {found.cause or nothing}"

@@ -16,6 +16,7 @@ from release.judging.terms import Terms
 from release.values import layout
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
+from release.values.layout import TRAINED
 from release.values.record import Previous, part
 
 
@@ -25,7 +26,9 @@ class Judged:
 
     name: str
     folder: Path
-    """Of verdict.json, answers.jsonl, policy.json and contract.json."""
+    """Of policy.json and contract.json."""
+    answers: Path
+    """Of verdict.json and answers.jsonl."""
     golden: Dataset
     before: Sequence[previous.Release]
 
@@ -37,8 +40,8 @@ def explain(gate: str, place: Judged, say: Say) -> None:
     """
     with _reading(place.name):
         agreed = terms.read(place.folder, place.golden)
-        outputs = gates.read_outputs(place.folder / "answers.jsonl")
-        stored = (place.folder / "verdict.json").read_bytes()
+        outputs = gates.read_outputs(place.answers / "answers.jsonl")
+        stored = (place.answers / "verdict.json").read_bytes()
     verdict = derive.alone(agreed, outputs, None).verdict
     if verdict.to_json() != stored:
         raise VerificationError(
@@ -64,7 +67,9 @@ def _answers_before(releases: Sequence[previous.Release], now: Terms) -> Mapping
 
 
 @contextlib.contextmanager
-def found(place: str | None, runs: Path, endpoint: str, say: Say, data: Path | None) -> Iterator[Judged]:
+def found(
+    place: str | None, runs: Path, endpoint: str, say: Say, data: Path | None, form: str = TRAINED
+) -> Iterator[Judged]:
     """``REPO@TAG``, the folder of a release or of a run; None: the run under ``runs`` that was judged last."""
     run = _newest(runs) if place is None else Path(place)
     if (run / "verdict.json").is_file():
@@ -72,7 +77,7 @@ def found(place: str | None, runs: Path, endpoint: str, say: Say, data: Path | N
         earlier = part(Previous, json.loads(beside.read_bytes())) if beside.exists() else None
         before = _kept(earlier, run.parent / layout.PREVIOUS)
         golden = dataset.load(run / layout.DATA["golden"])
-        yield Judged(name=str(run), folder=run, golden=golden, before=before)
+        yield Judged(name=str(run), folder=run, answers=_as(run, form), golden=golden, before=before)
         return
     with verify.opened(str(run) if place is None else place, endpoint, say, verify.Known(data=data)) as opened:
         release = opened.release
@@ -83,7 +88,16 @@ def found(place: str | None, runs: Path, endpoint: str, say: Say, data: Path | N
                 f"The golden rows of {release.name} are not in the release. Give the folder that has them as --data."
             )
         stored = release.folder / "gates"
-        yield Judged(name=release.name, folder=stored, golden=rows, before=_kept(earlier, stored / layout.PREVIOUS))
+        before = _kept(earlier, stored / layout.PREVIOUS)
+        yield Judged(name=release.name, folder=stored, answers=_as(stored, form), golden=rows, before=before)
+
+
+def _as(judged: Path, form: str) -> Path:
+    """Where the answers in a form are; ``ConfigError`` where it was not judged."""
+    there = sorted(path.parent.name for path in judged.glob("forms/*/verdict.json"))
+    if form not in (TRAINED, *there):
+        raise ConfigError([f"--form {form}: not judged here. Judged are {', '.join((TRAINED, *there))}."])
+    return judged if form == TRAINED else judged / "forms" / form
 
 
 def _kept(earlier: Previous | None, folder: Path) -> tuple[previous.Release, ...]:

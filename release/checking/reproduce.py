@@ -24,9 +24,9 @@ from release.config.settings import Config, Container
 from release.data.dataset import Dataset
 from release.hub import address, requests
 from release.hub.base_files import wanted
-from release.judging import derive
+from release.judging import derive, served
 from release.models import base as bases
-from release.models.generate import generate
+from release.models.generate import FORMS, generate
 from release.running import container, environment
 from release.running import place as places
 from release.running.place import Here, Place
@@ -83,6 +83,7 @@ def rejudge(request: Request, say: Say) -> Reproduction:
             say(Stage(name="generate", note="a fresh process loads the published files"))
             answers = generate(run, base, adapter, place, say) / "answers.jsonl"
             base_answers = gates.read_outputs(run / "base_answers.jsonl")
+            forms = _answer_as_served(found, run, base, adapter, place, say)
             alone = derive.alone(found.release.terms, gates.read_outputs(answers), base_answers)
             now = Made(
                 record=_record_now(then.record, part(Generation, json.loads((run / "generation.json").read_bytes()))),
@@ -91,6 +92,7 @@ def rejudge(request: Request, say: Say) -> Reproduction:
                 verdict=alone.verdict.as_dict(),
                 base_answers=run / "base_answers.jsonl",
                 comparison=alone.comparison.as_dict() if alone.comparison else None,
+                forms=forms,
             )
             for name in ("answers.jsonl", "base_answers.jsonl"):
                 write_atomically(output / name, (run / name).read_bytes())
@@ -150,6 +152,7 @@ def _side(made: Record, adapter: Path, judged: Path) -> Made:
         verdict=json.loads((judged / "verdict.json").read_bytes()),
         base_answers=judged / "base_answers.jsonl" if with_base else None,
         comparison=json.loads((judged / "comparison.json").read_bytes()) if with_base else None,
+        forms={name: judged / FORMS / name for name in made.forms or ()},
     )
 
 
@@ -195,6 +198,8 @@ def _settings(release: Record) -> dict[str, Any]:
     named = settings.get("container", {}).get("image")
     made_in = {"use": "auto", **({"image": named} if named else {})}
     settings["container"] = made_in if release.image_digest else {"use": "never"}
+    if "serving" in settings:  # an address may be another's by now, or gone
+        settings["serving"] = {name: one for name, one in settings["serving"].items() if one["engine"] != "openai"}
     if "chat_template" in settings["model"]:  # the release's own, whatever path it names
         settings["model"] = {**settings["model"], "chat_template": layout.CHAT_TEMPLATE}
     return settings
@@ -226,6 +231,21 @@ def _answering_run(found: verify.Opened, run: Path) -> Path:
     write_atomically(run / layout.DATA["golden"], _rows(found, "golden").canonical)
     write_atomically(run / "config.yaml", canonical_json(_settings(found.release.record)))
     return run
+
+
+def _answer_as_served(
+    found: verify.Opened, run: Path, base: bases.Base, adapter: Adapter, place: Place, say: Say
+) -> dict[str, Path]:
+    """The folder of each form that was asked again, with its verdict."""
+    folders: dict[str, Path] = {}
+    trained = gates.read_outputs(run / "answers.jsonl")
+    for name, settings in reading.load(run / "config.yaml").serving.items():
+        say(Stage(name="generate", note=f"as served: {name}"))
+        folders[name] = folder = generate(run, base, adapter, place, say, name)
+        answers = gates.read_outputs(folder / "answers.jsonl")
+        one = served.judged(found.release.terms, name, answers, trained, required=settings.required)
+        write_atomically(folder / "verdict.json", one.verdict.to_json())
+    return folders
 
 
 def _record_now(release: Record, generation: Generation) -> Record:

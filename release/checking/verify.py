@@ -14,6 +14,7 @@ import yaml
 
 import gates
 from gates.canonical import canonical_json
+from release.checking import verify_forms
 from release.hub import address
 from release.judging import derive, previous
 from release.judging.released import Released
@@ -367,6 +368,17 @@ def _verdict(found: Opened) -> Iterator[str | Unchecked]:
         yield "the adapter does not beat the base"
 
 
+def _forms(found: Opened) -> Iterator[str | Unchecked]:
+    """Each form's verdict comes out again from its answers, and what is offered has passed."""
+    release = found.release
+    if release.record.forms is None:
+        yield Unchecked(why="its record knows one form: how it answers in another engine or precision was not judged")
+    elif release.golden is None:
+        yield "the golden rows are not in the release: give their folder with --data to check the verdicts"
+    else:
+        yield from verify_forms.problems(release, derive.alone(release.terms, release.answers, None).verdict)
+
+
 def _earlier(found: Opened) -> Iterator[str | Unchecked]:
     """The previous answers are in the release, bound to their own records: the comparisons come out again from them."""
     release, said = found.release, found.release.record.earlier
@@ -454,4 +466,5 @@ CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "not worse than previous releases, and requires less only with a reason": _earlier,
     "the in-toto statements agree with record and verdict": _statements,
     "the signature covers these files and is by the expected signer": _signature,
+    "every form it is served in was judged, and what is offered passed": _forms,
 }

@@ -11,6 +11,7 @@ from release.cli.command import Command, takes
 from release.cli.options import RELEASE, Expected, Source
 from release.values import extras
 from release.values.events import Line, Say
+from release.values.layout import TRAINED
 
 if TYPE_CHECKING:
     from release.checking.reproduce import Request
@@ -46,6 +47,7 @@ class Explain:
     gate: str
     release: str | None
     config: Path
+    form: str
     source: Source
     expected: Expected
 
@@ -61,6 +63,9 @@ def _explain_options(command: argparse.ArgumentParser) -> None:
         "--config", type=Path, default=Path("release.yaml"),
         help="configuration of which the latest run is explained (default: %(default)s)",
     )  # fmt: skip
+    command.add_argument(
+        "--form", default=TRAINED, metavar="NAME", help="form that answered, as in serving (default: %(default)s)"
+    )
     options.expected(command, "accepted and not used", "`adapter-release verify` checks these.")
 
 
@@ -72,7 +77,7 @@ def explain(given: Explain, say: Say) -> None:
     if (asked.receipt, asked.public_key, asked.identity, asked.issuer) != (None,) * 4:
         say(Line(text="note: explain checks no signature and no receipt: `adapter-release verify` does."))
     runs = Path() if given.release else reading.load(given.config).run.output_dir
-    with explain.found(given.release, runs, given.source.hub, say, given.source.data) as judged:
+    with explain.found(given.release, runs, given.source.hub, say, given.source.data, given.form) as judged:
         explain.explain(given.gate, judged, say)
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from release.config.settings import TRAINED, Adapter, Config, Form, Precision
+from release.config.settings import Adapter, Config, Form, Precision
+from release.values.layout import TRAINED
 
 
 def all_of(config: Config) -> Mapping[str, Form]:

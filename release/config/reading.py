@@ -4,7 +4,7 @@ import copy
 import functools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -185,23 +185,27 @@ def _contradictory_forms(known: _Known, method: str) -> Iterator[tuple[str, str]
         yield "training.over", "names nf4, but adapter.method 'lora' has an unquantized base. Change one of them."
     seen: dict[str, str] = {}
     for name, form in known.value("serving", dict[str, object]()).items():
-        key, said = f"serving.{name}", form if isinstance(form, dict) else {}
-        engine = said.get("engine", Form.engine)
-        for lacking in ("url", "model") if engine == "openai" else ():
-            if lacking not in said:
-                yield f"{key}.{lacking}", messages.missing(f"{key}.{lacking}")
-        for given, engines in _ONLY.items():
-            if given in said and engine not in engines:
-                yield f"{key}.{given}", f"is given, but the engine is '{engine}': it is of {engines[0]}. Take it out."
-        if engine == "openai" and (said.get("merged") or "base" in said):
-            yield key, "says how the base is loaded, which nobody can know of an address. Take out base and merged."
-        same = json.dumps({**said, "engine": engine, "required": None}, sort_keys=True, default=repr)
+        said = form if isinstance(form, dict) else {}
+        yield from ((f"serving.{name}{key}", problem) for key, problem in _contradictory_form(name, said))
+        same = json.dumps({**asdict(Form()), **said, "required": None}, sort_keys=True, default=repr)
         if (other := seen.setdefault(same, name)) != name:
-            yield key, f"is the same form as serving.{other}. Take one of them out."
+            yield f"serving.{name}", f"is the same form as serving.{other}. Take one of them out."
 
 
-_ONLY = {"file_type": ("llama.cpp",), "url": ("openai",), "model": ("openai",), "base_model": ("openai",)}
-"""The settings of a form that only these engines have."""
+def _contradictory_form(name: str, said: Tree) -> Iterator[tuple[str, str]]:
+    engine = said.get("engine", Form.engine)
+    if engine == "openai":
+        lacking = [key for key in ("url", "model") if key not in said]
+        yield from ((f".{key}", messages.missing(f"serving.{name}.{key}")) for key in lacking)
+        if said.get("merged") or said.get("base", Form.base) != Form.base:
+            yield "", "says how the base is loaded, which nobody can know of an address. Take out base and merged."
+    for key, of in _ONLY.items():
+        if said.get(key, getattr(Form, key)) != getattr(Form, key) and engine != of:
+            yield f".{key}", f"is given, but the engine is '{engine}': only '{of}' has it. Take it out."
+
+
+_ONLY = {"file_type": "llama.cpp", "url": "openai", "model": "openai", "base_model": "openai"}
+"""The settings of a form that only one engine has."""
 
 
 def _contradictory_numbers(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:

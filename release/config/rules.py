@@ -171,7 +171,7 @@ RowFile = Annotated[
     PlainValidator(_row_file),
     WithJsonSchema({"type": "string", "minLength": 1, "pattern": f"^(?!hf:)|^{_HUB_FILE}$"}),
 ]
-Url = Annotated[str, matches(r"^https?://[^/@\s]+[^@\s]*$")]
-"""Never with a password."""
+Url = Annotated[str, matches(r"^https?://[^/@\s?#]+[^@\s?#]*$")]
+"""Never with a password or a query, which may hold one."""
 Endpoint = Annotated[str, matches(r"^(https?://[^/@\s]+[^@\s]*|file:.*[^/].*)$"), AfterValidator(_one_spelling)]
 """``file:`` and a folder has one spelling, relative to the configuration file."""

@@ -27,6 +27,7 @@ from release.config.rules import (
     matches,
     no_key_of,
 )
+from release.values.layout import TRAINED
 
 EMBEDDED_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 FIELDS = (
@@ -48,8 +49,6 @@ _DIGITS = "0123456789abcdef"
 _COMMIT = (_DIGITS * 3)[:40]
 _DIGEST = f"sha256:{_DIGITS * 4}"
 
-TRAINED = "trained"
-"""The name of the form that an adapter was trained in, which needs no mention."""
 
 Precision = Literal["nf4", "unquantized"]
 """Of the base's weights under an adapter."""
@@ -207,7 +206,7 @@ class Training:
     """a number above 0 and up to 0.01"""
     over: Annotated[
         Literal["auto"] | Annotated[tuple[Precision, ...], Field(min_length=1), DISTINCT],
-        Field(examples=[["nf4", "unquantized"], ["nf4"]]),
+        Field(examples=[["nf4", "unquantized"]]),
     ] = "auto"
     """'auto' (the base precision of every required form of serving), or a list of nf4 and unquantized: under the
     adapter the frozen base's weights alternate between them from step to step"""
@@ -345,9 +344,11 @@ class Config:
     """a section with the training settings, named as in transformers"""
     generation: Generation = field(default_factory=Generation)
     """a section with the settings for the answers that are judged"""
-    serving: Annotated[Mapping[str, Form], no_key_of((TRAINED,), "^[a-z0-9][a-z0-9_-]{0,39}$")] = field(
-        default_factory=dict
-    )
+    serving: Annotated[
+        Mapping[str, Form],
+        no_key_of((TRAINED,), "^[a-z0-9][a-z0-9_-]{0,39}$"),
+        Field(examples=[{"merged": {"merged": True}}, {"bf16": {"base": "unquantized"}}]),
+    ] = field(default_factory=dict)
     """a section of the forms in which the adapter is to be served, each by a name of its own (small letters, digits,
     '_' and '-'): engine, base, and so on; each is judged beside the form it was trained in"""
     container: Container = field(default_factory=Container)

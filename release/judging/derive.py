@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import gates
 from gates import report
-from release.judging import previous
+from release.judging import previous, served
 from release.judging.previous import Release
+from release.judging.served import Served
 from release.judging.terms import Terms
 from release.values import layout
 from release.values.record import Previous
@@ -84,15 +85,16 @@ def beside(terms: Terms, answers: Sequence[gates.Output], releases: Sequence[Rel
     return Beside(comparisons=comparisons, earlier=earlier)
 
 
-def lines(one: Alone, other: Beside) -> list[str]:
+def lines(one: Alone, other: Beside, forms: Sequence[Served]) -> list[str]:
     """Verdict and comparisons for a terminal."""
     compared = (line for each in _compared(one, other) for line in report.comparison_terminal(each))
-    return [*report.terminal(one.verdict), *compared]
+    return [*report.terminal(one.verdict), *compared, *served.lines(forms)]
 
 
-def markdown(one: Alone, other: Beside) -> str:
+def markdown(one: Alone, other: Beside, forms: Sequence[Served]) -> str:
     """The same as a report to keep, and as the card shows it."""
-    return "\n".join([report.markdown(one.verdict), *map(report.comparison_markdown, _compared(one, other))])
+    parts = [report.markdown(one.verdict), *map(report.comparison_markdown, _compared(one, other))]
+    return "\n".join([*parts, *([served.markdown(one.verdict, forms)] if forms else [])])
 
 
 def _compared(one: Alone, other: Beside) -> list[gates.Comparison]:

@@ -1,13 +1,18 @@
 """The release record: everything needed to make the adapter again, and to see that it is the same."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from release import __version__
+from release.config import forms
 from release.config.reading import effective
 from release.config.settings import Budget, Config
 from release.hub import address
+from release.judging.served import Served
 from release.models.base import Base
 from release.planning import estimates
 from release.running import environment, spending
@@ -20,13 +25,15 @@ from release.values.record import Data, Generation, Previous, Program, Record, R
 def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | None = None) -> dict[str, Any]:
     """What an adapter's bytes depend on; two runs with equal inputs share a run folder.
 
-    Where it is published, what it may cost and why it may require less is left out: none changes the adapter. ``image``
+    Where it is published, how it is served, what it may cost and why it may require less is left out: none changes the
+    adapter, but for the precisions that it is trained over. ``image``
     is what decides the content of the container image; where there is none, the versions here count. So an adapter that
     was trained before an update is not answered for after it, which `verify` would refuse once it is published.
     """
-    left_out = ("publishing", "budget", "container")
+    left_out = ("publishing", "budget", "container", "serving")
     known = effective(replace(config, weaker_because=None))
     made_from = {name: value for name, value in known.items() if name not in left_out}
+    made_from["training"] = {**made_from["training"], "over": list(forms.trained_over(config))}
     template = config.model.chat_template
     if template:
         made_from["model"] = {**made_from["model"], "chat_template": sha256_file(template)}
@@ -59,6 +66,28 @@ class Outcome:
     passed: bool
     attempt: int
     earlier: Previous
+    forms: Mapping[str, records.Form]
+
+
+def of_form(run: Path, config: Config, one: Served) -> records.Form:
+    """What the record says of a form, once it is judged."""
+    answers = run / layout.in_run(layout.of_form(one.name)["answers.jsonl"])
+    answering = json.loads(answers.with_name("generation.json").read_bytes())
+    verdict, comparison = (hashlib.sha256(content).hexdigest() for content in one.files.values())
+    return records.Form(
+        settings=effective(config)["serving"][one.name],
+        passed=one.verdict.passed,
+        verdict_sha256=verdict,
+        comparison_sha256=comparison,
+        answering=records.part(records.Answering, answering),
+        files=exported(run, one.name),
+    )
+
+
+def exported(run: Path, form: str) -> dict[str, str]:
+    """sha256 of each file that was made for a form, by its name in ``exports/``."""
+    record = run / layout.EXPORTS / f"{form}.json"
+    return dict(json.loads(record.read_bytes())["files"]) if record.exists() else {}
 
 
 def build(config: Config, base: Base, started: Started, adapter: Adapter, judged: Outcome) -> Record:
@@ -85,6 +114,7 @@ def build(config: Config, base: Base, started: Started, adapter: Adapter, judged
         passed=judged.passed,
         attempt=judged.attempt,
         earlier=judged.earlier,
+        forms=judged.forms,
         determinism=environment.determinism(config.run.seed, training.hardware),
         image_digest=training.image_digest if training.image_digest == generation.image_digest else None,
         spent=_spent(training, generation, config.budget),

@@ -151,6 +151,10 @@ class Released:
             return None
         return gates.read_outputs(self.folder / layout.BASE_ANSWERS)
 
+    def answers_as(self, form: str) -> Sequence[gates.Output]:
+        """The adapter's answers in one of the record's forms."""
+        return gates.read_outputs(self.folder / layout.of_form(form)["answers.jsonl"])
+
 
 def counted(verdict: Mapping[str, object]) -> list[Counted]:
     """The gates of a verdict file."""

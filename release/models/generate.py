@@ -15,7 +15,7 @@ from gates import Output
 from gates.canonical import canonical_json, digest
 from release.config import forms
 from release.config.reading import load as load_config
-from release.config.settings import TRAINED, Form, Generation
+from release.config.settings import Form, Generation
 from release.data import chat as chats
 from release.models import base as bases
 from release.models import loading
@@ -27,6 +27,7 @@ from release.values import layout
 from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
 from release.values.errors import VerificationError
 from release.values.events import Line, Progress, Say
+from release.values.layout import TRAINED
 
 NAME = "answering the golden set"
 BASE_NAME = "answering without the adapter"
@@ -55,7 +56,8 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
         told = {name: made[f"{name}_sha256"] for name in ("answers", *(["base_answers"] if form == TRAINED else []))}
         there = {name: folder / f"{name}.jsonl" for name in told}
         found = {name: sha256_file(path) for name, path in there.items() if path.exists()}
-        if made["adapter_sha256"] == adapter.files.digest and found == told:
+        same = made["adapter_sha256"] == adapter.files.digest and made.get("form") == _settings(run, form)
+        if same and found == told:
             return folder
     record.unlink(missing_ok=True)
     kept.mkdir(exist_ok=True)
@@ -74,6 +76,11 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
             "Nothing was published. Restore the adapter, or move the run folder away and train again."
         )
     return folder
+
+
+def _settings(run: Path, form: str) -> dict[str, object] | None:
+    """A form as the run's configuration says it now; the one it was trained in is not said there."""
+    return None if form == TRAINED else asdict(forms.all_of(load_config(run / "config.yaml"))[form])
 
 
 def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say) -> None:
@@ -108,7 +115,7 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
         if Manifest.of_folder(run / "adapter") != before:
             raise VerificationError(f"{run / 'adapter'} changed while it was answering. Its answers prove nothing.")
         facts = {
-            **base_facts,
+            **(base_facts if form == TRAINED else {"form": _settings(run, form)}),
             "adapter_sha256": before.digest,
             "answers_sha256": hashlib.sha256(lines).hexdigest(),
             "seconds": round(seconds, 1),

@@ -52,7 +52,10 @@ def _test_result(
     """Passed, or not: an optional gate that did not pass is a warning. Counts are in an extension field."""
     states = [(gate.gate, gate.state == "PASS", gate.required) for gate in counted]
     states += [(test, beside[name], True) for name, test in COMPARISONS.items() if name in beside]
+    forms = record.forms or {}
+    states += [(f"served_as_{name}", form.passed, form.settings["required"] is True) for name, form in forms.items()]
     golden = _file("golden rows", record.data.golden.sha256)
+    of_forms = {layout.of_form(name)["verdict.json"]: form.verdict_sha256 for name, form in forms.items()}
     return {
         "result": "PASSED" if record.passed is True else "FAILED",
         "configuration": [*(_file(name, files[name]) for name in POLICY), golden],
@@ -60,7 +63,10 @@ def _test_result(
         "warnedTests": [name for name, passed, required in states if not passed and not required],
         "failedTests": [name for name, passed, required in states if not passed and required],
         "adapterRelease_gates": [asdict(gate) for gate in counted],
-        "adapterRelease_evidence": [_file(name, files[name]) for name in EVIDENCE],
+        "adapterRelease_evidence": [
+            *(_file(name, files[name]) for name in EVIDENCE),
+            *(_file(name, sha256) for name, sha256 in of_forms.items()),
+        ],
     }
 
 

@@ -9,6 +9,7 @@ from gates.report import cell
 from release.config.settings import Publishing
 from release.judging.released import Counted
 from release.publishing import snippet
+from release.values.layout import TRAINED
 from release.values.record import PreviousRelease, Record, tree
 
 LIBRARY = "peft"
@@ -80,12 +81,9 @@ passed every required gate. The bytes in this repository are the bytes that were
 ## Load it as it was judged
 
 {_form(record)}
-```python
-{snippet.python(record, repo, revision=tag)}
-```
-
-`answer([{{"role": "user", "content": "..."}}])` then gives what was judged. In another precision, merged, or in another
-engine it is another model, which these gates say nothing of.
+{_programs(record, repo, tag)}
+In each, `answer([{{"role": "user", "content": "..."}}])` gives what was judged. In any other form, such as another
+precision or engine, it is another model, which these gates say nothing of.
 
 ## Check it
 
@@ -115,6 +113,17 @@ verdict can be derived again without a GPU.
 The gates say what they measured: {golden.rows} questions of one kind. They say nothing about other
 questions, other languages, or other base weights than those named above.
 """
+
+
+def _programs(record: Record, repo: str, tag: str) -> str:
+    """A program for each form that passed."""
+    asked = {TRAINED: snippet.as_trained(record)}
+    for name, form in (record.forms or {}).items():
+        if form.passed and (served := snippet.as_served(form)):
+            asked[name] = served
+    heads = {name: f"### As {cell(name)}\n\n" if len(asked) > 1 else "" for name in asked}
+    programs = {name: snippet.python(record, one, repo, revision=tag) for name, one in asked.items()}
+    return "\n".join(f"{heads[name]}```python\n{program}\n```\n" for name, program in programs.items())
 
 
 def _form(record: Record) -> str:

@@ -1,21 +1,51 @@
 """Record → the Python that loads an adapter exactly as it was judged: base, precision, template arguments, ends."""
 
 import json
+from dataclasses import dataclass
 
-from release.values.record import Quantization, Record
+from release.values.record import Chat, Decoding, Form, Loaded, Quantization, Record, part
 
 EMBEDDED = "smollm2-135m"
 """The folder that a card's reader unpacks the embedded base to, which no Hub has in these weights."""
 
 
-def python(record: Record, adapter: str, *, revision: str | None = None, base: str | None = None) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How the model of a program is loaded and asked."""
+
+    loaded: Loaded
+    chat: Chat
+    decoding: Decoding
+    merged: bool = False
+
+
+def as_trained(record: Record) -> Asked:
+    """The form that it was trained in."""
+    loaded, chat = record.generation.loaded, record.generation.chat
+    assert loaded is not None
+    assert chat is not None
+    return Asked(loaded=loaded, chat=chat, decoding=record.generation.decoding)
+
+
+def as_served(form: Form) -> Asked | None:
+    """Another form; None where plain transformers cannot load it so."""
+    if form.settings["engine"] != "transformers" or form.settings["constraint"] != "none":
+        return None
+    answering = form.answering
+    return Asked(
+        loaded=part(Loaded, answering.loaded),
+        chat=answering.chat,
+        decoding=answering.decoding,
+        merged=form.settings["merged"] is True,
+    )
+
+
+def python(record: Record, asked: Asked, adapter: str, *, revision: str | None = None, base: str | None = None) -> str:
     """A program that defines ``answer(messages)``: what was judged, by plain transformers, peft and bitsandbytes.
 
     ``adapter`` is a repository with its ``revision``, or a folder; ``base`` a folder to load the base from instead.
     """
-    loaded, chat = record.generation.loaded, record.generation.chat
-    assert loaded is not None
-    assert chat is not None
+    loaded, chat = asked.loaded, asked.chat
     quantized, dtype = loaded.quantization, f"torch.{loaded.dtype}"
     places = [_literal(base or (record.base.base_model_id if record.base.revision else EMBEDDED))]
     if base is None and record.base.revision:
@@ -31,6 +61,7 @@ def python(record: Record, adapter: str, *, revision: str | None = None, base: s
     at = f", revision={_literal(revision)}" if revision else ""
     given = dict(chat.chat_template_kwargs)
     arguments = f", **{given!r}" if given else ""  # a name may be a word of Python's own
+    merged = ".merge_and_unload()" if asked.merged else ""
     ends = ", ".join(str(one.id) for one in chat.ends)
     return "\n".join(
         [
@@ -42,7 +73,7 @@ def python(record: Record, adapter: str, *, revision: str | None = None, base: s
             *(f"    {one}," for one in [*places, *options]),
             f"){f'.dequantize({dtype})' if loaded.dequantized else ''}",
             f"tokenizer = AutoTokenizer.from_pretrained({_literal(adapter)}{at})",
-            f"model = PeftModel.from_pretrained(base, {_literal(adapter)}{at}).eval()",
+            f"model = PeftModel.from_pretrained(base, {_literal(adapter)}{at}).eval(){merged}",
             f"ends = [{ends}]  # {', '.join(_literal(one.token) for one in chat.ends)}",
             "",
             "",
@@ -50,7 +81,7 @@ def python(record: Record, adapter: str, *, revision: str | None = None, base: s
             "    prompt = tokenizer.apply_chat_template(",
             f'        messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"{arguments}',
             "    ).to(model.device)",
-            f"    options = dict(max_new_tokens={record.generation.decoding.max_new_tokens}, do_sample=False)",
+            f"    options = dict(max_new_tokens={asked.decoding.max_new_tokens}, do_sample=False)",
             "    options |= dict(temperature=None, top_p=None, top_k=None, eos_token_id=ends, pad_token_id=ends[0])",
             "    with torch.inference_mode():",
             '        ids = model.generate(**prompt, **options)[0, prompt["input_ids"].shape[1] :].tolist()',

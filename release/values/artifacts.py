@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -160,6 +160,8 @@ class Reproduction:
     spent_seconds: float | None
     base: Mapping[str, Any] | None = None
     """The same of what the base answered alone; None where the release does not hold it."""
+    forms: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    """The same of each form that it is served in; None for one that was not asked again."""
 
     def to_json(self) -> bytes:
         """The report file; ``schemas/reproduction.schema.json`` describes it."""

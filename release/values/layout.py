@@ -4,7 +4,6 @@ A run folder holds those under ``gates/`` and ``data/`` too, the first without t
 """
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +42,10 @@ GOLDEN_ROWS = "gates/golden_rows.json"
 DATA = {"train": "data/train.jsonl", "golden": "data/golden.jsonl"}
 EXPORTS = "exports"
 """The folder, of a run and of a release, with the same weights in other engines' formats."""
+TRAINED = "trained"
+"""The name of the form that an adapter was trained in, which needs no mention."""
+OF_A_FORM = ("answers.jsonl", "verdict.json", "comparison.json")
+"""What is held of each form beside the one it was trained in: its answers, their verdict, both forms row by row."""
 TEST_RESULT = "attestations/test-result.json"
 PROVENANCE = "attestations/provenance.json"
 ENVELOPES = "attestations/signed.intoto.jsonl"
@@ -77,10 +80,15 @@ NEEDED = tuple(file.name for file in FILES if file.needed)
 JUDGED = tuple(file.name for file in FILES if file.judged)
 COMPARED = tuple(file.name for file in FILES if file.compared)
 UNLISTED = tuple(file.name for file in FILES if not file.listed)
-FOLDERS = ("gates/", "data/", "attestations/")
+FOLDERS = ("gates/", "data/", "attestations/", f"{EXPORTS}/")
 """Where a release holds what is not a part of the adapter; whatever else is there is loaded with it."""
 
 
 def in_run(name: str) -> str:
     """Where a run folder holds a file of ``gates/``."""
-    return PurePosixPath(name).name
+    return name.removeprefix("gates/")
+
+
+def of_form(form: str) -> dict[str, str]:
+    """Where a release holds the files ``OF_A_FORM`` of this form."""
+    return {name: f"gates/forms/{form}/{name}" for name in OF_A_FORM}

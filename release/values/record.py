@@ -17,8 +17,8 @@ Tree: TypeAlias = Mapping[str, object]
 """A JSON object of which nothing more is said here."""
 T = TypeVar("T")
 
-VERSION = 2
-"""1 had no statements beside it, and less of what was installed and spent."""
+VERSION = 3
+"""1 had no statements beside it, and less of what was installed and spent; 2 knew one form only."""
 _ITSELF = ("record_sha256", "files")
 
 
@@ -142,7 +142,8 @@ class Decoding:
     do_sample: bool
     max_new_tokens: int
     batch_size: int
-    constraint: None
+    constraint: str | None
+    """What decoding was held to; None where it was free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +204,42 @@ class Generation:
     loaded: Loaded | None = field(default=None, metadata=OPTIONAL)
     packages: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     arithmetic: Arithmetic | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answering:
+    """How it answered in a form, by any engine."""
+
+    adapter_sha256: str
+    answers_sha256: str
+    prompts_sha256: str
+    decoding: Decoding
+    chat: Chat
+    loaded: Tree
+    """What answered, in the engine's own words."""
+    seconds: float
+    tokens: int
+    versions: Mapping[str, str]
+    packages: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
+    hardware: Hardware | None = field(default=None, metadata=OPTIONAL)
+    """None where an address answered: nobody knows what stands behind it."""
+    arithmetic: Arithmetic | None = field(default=None, metadata=OPTIONAL)
+    image_digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A form in which it is served, judged beside the one it was trained in."""
+
+    settings: Tree
+    """As under ``serving`` in release.yaml, with every default."""
+    passed: bool
+    """Whether every required gate passes in it."""
+    verdict_sha256: str
+    comparison_sha256: str
+    answering: Answering
+    files: Mapping[str, str]
+    """sha256 of what was made for it from the judged weights, by name in ``exports/``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +319,8 @@ class Record:
     """Of the canonical JSON of all but this and ``files``."""
     comparison_sha256: str | None = field(default=None, metadata=OPTIONAL)
     earlier: Previous | None = field(default=None, metadata=OPTIONAL)
+    forms: Mapping[str, Form] | None = field(default=None, metadata=OPTIONAL)
+    """By name; records before version 3 have none."""
     files: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     """sha256 of every file published beside this record."""
 

@@ -371,7 +371,7 @@ def test_an_adapter_whose_answers_are_the_bases_is_refused(line: Path) -> None:
         policy=gates.load_policy(LOOSE),
     )
 
-    alone, _ = pipeline.judge(run, loaded, same, quiet)
+    alone, *_ = pipeline.judge(run, loaded, same, quiet)
 
     assert alone.verdict.passed
     assert not alone.passed

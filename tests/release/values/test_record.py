@@ -169,8 +169,8 @@ def test_a_file_that_is_not_a_safetensors_file_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("record", 3, "use a newer adapter-release"),
-        ("record", 0, "0 is not one of [1, 2]"),
+        ("record", 4, "use a newer adapter-release"),
+        ("record", 0, "0 is not one of [1, 2, 3]"),
         ("passed", None, "is not of type 'boolean'"),
         ("attempt", 0, "less than the minimum"),
         ("verdict_sha256", "none", "does not match"),

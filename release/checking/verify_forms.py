@@ -1,0 +1,86 @@
+"""The forms of a release: each verdict follows from its answers, and only what passed is offered."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+import gates
+from gates.report import cell
+from release.judging import served
+from release.judging.released import Released
+from release.judging.served import Served
+from release.values import layout
+from release.values.layout import TRAINED
+from release.values.record import Form
+
+
+def problems(release: Released, trained: gates.Verdict) -> Iterator[str]:
+    """A line for whatever is not as it should be."""
+    forms = release.record.forms or {}
+    if {name: form.settings for name, form in forms.items()} != (release.record.config.get("serving") or {}):
+        yield "the forms of the record are not those that its configuration lists"
+    for name, form in forms.items():
+        yield from _bound(release, name, form)
+    judged = served.of_release(release)
+    for one in judged:
+        for file, content in one.files.items():
+            if content != (release.folder / file).read_bytes():
+                yield f"computed again, {file} differs ({one.state}): answers or the stored result were changed"
+        if one.verdict.passed != forms[one.name].passed:
+            yield f"{one.name}: the record says passed = {forms[one.name].passed}, its answers say {one.state}"
+        if one.in_the_way:
+            yield f"{one.name}: {one.state}, and it is a form that must pass"
+    yield from _exports(release, forms)
+    yield from _table((release.folder / layout.CARD).read_text("utf-8"), trained, judged)
+
+
+def _bound(release: Released, name: str, form: Form) -> Iterator[str]:
+    """The record names these very files, and one adapter."""
+    named = {
+        "answers.jsonl": form.answering.answers_sha256,
+        "verdict.json": form.verdict_sha256,
+        "comparison.json": form.comparison_sha256,
+    }
+    for file, published in layout.of_form(name).items():
+        if release.sha256(published) != named[file]:
+            yield f"{published} is not the one that the record names"
+    if form.answering.adapter_sha256 != release.record.adapter.sha256:
+        yield f"{name}: another adapter answered than the one published"
+
+
+def _exports(release: Released, forms: Mapping[str, Form]) -> Iterator[str]:
+    """What was made for forms that passed is there, and nothing else."""
+    passed = [form for form in forms.values() if form.passed]
+    wanted = {f"{layout.EXPORTS}/{name}": sha256 for form in passed for name, sha256 in form.files.items()}
+    there = {name for name in release.names if name.startswith(f"{layout.EXPORTS}/")}
+    for name in sorted(wanted.keys() | there):
+        if name not in there:
+            yield f"{name} is missing"
+        elif name not in wanted:
+            yield f"{name} belongs to no form that passed"
+        elif release.sha256(name) != wanted[name]:
+            yield f"{name} is not the file that was judged"
+
+
+def _table(card: str, trained: gates.Verdict, judged: Sequence[Served]) -> Iterator[str]:
+    """The card's table of forms shows these counts and verdicts."""
+    if not judged:
+        return
+    verdicts = {TRAINED: trained, **{one.name: one.verdict for one in judged}}
+    head = f"| gate | {' | '.join(map(cell, verdicts))} |"
+    if card.count(head) != 1:
+        yield "the card has no table of forms, or two"
+        return
+    below = itertools.takewhile(lambda line: line.startswith("|"), card.partition(head)[2].splitlines()[1:])
+    rows = {name: cells for name, *cells in map(_cells, below)}
+    for gate in (one.name for one in trained.gates if one.bar.required):
+        shown = rows.get(cell(gate), [])
+        counts = [f"{verdict.gate(gate).units.k}/{verdict.gate(gate).units.n}" for verdict in verdicts.values()]
+        if [one.partition(" ")[0] for one in shown] != counts:
+            yield f"{gate}: the card's table of forms says {shown}, measured are {counts}"
+    states = [f"**{verdict.state}**" for verdict in verdicts.values()]
+    if rows.get("**verdict**") != states:
+        yield f"the card's table of forms says {rows.get('**verdict**')}, the verdicts are {states}"
+
+
+def _cells(line: str) -> list[str]:
+    return [one.strip() for one in line.strip("|").split("|")]
