@@ -71,7 +71,7 @@ def candidate(found: Inputs, before: tuple[previous.Release, ...], say: Say) -> 
 def accept(config: Config, made: Candidate, run: Path, say: Say) -> Package:
     """The package of a candidate; ``GatesFailed`` for one that did not pass."""
     if not made.passed:
-        raise GatesFailed(_refusal(run))
+        raise GatesFailed(_refusal(made, run))
     say(Stage(name="package"))
     return pack(config, made, run)
 
@@ -169,7 +169,7 @@ def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, B
             answers,
             required=form.required,
         )
-        for name, form in config.serving.items()
+        for name, form in sorted(config.serving.items())  # as the record has them
     )
     of_forms = {name: content for one in served_as for name, content in one.files.items()}
     for name, content in (alone.files | beside.files | of_forms).items():
@@ -314,10 +314,14 @@ def publish(publishing: Publishing, packed: Package, run: Path, hub: Mapping[str
     return publication
 
 
-def _refusal(run: Path) -> str:
+def _refusal(made: Candidate, run: Path) -> str:
+    forms = (made.record.forms or {}).items()
+    failed = [name for name, form in forms if not form.passed and form.settings["required"] is True]
+    where = f" in {' and '.join(failed)}, in which it is to be served" if failed else ""
+    other = ", or set required: false for a form of `serving` that need not pass" if failed else ""
     return (
-        f"A gate did not pass: nothing was published. The adapter is kept in {run / 'adapter'}, "
-        f"the failing rows are in {run / 'report.md'}. Improve the data or the training and run again."
+        f"A gate did not pass{where}: nothing was published. The adapter is kept in {run / 'adapter'}, "
+        f"the failing rows are in {run / 'report.md'}. Improve the data or the training and run again{other}."
     )
 
 

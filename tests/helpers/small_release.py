@@ -3,7 +3,7 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from release.data import sources
 from release.judging import previous, recording
 from release.judging.released import Released
 from release.models import base as bases
+from release.models import generate
 from release.publishing import attestations, sign
 from release.running import environment
 from release.values import layout, record
@@ -121,9 +122,15 @@ def small_settings(folder: Path, *, licence: bool = True, **settings: Mapping[st
 
 
 def small_candidate(
-    loaded: Config, before: tuple[previous.Release, ...] = (), wrong: tuple[int, ...] = ()
+    loaded: Config,
+    before: tuple[previous.Release, ...] = (),
+    wrong: tuple[int, ...] = (),
+    wrong_as: Mapping[str, tuple[int, ...]] | None = None,
 ) -> tuple[Candidate, Path]:
-    """An adapter that gives the reference answers, but no JSON to the rows ``wrong``, judged; and its run folder."""
+    """An adapter that gives the reference answers, but no JSON to the rows ``wrong``, judged; and its run folder.
+
+    It answers so in every form, but with no JSON to the rows ``wrong_as`` of a form.
+    """
     train, judged_by = sources.load(loaded, lambda _: None)
     judged = pipeline.Judged(
         train=train,
@@ -136,11 +143,40 @@ def small_candidate(
     digests = {"train": judged.train.sha256, "golden": judged.golden.sha256}
     run = pipeline.run_folder(loaded, recording.inputs(loaded, base, digests))
     started = pipeline._start(run, loaded, judged)
-    outputs = [
-        replace(one, output="no JSON") if number in wrong else one
-        for number, one in enumerate(gates.gold_outputs(judged.golden.rows))
-    ]
+    outputs = _spoilt(gates.gold_outputs(judged.golden.rows), wrong)
+    for name in loaded.serving:
+        _answer_as(run, name, loaded, _spoilt(outputs, (wrong_as or {}).get(name, ())))
     return _candidate(run, loaded, base, (judged, started, outputs)), run
+
+
+def _spoilt(outputs: Sequence[gates.Output], wrong: tuple[int, ...]) -> list[gates.Output]:
+    return [replace(one, output="no JSON") if number in wrong else one for number, one in enumerate(outputs)]
+
+
+def _answer_as(run: Path, name: str, loaded: Config, outputs: Sequence[gates.Output]) -> None:
+    """The answers in a form, and a file that was made for it if llama.cpp loads one, as `generate` leaves them."""
+    folder, form = generate.folder_of(run, name), loaded.serving[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_answers(folder / "answers.jsonl", [asdict(output) for output in outputs])
+    there = {
+        "adapter_sha256": _adapter(run, loaded).files.digest,
+        "answers_sha256": sha256_file(folder / "answers.jsonl"),
+        "prompts_sha256": "2" * 64,
+        "decoding": {"do_sample": False, "max_new_tokens": 64, "batch_size": 20, "constraint": None},
+        **ASKED,
+        "seconds": 5.0,
+        "tokens": 900,
+        "image_digest": environment.image_digest(),
+        **SURROUNDINGS,
+        "form": asdict(form),
+    }
+    (folder / "generation.json").write_bytes(canonical_json(there))
+    if form.engine == "llama.cpp":
+        exports = run / layout.EXPORTS
+        exports.mkdir(exist_ok=True)
+        (exports / f"{name}.gguf").write_bytes(b"GGUF of a test")
+        made = {"files": {f"{name}.gguf": sha256_file(exports / f"{name}.gguf")}}
+        (exports / f"{name}.json").write_bytes(canonical_json(made))
 
 
 def small_base(folder: Path, loaded: Config) -> bases.Base:

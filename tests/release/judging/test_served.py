@@ -1,0 +1,71 @@
+"""Each form that is served is judged: a required one decides, another is told, and none that failed is offered."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from release import pipeline
+from release.values import layout
+from release.values.errors import GatesFailed
+from tests.helpers.small_release import small_candidate, small_settings
+
+FEW = tuple(range(10))
+
+
+def quiet(_: object) -> None:
+    """Say nothing."""
+
+
+def forms(**settings: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
+    return {name: {"engine": "llama.cpp", "merged": True, **form} for name, form in settings.items()}
+
+
+def test_forms_that_pass_are_released_with_their_answers_verdicts_and_files(tmp_path: Path) -> None:
+    loaded = small_settings(tmp_path, serving={**forms(gguf={"file_type": "Q8_0"}), "plain": {"base": "unquantized"}})
+    candidate, run = small_candidate(loaded)
+    packed = pipeline.accept(loaded, candidate, run, quiet)
+    names = {file.path for file in packed.manifest.files}
+
+    assert candidate.passed
+    assert {"gates/forms/gguf/verdict.json", "gates/forms/plain/answers.jsonl", "exports/gguf.gguf"} <= names
+    card = (packed.folder / layout.CARD).read_text("utf-8")
+    assert "| gate | trained | gguf | plain |" in card
+    assert "| **verdict** | **PASS** | **PASS** | **PASS** |" in card
+    assert "### As plain" in card
+
+
+def test_a_required_form_that_fails_stops_the_release_and_is_named(tmp_path: Path) -> None:
+    loaded = small_settings(tmp_path, serving={"plain": {"base": "unquantized"}})
+    candidate, run = small_candidate(loaded, wrong_as={"plain": FEW})
+
+    assert not candidate.passed
+    assert candidate.record.forms is not None
+    assert not candidate.record.forms["plain"].passed
+    with pytest.raises(GatesFailed, match="plain"):
+        pipeline.accept(loaded, candidate, run, quiet)
+    assert "In the form plain:" in (run / "report.md").read_text("utf-8")
+
+
+def test_a_form_that_is_not_required_and_fails_is_told_and_not_offered(tmp_path: Path) -> None:
+    loaded = small_settings(tmp_path, serving=forms(good={}, bad={"required": False, "file_type": "Q8_0"}))
+    candidate, run = small_candidate(loaded, wrong_as={"bad": FEW})
+    packed = pipeline.accept(loaded, candidate, run, quiet)
+    names = {file.path for file in packed.manifest.files}
+    card = (packed.folder / layout.CARD).read_text("utf-8")
+
+    assert "| **verdict** | **PASS** | **FAIL** | **PASS** |" in card
+    assert "50/60" in card
+    assert "gates/forms/bad/answers.jsonl" in names
+    assert "exports/good.gguf" in names
+    assert "exports/bad.gguf" not in names
+    assert "### As bad" not in card
+
+
+def test_rows_that_another_form_loses_are_counted_beside_the_form_it_was_trained_in(tmp_path: Path) -> None:
+    loaded = small_settings(tmp_path, serving={"plain": {"base": "unquantized", "required": False}})
+    _, run = small_candidate(loaded, wrong=(0,), wrong_as={"plain": (0, 1, 2)})
+    report = (run / "report.md").read_text("utf-8")
+
+    assert "| answers as trained | all | 58/60 |" in report
+    assert "| rows lost, won |  | 2, 0 |" in report
