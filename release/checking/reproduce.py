@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -16,27 +15,22 @@ from typing import Any
 import gates
 from gates.canonical import canonical_json
 from release import inputs, pipeline
-from release.checking import compare, recorded_commit, verify
+from release.checking import compare, laid_out, recorded_commit, verify
 from release.checking.compare import Made
 from release.checking.recorded_commit import RecordedCommit
 from release.config import reading
 from release.config.settings import Config, Container
-from release.data.dataset import Dataset
 from release.hub import address, requests
-from release.hub.base_files import wanted
 from release.judging import derive, served
 from release.models import base as bases
 from release.models.generate import FORMS, generate
 from release.running import container, environment
-from release.running import place as places
 from release.running.place import Here, Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, Reproduction, write_atomically
-from release.values.errors import ConfigError, DataError, HubError, NotReproduced, VerificationError
+from release.values.errors import HubError, NotReproduced
 from release.values.events import Line, Say, Stage
 from release.values.record import Generation, Record, Source, Tree, known, part, tree
-
-FOLDER = Path("runs") / "reproduced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +64,16 @@ class Maker:
 
 def rejudge(request: Request, say: Say) -> Reproduction:
     """Base and published adapter answer again in a fresh process; ``NotReproduced`` if too little is the same."""
-    with _verified(request, say) as found, tempfile.TemporaryDirectory() as scratch:
-        output = _output(request, found)
+    with (
+        laid_out.verified(request.release, request.endpoint, request.known, say) as found,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        output = laid_out.output_folder(request.output, found)
         with pipeline.alone(output):
             then = published(found)
-            base = _base(found, say)
-            place = _place(_settings(then.record), say)
-            run = _answering_run(found, Path(scratch) / "run")
+            base = laid_out.base_of(found, say)
+            place = laid_out.place_of(laid_out.settings_of(then.record), say)
+            run = laid_out.answering_run(found, laid_out.settings_of(then.record), Path(scratch) / "run")
             adapter = Adapter(
                 folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training=then.record.training
             )
@@ -105,12 +102,12 @@ def rejudge(request: Request, say: Say) -> Reproduction:
 def reproduce(request: Request, say: Say) -> Reproduction:
     """Train again from the record, by the recorded source; ``NotReproduced`` if too little is the same."""
     started = time.monotonic()
-    with _verified(request, say) as found:
-        output = _output(request, found)
+    with laid_out.verified(request.release, request.endpoint, request.known, say) as found:
+        output = laid_out.output_folder(request.output, found)
         with pipeline.alone(output):
             then = published(found)
             loaded = _lay_out(found, output)
-            _base(found, say)
+            laid_out.base_of(found, say)
             with _maker(then.record, output, say) as maker:
                 _expect(then.record, maker, request, say)
                 run = _make(maker, loaded, output, say)
@@ -118,23 +115,6 @@ def reproduce(request: Request, say: Say) -> Reproduction:
             seconds = round(time.monotonic() - started, 1)
             result = compare.compare(then, now, release=found.name, commit=found.commit, seconds=seconds)
             return _finish(result, request, output, say)
-
-
-@contextlib.contextmanager
-def _verified(request: Request, say: Say) -> Iterator[verify.Opened]:
-    """The release, after every check that needs no model: what is not as its record says is not made again."""
-    with verify.opened(request.release, request.endpoint, say, request.known) as found:
-        say(Stage(name="verify", note=found.name))
-        verify.report(found, say)
-        yield found
-
-
-def _output(request: Request, found: verify.Opened) -> Path:
-    folder = (request.output or FOLDER / found.name.replace("/", "--")).absolute()
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "lock").exists():
-        says = f"{folder} is not empty and has no previous report. Name another folder with --output."
-        raise ConfigError([f"{says} Its release.yaml and data would be overwritten."])
-    return folder
 
 
 def published(found: verify.Opened) -> Made:
@@ -166,71 +146,17 @@ def _in_run(run: Path) -> Made:
     return _side(made, run / "adapter", run)
 
 
-def _rows(found: verify.Opened, kind: str) -> Dataset:
-    data = found.release.record.data
-    rows, facts = {"train": (found.release.train, data.train), "golden": (found.release.golden, data.golden)}[kind]
-    if rows is None:
-        where = f"They come from: {data.source}" if data.source else "Ask its publisher for them."
-        raise DataError(
-            f"The {kind} rows of {found.name} are not in the release. {where}\nGive a folder that holds the file with "
-            f"sha256 {facts.sha256} as --data FOLDER."
-        )
-    return rows
-
-
 def _lay_out(found: verify.Opened, output: Path) -> Config:
     """A configuration and its files, as the release has them, in ``output``; threads as they were."""
-    settings = _settings(found.release.record)
+    settings = laid_out.settings_of(found.release.record)
     own = [layout.ANSWER_SCHEMA, *([layout.CHAT_TEMPLATE] if "chat_template" in settings["model"] else [])]
     files = {name: (found.folder / name).read_bytes() for name in own}
-    files |= {name: _rows(found, kind).canonical for kind, name in layout.DATA.items()}
+    files |= {name: laid_out.rows_of(found, kind).canonical for kind, name in layout.DATA.items()}
     for name, content in files.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output / name, content)
     write_atomically(output / "release.yaml", canonical_json(settings))
     return reading.load(output / "release.yaml")
-
-
-def _settings(release: Record) -> dict[str, Any]:
-    """The recorded configuration; where the run asked for every core, the number it got; in a container if it was."""
-    settings: dict[str, Any] = dict(release.config)
-    settings["run"] = {**settings["run"], "threads": release.determinism.threads, "output_dir": "runs"}
-    named = settings.get("container", {}).get("image")
-    made_in = {"use": "auto", **({"image": named} if named else {})}
-    settings["container"] = made_in if release.image_digest else {"use": "never"}
-    if "serving" in settings:  # an address may be another's by now, or gone
-        settings["serving"] = {name: one for name, one in settings["serving"].items() if one["engine"] != "openai"}
-    if "chat_template" in settings["model"]:  # the release's own, whatever path it names
-        settings["model"] = {**settings["model"], "chat_template": layout.CHAT_TEMPLATE}
-    return settings
-
-
-def _base(found: verify.Opened, say: Say) -> bases.Base:
-    """The base model, with the recorded digest of each of its files."""
-    release = found.release.record
-    settings = _settings(release)
-    say(Stage(name="base", note=release.base.base_model_id))
-    base = bases.resolve(reading.parse(settings, Path("release.yaml").absolute()).model, say)
-    here, there = base.in_record().files, release.base.files
-    names = wanted(here.keys() | there.keys(), code=True)  # early records list files that are not fetched any more
-    wrong = sorted(name for name in names if here.get(name) != there.get(name))
-    if wrong:
-        raise VerificationError(
-            f"The base model here is not the one {found.name} was made on: {', '.join(wrong)} differ in {base.folder}. "
-            "Nothing made on it would be this adapter. Check model.revision, or the versions of what unpacks it."
-        )
-    return base
-
-
-def _answering_run(found: verify.Opened, run: Path) -> Path:
-    """A run folder as it is when training has ended, with the published adapter in it."""
-    (run / "adapter").mkdir(parents=True)
-    (run / "data").mkdir()
-    for name in found.release.record.adapter.files:
-        shutil.copyfile(found.folder / name, run / "adapter" / name)
-    write_atomically(run / layout.DATA["golden"], _rows(found, "golden").canonical)
-    write_atomically(run / "config.yaml", canonical_json(_settings(found.release.record)))
-    return run
 
 
 def _answer_as_served(
@@ -264,7 +190,7 @@ def _maker(release: Record, output: Path, say: Say) -> Iterator[Maker]:
     source = release.source
     there = recorded_commit.is_here(source.commit) and not source.dirty
     stays = source.code_sha256 == environment.code_sha256() or not there
-    place = _place(_settings(release), say) if stays else Here()
+    place = laid_out.place_of(laid_out.settings_of(release), say) if stays else Here()
     its_own = not stays and release.image_digest is not None and container.used(Container())
     here = None if its_own else _probe(place, say)
     lacking = here is not None and isinstance(place, Here) and there and not other_hardware(tree(release), here)
@@ -280,12 +206,6 @@ def _maker(release: Record, output: Path, say: Say) -> Iterator[Maker]:
             here = _probe(Here(python=python), say)
         commit = RecordedCommit(root=root, python=python or sys.executable)
         yield Maker(commit=commit, image_digest=environment.image_digest(), surroundings=here)
-
-
-def _place(settings: Mapping[str, Any], say: Say) -> Place:
-    """Where the adapter was made, as far as it can be had here: its image, one built from the same code, or none."""
-    say(Stage(name="container"))
-    return places.find(reading.parse(settings, Path("release.yaml").absolute()).container, say)
 
 
 def _probe(place: Place, say: Say) -> dict[str, Any]:

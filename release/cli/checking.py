@@ -1,4 +1,4 @@
-"""Commands that look at a published release again: verify, explain, rejudge, reproduce."""
+"""Commands that look at a published release again: verify, explain, serve-check, rejudge, reproduce."""
 
 import argparse
 from collections.abc import Sequence
@@ -150,6 +150,42 @@ def _request(published: Published, comparison: Comparison, *, anyway: bool = Fal
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServeCheck:
+    """A published release, and the forms to judge it in."""
+
+    published: Published
+    forms: list[str]
+    output: Path | None
+
+
+def _serve_check_options(command: argparse.ArgumentParser) -> None:
+    _published_options(command)
+    command.add_argument(
+        "--as", dest="forms", action="append", default=None, metavar="FORM",
+        help="form such as base=unquantized, or engine=llama.cpp,merged=true,file_type=Q8_0; may be repeated, with the"
+        " settings of `serving` (default: base=unquantized and merged=true)",
+    )  # fmt: skip
+    command.add_argument("--output", type=Path, help="folder for the report (default: one named for the release)")
+
+
+def serve_check(given: ServeCheck, say: Say) -> None:
+    from release.checking import serve_check
+
+    extras.need_train()
+    published = given.published
+    serve_check.serve_check(
+        serve_check.Request(
+            release=published.release,
+            endpoint=published.source.hub,
+            known=options.known(published.expected, published.source.data),
+            forms=serve_check.forms(given.forms or ["base=unquantized", "merged=true"]),
+            output=given.output,
+        ),
+        say,
+    )
+
+
 COMMANDS = (
     Command(
         name="verify",
@@ -169,6 +205,16 @@ COMMANDS = (
         release that is named. Needs no GPU and changes nothing.""",
         options=_explain_options,
         run=takes(Explain, explain),
+    ),
+    Command(
+        name="serve-check",
+        about="judge a published adapter in the forms in which people load it",
+        description="""Verifies a release, lets the published adapter answer the golden set in each form that is
+        named (another base precision, merged, another engine), and evaluates the answers beside those of the form it
+        was trained in. Needs the base model and a machine that can load it. Leaves serve-check.md in --output. Exit
+        code 5: it does not pass its gates in one of the forms.""",
+        options=_serve_check_options,
+        run=takes(ServeCheck, serve_check),
     ),
     Command(
         name="rejudge",

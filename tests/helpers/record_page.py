@@ -37,32 +37,53 @@ def files() -> str:
 
 def fields() -> str:
     """A table for the record, one for each object in it, and one for each that several of them hold."""
-    later, lines = SCHEMA["then"], ["### The record", "", HEAD]
+    later, lines = _later(), ["### The record", "", HEAD]
     lines += [_row(SCHEMA, name, name, later) for name in SCHEMA["properties"]]
     for name, node in SCHEMA["properties"].items():
         if "properties" in node:
-            lines += ["", f"### `{name}`", "", HEAD, *_rows(node, "", later["properties"].get(name, {}))]
+            lines += [
+                "",
+                f"### `{name}`",
+                "",
+                HEAD,
+                *_rows(
+                    node,
+                    "",
+                    {key[len(name) + 1 :]: since for key, since in later.items() if key.startswith(f"{name}.")},
+                ),
+            ]
     for name, node in SCHEMA["$defs"].items():
         if "properties" in node:
             lines += ["", f"### *{name}*", "", _sentence(node["description"]), "", HEAD, *_rows(node, "", {})]
     return "\n".join(lines)
 
 
+def _later() -> dict[str, int]:
+    """The version since which a field must be there, by its dotted name."""
+    found: dict[str, int] = {}
+    for one in SCHEMA["allOf"]:
+        version, asked = one["if"]["properties"]["record"]["minimum"], one["then"]
+        inside = {name: inner.get("required", ()) for name, inner in asked.get("properties", {}).items()}
+        names = [*asked.get("required", ()), *(f"{name}.{field}" for name, all_ in inside.items() for field in all_)]
+        found |= dict.fromkeys(names, version)
+    return found
+
+
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _rows(node: Node, within: str, later: Node) -> Iterator[str]:
-    """The fields of an object, and of the objects in it; ``later``: what version 2 asks for beside the rest."""
+def _rows(node: Node, within: str, later: Mapping[str, int]) -> Iterator[str]:
+    """The fields of an object, and of the objects in it; ``later``: what later versions ask for beside the rest."""
     for name, one in node["properties"].items():
         yield _row(node, name, f"{within}{name}", later)
         for inner, step in _inside(one):
             yield from _rows(inner, f"{within}{name}{step}.", {})
 
 
-def _row(node: Node, name: str, shown: str, later: Node) -> str:
+def _row(node: Node, name: str, shown: str, later: Mapping[str, int]) -> str:
     one = node["properties"][name]
-    there = "always" if name in node["required"] else "since 2" if name in later.get("required", ()) else "not always"
+    there = "always" if name in node["required"] else f"since {later[name]}" if name in later else "not always"
     return f"| `{shown}` | {_kind(one)} | {there} | {_says(one)} |"
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import gates
 from tests.helpers.line import ROOT
@@ -35,14 +36,18 @@ def test_the_engine_that_contributing_shows_answers_every_golden_question(tree: 
     run, base, kept = (tmp_path / name for name in ("run", "base", "kept"))
     for folder in (run / "data", run / "adapter", base, kept):
         folder.mkdir(parents=True)
-    (run / "config.yaml").write_bytes(prepared_config(tmp_path).read_bytes())
+    config = yaml.safe_load(prepared_config(tmp_path).read_text("utf-8"))
+    config["serving"] = {"refused": {"engine": "refusing"}}
+    (run / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    (run / "answers.jsonl").write_bytes((RELEASED / "gates" / "answers.jsonl").read_bytes())
+    (run / "base_answers.jsonl").write_bytes((RELEASED / "gates" / "base_answers.jsonl").read_bytes())
     shutil.copyfile(tmp_path / "golden.jsonl", run / "data" / "golden.jsonl")
     for name in json.loads((RELEASED / "release.json").read_bytes())["adapter"]["files"]:
         shutil.copyfile(RELEASED / name, run / "adapter" / name)
     (base / "base.json").write_text("{}", "utf-8")
 
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "release.models.generate", str(run), str(base), str(kept), "refusing"],
+        [sys.executable, "-P", "-m", "release.models.generate", str(run), str(base), str(kept), "refused"],
         env={**os.environ, "PYTHONPATH": str(tree)},
         cwd=tmp_path,
         capture_output=True,
@@ -52,11 +57,9 @@ def test_the_engine_that_contributing_shows_answers_every_golden_question(tree: 
 
     assert done.returncode == 0, done.stderr
     golden = gates.read_golden(run / "data" / "golden.jsonl")
-    for name in ("answers.jsonl", "base_answers.jsonl"):
-        outputs = gates.read_outputs(run / name)
-        assert [one.id for one in outputs] == [row.id for row in golden]
-        assert len(outputs) == GOLDEN_ROWS
-        assert all(json.loads(one.output) == REFUSAL for one in outputs)
-    told = json.loads((run / "generation.json").read_bytes())
+    outputs = gates.read_outputs(run / "forms" / "refused" / "answers.jsonl")
+    assert [one.id for one in outputs] == [row.id for row in golden]
+    assert len(outputs) == GOLDEN_ROWS
+    assert all(json.loads(one.output) == REFUSAL for one in outputs)
+    told = json.loads((run / "forms" / "refused" / "generation.json").read_bytes())
     assert told["loaded"] == {"text": json.dumps(REFUSAL)}
-    assert told["base_answers_sha256"] == told["answers_sha256"]

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import schemas
-from release.checking import reproduce, verify
+from release.checking import laid_out, reproduce, verify
 from release.config.settings import Model
 from release.data import sources
 from release.hub import address, requests
@@ -134,9 +134,9 @@ def test_what_was_made_in_an_image_is_made_again_in_one(release: Path) -> None:
     value["image_digest"] = "sha256:" + "d" * 64
     named = f"registry.example/adapter-release@{value['image_digest']}"
 
-    assert reproduce._settings(known(value))["container"] == {"use": "auto"}
+    assert laid_out.settings_of(known(value))["container"] == {"use": "auto"}
     value["config"]["container"] = {"use": "require", "image": named, "memory_gib": 8}
-    assert reproduce._settings(known(value))["container"] == {"use": "auto", "image": named}
+    assert laid_out.settings_of(known(value))["container"] == {"use": "auto", "image": named}
 
 
 def test_rows_that_are_not_published_must_be_given(tmp_path: Path) -> None:
@@ -175,10 +175,10 @@ def test_files_of_a_base_that_are_not_fetched_any_more_do_not_stand_in_the_way(
     value["base"]["files"] = {**base.in_record().files, **early}
     reseal(release, lambda record: record.update(value))
 
-    assert reproduce._base(opened(release), quiet).folder == base.folder
+    assert laid_out.base_of(opened(release), quiet).folder == base.folder
     reseal(release, lambda record: record["base"]["files"].update({"config.json": "3" * 64}))
     with pytest.raises(VerificationError, match=r"config\.json differ"):
-        reproduce._base(opened(release), quiet)
+        laid_out.base_of(opened(release), quiet)
 
 
 def a_reproduction(release: str, commit: str | None) -> Reproduction:
@@ -400,8 +400,6 @@ def downloaded(line: Path, name: str) -> Path:
 
 def test_a_report_does_not_overwrite_the_files_of_a_project(tmp_path: Path) -> None:
     (tmp_path / "release.yaml").write_text("mine", "utf-8")
-    known = verify.Known()
-    request = reproduce.Request(release="a", endpoint="file:hub", level="bits", known=known, output=tmp_path)
 
     with pytest.raises(ConfigError, match="has no previous report"):
-        reproduce._output(request, verify.Opened(release=Released(name="a", folder=tmp_path)))
+        laid_out.output_folder(tmp_path, verify.Opened(release=Released(name="a", folder=tmp_path)))

@@ -24,7 +24,8 @@ TYPED: dict[str, tuple[type, str]] = {
     "publish": (making.Publish, "there --hub file:h --receipts r --keyless"),
     "pilot": (options.Configured, CONFIGURED),
     "verify": (checking.Published, f"a/b@v1 {EXPECTED}"),
-    "explain": (checking.Explain, f"json_parse a/b@v1 --config c.yaml {EXPECTED}"),
+    "explain": (checking.Explain, f"json_parse a/b@v1 --config c.yaml --form plain {EXPECTED}"),
+    "serve-check": (checking.ServeCheck, f"a/b@v1 {EXPECTED} --as merged=true --output o"),
     "rejudge": (checking.Rejudge, f"a/b@v1 {EXPECTED} --level answers --output o"),
     "reproduce": (checking.Reproduce, f"a/b@v1 {EXPECTED} --level answers --output o --attach --anyway"),
     "data check": (data.Check, f"{CONFIGURED} --report r --without-text --data-docs d"),
@@ -40,6 +41,7 @@ TYPED: dict[str, tuple[type, str]] = {
 REQUIRED = {
     "verify": "r",
     "explain": "g",
+    "serve-check": "r",
     "rejudge": "r",
     "reproduce": "r",
     "data convert": "a --to b",
@@ -68,7 +70,7 @@ def leaves(value: object) -> Iterator[tuple[str, object, object]]:
 def fits(value: object, hint: object) -> bool:
     if isinstance(hint, types.UnionType):
         return any(fits(value, one) for one in typing.get_args(hint))
-    if typing.get_origin(hint) is Sequence:
+    if typing.get_origin(hint) in (Sequence, list):
         return isinstance(value, list) and all(isinstance(one, typing.get_args(hint)[0]) for one in value)
     return isinstance(hint, type) and isinstance(value, hint)
 

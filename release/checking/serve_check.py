@@ -1,0 +1,103 @@
+"""Judge a release that exists in forms that it never claimed: the table, and whether it passes in each."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import gates
+from release.checking import laid_out, verify
+from release.config import reading
+from release.config import tree as trees
+from release.config.settings import Form
+from release.judging import derive, served
+from release.models.generate import generate
+from release.values import assets, layout
+from release.values.artifacts import Adapter, Manifest, write_atomically
+from release.values.errors import ConfigError, GatesFailed
+from release.values.events import Line, Say, Stage
+
+REPORT = "serve-check.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which release, and in which forms."""
+
+    release: str
+    """``REPO@TAG``, ``REPO@TAG@COMMIT`` or a folder."""
+    endpoint: str
+    known: verify.Known
+    forms: Mapping[str, Mapping[str, object]]
+    """As under ``serving`` in release.yaml."""
+    output: Path | None = None
+
+
+def forms(texts: list[str]) -> dict[str, dict[str, object]]:
+    """``base=unquantized`` and ``engine=llama.cpp,merged=true`` as forms, each named for itself.
+
+    Raises ``ConfigError`` with every setting that is wrong.
+    """
+    found: dict[str, dict[str, object]] = {}
+    for text in texts:
+        name = re.sub("[^a-z0-9_]+", "-", text.lower()).strip("-")[:40] or "form"
+        settings = (one.partition("=") for one in text.split(","))
+        found[name] = {key.strip(): trees.parsed(value) if equals else None for key, equals, value in settings}
+    overrides = {f"serving.{name}.{key}": str(value) for name, form in found.items() for key, value in form.items()}
+    try:
+        reading.load(assets.asset("release.yaml"), overrides)
+    except ConfigError as error:
+        raise ConfigError([one.replace("--set serving.", "--as ") for one in error.problems]) from None
+    return found
+
+
+def serve_check(request: Request, say: Say) -> None:
+    """Answer the golden set again in each form, judge it, and say; ``GatesFailed`` where one does not pass."""
+    with (
+        laid_out.verified(request.release, request.endpoint, request.known, say) as found,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        release, output = found.release, laid_out.output_folder(request.output, found)
+        settings = {**laid_out.settings_of(release.record), "serving": request.forms}
+        config = reading.parse(settings, Path("release.yaml").absolute())
+        base, place = laid_out.base_of(found, say), laid_out.place_of(settings, say)
+        run = laid_out.answering_run(found, settings, Path(scratch) / "run")
+        files = Manifest.of_folder(run / "adapter")
+        adapter = Adapter(folder=run / "adapter", files=files, training=release.record.training)
+        if release.base_answers is None:  # as releases of 0.1.0
+            generate(run, base, adapter, place, say)
+        else:
+            for name in (layout.ANSWERS, layout.BASE_ANSWERS):
+                shutil.copyfile(release.folder / name, run / layout.in_run(name))
+        trained = gates.read_outputs(run / layout.in_run(layout.ANSWERS))
+        judged = []
+        for name, form in sorted(config.serving.items()):
+            say(Stage(name="generate", note=f"as {told(form)}"))
+            answers = gates.read_outputs(generate(run, base, adapter, place, say, name) / "answers.jsonl")
+            judged.append(served.judged(release.terms, name, answers, trained, required=form.required))
+        verdict = derive.alone(release.terms, trained, None).verdict
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "lock").touch()  # so that the next report may go here too
+        write_atomically(output / REPORT, served.markdown(verdict, judged).encode())
+        say(Line(text="\n".join(["", *served.lines(judged), f"report:  {output / REPORT}"])))
+        failed = [one.name for one in judged if not one.verdict.passed]
+    if failed:
+        raise GatesFailed(
+            f"{found.name} does not pass its gates as {', '.join(failed)}: who loads it so gets another model than "
+            f"was judged. The failing rows are in {output / REPORT}. Load it as its card says, or train it over "
+            "what it is to be served on (training.over)."
+        )
+
+
+def told(form: Form) -> str:
+    """A form in a few words."""
+    words: list[str] = [form.engine]
+    if form.engine == "openai":
+        words.append(f"{form.model} at {form.url}")
+    else:
+        words += [f"base {form.base}", *(["merged"] if form.merged else [])]
+    if form.engine == "llama.cpp":
+        words.append(form.file_type)
+    return ", ".join([*words, *([form.constraint] if form.constraint != "none" else [])])
