@@ -162,7 +162,7 @@ class ServeCheck:
 def _serve_check_options(command: argparse.ArgumentParser) -> None:
     _published_options(command)
     command.add_argument(
-        "--as", dest="forms", action="append", default=None, metavar="FORM",
+        "--as", dest="forms", action="append", default=[], metavar="FORM",
         help="form such as base=unquantized, or engine=llama.cpp,merged=true,file_type=Q8_0; may be repeated, with the"
         " settings of `serving` (default: base=unquantized and merged=true)",
     )  # fmt: skip
