@@ -93,6 +93,7 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
     wanted = chats.Wanted(arguments=config.model.chat_template_kwargs)
     chat = chats.read(run / "adapter", wanted, base=base_folder)
     prompts, folder = prompts_of(run, chat), folder_of(run, form)
+    folder.mkdir(parents=True, exist_ok=True)
     settings = forms.all_of(config)[form]
     asked = Asked(
         base=base_folder,

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from gates import Output
 from release.config import forms
-from release.models import arithmetic, loading
+from release.models import arithmetic, constrained, loading
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.running import environment
 from release.values.errors import VerificationError
 from release.values.layout import WEIGHTS
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import LogitsProcessorList, PreTrainedModel
 
 
 @contextmanager
@@ -25,6 +25,7 @@ def opened(asked: Asked) -> Iterator[Opened]:
     run, adapter, form = asked.settings.run, asked.settings.adapter, asked.form
     arithmetic.make_deterministic(run.seed, environment.threads(run.threads))
     said = loading.loaded_as(adapter, forms.precision(form, adapter), to_merge=form.merged)
+    loaded = asdict(said) | _left_out(asked)
     model = loading.load_model(asked.base, said, trust_remote_code=asked.settings.model.trust_remote_code)
     model.eval()
 
@@ -33,7 +34,7 @@ def opened(asked: Asked) -> Iterator[Opened]:
         return partial(answers, asked, wrapped.merge_and_unload() if form.merged else wrapped)
 
     yield Opened(
-        loaded=asdict(said),
+        loaded=loaded,
         alone=partial(answers, asked, model),
         adapted=adapted,
         ran_on=arithmetic.surroundings,
@@ -81,6 +82,7 @@ def _generated(asked: Asked, model: "PreTrainedModel", prompts: Sequence[Sequenc
     import torch
 
     longest, ends = max(map(len, prompts)), list(asked.chat.ends)
+    held = _held(asked, model, len(prompts), longest)
     ids = torch.tensor([[ends[0]] * (longest - len(one)) + list(one) for one in prompts], device=model.device)
     mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in prompts], device=model.device)
     with torch.inference_mode():
@@ -94,6 +96,23 @@ def _generated(asked: Asked, model: "PreTrainedModel", prompts: Sequence[Sequenc
             top_k=None,
             eos_token_id=ends,
             pad_token_id=ends[0],
+            logits_processor=held,
         )
     written: list[list[int]] = whole[:, longest:].tolist()
     return written
+
+
+def _held(asked: Asked, model: "PreTrainedModel", rows: int, longest: int) -> "LogitsProcessorList | None":
+    """What holds the answers of a batch to the form's constraint."""
+    from transformers import LogitsProcessorList
+
+    if asked.form.constraint == "none":
+        return None
+    size = model.get_output_embeddings().weight.shape[0]
+    tokens = constrained.tokens_of(asked.adapter / "tokenizer.json", asked.chat.ends, size)
+    return LogitsProcessorList([constrained.ByGrammar(tokens, asked.schema, rows, longest, asked.chat.ends)])
+
+
+def _left_out(asked: Asked) -> dict[str, object]:
+    """What of the answer schema a constrained form is not held to; said before anything is loaded."""
+    return {} if asked.form.constraint == "none" else {"grammar_leaves_out": constrained.grammar_of(asked.schema)[1]}
