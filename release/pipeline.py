@@ -181,7 +181,7 @@ def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, B
 
 
 def _terms(config: Config, judged: Judged) -> Terms:
-    return terms.agreed(judged.golden, judged.contract, config.contract, judged.policy)
+    return terms.agreed(judged.golden, judged.contract, config, judged.policy)
 
 
 def run_folder(config: Config, made_from: dict[str, Any]) -> Path:

@@ -89,7 +89,7 @@ def weaker_problem(found: Inputs, before: Sequence[previous.Release], say: Say) 
     rows, contract, policy, config = found.rows, found.contract, found.policy, found.config
     if isinstance(rows, Unread) or isinstance(contract, Unread) or isinstance(policy, Unread):
         return ""
-    now = terms.agreed(rows.golden, contract, config.contract, policy)
+    now = terms.agreed(rows.golden, contract, config, policy)
     previous.tell(config, before, now, say)
     return previous.excuses(before, previous.weaker(before, now), config.weaker_because)
 

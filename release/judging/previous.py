@@ -7,6 +7,7 @@ from pathlib import Path
 import gates
 from release.config.settings import Config
 from release.hub import requests
+from release.judging import terms
 from release.judging.released import Released
 from release.judging.terms import Terms, row_digests
 from release.values import layout
@@ -126,6 +127,9 @@ def weaker(releases: Sequence[Release], now: Terms) -> tuple[str, ...]:
     then = before.released.record.files or {}
     if any(then.get(name) != digest for name, digest in now.contract_sha256.items()):
         lines.append("contract: another one, and it may let through what the last one did not")
+    asked = terms.required_forms(before.released.record.config.get("serving"))
+    fewer = [form for form in asked if form not in now.required_forms]
+    lines += [f"serving: it had to pass in the form {form}, and now need not" for form in fewer]
     if reason := not_compared(before, now):
         lines.append(f"golden set: {reason}")
     return tuple(lines)

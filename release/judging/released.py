@@ -132,7 +132,7 @@ class Released:
         """What it was judged by; ``DataError`` without its golden rows."""
         if self.golden is None:
             raise DataError(f"The golden rows of {self.name} are not in the release.")
-        return terms.read(self.folder / "gates", self.golden)
+        return terms.read(self.folder / "gates", self.golden, self.record.config.get("serving"))
 
     @cached_property
     def policy(self) -> gates.Policy:

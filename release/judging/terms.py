@@ -8,6 +8,8 @@ from pathlib import Path
 
 import gates
 from gates.canonical import canonical_json
+from release.config.reading import effective
+from release.config.settings import Config
 from release.data.dataset import Dataset
 from release.values import layout
 
@@ -21,6 +23,8 @@ class Terms:
     policy: gates.Policy
     contract_files: Mapping[str, bytes]
     """Contract and answer schema as they are published, by name."""
+    required_forms: Sequence[str] = ()
+    """Every form in which it must pass, but the one it was trained in: its settings in one spelling."""
 
     @property
     def contract_sha256(self) -> dict[str, str]:
@@ -37,15 +41,20 @@ class Terms:
         }
 
 
-def agreed(golden: Dataset, contract: gates.Contract, mapping: Mapping[str, object], policy: gates.Policy) -> Terms:
-    """The terms of a configuration, whose contract is ``mapping`` and its schema."""
+def agreed(golden: Dataset, contract: gates.Contract, config: Config, policy: gates.Policy) -> Terms:
+    """The terms of a configuration."""
+    mapping, served = config.contract, effective(config)["serving"]
     written = {**mapping, "schema": layout.in_run(layout.ANSWER_SCHEMA)}
     files = {layout.CONTRACT: canonical_json(written), layout.ANSWER_SCHEMA: canonical_json(contract.schema)}
-    return Terms(golden=golden, contract=contract, policy=policy, contract_files=files)
+    required = required_forms(served)
+    return Terms(golden=golden, contract=contract, policy=policy, contract_files=files, required_forms=required)
 
 
-def read(folder: Path, golden: Dataset) -> Terms:
-    """The terms in a release's ``gates/`` or a run folder; ``gates.Invalid`` or ``ValueError`` if they are missing."""
+def read(folder: Path, golden: Dataset, served: object = None) -> Terms:
+    """The terms in a release's ``gates/`` or a run folder; ``gates.Invalid`` or ``ValueError`` if they are missing.
+
+    ``served`` is what its configuration has as ``serving``.
+    """
     names = (layout.CONTRACT, layout.ANSWER_SCHEMA)
     files = {name: (folder / layout.in_run(name)).read_bytes() for name in names}
     return Terms(
@@ -53,7 +62,15 @@ def read(folder: Path, golden: Dataset) -> Terms:
         contract=gates.load_contract(json.loads(files[layout.CONTRACT]), folder),
         policy=gates.load_policy(json.loads((folder / layout.in_run(layout.POLICY)).read_bytes())),
         contract_files=files,
+        required_forms=required_forms(served),
     )
+
+
+def required_forms(served: object) -> tuple[str, ...]:
+    """The required forms of a ``serving`` section, each without its name, which may change."""
+    forms = [one for one in served.values() if isinstance(one, Mapping)] if isinstance(served, Mapping) else []
+    asked = [{key: value for key, value in one.items() if key != "required"} for one in forms if one.get("required")]
+    return tuple(sorted(json.dumps(one, sort_keys=True) for one in asked))
 
 
 def row_digests(golden: Sequence[gates.Golden]) -> dict[str, str]:

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+import gates
 from release import pipeline
+from release.data import sources
+from release.judging import previous, terms
 from release.values import layout
 from release.values.errors import GatesFailed
-from tests.helpers.small_release import small_candidate, small_settings
+from tests.helpers.small_release import small_candidate, small_release, small_settings
 
 FEW = tuple(range(10))
 
@@ -69,3 +72,20 @@ def test_rows_that_another_form_loses_are_counted_beside_the_form_it_was_trained
 
     assert "| answers as trained | all | 58/60 |" in report
     assert "| rows lost, won |  | 2, 0 |" in report
+
+
+def test_a_release_that_need_not_pass_in_a_form_of_the_last_one_is_weaker(tmp_path: Path) -> None:
+    small_release(tmp_path / "last", serving={"a": {"base": "unquantized"}, "b": {"merged": True, "required": False}})
+    last = previous.read("v1", "0" * 40, tmp_path / "last" / "package")
+
+    def weaker(name: str, **serving: Mapping[str, object]) -> list[str]:
+        loaded = small_settings(tmp_path / name, serving=serving)
+        rows, contract = sources.load(loaded, quiet)[1], gates.load_contract(loaded.contract, loaded.path.parent)
+        now = terms.agreed(rows, contract, loaded, gates.load_policy(gates.DEFAULT_POLICY))
+        return [line for line in previous.weaker([last], now) if line.startswith("serving")]
+
+    (line,) = weaker("none")
+    assert '"base": "unquantized"' in line
+    assert weaker("optional", a={"base": "unquantized", "required": False})
+    assert weaker("other", a={"base": "nf4"})
+    assert not weaker("renamed", c={"base": "unquantized"})
