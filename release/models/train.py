@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,11 @@ import gates
 from gates.canonical import canonical_json
 from release.config import forms
 from release.config.reading import load as load_config
-from release.config.settings import Config, Form
+from release.config.settings import Config
 from release.data import chat as chats
 from release.data import evidence
 from release.data.dataset import refuse, rendered
-from release.models import arithmetic, built_modules, callbacks, loading
+from release.models import arithmetic, base_weights, built_modules, callbacks, loading
 from release.models import base as bases
 from release.running import child, environment, spending
 from release.running.place import Place
@@ -31,7 +31,7 @@ from release.values.record import Training, part
 if TYPE_CHECKING:
     import torch
     from peft import LoraConfig
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
 IGNORED = -100  # the label of a token that is not learned (PyTorch cross_entropy's ignore_index)
@@ -83,6 +83,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
             {
                 "files": [asdict(file) for file in Manifest.of_folder(run / "adapter").files],
                 "lora_init_sha256": started_from,
+                "over": list(forms.trained_over(config)),
                 "steps": trainer.state.global_step,
                 "losses": [[entry["step"], float(entry["loss"])] for entry in steps],
                 "tokens": trainer.state.num_input_tokens_seen,
@@ -129,8 +130,10 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     asked = [(row.prompt, example.asked) for row, example in zip(rows, examples, strict=True)]
     if problem := loading.asks_otherwise(tokenizer, chat, asked):
         raise PreflightError(f"{problem} Nothing was trained.")
-    said = loading.loaded_as(config.adapter, forms.precision(Form(), config.adapter))
+    over = forms.trained_over(config)
+    said = loading.loaded_as(config.adapter, "nf4" if "nf4" in over else "unquantized")
     model = loading.load_model(base_folder, said, trust_remote_code=config.model.trust_remote_code)
+    turns = [_alternation(model, base_folder, config)] if len(over) > 1 else []
     missing = unmatched_targets(model, config.adapter.lora.target_modules)
     if missing:
         raise PreflightError(
@@ -150,11 +153,18 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
         train_dataset=dataset,
         processing_class=tokenizer,
         peft_config=_lora_config(config, model),
-        callbacks=[callbacks.watch(say), *([callbacks.budget(meter, say)] if meter else [])],
+        callbacks=[*turns, callbacks.watch(say), *([callbacks.budget(meter, say)] if meter else [])],
     )
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
         raise RuntimeError("TRL changed the rows that it was given")
     return trainer
+
+
+def _alternation(model: "PreTrainedModel", base_folder: Path, config: Config) -> "TrainerCallback":
+    """The unquantized weights beside those of ``model``, in the memory of the host, and what takes them in turn."""
+    plain = replace(loading.loaded_as(config.adapter, "unquantized"), device="cpu")
+    other = loading.load_model(base_folder, plain, trust_remote_code=config.model.trust_remote_code)
+    return base_weights.alternate(base_weights.both(model, other), forms.trained_over(config))
 
 
 def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfig":

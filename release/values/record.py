@@ -135,6 +135,8 @@ class Training:
     gpu_peak_memory_bytes: int | None = None
     packages: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     arithmetic: Arithmetic | None = field(default=None, metadata=OPTIONAL)
+    over: list[str] | None = field(default=None, metadata=OPTIONAL)
+    """The precisions of the frozen base, which alternated from step to step."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,6 +103,23 @@ def test_a_killed_training_goes_on_at_its_checkpoint_and_gives_the_same_bytes(
     assert weights(run) == weights(reference)
 
 
+def test_over_two_precisions_a_killed_training_gives_the_same_bytes_and_other_ones_than_over_one(
+    reference: Path, tmp_path: Path, base: bases.Base
+) -> None:
+    """kill -9 after the third of four steps: the fourth is over the unquantized base."""
+    over = ["nf4", "unquantized"]
+    whole, killed = (start_run(tmp_path / name, over=over, save_steps=3) for name in ("whole", "killed"))
+    train.train(whole, base, Here(), quiet)
+    kill_after(3, killed, base)
+
+    adapter = train.train(killed, base, Here(), quiet)
+
+    assert adapter.training.resumed_from_step == 3
+    assert adapter.training.over == over
+    assert weights(killed) == weights(whole)
+    assert weights(whole) != weights(reference)
+
+
 def test_a_finished_training_is_not_done_again(reference: Path, base: bases.Base) -> None:
     """The second call reads the record; no child starts, no progress is told."""
     told: list[Event] = []
