@@ -1,7 +1,6 @@
 """The commit that a release was made from: its files in a worktree, its libraries, and its own program."""
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,8 +78,7 @@ def own_environment(root: Path, other: list[str], say: Say) -> str | None:
 
 def _environment() -> dict[str, str]:
     """What the recorded commit's programs see: no secret, one card, and this checkout's cache, base model included."""
-    inherited = {name: value for name, value in os.environ.items() if name not in child.SECRETS}
-    return {**inherited, **machine.one_card(), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
+    return {**child.inherited(), **machine.one_card(), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

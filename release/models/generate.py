@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import gates
@@ -22,7 +22,7 @@ from release.models import loading
 from release.models.engines import table
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.running import child, environment
-from release.running.place import Place
+from release.running.place import Here, Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
 from release.values.errors import VerificationError
@@ -62,7 +62,7 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     record.unlink(missing_ok=True)
     kept.mkdir(exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    place.call(
+    _place(run, place, form).call(
         __name__,
         [run, base.folder, kept, form],
         reads=[base.folder],
@@ -81,6 +81,18 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
 def _settings(run: Path, form: str) -> dict[str, object] | None:
     """A form as the run's configuration says it now; the one it was trained in is not said there."""
     return None if form == TRAINED else asdict(forms.all_of(load_config(run / "config.yaml"))[form])
+
+
+def _place(run: Path, place: Place, form: str) -> Place:
+    """Where a form is asked: on this machine itself what an image cannot have.
+
+    An address needs a network and its key, and vLLM an environment of its own.
+    """
+    engine = (_settings(run, form) or {}).get("engine")
+    if engine not in ("openai", "vllm"):
+        return place
+    here = place if isinstance(place, Here) else Here()
+    return replace(here, secrets=(child.SERVER_KEY,)) if engine == "openai" else here
 
 
 def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say) -> None:

@@ -35,6 +35,8 @@ SECRETS = (
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 )
 """The names in the environment that open a Hub or a key: only processes that speak to one are given them."""
+SERVER_KEY = "OPENAI_API_KEY"
+"""Opens the address of a served model: only the process that asks it is given it, and no Hub is."""
 LIFELINE = "ADAPTER_RELEASE_LIFELINE"
 """Names a file that the parent holds locked: what a child in a container has instead of the kernel's signal."""
 ENVIRONMENT = {
@@ -47,6 +49,11 @@ ENVIRONMENT = {
 }
 
 
+def inherited() -> dict[str, str]:
+    """The environment of this process, less what opens a Hub, a key or a served model."""
+    return {name: value for name, value in os.environ.items() if name not in (*SECRETS, SERVER_KEY)}
+
+
 def call(
     module: str,
     *arguments: str,
@@ -57,10 +64,9 @@ def call(
 ) -> None:
     """Run ``python -m module arguments`` to its end, passing its events to ``say``.
 
-    Without ``env`` the child sees the parent's environment less every token. Raises the child's ``Stop``;
+    Without ``env`` the child sees the parent's environment less every secret. Raises the child's ``Stop``;
     ``RuntimeError`` with the end of the log when it crashed.
     """
-    inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
     with (
         log.open("ab") as errors,
         subprocess.Popen(
@@ -68,7 +74,7 @@ def call(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**inherited, **ENVIRONMENT, **(env or {})},
+            env={**inherited(), **ENVIRONMENT, **(env or {})},
         ) as process,
     ):
         assert process.stdout is not None

@@ -3,6 +3,7 @@
 A further place (several processes under a launcher, a job on another machine) is a frozen value with the same call.
 """
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Here:
     python: str = sys.executable
     """Whose libraries run this checkout's code."""
     source: str | None = None
+    secrets: tuple[str, ...] = ()
+    """Names of the environment that open something, which stages here are given all the same."""
 
     @property
     def image_digest(self) -> str | None:
@@ -66,7 +69,8 @@ class Here:
         log: Path,
     ) -> None:
         code = {} if self.python == sys.executable else {"PYTHONPATH": str(environment.ROOT)}
-        env = {**machine.one_card(), **code}
+        given = {name: os.environ[name] for name in self.secrets if os.environ.get(name)}
+        env = {**machine.one_card(), **code, **given}
         child.call(stage, *map(str, arguments), say=say, log=log, env=env, python=self.python)
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
-from release.models.engines import transformers
+from release.models.engines import openai, transformers, vllm
 from release.models.engines.engine import Engine
 
 ENGINES: Mapping[str, Engine] = {
+    "openai": openai.opened,
     "transformers": transformers.opened,
+    "vllm": vllm.opened,
 }

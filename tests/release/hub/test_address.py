@@ -77,8 +77,10 @@ def test_a_hub_at_an_address_gets_every_secret_that_is_set(monkeypatch: pytest.M
     for name in child.SECRETS:
         monkeypatch.setenv(name, f"the {name}")
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", "")
+    monkeypatch.setenv(child.SERVER_KEY, "of a served model")
 
     with Web(url="https://hub.example").opened() as hub:
         assert hub["HF_ENDPOINT"] == "https://hub.example"
         assert hub["HF_TOKEN"] == "the HF_TOKEN"
         assert "ACTIONS_ID_TOKEN_REQUEST_URL" not in hub
+        assert child.SERVER_KEY not in hub

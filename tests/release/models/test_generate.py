@@ -7,12 +7,15 @@ import pytest
 
 from gates import Output
 from gates.canonical import canonical_json
+from release.config import reading
 from release.models import base as bases
 from release.models import generate
 from release.models.engines.engine import Prompt
+from release.running.container import InImage
 from release.running.place import Here
 from release.values.artifacts import Adapter, Manifest, sha256_file
 from release.values.errors import ConfigError
+from tests.helpers.line import small_config
 from tests.helpers.small_release import training, write_answers
 
 PROMPTS = [Prompt(id=name, messages=(), text=name, ids=(1,)) for name in "abc"]
@@ -43,6 +46,25 @@ def test_answers_stand_in_the_order_of_the_questions_in_whichever_they_come() ->
 def test_an_engine_that_leaves_out_adds_or_repeats_an_answer_is_found_out(answered: str, why: str) -> None:
     with pytest.raises(RuntimeError, match=why):
         generate.answer_all(lambda _: (Output(id=one, output="") for one in answered), PROMPTS, lambda _: None)
+
+
+def test_an_address_and_vllm_are_asked_from_here_and_every_other_form_where_the_adapter_was_trained(
+    tmp_path: Path,
+) -> None:
+    endpoint = {"engine": "openai", "url": "http://127.0.0.1:1/v1", "model": "m"}
+    config = reading.load(
+        small_config(
+            tmp_path, serving={"endpoint": endpoint, "plain": {"base": "unquantized"}, "vllm": {"engine": "vllm"}}
+        )
+    )
+    image = InImage(reference="a", image_digest="sha256:0", source="sha256:1", gpu=None, memory_bytes=None)
+
+    assert generate._place(image, config, "endpoint") == Here(secrets=("OPENAI_API_KEY",))
+    other = Here(python="other")
+    assert generate._place(other, config, "endpoint") == Here(python="other", secrets=("OPENAI_API_KEY",))
+    assert generate._place(image, config, "vllm") == Here()
+    assert generate._place(image, config, "plain") is image
+    assert generate._place(image, config, "trained") is image
 
 
 @pytest.mark.parametrize("name", ["answers.jsonl", "base_answers.jsonl"])

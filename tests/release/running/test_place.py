@@ -11,7 +11,7 @@ import pytest
 from release.config.settings import Container
 from release.hub import requests
 from release.models import generate, train
-from release.running import environment, look, place
+from release.running import child, environment, look, place
 from release.running.container import InImage
 from release.running.place import Here, Place
 from release.values.errors import DataError
@@ -70,6 +70,24 @@ def test_a_stage_here_gets_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Here().call(contained.__name__, ["given", tmp_path], say=lambda _: None, log=tmp_path / "log")
 
     assert "HF_TOKEN" not in json.loads((tmp_path / "given.json").read_text("utf-8"))
+
+
+def test_the_key_of_a_served_model_reaches_the_stage_that_asks_it_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (child.SERVER_KEY, "HF_TOKEN"):
+        monkeypatch.setenv(name, "a secret")
+
+    def given(by: Here) -> dict[str, str]:
+        by.call(contained.__name__, ["given", tmp_path], say=lambda _: None, log=tmp_path / "log")
+        found: dict[str, str] = json.loads((tmp_path / "given.json").read_text("utf-8"))
+        return found
+
+    assert "a secret" not in given(Here()).values()
+    asking = given(Here(secrets=(child.SERVER_KEY,)))
+    assert [name for name, value in asking.items() if value == "a secret"] == [child.SERVER_KEY]
+    monkeypatch.delenv(child.SERVER_KEY)
+    assert child.SERVER_KEY not in given(Here(secrets=(child.SERVER_KEY,)))
 
 
 def test_another_python_runs_the_code_of_this_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
