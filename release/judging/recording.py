@@ -87,7 +87,8 @@ def of_form(run: Path, config: Config, one: Served) -> records.Form:
 def exported(run: Path, form: str) -> dict[str, str]:
     """sha256 of each file that was made for a form, by its name in ``exports/``."""
     record = run / layout.EXPORTS / f"{form}.json"
-    return dict(json.loads(record.read_bytes())["files"]) if record.exists() else {}
+    made = json.loads(record.read_bytes())["files"] if record.exists() else {}
+    return {name: file["sha256"] for name, file in made.items()}
 
 
 def build(config: Config, base: Base, started: Started, adapter: Adapter, judged: Outcome) -> Record:

@@ -158,12 +158,14 @@ def _answer_as(run: Path, name: str, loaded: Config, outputs: Sequence[gates.Out
     folder, form = generate.folder_of(run, name), loaded.serving[name]
     folder.mkdir(parents=True, exist_ok=True)
     write_answers(folder / "answers.jsonl", [asdict(output) for output in outputs])
+    loaded_as = {"loaded": {"files": {f"{name}.gguf": "4" * 64}}} if form.engine == "llama.cpp" else {}
     there = {
         "adapter_sha256": _adapter(run, loaded).files.digest,
         "answers_sha256": sha256_file(folder / "answers.jsonl"),
         "prompts_sha256": "2" * 64,
         "decoding": {"do_sample": False, "max_new_tokens": 64, "batch_size": 20, "constraint": None},
         **ASKED,
+        **loaded_as,
         "seconds": 5.0,
         "tokens": 900,
         "image_digest": environment.image_digest(),
@@ -175,7 +177,7 @@ def _answer_as(run: Path, name: str, loaded: Config, outputs: Sequence[gates.Out
         exports = run / layout.EXPORTS
         exports.mkdir(exist_ok=True)
         (exports / f"{name}.gguf").write_bytes(b"GGUF of a test")
-        made = {"files": {f"{name}.gguf": sha256_file(exports / f"{name}.gguf")}}
+        made = {"files": {f"{name}.gguf": {"sha256": sha256_file(exports / f"{name}.gguf"), "size": 14}}}
         (exports / f"{name}.json").write_bytes(canonical_json(made))
 
 
