@@ -126,9 +126,9 @@ def _merged(job: Job, model: "PreTrainedModel", work: Path) -> tuple[str, str | 
     """The merged model's name in ``exports/``, and the quantizer's build."""
     merged = merging.merged(model, job.adapter)
     if job.form.engine == "transformers":
-        merging.write(merged, job.adapter, job.chat(), job.exports / files.MERGED)
+        merging.write(merged, job.base, job.adapter, job.chat(), job.exports / files.MERGED)
         return files.MERGED, None
-    merging.write(merged, job.adapter, job.chat(), work / files.MERGED)
+    merging.write(merged, job.base, job.adapter, job.chat(), work / files.MERGED)
     name = files.loads(job.form, job.config.adapter).model
     return name, _gguf(job, work / files.MERGED, job.exports / name)
 
@@ -143,7 +143,7 @@ def _over_the_base(job: Job, model: "PreTrainedModel", work: Path) -> tuple[str,
     exact = job.form.file_type in gguf_lora.TYPES
     build = known.get("llama_cpp")
     if not known or not exact:
-        merging.write(model, job.base, job.chat(), work / "base")
+        merging.write(model, job.base, job.base, job.chat(), work / "base")
     if not known:
         build = _gguf(job, work / "base", kept)
         write_atomically(told, canonical_json({"sha256": sha256_file(kept), "llama_cpp": build, **job.base_made_of()}))

@@ -1,10 +1,12 @@
 """An adapter added to the weights it was judged over: one model, in a folder that transformers loads by itself."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gates.canonical import canonical_json
 from release.config.settings import Config, Precision
 from release.data.chat import Chat
 from release.models import loading
@@ -32,8 +34,8 @@ def merged(model: "PreTrainedModel", adapter: Path) -> "PreTrainedModel":
     return with_adapter(model, adapter).merge_and_unload()
 
 
-def write(model: "PreTrainedModel", tokenizer: Path, chat: Chat, folder: Path) -> None:
-    """Weights, config, the tokenizer's files and every end, whole or not at all."""
+def write(model: "PreTrainedModel", base: Path, tokenizer: Path, chat: Chat, folder: Path) -> None:
+    """Weights, the base's config, the tokenizer's files and every end, whole or not at all."""
     from transformers import GenerationConfig
 
     partial = folder.with_name(f"{folder.name}.partial")
@@ -41,8 +43,18 @@ def write(model: "PreTrainedModel", tokenizer: Path, chat: Chat, folder: Path) -
     model.generation_config = GenerationConfig(eos_token_id=list(chat.ends), pad_token_id=chat.ends[0], do_sample=False)
     model.config.quantization_config = None
     model.save_pretrained(partial)
+    _keep_config(base / "config.json", partial / "config.json")
     for name in TOKENIZER:
         if (tokenizer / name).exists():
             shutil.copyfile(tokenizer / name, partial / name)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
+
+
+def _keep_config(own: Path, saved: Path) -> None:
+    """The base's own config.json, which other programs read in the words of its time, if it is of the same class."""
+    told, now = json.loads(own.read_bytes()), json.loads(saved.read_bytes())
+    if told.get("architectures") == now.get("architectures"):
+        dtype = {"dtype": now["dtype"]}
+        now = {**{name: value for name, value in told.items() if name != "torch_dtype"}, **dtype}
+        saved.write_bytes(canonical_json(now))
