@@ -62,7 +62,6 @@ def architectures(wheel: Path) -> frozenset[str]:
     with zipfile.ZipFile(wheel) as archive:
         tree = ast.parse(archive.read("conversion/__init__.py"))
     for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
-            if node.target.id == "TEXT_MODEL_MAP":
-                return frozenset(ast.literal_eval(node.value))
+        if isinstance(node, ast.AnnAssign) and node.value and ast.unparse(node.target) == "TEXT_MODEL_MAP":
+            return frozenset(ast.literal_eval(node.value))
     raise PreflightError(f"{wheel} does not say which models it converts. Delete it and run again.")

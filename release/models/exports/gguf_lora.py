@@ -52,7 +52,7 @@ def write(wrapped: "nn.Module", base_gguf: Path, target: Path) -> None:
 
     layers = dict(_adapted(wrapped))
     reader = GGUFReader(str(base_gguf))
-    matrices = {one.name: one.data for one in reader.tensors if one.data.ndim == 2}  # noqa: PLR2004
+    matrices = {one.name: one.data for one in reader.tensors if one.data.ndim == 2}
     placed = place({name: _matrix(layer.get_base_layer()) for name, layer in layers.items()}, matrices)
     alpha = float(next(iter(layers.values())).lora_alpha[ADAPTER])
     field = reader.get_field("general.architecture")
@@ -99,7 +99,7 @@ def _factors(layer: Any, alpha: float) -> tuple["Matrix", "Matrix"]:
 
 def _matrix(layer: "nn.Module") -> "Matrix":
     """A linear layer's weights with a row for each output; transformers' Conv1D holds them the other way round."""
-    weight: Any = layer.weight.detach().float().cpu().numpy()  # type: ignore[operator, union-attr]
+    weight: Matrix = layer.weight.detach().float().cpu().numpy()  # type: ignore[operator]
     return weight.T if type(layer).__name__ == "Conv1D" else weight
 
 

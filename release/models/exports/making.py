@@ -16,11 +16,12 @@ from release.config.settings import Config, Form, Precision
 from release.data import chat as chats
 from release.models import base as bases
 from release.models import wheels
+from release.models.engines.transformers import with_adapter
 from release.models.exports import converter, files, gguf_lora, merging, quantizer
 from release.running import environment
 from release.running.place import Place
 from release.values import layout
-from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
+from release.values.artifacts import Manifest, sha256_file, write_atomically
 from release.values.errors import PreflightError
 from release.values.events import Progress, Say
 
@@ -117,8 +118,8 @@ def make(job: Job, name: str, say: Say) -> None:
             base, published, build = _over_the_base(job, model, Path(work))
     done(2)
     told_base = files.said(job.exports, base) if base else {}
-    told = {"made_of": made_of, "files": files.said(job.exports, published), "base": told_base, "llama_cpp": build}
-    write_atomically(record, canonical_json(told))
+    said = {"made_of": made_of, "files": files.said(job.exports, published), "base": told_base, "llama_cpp": build}
+    write_atomically(record, canonical_json(said))
     done(STEPS)
 
 
@@ -149,7 +150,7 @@ def _over_the_base(job: Job, model: "PreTrainedModel", work: Path) -> tuple[str,
         write_atomically(told, canonical_json({"sha256": sha256_file(kept), "llama_cpp": build, **job.base_made_of()}))
     if not exact:
         converter.convert(job.wheel, work / "base", work / "base.gguf", "F32")
-    wrapped = merging.with_adapter(model, job.adapter)
+    wrapped = with_adapter(model, job.adapter)
     gguf_lora.write(wrapped, kept if exact else work / "base.gguf", job.exports / loads.lora)
     _link(kept, job.exports / loads.model)
     return loads.model, loads.lora, build if isinstance(build, str) else None
