@@ -70,10 +70,20 @@ def answers(asked: Asked, scale: float, prompts: Sequence[Prompt]) -> Iterator[O
     wanted = asked.settings.generation.max_new_tokens
     with serving(asked, max(len(one.ids) for one in prompts) + wanted) as server:
         for one in prompts:
+            if tuple(server.tokens(one.text)) != one.ids:
+                raise VerificationError(_other_tokens(one))
             request = {**_request(asked, scale), "prompt": list(one.ids), "n_predict": wanted}
             ids, ended = _written(server, request, asked.chat.ends)
             text, found = asked.chat.judged(ids)
             yield Output(id=one.id, output=text, finish_reason="stop" if found or ended else "length")
+
+
+def _other_tokens(prompt: Prompt) -> str:
+    return (
+        f"llama.cpp reads the prompt of row {prompt.id} as other tokens than those that were trained and judged: its "
+        "tokenizer cuts or joins otherwise than the base's tokenizer.json, and whoever sends it the text asks something "
+        "else. Take the forms of llama.cpp out of serving, or name another base model."
+    )
 
 
 def _request(asked: Asked, scale: float) -> dict[str, object]:

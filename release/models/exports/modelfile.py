@@ -102,7 +102,8 @@ def probed(chat: Chat) -> Written:
     try:
         answer = _cut(_less(say(USER, ANSWER), say(USER)), ANSWER)
         user = (_cut(_less(say(USER, ANSWER, AGAIN), say(USER, ANSWER)), AGAIN)[0], after)
-        around, first = {"user": user, "assistant": answer}, before.removesuffix(user[0])
+        if before.endswith(user[0]):
+            around, first = {"user": user, "assistant": answer}, before.removesuffix(user[0])
     except PreflightError:  # it writes an answer otherwise once more follows: prompts of one question need none
         pass
     try:

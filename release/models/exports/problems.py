@@ -9,15 +9,12 @@ from release.models.exports import converter, quantizer
 from release.values import extras
 
 CARRIES = {
-    "CohereForCausalLM": "Command R",
-    "Cohere2ForCausalLM": "Command R7B",
     "Gemma2ForCausalLM": "Gemma 2",
     "GPTNeoXForCausalLM": "GPT-NeoX, Pythia",
     "GraniteForCausalLM": "Granite",
     "LlamaForCausalLM": "Llama, SmolLM2",
     "MistralForCausalLM": "Mistral",
     "Olmo2ForCausalLM": "OLMo 2",
-    "Phi3ForCausalLM": "Phi 3 and 3.5",
     "Qwen2ForCausalLM": "Qwen2, Qwen2.5",
     "Qwen3ForCausalLM": "Qwen3",
     "SmolLM3ForCausalLM": "SmolLM3",
