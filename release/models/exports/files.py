@@ -1,0 +1,63 @@
+"""Which files a form loads, by the names that they have in every run and release, and the record of how they were made.
+
+What stands in a run's ``exports/`` under a name of ``PUBLISHED`` belongs to the release; the base's own GGUF, which a
+LoRA lies over in llama.cpp, is there only to be judged with.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from release.config import forms
+from release.config.settings import Adapter, Form
+from release.values.artifacts import sha256_file
+
+LORA = "adapter-F32.gguf"
+"""In float32, as PEFT keeps it: 16 bits would round what was judged, to save some megabytes."""
+MERGED = "merged"
+"""The folder with the merged model in safetensors."""
+MODELFILE = "Modelfile"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loads:
+    """What llama.cpp loads in a form, by names in ``exports/``."""
+
+    model: str
+    lora: str | None
+    """None where the adapter is merged into the model."""
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Those that belong to the release."""
+        return (self.lora,) if self.lora else (self.model,)
+
+
+def loads(form: Form, adapter: Adapter) -> Loads:
+    """What a form of engine llama.cpp loads."""
+    if form.merged:
+        return Loads(model=f"{MERGED}-{form.file_type}.gguf", lora=None)
+    return Loads(model=f"base-{forms.precision(form, adapter)}-{form.file_type}.gguf", lora=LORA)
+
+
+def said(exports: Path, name: str) -> Mapping[str, Mapping[str, object]]:
+    """Sha256 and size of a file, or of every file of a folder, by names below ``exports``."""
+    path = exports / name
+    each = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
+    return {
+        one.relative_to(exports).as_posix(): {"sha256": sha256_file(one), "size": one.stat().st_size} for one in each
+    }
+
+
+def whole(exports: Path, form: str, made_of: Mapping[str, object]) -> bool:
+    """Whether the record of this form is of the same origin, and each file as it says."""
+    try:
+        told = json.loads((exports / f"{form}.json").read_bytes())
+        there = {**told["files"], **told["base"]}
+        return bool(told["made_of"] == made_of) and all(
+            (exports / name).stat().st_size == one["size"] and sha256_file(exports / name) == one["sha256"]
+            for name, one in there.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,236 @@
+"""Ollama's Modelfile: what it loads, and a Go template that writes a judged prompt to the byte, or no Modelfile.
+
+The template is found by probing the chat template and kept only if it renders every golden prompt as was judged.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from release.data.chat import SHOWN, Chat, Messages
+from release.values.errors import PreflightError
+
+USER, SYSTEM, ANSWER, AGAIN = "QuserQ", "QsystemQ", "QanswerQ", "QagainQ"
+"""Contents that no template changes and that can be found again."""
+ACTION = re.compile(r"\{\{ (.*?) \}\}", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a chat template writes around each message; what it cannot say so is not here."""
+
+    first: str
+    """Before a conversation that has no system message."""
+    around: Mapping[str, tuple[str, str]]
+    """Before and after a message, by its role."""
+    last: str
+    """The header of an answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asks:
+    """How Ollama is to ask."""
+
+    model: str
+    adapter: str | None
+    chat: Chat
+    max_new_tokens: int
+    context: int
+    prompts: Sequence[Messages]
+    """All of them must be rendered as they were judged."""
+    adds: str = ""
+    """What llama.cpp itself puts before a prompt of this GGUF: the token that begins a text, where it says so."""
+
+
+def text(asks: Asks) -> str:
+    """The file; ``PreflightError`` says why there can be none."""
+    template = go_template(asks.chat, asks.adds)
+    for number, prompt in enumerate(asks.prompts, 1):
+        if (told := asks.adds + rendered(template, prompt)) != (
+            judged := asks.chat.text(prompt, generation_prompt=True)
+        ):
+            at = next((n for n, (a, b) in enumerate(zip(told, judged, strict=False)) if a != b), len(told))
+            raise PreflightError(
+                f"No Modelfile for Ollama: its template would write golden prompt {number} otherwise than was judged, "
+                f"from character {at} on: {told[at : at + SHOWN]!r} for {judged[at : at + SHOWN]!r}. Load the GGUF in "
+                "llama.cpp, with the prompt as the chat template writes it."
+            )
+    ends = [asks.chat.token(one) for one in asks.chat.ends]
+    if odd := [one for one in [*ends, template] if '"""' in one or (one in ends and '"' in one)]:
+        raise PreflightError(f"No Modelfile for Ollama: it has no way to write {odd[0]!r}. Load the GGUF in llama.cpp.")
+    parameters = [
+        ("num_ctx", str(asks.context)),
+        ("num_predict", str(asks.max_new_tokens)),
+        ("temperature", "0"),
+        ("top_k", "1"),
+        ("repeat_penalty", "1"),  # Ollama's own is 1.1, which changes what a greedy answer says
+        *(("stop", f'"{one}"') for one in ends),
+    ]
+    loaded = [f"FROM ./{asks.model}", *([f"ADAPTER ./{asks.adapter}"] if asks.adapter else [])]
+    return "\n".join([*loaded, f'TEMPLATE """{template}"""', *(f"PARAMETER {a} {b}" for a, b in parameters), ""])
+
+
+def go_template(chat: Chat, adds: str = "") -> str:
+    """A Go template that writes what this chat template does; ``PreflightError`` where probing finds no such one."""
+    found = probed(chat)
+    first, around = found.first.removeprefix(adds), dict(found.around)
+    if "system" in around:
+        around["system"] = (around["system"][0].removeprefix(adds), around["system"][1])
+    pieces = [first, found.last, *(one for both in around.values() for one in both)]
+    if any("{{" in one or "}}" in one for one in pieces):
+        raise PreflightError("No Modelfile for Ollama: the chat template writes '{{', which Go's templates read.")
+    roles = list(around)
+    cases = "".join(
+        f'{{{{ {"if" if role == roles[0] else "else if"} eq .Role "{role}" }}}}{before}{{{{ .Content }}}}{after}'
+        for role, (before, after) in around.items()
+    )
+    start = f"{{{{ if not .System }}}}{first}{{{{ end }}}}" if first else ""
+    return f"{start}{{{{ range .Messages }}}}{cases}{{{{ end }}}}{{{{ end }}}}{found.last}"
+
+
+def probed(chat: Chat) -> Written:
+    """What stands around each kind of message, read off conversations of one, two and three."""
+
+    def say(*contents: str, header: bool = False) -> str:
+        roles = {USER: "user", SYSTEM: "system", ANSWER: "assistant", AGAIN: "user"}
+        return chat.text([{"role": roles[one], "content": one} for one in contents], generation_prompt=header)
+
+    before, after = _cut(say(USER), USER)
+    last = _less(say(USER, header=True), say(USER))
+    around, first = {"user": (before, after)}, ""
+    try:
+        answer = _cut(_less(say(USER, ANSWER), say(USER)), ANSWER)
+        user = (_cut(_less(say(USER, ANSWER, AGAIN), say(USER, ANSWER)), AGAIN)[0], after)
+        if before.endswith(user[0]):
+            around, first = {"user": user, "assistant": answer}, before.removesuffix(user[0])
+    except PreflightError:  # it writes an answer otherwise once more follows: prompts of one question need none
+        pass
+    try:
+        start, rest = _cut(say(SYSTEM, USER), SYSTEM)
+        end, question = _cut(rest.removesuffix(after), USER)[0], around["user"][0]
+        if "assistant" not in around:
+            question, first = _shared_end(end, before)
+            around["user"] = (question, after)
+        around = {"system": (start, end.removesuffix(question)), **around}
+    except PreflightError:  # it has no system message, or no place of its own for one: golden prompts decide
+        pass
+    return Written(first=first, around=around, last=last)
+
+
+def _shared_end(one: str, other: str) -> tuple[str, str]:
+    """The longest text that both end with, and what the second begins with."""
+    size = next(n for n in range(len(other), -1, -1) if one.endswith(other[len(other) - n :]))
+    return other[len(other) - size :], other[: len(other) - size]
+
+
+def _cut(text: str, content: str) -> tuple[str, str]:
+    """What stands before and after a content."""
+    start, found, end = text.partition(content)
+    if not found:
+        raise PreflightError("No Modelfile for Ollama: the chat template moves or changes a message.")
+    return start, end
+
+
+def _less(longer: str, shorter: str) -> str:
+    if not longer.startswith(shorter):
+        raise PreflightError(
+            "No Modelfile for Ollama: the chat template writes the start of a conversation otherwise when more follows."
+        )
+    return longer.removeprefix(shorter)
+
+
+@dataclass(kw_only=True)
+class _Reader:
+    """The parts of a template, and how far it was read."""
+
+    parts: list[str]
+    place: int = 0
+    system: str = ""
+    written: list[str] = field(default_factory=list)
+
+
+def rendered(template: str, messages: Messages) -> str:
+    """What Ollama writes: messages of one role in a row are one, and the system text is known as a whole."""
+    joined = list(_collated(messages))
+    system = "\n\n".join(one["content"] for one in joined if one["role"] == "system")
+    reader = _Reader(parts=ACTION.split(template), system=system)
+    _block(reader, joined, None, live=True)
+    return "".join(reader.written)
+
+
+def _collated(messages: Messages) -> Iterator[Mapping[str, str]]:
+    """As ollama/template's ``collate`` does."""
+    held: dict[str, str] | None = None
+    for one in messages:
+        if held and held["role"] == one["role"]:
+            held["content"] += "\n\n" + one["content"]
+            continue
+        if held:
+            yield held
+        held = dict(one)
+    if held:
+        yield held
+
+
+def _block(reader: _Reader, messages: Messages, message: Mapping[str, str] | None, *, live: bool) -> str:
+    """Write up to the ``end`` or ``else`` of this block, which is returned; empty at the end of the template."""
+    while reader.place < len(reader.parts):
+        part, text = reader.parts[reader.place], reader.place % 2 == 0
+        reader.place += 1
+        if text:
+            reader.written += [part] if live else []
+        elif part == "end" or part.startswith("else"):
+            return part
+        else:
+            _act(reader, part, messages, message, live=live)
+    return ""
+
+
+def _act(reader: _Reader, part: str, messages: Messages, message: Mapping[str, str] | None, *, live: bool) -> None:
+    if part == "range .Messages":
+        _range(reader, messages, live=live)
+    elif part.startswith("if "):
+        _choice(reader, part, messages, message, live=live)
+    elif part == ".Content" and message is not None:
+        reader.written += [message["content"]] if live else []
+    else:
+        raise PreflightError(f"Not a template that is written here: {{{{ {part} }}}}.")
+
+
+def _range(reader: _Reader, messages: Messages, *, live: bool) -> None:
+    start = reader.place
+    for one in messages:
+        reader.place = start
+        _block(reader, messages, one, live=live)
+    if not messages:
+        _block(reader, messages, None, live=False)
+
+
+def _choice(reader: _Reader, part: str, messages: Messages, message: Mapping[str, str] | None, *, live: bool) -> None:
+    """The first branch whose condition holds; the others are read and not written."""
+    taken = False
+    while part.startswith(("if ", "else if ")):
+        holds = live and not taken and _holds(reader, part.removeprefix("else ").removeprefix("if "), message)
+        taken = taken or holds
+        part = _block(reader, messages, message, live=holds)
+
+
+def _holds(reader: _Reader, condition: str, message: Mapping[str, str] | None) -> bool:
+    if condition == "not .System":
+        return not reader.system
+    role = re.fullmatch(r'eq \.Role "(\w+)"', condition)
+    if role is None or message is None:
+        raise PreflightError(f"Not a condition that is written here: {condition}.")
+    return message["role"] == role[1]
+
+
+def adds(gguf: Path, chat: Chat) -> str:
+    """What llama.cpp puts before every prompt of this GGUF by itself."""
+    from gguf import GGUFReader
+
+    reader = GGUFReader(str(gguf))
+    said, model = (reader.get_field(f"tokenizer.ggml.{name}") for name in ("add_bos_token", "model"))
+    first = reader.get_field("tokenizer.ggml.bos_token_id")
+    wanted = bool(said.contents()) if said else bool(model and model.contents() == "llama")
+    return chat.token(int(first.contents())) if wanted and first else ""

@@ -1,0 +1,126 @@
+"""Ollama's template writes each golden prompt as it was judged, or there is no Modelfile."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import gates
+from release.data.chat import Chat, Messages, read
+from release.models.exports import modelfile
+from release.values.errors import PreflightError
+from tests.helpers.line import ROOT
+from tests.helpers.stand_in_tokenizer import Tokens, write
+
+RELEASED = ROOT / "tests" / "data" / "releases" / "v2"
+ASKED: Messages = ({"role": "user", "content": "Is it?"},)
+TOKENS = Tokens(bos="<s>", eos="</s>", special=("<|im_start|>", "<|im_end|>"), ends=("</s>", "<|im_end|>"))
+CHATML = (
+    "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+WITHOUT_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHATML
+ENDS_TURNS_OTHERWISE = CHATML.replace(
+    "<|im_end|>\n{% endfor %}", "<|im_end|>{% if not loop.last %}!{% endif %}{% endfor %}"
+)
+SAYS_HOW_MANY = CHATML.replace("{{ bos_token }}", "{{ bos_token }}{{ messages[0].content | length }}:")
+LAST_SYSTEM = CHATML.replace("{{ m.content }}", "{{ m.content | trim }}")
+
+
+def chat_of(template: str, folder: Path) -> Chat:
+    return read(write(folder, TOKENS, template))
+
+
+def asks(chat: Chat, prompts: Sequence[Messages], adds: str = "") -> modelfile.Asks:
+    return modelfile.Asks(
+        model="merged-Q8_0.gguf", adapter=None, chat=chat, max_new_tokens=64, context=512, prompts=prompts, adds=adds
+    )
+
+
+def test_every_golden_prompt_of_the_default_is_written_to_the_byte() -> None:
+    chat = read(RELEASED)
+    prompts = [row.prompt for row in gates.read_golden(ROOT / "data" / "elements" / "golden.jsonl")]
+
+    told = modelfile.text(asks(chat, prompts))
+
+    template = told.partition('TEMPLATE """')[2].partition('"""')[0]
+    assert {modelfile.rendered(template, one) == chat.text(one, generation_prompt=True) for one in prompts} == {True}
+    assert told.startswith("FROM ./merged-Q8_0.gguf\n")
+    assert told.splitlines()[-6:] == [
+        "PARAMETER num_ctx 512",
+        "PARAMETER num_predict 64",
+        "PARAMETER temperature 0",
+        "PARAMETER top_k 1",
+        "PARAMETER repeat_penalty 1",
+        'PARAMETER stop "<|im_end|>"',
+    ]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        ASKED,
+        ({"role": "system", "content": "Be brief."}, *ASKED),
+        (*ASKED, {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "And now?"}),
+        ({"role": "system", "content": "S"}, *ASKED, {"role": "assistant", "content": "Y"}, *ASKED),
+    ],
+)
+@pytest.mark.parametrize("template", [CHATML, LAST_SYSTEM], ids=["chatml", "trimmed"])
+@pytest.mark.parametrize("adds", ["", "<s>"])
+def test_conversations_are_written_with_and_without_what_llama_cpp_adds(
+    adds: str, template: str, prompt: Messages, tmp_path: Path
+) -> None:
+    chat = chat_of(template, tmp_path)
+
+    told = adds + modelfile.rendered(modelfile.go_template(chat, adds), prompt)
+
+    assert told == chat.text(prompt, generation_prompt=True)
+    modelfile.text(asks(chat, [prompt], adds))
+
+
+def test_a_template_that_differs_by_a_newline_is_found_out(tmp_path: Path) -> None:
+    chat = chat_of(CHATML, tmp_path)
+    whole = modelfile.go_template(chat)
+    judged = chat.text(ASKED, generation_prompt=True)
+
+    assert modelfile.rendered(whole, ASKED) == judged
+    for cut in (whole.removesuffix("\n"), whole + "\n", whole.replace("<|im_end|>\n", "<|im_end|>")):
+        assert modelfile.rendered(cut, ASKED) != judged
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt", "said"),
+    [
+        (
+            SAYS_HOW_MANY,
+            ({"role": "user", "content": "Longer than that?"},),
+            "golden prompt 1 otherwise than was judged",
+        ),
+        (WITHOUT_SYSTEM, (*ASKED, *ASKED), "golden prompt 1 otherwise"),  # Ollama makes one message of two
+        (LAST_SYSTEM, ({"role": "user", "content": " Is it? "},), "from character"),
+        (CHATML.replace("<|im_start|>", "{{ '{{' }}"), ASKED, "'{{'"),
+    ],
+)
+def test_what_cannot_be_said_in_its_template_is_refused_with_the_place(
+    template: str, prompt: Messages, said: str, tmp_path: Path
+) -> None:
+    chat = chat_of(template, tmp_path)
+
+    with pytest.raises(PreflightError) as refused:
+        modelfile.text(asks(chat, [prompt]))
+
+    assert "No Modelfile for Ollama" in str(refused.value)
+    assert said in str(refused.value)
+
+
+def test_a_template_without_a_system_message_and_one_with_odd_turns_ask_single_questions(tmp_path: Path) -> None:
+    for number, template in enumerate((WITHOUT_SYSTEM, ENDS_TURNS_OTHERWISE)):
+        modelfile.text(asks(chat_of(template, tmp_path / str(number)), [ASKED]))
+
+
+def test_an_end_that_it_cannot_write_is_refused(tmp_path: Path) -> None:
+    tokens = replace(TOKENS, ends=('<"end">',), special=(*TOKENS.special, '<"end">'))
+
+    with pytest.raises(PreflightError, match="no way to write"):
+        modelfile.text(asks(read(write(tmp_path, tokens, CHATML)), [ASKED]))
