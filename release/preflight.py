@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from release import inputs
+from release.config import forms
 from release.config.settings import Config, Publishing
 from release.data import chat as chats
 from release.data import chat_faults, gate
@@ -17,6 +18,8 @@ from release.judging import previous, terms
 from release.models import architecture, lora_targets
 from release.models.architecture import Architecture
 from release.models.base import Outline
+from release.models.engines import ready
+from release.models.exports.problems import export_problems
 from release.planning import estimates, forecast
 from release.publishing import sign
 from release.running import container, machine, spending
@@ -103,6 +106,7 @@ def look(found: Inputs, say: Say) -> list[Item]:
     items = _items("driver", [gpu.problem] if gpu.problem else [], gpu.says)
     signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
     items += _items("signature", sign.problems(config.publishing), signed)
+    items += _items("engines", ready.problems(config, here=not container.used(config.container)))
     items += _items("budget", _budget_problems(config), _limit(config))
     items += _rows_items(found)
     base = None if isinstance(found.base, Unread) else found.base
@@ -163,6 +167,7 @@ def _base_items(found: Inputs, base: Outline, gpu: Gpu | None) -> list[Item]:
         memory = [_unknown_memory(refused)]
     else:
         items += _built_items(found.config, base, built, named)
+        items += _items("forms", export_problems(built, found.config), ", ".join(forms.all_of(found.config)))
         memory = _memory_items(found, built, gpu) if rows else []
     if base.license is None:
         says = f"the card of {model.base_model_id} names none. See its page on the Hub"

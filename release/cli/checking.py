@@ -1,4 +1,4 @@
-"""Commands that look at a published release again: verify, explain, serve-check, rejudge, reproduce."""
+"""Commands that look at a published release again: verify, explain, serve-check, export, rejudge, reproduce."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from release.values.layout import TRAINED
 
 if TYPE_CHECKING:
     from release.checking.reproduce import Request
+    from release.checking.serve_check import Request as Forms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +160,45 @@ class ServeCheck:
     output: Path | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A published release, the forms to make files for, and where."""
+
+    published: Published
+    forms: list[str]
+    to: Path
+
+
+def _export_options(command: argparse.ArgumentParser) -> None:
+    _published_options(command)
+    command.add_argument(
+        "--as", dest="forms", action="append", default=[], metavar="FORM",
+        help="form of llama.cpp or merged, such as engine=llama.cpp,base=unquantized; may be repeated (default:"
+        " engine=llama.cpp,merged=true,file_type=Q8_0)",
+    )  # fmt: skip
+    command.add_argument("--to", type=Path, default=Path("exports"), help="output folder (default: %(default)s)")
+
+
+def export(given: Export, say: Say) -> None:
+    from release.checking import export
+
+    extras.need_train()
+    asked = given.forms or ["engine=llama.cpp,merged=true,file_type=Q8_0"]
+    export.export(_forms_of(given.published, asked, None), given.to, say)
+
+
+def _forms_of(published: Published, asked: list[str], output: Path | None) -> "Forms":
+    from release.checking import serve_check
+
+    return serve_check.Request(
+        release=published.release,
+        endpoint=published.source.hub,
+        known=options.known(published.expected, published.source.data),
+        forms=serve_check.forms(asked),
+        output=output,
+    )
+
+
 def _serve_check_options(command: argparse.ArgumentParser) -> None:
     _published_options(command)
     command.add_argument(
@@ -173,17 +213,8 @@ def serve_check(given: ServeCheck, say: Say) -> None:
     from release.checking import serve_check
 
     extras.need_train()
-    published = given.published
-    serve_check.serve_check(
-        serve_check.Request(
-            release=published.release,
-            endpoint=published.source.hub,
-            known=options.known(published.expected, published.source.data),
-            forms=serve_check.forms(given.forms or ["base=unquantized", "merged=true"]),
-            output=given.output,
-        ),
-        say,
-    )
+    asked = given.forms or ["base=unquantized", "merged=true"]
+    serve_check.serve_check(_forms_of(given.published, asked, given.output), say)
 
 
 COMMANDS = (
@@ -215,6 +246,15 @@ COMMANDS = (
         code 5: it does not pass its gates in one of the forms.""",
         options=_serve_check_options,
         run=takes(ServeCheck, serve_check),
+    ),
+    Command(
+        name="export",
+        about="make the files in which other engines load a published adapter",
+        description="""Verifies a release and makes, from its adapter and the base it was judged over, the files that
+        the named forms load: GGUF for llama.cpp, a merged model for transformers. Says of each file whether it is the
+        one that was judged. Needs the base model. Overwrites nothing.""",
+        options=_export_options,
+        run=takes(Export, export),
     ),
     Command(
         name="rejudge",

@@ -18,6 +18,11 @@ def precision(form: Form, adapter: Adapter) -> Precision:
     return form.base
 
 
+def has_files(form: Form) -> bool:
+    """Whether files of its own are made for a form: else it loads the adapter over the base, as both are."""
+    return form.engine == "llama.cpp" or form.merged
+
+
 def trained_over(config: Config) -> tuple[Precision, ...]:
     """The precisions between which the frozen base alternates in training, that of the first step first."""
     if config.training.over != "auto":

@@ -21,6 +21,7 @@ from release.models import base as bases
 from release.models import loading
 from release.models.engines import table
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
+from release.models.exports import making
 from release.running import child, environment
 from release.running.place import Here, Place
 from release.values import layout
@@ -62,6 +63,8 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     record.unlink(missing_ok=True)
     kept.mkdir(exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
+    if form != TRAINED and forms.has_files(forms.all_of(load_config(run / "config.yaml"))[form]):
+        making.exported(run, base, place, say, form)
     _place(run, place, form).call(
         __name__,
         [run, base.folder, kept, form],

@@ -44,6 +44,8 @@ EXPORTS = "exports"
 """The folder, of a run and of a release, with the same weights in other engines' formats."""
 TRAINED = "trained"
 """The name of the form that an adapter was trained in, which needs no mention."""
+MERGED = "merged"
+"""The folder in ``EXPORTS`` with the merged model in safetensors."""
 OF_A_FORM = ("answers.jsonl", "verdict.json", "comparison.json")
 """What is held of each form beside the one it was trained in: its answers, their verdict, both forms row by row."""
 TEST_RESULT = "attestations/test-result.json"

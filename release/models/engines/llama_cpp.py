@@ -81,7 +81,7 @@ def answers(asked: Asked, scale: float, prompts: Sequence[Prompt]) -> Iterator[O
 def _other_tokens(prompt: Prompt) -> str:
     return (
         f"llama.cpp reads the prompt of row {prompt.id} as other tokens than those that were trained and judged: its "
-        "tokenizer cuts or joins otherwise than the base's tokenizer.json, and whoever sends it the text asks something "
+        "tokenizer cuts or joins otherwise than the base's tokenizer.json, and who sends it the text asks something "
         "else. Take the forms of llama.cpp out of serving, or name another base model."
     )
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from gates import Output
 from release.config import forms
 from release.models import arithmetic, constrained, loading
-from release.models.engines.engine import Answerer, Asked, Opened, Prompt
+from release.models.engines.engine import Asked, Opened, Prompt
 from release.running import environment
+from release.values import layout
 from release.values.errors import VerificationError
 from release.values.layout import WEIGHTS
 
@@ -24,19 +25,22 @@ def opened(asked: Asked) -> Iterator[Opened]:
     """The base as `loading` loads it, on the card where there is one."""
     run, adapter, form = asked.settings.run, asked.settings.adapter, asked.form
     arithmetic.make_deterministic(run.seed, environment.threads(run.threads))
-    said = loading.loaded_as(adapter, forms.precision(form, adapter), to_merge=form.merged)
+    remote = asked.settings.model.trust_remote_code
+    if form.merged:
+        said = loading.loaded_as(adapter, "unquantized")  # of what was merged is said in the record of its files
+        loaded = asdict(said) | _left_out(asked)
+        merged = loading.load_model(asked.exports / layout.MERGED, said, trust_remote_code=remote).eval()
+        yield Opened(
+            loaded=loaded, alone=None, adapted=lambda: partial(answers, asked, merged), ran_on=arithmetic.surroundings
+        )
+        return
+    said = loading.loaded_as(adapter, forms.precision(form, adapter))
     loaded = asdict(said) | _left_out(asked)
-    model = loading.load_model(asked.base, said, trust_remote_code=asked.settings.model.trust_remote_code)
-    model.eval()
-
-    def adapted() -> Answerer:
-        wrapped = with_adapter(model, asked.adapter)
-        return partial(answers, asked, wrapped.merge_and_unload() if form.merged else wrapped)
-
+    model = loading.load_model(asked.base, said, trust_remote_code=remote).eval()
     yield Opened(
         loaded=loaded,
         alone=partial(answers, asked, model),
-        adapted=adapted,
+        adapted=lambda: partial(answers, asked, with_adapter(model, asked.adapter)),
         ran_on=arithmetic.surroundings,
     )
 

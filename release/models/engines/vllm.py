@@ -29,8 +29,6 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for (its 
 LENIENT = {"x-guidance": {"lenient": True}}
 """Lets llguidance pass over what no grammar can say, such as uniqueItems: the gates still ask for it."""
 SHOWN = 500  # characters of vLLM's own message; its longest list a whole configuration
-MERGED = "merged"
-"""In the exports: the folder with the merged weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +113,7 @@ def how(asked: Asked) -> dict[str, object]:
     adapter, form = asked.settings.adapter, asked.form
     said = loading.loaded_as(adapter, forms.precision(form, adapter), to_merge=form.merged)
     common: dict[str, object] = {
-        "model": str(asked.exports / MERGED if form.merged else asked.base),
+        "model": str(asked.exports / layout.MERGED if form.merged else asked.base),
         "tokenizer": str(asked.adapter),
         "dtype": said.dtype,
         "seed": asked.settings.run.seed,

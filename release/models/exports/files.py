@@ -12,11 +12,10 @@ from pathlib import Path
 from release.config import forms
 from release.config.settings import Adapter, Form
 from release.values.artifacts import sha256_file
+from release.values.layout import MERGED
 
 LORA = "adapter-F32.gguf"
 """In float32, as PEFT keeps it: 16 bits would round what was judged, to save some megabytes."""
-MERGED = "merged"
-"""The folder with the merged model in safetensors."""
 MODELFILE = "Modelfile"
 
 

