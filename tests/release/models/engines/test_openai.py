@@ -26,7 +26,7 @@ from gates import Output
 from release.config import reading
 from release.config.settings import Form
 from release.data.chat import Chat
-from release.models import embedded, generate
+from release.models import embedded, generate, wheels
 from release.models.engines import openai, table
 from release.models.engines.engine import Asked, Opened, Prompt
 from release.values.errors import PreflightError, VerificationError
