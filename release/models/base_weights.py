@@ -24,8 +24,8 @@ class Now:
 def both(quantized: "PreTrainedModel", plain: "PreTrainedModel") -> Now:
     """Let each linear layer of ``quantized`` compute with the weights of ``plain`` too, as what is returned says.
 
-    The weights of ``plain`` stay where they are. From the memory of the host they are copied to a card one layer at a
-    time, forwards and again backwards, so that the card needs room for the largest layer and no more.
+    The weights of ``plain`` stay in the memory of the host, pinned where a card copies them: one layer at a time,
+    forwards and again backwards, so that the card needs room for the largest layer and no more.
     """
     import torch
 
@@ -33,7 +33,8 @@ def both(quantized: "PreTrainedModel", plain: "PreTrainedModel") -> Now:
     for name, module in quantized.named_modules():
         if isinstance(module, torch.nn.Linear):  # bitsandbytes' layers of four bits are such
             weight = plain.get_submodule(name).weight.detach()
-            if module.weight.shape != weight.shape or not module.weight.equal(weight):
+            if module.weight.shape != weight.shape or not weight.equal(module.weight.to(weight.device)):
+                weight = weight.pin_memory() if module.weight.is_cuda else weight
                 module.forward = _either(module, weight, now, multiply)  # type: ignore[method-assign,assignment]
     return now
 
@@ -67,7 +68,7 @@ def _multiply() -> "Multiply":
         @staticmethod
         def backward(ctx: "FunctionCtx", gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
             weight = ctx.weight.to(gradient.device, non_blocking=True)  # type: ignore[attr-defined]
-            return gradient @ weight, None
+            return gradient.to(weight.dtype) @ weight, None  # autocast may have computed in another
 
     apply: Multiply = Frozen.apply
     return apply

@@ -146,12 +146,13 @@ def _on_a_cpu(shape: Architecture, config: Config) -> int:
     A file that holds float32 itself stays mapped: what is read of it counts, and of input embeddings that are not the
     output's only the rows of the tokens that occur. Four-bit weights are turned back into float32 once beside it
     (docs/decisions/0002). Weights of another precision are converted, and the file is let go. Where training alternates
-    between both, the unquantized ones stay too: of a file that is mapped they are counted already.
+    between both, the unquantized ones stay too: a file that is mapped is mapped a second time.
     """
+    beside = shape.in_linear if len(trained_over(config)) > 1 else 0
     if shape.bytes_on_disk != 4:
-        return shape.parameters + (shape.in_linear if len(trained_over(config)) > 1 else 0)
+        return shape.parameters + beside
     read = shape.parameters - (0 if shape.tied else shape.vocab * shape.hidden)
-    return read + (shape.in_linear if config.adapter.method == "qlora" else 0)
+    return read + (shape.in_linear if config.adapter.method == "qlora" else 0) + beside
 
 
 def _optimizer(shape: Architecture, config: Config, adapter: int) -> float:

@@ -80,3 +80,64 @@ def test_turns_go_by_the_number_of_the_step_wherever_a_run_begins(over: tuple[Pr
             turns.on_step_begin(None, SimpleNamespace(global_step=step), None)
             seen.append(now.precision)
         assert seen == [over[step % len(over)] for step in range(first, first + 4)]
+
+
+def test_under_autocast_gradients_flow_back_through_weights_of_another_dtype(load: Load) -> None:
+    """As on a card: Trainer's autocast computes forwards in bfloat16, whatever ``bnb_4bit_compute_dtype`` says."""
+    import torch
+
+    model = load("nf4")
+    now = base_weights.both(model, load("unquantized"))
+    now.precision = "unquantized"
+    embedded = model.get_input_embeddings()(torch.tensor([[1, 2, 3]])).detach().requires_grad_()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(inputs_embeds=embedded).logits.square().sum()
+    loss.backward()
+
+    assert embedded.grad is not None
+    torch.testing.assert_close(embedded.grad, gradients(load("unquantized"))[1], rtol=0.1, atol=0.05)
+
+
+def test_the_batches_that_one_optimizer_step_accumulates_are_computed_over_one_precision(
+    load: Load, tmp_path: Path
+) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    model, seen = load("nf4"), []
+    now = base_weights.both(model, load("unquantized"))
+    model.register_forward_pre_hook(lambda *_: seen.append(now.precision))
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "out"),
+        use_cpu=True,
+        max_steps=3,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=2,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    rows = [{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}] * 6
+    turns = base_weights.alternate(now, PRECISIONS)
+    Trainer(model=model, args=arguments, train_dataset=rows, callbacks=[turns]).train()
+
+    assert seen == ["nf4", "nf4", "unquantized", "unquantized", "nf4", "nf4"]
+
+
+def test_a_card_computes_with_weights_from_the_memory_of_the_host(tmp_path: Path) -> None:
+    """With a projection to the vocabulary, which is linear and not quantized, on the card too."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("a card refuses what the memory of the host does not, and there is none here")
+    made(LLAMA).save_pretrained(tmp_path)
+    on_card = loading.load_model(tmp_path, loading.loaded_as(ADAPTER, "nf4"), trust_remote_code=False)
+    said = loading.loaded_as(ADAPTER, "unquantized")
+    plain = loading.load_model(tmp_path, replace(said, device="cpu"), trust_remote_code=False)
+    now = base_weights.both(on_card, plain)
+    now.precision = "unquantized"
+    tokens = torch.tensor([[1, 2, 3]])
+
+    found = on_card(tokens.cuda()).logits.cpu()
+
+    torch.testing.assert_close(found, plain(tokens).logits, rtol=0.05, atol=0.05)

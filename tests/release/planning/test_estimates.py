@@ -130,6 +130,18 @@ def test_what_costs_more_is_planned_to_cost_more(name: str, cuda: bool, change: 
     assert less < more or not cuda
 
 
+@pytest.mark.parametrize("name", ["smollm2-135m", "llama-3.1-8b"])
+def test_two_precisions_hold_the_quantized_weights_twice_on_a_cpu_and_no_more_on_a_card(name: str) -> None:
+    """Mapped from a float32 file, and converted from a bfloat16 one; a card gets a layer at a time, as for one."""
+    shape, load = built(name), estimates.load_of(None, 1000, 1024)
+    for cuda, more in ((False, shape.in_linear * 4), (True, 0)):
+        one, both = (
+            estimates.estimate(shape, set_to(training__over=over), load, cuda=cuda).memory
+            for over in ("[nf4]", "[nf4, unquantized]")
+        )
+        assert both - one == pytest.approx(more)
+
+
 def test_four_bits_are_less_than_sixteen_on_a_gpu() -> None:
     shape, load = built("llama-3.1-8b"), estimates.load_of(None, 1000, 2048)
     lora = reading.load(ROOT / "release.yaml", {"adapter.method": "lora", "adapter.quantization.load_in_4bit": "false"})
