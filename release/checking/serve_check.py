@@ -36,20 +36,23 @@ class Request:
 
 
 def forms(texts: list[str]) -> dict[str, dict[str, object]]:
-    """``base=unquantized`` and ``engine=llama.cpp,merged=true`` as forms, each named for itself.
+    """``base=unquantized`` and ``engine=llama.cpp,merged=true`` as forms, each named by its values.
 
     Raises ``ConfigError`` with every setting that is wrong.
     """
     found: dict[str, dict[str, object]] = {}
     for text in texts:
-        name = re.sub("[^a-z0-9_]+", "-", text.lower()).strip("-")[:40] or "form"
-        settings = (one.partition("=") for one in text.split(","))
-        found[name] = {key.strip(): trees.parsed(value) if equals else None for key, equals, value in settings}
+        parts = [one.partition("=") for one in text.split(",")]
+        words = [key if value.strip() == "true" else value for key, _, value in parts]
+        name = re.sub("[^a-z0-9_]+", "-", "-".join(words).lower()).strip("-")[:40] or "form"
+        found[name] = {key.strip(): trees.parsed(value) if equals else None for key, equals, value in parts}
     overrides = {f"serving.{name}.{key}": str(value) for name, form in found.items() for key, value in form.items()}
     try:
         reading.load(assets.asset("release.yaml"), overrides)
     except ConfigError as error:
-        raise ConfigError([one.replace("--set serving.", "--as ") for one in error.problems]) from None
+        raise ConfigError(
+            [re.sub(r"^.*?(?=serving\.)serving\.", "--as ", one, count=1) for one in error.problems]
+        ) from None
     return found
 
 

@@ -1,0 +1,65 @@
+"""A release is judged in forms that it never claimed: how they are named, what is refused, and what is found."""
+
+from pathlib import Path
+
+import pytest
+
+from release.checking import serve_check, verify
+from release.values.errors import ConfigError, GatesFailed, VerificationError
+from tests.helpers.line import ROOT
+from tests.helpers.small_release import reseal, small_release
+
+KEPT = ROOT / "tests" / "data" / "releases" / "v2"
+
+
+def quiet(_: object) -> None:
+    """Say nothing."""
+
+
+def request(release: Path, output: Path, *texts: str) -> serve_check.Request:
+    known = verify.Known()
+    forms = serve_check.forms(list(texts))
+    return serve_check.Request(release=str(release), endpoint="file:hub", known=known, forms=forms, output=output)
+
+
+def test_a_form_is_named_by_its_values() -> None:
+    found = serve_check.forms(["base=unquantized", "engine=llama.cpp,merged=true,file_type=Q8_0"])
+
+    assert found["unquantized"] == {"base": "unquantized"}
+    assert found["llama-cpp-merged-q8_0"] == {"engine": "llama.cpp", "merged": True, "file_type": "Q8_0"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("bas=unquantized", r"--as unquantized\.bas is not a setting\. Did you mean serving\.unquantized\.base\?"),
+        ("base=bf16", "--as bf16.base is \"bf16\"; expected 'trained'"),
+        ("base", "--as form.base is"),
+        ("", "is not a setting"),
+        ("engine=openai,model=m", "--as openai-m.url is missing"),
+        ("file_type=Q8_0", "only 'llama.cpp' has it"),
+    ],
+)
+def test_a_form_that_cannot_be_is_refused_before_anything_is_fetched(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        serve_check.forms([text])
+
+
+def test_a_release_that_lies_is_not_answered_with(tmp_path: Path) -> None:
+    folder = small_release(tmp_path).folder
+    reseal(folder, lambda it: it.update(passed=False))
+
+    with pytest.raises(VerificationError, match="not what its record says"):
+        serve_check.serve_check(request(folder, tmp_path / "out", "base=unquantized"), quiet)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("base")
+def test_an_adapter_of_one_precision_fails_over_the_base_that_people_load(tmp_path: Path) -> None:
+    """The kept release was trained over NF4 alone: 33 of its 60 citations hold over the unquantized base."""
+    with pytest.raises(GatesFailed, match=r"does not pass its gates as unquantized"):
+        serve_check.serve_check(request(KEPT, tmp_path / "out", "base=unquantized"), quiet)
+
+    report = (tmp_path / "out" / serve_check.REPORT).read_text("utf-8")
+    assert "| **verdict** | **PASS** | **FAIL** |" in report
+    assert "100/100 (≥ 97.0 %)" in report
