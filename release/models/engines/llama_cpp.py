@@ -4,7 +4,7 @@ import http.client
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,16 +73,17 @@ def answers(asked: Asked, scale: float, prompts: Sequence[Prompt]) -> Iterator[O
             if tuple(server.tokens(one.text)) != one.ids:
                 raise VerificationError(_other_tokens(one))
             request = {**_request(asked, scale), "prompt": list(one.ids), "n_predict": wanted}
-            ids, ended = _written(server, request, asked.chat.ends)
-            text, found = asked.chat.judged(ids)
-            yield Output(id=one.id, output=text, finish_reason="stop" if found or ended else "length")
+            told = server.ask("/completion", request)
+            text, ended = asked.chat.judged(told["tokens"])
+            ended = ended or told["stop_type"] != "limit"  # at an end that only llama.cpp knows it stops all the same
+            yield Output(id=one.id, output=text, finish_reason="stop" if ended else "length")
 
 
 def _other_tokens(prompt: Prompt) -> str:
     return (
         f"llama.cpp reads the prompt of row {prompt.id} as other tokens than those that were trained and judged: its "
-        "tokenizer cuts or joins otherwise than the base's tokenizer.json, and who sends it the text asks something "
-        "else. Take the forms of llama.cpp out of serving, or name another base model."
+        "tokenizer cuts or joins otherwise than the base's tokenizer.json, and whoever sends it the text asks "
+        "something else. Take the forms of llama.cpp out of serving, or name another base model."
     )
 
 
@@ -96,7 +97,7 @@ def _request(asked: Asked, scale: float) -> dict[str, object]:
         "seed": asked.settings.run.seed,
         "cache_prompt": False,
         "return_tokens": True,
-        "stream": True,
+        "stream": False,  # in a stream the parts of a character that is several tokens are left out
         **({} if asked.form.merged else {"lora": [{"id": 0, "scale": scale}]}),
         **({"json_schema": json.loads(asked.schema.read_bytes())} if constrained else {}),
     }
@@ -165,19 +166,22 @@ class Connected:
         self.host, self.port = address.hostname or HOST, address.port
         self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
-    def ask(self, path: str, request: Mapping[str, object]) -> http.client.HTTPResponse:
-        """Its response; ``PreflightError`` in its own words where it refuses."""
-        connection = http.client.HTTPConnection(self.host, self.port)
-        connection.request("POST", path, json.dumps(request), self.headers)
-        response = connection.getresponse()
+    def ask(self, path: str, request: Mapping[str, object]) -> Mapping[str, Any]:
+        """What it says; ``PreflightError`` in its own words where it refuses."""
+        with closing(http.client.HTTPConnection(self.host, self.port)) as connection:
+            connection.request("POST", path, json.dumps(request), self.headers)
+            with connection.getresponse() as response:
+                said = response.read()
         if response.status != http.HTTPStatus.OK:
-            raise PreflightError(f"llama.cpp refuses a request to {path}: {_said(response.read())}.")
-        return response
+            raise PreflightError(f"llama.cpp refuses a request to {path}: {_said(said)}.")
+        told: Mapping[str, Any] = json.loads(said)
+        return told
 
     def tokens(self, text: str) -> list[int]:
         """What llama.cpp makes of a text that somebody sends it, special tokens included."""
-        asked = {"content": text, "add_special": False, "parse_special": True}
-        told: list[int] = json.loads(self.ask("/tokenize", asked).read())["tokens"]
+        told: list[int] = self.ask("/tokenize", {"content": text, "add_special": False, "parse_special": True})[
+            "tokens"
+        ]
         return told
 
 
@@ -187,24 +191,3 @@ def _said(body: bytes) -> str:
         return str(json.loads(body)["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return body[:200].decode(errors="replace")
-
-
-def _written(server: Connected, request: Mapping[str, object], ends: Sequence[int]) -> tuple[list[int], bool]:
-    """The tokens that it writes, up to the first end, and whether it stopped by itself.
-
-    It knows fewer ends than a base may declare: at any of them the connection is closed, which stops it.
-    """
-    written: list[int] = []
-    with server.ask("/completion", request) as response:
-        for line in response:
-            if not line.startswith(b"data: "):
-                continue
-            told: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
-            if "error" in told:
-                raise VerificationError(f"llama.cpp stopped in an answer: {told['error'].get('message')}.")
-            written += told.get("tokens", [])
-            if told.get("stop"):
-                return written, told["stop_type"] != "limit"
-            if any(one in ends for one in written[-1:]):
-                return written, True
-    raise VerificationError("llama.cpp stopped in the middle of an answer. The end of the log of this stage says why.")
