@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from gates import Output
 from release.config import forms
-from release.models import arithmetic
+from release.models import arithmetic, constrained
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.models.exports import files
 from release.running import environment
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SLOTS = 1  # several prompts at once are computed by other kernels, and their answers differ in a few rows
 ROUND = 256  # llama.cpp's contexts are multiples of it
 HOST = "127.0.0.1"
+LENIENT = {"x-guidance": {"lenient": True}}  # llguidance otherwise refuses the keywords that it does not know
 
 
 @contextmanager
@@ -46,11 +47,24 @@ def opened(asked: Asked) -> Iterator[Opened]:
             "merged": asked.form.merged,
             "cache": "F16",
             "files": {name: sha256_file(asked.exports / name) for name in names},
+            **_left_out(asked),
         },
         alone=partial(answers, asked, 0.0) if loads.lora else None,
         adapted=partial(_adapted, asked),
         ran_on=ran_on,
     )
+
+
+def _left_out(asked: Asked) -> Mapping[str, object]:
+    """What of the answer schema a constrained form is not held to.
+
+    Asked of llguidance, which this llama.cpp decodes by: of a schema that it cannot compile, the server says so in its
+    log and answers without any constraint.
+    """
+    if asked.form.constraint == "none":
+        return {}
+    extras.need("llguidance")
+    return {"grammar_leaves_out": constrained.grammar_of(asked.schema)[1]}
 
 
 def _adapted(asked: Asked) -> Answerer:
@@ -89,7 +103,7 @@ def _other_tokens(prompt: Prompt) -> str:
 
 def _request(asked: Asked, scale: float) -> dict[str, object]:
     """How each prompt is asked: nothing of the server's own defaults that could change a token."""
-    constrained = asked.form.constraint == "json_schema"
+    held = asked.form.constraint == "json_schema"
     return {
         "temperature": 0,
         "top_k": 1,
@@ -99,7 +113,7 @@ def _request(asked: Asked, scale: float) -> dict[str, object]:
         "return_tokens": True,
         "stream": False,  # in a stream the parts of a character that is several tokens are left out
         **({} if asked.form.merged else {"lora": [{"id": 0, "scale": scale}]}),
-        **({"json_schema": json.loads(asked.schema.read_bytes())} if constrained else {}),
+        **({"json_schema": {**json.loads(asked.schema.read_bytes()), **LENIENT}} if held else {}),
     }
 
 

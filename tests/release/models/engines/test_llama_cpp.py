@@ -105,6 +105,8 @@ def test_a_schema_leaves_nothing_else_to_write(asked: Asked) -> None:
     ((free, _),) = told(replace(asked, settings=settings), prompts(asked, "What is gold?"))
     ((text, _),) = told(replace(asked, form=form, settings=settings), prompts(asked, "What is gold?"))
 
+    with llama_cpp.opened(replace(asked, form=form)) as opened:
+        assert opened.loaded["grammar_leaves_out"] == ['Unimplemented keys: ["uniqueItems"]']
     assert text.lstrip()[:1] in ("{", "")
     assert free.lstrip()[:1] not in ("{", "")
 
