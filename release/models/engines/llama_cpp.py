@@ -129,8 +129,10 @@ def serving(asked: Asked, tokens: int) -> Iterator["Connected"]:
         )
     lora = asked.exports / loads.lora if loads.lora else None
     server = _started(model, lora, context=-(-tokens // ROUND) * ROUND, threads=asked.settings.run.threads, key=key)
-    yield Connected(server, key)
-    del server
+    try:
+        yield Connected(server, key)
+    finally:
+        del server  # which ends it, also where an error's traceback would hold it
 
 
 def context_length(model: Path) -> int:
