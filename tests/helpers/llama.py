@@ -82,7 +82,7 @@ def made(family: Family, folder: Path) -> Files:
     )
 
 
-def run_of(family: Family, folder: Path, serving: Mapping[str, Mapping[str, object]]) -> tuple[Path, Path]:
+def run_of(family: Family, folder: Path, serving: Mapping[str, dict[str, object]]) -> tuple[Path, Path]:
     """A run's folder with a trained adapter of random numbers and a configuration, and the base's."""
     import transformers
 

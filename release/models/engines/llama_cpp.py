@@ -4,7 +4,7 @@ import http.client
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from gates import Output
 from release.config import forms
-from release.models import arithmetic
+from release.models import arithmetic, constrained
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.models.exports import files
 from release.running import environment
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SLOTS = 1  # several prompts at once are computed by other kernels, and their answers differ in a few rows
 ROUND = 256  # llama.cpp's contexts are multiples of it
 HOST = "127.0.0.1"
+LENIENT = {"x-guidance": {"lenient": True}}  # llguidance otherwise refuses the keywords that it does not know
 
 
 @contextmanager
@@ -46,11 +47,24 @@ def opened(asked: Asked) -> Iterator[Opened]:
             "merged": asked.form.merged,
             "cache": "F16",
             "files": {name: sha256_file(asked.exports / name) for name in names},
+            **_left_out(asked),
         },
         alone=partial(answers, asked, 0.0) if loads.lora else None,
         adapted=partial(_adapted, asked),
         ran_on=ran_on,
     )
+
+
+def _left_out(asked: Asked) -> Mapping[str, object]:
+    """What of the answer schema a constrained form is not held to.
+
+    Asked of llguidance, which this llama.cpp decodes by: of a schema that it cannot compile, the server says so in its
+    log and answers without any constraint.
+    """
+    if asked.form.constraint == "none":
+        return {}
+    extras.need("llguidance")
+    return {"grammar_leaves_out": constrained.grammar_of(asked.schema)[1]}
 
 
 def _adapted(asked: Asked) -> Answerer:
@@ -73,22 +87,23 @@ def answers(asked: Asked, scale: float, prompts: Sequence[Prompt]) -> Iterator[O
             if tuple(server.tokens(one.text)) != one.ids:
                 raise VerificationError(_other_tokens(one))
             request = {**_request(asked, scale), "prompt": list(one.ids), "n_predict": wanted}
-            ids, ended = _written(server, request, asked.chat.ends)
-            text, found = asked.chat.judged(ids)
-            yield Output(id=one.id, output=text, finish_reason="stop" if found or ended else "length")
+            told = server.ask("/completion", request)
+            text, ended = asked.chat.judged(told["tokens"])
+            ended = ended or told["stop_type"] != "limit"  # at an end that only llama.cpp knows it stops all the same
+            yield Output(id=one.id, output=text, finish_reason="stop" if ended else "length")
 
 
 def _other_tokens(prompt: Prompt) -> str:
     return (
         f"llama.cpp reads the prompt of row {prompt.id} as other tokens than those that were trained and judged: its "
-        "tokenizer cuts or joins otherwise than the base's tokenizer.json, and who sends it the text asks something "
-        "else. Take the forms of llama.cpp out of serving, or name another base model."
+        "tokenizer cuts or joins otherwise than the base's tokenizer.json, and whoever sends it the text asks "
+        "something else. Take the forms of llama.cpp out of serving, or name another base model."
     )
 
 
 def _request(asked: Asked, scale: float) -> dict[str, object]:
     """How each prompt is asked: nothing of the server's own defaults that could change a token."""
-    constrained = asked.form.constraint == "json_schema"
+    held = asked.form.constraint == "json_schema"
     return {
         "temperature": 0,
         "top_k": 1,
@@ -96,9 +111,9 @@ def _request(asked: Asked, scale: float) -> dict[str, object]:
         "seed": asked.settings.run.seed,
         "cache_prompt": False,
         "return_tokens": True,
-        "stream": True,
+        "stream": False,  # in a stream the parts of a character that is several tokens are left out
         **({} if asked.form.merged else {"lora": [{"id": 0, "scale": scale}]}),
-        **({"json_schema": json.loads(asked.schema.read_bytes())} if constrained else {}),
+        **({"json_schema": {**json.loads(asked.schema.read_bytes()), **LENIENT}} if held else {}),
     }
 
 
@@ -114,8 +129,10 @@ def serving(asked: Asked, tokens: int) -> Iterator["Connected"]:
         )
     lora = asked.exports / loads.lora if loads.lora else None
     server = _started(model, lora, context=-(-tokens // ROUND) * ROUND, threads=asked.settings.run.threads, key=key)
-    yield Connected(server, key)
-    del server
+    try:
+        yield Connected(server, key)
+    finally:
+        del server  # which ends it, also where an error's traceback would hold it
 
 
 def context_length(model: Path) -> int:
@@ -165,19 +182,22 @@ class Connected:
         self.host, self.port = address.hostname or HOST, address.port
         self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
-    def ask(self, path: str, request: Mapping[str, object]) -> http.client.HTTPResponse:
-        """Its response; ``PreflightError`` in its own words where it refuses."""
-        connection = http.client.HTTPConnection(self.host, self.port)
-        connection.request("POST", path, json.dumps(request), self.headers)
-        response = connection.getresponse()
+    def ask(self, path: str, request: Mapping[str, object]) -> Mapping[str, Any]:
+        """What it says; ``PreflightError`` in its own words where it refuses."""
+        with closing(http.client.HTTPConnection(self.host, self.port)) as connection:
+            connection.request("POST", path, json.dumps(request), self.headers)
+            with connection.getresponse() as response:
+                said = response.read()
         if response.status != http.HTTPStatus.OK:
-            raise PreflightError(f"llama.cpp refuses a request to {path}: {_said(response.read())}.")
-        return response
+            raise PreflightError(f"llama.cpp refuses a request to {path}: {_said(said)}.")
+        told: Mapping[str, Any] = json.loads(said)
+        return told
 
     def tokens(self, text: str) -> list[int]:
         """What llama.cpp makes of a text that somebody sends it, special tokens included."""
-        asked = {"content": text, "add_special": False, "parse_special": True}
-        told: list[int] = json.loads(self.ask("/tokenize", asked).read())["tokens"]
+        told: list[int] = self.ask("/tokenize", {"content": text, "add_special": False, "parse_special": True})[
+            "tokens"
+        ]
         return told
 
 
@@ -187,24 +207,3 @@ def _said(body: bytes) -> str:
         return str(json.loads(body)["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return body[:200].decode(errors="replace")
-
-
-def _written(server: Connected, request: Mapping[str, object], ends: Sequence[int]) -> tuple[list[int], bool]:
-    """The tokens that it writes, up to the first end, and whether it stopped by itself.
-
-    It knows fewer ends than a base may declare: at any of them the connection is closed, which stops it.
-    """
-    written: list[int] = []
-    with server.ask("/completion", request) as response:
-        for line in response:
-            if not line.startswith(b"data: "):
-                continue
-            told: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
-            if "error" in told:
-                raise VerificationError(f"llama.cpp stopped in an answer: {told['error'].get('message')}.")
-            written += told.get("tokens", [])
-            if told.get("stop"):
-                return written, told["stop_type"] != "limit"
-            if any(one in ends for one in written[-1:]):
-                return written, True
-    raise VerificationError("llama.cpp stopped in the middle of an answer. The end of the log of this stage says why.")

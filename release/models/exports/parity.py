@@ -1,6 +1,5 @@
 """How far an engine's probabilities are from those of the trained form: token by token over the judged answers."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ def probable(server: Connected, ids: Sequence[int], chosen: int, more: Mapping[s
     Probabilities are the model's own, from before a token is chosen.
     """
     asked = {"prompt": list(ids), "n_predict": 1, "n_probs": MOST, "logit_bias": [[chosen, 1e4]], "temperature": 0}
-    told = json.loads(server.ask("/completion", {**asked, **more, "cache_prompt": True}).read())
+    told = server.ask("/completion", {**asked, **more, "cache_prompt": True})
     return {one["id"]: one["logprob"] for one in told["completion_probabilities"][0]["top_logprobs"]}
 
 

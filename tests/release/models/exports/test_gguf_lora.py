@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from release.models.engines import llama_cpp
@@ -14,7 +15,8 @@ from release.values.errors import PreflightError
 from tests.helpers import families, llama
 from tests.helpers.families import Family
 
-FIRST = np.arange(24, dtype=np.float32).reshape(6, 4)
+Matrix = npt.NDArray[np.floating[npt.NBitBase]]
+FIRST: npt.NDArray[np.float32] = np.arange(24, dtype=np.float32).reshape(6, 4)
 ORDER = [4, 0, 2, 5, 1, 3]
 PREFIXES = (1, 5, 20)
 NEAR = 0.03  # of a log-probability; llama.cpp's cache is in 16 bits
@@ -25,7 +27,7 @@ peft = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is depreca
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_the_order_of_rows_is_read_off_the_weights_also_where_they_are_rounded(dtype: type) -> None:
     other = FIRST / 7 + 100
-    there = {"blk.0.a.weight": FIRST[ORDER].astype(dtype), "blk.1.a.weight": other.astype(dtype)}
+    there: dict[str, Matrix] = {"blk.0.a.weight": FIRST[ORDER].astype(dtype), "blk.1.a.weight": other.astype(dtype)}
 
     one, two = gguf_lora.place({"l.0.q": FIRST, "l.1.q": other}, there)
 
@@ -53,7 +55,7 @@ def test_equal_rows_are_in_the_order_of_a_layer_that_tells_it() -> None:
     ],
 )
 def test_a_module_that_is_turned_changed_fused_or_twice_there_is_refused_by_name(
-    there: dict[str, "np.ndarray"], said: str
+    there: dict[str, Matrix], said: str
 ) -> None:
     with pytest.raises(PreflightError) as refused:
         gguf_lora.place({"l.0.q": FIRST}, there)
@@ -125,7 +127,7 @@ def test_a_lora_over_its_base_is_the_merged_model_in_llama_cpp_and_in_transforme
 def test_a_lora_whose_q_and_k_are_not_permuted_loads_and_is_another_model(tmp_path: Path) -> None:
     files = llama.made(families.LLAMA_32, tmp_path)
 
-    def unpermuted(name: str, tensor: "np.ndarray") -> "np.ndarray":
+    def unpermuted(name: str, tensor: Matrix) -> Matrix:
         if not name.endswith(("attn_q.weight.lora_b", "attn_k.weight.lora_b")):
             return tensor
         heads = {"q": 4, "k": 2}[name.partition("attn_")[2][0]]

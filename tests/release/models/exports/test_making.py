@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
     pytest.mark.filterwarnings("ignore:The PEFT config's `base_model_name_or_path` was renamed:UserWarning"),
 ]
-SERVING = {
+SERVING: dict[str, dict[str, object]] = {
     "lora": {"engine": "llama.cpp", "file_type": "F32"},
     "lora_q8": {"engine": "llama.cpp", "file_type": "Q8_0"},
     "merged": {"engine": "llama.cpp", "merged": True, "file_type": "Q8_0"},
