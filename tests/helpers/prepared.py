@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gates
@@ -23,7 +25,7 @@ GOLDEN_ROWS = 60
 BABBLE = "The answer is JSON."
 
 
-def prepared_config(folder: Path, **publishing: Any) -> Path:
+def prepared_config(folder: Path, *, serving: Mapping[str, Any] = MappingProxyType({}), **publishing: Any) -> Path:
     """A configuration in ``folder`` over fewer golden rows, that the kept release's adapter fits."""
     golden = folder / "golden.jsonl"
     rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:GOLDEN_ROWS]
@@ -35,6 +37,7 @@ def prepared_config(folder: Path, **publishing: Any) -> Path:
         data={"golden_file": str(golden)},
         adapter={"lora": {"r": lora["r"], "alpha": lora["lora_alpha"]}},
         generation={"max_new_tokens": 48},
+        serving=serving,
         publishing=publishing,
     )
 

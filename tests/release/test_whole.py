@@ -20,7 +20,7 @@ from release.models import base as bases
 from release.models import embedded
 from release.publishing import snippet
 from release.values.events import Event
-from tests.helpers.card_snippet import answers
+from tests.helpers.card_snippet import answers, program_of
 from tests.helpers.line import ROOT, adapter_release
 from tests.helpers.prepared import GOLDEN_ROWS, prepared_config, trained
 
@@ -119,8 +119,8 @@ def check_the_card_gives_what_was_judged(line: Path, said: str) -> None:
     printed = said.partition("Load it as it was judged:")[2].partition("Look at it:")[0]
     with serve(line / "hub", token=(line / "hub" / "token").read_text("utf-8").strip()) as endpoint:
         env = {"HF_ENDPOINT": endpoint, "HF_HOME": str(line / "hf"), "HF_HUB_DISABLE_XET": "1"}
-        published = answers((line / "clone" / "README.md").read_text("utf-8"), questions, line, env)
-    told = answers(f"```python\n{textwrap.dedent(printed).strip()}\n```\n", questions, line, environment())
+        published = answers(program_of((line / "clone" / "README.md").read_text("utf-8")), questions, line, env)
+    told = answers(textwrap.dedent(printed), questions, line, environment())
 
     assert published == [judged[row.id] for row in rows]
     assert told == published
