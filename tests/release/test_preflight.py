@@ -30,8 +30,8 @@ from tests.release.models.test_base import CARD, put, weights
 from tests.release.models.test_base import REPO as TINY
 
 DATASETS = ROOT / "tests" / "data" / "dataset"
-LOOKED_AT = {"driver", "signature", "engines", "forms", "budget", "gates", "disk", "base model", "LoRA targets", "chat template",
-             "generation markers", "licence", "memory"}  # fmt: skip
+LOOKED_AT = {"driver", "signature", "engines", "forms", "budget", "gates", "disk", "base model", "LoRA targets",
+             "chat template", "generation markers", "licence", "memory"}  # fmt: skip
 
 
 def quiet(_: Event) -> None:
