@@ -37,7 +37,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:
     prepared_config(line, serving=SERVING)
     trained(line, base)
     killed = start(line)
-    wait_for(killed, "exporting gguf 1")
+    wait_for(killed, "exporting gguf 0")
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
     time.sleep(1)  # the kernel kills the child with its parent
