@@ -38,6 +38,7 @@ lint: setup-dev ## check style, types, who imports whom, workflows and the Docke
 
 bench: setup-dev ## measure against a plain script with the same settings
 	$(BIN)/python bench/bench.py $(ARGS)
+	$(BIN)/python bench/answering.py
 	$(BIN)/python bench/gates.py
 
 mutants: setup-dev ## change gates/ in thousands of small ways, and list what no test notices

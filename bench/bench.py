@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,10 @@ def main() -> None:
     config = configs.load(options.config)
     base = bases.resolve(config.model, quiet)
     with tempfile.TemporaryDirectory() as folder:
-        training, answering, adapter, other = ours(options.config.absolute(), options.steps, Path(folder))
+        alone = Path(folder) / "release.yaml"
+        one_form = configs.effective(replace(config, path=alone, serving={}))  # the plain script knows no other
+        alone.write_text(json.dumps(one_form), "utf-8")
+        training, answering, adapter, other = ours(alone, options.steps, Path(folder))
         plain_training = plain("train", str(options.config), str(base.folder), str(options.steps))
         plain_answering = plain("generate", str(options.config), str(base.folder), str(options.rows), str(adapter))
     print(f"{'':34}{'plain':>10}{'ours':>10}{'ratio':>8}")
