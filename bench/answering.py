@@ -29,10 +29,6 @@ from release.values import layout  # noqa: E402
 
 KEPT = ROOT / "tests" / "data" / "releases" / "v2"
 DEFAULT = ["base=unquantized", *(f"engine=llama.cpp,{one},file_type=Q8_0" for one in ("merged=true", "base=nf4"))]
-    "base=unquantized",
-    "engine=llama.cpp,merged=true,file_type=Q8_0",
-    "engine=llama.cpp,base=nf4,file_type=Q8_0",
-]
 
 
 def quiet(_: object) -> None:
