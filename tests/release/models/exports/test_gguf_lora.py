@@ -98,6 +98,10 @@ FAMILIES = {
     "Qwen2.5": families.QWEN25_BASE,
     "Gemma 2": families.GEMMA_2,
     "Mistral": families.MISTRAL,
+    "GPT-NeoX": families.GPT_NEOX,
+    "Granite": families.GRANITE,
+    "SmolLM3": families.SMOLLM3,
+    "OLMo 2": families.OLMO_2,
 }
 
 
@@ -147,7 +151,7 @@ def test_what_was_trained_whole_is_refused_by_name(tmp_path: Path) -> None:
     import transformers
     from peft import LoraConfig, get_peft_model
 
-    families.make(families.LLAMA_32, tmp_path / "base")
+    families.make(families.MISTRAL, tmp_path / "base")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
     wrapped = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["lm_head"]))
 
