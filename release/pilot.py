@@ -14,6 +14,7 @@ from release.config import reading as configs
 from release.config.settings import Config
 from release.hub import address
 from release.inputs import Inputs, there
+from release.models import generate
 from release.values.artifacts import Candidate, sha256_file, write_atomically
 from release.values.events import Line, Say, Stage
 
@@ -109,5 +110,15 @@ def _with_reference_answers(config: Config, judged: pipeline.Judged, run: Path, 
         write_atomically(path, "".join(json.dumps(asdict(one)) + "\n" for one in answers).encode())
         made[f"{name}_sha256"] = sha256_file(path)
     write_atomically(run / "generation.json", canonical_json(made))
+    for name in config.serving:
+        _answer_as(generate.folder_of(run, name), outputs)
     candidate, _ = pipeline.make(config, judged, _quiet)
     return candidate
+
+
+def _answer_as(folder: Path, outputs: Sequence[gates.Output]) -> None:
+    """The same in a form that is served."""
+    made, path = json.loads((folder / "generation.json").read_bytes()), folder / "answers.jsonl"
+    write_atomically(path, "".join(json.dumps(asdict(one)) + "\n" for one in outputs).encode())
+    made["answers_sha256"] = sha256_file(path)
+    write_atomically(folder / "generation.json", canonical_json(made))

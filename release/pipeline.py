@@ -34,7 +34,7 @@ from release.running import environment
 from release.running import place as places
 from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Package, Publication, sha256_file, write_atomically
-from release.values.errors import DataError, GatesFailed, PreflightError
+from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
 from release.values.events import Line, Say, Stage
 from release.values.record import Generation, part, to_json, tree
 
@@ -277,7 +277,18 @@ def judged_files(candidate: Candidate, run: Path) -> dict[str, Path]:
 def exported_files(candidate: Candidate, run: Path) -> dict[str, Path]:
     """What was made for the forms that passed, by published name."""
     passed = [form for form in (candidate.record.forms or {}).values() if form.passed]
-    return {f"{layout.EXPORTS}/{name}": run / layout.EXPORTS / name for form in passed for name in form.files}
+    judged = {name: sha256 for form in passed for name, sha256 in form.files.items()}
+    there = run / layout.EXPORTS
+    if wrong := [name for name, sha256 in judged.items() if not _is(there / name, sha256)]:
+        raise VerificationError(
+            f"{there / wrong[0]} is not the file that was judged, or is gone. Nothing was packed. Remove {there} and "
+            "run again: it is made anew, and nothing is trained again."
+        )
+    return {f"{layout.EXPORTS}/{name}": there / name for name in judged}
+
+
+def _is(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_file(path) == sha256
 
 
 def pack(config: Config, candidate: Candidate, run: Path) -> Package:
@@ -318,10 +329,10 @@ def _refusal(made: Candidate, run: Path) -> str:
     forms = (made.record.forms or {}).items()
     failed = [name for name, form in forms if not form.passed and form.settings["required"] is True]
     where = f" in {' and '.join(failed)}, in which it is to be served" if failed else ""
-    other = ", or set required: false for a form of `serving` that need not pass" if failed else ""
+    less = ", or set required: false for a form that need not pass, over which by default is then not trained"
     return (
-        f"A gate did not pass{where}: nothing was published. The adapter is kept in {run / 'adapter'}, "
-        f"the failing rows are in {run / 'report.md'}. Improve the data or the training and run again{other}."
+        f"A gate did not pass{where}: nothing was published. The adapter is kept in {run / 'adapter'}, the failing "
+        f"rows are in {run / 'report.md'}. Improve the data or the training and run again{less if failed else ''}."
     )
 
 

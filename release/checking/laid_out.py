@@ -48,11 +48,15 @@ def settings_of(release: Record) -> dict[str, Any]:
     named = settings.get("container", {}).get("image")
     made_in = {"use": "auto", **({"image": named} if named else {})}
     settings["container"] = made_in if release.image_digest else {"use": "never"}
-    if "serving" in settings:  # an address may be another's by now, or gone
-        settings["serving"] = {name: one for name, one in settings["serving"].items() if one["engine"] != "openai"}
+    if isinstance(served := settings.get("serving"), dict):  # an address may be another's by now, or gone
+        settings["serving"] = {name: one for name, one in served.items() if not _is_an_address(one)}
     if "chat_template" in settings["model"]:  # the release's own, whatever path it names
         settings["model"] = {**settings["model"], "chat_template": layout.CHAT_TEMPLATE}
     return settings
+
+
+def _is_an_address(form: object) -> bool:
+    return isinstance(form, dict) and form.get("engine") == "openai"
 
 
 def base_of(found: verify.Opened, say: Say) -> bases.Base:

@@ -23,6 +23,7 @@ from release.config.settings import Config, Container
 from release.hub import address, requests
 from release.judging import derive, served
 from release.models import base as bases
+from release.models.engines import ready
 from release.models.generate import FORMS, generate
 from release.running import container, environment
 from release.running.place import Here, Place
@@ -165,7 +166,11 @@ def _answer_as_served(
     """The folder of each form that was asked again, with its verdict."""
     folders: dict[str, Path] = {}
     trained = gates.read_outputs(run / "answers.jsonl")
-    for name, settings in reading.load(run / "config.yaml").serving.items():
+    config = reading.load(run / "config.yaml")
+    for name, settings in config.serving.items():
+        if lacking := list(ready.of_a_form(config, settings, here=place.image_digest is None)):
+            say(Line(text=f"  {name} is not asked again: {lacking[0]}"))
+            continue
         say(Stage(name="generate", note=f"as served: {name}"))
         folders[name] = folder = generate(run, base, adapter, place, say, name)
         answers = gates.read_outputs(folder / "answers.jsonl")

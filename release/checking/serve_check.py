@@ -18,6 +18,7 @@ from release.values import assets, layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
 from release.values.errors import ConfigError, GatesFailed
 from release.values.events import Line, Say, Stage
+from release.values.layout import TRAINED
 
 REPORT = "serve-check.md"
 
@@ -44,11 +45,12 @@ def forms(texts: list[str]) -> dict[str, dict[str, object]]:
     for text in texts:
         parts = [one.partition("=") for one in text.split(",")]
         words = [key if value.strip() == "true" else value for key, _, value in parts]
-        name = re.sub("[^a-z0-9_]+", "-", "-".join(words).lower()).strip("-")[:40] or "form"
+        slug = re.sub("[^a-z0-9_]+", "-", "-".join(words).lower()).strip("-")[:36] or "form"
+        name = slug if slug not in (*found, TRAINED) else f"{slug}-{len(found) + 1}"
         found[name] = {key.strip(): trees.parsed(value) if equals else None for key, equals, value in parts}
-    overrides = {f"serving.{name}.{key}": str(value) for name, form in found.items() for key, value in form.items()}
+    default = assets.asset("release.yaml")
     try:
-        reading.load(assets.asset("release.yaml"), overrides)
+        reading.parse({**trees.parsed_file(default), "serving": found}, default)
     except ConfigError as error:
         raise ConfigError(
             [re.sub(r"^.*?(?=serving\.)serving\.", "--as ", one, count=1) for one in error.problems]

@@ -372,6 +372,9 @@ def _forms(found: Opened) -> Iterator[str | Unchecked]:
     """Each form's verdict comes out again from its answers, and what is offered has passed."""
     release = found.release
     if release.record.forms is None:
+        if release.record.config.get("serving"):
+            yield "its configuration lists forms, and its record holds none"
+        yield from verify_forms.unnamed(release)
         yield Unchecked(why="its record knows one form: how it answers in another engine or precision was not judged")
     elif release.golden is None:
         yield "the golden rows are not in the release: give their folder with --data to check the verdicts"

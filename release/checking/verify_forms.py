@@ -1,6 +1,7 @@
 """The forms of a release: each verdict follows from its answers, and only what passed is offered."""
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import gates
@@ -30,7 +31,24 @@ def problems(release: Released, trained: gates.Verdict) -> Iterator[str]:
         if one.in_the_way:
             yield f"{one.name}: {one.state}, and it is a form that must pass"
     yield from _exports(release, forms)
+    yield from unnamed(release)
     yield from _table((release.folder / layout.CARD).read_text("utf-8"), trained, judged)
+
+
+def unnamed(release: Released) -> Iterator[str]:
+    """What lies where forms lie, and belongs to none of the record."""
+    forms = release.record.forms or {}
+    known = {name for form in forms for name in layout.of_form(form).values()}
+    for name in release.names:
+        if name.startswith("gates/forms/") and name not in known:
+            yield f"{name} belongs to no form of the record"
+        if not forms and name.startswith(f"{layout.EXPORTS}/"):
+            yield f"{name} belongs to no form that passed"
+    card = (release.folder / layout.CARD).read_text("utf-8")
+    offered = {TRAINED, *(cell(name) for name, form in forms.items() if form.passed)}
+    for head in re.findall(r"^#+ *As +(.+?)\s*$", card, re.MULTILINE):
+        if head not in offered:
+            yield f"the card offers a program for {head}, which is not a form that passed"
 
 
 def _bound(release: Released, name: str, form: Form) -> Iterator[str]:
@@ -43,6 +61,12 @@ def _bound(release: Released, name: str, form: Form) -> Iterator[str]:
     for file, published in layout.of_form(name).items():
         if release.sha256(published) != named[file]:
             yield f"{published} is not the one that the record names"
+    loaded = form.answering.loaded.get("files")
+    answered = loaded if isinstance(loaded, Mapping) else {}
+    if form.settings["engine"] == "llama.cpp" and {one: answered.get(one) for one in form.files} != dict(form.files):
+        yield f"{name}: llama.cpp answered with other files than those of the record"
+    if form.files and form.settings["engine"] != "llama.cpp" and form.settings["merged"] is not True:
+        yield f"{name}: files are named for a form that loads none of its own"
     if form.answering.adapter_sha256 != release.record.adapter.sha256:
         yield f"{name}: another adapter answered than the one published"
 
@@ -50,7 +74,10 @@ def _bound(release: Released, name: str, form: Form) -> Iterator[str]:
 def _exports(release: Released, forms: Mapping[str, Form]) -> Iterator[str]:
     """What was made for forms that passed is there, and nothing else."""
     passed = [form for form in forms.values() if form.passed]
-    wanted = {f"{layout.EXPORTS}/{name}": sha256 for form in passed for name, sha256 in form.files.items()}
+    pairs = {(f"{layout.EXPORTS}/{name}", sha256) for form in passed for name, sha256 in form.files.items()}
+    wanted = dict(sorted(pairs))
+    names = [name for name, _ in pairs]
+    yield from (f"{name} is named with two digests" for name in sorted(wanted) if names.count(name) > 1)
     there = {name for name in release.names if name.startswith(f"{layout.EXPORTS}/")}
     for name in sorted(wanted.keys() | there):
         if name not in there:

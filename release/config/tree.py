@@ -78,6 +78,13 @@ def parsed(text: str) -> object:
     return value
 
 
+def parsed_file(path: Path) -> Tree:
+    """The tree of a file that has no faults."""
+    tree = read(path).tree
+    assert isinstance(tree, dict)
+    return tree
+
+
 def get(tree: object, key: str) -> object:
     """The value at a dotted key; None where there is none."""
     for name in key.split("."):

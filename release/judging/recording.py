@@ -80,7 +80,7 @@ def of_form(run: Path, config: Config, one: Served) -> records.Form:
         verdict_sha256=verdict,
         comparison_sha256=comparison,
         answering=records.part(records.Answering, answering),
-        files=exported(run, one.name),
+        files=exported(run, one.name) if forms.has_files(config.serving[one.name]) else {},
     )
 
 

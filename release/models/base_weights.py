@@ -32,11 +32,19 @@ def both(quantized: "PreTrainedModel", plain: "PreTrainedModel") -> Now:
     now, multiply = Now(precision="nf4"), _multiply()
     for name, module in quantized.named_modules():
         if isinstance(module, torch.nn.Linear):  # bitsandbytes' layers of four bits are such
-            weight = plain.get_submodule(name).weight.detach()
+            weight = _as_linear(plain.get_submodule(name))
             if module.weight.shape != weight.shape or not weight.equal(module.weight.to(weight.device)):
                 weight = weight.pin_memory() if module.weight.is_cuda else weight
                 module.forward = _either(module, weight, now, multiply)  # type: ignore[method-assign,assignment]
     return now
+
+
+def _as_linear(module: "torch.nn.Module") -> "torch.Tensor":
+    """A layer's weight, (outputs, inputs): bitsandbytes makes such layers of GPT-2's Conv1D, where it is turned."""
+    from transformers.pytorch_utils import Conv1D
+
+    weight: torch.Tensor = module.get_parameter("weight").detach()
+    return weight.t().contiguous() if isinstance(module, Conv1D) else weight
 
 
 def _either(

@@ -21,7 +21,7 @@ from release.models import base as bases
 from release.models import loading
 from release.models.engines import table
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
-from release.models.exports import making
+from release.models.exports import files, making
 from release.running import child, environment
 from release.running.place import Here, Place
 from release.values import layout
@@ -51,6 +51,7 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     The answers of the form it was trained in come first: those of another are compared with them.
     """
     folder, kept = folder_of(run, form), run.parent / BASE_ANSWERS
+    settings = forms.all_of(load_config(run / "config.yaml"))[form] if form != TRAINED else Form()
     record = folder / "generation.json"
     if record.exists():
         made = json.loads(record.read_bytes())
@@ -58,12 +59,13 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
         there = {name: folder / f"{name}.jsonl" for name in told}
         found = {name: sha256_file(path) for name, path in there.items() if path.exists()}
         same = made["adapter_sha256"] == adapter.files.digest and made.get("form") == _settings(run, form)
-        if same and found == told:
+        made_for = form == TRAINED or not forms.has_files(settings) or files.intact(run / layout.EXPORTS, form)
+        if same and found == told and made_for and not _ask_anew(settings, folder):
             return folder
     record.unlink(missing_ok=True)
     kept.mkdir(exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    if form != TRAINED and forms.has_files(forms.all_of(load_config(run / "config.yaml"))[form]):
+    if forms.has_files(settings):
         making.exported(run, base, place, say, form)
     _place(run, place, form).call(
         __name__,
@@ -84,6 +86,12 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
 def _settings(run: Path, form: str) -> dict[str, object] | None:
     """A form as the run's configuration says it now; the one it was trained in is not said there."""
     return None if form == TRAINED else asdict(forms.all_of(load_config(run / "config.yaml"))[form])
+
+
+def _ask_anew(form: Form, folder: Path) -> bool:
+    """Whether an address is asked again because it did not pass: something else may answer there by now."""
+    verdict = folder / "verdict.json"
+    return form.engine == "openai" and verdict.exists() and not json.loads(verdict.read_bytes())["passed"]
 
 
 def _place(run: Path, place: Place, form: str) -> Place:
@@ -146,6 +154,8 @@ def _without(run: Path, opened: Opened, prompts: Sequence[Prompt]) -> frozenset[
     base = gates.read_outputs(run / "base_answers.jsonl")
     changed = {one.id for one in base} - {one.id for one in {*base} & {*gates.read_outputs(run / "answers.jsonl")}}
     asked = [one for one in prompts if one.id in changed][:ASKED_AGAIN]
+    if not asked:  # as trained it answers as the base does, which is for the gates to say
+        return frozenset()
     if opened.alone is not None:
         return frozenset(opened.alone(asked))
     return frozenset(one for one in base if one.id in {each.id for each in asked})

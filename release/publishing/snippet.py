@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from release.values.layout import EXPORTS
 from release.values.record import Chat, Decoding, Form, Loaded, Quantization, Record, part
 
 EMBEDDED = "smollm2-135m"
@@ -16,7 +17,8 @@ class Asked:
     loaded: Loaded
     chat: Chat
     decoding: Decoding
-    merged: bool = False
+    merged: str | None = None
+    """The folder in the release with the merged model; None where the adapter is put on the base."""
 
 
 def as_trained(record: Record) -> Asked:
@@ -36,8 +38,14 @@ def as_served(form: Form) -> Asked | None:
         loaded=part(Loaded, answering.loaded),
         chat=answering.chat,
         decoding=answering.decoding,
-        merged=form.settings["merged"] is True,
+        merged=_merged(form),
     )
+
+
+def _merged(form: Form) -> str | None:
+    """The folder in the release that a merged form loads."""
+    names = [name for name in form.files if "/" in name]
+    return f"{EXPORTS}/{min(names).partition('/')[0]}" if names else None
 
 
 def python(record: Record, asked: Asked, adapter: str, *, revision: str | None = None, base: str | None = None) -> str:
@@ -46,34 +54,27 @@ def python(record: Record, asked: Asked, adapter: str, *, revision: str | None =
     ``adapter`` is a repository with its ``revision``, or a folder; ``base`` a folder to load the base from instead.
     """
     loaded, chat = asked.loaded, asked.chat
-    quantized, dtype = loaded.quantization, f"torch.{loaded.dtype}"
-    places = [_literal(base or (record.base.base_model_id if record.base.revision else EMBEDDED))]
-    if base is None and record.base.revision:
-        places.append(f"revision={_literal(record.base.revision)}")
-    options = [f"dtype={dtype}"]
-    if quantized:
-        options.append(f"quantization_config={_bits_and_bytes(quantized)}")
+    at = f", revision={_literal(revision)}" if revision else ""
+    options = [f"dtype=torch.{loaded.dtype}"]
+    if loaded.quantization:
+        options.append(f"quantization_config={_bits_and_bytes(loaded.quantization)}")
     if loaded.device == "cuda":
         options.append('device_map={"": 0}')
     if record.setting("model", "trust_remote_code"):
         options.append("trust_remote_code=True")
-    more = ["BitsAndBytesConfig"] if quantized else []
-    at = f", revision={_literal(revision)}" if revision else ""
     given = dict(chat.chat_template_kwargs)
     arguments = f", **{given!r}" if given else ""  # a name may be a word of Python's own
-    merged = ".merge_and_unload()" if asked.merged else ""
     ends = ", ".join(str(one.id) for one in chat.ends)
+    if asked.merged:
+        loads = _of_a_merged_model(asked.merged, options, f"{_literal(adapter)}{at}")
+    else:
+        places = [_literal(base or (record.base.base_model_id if record.base.revision else EMBEDDED))]
+        if base is None and record.base.revision:
+            places.append(f"revision={_literal(record.base.revision)}")
+        loads = _of_an_adapter(loaded, [*places, *options], f"{_literal(adapter)}{at}")
     return "\n".join(
         [
-            "import torch",
-            "from peft import PeftModel",
-            f"from transformers import {', '.join(['AutoModelForCausalLM', 'AutoTokenizer', *more])}",
-            "",
-            "base = AutoModelForCausalLM.from_pretrained(",
-            *(f"    {one}," for one in [*places, *options]),
-            f"){f'.dequantize({dtype})' if loaded.dequantized else ''}",
-            f"tokenizer = AutoTokenizer.from_pretrained({_literal(adapter)}{at})",
-            f"model = PeftModel.from_pretrained(base, {_literal(adapter)}{at}).eval(){merged}",
+            *loads,
             f"ends = [{ends}]  # {', '.join(_literal(one.token) for one in chat.ends)}",
             "",
             "",
@@ -88,6 +89,38 @@ def python(record: Record, asked: Asked, adapter: str, *, revision: str | None =
             "    return tokenizer.decode(ids[:-1] if ids[-1] in ends else ids, clean_up_tokenization_spaces=False)",
         ]
     )
+
+
+def _of_an_adapter(loaded: Loaded, base: list[str], adapter: str) -> list[str]:
+    """The lines that put the adapter on its base."""
+    more = ["BitsAndBytesConfig"] if loaded.quantization else []
+    return [
+        "import torch",
+        "from peft import PeftModel",
+        f"from transformers import {', '.join(['AutoModelForCausalLM', 'AutoTokenizer', *more])}",
+        "",
+        "base = AutoModelForCausalLM.from_pretrained(",
+        *(f"    {one}," for one in base),
+        f"){f'.dequantize(torch.{loaded.dtype})' if loaded.dequantized else ''}",
+        f"tokenizer = AutoTokenizer.from_pretrained({adapter})",
+        f"model = PeftModel.from_pretrained(base, {adapter}).eval()",
+    ]
+
+
+def _of_a_merged_model(folder: str, options: list[str], release: str) -> list[str]:
+    """The lines that load the model that was judged from the release itself."""
+    return [
+        "import torch",
+        "from huggingface_hub import snapshot_download",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        f'folder = snapshot_download({release}, allow_patterns="{folder}/*") + "/{folder}"',
+        "model = AutoModelForCausalLM.from_pretrained(",
+        "    folder,",
+        *(f"    {one}," for one in options),
+        ").eval()",
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+    ]
 
 
 def _bits_and_bytes(quantized: Quantization) -> str:

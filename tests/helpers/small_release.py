@@ -1,6 +1,7 @@
 """A whole release made in a second: the line's own record, card and package around an adapter of four small tensors."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ from release.values.record import Training, part
 from tests.helpers.line import ROOT, small_config
 
 GOLDEN_ROWS = 60
+GGUF = b"GGUF of a test"
 THREADS = 2
 HARDWARE = {"machine": "x86_64", "cpu": "a processor", "cpu_capability": "AVX2", "threads": THREADS, "gpu": None}
 LIBRARIES = ("python", "torch", "transformers", "peft", "trl", "bitsandbytes")
@@ -158,7 +160,8 @@ def _answer_as(run: Path, name: str, loaded: Config, outputs: Sequence[gates.Out
     folder, form = generate.folder_of(run, name), loaded.serving[name]
     folder.mkdir(parents=True, exist_ok=True)
     write_answers(folder / "answers.jsonl", [asdict(output) for output in outputs])
-    loaded_as = {"loaded": {"files": {f"{name}.gguf": "4" * 64}}} if form.engine == "llama.cpp" else {}
+    named = {f"{name}.gguf": hashlib.sha256(GGUF).hexdigest()}
+    loaded_as = {"loaded": {"files": named}} if form.engine == "llama.cpp" else {}
     there = {
         "adapter_sha256": _adapter(run, loaded).files.digest,
         "answers_sha256": sha256_file(folder / "answers.jsonl"),
@@ -176,7 +179,7 @@ def _answer_as(run: Path, name: str, loaded: Config, outputs: Sequence[gates.Out
     if form.engine == "llama.cpp":
         exports = run / layout.EXPORTS
         exports.mkdir(exist_ok=True)
-        (exports / f"{name}.gguf").write_bytes(b"GGUF of a test")
+        (exports / f"{name}.gguf").write_bytes(GGUF)
         made = {"files": {f"{name}.gguf": {"sha256": sha256_file(exports / f"{name}.gguf"), "size": 14}}}
         (exports / f"{name}.json").write_bytes(canonical_json(made))
 

@@ -100,7 +100,12 @@ def address_of(url: str, patience: Patience) -> Address:
         _ = parts.port
     except ValueError as error:
         raise PreflightError(f"{url} is not an address: {error}. Write it as http://127.0.0.1:8000/v1.") from None
-    key, is_here = os.environ.get(child.SERVER_KEY, ""), parts.hostname in LOOPBACK
+    key, is_here = os.environ.get(child.SERVER_KEY, "").strip(), parts.hostname in LOOPBACK
+    if not (key.isascii() and key.isprintable()):
+        raise PreflightError(
+            f"{child.SERVER_KEY} holds a character that no key has, such as a line break. Nothing was sent. Set "
+            "it again."
+        )
     if key and not is_here and parts.scheme == "http":
         raise PreflightError(
             f"{url} is not encrypted and not on this machine, and {child.SERVER_KEY} is set: the key would be readable "
@@ -144,6 +149,15 @@ async def _outputs(asking: Asking, prompts: Sequence[Prompt]) -> AsyncGenerator[
             for one in tasks:
                 one.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _said(response: "httpx2.Response") -> str:
+    """Headers and texts as whoever reads them gets them, whatever way they are written."""
+    try:
+        body = json.dumps(json.loads(response.content), ensure_ascii=False)
+    except ValueError:
+        body = ""
+    return "\n".join([body, *response.headers.values()])
 
 
 async def _output(client: "AsyncOpenAI", asking: Asking, prompt: Prompt, gate: asyncio.Semaphore) -> Output:
@@ -242,7 +256,7 @@ async def _send(client: "AsyncOpenAI", address: Address, body: dict[str, object]
         raise completion.silence(address.url, f"did not answer within {address.patience.answer:,g} s") from None
     except (APIConnectionError, httpx2.HTTPError) as error:
         raise completion.silence(address.url, f"gave no answer: {error} {error.__cause__ or ''}".rstrip()) from None
-    if address.key and address.key in response.text:
+    if address.key and (address.key in response.text or address.key in _said(response)):
         raise PreflightError(
             f"{address.url} sent back the key that it was given, so its answers cannot be kept. Replace the key, and "
             "look at what answers there."

@@ -11,8 +11,8 @@ from gates import Output
 from release.config import forms
 from release.models import arithmetic, constrained, loading
 from release.models.engines.engine import Asked, Opened, Prompt
+from release.models.exports import files
 from release.running import environment
-from release.values import layout
 from release.values.errors import VerificationError
 from release.values.layout import WEIGHTS
 
@@ -29,7 +29,7 @@ def opened(asked: Asked) -> Iterator[Opened]:
     if form.merged:
         said = loading.loaded_as(adapter, "unquantized")  # of what was merged is said in the record of its files
         loaded = asdict(said) | _left_out(asked)
-        merged = loading.load_model(asked.exports / layout.MERGED, said, trust_remote_code=remote).eval()
+        merged = loading.load_model(asked.exports / files.merged(form, adapter), said, trust_remote_code=remote).eval()
         yield Opened(
             loaded=loaded, alone=None, adapted=lambda: partial(answers, asked, merged), ran_on=arithmetic.surroundings
         )

@@ -19,6 +19,7 @@ from release.config import forms
 from release.models import loading
 from release.models.engines import vllm_worker
 from release.models.engines.engine import Asked, Opened, Prompt
+from release.models.exports import files
 from release.running import environment
 from release.values import layout
 from release.values.errors import ConfigError, PreflightError, shown
@@ -91,6 +92,19 @@ def opened(asked: Asked) -> Iterator[Opened]:
             process.communicate()  # closes both pipes, whatever is left in them
 
 
+def lacking() -> str:
+    """Why vLLM cannot be asked here; empty where it can."""
+    asked = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
+    try:
+        named = python()
+        done = subprocess.run([named, "-c", asked], capture_output=True, check=False, timeout=60)
+    except ConfigError as error:
+        return str(error)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{PYTHON} cannot be run: {error}. Name the Python that has vLLM."
+    return f"{shown(named)} is a Python without vLLM. Name one that has it as {PYTHON}." if done.returncode else ""
+
+
 def python() -> str:
     """The Python that has vLLM; ``ConfigError`` where there is none."""
     if named := os.environ.get(PYTHON):
@@ -113,7 +127,7 @@ def how(asked: Asked) -> dict[str, object]:
     adapter, form = asked.settings.adapter, asked.form
     said = loading.loaded_as(adapter, forms.precision(form, adapter), to_merge=form.merged)
     common: dict[str, object] = {
-        "model": str(asked.exports / layout.MERGED if form.merged else asked.base),
+        "model": str(asked.exports / files.merged(form, adapter) if form.merged else asked.base),
         "tokenizer": str(asked.adapter),
         "dtype": said.dtype,
         "seed": asked.settings.run.seed,

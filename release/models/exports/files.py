@@ -33,10 +33,16 @@ class Loads:
         return (self.lora,) if self.lora else (self.model,)
 
 
+def merged(form: Form, adapter: Adapter) -> str:
+    """The name of the model that a merged form loads, less its kind; the folder of a form that is not llama.cpp's."""
+    precision = forms.precision(form, adapter)
+    return MERGED if precision == forms.precision(Form(), adapter) else f"{MERGED}-{precision}"
+
+
 def loads(form: Form, adapter: Adapter) -> Loads:
     """What a form of engine llama.cpp loads."""
     if form.merged:
-        return Loads(model=f"{MERGED}-{form.file_type}.gguf", lora=None)
+        return Loads(model=f"{merged(form, adapter)}-{form.file_type}.gguf", lora=None)
     return Loads(model=f"base-{forms.precision(form, adapter)}-{form.file_type}.gguf", lora=LORA)
 
 
@@ -49,14 +55,20 @@ def said(exports: Path, name: str) -> Mapping[str, Mapping[str, object]]:
     }
 
 
+def intact(exports: Path, form: str) -> bool:
+    """Whether what was made for a form is there as its record says."""
+    try:
+        told = json.loads((exports / f"{form}.json").read_bytes())
+        each = {**told["files"], **told["base"]}.items()
+        return all(sha256_file(exports / name) == one["sha256"] for name, one in each)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def whole(exports: Path, form: str, made_of: Mapping[str, object]) -> bool:
     """Whether the record of this form is of the same origin, and each file as it says."""
     try:
         told = json.loads((exports / f"{form}.json").read_bytes())
-        there = {**told["files"], **told["base"]}
-        return bool(told["made_of"] == made_of) and all(
-            (exports / name).stat().st_size == one["size"] and sha256_file(exports / name) == one["sha256"]
-            for name, one in there.items()
-        )
+        return bool(told["made_of"] == made_of) and intact(exports, form)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -39,11 +39,12 @@ def exported(run: Path, base: bases.Base, place: Place, say: Say, form: str) -> 
     kept, exports = run.parent / KEPT, run / layout.EXPORTS
     for folder in (kept, exports):
         folder.mkdir(exist_ok=True)
-    wheel = wheels.found(converter.WHEEL, say)
+    gguf = forms.all_of(load_config(run / "config.yaml"))[form].engine == "llama.cpp"
+    wheel = wheels.found(converter.WHEEL, say) if gguf else converter.WHEEL.path
     place.call(
         STAGE,
         [run, base.folder, kept, form, wheel],
-        reads=[base.folder, wheel.parent],
+        reads=[base.folder, *([wheel.parent] if gguf else [])],
         writes=[run, kept],
         say=say,
         log=exports / f"{form}.log",
@@ -127,8 +128,9 @@ def _merged(job: Job, model: "PreTrainedModel", work: Path) -> tuple[str, str | 
     """The merged model's name in ``exports/``, and the quantizer's build."""
     merged = merging.merged(model, job.adapter)
     if job.form.engine != "llama.cpp":
-        merging.write(merged, job.base, job.adapter, job.chat(), job.exports / layout.MERGED)
-        return layout.MERGED, None
+        folder = files.merged(job.form, job.config.adapter)
+        merging.write(merged, job.base, job.adapter, job.chat(), job.exports / folder)
+        return folder, None
     merging.write(merged, job.base, job.adapter, job.chat(), work / layout.MERGED)
     name = files.loads(job.form, job.config.adapter).model
     return name, _gguf(job, work / layout.MERGED, job.exports / name)

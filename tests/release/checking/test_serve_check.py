@@ -29,6 +29,14 @@ def test_a_form_is_named_by_its_values() -> None:
     assert found["llama-cpp-merged-q8_0"] == {"engine": "llama.cpp", "merged": True, "file_type": "Q8_0"}
 
 
+def test_forms_of_one_name_and_those_of_the_default_are_all_asked() -> None:
+    url = "engine=openai,url=http://127.0.0.1:8000/v1,model=my-adapter-number-"
+
+    assert len(serve_check.forms([f"{url}{number}" for number in range(3)])) == 3
+    assert list(serve_check.forms(["base=trained,merged=true"])) == ["trained-merged"]
+    assert list(serve_check.forms(["base=nf4,constraint=json_schema", "engine=llama.cpp,merged=true,file_type=Q8_0"]))
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

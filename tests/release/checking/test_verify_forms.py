@@ -10,6 +10,7 @@ import pytest
 from release.checking import verify
 from release.judging.released import Released
 from release.values.artifacts import sha256_file
+from tests.helpers.line import ROOT
 from tests.helpers.small_release import edit, reseal, small_release
 
 STEP = "every form it is served in was judged, and what is offered passed"
@@ -105,6 +106,29 @@ def no_table(folder: Path) -> None:
     reseal(folder)
 
 
+def a_file_of_a_form_without_any(folder: Path) -> None:
+    reseal(
+        folder,
+        lambda it: it["forms"]["plain"]["files"].update({"gguf.gguf": sha256_file(folder / "exports/gguf.gguf")}),
+    )
+
+
+def answers_by_another_file(folder: Path) -> None:
+    reseal(folder, lambda it: it["forms"]["gguf"]["answering"]["loaded"]["files"].update({"gguf.gguf": "5" * 64}))
+
+
+def a_program_more(folder: Path) -> None:
+    card = folder / "README.md"
+    card.write_text(card.read_text("utf-8") + "\n### As worse\n\n```python\n```\n", "utf-8")
+    reseal(folder)
+
+
+def answers_of_no_form(folder: Path) -> None:
+    (folder / "gates/forms/other").mkdir()
+    (folder / "gates/forms/other/answers.jsonl").write_text("", "utf-8")
+    reseal(folder)
+
+
 LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "answers under another verdict": (an_answer, "computed again, gates/forms/plain/verdict.json differs"),
     "an edited verdict": (a_verdict, "computed again, gates/forms/plain/verdict.json differs"),
@@ -117,6 +141,10 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "another outcome in the record": (a_pass_of_what_failed, "plain: the record says passed = False"),
     "a prettier count on the card": (a_prettier_count, "the card's table of forms says"),
     "a prettier state on the card": (a_prettier_state, "the card's table of forms says"),
+    "a file of a form that loads none": (a_file_of_a_form_without_any, "plain: files are named for a form"),
+    "answers by another file": (answers_by_another_file, "gguf: llama.cpp answered with other files"),
+    "a program for what did not pass": (a_program_more, "the card offers a program for worse"),
+    "answers of no form": (answers_of_no_form, "gates/forms/other/answers.jsonl belongs to no form"),
     "no table on the card": (no_table, "the card has no table of forms"),
 }
 
@@ -134,3 +162,13 @@ def test_a_lie_about_a_form_is_told(lie: str, release: Path) -> None:
     tell(release)
 
     assert any(why in problem for problem in problems(release)), problems(release)
+
+
+@pytest.mark.parametrize("name", ["exports/merged.gguf", "gates/forms/plain/answers.jsonl"])
+def test_what_an_older_release_cannot_have_is_told(name: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(ROOT / "tests" / "data" / "releases" / "v2", tmp_path / "v2"))
+    assert not problems(folder)
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("x", "utf-8")
+
+    assert any(name in problem for problem in problems(folder))
