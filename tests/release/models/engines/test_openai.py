@@ -178,7 +178,8 @@ def test_answers_belong_to_their_own_questions_in_whichever_order_they_come(aske
 
 def test_as_many_are_asked_at_a_time_as_a_batch_has_and_answers_are_given_as_they_come(asked: Asked) -> None:
     async def reply(body: Body, number: int) -> Body:
-        await asyncio.sleep(0.5 if number == 0 else 0.05)
+        first = body["messages"] == [dict(one) for one in PROMPTS[0].messages]
+        await asyncio.sleep(0.5 if first else 0.05)
         return await echo(body, number)
 
     with served_model(reply) as server, opened(asked, server) as ready:
