@@ -24,6 +24,7 @@ from tests.release.test_whole import REPO, environment, release, start, wait_for
 
 pytestmark = pytest.mark.slow
 ASKED = 6
+RELEASED, HUB = f"{REPO}@v0.1.0", ("--hub", "file:hub")
 SERVING = {
     "gguf": {"engine": "llama.cpp", "merged": True, "file_type": "Q8_0"},
     "plain": {"base": "unquantized", "required": False},
@@ -99,7 +100,7 @@ def test_why_a_gate_failed_in_a_form_is_explained(line: Path) -> None:
 
 def test_the_same_is_answered_in_each_form_again(line: Path) -> None:
     done = adapter_release(
-        "rejudge", str(line / "clone"), "--level", "answers", "--output", "again", cwd=line, env=environment()
+        "rejudge", RELEASED, *HUB, "--level", "answers", "--output", "again", cwd=line, env=environment()
     )
 
     assert done.returncode == 0, done.stderr
@@ -108,11 +109,12 @@ def test_the_same_is_answered_in_each_form_again(line: Path) -> None:
 
 def test_an_export_is_made_again_as_it_was_judged_and_overwrites_nothing(line: Path) -> None:
     shutil.rmtree(line / "files", ignore_errors=True)
-    command = ("export", str(line / "clone"), "--to", "files")
+    command = ("export", RELEASED, *HUB, "--to", "files")
     first, second = (adapter_release(*command, cwd=line, env=environment()) for _ in range(2))
 
     assert first.returncode == 0, first.stderr
     assert "merged-Q8_0.gguf  as it was judged" in first.stderr
-    assert (line / "files" / "merged-Q8_0.gguf").read_bytes() == (line / "clone/exports/merged-Q8_0.gguf").read_bytes()
+    (packed,) = (line / "run").glob("*/package/exports/merged-Q8_0.gguf")
+    assert (line / "files" / "merged-Q8_0.gguf").read_bytes() == packed.read_bytes()
     assert second.returncode == 2
     assert "is there already" in second.stderr
