@@ -81,7 +81,7 @@ def reports() -> dict[str, str]:
         "controls_of_markers.json": _controls(gates.parse_golden(golden_rows()), contract()),
         "help.txt": "\n".join(map(_help, ([], ["plan"], ["context"]))),
     }
-    before = {"base": (10,), "last": (1,), "best": (1, 2)}
+    before = {"base": (10,), "last": (1,), "best": (1, 2), "trained": (3,)}
     for against in get_args(Against):
         earlier_ones = [
             gates.Earlier(name=f"v{also}", golden=rows, outputs=faulty(rows, also=also)) for also in before[against]
