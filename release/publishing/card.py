@@ -74,7 +74,7 @@ The saved files were loaded in a fresh process, answered the golden set by greed
 passed every required gate. The bytes in this repository are the bytes that were judged.
 
 {gate_table}
-
+{_addresses(record)}
 {_earlier(record)}This is adapter number {record.attempt} judged on this golden set of {golden.rows} rows
 (sha256 `{golden.sha256}`). Decoding: `{json.dumps(tree(record.generation.decoding), sort_keys=True)}`.
 
@@ -113,6 +113,12 @@ verdict can be derived again without a GPU.
 The gates say what they measured: {golden.rows} questions of one kind. They say nothing about other
 questions, other languages, or other base weights than those named above.
 """
+
+
+def _addresses(record: Record) -> str:
+    """Of which forms nobody can say what bytes answered."""
+    named = [cell(name) for name, form in (record.forms or {}).items() if form.settings["engine"] == "openai"]
+    return f"Where an address answered ({', '.join(named)}) no bytes were judged.\n" if named else ""
 
 
 def _programs(record: Record, repo: str, tag: str) -> str:

@@ -65,6 +65,16 @@ def test_a_form_that_is_not_required_and_fails_is_told_and_not_offered(tmp_path:
     assert "### As bad" not in card
 
 
+def test_of_an_address_the_card_says_that_no_bytes_were_judged(tmp_path: Path) -> None:
+    asked = {"engine": "openai", "url": "http://127.0.0.1:1/v1", "model": "m"}
+    for name, serving, said in (("with", {"api": asked}, True), ("without", {"plain": {"base": "unquantized"}}, False)):
+        loaded = small_settings(tmp_path / name, serving=serving)
+        packed = pipeline.accept(loaded, *small_candidate(loaded), quiet)
+        card = (packed.folder / layout.CARD).read_text("utf-8")
+        assert ("Where an address answered (api) no bytes were judged." in card) is said
+        assert "### As api" not in card
+
+
 def test_rows_that_another_form_loses_are_counted_beside_the_form_it_was_trained_in(tmp_path: Path) -> None:
     loaded = small_settings(tmp_path, serving={"plain": {"base": "unquantized", "required": False}})
     _, run = small_candidate(loaded, wrong=(0,), wrong_as={"plain": (0, 1, 2)})
