@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SLOTS = 1  # several prompts at once are computed by other kernels, and their answers differ in a few rows
 ROUND = 256  # llama.cpp's contexts are multiples of it
 HOST = "127.0.0.1"
+PATIENCE, PER_TOKEN = 600, 5  # seconds: a processor that is shared was seen to take one and a half for a token
 LENIENT = {"x-guidance": {"lenient": True}}  # llguidance otherwise refuses the keywords that it does not know
 
 
@@ -184,10 +185,17 @@ class Connected:
 
     def ask(self, path: str, request: Mapping[str, object]) -> Mapping[str, Any]:
         """What it says; ``PreflightError`` in its own words where it refuses."""
-        with closing(http.client.HTTPConnection(self.host, self.port)) as connection:
-            connection.request("POST", path, json.dumps(request), self.headers)
-            with connection.getresponse() as response:
-                said = response.read()
+        limit = PATIENCE + PER_TOKEN * int(str(request.get("n_predict", 0)))
+        try:
+            with closing(http.client.HTTPConnection(self.host, self.port, timeout=limit)) as connection:
+                connection.request("POST", path, json.dumps(request), self.headers)
+                with connection.getresponse() as response:
+                    said = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise VerificationError(
+                f"llama.cpp gave no answer within {limit:,} s, or broke off: {error}. The end of the log of this stage "
+                "has its own words. Run the same again, on a machine that does nothing else."
+            ) from None
         if response.status != http.HTTPStatus.OK:
             raise PreflightError(f"llama.cpp refuses a request to {path}: {_said(said)}.")
         told: Mapping[str, Any] = json.loads(said)
