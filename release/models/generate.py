@@ -58,8 +58,8 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
         told = {name: made[f"{name}_sha256"] for name in ("answers", *(["base_answers"] if form == TRAINED else []))}
         there = {name: folder / f"{name}.jsonl" for name in told}
         found = {name: sha256_file(path) for name, path in there.items() if path.exists()}
-        same = made["adapter_sha256"] == adapter.files.digest and made.get("form") == _settings(run, form)
-        made_for = form == TRAINED or not forms.has_files(settings) or files.intact(run / layout.EXPORTS, form)
+        same = made["adapter_sha256"] == adapter.files.digest and made.get("form") == _told(form, settings)
+        made_for = not forms.has_files(settings) or files.intact(run / layout.EXPORTS, form)
         if same and found == told and made_for and not _ask_anew(settings, folder):
             return folder
     record.unlink(missing_ok=True)
@@ -67,7 +67,7 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     folder.mkdir(parents=True, exist_ok=True)
     if forms.has_files(settings):
         making.exported(run, base, place, say, form)
-    _place(run, place, form).call(
+    _place(place, settings).call(
         __name__,
         [run, base.folder, kept, form],
         reads=[base.folder],
@@ -83,9 +83,9 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     return folder
 
 
-def _settings(run: Path, form: str) -> dict[str, object] | None:
-    """A form as the run's configuration says it now; the one it was trained in is not said there."""
-    return None if form == TRAINED else asdict(forms.all_of(load_config(run / "config.yaml"))[form])
+def _told(form: str, settings: Form) -> dict[str, object] | None:
+    """What is written of a form beside its answers; the one it was trained in is not said there."""
+    return None if form == TRAINED else asdict(settings)
 
 
 def _ask_anew(form: Form, folder: Path) -> bool:
@@ -94,16 +94,15 @@ def _ask_anew(form: Form, folder: Path) -> bool:
     return form.engine == "openai" and verdict.exists() and not json.loads(verdict.read_bytes())["passed"]
 
 
-def _place(run: Path, place: Place, form: str) -> Place:
+def _place(place: Place, form: Form) -> Place:
     """Where a form is asked: on this machine itself what an image cannot have.
 
     An address needs a network and its key, and vLLM an environment of its own.
     """
-    engine = (_settings(run, form) or {}).get("engine")
-    if engine not in ("openai", "vllm"):
+    if form.engine not in ("openai", "vllm"):
         return place
     here = place if isinstance(place, Here) else Here()
-    return replace(here, secrets=(child.SERVER_KEY,)) if engine == "openai" else here
+    return replace(here, secrets=(child.SERVER_KEY,)) if form.engine == "openai" else here
 
 
 def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say) -> None:
@@ -139,7 +138,7 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
         if Manifest.of_folder(run / "adapter") != before:
             raise VerificationError(f"{run / 'adapter'} changed while it was answering. Its answers prove nothing.")
         facts = {
-            **(base_facts if form == TRAINED else {"form": _settings(run, form)}),
+            **(base_facts if form == TRAINED else {"form": _told(form, settings)}),
             "adapter_sha256": before.digest,
             "answers_sha256": hashlib.sha256(lines).hexdigest(),
             "seconds": round(seconds, 1),

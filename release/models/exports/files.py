@@ -1,7 +1,7 @@
 """Which files a form loads, by the names that they have in every run and release, and the record of how they were made.
 
-What stands in a run's ``exports/`` under a name of ``PUBLISHED`` belongs to the release; the base's own GGUF, which a
-LoRA lies over in llama.cpp, is there only to be judged with.
+What a form's record names as ``files`` belongs to the release; the base's own GGUF, which a LoRA lies over in
+llama.cpp, stands beside it in a run's ``exports/`` only to be judged with.
 """
 
 import json
@@ -16,7 +16,6 @@ from release.values.layout import MERGED
 
 LORA = "adapter-F32.gguf"
 """In float32, as PEFT keeps it: 16 bits would round what was judged, to save some megabytes."""
-MODELFILE = "Modelfile"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +25,6 @@ class Loads:
     model: str
     lora: str | None
     """None where the adapter is merged into the model."""
-
-    @property
-    def published(self) -> tuple[str, ...]:
-        """Those that belong to the release."""
-        return (self.lora,) if self.lora else (self.model,)
 
 
 def merged(form: Form, adapter: Adapter) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from gates import Output
 from gates.canonical import canonical_json
+from release.config import forms, reading
 from release.models import base as bases
 from release.models import generate
 from release.models.engines.engine import Prompt
@@ -52,15 +53,15 @@ def test_an_address_and_vllm_are_asked_from_here_and_every_other_form_where_the_
 ) -> None:
     endpoint = {"engine": "openai", "url": "http://127.0.0.1:1/v1", "model": "m"}
     serving = {"endpoint": endpoint, "plain": {"base": "unquantized"}, "vllm": {"engine": "vllm"}}
-    small_config(tmp_path, serving=serving).rename(tmp_path / "config.yaml")
+    served = forms.all_of(reading.load(small_config(tmp_path, serving=serving)))
     image = InImage(reference="a", image_digest="sha256:0", source="sha256:1", gpu=None, memory_bytes=None)
 
-    assert generate._place(tmp_path, image, "endpoint") == Here(secrets=("OPENAI_API_KEY",))
+    assert generate._place(image, served["endpoint"]) == Here(secrets=("OPENAI_API_KEY",))
     other = Here(python="other")
-    assert generate._place(tmp_path, other, "endpoint") == Here(python="other", secrets=("OPENAI_API_KEY",))
-    assert generate._place(tmp_path, image, "vllm") == Here()
-    assert generate._place(tmp_path, image, "plain") is image
-    assert generate._place(tmp_path, image, "trained") is image
+    assert generate._place(other, served["endpoint"]) == Here(python="other", secrets=("OPENAI_API_KEY",))
+    assert generate._place(image, served["vllm"]) == Here()
+    assert generate._place(image, served["plain"]) is image
+    assert generate._place(image, served["trained"]) is image
 
 
 @pytest.mark.parametrize("name", ["answers.jsonl", "base_answers.jsonl"])
