@@ -52,19 +52,30 @@ _CARD = Draft202012Validator(
 )
 _BLOCK = re.compile(r"\s*---[ \t]*\r?\n(.*?\r?\n)??---[ \t]*(\r?\n|$)", re.DOTALL)
 
+LARGEST = 128 * 1024
+"""Characters of a card in which its YAML block ends: PyYAML takes a second for as many."""
+
 
 class _Loader(yaml.SafeLoader):
-    """No aliases: a few hundred bytes of them stand for gigabytes of JSON."""
+    """No aliases: a few hundred bytes of them stand for gigabytes. No key twice: readers take different ones."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not allowed")
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        found = super().construct_mapping(node, deep)
+        if len(found) < len(node.value):
+            raise yaml.YAMLError("duplicated mapping key")
+        return found
+
 
 def read_card(text: str) -> tuple[dict[str, Any], list[str]]:
     """The YAML block of a README and the reasons to refuse it; both empty where there is no block."""
-    block = _BLOCK.match(text)
+    block = _BLOCK.match(text[:LARGEST])
+    if block is None and len(text) > LARGEST and text[:LARGEST].lstrip().startswith("---"):
+        return {}, [f"the YAML block of README.md does not end within {LARGEST:,} characters"]
     if block is None or not (block[1] or "").strip():
         return {}, []
     try:

@@ -21,9 +21,12 @@ from hub_folder.repository import Pointer, Refusal, Repository
 from hub_folder.store import Store
 
 JSON_LIMIT = 8 * 1024 * 1024
-"""Bytes of a request's body."""
+"""Bytes of a request's body that came with the token."""
+ANONYMOUS_LIMIT = 256 * 1024
+"""Bytes of one that came without."""
 UPLOAD_SECONDS = 6 * 3600
 """How long an upload URL is good for."""
+WITHOUT = "This needs the token of this Hub: pass it as HF_TOKEN."
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 T = TypeVar("T")
 
@@ -71,10 +74,7 @@ class Call:
         return f"{self.segment('namespace')}/{self.segment('name')}"
 
     def json(self) -> dict[str, Any]:
-        try:
-            value = json.loads(self.body)
-        except ValueError as error:
-            raise Refusal(400, f"The request's body is not JSON: {error}") from None
+        value = read_json(self.body, "The request's body")
         if not isinstance(value, dict):
             raise Refusal(400, "The request's body is not a JSON object.")
         return value
@@ -90,17 +90,58 @@ class Call:
 
     def must_be_trusted(self) -> None:
         if not self.trusted:
-            raise Refusal(401, "This needs the token of this Hub: pass it as HF_TOKEN.")
+            raise Refusal(401, WITHOUT)
 
 
-def route(hub: Hub, method: str, path: str, answer: Callable[[Call], Response], *, limit: int = JSON_LIMIT) -> Route:
-    """A route whose answer needs the whole body, and is worked out in a thread of its own."""
+def route(
+    hub: Hub,
+    method: str,
+    path: str,
+    answer: Callable[[Call], Response],
+    *,
+    limit: int = JSON_LIMIT,
+    anonymous: bool = False,
+) -> Route:
+    """A route whose answer needs the whole body, and is worked out in a thread of its own.
+
+    What changes something needs the token, and so does what does not say ``anonymous``: it is looked at before the
+    body. ``limit``: bytes of the body; to GET there is none.
+    """
 
     async def endpoint(request: Request) -> Response:
-        call = Call(hub=hub, request=request, body=await request.body(), trusted=_is_trusted(hub, request))
-        return await run_in_threadpool(answer, call)
+        trusted = _is_trusted(hub, request)
+        if not (trusted or anonymous):
+            raise Refusal(401, WITHOUT)
+        body = b"" if method == "GET" else await _body(request, limit if trusted else min(limit, ANONYMOUS_LIMIT))
+        return await run_in_threadpool(answer, Call(hub=hub, request=request, body=body, trusted=trusted))
 
-    return Route(path, answering_refusals(endpoint), methods=[method], max_body_size=limit)
+    return Route(path, answering_refusals(endpoint), methods=[method])
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """All of the body, or 413 as soon as it is known to be longer."""
+    refusal = Refusal(413, f"The body may have {limit:,} bytes here, and this one has more.")
+    if announced_size(request) > limit:
+        raise refusal
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > limit:
+            raise refusal
+    return bytes(body)
+
+
+def announced_size(request: Request) -> int:
+    """Bytes of the body by its header; 0 where it comes in chunks."""
+    return int(request.headers.get("content-length", "0"))
+
+
+def read_json(content: bytes, what: str) -> Any:
+    """A value of JSON; 400 for what is none, and for what is nested too deeply to be read."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(400, f"{what} is not JSON: {error}") from None
 
 
 def answering_refusals(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
@@ -156,8 +197,10 @@ def web_path(kind: str, name: str) -> str:
     return f"/{name}" if kind == "models" else f"/{kind}/{name}"
 
 
-def field(fields: Mapping[str, Any], name: str, kind: type[T], default: T | None = None) -> T:
+def field(fields: object, name: str, kind: type[T], default: T | None = None) -> T:
+    if not isinstance(fields, Mapping):
+        raise Refusal(400, f"{str(fields)[:100]!r} must be an object with {name!r}.")
     value = default if fields.get(name) is None else fields[name]
     if not isinstance(value, kind):
-        raise Refusal(400, f"{name!r} is {value!r}, but it must be a {kind.__name__}.")
+        raise Refusal(400, f"{name!r} is {str(value)[:100]!r}, but it must be a {kind.__name__}.")
     return value

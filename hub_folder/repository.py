@@ -23,6 +23,8 @@ from dulwich.objects import Blob, Commit, ObjectID, Tag
 from dulwich.refs import Ref, check_ref_format
 from dulwich.repo import Repo
 
+from hub_folder.names import file_problem, ref_problem
+
 AUTHOR = b"local <local@localhost>"
 MAIN = "main"
 LARGEST_REGULAR = 10 * 1024 * 1024
@@ -35,6 +37,7 @@ Reached = Callable[[str], None]
 """Called with the name of each point at which a test may want the server to fail."""
 
 _SHA = re.compile(r"[0-9a-f]{7,40}")
+_WHOLE = 40
 _OID = re.compile(r"[0-9a-f]{64}")
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize ([0-9]+)\n")
 _LFS_ATTRIBUTES = "filter=lfs diff=lfs merge=lfs -text"
@@ -128,8 +131,11 @@ class Repository:
         """The commit of a branch, tag, full ref name, or commit id of at least 7 digits."""
         name = revision.encode()
         names = [name] if name.startswith(b"refs/") else [b"refs/tags/" + name, b"refs/heads/" + name]
+        if revision == MAIN:
+            names = [b"refs/heads/" + name]  # whatever git put there: no tag stands for it
         known = self.git.refs.as_dict()
-        ids = [known[Ref(ref)] for ref in names if ref in known]
+        whole = len(revision) == _WHOLE and _SHA.fullmatch(revision)
+        ids = [] if whole else [known[Ref(ref)] for ref in names if ref in known]
         if not ids and _SHA.fullmatch(revision):
             ids = list(self.objects.iter_prefix(name))
         commits = [found for found in (peel_sha(self.objects, sha)[1] for sha in ids) if isinstance(found, Commit)]
@@ -263,13 +269,16 @@ class Repository:
                 raise
 
     def _free_ref(self, base: str, name: str) -> Ref:
-        ref = Ref((base + name).encode())
-        if not check_ref_format(ref) or name.startswith("-") or re.fullmatch("[0-9a-f]{40}", name):
-            raise Refusal(400, f"{name!r} cannot be a branch or tag: git does not take it, or reads it as a commit id.")
+        """A name that is free, and hides no other: a revision may be asked for without saying which kind it is."""
+        ref, kind = Ref((base + name).encode()), "tag" if base == "refs/tags/" else "branch"
+        why = ref_problem(name) or ("" if check_ref_format(ref) else "git does not take it")
+        if why:
+            raise Refusal(400, f"Invalid reference for a {kind}: {name} ({why})")
+        twins = {Ref(place + name.encode()) for place in (b"refs/heads/", b"refs/tags/")}
         for other in self.git.refs.as_dict():
-            if other == ref or other.startswith(ref + b"/") or ref.startswith(other + b"/"):
-                kind = "Tag" if base == "refs/tags/" else "Branch"
-                raise Refusal(409, f"{kind} reference exists already: {other.decode()}")
+            if other in twins or other.startswith(ref + b"/") or ref.startswith(other + b"/"):
+                found = "Tag" if other.startswith(b"refs/tags/") else "Branch"
+                raise Refusal(409, f"{found} reference exists already: {other.decode()}")
         return ref
 
     def _add_ref(self, ref: Ref, sha: ObjectID) -> None:
@@ -287,7 +296,8 @@ class Repository:
         return self.write_tree(files)
 
     def _apply(self, files: dict[bytes, tuple[int, ObjectID]], change: Change) -> None:
-        path = _checked_path(change.path)
+        removed = isinstance(change, Remove)  # a file that another program put there may go, whatever its name
+        path = change.path.rstrip("/").encode() if removed else _checked_path(change.path)
         match change:
             case Put(content=content):
                 if len(content) > LARGEST_REGULAR:
@@ -406,14 +416,14 @@ def _read_pointer(content: bytes) -> Pointer | None:
 
 def _checked_path(path: str) -> bytes:
     """The path as git stores it; what git or a file system would read as something else is refused."""
-    name = path.rstrip("/").encode()
-    if (
-        not name
-        or any(not part or part.lower() == b".gitmodules" or b"\0" in part for part in name.split(b"/"))
+    shown, name = path.rstrip("/"), path.rstrip("/").encode()
+    gits_own = (
+        any(part.lower() == b".gitmodules" for part in name.split(b"/"))
         or not validate_path(name, validate_path_element_ntfs)
         or not validate_path(name, validate_path_element_hfs)
-    ):
-        raise Refusal(400, f"{path!r} cannot be a file of a repository: it is empty, leaves the folder, or is git's.")
+    )
+    if why := file_problem(shown) or ("is git's own" if gits_own else ""):
+        raise Refusal(400, f"{path!r} cannot be a file of a repository: it {why}.")
     return name
 
 

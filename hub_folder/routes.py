@@ -1,6 +1,6 @@
 """The Hub's API over a store: what huggingface_hub asks about accounts, repositories, refs and files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -20,40 +20,48 @@ USER = "local"
 COMMIT_LIMIT = 256 * 1024 * 1024
 """Bytes of one commit request: its regular files in base64."""
 
+PATHS = 1000
+"""How many paths may be asked for at once: each is looked for in the whole history."""
+
 
 def router(hub: Hub) -> Router:
     """The protocol as an ASGI application; it expects the raw path in ``scope["path"]``."""
     api = "/api/{kind}/{namespace}/{name}"
     routes = [
-        route(hub, "GET", "/api/whoami-v2", _whoami),
-        route(hub, "POST", "/api/validate-yaml", _validate_yaml),
+        _reading(hub, "GET", "/api/whoami-v2", _whoami),
+        _reading(hub, "POST", "/api/validate-yaml", _validate_yaml),
         route(hub, "POST", "/api/repos/create", _create),
         route(hub, "DELETE", "/api/repos/delete", _delete),
-        route(hub, "GET", api, _info),
-        route(hub, "GET", api + "/revision/{revision}", _info),
+        _reading(hub, "GET", api, _info),
+        _reading(hub, "GET", api + "/revision/{revision}", _info),
         route(hub, "PUT", api + "/settings", _settings),
-        route(hub, "GET", api + "/auth-check", _auth_check),
+        _reading(hub, "GET", api + "/auth-check", _auth_check),
         route(hub, "GET", api + "/auth-check/write", _auth_check_write),
-        route(hub, "GET", api + "/refs", _refs),
+        _reading(hub, "GET", api + "/refs", _refs),
         route(hub, "POST", api + "/tag/{revision}", _tag),
         route(hub, "DELETE", api + "/tag/{revision}", _delete_tag),
         route(hub, "POST", api + "/branch/{revision}", _branch),
         route(hub, "DELETE", api + "/branch/{revision}", _delete_branch),
-        route(hub, "GET", api + "/commits/{revision}", _commits),
-        route(hub, "GET", api + "/tree/{revision}", _tree),
-        route(hub, "GET", api + "/tree/{revision}/{path:path}", _tree),
-        route(hub, "POST", api + "/paths-info/{revision}", _paths_info),
+        _reading(hub, "GET", api + "/commits/{revision}", _commits),
+        _reading(hub, "GET", api + "/tree/{revision}", _tree),
+        _reading(hub, "GET", api + "/tree/{revision}/{path:path}", _tree),
+        _reading(hub, "POST", api + "/paths-info/{revision}", _paths_info),
         route(hub, "POST", api + "/preupload/{revision}", transfer.preupload),
         route(hub, "POST", api + "/commit/{revision}", transfer.commit, limit=COMMIT_LIMIT),
     ]
     upload = answering_refusals(transfer.upload_endpoint(hub))
     for web in ("/datasets/{namespace}/{name}", "/{namespace}/{name}"):
         routes += [
-            route(hub, "GET", web + "/resolve/{revision}/{path:path}", transfer.resolve),
+            _reading(hub, "GET", web + "/resolve/{revision}/{path:path}", transfer.resolve),
             route(hub, "POST", web + ".git/info/lfs/objects/batch", transfer.lfs_batch),
             Route(web + ".git/lfs/{oid}", upload, methods=["PUT"]),
         ]
     return Router(routes)
+
+
+def _reading(hub: Hub, method: str, path: str, answer: Callable[[Call], Response]) -> Route:
+    """A route that changes nothing: without the token it sees what is public."""
+    return route(hub, method, path, answer, anonymous=True)
 
 
 def _date(seconds: int) -> str:
@@ -236,6 +244,8 @@ def _paths_info(call: Call) -> Response:
     else:
         form = parse_qs(call.body.decode("utf-8", "replace"))
         paths, expand = form.get("paths", []), form.get("expand", [""])[0].lower() == "true"
+    if len(paths) > PATHS:
+        raise Refusal(400, f"{len(paths)} paths are asked for; {PATHS} may be at once.")
     with call.readable() as repository:
         commit = repository.commit_at(call.segment("revision"))
         found = [repository.entry(commit, str(path).strip("/")) for path in paths]

@@ -15,10 +15,10 @@ import uvicorn
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from hub_folder.connections import IDLE_SECONDS, BoundedProtocol, comes_from_a_page, paced
 from hub_folder.faults import Unusable
-from hub_folder.protocol import Hub
+from hub_folder.protocol import Hub, json_answer
 from hub_folder.routes import router
 from hub_folder.store import open_store
 
@@ -34,8 +34,6 @@ FAULTS = (
     "download.mid",
 )
 """Where a test can make the server drop the connection."""
-IDLE_SECONDS = 600
-"""A client that hashes a large file between two requests finds its connection still open."""
 STOP_SECONDS = 5
 
 
@@ -56,7 +54,7 @@ def serve(root: Path, *, token: str, port: int = 0, faults: Mapping[str, int] | 
         config = uvicorn.Config(
             app="",
             interface="asgi3",
-            http="h11",
+            http=BoundedProtocol,
             loop="asyncio",
             ws="none",
             lifespan="off",
@@ -133,19 +131,26 @@ def _listener(port: int) -> Iterator[socket.socket]:
 
 def _application(routes: ASGIApp, server: uvicorn.Server) -> ASGIApp:
     # A web page that resolves its own name to 127.0.0.1 is not let in.
+    no_pages = json_answer({"error": "A web page sent this, and this Hub answers programs only."}, status=403)
     guarded = TrustedHostMiddleware(routes, allowed_hosts=[LOOPBACK, "localhost"])
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         # Revisions and paths are single segments with encoded slashes, so routes must see the path undecoded.
         raw = {**scope, "path": scope["raw_path"].decode("ascii")}
+        connection = next((one for one in _connections(server) if one.client == scope["client"]), None)
+        if connection is None:
+            return  # it ended meanwhile
+        answer = no_pages if comes_from_a_page(scope) else guarded
         try:
-            await guarded(raw, receive, send)
+            await answer(raw, *paced(connection, receive, send))
         except ClientDisconnect:
             pass
         except Dropped:
-            for connection in list(server.server_state.connections):
-                if isinstance(connection, H11Protocol) and connection.client == scope["client"]:
-                    connection.transport.abort()
+            connection.transport.abort()
             await asyncio.sleep(0)  # the loop tells uvicorn, which else would answer 500
 
     return application
+
+
+def _connections(server: uvicorn.Server) -> list[BoundedProtocol]:
+    return [one for one in server.server_state.connections if isinstance(one, BoundedProtocol)]

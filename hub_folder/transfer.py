@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hmac
-import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from hub_folder.card_check import read_card
-from hub_folder.protocol import Call, Hub, field, json_answer, web_path
+from hub_folder.protocol import Call, Hub, announced_size, field, json_answer, read_json, web_path
 from hub_folder.repository import LARGEST_REGULAR, Change, Pointer, Put, PutLarge, Refusal, Remove, marked_large
 
 BLOCK = 256 * 1024
@@ -74,11 +73,7 @@ def _read_commit(body: bytes) -> tuple[dict[str, Any], list[Change]]:
     headers: list[dict[str, Any]] = []
     changes: list[Change] = []
     for line in filter(None, body.split(b"\n")):
-        try:
-            item = json.loads(line)
-        except ValueError as error:
-            raise Refusal(400, f"A line of the commit is not JSON: {error}") from None
-        match item:
+        match read_json(line, "A line of the commit"):
             case {"key": "header", "value": dict(value)}:
                 headers.append(value)
             case {"key": "file", "value": {"path": str(path), "content": str(content)} as value}:
@@ -99,7 +94,7 @@ def _read_commit(body: bytes) -> tuple[dict[str, Any], list[Change]]:
 def _from_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except (binascii.Error, ValueError) as error:  # the second for text that is not ASCII
         raise Refusal(400, f"Content is not base64: {error}") from None
 
 
@@ -130,10 +125,16 @@ def upload_endpoint(hub: Hub) -> Callable[[Request], Awaitable[Response]]:
 async def _upload(hub: Hub, request: Request) -> Response:
     call = Call(hub=hub, request=request, body=b"", trusted=True)
     pointer = _signed_pointer(call)
+    if announced_size(request) > pointer.size:
+        raise Refusal(400, f"The upload is longer than the {pointer.size} bytes announced. Upload it again.")
     with call.writable() as repository, hub.store.upload(pointer) as upload:
         problem: Refusal | OSError | None = None
+        left = pointer.size
         async for block in request.stream():
             # After a failure the rest is read and dropped: a client that is still sending would not hear the answer.
+            left -= len(block)
+            if problem and left < 0:
+                break
             try:
                 if problem is None:
                     upload.write(block)
@@ -150,7 +151,7 @@ async def _upload(hub: Hub, request: Request) -> Response:
 def _signed_pointer(call: Call) -> Pointer:
     query = call.request.query_params
     size, expires = query.get("size", ""), query.get("expires", "")
-    if not (size.isdecimal() and expires.isdecimal()):
+    if not all(re.fullmatch("[0-9]{1,18}", number) for number in (size, expires)):
         raise Refusal(403, "This upload URL is not one of this Hub's.")
     pointer = Pointer(sha256=call.segment("oid"), size=int(size))
     expected = call.hub.signature(call.kind, call.name, pointer, int(expires))
@@ -196,7 +197,7 @@ def _content(call: Call, content: Path | bytes, size: int, headers: dict[str, st
 
 def _range(header: str, size: int) -> tuple[int, int] | None:
     """Start and stop of the bytes a Range header asks for; None where there are none. Several ranges get everything."""
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", header)
+    found = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", header)
     if found is None or found[0] == "bytes=-":
         return 0, size
     if not found[1]:

@@ -512,6 +512,10 @@ def test_a_page_of_another_host_name_is_not_let_in(released: EmbeddedHub) -> Non
         ("a: &a [x]\nb: [*a, *a]", "aliases"),
         ("score: .nan", "what JSON cannot"),
         ("just text", "is not a mapping"),
+        ("license: mit\nlicense: apache-2.0", "duplicated mapping key"),
+        ("a: {b: 1, b: 2}", "duplicated mapping key"),
+        ("a: " + "[" * 5000, "cannot be read"),
+        ("a: " + "x" * 140_000, "does not end within 131,072 characters"),
     ],
 )
 def test_a_card_is_checked_as_the_hub_checks_it(released: EmbeddedHub, block: str, error: str | None) -> None:

@@ -104,6 +104,11 @@ def test_a_repository_that_git_has_packed_is_still_read_and_written(store: Store
         "GIT~1",
         ".gitmodules",
         "a\0b",
+        "con\\..\\x",
+        "a/nul.txt",
+        "C:x",
+        "a.",
+        "a\x1b[2J",
     ],
 )
 def test_a_path_that_leaves_the_folder_or_is_gits_own_is_refused(repository: Repository, path: str) -> None:
@@ -184,6 +189,39 @@ def test_tags_of_one_name_or_one_inside_the_other_conflict(repository: Repositor
         assert refused.value.status == 409
     repository.delete_ref("refs/tags/", "v1/a")
     repository.tag("v1", "main", "")
+
+
+@pytest.mark.parametrize("name", ["refs/heads/x", "heads/main", "HEAD", "0" * 40, "f" * 64])
+def test_a_name_that_is_read_as_another_is_refused_in_the_hubs_words(repository: Repository, name: str) -> None:
+    for kind, make in (
+        ("tag", lambda: repository.tag(name, "main", "")),
+        ("branch", lambda: repository.branch(name, "main")),
+    ):
+        with pytest.raises(Refusal, match=f"Invalid reference for a {kind}: {name}") as refused:
+            make()
+        assert refused.value.status == 400
+    assert (repository.refs("refs/tags"), list(repository.refs("refs/heads"))) == ({}, ["main"])
+
+
+def test_a_tag_and_a_branch_share_no_name(repository: Repository) -> None:
+    repository.tag("v1", "main", "")
+    repository.branch("dev", "main")
+    for kind, make in (
+        ("Branch", lambda: repository.tag("main", "main", "")),
+        ("Branch", lambda: repository.tag("dev", "main", "")),
+        ("Tag", lambda: repository.branch("v1", "main")),
+    ):
+        with pytest.raises(Refusal, match=f"{kind} reference exists already") as refused:
+            make()
+        assert refused.value.status == 409
+
+
+def test_no_tag_that_git_put_there_stands_for_main_or_a_commit(repository: Repository) -> None:
+    old = commit(repository, Put(path="a", content=b"1"))
+    new = commit(repository, Put(path="a", content=b"2"))
+    for name in ("main", new):
+        git(repository, "update-ref", f"refs/tags/{name}", old)
+        assert repository.commit_at(name).id.decode() == new
 
 
 def test_a_revision_is_a_tag_branch_full_ref_or_commit_and_nothing_else(repository: Repository) -> None:
