@@ -30,8 +30,10 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self._since = self.loop.time()
-        if len(self.connections) > CONNECTIONS:
-            at_rest = [one for one in self.connections if isinstance(one, BoundedProtocol) and not one.is_busy]
+        others = [one for one in self.connections if isinstance(one, BoundedProtocol)]
+        there = [one for one in others if not one.transport.is_closing()]  # one that was ended leaves a moment later
+        if len(there) > CONNECTIONS:
+            at_rest = [one for one in there if not one.is_busy]
             min(at_rest, key=lambda one: one._since).transport.abort()  # noqa: SLF001  another of its own kind
         self._watch()
 
@@ -80,7 +82,8 @@ class Pace:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            async with asyncio.timeout(max(0.0, GRACE_SECONDS + self.bytes / SLOWEST - self._seconds)):
+            left = GRACE_SECONDS + self.bytes / SLOWEST - self._seconds
+            async with asyncio.timeout(max(0.0, min(GRACE_SECONDS, left))):
                 return await step
         finally:
             self._seconds += loop.time() - started

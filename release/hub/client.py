@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from glob import escape
 from http import HTTPStatus
@@ -24,7 +25,16 @@ if not sys.stderr.isatty():
 
 # Imported here, not above: these modules read the two settings while they are imported.
 import httpx2
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token, set_client_factory
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    constants,
+    get_session,
+    get_token,
+    hf_hub_url,
+    set_client_factory,
+)
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -34,16 +44,26 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils._headers import build_hf_headers
+from huggingface_hub.utils._http import default_client_factory, hf_raise_for_status
 
+from release.hub import advice, wire
 from release.hub.base_files import wanted
+from release.hub.download import MOST_FILES, Listed, digest_of, listed, need_room, save
 from release.hub.requests import BaseOutline
+from release.hub.wire import TIMEOUT, Question
 from release.values.artifacts import write_atomically
 from release.values.errors import HubError
 
 GITATTRIBUTES = ".gitattributes"
 """The Hub's own file: it says what is kept in LFS. Releases neither hold nor change it."""
 
+OTHERS_FILES = 100_000
+"""In a repository that is not of a release: datasets are kept in many."""
+LINE = 512
+"""Bytes of a file in a listing."""
+OUTLINE = 256 << 20
+"""Bytes of a base model's small files and of the heads of its weights: 20 MB for the largest of today."""
 SMALL_FILES = (
     "config.json",
     "generation_config.json",
@@ -54,46 +74,30 @@ SMALL_FILES = (
 )
 """What says of a base model all but its weights."""
 
-TIMEOUT = float(os.environ.get("ADAPTER_RELEASE_HUB_TIMEOUT", "120"))
-"""Seconds without a byte from the Hub. The client's own default is to wait for ever."""
-
-ADVICE = {
-    401: "The Hub does not accept this token. Set HF_TOKEN to one that may write, from {endpoint}/settings/tokens.",
-    403: "The token is valid but may not do this. Set HF_TOKEN to one with write access to the repository's owner.",
-    404: "The repository or revision does not exist, or this token may not read it. Check the name and HF_TOKEN.",
-    409: "Something with this name is there already, or another change is in progress. Run again.",
-    412: "main moved: somebody else committed meanwhile, and their commit was left alone. Run again.",
-    413: "The Hub finds the upload too large. Ask its owner for a higher limit, or publish fewer files.",
-    429: "The Hub asks for fewer requests. Wait a few minutes and run again; finished steps are not repeated.",
-    507: "The Hub's disk is full. Free space there and run again; finished steps are not repeated.",
-}
-REFUSED = "The Hub refuses this request; its words are above. Correct what they name and run again."
-SERVER_FAULT = "The Hub has a fault of its own. Run again later; finished steps are not repeated."
-UNREACHABLE = (
-    "Nothing answers there. Check HF_ENDPOINT and the network, then run again; finished steps are not repeated."
-    + ("" if constants.HF_HUB_DISABLE_XET else " For a Hub without the Xet protocol, set HF_HUB_DISABLE_XET=1.")
-)
-KEYLESS_ADVICE = (
-    "In the workflow's job: `permissions: id-token: write`. On the Hub: the repository of HF_OIDC_RESOURCE exists, and "
-    "its settings name this GitHub repository (and branch and workflow, where they name any) as a trusted publisher. "
-    "Or unset HF_OIDC_RESOURCE and set HF_TOKEN."
-)
-GATED = (
-    "This repository is gated. Request access on its page at {endpoint}, and set HF_TOKEN to a token of the account "
-    "with access."
-)
-ANONYMOUS = "HF_TOKEN is not set. Set it to a token that may write, from {endpoint}/settings/tokens."
-
 ADVICE_BY_KIND: tuple[tuple[type[Exception], str], ...] = (
     (OfflineModeIsEnabled, "HF_HUB_OFFLINE forbids every request. Unset it and run again."),
     (httpx2.TimeoutException, f"No byte for {TIMEOUT:g} s. Run again, or set ADAPTER_RELEASE_HUB_TIMEOUT to more."),
-    (httpx2.TransportError, UNREACHABLE),
-    (ConnectionError, UNREACHABLE),
+    (httpx2.TransportError, advice.UNREACHABLE),
+    (ConnectionError, advice.UNREACHABLE),
     (ValueError, "The Hub and this client disagree on a value. The message above names it: correct it and run again."),
 )
 
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, OSError, RuntimeError, ValueError, OIDCError)
 """All that huggingface_hub and the libraries under it raise for a Hub that refuses, fails or cannot be reached."""
+SHAPES = (LookupError, TypeError, AttributeError, RecursionError)
+"""What they raise for an answer of another shape: they look into it without looking at it."""
+WANTS_A_TOKEN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+"""How a Hub answers who may not see something."""
+_COMMIT = re.compile("[0-9a-f]{40}")
+_open_only: ContextVar[bool] = ContextVar("_open_only", default=False)
+
+
+class Refused(HubError):
+    """A Hub's answer that is a refusal."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,13 +186,14 @@ def create_repo(repo_id: str, *, private: bool) -> None:
 def tags(repo_id: str) -> dict[str, str]:
     """Every tag with the commit it names."""
     with _asking(f"Reading the tags of {repo_id}"):
-        return {tag.name: tag.target_commit for tag in _api().list_repo_refs(repo_id).tags}
+        return {str(tag.name): _commit(tag.target_commit) for tag in _api().list_repo_refs(repo_id).tags}
 
 
 def commits(repo_id: str) -> list[tuple[str, str]]:
     """(commit, message body) of everything on main, newest first."""
     with _asking(f"Reading the history of {repo_id}"):
-        return [(commit.commit_id, commit.message) for commit in _api().list_repo_commits(repo_id)]
+        history = _api().list_repo_commits(repo_id)
+        return [(_commit(commit.commit_id), str(commit.message)) for commit in history]
 
 
 def resolve(repo_id: str, revision: str) -> str:
@@ -201,7 +206,14 @@ def resolve(repo_id: str, revision: str) -> str:
     if sha is None:
         known = ", ".join(sorted(tags(repo_id))) or "none"
         raise HubError(f"{repo_id} at {endpoint()} has no revision {revision!r}. Tags there: {known}.")
-    return sha
+    return _commit(sha)
+
+
+def _commit(said: object) -> str:
+    """A commit's name, which becomes part of paths here."""
+    if not isinstance(said, str) or not _COMMIT.fullmatch(said):
+        raise HubError(f"{endpoint()} calls a commit {said!r:.100}, which is not one. {advice.NOT_A_HUB}")
+    return said
 
 
 def message(repo_id: str, commit: str) -> str:
@@ -210,19 +222,61 @@ def message(repo_id: str, commit: str) -> str:
         return _api().list_repo_commits(repo_id, revision=commit)[0].message
 
 
-def tree(repo_id: str, revision: str, kind: str = "model") -> dict[str, str]:
+def listing(repo_id: str, revision: str, kind: str = "model", *, most: int = MOST_FILES) -> dict[str, Listed]:
+    """Every file as the Hub lists it, less its own `.gitattributes`; ``HubError`` for what is not a listing."""
+    with _asking(f"Listing the files of {repo_id} at {revision}", files=most * LINE):
+        entries = _api().list_repo_tree(repo_id, revision=revision, recursive=True, repo_type=kind)
+        files = (entry for entry in entries if isinstance(entry, RepoFile))
+        said = ((file.path, file.size, file.lfs.sha256 if file.lfs else file.blob_id) for file in files)
+        found = listed(said, f"{repo_id} at {revision} of {endpoint()}", most)
+    return {path: file for path, file in found.items() if path != GITATTRIBUTES}
+
+
+def tree(repo_id: str, revision: str) -> dict[str, str]:
     """Every file with what the Hub says it holds: a sha256 (64 digits) for LFS, a git blob's sha1 (40 digits) else."""
-    with _asking(f"Listing the files of {repo_id} at {revision}"):
-        entries = list(_api().list_repo_tree(repo_id, revision=revision, recursive=True, repo_type=kind))
-    files = [entry for entry in entries if isinstance(entry, RepoFile)]
-    return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in files if file.path != GITATTRIBUTES}
+    return {path: file.id for path, file in listing(repo_id, revision).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A file to send: its digests, and its bytes where it is small."""
+
+    source: Path
+    data: bytes | None
+    """None: read from ``source`` while it is sent, and held to its sha256 by the Hub."""
+    size: int
+    sha256: str
+    blob: str
+    """The sha1 of a git blob."""
+
+    def id_like(self, other: str) -> str:
+        """What `tree` says of a file that holds this."""
+        return self.blob if len(other) == len(self.blob) else self.sha256
+
+
+SMALL = 8 << 20  # bytes; the Hub keeps larger files in LFS, where no byte of them can be another
+
+
+def hold(path: Path) -> Held:
+    """A file as it is now, read once."""
+    size = path.stat().st_size
+    kept = bytearray() if size <= SMALL else None
+    sha256, blob = hashlib.sha256(), digest_of("", size)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha256.update(block)
+            blob.update(block)
+            if kept is not None:
+                kept += block
+    data = None if kept is None else bytes(kept)
+    return Held(source=path, data=data, size=size, sha256=sha256.hexdigest(), blob=blob.hexdigest())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """One commit to make on main."""
 
-    add: Mapping[str, bytes]
+    add: Mapping[str, Held]
     delete: tuple[str, ...]
     parent: str
     title: str
@@ -231,13 +285,16 @@ class Change:
 
 def commit(repo_id: str, change: Change) -> str:
     """Make the commit if main is still at its parent. After a HubError it may be there all the same."""
-    with _asking(f"Committing to {repo_id}"):
+    with _asking(f"Committing to {repo_id}", files=sum(file.size for file in change.add.values())):
+        adding = {path: CommitOperationAdd(path, file.data or str(file.source)) for path, file in change.add.items()}
+        for path, one in adding.items():
+            if one.upload_info.sha256.hex() != change.add[path].sha256:
+                raise HubError(f"{change.add[path].source} changed while it was to be sent. Nothing was. Run again.")
         return (
             _api(must_write=True)
             .create_commit(
                 repo_id,
-                [CommitOperationAdd(path, data) for path, data in change.add.items()]
-                + [CommitOperationDelete(path, is_folder=False) for path in change.delete],
+                [*adding.values(), *(CommitOperationDelete(path, is_folder=False) for path in change.delete)],
                 commit_message=change.title,
                 commit_description=change.description,
                 parent_commit=change.parent,
@@ -265,31 +322,50 @@ def tag(repo_id: str, name: str, *, commit: str, message: str) -> None:
         _api(must_write=True).create_tag(repo_id, tag=name, tag_message=message, revision=commit)
 
 
-def download(repo_id: str, commit: str, destination: Path, only: Sequence[str] | None = None) -> None:
-    """A commit's files as plain files in a folder that does not exist yet, over the network and past every cache.
+def download(repo_id: str, commit: str, files: Sequence[Listed], destination: Path) -> list[str]:
+    """These files of a commit in a folder that does not exist yet, each as it arrives, past every cache.
 
-    ``only`` names the files that are wanted; None: all of them.
+    A line for each that is not what is listed; the folder is there only where all are.
     """
-    with TemporaryDirectory(dir=destination.parent, prefix=".download-") as scratch:
-        files = Path(scratch, "files")
-        with _asking(f"Downloading {repo_id} at {commit}"):
-            _api().snapshot_download(
-                repo_id,
-                revision=commit,
-                allow_patterns=None if only is None else list(only),
-                local_dir=files,
-                cache_dir=Path(scratch, "cache"),
-            )
-        shutil.rmtree(files / ".cache")
-        (files / GITATTRIBUTES).unlink(missing_ok=True)
-        files.rename(destination)
+    wrong = []
+    size = need_room(files, destination.parent, f"{repo_id} at {commit} of {endpoint()}")
+    headers = build_hf_headers(token=_token() or False)
+
+    @contextmanager
+    def get(path: str, more: Mapping[str, str]) -> Iterator[httpx2.Response]:
+        url = hf_hub_url(repo_id, path, revision=commit, endpoint=endpoint())
+        with get_session().stream("GET", url, headers={**headers, **more}) as response:
+            hf_raise_for_status(response)
+            yield response
+
+    with _asking(f"Downloading {repo_id} at {commit}", files=size, number=len(files)), _scratch(destination) as scratch:
+        (scratch / "files").mkdir()
+        for file in files:
+            wrong += [problem] if (problem := save(get, file, scratch / "files" / file.path)) else []
+        if not wrong:
+            (scratch / "files").rename(destination)
+    return wrong
+
+
+def not_as_listed(repo_id: str, commit: str, wrong: Sequence[str]) -> str:
+    """What to say of files that are not what a Hub lists."""
+    lines = "\n  ".join(wrong)
+    return (
+        f"What {endpoint()} sent for {repo_id} at {commit} is not what it lists there:\n  {lines}\n"
+        "Nothing was kept. Run again; if that does not help, the Hub's store is damaged: restore it there."
+    )
 
 
 def download_base(repo_id: str, destination: Path, *, revision: str, code: bool) -> None:
     """A base model's files at a commit: weights as safetensors only, since pickles run code when they are read."""
-    names = wanted(tree(repo_id, revision), code=code)
+    there = listing(repo_id, revision, most=OTHERS_FILES)
+    names = wanted(there, code=code)
     _refuse_pickles(repo_id, revision, names)
-    with _asking(f"Downloading {repo_id} at {revision}"), _scratch(destination) as scratch:
+    size = sum(there[name].size for name in names)
+    with (
+        _asking(f"Downloading {repo_id} at {revision}", files=size, number=len(there)),
+        _scratch(destination) as scratch,
+    ):
         files = scratch / "files"
         _api().snapshot_download(
             repo_id,
@@ -319,7 +395,10 @@ def outline_base(repo_id: str, destination: Path, *, revision: str) -> BaseOutli
     files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     kept = wanted(files, code=False)
     _refuse_pickles(repo_id, revision, kept)
-    with _asking(f"Reading the outline of {repo_id} at {revision}"), _scratch(destination) as scratch:
+    with (
+        _asking(f"Reading the outline of {repo_id} at {revision}", files=OUTLINE, number=len(files)),
+        _scratch(destination) as scratch,
+    ):
         _api().snapshot_download(
             repo_id,
             revision=revision,
@@ -347,14 +426,15 @@ def _names(said: object) -> list[str]:
 
 def download_dataset_file(repo_id: str, destination: Path, *, commit: str, path: str) -> str:
     """One file of a dataset repository at a commit, as a new file with the content that the Hub lists; its sha256."""
-    listed = tree(repo_id, commit, "dataset")
-    if path not in listed:
-        near = ", ".join(sorted(one for one in listed if one.endswith((".jsonl", ".json")))[:10]) or "no JSON file"
+    there = listing(repo_id, commit, "dataset", most=OTHERS_FILES)
+    if path not in there:
+        near = ", ".join(sorted(one for one in there if one.endswith((".jsonl", ".json")))[:10]) or "no JSON file"
         raise HubError(f"The dataset {repo_id} at {commit} has no file {path!r}. There are: {near}.")
-    with _asking(f"Downloading {path} of the dataset {repo_id} at {commit}"), _scratch(destination) as scratch:
+    what, wanted_id = f"Downloading {path} of the dataset {repo_id} at {commit}", there[path].id
+    with _asking(what, files=there[path].size, number=1), _scratch(destination) as scratch:
         found = _api().hf_hub_download(repo_id, path, repo_type="dataset", revision=commit, cache_dir=scratch)
         data = Path(found).read_bytes()
-        if content_id(data, like=listed[path]) != listed[path]:
+        if content_id(data, like=wanted_id) != wanted_id:
             raise HubError(
                 f"What {endpoint()} sent for {path} of {repo_id} at {commit} is not what it lists there. Nothing was "
                 "kept. Run again; if that does not help, the Hub's store is damaged."
@@ -365,8 +445,9 @@ def download_dataset_file(repo_id: str, destination: Path, *, commit: str, path:
 
 def content_id(data: bytes, *, like: str) -> str:
     """What `tree` says of a file that holds this: a sha256, or where ``like`` is one the sha1 of a git blob."""
-    blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-    return blob if len(like) == len(blob) else hashlib.sha256(data).hexdigest()
+    digest = digest_of(like, len(data))
+    digest.update(data)
+    return digest.hexdigest()
 
 
 def _refuse_pickles(repo_id: str, revision: str, files: Sequence[str]) -> None:
@@ -386,12 +467,31 @@ def _scratch(destination: Path) -> Iterator[Path]:
 
 def _api(*, must_write: bool = False) -> HfApi:
     """A client with the token of the environment, never that of a file; keyless CI makes its own (HF_OIDC_RESOURCE)."""
-    if keyless():
-        return HfApi(token=_keyless_token())
-    token = os.environ.get("HF_TOKEN")
+    token = _token()
     if must_write and not token:
-        raise HubError(ANONYMOUS.format(endpoint=endpoint()))
+        raise HubError(advice.ANONYMOUS.format(endpoint=endpoint()))
     return HfApi(token=token or False)
+
+
+def has_token() -> bool:
+    """Whether there is a token to read with."""
+    return keyless() or bool(os.environ.get("HF_TOKEN"))
+
+
+def _token() -> str | None:
+    if _open_only.get():
+        return None
+    return _keyless_token() if keyless() else os.environ.get("HF_TOKEN")
+
+
+@contextmanager
+def without_token() -> Iterator[None]:
+    """Ask as anybody: the token stays here while the block lasts."""
+    before = _open_only.set(True)
+    try:
+        yield
+    finally:
+        _open_only.reset(before)
 
 
 def _keyless_token() -> str:
@@ -401,16 +501,25 @@ def _keyless_token() -> str:
     except (*FAILURES, KeyError, TypeError) as error:
         resource = redact(os.environ["HF_OIDC_RESOURCE"])
         raise HubError(
-            f"No keyless token for {resource} could be had from {endpoint()}: {redact(_said(error))}\n{KEYLESS_ADVICE}"
+            f"No keyless token for {resource} could be had from {endpoint()}: {redact(_said(error))}\n"
+            f"{advice.KEYLESS_ADVICE}"
         ) from None
 
 
 @contextmanager
-def _asking(what: str) -> Iterator[None]:
+def _asking(what: str, *, files: int = 0, number: int = 0) -> Iterator[None]:
+    """Turn whatever goes wrong meanwhile into a ``HubError``; ``files``: bytes, ``number``: how many, that may come."""
+    spare = 2 * files + wire.LARGEST  # a file is sent again where a connection ends and the Hub sends no parts
+    bounds = Question(what=what, endpoint=endpoint(), bytes=spare, requests=wire.REQUESTS + 10 * number)
     try:
-        yield
+        with wire.asking(bounds):
+            yield
     except FAILURES as error:
-        raise HubError(redact(f"{what} failed at {endpoint()}: {_said(error)}\n{_advice(error)}")) from None
+        says = redact(f"{what} failed at {endpoint()}: {_said(error)}\n{_advice(error)}")
+        status = next((one.response.status_code for one in _chain(error) if isinstance(one, HfHubHTTPError)), None)
+        raise (HubError(says) if status is None else Refused(says, status)) from None
+    except SHAPES as error:
+        raise HubError(redact(f"{what} failed at {endpoint()}: {_said(error)}\n{advice.NOT_A_HUB}")) from None
 
 
 def _said(error: BaseException) -> str:
@@ -423,15 +532,15 @@ def _advice(error: BaseException) -> str:
     causes = list(_chain(error))
     for cause in causes:
         if isinstance(cause, GatedRepoError):
-            return GATED.format(endpoint=endpoint())
+            return advice.GATED.format(endpoint=endpoint())
         if isinstance(cause, HfHubHTTPError):
             status = cause.response.status_code
-            other = SERVER_FAULT if status >= HTTPStatus.INTERNAL_SERVER_ERROR else REFUSED
-            return ADVICE.get(status, other).format(endpoint=endpoint())
+            other = advice.SERVER_FAULT if status >= HTTPStatus.INTERNAL_SERVER_ERROR else advice.REFUSED
+            return advice.ADVICE.get(status, other).format(endpoint=endpoint())
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return "This machine's disk is full. Free space (or point TMPDIR elsewhere) and run again."
     known = (advice for kind, advice in ADVICE_BY_KIND for cause in causes if isinstance(cause, kind))
-    return next(known, SERVER_FAULT)
+    return next(known, advice.SERVER_FAULT)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -441,9 +550,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _client() -> httpx2.Client:
-    client = default_client_factory()
-    client.timeout = httpx2.Timeout(TIMEOUT, pool=None)
-    return client
+    return wire.bounded(default_client_factory(), endpoint())
 
 
 set_client_factory(_client)

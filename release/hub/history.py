@@ -5,6 +5,7 @@ from pathlib import Path
 from release.hub import client
 from release.hub.requests import Tag
 from release.values import layout
+from release.values.errors import VerificationError
 
 ROWS = layout.DATA["golden"]
 """Fetched where a release has no ``gates/golden_rows.json``: those of 0.1.0."""
@@ -19,11 +20,12 @@ def tags(repo_id: str, *, before: str, folder: Path) -> tuple[Tag, ...]:
         return ()
     found = []
     for tag, commit in ordered(repo_id, before):
-        listing = client.tree(repo_id, commit)
+        listing = client.listing(repo_id, commit)
         if layout.RECORD in listing and not (folder / commit).exists():
             wanted = [name for name in layout.COMPARED if name in listing]
             wanted += [ROWS] if ROWS in listing and layout.GOLDEN_ROWS not in listing else []
-            client.download(repo_id, commit, folder / commit, only=wanted)
+            if wrong := client.download(repo_id, commit, [listing[name] for name in wanted], folder / commit):
+                raise VerificationError(client.not_as_listed(repo_id, commit, wrong))
         found.append(Tag(tag=tag, commit=commit, release=layout.RECORD in listing))
     return tuple(found)
 

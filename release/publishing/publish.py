@@ -3,7 +3,6 @@
 It runs in a process of its own (`release.publishing.hub_request`), because a process speaks to one Hub only.
 """
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -71,37 +70,41 @@ def check_rights(repo_id: str, *, tag: str, private: bool, manifest_digests: Seq
 def fetch(repo_id: str, revision: str, destination: Path) -> str:
     """Download a revision's files into a new folder and return its commit; the revision is resolved once.
 
-    Every file is hashed and compared with the Hub's listing. The folder appears when all of it is right.
+    Every file is hashed as it comes and compared with the Hub's listing. The folder appears when all of it is right.
+    The token stays here unless the Hub answers that there is nothing for anybody to read.
     """
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise ConfigError(
             [f"{destination} is not empty: files are fetched into a new folder. Name another or remove it."]
         )
     destination.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with client.without_token():
+            return _fetch(repo_id, revision, destination)
+    except client.Refused as refused:
+        if refused.status not in client.WANTS_A_TOKEN or not client.has_token():
+            raise
+    return _fetch(repo_id, revision, destination)
+
+
+def _fetch(repo_id: str, revision: str, destination: Path) -> str:
     commit = client.resolve(repo_id, revision)
-    listing = client.tree(repo_id, commit)
     with TemporaryDirectory(dir=destination.parent, prefix=".fetch-") as scratch:
         files = Path(scratch, "files")
-        client.download(repo_id, commit, files)
-        found = {entry.path: (files / entry.path).read_bytes() for entry in Manifest.of_folder(files).files}
-        wrong = _differences(listing, found)
+        wrong = client.download(repo_id, commit, list(client.listing(repo_id, commit).values()), files)
         if wrong:
-            raise VerificationError(
-                f"What {client.endpoint()} sent for {repo_id} at {commit} is not what it lists there:\n  "
-                + "\n  ".join(wrong)
-                + "\nNothing was kept. Run again; if that does not help, the Hub's store is damaged: restore it there."
-            )
+            raise VerificationError(client.not_as_listed(repo_id, commit, wrong))
         files.rename(destination)
     return commit
 
 
-def _read(package: Package) -> dict[str, bytes]:
-    """Every file's bytes, read once: the bytes compared here are the bytes sent."""
-    contents = {file.path: (package.folder / file.path).read_bytes() for file in package.manifest.files}
+def _read(package: Package) -> dict[str, client.Held]:
+    """Every file, read once: the bytes compared here are the bytes sent."""
+    contents = {file.path: client.hold(package.folder / file.path) for file in package.manifest.files}
     changed = [
         f"{file.path} has sha256 {actual}, expected {file.sha256}"
         for file in package.manifest.files
-        if (actual := hashlib.sha256(contents[file.path]).hexdigest()) != file.sha256
+        if (actual := contents[file.path].sha256) != file.sha256
     ]
     if client.GITATTRIBUTES in contents:
         changed.append(f"{client.GITATTRIBUTES} belongs to the Hub and cannot be released")
@@ -147,7 +150,7 @@ def _wrong_visibility(repo_id: str, found: client.Repo, *, private: bool) -> str
     )
 
 
-def _refuse_other_content(repo_id: str, tag: str, commit: str, contents: Mapping[str, bytes]) -> None:
+def _refuse_other_content(repo_id: str, tag: str, commit: str, contents: Mapping[str, client.Held]) -> None:
     differences = _differences(client.tree(repo_id, commit), contents)
     if differences:
         raise HubError(
@@ -171,7 +174,7 @@ def _refuse_unseen(repo_id: str, record: Record) -> None:
 
 
 def _find_or_commit(
-    repo_id: str, tag: str, contents: Mapping[str, bytes], digest: str, attempt_note: str
+    repo_id: str, tag: str, contents: Mapping[str, client.Held], digest: str, attempt_note: str
 ) -> tuple[str, str]:
     """(The release's commit, 'found commit' or 'committed')."""
     found = _find_commit(repo_id, contents, digest)
@@ -185,7 +188,7 @@ def _find_or_commit(
         title=f"Release {tag}",
         description=f"{attempt_note}\n\nRelease-Tag: {tag}\n{_trailer(digest)}".lstrip(),
     )
-    log.info("committing %d files, %d bytes, on %s", len(contents), sum(map(len, contents.values())), head)
+    log.info("committing %d files, %d bytes, on %s", len(contents), sum(one.size for one in contents.values()), head)
     try:
         return client.commit(repo_id, change), "committed"
     except HubError as error:
@@ -199,7 +202,7 @@ def _find_or_commit(
         return found, "found commit"
 
 
-def _find_commit(repo_id: str, contents: Mapping[str, bytes], digest: str) -> str | None:
+def _find_commit(repo_id: str, contents: Mapping[str, client.Held], digest: str) -> str | None:
     """A commit that holds exactly these files: main's head, or one whose message names the manifest."""
     history = client.commits(repo_id)
     named = [commit for commit, message in history if _trailer(digest) in message.splitlines()]
@@ -214,13 +217,12 @@ def _trailer(digest: str) -> str:
     return f"Release-Manifest: {digest}"
 
 
-def _differences(listing: Mapping[str, str], contents: Mapping[str, bytes]) -> list[str]:
+def _differences(listing: Mapping[str, str], contents: Mapping[str, client.Held]) -> list[str]:
     """A line for each file in which a Hub's listing and these contents are not the same."""
     lines = [f"only there: {path}" for path in sorted(listing.keys() - contents.keys())]
     lines += [f"only here: {path}" for path in sorted(contents.keys() - listing.keys())]
     for path in sorted(listing.keys() & contents.keys()):
-        data = contents[path]
-        actual = client.content_id(data, like=listing[path])
+        actual = contents[path].id_like(listing[path])
         if actual != listing[path]:
             lines.append(f"different: {path} is {actual} here, {listing[path]} there")
     return lines
@@ -229,7 +231,7 @@ def _differences(listing: Mapping[str, str], contents: Mapping[str, bytes]) -> l
 def _verify(package: Package, repo_id: str, commit: str) -> None:
     with TemporaryDirectory(prefix="adapter-release-verify-") as scratch:
         files = Path(scratch, "files")
-        fetch(repo_id, commit, files)
+        _fetch(repo_id, commit, files)
         wrong = package.manifest.differences(Manifest.of_folder(files))
     if wrong:
         raise VerificationError(

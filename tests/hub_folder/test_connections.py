@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +17,7 @@ from hub_folder.store import open_store
 from tests.helpers.hub_fixture import TOKEN, EmbeddedHub, hub_in
 
 REPO = "user/adapter"
+BIG = b"\0" * 30_000_000
 DEEP = b'{"a":' * 100_000
 PLACES = {
     "kind": "models",
@@ -67,9 +69,9 @@ def ends(connection: socket.socket, seconds: float) -> bool:
     return True
 
 
-def every_route(tmp: object) -> list[tuple[str, str]]:
+def every_route(empty: Path) -> list[tuple[str, str]]:
     """(method, path) of each route there is, with names in its places."""
-    with open_store(tmp) as store:  # type: ignore[arg-type]
+    with open_store(empty) as store:
         router = routes.router(Hub(store=store, endpoint="", token="", signing_key=b""))
     found = []
     for one in router.routes:
@@ -152,7 +154,6 @@ def test_a_head_that_does_not_end_is_given_up(hub: EmbeddedHub, monkeypatch: pyt
     with line(hub) as client:  # the second request of a connection, too, a byte at a time
         client.sendall(head("GET", "/api/whoami-v2"))
         assert answered(client)
-        client.recv(65536)
         with pytest.raises(ConnectionError):  # noqa: PT012
             for letter in b"GET /api/whoami-v2 HTTP/1.1\r\nX-Slow: " + b"a" * 100:
                 client.sendall(bytes([letter]))
@@ -165,10 +166,7 @@ def test_a_connection_at_rest_between_two_requests_stays(hub: EmbeddedHub, monke
         for _ in range(2):
             client.sendall(head("GET", f"/api/models/{REPO}/refs"))
             assert answered(client).split(b" ", 2)[1] == b"200"
-            client.settimeout(0.5)
-            with pytest.raises(TimeoutError):
-                while client.recv(65536):
-                    pass
+            assert not ends(client, 0.5)
 
 
 def test_a_body_that_trickles_is_given_up_and_a_slow_one_is_not(
@@ -189,23 +187,24 @@ def test_a_body_that_trickles_is_given_up_and_a_slow_one_is_not(
 
 
 def test_an_answer_that_nobody_takes_is_given_up(
-    tmp_path: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, without_xet: None
-) -> None:  # noqa: ARG001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without_xet: None,  # noqa: ARG001
+) -> None:
     monkeypatch.setattr(connections, "GRACE_SECONDS", 0.4)
-    with hub_in(tmp_path / "hub") as hub:  # type: ignore[operator]
+    with hub_in(tmp_path / "hub") as hub:
         hub.api.create_repo(REPO, private=False)
-        hub.api.upload_file(path_or_fileobj=b"\0" * 30_000_000, path_in_repo="w.bin", repo_id=REPO)
+        hub.api.upload_file(path_or_fileobj=BIG, path_in_repo="w.bin", repo_id=REPO)
         with line(hub) as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.sendall(head("GET", f"/{REPO}/resolve/main/w.bin"))
             time.sleep(1.5)
             taken = 0
             with contextlib.suppress(ConnectionError):
                 while block := client.recv(1 << 20):
                     taken += len(block)
-            assert taken < 30_000_000
+            assert taken < len(BIG)
         got = hub.send("GET", f"/{REPO}/resolve/main/w.bin")
-        assert got.body == b"\0" * 30_000_000
+        assert got.body == BIG
 
 
 def test_many_silent_connections_keep_nobody_out(hub: EmbeddedHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,11 +236,29 @@ def test_no_web_page_drives_it(hub: EmbeddedHub, headers: dict[str, str], status
     assert hub.send("GET", f"/api/models/{REPO}", token=None, **headers).status == status
 
 
-SHAPES = [b"null", b"1", b"[]", b'"x"', b"[[]]", b'{"files": 1}', b'{"files": [1]}', b'{"files": [[]]}', b'{"files": [null]}',
-          b'{"files": [{"path": "x", "size": 1, "sample": "\xc3\xa4"}]}', b'{"operation": "upload", "objects": ["x"]}',
-          b'{"operation": "upload", "objects": [{"oid": 1, "size": 1}]}', b'{"name": ["x"]}', b'{"content": {}}',
-          b'{"paths": {}}', b'{"key": "file", "value": {"path": "a", "content": "\xc3\xa4", "encoding": "base64"}}',
-          b"9" * 5000, b"\xff\xfe", DEEP, b"[" * 100_000, b'{"key": "header", "value": ' + b"[" * 100_000]  # fmt: skip
+SHAPES = [
+    b"null",
+    b"1",
+    b"[]",
+    b'"x"',
+    b"[[]]",
+    b'{"files": 1}',
+    b'{"files": [1]}',
+    b'{"files": [[]]}',
+    b'{"files": [null]}',
+    b'{"files": [{"path": "x", "size": 1, "sample": "\xc3\xa4"}]}',
+    b'{"operation": "upload", "objects": ["x"]}',
+    b'{"operation": "upload", "objects": [{"oid": 1, "size": 1}]}',
+    b'{"name": ["x"]}',
+    b'{"content": {}}',
+    b'{"paths": {}}',
+    b'{"key": "file", "value": {"path": "a", "content": "\xc3\xa4", "encoding": "base64"}}',
+    b"9" * 5000,
+    b"\xff\xfe",
+    DEEP,
+    b"[" * 100_000,
+    b'{"key": "header", "value": ' + b"[" * 100_000,
+]
 
 
 @pytest.mark.parametrize("body", SHAPES, ids=lambda body: body[:40].decode("latin-1"))

@@ -193,27 +193,23 @@ def test_tags_of_one_name_or_one_inside_the_other_conflict(repository: Repositor
 
 @pytest.mark.parametrize("name", ["refs/heads/x", "heads/main", "HEAD", "0" * 40, "f" * 64])
 def test_a_name_that_is_read_as_another_is_refused_in_the_hubs_words(repository: Repository, name: str) -> None:
-    for kind, make in (
-        ("tag", lambda: repository.tag(name, "main", "")),
-        ("branch", lambda: repository.branch(name, "main")),
-    ):
-        with pytest.raises(Refusal, match=f"Invalid reference for a {kind}: {name}") as refused:
-            make()
-        assert refused.value.status == 400
+    with pytest.raises(Refusal, match=f"Invalid reference for a tag: {name}") as refused:
+        repository.tag(name, "main", "")
+    assert refused.value.status == 400
+    with pytest.raises(Refusal, match=f"Invalid reference for a branch: {name}"):
+        repository.branch(name, "main")
     assert (repository.refs("refs/tags"), list(repository.refs("refs/heads"))) == ({}, ["main"])
 
 
 def test_a_tag_and_a_branch_share_no_name(repository: Repository) -> None:
     repository.tag("v1", "main", "")
     repository.branch("dev", "main")
-    for kind, make in (
-        ("Branch", lambda: repository.tag("main", "main", "")),
-        ("Branch", lambda: repository.tag("dev", "main", "")),
-        ("Tag", lambda: repository.branch("v1", "main")),
-    ):
-        with pytest.raises(Refusal, match=f"{kind} reference exists already") as refused:
-            make()
+    for name in ("main", "dev"):
+        with pytest.raises(Refusal, match="Branch reference exists already") as refused:
+            repository.tag(name, "main", "")
         assert refused.value.status == 409
+    with pytest.raises(Refusal, match="Tag reference exists already"):
+        repository.branch("v1", "main")
 
 
 def test_no_tag_that_git_put_there_stands_for_main_or_a_commit(repository: Repository) -> None:
