@@ -6,9 +6,8 @@ import hmac
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -191,8 +190,7 @@ def _content(call: Call, content: Path | bytes, size: int, headers: dict[str, st
     status, media_type = (206 if partial else 200), "application/octet-stream"
     if call.request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=media_type)
-    file = BytesIO(content) if isinstance(content, bytes) else content.open("rb")
-    return StreamingResponse(_blocks(call, file, start, stop), status, headers, media_type)
+    return StreamingResponse(_blocks(call, content, start, stop), status, headers, media_type)
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:
@@ -207,10 +205,17 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     return (start, stop) if start < stop else None
 
 
-def _blocks(call: Call, file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
-    with file:
+def _blocks(call: Call, content: Path | bytes, start: int, stop: int) -> Iterator[bytes]:
+    while start < stop and (block := _block(content, start, min(BLOCK, stop - start))):
+        yield block
+        start += len(block)
+        call.hub.store.reached("download.mid")
+
+
+def _block(content: Path | bytes, start: int, size: int) -> bytes:
+    """A part of a file, which is not held open: a client may go away between two of them."""
+    if isinstance(content, bytes):
+        return content[start : start + size]
+    with content.open("rb") as file:
         file.seek(start)
-        while start < stop and (block := file.read(min(BLOCK, stop - start))):
-            yield block
-            start += len(block)
-            call.hub.store.reached("download.mid")
+        return file.read(size)

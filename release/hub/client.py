@@ -224,7 +224,7 @@ def message(repo_id: str, commit: str) -> str:
 
 def listing(repo_id: str, revision: str, kind: str = "model", *, most: int = MOST_FILES) -> dict[str, Listed]:
     """Every file as the Hub lists it, less its own `.gitattributes`; ``HubError`` for what is not a listing."""
-    with _asking(f"Listing the files of {repo_id} at {revision}", files=most * LINE):
+    with _asking(f"Listing the files of {repo_id} at {revision}", listing=most * LINE):
         entries = _api().list_repo_tree(repo_id, revision=revision, recursive=True, repo_type=kind)
         files = (entry for entry in entries if isinstance(entry, RepoFile))
         said = ((file.path, file.size, file.lfs.sha256 if file.lfs else file.blob_id) for file in files)
@@ -507,19 +507,23 @@ def _keyless_token() -> str:
 
 
 @contextmanager
-def _asking(what: str, *, files: int = 0, number: int = 0) -> Iterator[None]:
-    """Turn whatever goes wrong meanwhile into a ``HubError``; ``files``: bytes, ``number``: how many, that may come."""
-    spare = 2 * files + wire.LARGEST  # a file is sent again where a connection ends and the Hub sends no parts
-    bounds = Question(what=what, endpoint=endpoint(), bytes=spare, requests=wire.REQUESTS + 10 * number)
+def _asking(what: str, *, files: int = 0, number: int = 0, listing: int = 0) -> Iterator[None]:
+    """Turn whatever goes wrong meanwhile into a ``HubError``.
+
+    ``files``: bytes of the files that may come or go, and their ``number``; ``listing``: bytes of a long answer.
+    """
+    most = wire.LARGEST + listing + 2 * files  # a file comes again where a connection ends and a Hub sends no parts
+    requests = wire.REQUESTS + 10 * number
+    bounds = Question(what=what, endpoint=endpoint(), bytes=most, files=files, requests=requests)
     try:
         with wire.asking(bounds):
             yield
+    except SHAPES as error:
+        raise HubError(redact(f"{what} failed at {endpoint()}: {_said(error)}\n{advice.NOT_A_HUB}")) from None
     except FAILURES as error:
         says = redact(f"{what} failed at {endpoint()}: {_said(error)}\n{_advice(error)}")
         status = next((one.response.status_code for one in _chain(error) if isinstance(one, HfHubHTTPError)), None)
         raise (HubError(says) if status is None else Refused(says, status)) from None
-    except SHAPES as error:
-        raise HubError(redact(f"{what} failed at {endpoint()}: {_said(error)}\n{advice.NOT_A_HUB}")) from None
 
 
 def _said(error: BaseException) -> str:

@@ -20,10 +20,10 @@ from release.values.errors import HubError
 TIMEOUT = float(os.environ.get("ADAPTER_RELEASE_HUB_TIMEOUT", "120"))
 """Seconds without a byte from the Hub. The client's own default is to wait for ever."""
 WAITS = 5
-"""Times as long may one question take, with all its repetitions, before bytes are counted."""
+"""Times as long may one question take, with all its repetitions, beside the time of its files."""
 SLOWEST = 16 * 1024
 """Bytes a second at which an answer must come once it has taken ``TIMEOUT``."""
-REQUESTS = 1000
+REQUESTS = 200
 """Of one question: pages, and repetitions of what failed. The Hub lists a thousand files, or fifty commits, a page."""
 LARGEST = 16 << 20
 """Bytes of all that answers one question, other than files: the Hub lists some fifty thousand files in as many."""
@@ -38,6 +38,8 @@ class Question:
     endpoint: str
     requests: int = REQUESTS
     bytes: int = LARGEST
+    files: int = 0
+    """Bytes of the files that go over the line, for which it may take longer."""
     asked: int = 0
     came: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -68,7 +70,7 @@ _under_way: list[Question] = []
 @contextmanager
 def asking(question: Question) -> Iterator[None]:
     """Hold what is sent and received meanwhile to the bounds of the question, and the block to its time."""
-    seconds = WAITS * TIMEOUT + question.bytes / SLOWEST
+    seconds = WAITS * TIMEOUT + question.files / SLOWEST
     _under_way.append(question)
     try:
         with _ending(question, seconds):

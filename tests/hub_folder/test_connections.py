@@ -109,7 +109,7 @@ def test_no_route_reads_a_body_before_it_knows_whose_it_is(
 
 def test_a_body_in_chunks_is_stopped_at_its_limit(hub: EmbeddedHub) -> None:
     block = b"%x\r\n" % 65536 + b" " * 65536 + b"\r\n"
-    for token, blocks, status in ((None, 5, b"413"), (TOKEN, 5, None), (TOKEN, 129, b"413")):
+    for token, blocks, status in ((None, 5, b"413"), (TOKEN, 5, b""), (TOKEN, 129, b"413")):
         with line(hub) as client:
             client.sendall(head("POST", "/api/validate-yaml", "Transfer-Encoding: chunked", token=token))
             with contextlib.suppress(ConnectionError):
@@ -119,7 +119,7 @@ def test_a_body_in_chunks_is_stopped_at_its_limit(hub: EmbeddedHub) -> None:
                 assert answered(client).split(b" ", 2)[1] == status
             else:
                 client.sendall(b"0\r\n\r\n")
-                assert b"The request's body is not JSON" in answered(client) + client.recv(65536)
+                assert answered(client).split(b" ", 2)[1] == b"400"
 
 
 def test_an_upload_longer_than_its_promise_is_refused_by_its_head(hub: EmbeddedHub) -> None:

@@ -73,6 +73,55 @@ def test_the_embedded_hub_gets_its_own_token_and_no_other(tmp_path: Path, monkey
         assert "of another Hub" not in hub.values()
 
 
+@pytest.mark.parametrize(
+    ("url", "home", "sent"),
+    [
+        ("https://huggingface.co", "", True),
+        ("https://huggingface.co/", "", True),
+        ("https://huggingface.co:443", "", True),
+        ("https://huggingface.co", "https://hub.example", True),
+        ("https://hub.example", "https://hub.example/", True),
+        ("https://hub.example", "", False),
+        ("https://hub.example:8443", "https://hub.example", False),
+        ("https://huggingface.co.example", "", False),
+        ("http://huggingface.co", "", False),
+        ("http://hub.example", "http://hub.example", False),
+        ("http://127.0.0.1:80", "http://127.0.0.1:80", True),
+        ("http://127.0.0.1:80", "", False),
+        ("http://127.0.0.1.example", "http://127.0.0.1.example", False),
+    ],
+)
+def test_who_only_reads_gives_a_token_to_the_hub_that_it_belongs_to(
+    monkeypatch: pytest.MonkeyPatch, url: str, home: str, sent: bool
+) -> None:
+    for name in child.SECRETS:
+        monkeypatch.setenv(name, f"the {name}")
+    monkeypatch.setenv("HF_ENDPOINT", home)
+    with Web(url=url).read() as hub:
+        assert hub.get("HF_TOKEN") == ("the HF_TOKEN" if sent else None)
+        assert not (set(child.SECRETS) - {"HF_TOKEN"}) & hub.keys()
+    assert bool(Web(url=url).withheld) is not sent
+    monkeypatch.delenv("HF_TOKEN")
+    assert Web(url=url).withheld == ""
+
+
+@pytest.mark.parametrize("name", child.SECRETS)
+def test_nothing_is_published_where_everybody_hears_the_token(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for other in child.SECRETS:
+        monkeypatch.delenv(other, raising=False)
+    with Web(url="http://hub.example").opened() as hub:
+        assert not set(child.SECRETS) & hub.keys()
+    monkeypatch.setenv(name, "secret")
+    with (
+        pytest.raises(ConfigError, match="is not encrypted, and a token.*ssh -L"),
+        Web(url="http://hub.example").opened(),
+    ):
+        pass
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    assert "HF_TOKEN" not in address.of_environment()
+
+
 def test_a_hub_at_an_address_gets_every_secret_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in child.SECRETS:
         monkeypatch.setenv(name, f"the {name}")
