@@ -40,6 +40,9 @@ class Hub(ThreadingHTTPServer):
         self.heard: list[tuple[str, str | None]] = []
         """Path and token of every request."""
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who reads may hang up at any time."""
+
     def listing(self) -> list[dict[str, object]]:
         """What an honest Hub says of the files."""
         return [_entry(path, data) for path, data in self.files.items()]
@@ -54,6 +57,7 @@ def _entry(path: str, data: bytes, size: int | None = None) -> dict[str, object]
 class Handler(BaseHTTPRequestHandler):
     server: Hub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)

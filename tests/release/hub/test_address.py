@@ -113,7 +113,7 @@ def test_nothing_is_published_where_everybody_hears_the_token(monkeypatch: pytes
         assert not set(child.SECRETS) & hub.keys()
     monkeypatch.setenv(name, "secret")
     with (
-        pytest.raises(ConfigError, match="is not encrypted, and a token.*ssh -L"),
+        pytest.raises(ConfigError, match=r"is not encrypted, and a token .*ssh -L"),
         Web(url="http://hub.example").opened(),
     ):
         pass

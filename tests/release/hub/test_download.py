@@ -1,0 +1,84 @@
+"""A release's files on their way from a Hub: never held in memory, never more than was listed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from release.hub import download
+from release.hub.download import MOST_FILES, Listed, listed, need_room
+from release.values.errors import HubError, PreflightError
+from tests.helpers.hub_fixture import EmbeddedHub
+from tests.helpers.line import ROOT
+
+BLOB, LARGE = "a" * 40, "b" * 64
+MIB = 1 << 20
+FETCH = """
+import resource, sys
+from pathlib import Path
+from release.publishing import publish
+publish.fetch(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_a_large_release_is_fetched_in_little_memory(embedded_hub: EmbeddedHub, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(int(os.environ.get("LARGE_MIB", "300")) * MIB)
+    embedded_hub.api.create_repo("user/x", private=True)
+    for number in range(1, 3):
+        embedded_hub.api.upload_file(path_or_fileobj=large, path_in_repo=f"w{number}.safetensors", repo_id="user/x")
+    done = subprocess.run(
+        [sys.executable, "-c", FETCH, "user/x", "main", str(tmp_path / "fetched")],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        | {"HF_ENDPOINT": embedded_hub.endpoint, "HF_TOKEN": embedded_hub.token, "HF_HUB_DISABLE_XET": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 200
+    assert [path.stat().st_size for path in sorted((tmp_path / "fetched").iterdir())] == [large.stat().st_size] * 2
+
+
+def test_a_listing_is_read_as_it_is_written() -> None:
+    found = listed([("a/b", 0, BLOB), ("c", 7, LARGE)], "it", MOST_FILES)
+    assert found["c"] == Listed(path="c", size=7, id=LARGE)
+    assert list(found) == ["a/b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ([("../x", 1, BLOB)], "leaves the folder"),
+        ([(b"x", 1, BLOB)], "is not a name"),
+        ([("x", 1, BLOB), ("x", 1, BLOB)], "twice"),
+        ([("x", -1, BLOB)], "the size -1"),
+        ([("x", "1", BLOB)], "the size '1'"),
+        ([("x", 1, None)], "the digest None"),
+        ([("x", 1, "A" * 40)], "the digest 'AAA"),
+        ([("x", 1, BLOB), ("x/y", 1, BLOB)], "'x' as a file and as a folder"),
+        ([(f"f{number}", 1, BLOB) for number in range(MOST_FILES + 1)], "more than 5,000 files"),
+    ],
+)
+def test_a_listing_that_cannot_be_files_is_refused(entries: list[tuple[object, object, object]], says: str) -> None:
+    with pytest.raises(HubError, match=r"^it ") as refused:
+        listed(entries, "it", MOST_FILES)
+    assert says in str(refused.value)
+    assert "Nothing was fetched" in str(refused.value)
+
+
+def test_a_file_of_somebody_elses_repository_with_another_name_is_passed_over() -> None:
+    found = listed([("a:b", 1, BLOB), ("c", 1, BLOB)], "it", MOST_FILES + 1)
+    assert list(found) == ["c"]
+
+
+def test_a_download_needs_its_room_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert need_room([Listed(path="x", size=3, id=BLOB), Listed(path="y", size=4, id=BLOB)], tmp_path, "it") == 7
+    with pytest.raises(HubError, match="a release has at most"):
+        need_room([Listed(path="x", size=download.LARGEST + 1, id=BLOB)], tmp_path, "it")
+    monkeypatch.setattr(download, "LARGEST", 1 << 62)
+    with pytest.raises(PreflightError, match=r"it has [0-9.]+ GiB, and the disk of .* has [0-9.]+ GiB free"):
+        need_room([Listed(path="x", size=1 << 60, id=BLOB)], tmp_path, "it")
