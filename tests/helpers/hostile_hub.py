@@ -166,19 +166,20 @@ def pages_for_ever(hub: Handler, kind: str, _: str, honest: Reply) -> Reply:
 
 @trick
 def trickle(hub: Handler, kind: str, _: str, honest: Reply) -> Reply | None:
-    return _trickle(hub, honest) if kind == "tree" else honest
+    return _trickled(hub, honest) if kind == "tree" else honest
 
 
 @trick
 def trickling_file(hub: Handler, kind: str, _: str, honest: Reply) -> Reply | None:
-    return _trickle(hub, honest) if kind == "resolve" else honest
+    return _trickled(hub, honest) if kind == "resolve" else honest
 
 
-def _trickle(hub: Handler, honest: Reply) -> None:
+def _trickled(hub: Handler, honest: Reply) -> Reply | None:
     hub.begin(200, {"Content-Length": str(len(honest.body))})
     for byte in honest.body:
         hub.wfile.write(bytes([byte]))
         time.sleep(0.1)
+    return None
 
 
 @trick

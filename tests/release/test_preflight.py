@@ -18,7 +18,7 @@ from release.data import chat_faults, sources
 from release.data.dataset import rendered
 from release.hub import address
 from release.models import base as bases
-from release.planning import forecast
+from release.planning import disk, forecast
 from release.running import machine
 from release.values import licences
 from release.values.errors import PreflightError
@@ -46,6 +46,19 @@ def loaded(folder: Path, **overrides: str) -> Config:
 
 def given(config: Config) -> inputs.Inputs:
     return inputs.load(config, quiet)
+
+
+def test_a_disk_that_is_too_small_is_said_with_what_goes_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "LOGS", 1 << 60)
+    (item,) = (one for one in preflight.look(given(loaded(tmp_path)), quiet) if one.name == "disk")
+    assert item.state == "problem"
+    for part in (
+        "GiB free",
+        "In GiB: logs 1073741824.00, adapter 0.0",
+        "checkpoints 0.",
+        "its download, to be checked",
+    ):
+        assert part in item.says
 
 
 def chat_of(folder: Path, config: Config) -> chats.Chat | inputs.Unread:

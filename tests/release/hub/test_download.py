@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from release.hub import download
+from release.hub import client, download
 from release.hub.download import MOST_FILES, Listed, listed, need_room
 from release.values.errors import HubError, PreflightError
 from tests.helpers.hub_fixture import EmbeddedHub
@@ -82,3 +82,13 @@ def test_a_download_needs_its_room_first(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(download, "LARGEST", 1 << 62)
     with pytest.raises(PreflightError, match=r"it has [0-9.]+ GiB, and the disk of .* has [0-9.]+ GiB free"):
         need_room([Listed(path="x", size=1 << 60, id=BLOB)], tmp_path, "it")
+
+
+@pytest.mark.parametrize("size", [0, 7, client.SMALL, client.SMALL + 1])
+def test_a_file_to_send_is_held_where_it_is_small_with_the_hubs_digests(tmp_path: Path, size: int) -> None:
+    (tmp_path / "x").write_bytes(b"x" * size)
+    held = client.hold(tmp_path / "x")
+    assert (held.data is None) == (size > client.SMALL)
+    assert held.size == size
+    for like in (BLOB, LARGE):
+        assert held.id_like(like) == client.content_id(b"x" * size, like=like)
