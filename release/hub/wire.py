@@ -109,7 +109,8 @@ def bounded(client: httpx2.Client, endpoint: str) -> httpx2.Client:
             raise question.stopped(f"the Hub sends this client on to {str(request.url)[:100]!r}")
         request.headers["accept-encoding"] = "identity"  # what is packed may be a thousand times as much
         token = os.environ.get("HF_TOKEN")
-        ours = token is not None and token in request.headers.get("authorization", "")
+        # outside a question it is not this program that asks, but who shares its process, of whatever Hub
+        ours = bool(_under_way) and token is not None and token in request.headers.get("authorization", "")
         if not keeps_secrets(str(request.url)) or (ours and origin(str(request.url)) != origin(endpoint)):
             request.headers.pop("authorization", None)
 
