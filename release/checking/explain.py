@@ -8,12 +8,13 @@ from pathlib import Path
 
 import gates
 from gates import report
+from gates.shown import shorten
 from release.checking import verify
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import derive, previous, terms
 from release.judging.terms import Terms
-from release.values import layout
+from release.values import bounds, layout
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
 from release.values.layout import TRAINED
@@ -82,6 +83,7 @@ def found(
     with verify.opened(str(run) if place is None else place, endpoint, say, verify.Known(data=data)) as opened:
         release = opened.release
         with _reading(release.name):
+            release.contents.need("gates")
             earlier, rows = release.record.earlier, release.golden
         if rows is None:
             raise DataError(
@@ -113,7 +115,7 @@ def _reading(name: str) -> Iterator[None]:
             [f"{name} is neither a run that was judged nor a release: {error.filename} is missing."]
         ) from None
     except (gates.Invalid, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise VerificationError(f"{name} cannot be read: {error}. See `adapter-release verify`.") from None
+        raise VerificationError(f"{name} cannot be read: {shorten(str(error), bounds.LINE)}. See `adapter-release verify`.") from None
 
 
 def _newest(runs: Path) -> Path:
