@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 1_000_000
 """Ten times the largest golden sets."""
+MOST_FAULTS = 1000
+"""Faulty rows that are told; no row is looked at after them."""
 LONGEST_LINE = 4 * strict_json.MAX_FILE + 1
 """Bytes of the most characters that are read of a row, and one more: whoever has as many is told, not read on."""
 
@@ -135,8 +137,8 @@ def _lines(path: Path, good: Sequence[str]) -> list[tuple[str, Json]]:
                     says = f"{path} line {number}: {reading.code}: {reading.detail}"
                     problems.append(f"{says}. Write one JSON object a line")
                 rows.append((f"{path} line {number}", reading.value))
-                if len(line) == LONGEST_LINE:
-                    break  # what follows is the rest of a line that is refused already
+                if len(line) == LONGEST_LINE or len(problems) == MOST_FAULTS:
+                    break  # in the first case, what follows is the rest of a line that is refused already
     except OSError as error:
         raise InvalidData([f"{path}: {error.strerror}"]) from None
     if problems:
@@ -152,6 +154,8 @@ def _check(rows: Iterable[tuple[str, object]], schema_name: str) -> None:
     for where, row in rows:
         errors = sorted(validator.iter_errors(row), key=lambda error: str(error.absolute_path))
         problems += [f"{where}: {_described(error)}" for error in errors]
+        if len(problems) >= MOST_FAULTS:
+            break
     if problems:
         raise InvalidData(problems)
 

@@ -1,4 +1,4 @@
-"""The project's safe YAML loader with numbers as people write them: YAML 1.1 reads 2e-4 as text, 010 as eight, 12:30 as 750."""
+"""The safe YAML loader with numbers as people write them: YAML 1.1 reads 2e-4 as text, 010 as eight, 12:30 as 750."""
 
 import re
 from collections.abc import Iterator

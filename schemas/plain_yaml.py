@@ -29,7 +29,7 @@ class Loader(yaml.SafeLoader):
 class StrictLoader(Loader):
     """The same, and a key that stands twice is an error: readers differ in which of the two they take."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """The mapping, with each of its keys once."""
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:

@@ -17,7 +17,7 @@ from release.hub import address
 from release.judging import derive, previous, served
 from release.judging.released import Released
 from release.publishing import attestations, sign
-from release.values import bounded, bounds, contents, layout, tensors
+from release.values import bounds, contents, layout, tensors
 from release.values.contents import NotOpened
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
@@ -159,13 +159,13 @@ def check(found: Opened, names: Iterable[str] | None = None) -> list[Step]:
 
     What the first look refuses no step opens: a step that needs it says so, and the first look has failed.
     """
-    asked, seconds, steps = tuple(CHECKS if names is None else names), bounds.SECONDS, list[Step]()
+    asked, seconds, steps = tuple(CHECKS if names is None else names), float(bounds.SECONDS), list[Step]()
     with contextlib.suppress(OSError):
-        seconds = found.release.contents.seconds
+        seconds = found.release.listed.seconds
     try:
         with clock.within(seconds):
             for name in asked:
-                steps.append(_step(name, found, known_to_fail=FIRST_LOOK in asked))
+                steps.append(_step(name, found, known_to_fail=FIRST_LOOK in asked and name != FIRST_LOOK))
     except clock.TimeUp:
         late = f"not looked at: the time for a release of this size, {seconds:.0f} seconds of a processor, is over"
         steps += [Step(name=name, problems=(late,)) for name in asked[len(steps) :]]
@@ -178,8 +178,11 @@ def _step(name: str, found: Opened, *, known_to_fail: bool) -> Step:
     try:
         here += CHECKS[name](found)
     except NotOpened as error:
-        late = f"not looked at: {error}"
-        here.append(Unchecked(why=f"{late} (step 2 failed)") if known_to_fail else late)
+        here += (
+            [Unchecked(why=f"not looked at, as step 2 failed: {error}")]
+            if known_to_fail
+            else [f"not looked at: {error}"]
+        )
     except UNREADABLE as error:
         here.append(f"it cannot be checked: {type(error).__name__}: {error}")
     except DataError as error:
@@ -187,7 +190,9 @@ def _step(name: str, found: Opened, *, known_to_fail: bool) -> Step:
     except (gates.InvalidData, gates.InvalidConfig) as error:
         here += [f"it cannot be checked: {problem}" for problem in error.problems]
     problems = _bounded([one for one in here if isinstance(one, str)])
-    return Step(name=name, problems=problems, unchecked=_bounded([one.why for one in here if isinstance(one, Unchecked)]))
+    return Step(
+        name=name, problems=problems, unchecked=_bounded([one.why for one in here if isinstance(one, Unchecked)])
+    )
 
 
 def _bounded(lines: list[str]) -> tuple[str, ...]:
@@ -208,15 +213,12 @@ def _place(found: Opened) -> Iterator[str]:
 
 def _files(found: Opened) -> Iterator[str]:
     release = found.release
-    named = (layout.CHAT_TEMPLATE,) if release.record.has("model", "chat_template") else ()
-    for name in (*layout.NEEDED, *named):
-        if name not in release.files:
-            yield f"{name} is missing"
     yield from release.contents.problems()
-    for name in release.contents.sizes:
-        kind = layout.kind_of(name)
-        if kind is not None and (fault := bounded.fault(found.folder / name, kind, name)):
-            yield f"{contents.shown(name)}: {fault}"
+    for name in layout.NEEDED:
+        if name not in release.names:
+            yield f"{name} is missing"
+    if release.record.has("model", "chat_template") and layout.CHAT_TEMPLATE not in release.names:
+        yield f"{layout.CHAT_TEMPLATE} is missing"
 
 
 def _digests(found: Opened) -> Iterator[str | Unchecked]:
@@ -228,7 +230,7 @@ def _digests(found: Opened) -> Iterator[str | Unchecked]:
         elif name not in expected:
             yield f"{contents.shown(name)} is not in the record"
         elif name in release.contents.refused:
-            yield Unchecked(why=f"{contents.shown(name)} was not opened (step 2 failed)")
+            yield Unchecked(why=f"not looked at, as step 2 failed: {contents.shown(name)}")
         elif (sha256 := release.sha256(name)) != expected[name]:
             yield f"{name} has sha256 {sha256}, the record says {expected[name]}"
 
@@ -259,12 +261,18 @@ def _agreement(found: Opened) -> Iterator[str]:
 def _unequal(what: str, values: Mapping[str, object]) -> Iterator[str]:
     """A line when the named values are not all the same."""
     if len({json.dumps(value) for value in values.values()}) > 1:
-        yield f"two {what}: " + ", ".join(f"{name} {shorten(str(value), bounds.SHOWN)}" for name, value in values.items())
+        yield f"two {what}: " + ", ".join(
+            f"{name} {shorten(str(value), bounds.SHOWN)}" for name, value in values.items()
+        )
 
 
 def _base(found: Opened) -> Iterator[str]:
     """One base model in the record, the configuration it was made with, the adapter's own settings and the card."""
-    record, settings, card = found.release.record, found.release.json(layout.SETTINGS), verify_card.metadata(found.release)
+    record, settings, card = (
+        found.release.record,
+        found.release.json(layout.SETTINGS),
+        verify_card.metadata(found.release),
+    )
     names = {
         "the record": record.base.base_model_id,
         "its configuration": record.setting("model", "base_model_id"),

@@ -42,6 +42,8 @@ def golden_sha256(release: Released) -> object:
     match metadata(release):
         case {"model-index": [{"results": [{"dataset": {"revision": revision}}]}]}:
             return revision
+        case _:
+            pass
     raise ValueError(f"the metadata of {layout.CARD} holds no result, or several")
 
 

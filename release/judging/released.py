@@ -1,7 +1,8 @@
 """A release on this disk, read and hashed once: what verify, explain, rejudge and the next release look at.
 
-Nothing of it is believed, and no file is opened that the first look refused: each property raises ``ValueError``, ``OSError`` or ``gates.Invalid`` where its file is not
-what it should be, and a caller says so in its own words.
+Nothing of it is believed, and no file is opened that the first look refused (`release.values.contents`): each property
+raises ``ValueError``, ``OSError`` or ``gates.Invalid`` where its file is not what it should be, and a caller says so in
+its own words.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,9 +47,14 @@ class Released:
     """Where the rows are, for a release that does not carry them."""
 
     @cached_property
+    def listed(self) -> Contents:
+        """What the folder holds, before any of it is read."""
+        return contents.look(self.folder)
+
+    @cached_property
     def contents(self) -> Contents:
         """What the folder holds, and which of it may be opened."""
-        return contents.look(self.folder)
+        return contents.checked(self.folder, self.listed)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -77,7 +83,8 @@ class Released:
         return Manifest(files=tuple(self.files[name] for name in sorted(self.names if names is None else names)))
 
     def sha256(self, name: str) -> str | None:
-        """Of one file; None where there is none."""
+        """Of one file; None where there is none, ``NotOpened`` where it may not be opened."""
+        self.contents.need(name)
         found = self.files.get(name)
         return found.sha256 if found else None
 

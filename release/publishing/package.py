@@ -26,10 +26,12 @@ def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: 
         shutil.copyfile(source, temporary / name)
     write_atomically(temporary / layout.CARD, card)
     write_atomically(temporary / layout.RECORD, canonical_json(tree(complete(candidate.record, temporary))))
-    if unknown := list(contents.look(temporary).problems()):
+    if unknown := list(contents.checked(temporary, contents.look(temporary)).problems()):
         raise VerificationError(
-            "What was made cannot be a release, and `verify` would refuse it:\n  " + "\n  ".join(unknown) + "\nNothing was "
-            "published. Take the form that needs these files out of serving, or the file out of the run folder's adapter."
+            "What was made cannot be a release, and `verify` would refuse it:\n  "
+            + "\n  ".join(unknown)
+            + "\nNothing was published. Take the form that needs these files out of serving, or the file out of the "
+            "adapter's folder in the run, and run again."
         )
     temporary.rename(folder)
     return Package(folder=folder, manifest=Manifest.of_folder(folder), candidate=candidate)

@@ -19,22 +19,32 @@ def json_object(data: bytes, name: str) -> dict[str, Json]:
     return reading.value
 
 
-def fault(path: Path, kind: Kind, name: str) -> str:
+def fault(path: Path, kind: Kind) -> str:
     """What a file has that no file of its kind has; empty where it is of its kind."""
+    match kind.form:
+        case "json":
+            return _json(path)
+        case "safetensors":
+            return _safetensors(path)
+        case "gguf":
+            return _gguf(path)
+        case "jsonl":
+            return _lines(path) or _text(path)
+        case "text":
+            return _text(path)
+
+
+def _json(path: Path) -> str:
+    data = path.read_bytes()
+    reading = strict_json.read(data, max_characters=len(data))
+    return "" if isinstance(reading.value, dict) else f"is not a JSON object: {reading.code}: {reading.detail}"
+
+
+def _safetensors(path: Path) -> str:
     try:
-        match kind.form:
-            case "json":
-                json_object(path.read_bytes(), name)
-            case "safetensors":
-                tensors.header(path)
-            case "gguf":
-                return _gguf(path)
-            case "jsonl":
-                return _lines(path) or _text(path)
-            case "text":
-                return _text(path)
+        tensors.header(path)
     except ValueError as error:
-        return str(error)
+        return str(error).removeprefix(f"{path.name} ")
     return ""
 
 

@@ -1,7 +1,8 @@
-"""The first look at a release's folder: names, kinds and sizes, and no byte of it. It says which files may be opened.
+"""The first look at a release's folder, which says which files may be opened: names, kinds, sizes, then first bytes.
 
-A file is refused where no release holds one of its name, where it is a special file or too large, or where it is a link:
-all but those of the Hugging Face client's cache, which keeps a release as links to its blobs.
+A file is refused where no release holds one of its name, where it is a special file or too large, or where it is a
+link: all but those of the Hugging Face client's cache, which keeps a release as links to its blobs. Then each file that
+is left is read once within bounds (`release.values.bounded`), and is refused where its bytes are not what its name says.
 """
 
 import os
@@ -9,12 +10,12 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gates.report import plain
 from gates.shown import shorten
-from release.values import bounds, layout
+from release.values import bounded, bounds, layout
 
 OF_TOOLS = (".git", ".cache", ".cache/huggingface")
 """The folders that git and the Hub's client put beside a release; they are not looked into, but for ``.cache``."""
@@ -71,7 +72,7 @@ def shown(name: str) -> str:
 
 
 def look(folder: Path) -> Contents:
-    """What a folder holds. Nothing is opened, no link is followed but into the cache's blobs."""
+    """What a folder holds, by names, kinds and sizes. Nothing is opened; links are followed into the cache's blobs."""
     sizes: dict[str, int] = {}
     refused: dict[str, str] = {}
     root = folder.resolve()
@@ -90,6 +91,17 @@ def look(folder: Path) -> Contents:
     total = sum(sizes.values())
     whole = f"its files have {total:,} bytes; at most {bounds.TOTAL:,} are read" if total > bounds.TOTAL else ""
     return Contents(sizes=sizes, refused=refused, whole=whole)
+
+
+def checked(folder: Path, listed: Contents) -> Contents:
+    """The same, less the files whose bytes are not what their names say."""
+    faults = {}
+    for name in sorted(listed.sizes):
+        kind = layout.kind_of(name)
+        if kind is not None and (fault := bounded.fault(folder / name, kind)):
+            faults[name] = fault
+    sizes = {name: size for name, size in listed.sizes.items() if name not in faults}
+    return replace(listed, sizes=sizes, refused={**listed.refused, **faults})
 
 
 def _entries(root: Path) -> Iterator[tuple[str, Path]]:

@@ -62,22 +62,64 @@ PREVIOUS = "earlier"
 """The folder, in ``gates/`` and beside the run folders, with the files of previous releases by their commits."""
 
 FILES = (
-    File(name=CARD, kind=bounds.CARD, needed=True, holds="the model card: what was measured, and how to load what was judged"),
-    File(name=RECORD, kind=bounds.RECORD, needed=True, compared=True, listed=False, holds="the record: all to make it again"),
+    File(
+        name=CARD,
+        kind=bounds.CARD,
+        needed=True,
+        holds="the model card: what was measured, and how to load what was judged",
+    ),
+    File(
+        name=RECORD,
+        kind=bounds.RECORD,
+        needed=True,
+        compared=True,
+        listed=False,
+        holds="the record: all to make it again",
+    ),
     File(name=SETTINGS, kind=bounds.SETTINGS, needed=True, holds="PEFT's settings of the adapter"),
     File(name=WEIGHTS, kind=bounds.WEIGHTS, needed=True, holds="the adapter's weights"),
-    File(name=CHAT_TEMPLATE, kind=bounds.TEMPLATE, holds="the chat template that the adapter was trained and judged with"),
+    File(
+        name=CHAT_TEMPLATE, kind=bounds.TEMPLATE, holds="the chat template that the adapter was trained and judged with"
+    ),
     File(name=VERDICT, kind=bounds.RESULT, needed=True, judged=True, holds="each gate's counts and state"),
     File(name=COMPARISON, kind=bounds.RESULT, judged=True, holds="the adapter beside the base without it"),
     File(name=COMPARISON_LAST, kind=bounds.RESULT, holds="the adapter beside the last release, where there is one"),
-    File(name=COMPARISON_BEST, kind=bounds.RESULT, holds="the adapter beside each gate's best release, where there is one"),
-    File(name=ANSWERS, kind=bounds.ANSWERS, needed=True, judged=True, compared=True, holds="the adapter's answers to the golden rows"),
+    File(
+        name=COMPARISON_BEST,
+        kind=bounds.RESULT,
+        holds="the adapter beside each gate's best release, where there is one",
+    ),
+    File(
+        name=ANSWERS,
+        kind=bounds.ANSWERS,
+        needed=True,
+        judged=True,
+        compared=True,
+        holds="the adapter's answers to the golden rows",
+    ),
     File(name=BASE_ANSWERS, kind=bounds.ANSWERS, judged=True, holds="the base's own answers to them"),
-    File(name=POLICY, kind=bounds.RULES, needed=True, judged=True, compared=True, holds="the gates' thresholds, as before training"),
-    File(name=CONTRACT, kind=bounds.RULES, needed=True, judged=True, holds="where an answer holds its text, citations and refusal"),
+    File(
+        name=POLICY,
+        kind=bounds.RULES,
+        needed=True,
+        judged=True,
+        compared=True,
+        holds="the gates' thresholds, as before training",
+    ),
+    File(
+        name=CONTRACT,
+        kind=bounds.RULES,
+        needed=True,
+        judged=True,
+        holds="where an answer holds its text, citations and refusal",
+    ),
     File(name=ANSWER_SCHEMA, kind=bounds.RULES, needed=True, judged=True, holds="the JSON Schema of an answer"),
     File(name=GOLDEN_ROWS, kind=bounds.RESULT, judged=True, compared=True, holds="a digest of each golden row"),
-    File(name=DATA["train"], kind=bounds.ROWS, holds="the rows that it was trained on, where their licence allows to publish them"),
+    File(
+        name=DATA["train"],
+        kind=bounds.ROWS,
+        holds="the rows that it was trained on, where their licence allows to publish them",
+    ),
     File(name=DATA["golden"], kind=bounds.ROWS, holds="the rows that it was judged by, likewise"),
     File(name=TEST_RESULT, kind=bounds.STATEMENT, holds="the verdict as an in-toto statement"),
     File(name=PROVENANCE, kind=bounds.STATEMENT, holds="what it was made of, as an in-toto statement"),
@@ -133,9 +175,8 @@ def kind_of(name: str) -> Kind | None:
         return _KINDS[name]
     if found := re.fullmatch(rf"gates/{PREVIOUS}/{_COMMIT}/({_OF_PREVIOUS})", name):
         return _KINDS[found[1]]
-    if found := re.fullmatch(rf"{EXPORTS}/{_EXPORT}/([^/]+)", name):
-        if found[1] in IN_MERGED:
-            return IN_MERGED[found[1]]
+    if (found := re.fullmatch(rf"{EXPORTS}/{_EXPORT}/([^/]+)", name)) and found[1] in IN_MERGED:
+        return IN_MERGED[found[1]]
     return next((kind for family, kind in _FAMILIES if re.fullmatch(family, name)), None)
 
 
