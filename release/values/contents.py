@@ -1,8 +1,9 @@
 """The first look at a release's folder, which says which files may be opened: names, kinds, sizes, then first bytes.
 
 A file is refused where no release holds one of its name, where it is a special file or too large, or where it is a
-link: all but those of the Hugging Face client's cache, which keeps a release as links to its blobs. Then each file that
-is left is read once within bounds (`release.values.bounded`), and is refused where its bytes are not what its name says.
+link: all but those of the Hugging Face client's cache, which keeps a release as links to its blobs. Then each file
+that is left is read once within bounds (`release.values.bounded`), and is refused where its bytes are not what its name
+says.
 """
 
 import os

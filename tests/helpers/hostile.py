@@ -132,10 +132,10 @@ def _deep_folders(folder: Path) -> None:
     path.mkdir(parents=True)
 
 
-def _two_hundred_thousand_documents(folder: Path) -> None:
+def _sixty_thousand_documents(folder: Path) -> None:
     path = folder / layout.DATA["golden"]
     row = json.loads(path.read_bytes().split(b"\n")[0])
-    row["documents"] = [{"id": f"{n}", "text": ""} for n in range(200_000)]
+    row["documents"] = [{"id": f"{n}", "text": ""} for n in range(60_000)]
     path.unlink()
     path.write_text(json.dumps(row) + "\n", "utf-8")
 
@@ -198,7 +198,7 @@ MAKERS: dict[str, Maker] = {
     "a million and one answers": _write(layout.ANSWERS, b"{}\n" * 1_000_001),
     "a verdict of twenty million values": _write(layout.VERDICT, b'{"gates": [' + b"0," * 20_000_000 + b"0]}"),
     "a policy nested deeply": _write(layout.POLICY, b'{"a":' + b"[" * 900_000 + b"]" * 900_000 + b"}"),
-    "a row of two hundred thousand documents": _two_hundred_thousand_documents,
+    "a row of sixty thousand documents": _sixty_thousand_documents,
     "settings with three hundred thousand members, one twice": _doubled_members,
     "a base's name of five megabytes": _long_base,
     "twenty thousand files": _many_files,
