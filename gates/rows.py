@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,14 @@ from gates.shown import shorten
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
+
+
+MAX_ROWS = 1_000_000
+"""Ten times the largest golden sets."""
+MOST_FAULTS = 1000
+"""Faulty rows that are told; no row is looked at after them."""
+LONGEST_LINE = 4 * strict_json.MAX_FILE + 1
+"""Bytes of the most characters that are read of a row, and one more: whoever has as many is told, not read on."""
 
 
 class GoldenRow(TypedDict):
@@ -113,18 +122,25 @@ def gold_outputs(golden: Sequence[Golden]) -> tuple[Output, ...]:
 
 
 def _lines(path: Path, good: Sequence[str]) -> list[tuple[str, Json]]:
+    """Each line with its place. A file is read line by line, and no further than the bounds."""
+    rows: list[tuple[str, Json]] = []
+    problems: list[str] = []
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+                if not line.strip():
+                    continue
+                if len(rows) == MAX_ROWS:
+                    raise InvalidData([f"{path} line {number}: at most {MAX_ROWS:,} rows are read. Split the file"])
+                reading = strict_json.read(line.removesuffix(b"\n"), max_characters=strict_json.MAX_FILE)
+                if reading.code not in good:
+                    says = f"{path} line {number}: {reading.code}: {reading.detail}"
+                    problems.append(f"{says}. Write one JSON object a line")
+                rows.append((f"{path} line {number}", reading.value))
+                if len(line) == LONGEST_LINE or len(problems) == MOST_FAULTS:
+                    break  # in the first case, what follows is the rest of a line that is refused already
     except OSError as error:
         raise InvalidData([f"{path}: {error.strerror}"]) from None
-    rows, problems = [], []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        reading = strict_json.read(line, max_characters=strict_json.MAX_FILE)
-        if reading.code not in good:
-            problems.append(f"{path} line {number}: {reading.code}: {reading.detail}. Write one JSON object a line")
-        rows.append((f"{path} line {number}", reading.value))
     if problems:
         raise InvalidData(problems)
     return rows
@@ -138,6 +154,8 @@ def _check(rows: Iterable[tuple[str, object]], schema_name: str) -> None:
     for where, row in rows:
         errors = sorted(validator.iter_errors(row), key=lambda error: str(error.absolute_path))
         problems += [f"{where}: {_described(error)}" for error in errors]
+        if len(problems) >= MOST_FAULTS:
+            break
     if problems:
         raise InvalidData(problems)
 
@@ -183,9 +201,9 @@ def _golden_row(row: GoldenRow, number: int) -> Golden:
 
 
 def _label_problems(row: GoldenRow) -> list[str]:
-    ids = [id_key(document["id"]) for document in row.get("documents", ())]
+    ids = Counter(id_key(document["id"]) for document in row.get("documents", ()))
     support = [id_key(one) for one in row.get("support") or ()]
-    problems = [f"document id {one!r} appears twice" for one in sorted(set(ids)) if ids.count(one) > 1]
+    problems = [f"document id {one!r} appears twice" for one, times in sorted(ids.items()) if times > 1]
     if "documents" in row:
         strange = [one for one in support if one not in ids]
         problems += [f"support names document {one!r}, which the row does not hold" for one in strange]

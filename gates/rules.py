@@ -4,6 +4,7 @@ A rule is a name from ``NAMED``, or a mapping: ``{name, then}``, ``{name, if, th
 (both or neither), with conditions ``{at: POINTER, equals|in|empty|present: VALUE}``.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -131,7 +132,7 @@ def parse_rules(entries: Sequence[str | RuleEntry], where: str) -> tuple[tuple[R
             problems += found
             rules += [] if found else [_declared(entry)]
     names = [rule.name for rule in rules]
-    problems += [f"{where}: rule {name!r} appears twice" for name in sorted(set(names)) if names.count(name) > 1]
+    problems += [f"{where}: rule {name!r} appears twice" for name, times in sorted(Counter(names).items()) if times > 1]
     return tuple(rules), problems
 
 

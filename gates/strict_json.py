@@ -7,10 +7,12 @@ not ``JSONDecodeError``. ``read`` takes any text or bytes and always returns a `
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gates.canonical import Json
+from gates.shown import shorten
 
 MAX_DEPTH = 128
 MAX_DIGITS = 4300
@@ -19,6 +21,9 @@ MAX_CHARACTERS = 100_000
 """About 25,000 tokens."""
 MAX_FILE = 10_000_000
 """Characters of a schema, or of a row of a golden set: its documents stand in it."""
+
+MAX_VALUES = 10_000_000
+"""Brackets and commas, those within texts too: ``{},`` is three bytes of a file and seventy of memory."""
 
 WHITESPACE = " \t\n\r"
 FENCE = re.compile(r"```[ \t]*\w*[ \t]*\r?\n(.*?)\r?\n?```", re.DOTALL)
@@ -75,6 +80,8 @@ def _text(data: str | bytes, max_characters: int) -> str:
         raise _Refused("empty", "nothing but white space")
     if text.startswith("```"):
         raise _Refused("fenced", "the object stands in a code fence")
+    if _values(text) > MAX_VALUES:
+        raise _Refused("too_long", f"{_values(text):,} values, at most {MAX_VALUES:,} are read")
     if _too_deep(text):
         raise _Refused("too_deep", f"more than {MAX_DEPTH} levels")
     return text
@@ -88,6 +95,10 @@ def _from_bytes(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _Refused("not_utf8", f"byte {data[error.start]:#04x} at offset {error.start}") from None
+
+
+def _values(text: str) -> int:
+    return text.count("[") + text.count("{") + text.count(",")
 
 
 def _too_deep(text: str) -> bool:
@@ -135,9 +146,9 @@ def _checked(text: str, value: Json, end: int) -> Reading:
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise _Refused("duplicate_key", f"member {repeated!r} stands twice")
+        names = Counter(name for name, _ in pairs)
+        repeated = next(name for name, times in names.items() if times > 1)
+        raise _Refused("duplicate_key", f"member {shorten(repr(repeated), 80)} stands twice")
     return members
 
 

@@ -1,4 +1,4 @@
-"""PyYAML's safe loader with numbers as people write them: YAML 1.1 reads 2e-4 as text, 010 as eight, 12:30 as 750."""
+"""The safe YAML loader with numbers as people write them: YAML 1.1 reads 2e-4 as text, 010 as eight, 12:30 as 750."""
 
 import re
 from collections.abc import Iterator
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import yaml
 
+from schemas import plain_yaml
+
 _INT, _FLOAT, _DATE = (f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp"))
 
 
-class Loader(yaml.SafeLoader):
+class Loader(plain_yaml.Loader):
     """A date stays text, too."""
 
 

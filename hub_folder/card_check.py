@@ -8,6 +8,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 import schemas
+from schemas import plain_yaml
 
 
 def _one_or_more(item: dict[str, Any]) -> dict[str, Any]:
@@ -56,21 +57,6 @@ LARGEST = 128 * 1024
 """Characters of a card in which its YAML block ends: PyYAML takes a second for as many."""
 
 
-class _Loader(yaml.SafeLoader):
-    """No aliases: a few hundred bytes of them stand for gigabytes. No key twice: readers take different ones."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        found = super().construct_mapping(node, deep)
-        if len(found) < len(node.value):
-            raise yaml.YAMLError("duplicated mapping key")
-        return found
-
-
 def read_card(text: str) -> tuple[dict[str, Any], list[str]]:
     """The YAML block of a README and the reasons to refuse it; both empty where there is no block."""
     block = _BLOCK.match(text[:LARGEST])
@@ -79,7 +65,7 @@ def read_card(text: str) -> tuple[dict[str, Any], list[str]]:
     if block is None or not (block[1] or "").strip():
         return {}, []
     try:
-        data = yaml.load(block[1], _Loader)  # noqa: S506 - a SafeLoader
+        data = plain_yaml.read(block[1])
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return {}, [f"the YAML block of README.md cannot be read: {error}"]
     if not isinstance(data, dict):

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import gates
 from gates import report
+from gates.shown import shorten
 from release.checking import verify
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import derive, previous, terms
 from release.judging.terms import Terms
-from release.values import layout
+from release.values import bounds, layout
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
 from release.values.layout import TRAINED
@@ -73,6 +74,7 @@ def found(
     """``REPO@TAG``, the folder of a release or of a run; None: the run under ``runs`` that was judged last."""
     run = _newest(runs) if place is None else Path(place)
     if (run / "verdict.json").is_file():
+        _plain(run)
         beside = run / "earlier.json"
         earlier = part(Previous, json.loads(beside.read_bytes())) if beside.exists() else None
         before = _kept(earlier, run.parent / layout.PREVIOUS)
@@ -82,6 +84,7 @@ def found(
     with verify.opened(str(run) if place is None else place, endpoint, say, verify.Known(data=data)) as opened:
         release = opened.release
         with _reading(release.name):
+            release.contents.need("gates")
             earlier, rows = release.record.earlier, release.golden
         if rows is None:
             raise DataError(
@@ -90,6 +93,16 @@ def found(
         stored = release.folder / "gates"
         before = _kept(earlier, stored / layout.PREVIOUS)
         yield Judged(name=release.name, folder=stored, answers=_as(stored, form), golden=rows, before=before)
+
+
+def _plain(run: Path) -> None:
+    """Refuse a run folder in which something to be read is a pipe or a device, or is too large."""
+    forms = run.glob("forms/*/*.json*")
+    for path in (*(run / layout.in_run(name) for name in (*layout.JUDGED, *layout.DATA.values())), *forms):
+        kind = layout.kind_of(path.relative_to(run).as_posix()) or layout.kind_of(f"gates/{path.relative_to(run)}")
+        if path.exists() and not (path.is_file() and (kind is None or path.stat().st_size <= kind.most)):
+            says = f"{path} is not a plain file of at most {kind.most if kind else 0:,} bytes"
+            raise VerificationError(f"{says}: no run leaves one. Judge the run again, or name a release.")
 
 
 def _as(judged: Path, form: str) -> Path:
@@ -113,7 +126,9 @@ def _reading(name: str) -> Iterator[None]:
             [f"{name} is neither a run that was judged nor a release: {error.filename} is missing."]
         ) from None
     except (gates.Invalid, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise VerificationError(f"{name} cannot be read: {error}. See `adapter-release verify`.") from None
+        raise VerificationError(
+            f"{name} cannot be read: {shorten(str(error), bounds.LINE)}. See `adapter-release verify`."
+        ) from None
 
 
 def _newest(runs: Path) -> Path:

@@ -1,34 +1,33 @@
 """Check a published release against its own record: bytes, card, verdict, signature. Seconds, and no GPU."""
 
 import contextlib
-import html
 import json
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 import gates
 from gates.canonical import canonical_json
-from release.checking import verify_forms
+from gates.shown import shorten
+from release.checking import clock, verify_card, verify_forms
 from release.hub import address
-from release.judging import derive, previous
+from release.judging import derive, previous, served
 from release.judging.released import Released
 from release.publishing import attestations, sign
-from release.values import layout, tensors
+from release.values import bounds, contents, layout, tensors
+from release.values.contents import NotOpened
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
 from release.values.record import Previous, Tensor
 
-CODE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py", ".so", ".sh", ".dll"}
 UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
-              RecursionError, yaml.YAMLError)  # fmt: skip
+              RecursionError)  # fmt: skip
 """What a file of somebody else's can raise while it is read."""
-PICKLED = re.compile(rb"\x80[\x02-\x05]|PK\x03\x04")  # a pickle's first bytes (PEP 3154); torch's zip around one
+FIRST_LOOK = "no file is missing, and each is one that a release may hold: no code, no link, none too large"
+"""The step that decides which files the others open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +41,24 @@ class Opened:
     """What a receipt, or the commit in ``REPO@TAG@COMMIT``, says it must be: ``commit``, ``manifest_digest``."""
     trust: sign.Trust | None = None
     """Whose signature it must have; None: none is required."""
+
+    @cached_property
+    def alone(self) -> derive.Alone:
+        """The verdict that comes out again from its answers."""
+        return derive.alone(self.release.terms, self.release.answers, self.release.base_answers)
+
+    @cached_property
+    def beside(self) -> derive.Beside:
+        """The comparisons with the previous releases of its record, from their files in it."""
+        self.release.contents.need(f"gates/{layout.PREVIOUS}")
+        said = self.release.record.earlier
+        before = previous.kept(said.releases if said else (), self.folder / "gates" / layout.PREVIOUS)
+        return derive.beside(self.release.terms, self.release.answers, before)
+
+    @cached_property
+    def forms(self) -> tuple[served.Served, ...]:
+        """Each form of its record, judged again."""
+        return served.of_release(self.release)
 
     @property
     def name(self) -> str:
@@ -138,22 +155,49 @@ def report(found: Opened, say: Say) -> None:
 
 
 def check(found: Opened, names: Iterable[str] | None = None) -> list[Step]:
-    """Every check over the files of a release, or those of these names, in order; one that cannot run has failed."""
-    steps = []
-    for name in CHECKS if names is None else names:
-        found_here: list[str | Unchecked] = []
-        try:
-            found_here += CHECKS[name](found)
-        except UNREADABLE as error:
-            found_here.append(f"it cannot be checked: {type(error).__name__}: {error}")
-        except DataError as error:
-            found_here.append(f"it cannot be checked: {error}")
-        except (gates.InvalidData, gates.InvalidConfig) as error:
-            found_here += [f"it cannot be checked: {problem}" for problem in error.problems]
-        problems = tuple(one for one in found_here if isinstance(one, str))
-        unchecked = tuple(one.why for one in found_here if isinstance(one, Unchecked))
-        steps.append(Step(name=name, problems=problems, unchecked=unchecked))
+    """Every check over the files of a release, or those of these names, in order; one that cannot run has failed.
+
+    What the first look refuses no step opens: a step that needs it says so, and the first look has failed.
+    """
+    asked, seconds, steps = tuple(CHECKS if names is None else names), float(bounds.SECONDS), list[Step]()
+    with contextlib.suppress(OSError):
+        seconds = found.release.listed.seconds
+    try:
+        with clock.within(seconds):
+            for name in asked:
+                steps.append(_step(name, found, known_to_fail=FIRST_LOOK in asked and name != FIRST_LOOK))
+    except clock.TimeUp:
+        late = f"not looked at: the time for a release of this size, {seconds:.0f} seconds of a processor, is over"
+        steps += [Step(name=name, problems=(late,)) for name in asked[len(steps) :]]
     return steps
+
+
+def _step(name: str, found: Opened, *, known_to_fail: bool) -> Step:
+    """A step with what it found, cut to what a person can read."""
+    here: list[str | Unchecked] = []
+    try:
+        here += CHECKS[name](found)
+    except NotOpened as error:
+        here += (
+            [Unchecked(why=f"not looked at, as step 2 failed: {error}")]
+            if known_to_fail
+            else [f"not looked at: {error}"]
+        )
+    except UNREADABLE as error:
+        here.append(f"it cannot be checked: {type(error).__name__}: {error}")
+    except DataError as error:
+        here.append(f"it cannot be checked: {error}")
+    except (gates.InvalidData, gates.InvalidConfig) as error:
+        here += [f"it cannot be checked: {problem}" for problem in error.problems]
+    problems = _bounded([one for one in here if isinstance(one, str)])
+    return Step(
+        name=name, problems=problems, unchecked=_bounded([one.why for one in here if isinstance(one, Unchecked)])
+    )
+
+
+def _bounded(lines: list[str]) -> tuple[str, ...]:
+    more = [f"and {len(lines) - bounds.PROBLEMS:,} more"] if len(lines) > bounds.PROBLEMS else []
+    return (*(shorten(line, bounds.LINE) for line in lines[: bounds.PROBLEMS]), *more)
 
 
 def _place(found: Opened) -> Iterator[str]:
@@ -169,37 +213,30 @@ def _place(found: Opened) -> Iterator[str]:
 
 def _files(found: Opened) -> Iterator[str]:
     release = found.release
-    named = (layout.CHAT_TEMPLATE,) if release.record.has("model", "chat_template") else ()
-    for name in (*layout.NEEDED, *named):
-        if name not in release.files:
+    yield from release.contents.problems()
+    for name in layout.NEEDED:
+        if name not in release.names:
             yield f"{name} is missing"
-    for name in release.names:
-        path = found.folder / name
-        if not path.is_file():
-            yield f"{name} is not a file"
-        elif path.suffix.lower() in CODE or PICKLED.match(_start(path)):
-            yield f"{name} can hide code"
+    if release.record.has("model", "chat_template") and layout.CHAT_TEMPLATE not in release.names:
+        yield f"{layout.CHAT_TEMPLATE} is missing"
 
 
-def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4)
-
-
-def _digests(found: Opened) -> Iterator[str]:
+def _digests(found: Opened) -> Iterator[str | Unchecked]:
     release, expected = found.release, found.release.record.files or {}
     actual = {name for name in release.names if name in expected or name not in layout.UNLISTED}
     for name in sorted(expected.keys() | actual):
         if name not in actual:
             yield f"{name} is missing"
         elif name not in expected:
-            yield f"{name} is not in the record"
+            yield f"{contents.shown(name)} is not in the record"
+        elif name in release.contents.refused:
+            yield Unchecked(why=f"not looked at, as step 2 failed: {contents.shown(name)}")
         elif (sha256 := release.sha256(name)) != expected[name]:
             yield f"{name} has sha256 {sha256}, the record says {expected[name]}"
 
 
 def _record(found: Opened) -> Iterator[str]:
-    if (found.folder / layout.RECORD).read_bytes() != canonical_json(found.release.raw):
+    if found.release.read(layout.RECORD) != canonical_json(found.release.raw):
         yield f"{layout.RECORD} is not in its one canonical spelling: it was edited"
     yield from found.release.problems
 
@@ -224,12 +261,18 @@ def _agreement(found: Opened) -> Iterator[str]:
 def _unequal(what: str, values: Mapping[str, object]) -> Iterator[str]:
     """A line when the named values are not all the same."""
     if len({json.dumps(value) for value in values.values()}) > 1:
-        yield f"two {what}: " + ", ".join(f"{name} {value}" for name, value in values.items())
+        yield f"two {what}: " + ", ".join(
+            f"{name} {shorten(str(value), bounds.SHOWN)}" for name, value in values.items()
+        )
 
 
 def _base(found: Opened) -> Iterator[str]:
     """One base model in the record, the configuration it was made with, the adapter's own settings and the card."""
-    record, settings, card = found.release.record, found.release.json(layout.SETTINGS), _metadata(found)
+    record, settings, card = (
+        found.release.record,
+        found.release.json(layout.SETTINGS),
+        verify_card.metadata(found.release),
+    )
     names = {
         "the record": record.base.base_model_id,
         "its configuration": record.setting("model", "base_model_id"),
@@ -254,10 +297,10 @@ def _data(found: Opened) -> Iterator[str]:
         elif rows is not None and rows.sha256 != facts.sha256:
             yield f"{name} has rows with sha256 {rows.sha256}; the adapter was made with {facts.sha256}"
     if release.golden is not None and layout.GOLDEN_ROWS in release.files:
-        stored = (found.folder / layout.GOLDEN_ROWS).read_bytes()
+        stored = release.read(layout.GOLDEN_ROWS)
         if stored != release.terms.files[layout.GOLDEN_ROWS]:
             yield f"{layout.GOLDEN_ROWS} does not hold the digests of the golden rows"
-    if data.golden.sha256 != _result(found)["dataset"]["revision"]:
+    if data.golden.sha256 != verify_card.golden_sha256(release):
         yield "the card names another golden set than the record"
 
 
@@ -289,15 +332,15 @@ def _same_adapter(found: Opened) -> Iterator[str]:
     there = all(name in release.files for name in adapter.files)
     if there and release.manifest(list(adapter.files)).digest != adapter.sha256:
         yield "the adapter's files together are not the adapter that was judged"
-    ours = (layout.CARD, *layout.UNLISTED)
+    ours = (layout.CARD, *layout.UNLISTED, *layout.TERMS)
     for name in release.names:
         if name not in adapter.files and name not in ours and not name.startswith(layout.FOLDERS):
-            yield f"{name} was not there when the adapter was judged, and may be loaded with it"
+            yield f"{contents.shown(name)} was not there when the adapter was judged, and may be loaded with it"
 
 
 def _tensors(found: Opened) -> Iterator[str]:
     expected = found.release.record.adapter.tensors
-    actual = tensors.digests(found.folder / layout.WEIGHTS)
+    actual = tensors.digests(found.release.path(layout.WEIGHTS))
     for name in sorted(expected.keys() | actual.keys()):
         if expected.get(name) != actual.get(name):
             yield f"{name} is {_shown(actual.get(name))}, the record says {_shown(expected.get(name))}"
@@ -307,41 +350,14 @@ def _shown(tensor: Tensor | None) -> str:
     return f"{tensor.dtype} {tensor.shape} sha256 {tensor.sha256}" if tensor else "not there"
 
 
-def _metadata(found: Opened) -> dict[str, Any]:
-    """What is in the card's first lines, and nowhere else: the Hub reads no other block."""
-    text = (found.folder / "README.md").read_text("utf-8")
-    if not text.startswith("---\n"):
-        raise ValueError("README.md does not begin with its metadata")
-    metadata: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
-    return metadata
-
-
-def _result(found: Opened) -> dict[str, Any]:
-    """The card's one result: another beside it would be a number that was not derived."""
-    (model,) = _metadata(found)["model-index"]
-    result: dict[str, Any]
-    (result,) = model["results"]
-    metrics = [metric["type"] for metric in result["metrics"]]
-    if len(set(metrics)) < len(metrics):
-        raise ValueError("the card shows a metric twice")
-    return result
-
-
 def _card(found: Opened) -> Iterator[str]:
-    """The numbers that the Hub reads, and the table that people read."""
-    shown = {
-        metric["type"]: (metric["args"]["k"], metric["args"]["n"], metric["args"]["state"], metric["value"])
-        for metric in _result(found)["metrics"]
-    }
-    measured = {one.gate: (one.k, one.n, one.state, round(one.k / one.n, 6)) for one in found.release.counted if one.n}
-    for name in sorted(shown.keys() | measured.keys()):
-        if shown.get(name) != measured.get(name):
-            yield f"{name}: the card says {shown.get(name)}, the verdict {measured.get(name)}"
-    body = html.unescape((found.folder / "README.md").read_text("utf-8"))
-    for name, (k, n, state, _) in sorted(measured.items()):
-        rows = [line for line in body.splitlines() if line.startswith(f"| {name} |")]
-        if not rows or not all(f"| {state} | {k}/{n} = " in line for line in rows[:1]):
-            yield f"{name}: the card's table does not say {state} {k}/{n}: {rows[0] if rows else 'it has no such line'}"
+    """What a machine reads and what people see are both what record, verdict and answers make, to the byte."""
+    if found.release.golden is None:
+        verify_card.metadata(found.release)
+        yield "the golden rows are not in the release: give their folder with --data to check the card"
+    else:
+        table = derive.markdown(found.alone, found.beside, found.forms)
+        yield from verify_card.problems(found.release, table)
 
 
 def _verdict(found: Opened) -> Iterator[str | Unchecked]:
@@ -356,9 +372,9 @@ def _verdict(found: Opened) -> Iterator[str | Unchecked]:
     if strange:
         yield from strange
         return
-    alone = derive.alone(release.terms, release.answers, release.base_answers)
+    alone = found.alone
     for name, content in alone.files.items():
-        if content != (found.folder / name).read_bytes():
+        if content != release.read(name):
             state = alone.verdict.state if name == layout.VERDICT or not alone.comparison else alone.comparison.state
             yield f"computed again, {name} differs ({state}): answers, golden rows or the stored result were changed"
     if alone.comparison is None:
@@ -379,7 +395,7 @@ def _forms(found: Opened) -> Iterator[str | Unchecked]:
     elif release.golden is None:
         yield "the golden rows are not in the release: give their folder with --data to check the verdicts"
     else:
-        yield from verify_forms.problems(release, derive.alone(release.terms, release.answers, None).verdict)
+        yield from verify_forms.problems(release, found.forms)
 
 
 def _earlier(found: Opened) -> Iterator[str | Unchecked]:
@@ -388,18 +404,19 @@ def _earlier(found: Opened) -> Iterator[str | Unchecked]:
     if said is None:
         yield Unchecked(why="its record names no previous releases, as records of 0.1.0: nothing was compared")
         return
+    release.contents.need(f"gates/{layout.PREVIOUS}")
     releases = previous.kept(said.releases, found.folder / "gates" / layout.PREVIOUS)
     if wrong := [line for one in zip(releases, said.releases, strict=True) for line in previous.not_the_one(*one)]:
         yield from wrong
     elif release.golden is None:
         yield "the golden rows are not in the release: give their folder with --data"
     else:
-        yield from _beside(release, said, derive.beside(release.terms, release.answers, releases))
+        yield from _beside(release, said, found.beside)
 
 
 def _beside(release: Released, said: Previous, derived: derive.Beside) -> Iterator[str]:
     for name in sorted(derived.files.keys() | {f"gates/{one}" for one in said.comparisons}):
-        if name not in derived.files or derived.files[name] != (release.folder / name).read_bytes():
+        if name not in derived.files or derived.files[name] != release.read(name):
             yield f"computed again, {name} differs: the previous answers or the result were changed"
         elif not derived.comparisons[name].passed:
             yield f"{name} is not a pass"
@@ -429,16 +446,16 @@ def _statements(found: Opened) -> Iterator[str | Unchecked]:
         return
     beside = {name: release.json(name)["passed"] is True for name in attestations.COMPARISONS if name in release.files}
     derived = attestations.derive(record, release.counted, beside, record.files or {})
-    stored = {name: (found.folder / name).read_bytes() for name in derived}
+    stored = {name: release.read(name) for name in derived}
     for name, statement in derived.items():
         if stored[name] != statement:
             yield f"{name} does not agree with record and verdict"
-    if layout.ENVELOPES in release.files and sign.payloads(found.folder / layout.ENVELOPES) != list(stored.values()):
+    if layout.ENVELOPES in release.files and sign.payloads(release.path(layout.ENVELOPES)) != list(stored.values()):
         yield f"{layout.ENVELOPES} holds other statements than those beside it"
 
 
 def _signature(found: Opened) -> Iterator[str | Unchecked]:
-    signature = found.folder / layout.SIGNATURE
+    signature = found.release.path(layout.SIGNATURE)
     if not signature.exists():
         missing = "unsigned: trust rests on the Hub, or on the receipt or commit you gave"
         yield f"{missing}, and you require a signature" if found.trust else Unchecked(why=missing)
@@ -456,7 +473,7 @@ def _signature(found: Opened) -> Iterator[str | Unchecked]:
 
 CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "tag, commit and files match your receipt or commit": _place,
-    "no file is missing, and no file can hide code": _files,
+    FIRST_LOOK: _files,
     "every file has the recorded sha256, and there is no extra file": _digests,
     "the record is complete, canonical JSON, and valid under its schema": _record,
     "the record agrees with itself on threads, seed and versions": _agreement,
@@ -464,7 +481,7 @@ CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "the rows are those of training and evaluation": _data,
     "the published adapter is the evaluated one, and it passed": _judged,
     "every tensor has the recorded digest": _tensors,
-    "the card shows the numbers of the verdict": _card,
+    "the card is the one that record, verdict and answers make, to the byte": _card,
     "the stored verdict follows from the stored answers, byte for byte": _verdict,
     "not worse than previous releases, and requires less only with a reason": _earlier,
     "the in-toto statements agree with record and verdict": _statements,

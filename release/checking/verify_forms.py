@@ -1,30 +1,25 @@
 """The forms of a release: each verdict follows from its answers, and only what passed is offered."""
 
-import itertools
-import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-import gates
-from gates.report import cell
-from release.judging import served
 from release.judging.released import Released
 from release.judging.served import Served
 from release.values import layout
-from release.values.layout import TRAINED
+from release.values.contents import shown
 from release.values.record import Form
 
 
-def problems(release: Released, trained: gates.Verdict) -> Iterator[str]:
-    """A line for whatever is not as it should be."""
+def problems(release: Released, judged: Sequence[Served]) -> Iterator[str]:
+    """A line for whatever is not as it should be; ``judged`` are its forms, judged again."""
     forms = release.record.forms or {}
     if {name: form.settings for name, form in forms.items()} != (release.record.config.get("serving") or {}):
         yield "the forms of the record are not those that its configuration lists"
     for name, form in forms.items():
         yield from _bound(release, name, form)
-    judged = served.of_release(release)
     for one in judged:
         for file, content in one.files.items():
-            if content != (release.folder / file).read_bytes():
+            if content != release.read(file):
                 yield f"computed again, {file} differs ({one.state}): answers or the stored result were changed"
         if one.verdict.passed != forms[one.name].passed:
             yield f"{one.name}: the record says passed = {forms[one.name].passed}, its answers say {one.state}"
@@ -32,7 +27,6 @@ def problems(release: Released, trained: gates.Verdict) -> Iterator[str]:
             yield f"{one.name}: {one.state}, and it is a form that must pass"
     yield from _exports(release, forms)
     yield from unnamed(release)
-    yield from _table((release.folder / layout.CARD).read_text("utf-8"), trained, judged)
 
 
 def unnamed(release: Released) -> Iterator[str]:
@@ -41,14 +35,9 @@ def unnamed(release: Released) -> Iterator[str]:
     known = {name for form in forms for name in layout.of_form(form).values()}
     for name in release.names:
         if name.startswith("gates/forms/") and name not in known:
-            yield f"{name} belongs to no form of the record"
+            yield f"{shown(name)} belongs to no form of the record"
         if not forms and name.startswith(f"{layout.EXPORTS}/"):
-            yield f"{name} belongs to no form that passed"
-    card = (release.folder / layout.CARD).read_text("utf-8")
-    offered = {TRAINED, *(cell(name) for name, form in forms.items() if form.passed)}
-    for head in re.findall(r"^#+ *As +(.+?)\s*$", card, re.MULTILINE):
-        if head not in offered:
-            yield f"the card offers a program for {head}, which is not a form that passed"
+            yield f"{shown(name)} belongs to no form that passed"
 
 
 def _bound(release: Released, name: str, form: Form) -> Iterator[str]:
@@ -76,8 +65,8 @@ def _exports(release: Released, forms: Mapping[str, Form]) -> Iterator[str]:
     passed = [form for form in forms.values() if form.passed]
     pairs = {(f"{layout.EXPORTS}/{name}", sha256) for form in passed for name, sha256 in form.files.items()}
     wanted = dict(sorted(pairs))
-    names = [name for name, _ in pairs]
-    yield from (f"{name} is named with two digests" for name in sorted(wanted) if names.count(name) > 1)
+    times = Counter(name for name, _ in pairs)
+    yield from (f"{name} is named with two digests" for name in sorted(wanted) if times[name] > 1)
     there = {name for name in release.names if name.startswith(f"{layout.EXPORTS}/")}
     for name in sorted(wanted.keys() | there):
         if name not in there:
@@ -86,28 +75,3 @@ def _exports(release: Released, forms: Mapping[str, Form]) -> Iterator[str]:
             yield f"{name} belongs to no form that passed"
         elif release.sha256(name) != wanted[name]:
             yield f"{name} is not the file that was judged"
-
-
-def _table(card: str, trained: gates.Verdict, judged: Sequence[Served]) -> Iterator[str]:
-    """The card's table of forms shows these counts and verdicts."""
-    if not judged:
-        return
-    verdicts = {TRAINED: trained, **{one.name: one.verdict for one in judged}}
-    head = f"| gate | {' | '.join(map(cell, verdicts))} |"
-    if card.count(head) != 1:
-        yield "the card has no table of forms, or two"
-        return
-    below = itertools.takewhile(lambda line: line.startswith("|"), card.partition(head)[2].splitlines()[1:])
-    rows = {name: cells for name, *cells in map(_cells, below)}
-    for gate in (one.name for one in trained.gates if one.bar.required):
-        shown = rows.get(cell(gate), [])
-        counts = [f"{verdict.gate(gate).units.k}/{verdict.gate(gate).units.n}" for verdict in verdicts.values()]
-        if [one.partition(" ")[0] for one in shown] != counts:
-            yield f"{gate}: the card's table of forms says {shown}, measured are {counts}"
-    states = [f"**{verdict.state}**" for verdict in verdicts.values()]
-    if rows.get("**verdict**") != states:
-        yield f"the card's table of forms says {rows.get('**verdict**')}, the verdicts are {states}"
-
-
-def _cells(line: str) -> list[str]:
-    return [one.strip() for one in line.strip("|").split("|")]

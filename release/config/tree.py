@@ -31,21 +31,10 @@ class File:
         return f"{self.path}:{self.lines.get(known, 1)}: {key}".rstrip()
 
 
-class _Loader(yaml_numbers.Loader):
-    """No aliases: a value is written in one place."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            alias: yaml.AliasEvent = self.get_event()  # type: ignore[no-untyped-call]
-            problem = f"*{alias.anchor} refers to a value elsewhere; write the value out"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=alias.start_mark)  # type: ignore[arg-type]
-        return super().compose_node(parent, index)
-
-
 def read(path: Path) -> File:
     """The file; ``ConfigError`` where it is not YAML."""
     try:
-        loader = _Loader(path.read_text("utf-8"))
+        loader = yaml_numbers.Loader(path.read_text("utf-8"))
         node = loader.get_single_node()
         keys = list(yaml_numbers.keys(node))
         tree = loader.construct_document(node) if node else None
@@ -72,7 +61,7 @@ def read(path: Path) -> File:
 def parsed(text: str) -> object:
     """A value as YAML; the text itself where it is not YAML."""
     try:
-        value: object = _Loader(text).get_single_data()
+        value: object = yaml_numbers.Loader(text).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError):
         return text
     return value

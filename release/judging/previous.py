@@ -68,6 +68,8 @@ def _faults(found: Released) -> Iterator[str]:
         yield from (f"{layout.RECORD}: {problem}" for problem in found.problems)
         return
     record = found.record
+    for name in (*layout.COMPARED, layout.DATA["golden"]):
+        found.contents.need(name)
     # ``files`` is not under the record's own digest; what the record says of the answers is.
     digests = {**(record.files or {}), layout.ANSWERS: record.generation.answers_sha256}
     wrong = [
@@ -80,7 +82,7 @@ def _faults(found: Released) -> Iterator[str]:
         wrong.append(f"{layout.POLICY} is not the policy that its record names")
     yield from wrong
     if not wrong:
-        gates.read_outputs(found.folder / layout.ANSWERS)
+        gates.read_outputs(found.path(layout.ANSWERS))
         _rows_then(found)
 
 
@@ -92,7 +94,7 @@ def _rows_then(found: Released) -> dict[str, str] | None:
         if len(digests) < len(rows):
             raise ValueError(f"{layout.GOLDEN_ROWS} holds no digest for each row")
         return digests
-    golden = found.folder / layout.DATA["golden"]
+    golden = found.path(layout.DATA["golden"])
     return row_digests(gates.read_golden(golden)) if golden.exists() else None
 
 

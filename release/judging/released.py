@@ -1,10 +1,10 @@
 """A release on this disk, read and hashed once: what verify, explain, rejudge and the next release look at.
 
-Nothing of it is believed: each property raises ``ValueError``, ``OSError`` or ``gates.Invalid`` where its file is not
-what it should be, and a caller says so in its own words.
+Nothing of it is believed, and no file is opened that the first look refused (`release.values.contents`): each property
+raises ``ValueError``, ``OSError`` or ``gates.Invalid`` where its file is not what it should be, and a caller says so in
+its own words.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +15,11 @@ from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import terms
 from release.judging.terms import Terms
-from release.values import layout, record
+from release.values import bounded, bounds, contents, layout, record
 from release.values.artifacts import FileDigest, Manifest, sha256_file
+from release.values.contents import Contents
 from release.values.errors import DataError
 from release.values.record import Record
-
-OF_TOOLS = (".git/", ".cache/huggingface/")  # what git and the Hub's client put beside a release
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,36 +47,50 @@ class Released:
     """Where the rows are, for a release that does not carry them."""
 
     @cached_property
+    def listed(self) -> Contents:
+        """What the folder holds, before any of it is read."""
+        return contents.look(self.folder)
+
+    @cached_property
+    def contents(self) -> Contents:
+        """What the folder holds, and which of it may be opened."""
+        return contents.checked(self.folder, self.listed)
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Every file, less what git and the Hub's client keep beside it."""
-        found = (
-            path.relative_to(self.folder).as_posix()
-            for path in self.folder.rglob("*")
-            if path.is_symlink() or not path.is_dir()
-        )
-        return tuple(sorted(name for name in found if not name.startswith(OF_TOOLS) and name != ".gitattributes"))
+        return self.contents.names
 
     @cached_property
     def files(self) -> Mapping[str, FileDigest]:
-        """Size and sha256 of every regular file, links followed: the Hub's cache keeps a release as links."""
-        paths = [(name, self.folder / name) for name in self.names if (self.folder / name).is_file()]
-        return {name: FileDigest(path=name, size=path.stat().st_size, sha256=sha256_file(path)) for name, path in paths}
+        """Size and sha256 of every file that may be opened, through the links of the Hub's cache."""
+        paths = [(name, self.folder / name, size) for name, size in self.contents.sizes.items()]
+        return {name: FileDigest(path=name, size=size, sha256=sha256_file(path)) for name, path, size in sorted(paths)}
+
+    def path(self, name: str) -> Path:
+        """Where a file is, to be opened; ``NotOpened`` where it may not be."""
+        self.contents.need(name)
+        return self.folder / name
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file."""
+        return self.path(name).read_bytes()
 
     def manifest(self, names: Sequence[str] | None = None) -> Manifest:
-        """The manifest of these files, or of all."""
+        """The manifest of these files, or of all; ``NotOpened`` where one may not be opened."""
+        for name in [""] if names is None else names:
+            self.contents.need(name)
         return Manifest(files=tuple(self.files[name] for name in sorted(self.names if names is None else names)))
 
     def sha256(self, name: str) -> str | None:
-        """Of one file; None where there is none."""
+        """Of one file; None where there is none, ``NotOpened`` where it may not be opened."""
+        self.contents.need(name)
         found = self.files.get(name)
         return found.sha256 if found else None
 
     def json(self, name: str) -> dict[str, object]:
         """A file that holds a JSON object."""
-        value = json.loads((self.folder / name).read_bytes())
-        if not isinstance(value, dict):
-            raise ValueError(f"{name} does not hold an object")  # noqa: TRY004  a fault of the file
-        return value
+        return dict(bounded.json_object(self.read(name), name))
 
     @cached_property
     def raw(self) -> dict[str, object]:
@@ -118,7 +131,7 @@ class Released:
 
     def rows(self, kind: str) -> Dataset | None:
         """The rows of ``train`` or ``golden``: in the release, or in ``data`` with the recorded sha256."""
-        inside = self.folder / layout.DATA[kind]
+        inside = self.path(layout.DATA[kind])
         if inside.exists():
             return dataset.load(inside)
         if self.data is None:
@@ -132,6 +145,8 @@ class Released:
         """What it was judged by; ``DataError`` without its golden rows."""
         if self.golden is None:
             raise DataError(f"The golden rows of {self.name} are not in the release.")
+        for name in (layout.CONTRACT, layout.ANSWER_SCHEMA, layout.POLICY):
+            self.contents.need(name)
         return terms.read(self.folder / "gates", self.golden, self.record.config.get("serving"))
 
     @cached_property
@@ -142,18 +157,18 @@ class Released:
     @cached_property
     def answers(self) -> Sequence[gates.Output]:
         """The adapter's answers."""
-        return gates.read_outputs(self.folder / layout.ANSWERS)
+        return gates.read_outputs(self.path(layout.ANSWERS))
 
     @cached_property
     def base_answers(self) -> Sequence[gates.Output] | None:
         """The base's; None where its record does not name them."""
         if self.record.generation.base_answers_sha256 is None:
             return None
-        return gates.read_outputs(self.folder / layout.BASE_ANSWERS)
+        return gates.read_outputs(self.path(layout.BASE_ANSWERS))
 
     def answers_as(self, form: str) -> Sequence[gates.Output]:
         """The adapter's answers in one of the record's forms."""
-        return gates.read_outputs(self.folder / layout.of_form(form)["answers.jsonl"])
+        return gates.read_outputs(self.path(layout.of_form(form)["answers.jsonl"]))
 
 
 def counted(verdict: Mapping[str, object]) -> list[Counted]:
@@ -165,8 +180,10 @@ def counted(verdict: Mapping[str, object]) -> list[Counted]:
 
 
 def _rows(path: Path) -> Dataset | None:
-    """A file's rows; None for one that holds none."""
+    """A file's rows; None for one that holds none, or that is no more than a pipe or too large."""
     try:
+        if not path.is_file() or path.stat().st_size > bounds.ROWS.most:
+            return None
         return dataset.load(path)
     except DataError:
         return None

@@ -11,7 +11,7 @@ from gates.canonical import canonical_json
 from release.config.reading import effective
 from release.config.settings import Config
 from release.data.dataset import Dataset
-from release.values import layout
+from release.values import bounded, layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +57,14 @@ def read(folder: Path, golden: Dataset, served: object = None) -> Terms:
     """
     names = (layout.CONTRACT, layout.ANSWER_SCHEMA)
     files = {name: (folder / layout.in_run(name)).read_bytes() for name in names}
+    mapping = bounded.json_object(files[layout.CONTRACT], layout.CONTRACT)
+    if mapping.get("schema") != layout.in_run(layout.ANSWER_SCHEMA):  # it would be read wherever it is
+        raise ValueError(f"{layout.CONTRACT} names another schema than {layout.ANSWER_SCHEMA}")
+    policy = bounded.json_object((folder / layout.in_run(layout.POLICY)).read_bytes(), layout.POLICY)
     return Terms(
         golden=golden,
-        contract=gates.load_contract(json.loads(files[layout.CONTRACT]), folder),
-        policy=gates.load_policy(json.loads((folder / layout.in_run(layout.POLICY)).read_bytes())),
+        contract=gates.load_contract(mapping, folder),
+        policy=gates.load_policy(policy),
         contract_files=files,
         required_forms=required_forms(served),
     )

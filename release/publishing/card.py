@@ -1,11 +1,12 @@
 """Record → model card: what was measured, on what, and how to load, check and make the adapter again."""
 
 import json
+import re
 from collections.abc import Sequence
 
 import yaml
 
-from gates.report import cell
+from gates.report import cell, plain
 from release.config.settings import Publishing
 from release.judging.released import Counted
 from release.publishing import snippet, snippet_gguf
@@ -61,12 +62,13 @@ def _body(record: Record, gate_table: str, publishing: Publishing) -> str:
     repo, tag = publishing.hf_repo, publishing.tag
     source = record.source
     losses, golden, train = training.losses, data.golden, data.train
-    hardware, image = training.hardware, record.image_digest
+    hardware, base_id = training.hardware, _said(base.base_model_id)
+    decoding = _said(json.dumps(tree(record.generation.decoding), sort_keys=True))
     return f"""
-# {record.name}
+# {_said(record.name)}
 
-A {record.setting("adapter", "method")} adapter for [{base.base_model_id}](https://huggingface.co/{base.base_model_id}).
-Base weights it was trained and judged on: {base.origin}.
+A {_said(record.setting("adapter", "method"))} adapter for [{base_id}](https://huggingface.co/{base_id}).
+Base weights it was trained and judged on: {_said(base.origin)}.
 
 ## Gates
 
@@ -76,15 +78,9 @@ passed every required gate. The bytes in this repository are the bytes that were
 {gate_table}
 {_addresses(record)}
 {_earlier(record)}This is adapter number {record.attempt} judged on this golden set of {golden.rows} rows
-(sha256 `{golden.sha256}`). Decoding: `{json.dumps(tree(record.generation.decoding), sort_keys=True)}`.
+(sha256 `{golden.sha256}`). Decoding: `{decoding}`.
 
-## Load it as it was judged
-
-{_form(record)}
-{_programs(record, repo, tag)}
-In each, `answer([{{"role": "user", "content": "..."}}])` gives what was judged. In any other form, such as another
-precision or engine, it is another model, which these gates say nothing of.
-
+{_load(record, repo, tag)}
 ## Check it
 
 ```
@@ -102,17 +98,61 @@ verdict can be derived again without a GPU.
 | steps, tokens | {training.steps}, {training.tokens:,} |
 | loss, first and last logged | {losses[0][1]:.4g} → {losses[-1][1]:.4g} |
 | trainable parameters | {training.trainable_parameters:,} |
-| seed, threads | {record.setting("run", "seed")}, {hardware.threads} |
-| hardware | {hardware.gpu.name if hardware.gpu else hardware.cpu} |
+| seed, threads | {_said(record.setting("run", "seed"))}, {hardware.threads} |
+| hardware | {_said(hardware.gpu.name if hardware.gpu else hardware.cpu)} |
 | source | commit `{source.commit}`{" with uncommitted changes" if source.dirty else ""} |
 | locks | sha256 `{source.locks_sha256}` |
-| container image | {f"`{image}`" if image else "none: made outside the pinned image"} |
-
+{_image(record)}
 ## Limits
 
 The gates say what they measured: {golden.rows} questions of one kind. They say nothing about other
 questions, other languages, or other base weights than those named above.
 """
+
+
+def _load(record: Record, repo: str, tag: str) -> str:
+    """How to load it; for a record that does not say how its base was loaded, in the words of its time."""
+    if not _says_how(record):
+        return _load_then(record, repo, tag)
+    return f"""## Load it as it was judged
+
+{_form(record)}
+{_programs(record, repo, tag)}
+In each, `answer([{{"role": "user", "content": "..."}}])` gives what was judged. In any other form, such as another
+precision or engine, it is another model, which these gates say nothing of.
+"""
+
+
+def _says_how(record: Record) -> bool:
+    """Whether it says how its base was loaded and asked, as every record does since version 3."""
+    return record.generation.loaded is not None and record.generation.chat is not None
+
+
+def _load_then(record: Record, repo: str, tag: str) -> str:
+    return f"""## Load it
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{record.base.base_model_id}")
+tokenizer = AutoTokenizer.from_pretrained("{repo}", revision="{tag}")
+model = PeftModel.from_pretrained(base, "{repo}", revision="{tag}")
+```
+"""
+
+
+def _image(record: Record) -> str:
+    """The line on the container image, which early cards did not have."""
+    if not _says_how(record):
+        return ""
+    image = record.image_digest
+    return f"| container image | {f'`{image}`' if image else 'none: made outside the pinned image'} |\n"
+
+
+def _said(value: object) -> str:
+    """A value of the record within a line: it can begin no other, no cell, and no markup."""
+    return re.sub(r"[<>|`\[\]\\]", lambda found: f"&#{ord(found.group())};", plain(str(value)))
 
 
 def _addresses(record: Record) -> str:
@@ -156,10 +196,10 @@ def _form(record: Record) -> str:
     loaded, chat = record.generation.loaded, record.generation.chat
     assert loaded is not None
     assert chat is not None
-    precision = loaded.dtype
+    precision = dtype = _said(loaded.dtype)
     if loaded.quantization:
-        kind = loaded.quantization.bnb_4bit_quant_type
-        precision = f"{kind}, computing in {loaded.dtype}{', de-quantized once' if loaded.dequantized else ''}"
+        kind = _said(loaded.quantization.bnb_4bit_quant_type)
+        precision = f"{kind}, computing in {dtype}{', de-quantized once' if loaded.dequantized else ''}"
     ends = " or ".join(cell(one.token) for one in chat.ends)
     lines = [f"Base in {precision}; an answer ends with {ends}.", *map(cell, chat.changed), ""]
     if record.base.revision is None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from gates.canonical import canonical_json
-from release.values import layout
+from release.values import contents, layout
 from release.values.artifacts import Candidate, Manifest, Package, sha256_file, write_atomically
+from release.values.errors import VerificationError
 from release.values.record import Record, tree
 
 
@@ -25,6 +26,13 @@ def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: 
         shutil.copyfile(source, temporary / name)
     write_atomically(temporary / layout.CARD, card)
     write_atomically(temporary / layout.RECORD, canonical_json(tree(complete(candidate.record, temporary))))
+    if unknown := list(contents.checked(temporary, contents.look(temporary)).problems()):
+        raise VerificationError(
+            "What was made cannot be a release, and `verify` would refuse it:\n  "
+            + "\n  ".join(unknown)
+            + "\nNothing was published. Take the form that needs these files out of serving, or the file out of the "
+            "adapter's folder in the run, and run again."
+        )
     temporary.rename(folder)
     return Package(folder=folder, manifest=Manifest.of_folder(folder), candidate=candidate)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from release.config.settings import Publishing
-from release.values import layout
+from release.values import bounded, layout
 from release.values.artifacts import Manifest, Package, write_atomically
 from release.values.errors import ConfigError
 
@@ -177,8 +177,8 @@ def trust_problem(trust: Trust) -> str | None:
 
 def covers(signature: Path, manifest: Manifest) -> bool:
     """Whether a signature says that it is over these files. Whether that is true, ``check`` says."""
-    bundle = json.loads(signature.read_bytes())
-    statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+    bundle: Any = bounded.json_object(signature.read_bytes(), layout.SIGNATURE)
+    statement: Any = bounded.json_object(base64.b64decode(bundle["dsseEnvelope"]["payload"]), layout.SIGNATURE)
     said = {one["name"]: one["digest"] for one in statement["predicate"]["resources"]}
     return said == {file.path: file.sha256 for file in manifest.files if file.path != layout.SIGNATURE}
 
@@ -186,12 +186,13 @@ def covers(signature: Path, manifest: Manifest) -> bool:
 def payloads(envelopes: Path) -> list[bytes]:
     """The statements in a file of DSSE envelopes, in their order; nothing is proved by reading them."""
     lines = envelopes.read_text("utf-8").splitlines()
-    return [base64.b64decode(json.loads(line)["payload"]) for line in lines]
+    each: list[Any] = [bounded.json_object(line.encode(), layout.ENVELOPES) for line in lines]
+    return [base64.b64decode(one["payload"]) for one in each]
 
 
 def signer(signature: Path) -> str | None:
     """The sha256 of the public key that a signature names; None for a keyless one."""
-    material = json.loads(signature.read_bytes())["verificationMaterial"]
+    material: Any = bounded.json_object(signature.read_bytes(), layout.SIGNATURE)["verificationMaterial"]
     hint: str | None = material.get("publicKey", {}).get("hint")
     return hint
 

@@ -1,6 +1,7 @@
 """Record → the Python that loads an adapter exactly as it was judged: base, precision, template arguments, ends."""
 
 import json
+import re
 from dataclasses import dataclass
 
 from release.values.layout import EXPORTS
@@ -55,7 +56,7 @@ def python(record: Record, asked: Asked, adapter: str, *, revision: str | None =
     """
     loaded, chat = asked.loaded, asked.chat
     at = f", revision={_literal(revision)}" if revision else ""
-    options = [f"dtype=torch.{loaded.dtype}"]
+    options = [f"dtype=torch.{_word(loaded.dtype)}"]
     if loaded.quantization:
         options.append(f"quantization_config={_bits_and_bytes(loaded.quantization)}")
     if loaded.device == "cuda":
@@ -101,7 +102,7 @@ def _of_an_adapter(loaded: Loaded, base: list[str], adapter: str) -> list[str]:
         "",
         "base = AutoModelForCausalLM.from_pretrained(",
         *(f"    {one}," for one in base),
-        f"){f'.dequantize(torch.{loaded.dtype})' if loaded.dequantized else ''}",
+        f"){f'.dequantize(torch.{_word(loaded.dtype)})' if loaded.dequantized else ''}",
         f"tokenizer = AutoTokenizer.from_pretrained({adapter})",
         f"model = PeftModel.from_pretrained(base, {adapter}).eval()",
     ]
@@ -114,7 +115,7 @@ def _of_a_merged_model(folder: str, options: list[str], release: str) -> list[st
         "from huggingface_hub import snapshot_download",
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
         "",
-        f'folder = snapshot_download({release}, allow_patterns="{folder}/*") + "/{folder}"',
+        f"folder = snapshot_download({release}, allow_patterns={_literal(f'{folder}/*')}) + {_literal(f'/{folder}')}",
         "model = AutoModelForCausalLM.from_pretrained(",
         "    folder,",
         *(f"    {one}," for one in options),
@@ -125,11 +126,18 @@ def _of_a_merged_model(folder: str, options: list[str], release: str) -> list[st
 
 def _bits_and_bytes(quantized: Quantization) -> str:
     """The quantization, in bitsandbytes' terms."""
-    said = [f"load_in_4bit={quantized.load_in_4bit}"]
+    said = [f"load_in_4bit={_word(quantized.load_in_4bit)}"]
     said.append(f"bnb_4bit_quant_type={_literal(quantized.bnb_4bit_quant_type)}")
-    said.append(f"bnb_4bit_use_double_quant={quantized.bnb_4bit_use_double_quant}")
-    said.append(f"bnb_4bit_compute_dtype=torch.{quantized.bnb_4bit_compute_dtype}")
+    said.append(f"bnb_4bit_use_double_quant={_word(quantized.bnb_4bit_use_double_quant)}")
+    said.append(f"bnb_4bit_compute_dtype=torch.{_word(quantized.bnb_4bit_compute_dtype)}")
     return f"BitsAndBytesConfig(\n        {', '.join(said[:2])},\n        {', '.join(said[2:])},\n    )"
+
+
+def _word(value: object) -> str:
+    """A value that stands in a program as a name of its language; ``ValueError`` where it would be more than that."""
+    if not re.fullmatch("[A-Za-z0-9_]+", str(value)):
+        raise ValueError(f"{str(value)[:80]!r} is not a name that a program can have")
+    return str(value)
 
 
 def _literal(text: str) -> str:

@@ -3,7 +3,11 @@
 A run folder holds those under ``gates/`` and ``data/`` too, the first without their folder (``in_run``).
 """
 
+import re
 from dataclasses import dataclass
+
+from release.values import bounds
+from release.values.bounds import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +17,8 @@ class File:
     name: str
     """Below the release's folder, with forward slashes."""
     holds: str
+    kind: Kind
+    """What its bytes are, and how many it may have."""
     needed: bool = False
     """Whether every release has it, the first ones included."""
     judged: bool = False
@@ -56,34 +62,127 @@ PREVIOUS = "earlier"
 """The folder, in ``gates/`` and beside the run folders, with the files of previous releases by their commits."""
 
 FILES = (
-    File(name=CARD, needed=True, holds="the model card: what was measured, and how to load what was judged"),
-    File(name=RECORD, needed=True, compared=True, listed=False, holds="the record: all to make it again"),
-    File(name=SETTINGS, needed=True, holds="PEFT's settings of the adapter"),
-    File(name=WEIGHTS, needed=True, holds="the adapter's weights"),
-    File(name=CHAT_TEMPLATE, holds="the chat template that the adapter was trained and judged with"),
-    File(name=VERDICT, needed=True, judged=True, holds="each gate's counts and state"),
-    File(name=COMPARISON, judged=True, holds="the adapter beside the base without it"),
-    File(name=COMPARISON_LAST, holds="the adapter beside the last release, where there is one"),
-    File(name=COMPARISON_BEST, holds="the adapter beside each gate's best release, where there is one"),
-    File(name=ANSWERS, needed=True, judged=True, compared=True, holds="the adapter's answers to the golden rows"),
-    File(name=BASE_ANSWERS, judged=True, holds="the base's own answers to them"),
-    File(name=POLICY, needed=True, judged=True, compared=True, holds="the gates' thresholds, as before training"),
-    File(name=CONTRACT, needed=True, judged=True, holds="where an answer holds its text, citations and refusal"),
-    File(name=ANSWER_SCHEMA, needed=True, judged=True, holds="the JSON Schema of an answer"),
-    File(name=GOLDEN_ROWS, judged=True, compared=True, holds="a digest of each golden row"),
-    File(name=DATA["train"], holds="the rows that it was trained on, where their licence allows to publish them"),
-    File(name=DATA["golden"], holds="the rows that it was judged by, likewise"),
-    File(name=TEST_RESULT, holds="the verdict as an in-toto statement"),
-    File(name=PROVENANCE, holds="what it was made of, as an in-toto statement"),
-    File(name=ENVELOPES, listed=False, holds="both statements, signed with a key"),
-    File(name=SIGNATURE, listed=False, holds="the signature over all other files"),
+    File(
+        name=CARD,
+        kind=bounds.CARD,
+        needed=True,
+        holds="the model card: what was measured, and how to load what was judged",
+    ),
+    File(
+        name=RECORD,
+        kind=bounds.RECORD,
+        needed=True,
+        compared=True,
+        listed=False,
+        holds="the record: all to make it again",
+    ),
+    File(name=SETTINGS, kind=bounds.SETTINGS, needed=True, holds="PEFT's settings of the adapter"),
+    File(name=WEIGHTS, kind=bounds.WEIGHTS, needed=True, holds="the adapter's weights"),
+    File(
+        name=CHAT_TEMPLATE, kind=bounds.TEMPLATE, holds="the chat template that the adapter was trained and judged with"
+    ),
+    File(name=VERDICT, kind=bounds.RESULT, needed=True, judged=True, holds="each gate's counts and state"),
+    File(name=COMPARISON, kind=bounds.RESULT, judged=True, holds="the adapter beside the base without it"),
+    File(name=COMPARISON_LAST, kind=bounds.RESULT, holds="the adapter beside the last release, where there is one"),
+    File(
+        name=COMPARISON_BEST,
+        kind=bounds.RESULT,
+        holds="the adapter beside each gate's best release, where there is one",
+    ),
+    File(
+        name=ANSWERS,
+        kind=bounds.ANSWERS,
+        needed=True,
+        judged=True,
+        compared=True,
+        holds="the adapter's answers to the golden rows",
+    ),
+    File(name=BASE_ANSWERS, kind=bounds.ANSWERS, judged=True, holds="the base's own answers to them"),
+    File(
+        name=POLICY,
+        kind=bounds.RULES,
+        needed=True,
+        judged=True,
+        compared=True,
+        holds="the gates' thresholds, as before training",
+    ),
+    File(
+        name=CONTRACT,
+        kind=bounds.RULES,
+        needed=True,
+        judged=True,
+        holds="where an answer holds its text, citations and refusal",
+    ),
+    File(name=ANSWER_SCHEMA, kind=bounds.RULES, needed=True, judged=True, holds="the JSON Schema of an answer"),
+    File(name=GOLDEN_ROWS, kind=bounds.RESULT, judged=True, compared=True, holds="a digest of each golden row"),
+    File(
+        name=DATA["train"],
+        kind=bounds.ROWS,
+        holds="the rows that it was trained on, where their licence allows to publish them",
+    ),
+    File(name=DATA["golden"], kind=bounds.ROWS, holds="the rows that it was judged by, likewise"),
+    File(name=TEST_RESULT, kind=bounds.STATEMENT, holds="the verdict as an in-toto statement"),
+    File(name=PROVENANCE, kind=bounds.STATEMENT, holds="what it was made of, as an in-toto statement"),
+    File(name=ENVELOPES, kind=bounds.ENVELOPES, listed=False, holds="both statements, signed with a key"),
+    File(name=SIGNATURE, kind=bounds.STATEMENT, listed=False, holds="the signature over all other files"),
 )
 NEEDED = tuple(file.name for file in FILES if file.needed)
 JUDGED = tuple(file.name for file in FILES if file.judged)
 COMPARED = tuple(file.name for file in FILES if file.compared)
 UNLISTED = tuple(file.name for file in FILES if not file.listed)
+TOKENIZER = {
+    "tokenizer.json": bounds.TOKENIZER,
+    "tokenizer_config.json": bounds.SETTINGS,
+    "special_tokens_map.json": bounds.SETTINGS,
+    CHAT_TEMPLATE: bounds.TEMPLATE,
+}
+"""The tokenizer's files that an adapter is published with, as training writes them."""
+TERMS = tuple(f"{name}{ending}" for name in ("LICENSE", "NOTICE") for ending in ("", ".txt", ".md"))
+"""Texts for people that nothing loads."""
+IN_MERGED = {
+    **TOKENIZER,
+    "config.json": bounds.SETTINGS,
+    "generation_config.json": bounds.SETTINGS,
+    "model.safetensors": bounds.MERGED,
+    "model.safetensors.index.json": bounds.RECORD,
+}
+"""The files of a merged model in a folder of ``EXPORTS``, as transformers writes them; large ones in shards."""
 FOLDERS = ("gates/", "data/", "attestations/", f"{EXPORTS}/")
 """Where a release holds what is not a part of the adapter; whatever else is there is loaded with it."""
+_KINDS = {file.name: file.kind for file in FILES} | TOKENIZER | dict.fromkeys(TERMS, bounds.TERMS)
+_FORM, _COMMIT, _EXPORT = "[a-z0-9][a-z0-9_-]{0,39}", "[0-9a-f]{40}", "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_OF_PREVIOUS = "|".join(map(re.escape, (*COMPARED, DATA["golden"])))
+_FAMILIES = (
+    (rf"gates/forms/{_FORM}/answers\.jsonl", bounds.ANSWERS),
+    (rf"gates/forms/{_FORM}/(verdict|comparison)\.json", bounds.RESULT),
+    (rf"{EXPORTS}/{_EXPORT}\.gguf", bounds.GGUF),
+    (rf"{EXPORTS}/{_EXPORT}/model-\d{{5}}-of-\d{{5}}\.safetensors", bounds.MERGED),
+)
+_PLACES = (
+    "gates|data|attestations",
+    f"gates/forms|gates/forms/{_FORM}",
+    f"gates/{PREVIOUS}|gates/{PREVIOUS}/{_COMMIT}|gates/{PREVIOUS}/{_COMMIT}/(gates|data)",
+    f"{EXPORTS}|{EXPORTS}/{_EXPORT}",
+)
+
+
+def kind_of(name: str) -> Kind | None:
+    """The kind of a file that a release may hold under this name; None where it may hold none.
+
+    This is a list of what an adapter, and the proof of it, need. Nothing else is published, or taken for a release.
+    """
+    if name in _KINDS:
+        return _KINDS[name]
+    if found := re.fullmatch(rf"gates/{PREVIOUS}/{_COMMIT}/({_OF_PREVIOUS})", name):
+        return _KINDS[found[1]]
+    if (found := re.fullmatch(rf"{EXPORTS}/{_EXPORT}/([^/]+)", name)) and found[1] in IN_MERGED:
+        return IN_MERGED[found[1]]
+    return next((kind for family, kind in _FAMILIES if re.fullmatch(family, name)), None)
+
+
+def is_folder(name: str) -> bool:
+    """Whether a release may have a folder of this name."""
+    return any(re.fullmatch(place, name) for place in _PLACES)
 
 
 def in_run(name: str) -> str:

@@ -20,6 +20,7 @@ from release.publishing import sign
 from release.values import layout
 from release.values.artifacts import Manifest, sha256_file
 from release.values.errors import ConfigError, VerificationError
+from tests.helpers.hub_cache import as_snapshot
 from tests.helpers.line import ROOT, adapter_release
 from tests.helpers.small_release import edit, read_record, reseal, small_release
 
@@ -193,11 +194,7 @@ def test_an_old_signature_under_new_files_is_found_by_the_key(
 
 
 def test_a_signed_release_kept_as_links_in_the_hub_clients_cache_can_be_checked(release: Path, keys: Path) -> None:
-    blobs = release.parent / "blobs"
-    blobs.mkdir()
-    for number, path in enumerate(sorted(path for path in release.rglob("*") if path.is_file())):
-        path.rename(blobs / str(number))
-        path.symlink_to(blobs / str(number))
+    as_snapshot(release)
 
     assert signature_step(release, keys / "mine.pub").outcome == "ok"
 

@@ -1,0 +1,83 @@
+"""Files of somebody else's, read within bounds: whether one is of its kind, and the JSON in it."""
+
+import codecs
+from pathlib import Path
+
+from gates import rows, strict_json
+from gates.canonical import Json
+from release.values import tensors
+from release.values.bounds import Kind
+
+BLOCK = 1 << 20
+
+
+def json_object(data: bytes, name: str) -> dict[str, Json]:
+    """The JSON object that bytes are; ``ValueError`` where they are not one, hold a name twice, or are too much."""
+    reading = strict_json.read(data, max_characters=len(data))
+    if not isinstance(reading.value, dict):
+        raise ValueError(f"{name} does not hold an object: {reading.code}: {reading.detail}")  # noqa: TRY004
+    return reading.value
+
+
+def fault(path: Path, kind: Kind) -> str:
+    """What a file has that no file of its kind has; empty where it is of its kind."""
+    match kind.form:
+        case "json":
+            return _json(path)
+        case "safetensors":
+            return _safetensors(path)
+        case "gguf":
+            return _gguf(path)
+        case "jsonl":
+            return _lines(path) or _text(path)
+        case "text":
+            return _text(path)
+
+
+def _json(path: Path) -> str:
+    data = path.read_bytes()
+    reading = strict_json.read(data, max_characters=len(data))
+    return "" if isinstance(reading.value, dict) else f"is not a JSON object: {reading.code}: {reading.detail}"
+
+
+def _safetensors(path: Path) -> str:
+    try:
+        tensors.header(path)
+    except ValueError as error:
+        return str(error).removeprefix(f"{path.name} ")
+    return ""
+
+
+def _gguf(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    return "" if start == b"GGUF" else f"is not a GGUF file: it begins with {start!r}"
+
+
+def _text(path: Path) -> str:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            if b"\0" in block:
+                return "is not text: it holds a NUL"
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                return f"is not text in UTF-8: {error.reason}"
+        try:
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            return f"is not text in UTF-8: {error.reason}"
+    return ""
+
+
+def _lines(path: Path) -> str:
+    count = 0
+    with path.open("rb") as file:
+        while line := file.readline(rows.LONGEST_LINE):
+            count += 1
+            if len(line) == rows.LONGEST_LINE:
+                return f"has a line of {rows.LONGEST_LINE:,} bytes or more, line {count}"
+            if count > rows.MAX_ROWS:
+                return f"has more than {rows.MAX_ROWS:,} lines"
+    return ""
