@@ -1,5 +1,6 @@
 """The user's JSON Schema: loaded only if everything in it will be checked, then asked for the faults of an answer."""
 
+import copy
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -7,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from gates import pointer, strict_json, value_formats
+from gates import pointer, schema_size, strict_json, value_formats
 from gates.canonical import Json
 from gates.invalid import MESSAGE
-from gates.patterns import pattern_problem
+from gates.schema_keywords import Steps, bounded
+from gates.schema_patterns import SIZE, SchemaPattern, schema_pattern
 from gates.shown import shorten
 
 if TYPE_CHECKING:
+    import jsonschema_rs
     from jsonschema.protocols import Validator
     from referencing._core import Resolver
 
@@ -63,40 +66,125 @@ def read_schema(path: Path) -> tuple[Schema | None, list[str]]:
 
 def schema_problems(schema: Schema) -> list[str]:
     """Why answers could not be checked against this schema, in alphabetical order; empty if they can."""
+    import jsonschema_rs
+
     draft = schema.get("$schema")
     if not isinstance(draft, str) or draft.rstrip("#") not in DRAFTS:
         return [f"$schema is {draft!r}, and must be one of {', '.join(DRAFTS)}: drafts differ in what they check"]
     validator = _validator_class(schema)
-    broken = sorted(validator(validator.META_SCHEMA).iter_errors(schema), key=lambda error: str(error.absolute_path))
-    if broken:
-        return [f"{pointer.write(list(error.absolute_path))}: {shorten(error.message, MESSAGE)}" for error in broken]
+    if not jsonschema_rs.meta.is_valid(schema):  # a second opinion: it is fast, and has fewer words
+        broken = validator(validator.META_SCHEMA).iter_errors(schema)
+        found = sorted(broken, key=lambda error: str(error.absolute_path))
+        if found:
+            return [f"{pointer.write(list(error.absolute_path))}: {shorten(error.message, MESSAGE)}" for error in found]
     name = DRAFTS[draft.rstrip("#")]
     # Sorted: the library walks the parts by sets of keywords, in another order in each process.
-    return sorted({one for part, resolver in _parts(schema) for one in _part_problems(part, resolver, validator, name)})
+    problems = {one for part, resolver in _parts(schema) for one in _part_problems(part, resolver, validator, name)}
+    return sorted(problems | {f"$schema {inner!r} inside: one file, one draft" for inner in _inner_drafts(schema)}) or [
+        problem for problem in [schema_size.measure(schema).problem] if problem
+    ]
+
+
+def _inner_drafts(schema: Schema) -> set[str]:
+    return {str(part["$schema"]) for part, _ in _parts(schema) if part.get("$schema", schema["$schema"]) != schema["$schema"]}
 
 
 def schema_check(schema: Schema) -> SchemaCheck:
-    """A function that returns an answer's faults, the shortest path first; the validator is built once."""
-    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
+    """A function that returns an answer's faults, the shortest path first; the validators are built once.
 
-    validator = _validator_class(schema)(schema, registry=REGISTRY, format_checker=value_formats.strict_formats())
+    jsonschema-rs says in no time which answers are valid. Of the others, and of all where the schema has no bound for
+    it, jsonschema finds the faults, with its steps counted.
+    """
+    fast, slow = _fast(schema), _slow(schema)
 
     def faults(value: Json) -> tuple[Fault, ...]:
+        if fast is not None and _is_valid(fast, value):
+            return ()
         try:
-            found = [
-                Fault(
-                    path=pointer.write(list(error.absolute_path)),
-                    rule=str(error.validator),
-                    message=shorten(error.message, MESSAGE),
-                )
-                for error in validator.iter_errors(value)
-            ]
+            found = slow(value)
         except (ArithmeticError, RecursionError, ValueError) as error:
-            # multipleOf of 1e308, a reference that leads to itself: not checked is not valid.
+            # A pattern or a schema that takes too many steps: not checked is not valid.
             return (Fault(path="", rule="schema", message=f"could not be checked: {type(error).__name__}: {error}"),)
         return tuple(sorted(found, key=lambda fault: (fault.path.count("/"), fault)))
 
     return faults
+
+
+def _is_valid(fast: "jsonschema_rs.Validator", value: Json) -> bool:
+    try:
+        return fast.is_valid(value)
+    except (ArithmeticError, RecursionError, ValueError):
+        return False  # jsonschema says why
+
+
+def _fast(schema: Schema) -> "jsonschema_rs.Validator | None":
+    """jsonschema-rs where its time is bounded; None where it is not."""
+    import jsonschema_rs
+
+    parts = _copied_parts(schema)
+    patterns = {name: schema_pattern(name) for part in parts for name in _patterns(part)}
+    linear = all(isinstance(one, SchemaPattern) and not one.backtracks for one in patterns.values())
+    if not linear or not schema_size.measure(schema).bounded:
+        return None
+    written = {name: one.written for name, one in patterns.items() if isinstance(one, SchemaPattern)}
+    for part in parts[1:]:
+        part.pop("$schema", None)
+    for part in parts:
+        if isinstance(part.get("pattern"), str):
+            part["pattern"] = written[part["pattern"]]
+        if isinstance(named := part.get("patternProperties"), dict):
+            part["patternProperties"] = {written[name]: member for name, member in named.items()}
+    formats = {str(part["format"]) for part in parts if isinstance(part.get("format"), str)}
+    try:
+        return jsonschema_rs.validator_for(
+            parts[0],
+            formats={name: value_formats.is_valid(name) for name in formats},
+            validate_formats=True,
+            retriever=_nothing_is_fetched,
+            pattern_options=jsonschema_rs.RegexOptions(size_limit=SIZE),
+        )
+    except (jsonschema_rs.ReferencingError, ValueError):
+        return None
+
+
+def _nothing_is_fetched(address: str) -> Json:
+    raise ValueError(f"{address}: nothing is fetched")
+
+
+def _slow(schema: Schema) -> Callable[[Json], list[Fault]]:
+    """jsonschema with its steps counted."""
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
+
+    steps = Steps()
+    parts = _copied_parts(schema)
+    for part in parts:
+        part.pop("$schema", None)  # the library would take the draft's own validator again, without the bounds
+    checks = bounded(_validator_class(schema), steps)
+    validator = checks(parts[0], registry=REGISTRY, format_checker=value_formats.strict_formats())
+
+    def faults(value: Json) -> list[Fault]:
+        steps.taken = 0
+        return [
+            Fault(
+                path=pointer.write(list(error.absolute_path)),
+                rule=str(error.validator),
+                message=shorten(error.message, MESSAGE),
+            )
+            for error in validator.iter_errors(value)
+        ]
+
+    return faults
+
+
+def _copied_parts(schema: Schema) -> list[dict[str, Json]]:
+    """Every subschema of a copy, which may be changed; the whole comes first."""
+    return [part for part, _ in _parts(copy.deepcopy(schema)) if isinstance(part, dict)]
+
+
+def _patterns(part: Schema) -> list[str]:
+    named = part.get("patternProperties")
+    found = (part.get("pattern"), *(named if isinstance(named, dict) else ()))
+    return [pattern for pattern in found if isinstance(pattern, str)]
 
 
 def _validator_class(schema: Schema) -> "type[Validator]":
@@ -152,9 +240,8 @@ def _part_problems(
     name = part.get("format")
     if isinstance(name, str) and name not in value_formats.strict_formats().checkers:
         yield f"format {name!r} cannot be checked (known: {', '.join(sorted(value_formats.strict_formats().checkers))})"
-    named = part.get("patternProperties")
-    for pattern in (part.get("pattern"), *(named if isinstance(named, dict) else ())):
-        if isinstance(pattern, str) and (problem := pattern_problem(pattern)):
+    for pattern in _patterns(part):
+        if isinstance(problem := schema_pattern(pattern), str):
             yield f"pattern {pattern!r} {problem}"
 
 
