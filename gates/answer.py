@@ -221,9 +221,7 @@ def _text(parsed: Json, contract: Contract, faults: list[Fault]) -> str | None:
     return None
 
 
-def _markers(
-    text: str | None, contract: Contract, faults: list[Fault]
-) -> tuple[str | None, tuple[str, ...] | None]:
+def _markers(text: str | None, contract: Contract, faults: list[Fault]) -> tuple[str | None, tuple[str, ...] | None]:
     """The text without its markers, and the ids in them."""
     if contract.markers is None:
         return text, None

@@ -80,13 +80,23 @@ def schema_problems(schema: Schema) -> list[str]:
     name = DRAFTS[draft.rstrip("#")]
     # Sorted: the library walks the parts by sets of keywords, in another order in each process.
     problems = {one for part, resolver in _parts(schema) for one in _part_problems(part, resolver, validator, name)}
-    return sorted(problems | {f"$schema {inner!r} inside: one file, one draft" for inner in _inner_drafts(schema)}) or [
-        problem for problem in [schema_size.measure(schema).problem] if problem
-    ]
+    problems |= {f"$schema {inner!r} inside: one file, one draft" for inner in _inner_drafts(schema, draft)}
+    return sorted(problems) or _unbounded(schema)
 
 
-def _inner_drafts(schema: Schema) -> set[str]:
-    return {str(part["$schema"]) for part, _ in _parts(schema) if part.get("$schema", schema["$schema"]) != schema["$schema"]}
+def _inner_drafts(schema: Schema, draft: str) -> set[str]:
+    named = (str(part["$schema"]) for part, _ in _parts(schema) if "$schema" in part)
+    return {one for one in named if one.rstrip("#") != draft.rstrip("#")}
+
+
+def _unbounded(schema: Schema) -> list[str]:
+    """Why checking an answer could take for ever; empty if it cannot."""
+    if problem := schema_size.measure(schema).problem:
+        return [problem]
+    if _unbounded_words(schema) and _fast(schema) is None:
+        beside = "a recursive schema or a pattern that looks around"
+        return [f"unevaluatedProperties and patternProperties beside {beside}: write additionalProperties"]
+    return []
 
 
 def schema_check(schema: Schema) -> SchemaCheck:
@@ -95,7 +105,8 @@ def schema_check(schema: Schema) -> SchemaCheck:
     jsonschema-rs says in no time which answers are valid. Of the others, and of all where the schema has no bound for
     it, jsonschema finds the faults, with its steps counted.
     """
-    fast, slow = _fast(schema), _slow(schema)
+    fast = _fast(schema)
+    slow = _faults_of(fast) if fast is not None and _unbounded_words(schema) else _slow(schema)
 
     def faults(value: Json) -> tuple[Fault, ...]:
         if fast is not None and _is_valid(fast, value):
@@ -171,6 +182,28 @@ def _slow(schema: Schema) -> Callable[[Json], list[Fault]]:
                 message=shorten(error.message, MESSAGE),
             )
             for error in validator.iter_errors(value)
+        ]
+
+    return faults
+
+
+def _unbounded_words(schema: Schema) -> bool:
+    """Whether jsonschema would search with Python's ``re`` where no keyword of ours can take its place."""
+    keywords = {keyword for part, _ in _parts(schema) for keyword in part}
+    return {"unevaluatedProperties", "patternProperties"} <= keywords
+
+
+def _faults_of(fast: "jsonschema_rs.Validator") -> Callable[[Json], list[Fault]]:
+    """The faults in jsonschema-rs's own words."""
+
+    def faults(value: Json) -> list[Fault]:
+        return [
+            Fault(
+                path=pointer.write(error.instance_path),
+                rule=error.kind.name,
+                message=shorten(error.message, MESSAGE),
+            )
+            for error in fast.iter_errors(value)
         ]
 
     return faults

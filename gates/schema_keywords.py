@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 Errors: TypeAlias = "Iterator[ValidationError]"
 Keyword: TypeAlias = "Callable[[Validator, Any, Json, Mapping[str, Json]], Errors | None]"
-STEPS = 1_000_000
+STEPS = 500_000
 """Keywords that are checked for one answer: seconds. A count and not a clock, so that every machine comes to the same.
 An answer of 20,000 characters takes some tens of thousands."""
-ENTRIES = 8
+ENTRIES = 32
 """Entries of an enum that cost as much as a keyword."""
 
 

@@ -5,6 +5,7 @@ back needs the other one, ``fancy-regex``, which stops after a number of steps.
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,7 +20,9 @@ STEPS = ((64, 20_000), (1024, 60_000), (2**30, 1_000_000))
 """For texts of up to so many characters, the backtracking that one search may do: what is natural grows with its
 square, and all strings of an answer together cost at most a second."""
 LATEST = "https://json-schema.org/draft/2020-12/schema"
-TOKEN = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\.|\(\?<?[=!:]|\[\^?|[*+?]|\{\d+(?:,\d*)?\}|.", re.S | re.I)
+TOKEN = re.compile(
+    r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\.|\(\?<?[=!:]|\[\^?|[*+?]|\{\d+(?:,\d*)?\}|.", re.S | re.I
+)
 QUANTIFIER = re.compile(r"[*+?]|\{\d")
 DOT = r"[^\n\r\u2028\u2029]"
 WORD = "[A-Za-z0-9_]"
@@ -75,6 +78,17 @@ def schema_pattern(pattern: str) -> SchemaPattern | str:
     )
     if checks:
         return SchemaPattern(written=looking, backtracks=True, checks=checks)
+    return _why_not(pattern)
+
+
+def _why_not(pattern: str) -> str:
+    """The engine does not say; Python does, of most that is wrong in both."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        return f"is not a regular expression of ECMA 262: {error}"
     return "is not a regular expression of ECMA 262, or too large: write * or + in place of large counts"
 
 
@@ -107,7 +121,9 @@ def _tokens(pattern: str, *, backtracks: bool) -> Iterator[str]:
 
 def _escape(token: str, *, inside: bool, backtracks: bool) -> str:
     if len(token) == 12:  # two halves of a character
-        return re.escape(token.encode("ascii").decode("unicode-escape").encode("utf-16", "surrogatepass").decode("utf-16"))
+        return re.escape(
+            token.encode("ascii").decode("unicode-escape").encode("utf-16", "surrogatepass").decode("utf-16")
+        )
     letter = token[1]
     if letter in PLACES:
         raise ValueError(PLACES[letter])

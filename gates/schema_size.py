@@ -18,10 +18,13 @@ BOUNDED = 100_000
 """Subschemas and entries of enums in all, each counted where a ``$ref`` leads to it, that jsonschema-rs checks."""
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 SAME_VALUE = {"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"}
-MEMBERS = (
-    {"properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "propertyNames"}
-    | {"items", "prefixItems", "additionalItems", "unevaluatedItems", "contains"}
-)
+MEMBERS = {"properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "propertyNames"} | {
+    "items",
+    "prefixItems",
+    "additionalItems",
+    "unevaluatedItems",
+    "contains",
+}
 NAMED = {"properties", "patternProperties", "dependentSchemas", "dependencies"}
 """Keywords whose value names a schema for each of its keys."""
 META = "https://json-schema.org/draft/", "http://json-schema.org/draft"

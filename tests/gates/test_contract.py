@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import gates
 from gates import pointer
 from gates.answer_schema import schema_check, schema_problems
 from gates.canonical import Json
-from gates.patterns import pattern_problem
 from gates.rules import Fields
 from tests.gates.examples import DATA, answer, answers_of, contract
 
@@ -51,6 +49,7 @@ def test_a_schema_that_cannot_be_checked_whole_is_refused(case: dict[str, Any]) 
         {"properties": {"a": {"format": "uri"}, "b": {"format": "uuid"}, "c": {"format": "date-time"}}},
         {"properties": {"a": {"pattern": r"^kwanzaa\.answer\.v[0-9]+$"}, "b": {"pattern": "^(foo|bar)+$"}}},
         {"$ref": LATEST},
+        {"patternProperties": {"^x-": {}}, "unevaluatedProperties": False},
     ],
 )
 def test_words_of_the_users_own_and_safe_schemas_are_taken(schema: dict[str, Any]) -> None:
@@ -138,7 +137,7 @@ def test_faults_come_shortest_path_first_and_in_the_same_order_each_time() -> No
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
-        ({"multipleOf": 1e-308}, 10**400),
+        ({"pattern": r"^(.*)(.*)\1\2x"}, "a" * 4000),
         ({"$ref": "#"}, {}),
         ({"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}, {}),
     ],
@@ -181,112 +180,12 @@ def test_a_second_validator_agrees(schema: dict[str, Any], value: Json, draft: s
     assert (schema_check(whole)(value) == ()) == jsonschema_rs.is_valid(whole, value)
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "(a+)+",
-        "(a*)*b",
-        "(a|a)*b",
-        "(?:a|ab|b)+c",
-        "(.*,)*x",
-        r"(\d+)*$",
-        "((a+)b?)+c",
-        "(a+){20,}",
-        "(?:x+x+)+y",
-        "^(a{1,2})+$",
-        "^(?:(?:a{1,2}){3})+$",
-        "^(?:a|bc*)+$",
-        "^(a)?(?(1)(?:b+)+|c)$",
-        "^(?>(?:a+)+b)$",
-    ],
-)
-def test_a_pattern_whose_time_can_double_is_refused(pattern: str) -> None:
-    assert "repeats a repeat" in pattern_problem(pattern)
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        r"\[(\d+)\]",
-        r"^[a-z]+(\.[a-z]+)*$",
-        "^([a-z]+-)*[a-z]+$",
-        "^(ab|cd)*$",
-        "^(a{2,3}b)+$",
-        r"^a*b*$",
-        "(?:,[0-9]+)*",
-        "^(?:[0-9]{4})+$",
-        "^(a{0,16}){0,16}$",
-    ],
-)
-def test_a_pattern_whose_rounds_are_apart_is_taken(pattern: str) -> None:
-    assert pattern_problem(pattern) == ""
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        ".*foo.*bar",
-        ".*.*x",
-        r"\s*\s*$",
-        r"(\w+)(\w+)(\w+)!",
-        "^a*a*a*$",
-        "^[a-m]*b*[a-m]*x",
-        ".*,.*,.*x",
-        "x(?=.*a.*b.*c)|y",
-    ],
-)
-def test_a_pattern_whose_time_grows_with_the_cube_is_refused(pattern: str) -> None:
-    assert "the cube of the length" in pattern_problem(pattern)
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        ".*foo.*",
-        "^[^,;]+[,;][^,;]+[,;][^,;]+;$",
-        "^.*foo.*bar$",
-        r".*\[\d+\].*",
-        r"\d+\.\d+\.\d+",
-        r"^[^@]+@[^@]+\.[^@]+$",
-        "(?=.*a)(?=.*b).*",
-        "[a-z]+[0-9]+[a-z]+x",
-        "https?://[^/]+/.*",
-        "^a{0,16}a{0,16}a{0,16}b",
-    ],
-)
-def test_a_pattern_whose_repeats_do_not_share_characters_is_taken(pattern: str) -> None:
-    assert pattern_problem(pattern) == ""
-
-
-@pytest.mark.parametrize(("pattern", "unit"), [(r"\s+$", " "), ("a+b", "a"), ("^.*.*x", "a"), (".*foo.*", "fo")])
-def test_the_longest_answer_that_is_read_costs_a_taken_pattern_seconds(pattern: str, unit: str) -> None:
-    agreed = contract(markers=f"({pattern})", rules=None)
-    text = (unit * 20_000)[: agreed.max_characters - 100] + "-"
-    started = time.process_time()
-    answers_of({"rows": [{"output": {"answer": text, "citations": [], "refusal": False}}]}, agreed)
-    assert time.process_time() - started < 20
-
-
 @pytest.mark.parametrize("output", ["x" * 10_000_000, "[" * 10_000_000, '{"a":"' + "\\" * 5_000_000, " " * 10_000_000])
 def test_an_oversized_output_is_refused_quickly(output: str) -> None:
     started = time.process_time()
     (read,) = answers_of({"rows": [{"output": output}]}, contract())
     assert not read.parsed
     assert time.process_time() - started < 2
-
-
-@given(st.text(alphabet="ab()|*+?.[]^$\\d{}2,"))
-def test_any_pattern_gets_an_opinion(pattern: str) -> None:
-    assert isinstance(pattern_problem(pattern), str)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.text(alphabet="ab()|*+?", max_size=9), st.sampled_from(["a", "b", "ab", "ba"]))
-def test_no_accepted_pattern_takes_long_on_a_short_text(pattern: str, unit: str) -> None:
-    if not pattern_problem(pattern):
-        started = time.process_time()
-        re.search(pattern + "c", unit * 15)
-        assert time.process_time() - started < 1
 
 
 def _fields(output: object, **changes: Any) -> Fields:
