@@ -72,7 +72,7 @@ def schema_problems(schema: Schema) -> list[str]:
     if not isinstance(draft, str) or draft.rstrip("#") not in DRAFTS:
         return [f"$schema is {draft!r}, and must be one of {', '.join(DRAFTS)}: drafts differ in what they check"]
     validator = _validator_class(schema)
-    if not jsonschema_rs.meta.is_valid(schema):  # a second opinion: it is fast, and has fewer words
+    if not jsonschema_rs.meta.is_valid(dict(schema)):  # a second opinion: it is fast, and has fewer words
         broken = validator(validator.META_SCHEMA).iter_errors(schema)
         found = sorted(broken, key=lambda error: str(error.absolute_path))
         if found:
@@ -141,8 +141,8 @@ def _fast(schema: Schema) -> "jsonschema_rs.Validator | None":
     for part in parts[1:]:
         part.pop("$schema", None)
     for part in parts:
-        if isinstance(part.get("pattern"), str):
-            part["pattern"] = written[part["pattern"]]
+        if isinstance(pattern := part.get("pattern"), str):
+            part["pattern"] = written[pattern]
         if isinstance(named := part.get("patternProperties"), dict):
             part["patternProperties"] = {written[name]: member for name, member in named.items()}
     formats = {str(part["format"]) for part in parts if isinstance(part.get("format"), str)}
@@ -163,7 +163,7 @@ def _nothing_is_fetched(address: str) -> Json:
 
 
 def _slow(schema: Schema) -> Callable[[Json], list[Fault]]:
-    """jsonschema with its steps counted."""
+    """Jsonschema with its steps counted."""
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
 
     steps = Steps()
@@ -274,8 +274,8 @@ def _part_problems(
     if isinstance(name, str) and name not in value_formats.strict_formats().checkers:
         yield f"format {name!r} cannot be checked (known: {', '.join(sorted(value_formats.strict_formats().checkers))})"
     for pattern in _patterns(part):
-        if isinstance(problem := schema_pattern(pattern), str):
-            yield f"pattern {pattern!r} {problem}"
+        if isinstance(said := schema_pattern(pattern), str):
+            yield f"pattern {pattern!r} {said}"
 
 
 def _reference_problems(part: Schema, resolver: "Resolver[Schema]") -> Iterator[str]:

@@ -171,7 +171,8 @@ def _refusal(entry: "str | RefusalEntry") -> Refusal:
 def _read_patterns(given: ContractFile) -> tuple[dict[str, Pattern], list[str]]:
     """The contract's patterns by their keys, and what is wrong with them."""
     patterns, problems = {}, []
-    for name, source, flags in (("markers", given.get("markers"), 0), ("documents", given.get("documents"), re.M)):
+    asked = (("markers", given.get("markers"), 0), ("documents", given.get("documents"), re.MULTILINE))
+    for name, source, flags in asked:
         if source is None:
             continue
         pattern, problem = read_pattern(source, flags)

@@ -6,7 +6,7 @@ The words of each fault are jsonschema's own.
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from gates.canonical import Json
 from gates.schema_patterns import SchemaPattern, schema_pattern
@@ -44,7 +44,8 @@ def bounded(draft: "type[Validator]", steps: Steps) -> "type[Validator]":
     own |= {"patternProperties": _pattern_properties}
     own |= {"additionalProperties": _additional(draft.VALIDATORS["additionalProperties"])}
     keywords = {**draft.VALIDATORS, **own}
-    return extend(draft, {name: _counted(check, steps) for name, check in keywords.items()})
+    counted = {name: _counted(check, steps) for name, check in keywords.items()}
+    return cast("type[Validator]", extend(draft, counted))  # type: ignore[no-untyped-call]
 
 
 def _counted(check: Keyword, steps: Steps) -> Keyword:
@@ -98,10 +99,11 @@ def _additional(check: Keyword) -> Keyword:
 def _multiple_of(_: "Validator", step: float, instance: Json, __: Mapping[str, Json]) -> Errors:
     from jsonschema import ValidationError
 
-    if isinstance(instance, int | float) and not isinstance(instance, bool):
-        # In decimals, as they are written: 0.3 is three times 0.1.
-        if (Fraction(str(instance)) / Fraction(str(step))).denominator != 1:
-            yield ValidationError(f"{instance!r} is not a multiple of {step}")
+    if isinstance(instance, bool) or not isinstance(instance, int | float):
+        return
+    # In decimals, as they are written: 0.3 is three times 0.1.
+    if (Fraction(str(instance)) / Fraction(str(step))).denominator != 1:
+        yield ValidationError(f"{instance!r} is not a multiple of {step}")
 
 
 def _unique_items(_: "Validator", unique: bool, instance: Json, __: Mapping[str, Json]) -> Errors:

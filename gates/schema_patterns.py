@@ -21,7 +21,8 @@ STEPS = ((64, 20_000), (1024, 60_000), (2**30, 1_000_000))
 square, and all strings of an answer together cost at most a second."""
 LATEST = "https://json-schema.org/draft/2020-12/schema"
 TOKEN = re.compile(
-    r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\.|\(\?<?[=!:]|\[\^?|[*+?]|\{\d+(?:,\d*)?\}|.", re.S | re.I
+    r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\.|\(\?<?[=!:]|\[\^?|[*+?]|\{\d+(?:,\d*)?\}|.",
+    re.DOTALL | re.IGNORECASE,
 )
 QUANTIFIER = re.compile(r"[*+?]|\{\d")
 DOT = r"[^\n\r\u2028\u2029]"
@@ -107,31 +108,31 @@ def _tokens(pattern: str, *, backtracks: bool) -> Iterator[str]:
     """The pattern's parts, those rewritten to which Rust's engines give another meaning than ECMA 262."""
     inside, counted = False, 0  # 1 after a repeat, 2 after a lazy one
     dot = "." if "(?s" in pattern else DOT
-    for token in TOKEN.findall(pattern):
-        again = not inside and QUANTIFIER.match(token) is not None
-        if again and (counted == 2 or (counted == 1 and token != "?")):
-            raise ValueError(f"repeats a repeat with {token!r}, which ECMA 262 does not know: write one of them")
-        if token.startswith("\\"):
-            yield _escape(token, inside=inside, backtracks=backtracks)
+    for part in TOKEN.findall(pattern):
+        again = not inside and QUANTIFIER.match(part) is not None
+        if again and (counted == 2 or (counted == 1 and part != "?")):
+            raise ValueError(f"repeats a repeat with {part!r}, which ECMA 262 does not know: write one of them")
+        if part.startswith("\\"):
+            yield _escape(part, inside=inside, backtracks=backtracks)
         else:
-            yield dot if token == "." and not inside else token
+            yield dot if part == "." and not inside else part
         counted = counted + 1 if again else 0
-        inside = token != "]" if inside else token.startswith("[")
+        inside = part != "]" if inside else part.startswith("[")
 
 
-def _escape(token: str, *, inside: bool, backtracks: bool) -> str:
-    if len(token) == 12:  # two halves of a character
+def _escape(part: str, *, inside: bool, backtracks: bool) -> str:
+    if len(part) == 12:  # two halves of a character
         return re.escape(
-            token.encode("ascii").decode("unicode-escape").encode("utf-16", "surrogatepass").decode("utf-16")
+            part.encode("ascii").decode("unicode-escape").encode("utf-16", "surrogatepass").decode("utf-16")
         )
-    letter = token[1]
+    letter = part[1]
     if letter in PLACES:
         raise ValueError(PLACES[letter])
     if letter == "b" and inside:
         return r"\x08"
     if letter in "bB" and not inside:
         return _boundary(letter, backtracks=backtracks)
-    return {"0": r"\x00", "<": "<", ">": ">"}.get(letter, token)
+    return {"0": r"\x00", "<": "<", ">": ">"}.get(letter, part)
 
 
 def _boundary(letter: str, *, backtracks: bool) -> str:

@@ -66,7 +66,7 @@ def measure(schema: Schema) -> Size:
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
     from referencing import Resource
 
-    root = Resource.from_contents(schema)
+    root: Resource[Json] = Resource.from_contents(dict(schema))
     base = root.id() or ""
     known: dict[int, Size] = {}
     try:
