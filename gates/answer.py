@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from gates import pointer, strict_json
 from gates.answer_schema import Fault
@@ -17,6 +18,7 @@ from gates.rules import Fields, broken, same
 from gates.shown import some
 from gates.strict_json import Reading
 
+SEPARATORS = re.compile(r"[,;\s]+")
 NAMED = 10
 """Ids that one message names."""
 
@@ -50,7 +52,7 @@ class Answer:
     provenance: Mapping[str, str]
     """What each citation object must repeat, as the contract says."""
 
-    @property
+    @cached_property
     def documents(self) -> frozenset[str]:
         return frozenset(self.sources)
 
@@ -59,7 +61,7 @@ class Answer:
         """The text without its markers; empty where there is none."""
         return self.fields.prose or ""
 
-    @property
+    @cached_property
     def cited_text(self) -> str:
         """The text of all documents that it cites."""
         return "\n".join(self.sources[one].text for one in sorted(self.cited & self.documents))
@@ -85,7 +87,7 @@ class Answer:
         """Whether it answers an answerable row whose documents have text: there is something to compare."""
         return self.answered and bool(self.golden.answerable) and any(source.text for source in self.sources.values())
 
-    @property
+    @cached_property
     def cited(self) -> frozenset[str]:
         return frozenset(self.fields.cited or ())
 
@@ -232,11 +234,16 @@ def _markers(text: str | None, contract: Contract, faults: list[Fault]) -> tuple
         for found in contract.markers.find(text or ""):
             parts.append((text or "")[last : found.start])
             last = found.end
-            ids += [id_key(part) for part in re.split(r"[,;\s]+", found.groups[0] or "") if part]
+            ids += _ids(found.groups[0] or "")
     except TooMuchWork as error:
         faults.append(Fault(path=contract.answer, rule="markers", message=f"cannot be searched for: {error}"))
         return text, ()
     return None if text is None else "".join((*parts, text[last:])), tuple(ids)
+
+
+def _ids(text: str) -> list[str]:
+    """The ids in one marker."""
+    return [id_key(part) for part in ([text] if text.isalnum() else SEPARATORS.split(text)) if part]
 
 
 def _entries(parsed: Json, contract: Contract, faults: list[Fault]) -> tuple[Json, ...] | None:

@@ -19,6 +19,9 @@ CLASSES = ("digit", "word", "space", "other")
 WORDS = bytes(one for one in range(128) if chr(one).isalnum() or one == ord("_"))
 """The bytes that RE2 takes for parts of words."""
 OTHERS = bytes(one for one in range(256) if one not in WORDS and one != ord("\n"))
+OUTSIDE = re.compile(r"[^\x00-\x7f]")
+FEW = 8
+"""One in so many characters outside ASCII is still few."""
 SMALL = 512
 """Characters that are looked at one by one."""
 TOP = 0x10FFFF
@@ -66,6 +69,8 @@ class Kinds:
     """Whether only a line break at the very end is written as one: ``$`` is there and before it."""
     inner_break: int
     table: "_Table" = field(repr=False)
+    ascii: bytes = field(repr=False)
+    """The bytes of the first 256 code points, for a text of ASCII alone, which most are."""
 
     def written(self, characters: CharacterSet) -> bytes:
         """A set of bytes, as RE2 reads it."""
@@ -78,11 +83,23 @@ class Kinds:
 
     def write(self, text: str) -> bytes:
         """The text, a byte for each character."""
-        written = text.translate(self.table).encode("latin-1")
+        written = self._bytes(text)
         if self.last_line_only and "\n" in text:
             last = len(text) - text.endswith("\n")
             written = written[:last].replace(b"\n", bytes([self.inner_break])) + written[last:]
         return written
+
+    def _bytes(self, text: str) -> bytes:
+        plain = text.encode("ascii", "replace").translate(self.ascii)
+        if text.isascii():
+            return plain
+        others = OUTSIDE.findall(text)
+        if len(others) * FEW > len(text):
+            return text.translate(self.table).encode("latin-1")
+        mended = bytearray(plain)
+        for found in OUTSIDE.finditer(text):
+            mended[found.start()] = self.table[ord(found[0])]
+        return bytes(mended)
 
 
 class _Table(dict[int, int]):
@@ -131,12 +148,14 @@ def kinds_of(sets: Iterable[CharacterSet], *, boundary: Sequence[bool], last_lin
             if not pool:
                 raise TooMany("tells too many characters apart: write ranges such as [a-z] in place of single ones")
             codes[start, name] = pool.pop()
+    table = _Table(starts, codes)
     return Kinds(
         starts=starts,
         codes=codes,
         last_line_only=last_line_only,
         inner_break=inner_break,
-        table=_Table(starts, codes),
+        table=table,
+        ascii=bytes(table[point] for point in range(256)),
     )
 
 

@@ -82,19 +82,20 @@ class Pattern:
 
     def find(self, text: str) -> Iterator[Found]:
         """Each place where it matches, from left to right; ``TooMuchWork`` before it could take long."""
-        written, size, at, work = self.alphabet.write(text), self._engine.programsize, 0, 0
-        while at <= len(text):
-            work += (len(text) - at) * size
-            if work > WORK:
-                raise TooMuchWork(f"{self.source!r} on {len(text)} characters")
-            match = self._engine.search(written, at)
-            if match is None:
-                return
+        written, size = self.alphabet.write(text), self._engine.programsize
+        work = len(text) * size
+        self._affordable(work, text)
+        for match in self._engine.finditer(written):
             start, end = match.span()
             spans = tuple(match.span(group) for group in range(1, self.groups + 1))
             groups = tuple(None if low < 0 else text[low:high] for low, high in spans)
             yield Found(text=text[start:end], groups=groups, start=start, end=end, spans=spans)
-            at = end if end > at or start > at else end + 1
+            work += (len(text) - end) * size
+            self._affordable(work, text)
+
+    def _affordable(self, work: int, text: str) -> None:
+        if work > WORK:
+            raise TooMuchWork(f"{self.source!r} on {len(text)} characters")
 
     def named(self, found: Found) -> dict[str, str | None]:
         """What the named groups matched."""

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gates
-from gates import pointer
+from gates import answer_schema, pointer
 from gates.answer_schema import schema_check, schema_problems
 from gates.canonical import Json
 from gates.rules import Fields
@@ -61,6 +61,16 @@ def test_formats_are_asserted_in_every_draft(draft: str) -> None:
     formats = {"a": "uri", "b": "date-time", "c": "uuid", "d": "email", "e": "hostname", "f": "duration"}
     check = schema_check({"$schema": draft, "properties": {key: {"format": name} for key, name in formats.items()}})
     assert [fault.path for fault in check(dict.fromkeys(formats, "no such thing!"))] == [f"/{key}" for key in formats]
+
+
+@pytest.mark.parametrize(
+    ("step", "right", "wrong"), [(0.01, 19.99, 19.995), (0.1, 0.3, 0.35), (3, 9.0, 10), (0.5, 7, 0.7)]
+)
+def test_a_multiple_is_one_in_decimals(step: float, right: float, wrong: float) -> None:
+    check = schema_check({"$schema": LATEST, "properties": {"a": {"multipleOf": step}}})
+    assert check({"a": right}) == ()
+    (fault,) = check({"a": wrong})
+    assert fault.message == f"{wrong} is not a multiple of {step}"
 
 
 GOOD_FORMATS = [
@@ -148,7 +158,7 @@ def test_what_the_validator_cannot_decide_is_not_valid(schema: dict[str, Any], v
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.text("ab1", max_size=3),
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.text("ab1\n\u00e9\u0661", max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=6,
 )
@@ -157,6 +167,8 @@ LEAVES = st.sampled_from(
     + [{"minLength": 1}, {"maxLength": 1}, {"pattern": "^a+$"}, {"minimum": 1}, {"exclusiveMaximum": 1}]
     + [{"const": 1}, {"const": True}, {"enum": ["a", 0, None]}, {"uniqueItems": True}, {"minItems": 1}]
     + [{"required": ["a"]}, {"additionalProperties": False}, {"multipleOf": 2}, {"maxProperties": 1}]
+    + [{"multipleOf": 0.1}, {"pattern": r"^\d$"}, {"pattern": "^.$"}, {"pattern": r"\b"}, {"format": "date"}]
+    + [{"patternProperties": {"^.$": {"type": "string"}}, "additionalProperties": False}]
 )
 SCHEMAS = st.recursive(
     LEAVES,
@@ -177,7 +189,9 @@ SCHEMAS = st.recursive(
 def test_a_second_validator_agrees(schema: dict[str, Any], value: Json, draft: str) -> None:
     whole = {"$schema": draft, **schema}
     assert schema_problems(whole) == []
-    assert (schema_check(whole)(value) == ()) == jsonschema_rs.is_valid(whole, value)
+    fast, slow = answer_schema._fast(whole), answer_schema._slow(whole)
+    assert fast is not None
+    assert fast.is_valid(value) == (slow(value) == []) == (schema_check(whole)(value) == ())
 
 
 @pytest.mark.parametrize("output", ["x" * 10_000_000, "[" * 10_000_000, '{"a":"' + "\\" * 5_000_000, " " * 10_000_000])
