@@ -63,9 +63,10 @@ def test_formats_are_asserted_in_every_draft(draft: str) -> None:
     assert [fault.path for fault in check(dict.fromkeys(formats, "no such thing!"))] == [f"/{key}" for key in formats]
 
 
-@pytest.mark.parametrize(
-    ("step", "right", "wrong"), [(0.01, 19.99, 19.995), (0.1, 0.3, 0.35), (3, 9.0, 10), (0.5, 7, 0.7)]
-)
+MULTIPLES = [(0.01, 19.99, 19.995), (0.1, 0.3, 0.35), (3, 9.0, 10), (0.5, 7, 0.7)]
+
+
+@pytest.mark.parametrize(("step", "right", "wrong"), MULTIPLES)
 def test_a_multiple_is_one_in_decimals(step: float, right: float, wrong: float) -> None:
     check = schema_check({"$schema": LATEST, "properties": {"a": {"multipleOf": step}}})
     assert check({"a": right}) == ()
@@ -190,8 +191,8 @@ def test_a_second_validator_agrees(schema: dict[str, Any], value: Json, draft: s
     whole = {"$schema": draft, **schema}
     assert schema_problems(whole) == []
     fast, slow = answer_schema._fast(whole), answer_schema._slow(whole)
-    assert fast is not None
-    assert fast.is_valid(value) == (slow(value) == []) == (schema_check(whole)(value) == ())
+    assert (schema_check(whole)(value) == ()) == (slow(value) == [])
+    assert fast is None or fast.is_valid(value) == (slow(value) == [])
 
 
 @pytest.mark.parametrize("output", ["x" * 10_000_000, "[" * 10_000_000, '{"a":"' + "\\" * 5_000_000, " " * 10_000_000])

@@ -1,13 +1,15 @@
 """How much a schema asks of a value, and that what cannot be counted beforehand is stopped."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gates.answer_schema import schema_check, schema_problems
-from gates.canonical import Json
 from gates.schema_size import measure
+
+if TYPE_CHECKING:
+    from gates.canonical import Json
 
 LATEST = "https://json-schema.org/draft/2020-12/schema"
 
