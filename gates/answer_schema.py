@@ -25,6 +25,8 @@ DRAFTS = {
     "https://json-schema.org/draft/2019-09/schema": "2019-09",
     "https://json-schema.org/draft/2020-12/schema": "2020-12",
 }
+MAX_SCHEMA = 2_000_000
+"""Characters of a schema: they take some seconds."""
 ANNOTATIONS = (
     frozenset({"$schema", "$id", "$anchor", "$comment", "$defs", "$vocabulary", "$dynamicAnchor", "$recursiveAnchor"})
     | {"definitions", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
@@ -55,7 +57,7 @@ SchemaCheck: TypeAlias = Callable[[Json], tuple[Fault, ...]]
 def read_schema(path: Path) -> tuple[Schema | None, list[str]]:
     """The schema in a file and what is wrong with it; the schema is None if it cannot be used at all."""
     try:
-        reading = strict_json.read(path.read_bytes(), max_characters=strict_json.MAX_FILE)
+        reading = strict_json.read(path.read_bytes(), max_characters=MAX_SCHEMA)
     except OSError as error:
         return None, [f"schema {path}: {error.strerror}. Give the path relative to the contract's folder"]
     if not reading.ok or not isinstance(reading.value, dict):

@@ -47,7 +47,10 @@ class Size:
     def problem(self) -> str:
         """Why no answer could be checked, or an empty string."""
         if math.isinf(self.same_value):
-            return "a $ref leads back to itself for the same value: let it pass properties or items first"
+            return (
+                "a $ref leads back to itself for the same value, or on through hundreds of others: "
+                "let it pass properties or items first"
+            )
         if self.same_value > MOST:
             return (
                 f"one value would be checked against {self.same_value:.3g} subschemas, at most {MOST} are: "
