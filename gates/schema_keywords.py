@@ -4,7 +4,6 @@ The words of each fault are jsonschema's own.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -24,11 +23,11 @@ ENTRIES = 32
 """Entries of an enum that cost as much as a keyword."""
 
 
-@dataclass(kw_only=True)
 class Steps:
     """How many keywords have been checked for the answer at hand."""
 
-    taken: int = 0
+    def __init__(self) -> None:
+        self.taken = 0
 
     def take(self, steps: int) -> None:
         self.taken += steps
