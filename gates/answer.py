@@ -191,9 +191,7 @@ def _found_in(prompt: str, golden: Golden, documents: Pattern) -> list[Mapping[s
     try:
         return [documents.named(found) for found in documents.find(prompt)]
     except TooMuchWork as error:
-        raise InvalidData(
-            [f"row {golden.id}: documents: {error}: too much to search for; list the row's documents in it"]
-        ) from None
+        raise InvalidData([f"row {golden.id}: documents: {error}; list the row's documents in it"]) from None
 
 
 def read_fields(parsed: Json, contract: Contract, documents: Mapping[str, Mapping[str, Json]]) -> Fields:
@@ -236,7 +234,7 @@ def _markers(text: str | None, contract: Contract, faults: list[Fault]) -> tuple
             last = found.end
             ids += _ids(found.groups[0] or "")
     except TooMuchWork as error:
-        faults.append(Fault(path=contract.answer, rule="markers", message=f"cannot be searched for: {error}"))
+        faults.append(Fault(path=contract.answer, rule="markers", message=str(error)))
         return text, ()
     return None if text is None else "".join((*parts, text[last:])), tuple(ids)
 

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gates import kinds
+from gates.invalid import InvalidData
 
 if TYPE_CHECKING:
     import re2
@@ -42,7 +43,7 @@ CANNOT = {
 }
 
 
-class TooMuchWork(Exception):
+class TooMuchWork(InvalidData):
     """A text on which a pattern's searches together could cost more than ``WORK``."""
 
 
@@ -95,7 +96,7 @@ class Pattern:
 
     def _affordable(self, work: int, text: str) -> None:
         if work > WORK:
-            raise TooMuchWork(f"{self.source!r} on {len(text)} characters")
+            raise TooMuchWork([f"{self.source!r} cannot be searched for in {len(text)} characters: too much work"])
 
     def named(self, found: Found) -> dict[str, str | None]:
         """What the named groups matched."""
