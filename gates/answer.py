@@ -5,16 +5,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from gates import pointer, strict_json
 from gates.answer_schema import Fault
 from gates.canonical import Json
 from gates.contract import Citations, Contract
+from gates.invalid import InvalidData
+from gates.patterns import Pattern, TooMuchWork
 from gates.rows import Golden, Output, id_key, prompt_key
 from gates.rules import Fields, broken, same
 from gates.shown import some
 from gates.strict_json import Reading
 
+SEPARATORS = re.compile(r"[,;\s]+")
 NAMED = 10
 """Ids that one message names."""
 
@@ -48,7 +52,7 @@ class Answer:
     provenance: Mapping[str, str]
     """What each citation object must repeat, as the contract says."""
 
-    @property
+    @cached_property
     def documents(self) -> frozenset[str]:
         return frozenset(self.sources)
 
@@ -57,7 +61,7 @@ class Answer:
         """The text without its markers; empty where there is none."""
         return self.fields.prose or ""
 
-    @property
+    @cached_property
     def cited_text(self) -> str:
         """The text of all documents that it cites."""
         return "\n".join(self.sources[one].text for one in sorted(self.cited & self.documents))
@@ -83,7 +87,7 @@ class Answer:
         """Whether it answers an answerable row whose documents have text: there is something to compare."""
         return self.answered and bool(self.golden.answerable) and any(source.text for source in self.sources.values())
 
-    @property
+    @cached_property
     def cited(self) -> frozenset[str]:
         return frozenset(self.fields.cited or ())
 
@@ -179,8 +183,15 @@ def _documents(golden: Golden, contract: Contract) -> dict[str, Mapping[str, Jso
     listed = list(golden.documents)
     if not listed and contract.documents is not None:
         for message in golden.prompt:
-            listed += [match.groupdict() for match in contract.documents.finditer(message["content"])]
+            listed += _found_in(message["content"], golden, contract.documents)
     return {id_key(document["id"]): document for document in listed}
+
+
+def _found_in(prompt: str, golden: Golden, documents: Pattern) -> list[Mapping[str, Json]]:
+    try:
+        return [documents.named(found) for found in documents.find(prompt)]
+    except TooMuchWork as error:
+        raise InvalidData([f"row {golden.id}: documents: {error}; list the row's documents in it"]) from None
 
 
 def read_fields(parsed: Json, contract: Contract, documents: Mapping[str, Mapping[str, Json]]) -> Fields:
@@ -188,12 +199,13 @@ def read_fields(parsed: Json, contract: Contract, documents: Mapping[str, Mappin
     faults: list[Fault] = []
     text = _text(parsed, contract, faults)
     entries = _entries(parsed, contract, faults)
+    prose, markers = _markers(text, contract, faults)
     return Fields(
         text=text,
-        prose=text if text is None or contract.markers is None else contract.markers.sub("", text),
+        prose=prose,
         entries=entries,
         cited=_cited(entries, contract, documents),
-        markers=_markers(text, contract),
+        markers=markers,
         refused=_refused(parsed, contract, faults),
         confidence=_confidence(parsed, contract, faults),
         unknowns=_unknowns(parsed, contract),
@@ -209,11 +221,27 @@ def _text(parsed: Json, contract: Contract, faults: list[Fault]) -> str | None:
     return None
 
 
-def _markers(text: str | None, contract: Contract) -> tuple[str, ...] | None:
+def _markers(text: str | None, contract: Contract, faults: list[Fault]) -> tuple[str | None, tuple[str, ...] | None]:
+    """The text without its markers, and the ids in them."""
     if contract.markers is None:
-        return None
-    found = contract.markers.findall(text or "")
-    return tuple(id_key(part) for ids in found for part in re.split(r"[,;\s]+", ids) if part)
+        return text, None
+    parts: list[str] = []
+    ids: list[str] = []
+    last = 0
+    try:
+        for found in contract.markers.find(text or ""):
+            parts.append((text or "")[last : found.start])
+            last = found.end
+            ids += _ids(found.groups[0] or "")
+    except TooMuchWork as error:
+        faults.append(Fault(path=contract.answer, rule="markers", message=str(error)))
+        return text, ()
+    return None if text is None else "".join((*parts, text[last:])), tuple(ids)
+
+
+def _ids(text: str) -> list[str]:
+    """The ids in one marker."""
+    return [id_key(part) for part in ([text] if text.isalnum() else SEPARATORS.split(text)) if part]
 
 
 def _entries(parsed: Json, contract: Contract, faults: list[Fault]) -> tuple[Json, ...] | None:

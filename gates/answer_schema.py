@@ -1,5 +1,6 @@
 """The user's JSON Schema: loaded only if everything in it will be checked, then asked for the faults of an answer."""
 
+import copy
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -7,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from gates import pointer, strict_json, value_formats
+from gates import pointer, schema_size, strict_json, value_formats
 from gates.canonical import Json
 from gates.invalid import MESSAGE
-from gates.patterns import pattern_problem
+from gates.schema_keywords import Steps, bounded
+from gates.schema_patterns import SIZE, SchemaPattern, schema_pattern
 from gates.shown import shorten
 
 if TYPE_CHECKING:
+    import jsonschema_rs
     from jsonschema.protocols import Validator
     from referencing._core import Resolver
 
@@ -22,6 +25,8 @@ DRAFTS = {
     "https://json-schema.org/draft/2019-09/schema": "2019-09",
     "https://json-schema.org/draft/2020-12/schema": "2020-12",
 }
+MAX_SCHEMA = 2_000_000
+"""Characters of a schema: they take some seconds."""
 ANNOTATIONS = (
     frozenset({"$schema", "$id", "$anchor", "$comment", "$defs", "$vocabulary", "$dynamicAnchor", "$recursiveAnchor"})
     | {"definitions", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
@@ -52,7 +57,7 @@ SchemaCheck: TypeAlias = Callable[[Json], tuple[Fault, ...]]
 def read_schema(path: Path) -> tuple[Schema | None, list[str]]:
     """The schema in a file and what is wrong with it; the schema is None if it cannot be used at all."""
     try:
-        reading = strict_json.read(path.read_bytes(), max_characters=strict_json.MAX_FILE)
+        reading = strict_json.read(path.read_bytes(), max_characters=MAX_SCHEMA)
     except OSError as error:
         return None, [f"schema {path}: {error.strerror}. Give the path relative to the contract's folder"]
     if not reading.ok or not isinstance(reading.value, dict):
@@ -63,40 +68,158 @@ def read_schema(path: Path) -> tuple[Schema | None, list[str]]:
 
 def schema_problems(schema: Schema) -> list[str]:
     """Why answers could not be checked against this schema, in alphabetical order; empty if they can."""
+    import jsonschema_rs
+
     draft = schema.get("$schema")
     if not isinstance(draft, str) or draft.rstrip("#") not in DRAFTS:
         return [f"$schema is {draft!r}, and must be one of {', '.join(DRAFTS)}: drafts differ in what they check"]
     validator = _validator_class(schema)
-    broken = sorted(validator(validator.META_SCHEMA).iter_errors(schema), key=lambda error: str(error.absolute_path))
-    if broken:
-        return [f"{pointer.write(list(error.absolute_path))}: {shorten(error.message, MESSAGE)}" for error in broken]
+    if not jsonschema_rs.meta.is_valid(dict(schema)):  # a second opinion: it is fast, and has fewer words
+        broken = validator(validator.META_SCHEMA).iter_errors(schema)
+        found = sorted(broken, key=lambda error: str(error.absolute_path))
+        if found:
+            return [f"{pointer.write(list(error.absolute_path))}: {shorten(error.message, MESSAGE)}" for error in found]
     name = DRAFTS[draft.rstrip("#")]
     # Sorted: the library walks the parts by sets of keywords, in another order in each process.
-    return sorted({one for part, resolver in _parts(schema) for one in _part_problems(part, resolver, validator, name)})
+    problems = {one for part, resolver in _parts(schema) for one in _part_problems(part, resolver, validator, name)}
+    problems |= {f"$schema {inner!r} inside: one file, one draft" for inner in _inner_drafts(schema, draft)}
+    return sorted(problems) or _unbounded(schema)
+
+
+def _inner_drafts(schema: Schema, draft: str) -> set[str]:
+    named = (str(part["$schema"]) for part, _ in _parts(schema) if "$schema" in part)
+    return {one for one in named if one.rstrip("#") != draft.rstrip("#")}
+
+
+def _unbounded(schema: Schema) -> list[str]:
+    """Why checking an answer could take for ever; empty if it cannot."""
+    if problem := schema_size.measure(schema).problem:
+        return [problem]
+    if _unbounded_words(schema) and _fast(schema) is None:
+        beside = "a recursive schema or a pattern that looks around"
+        return [f"unevaluatedProperties and patternProperties beside {beside}: write additionalProperties"]
+    return []
 
 
 def schema_check(schema: Schema) -> SchemaCheck:
-    """A function that returns an answer's faults, the shortest path first; the validator is built once."""
-    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
+    """A function that returns an answer's faults, the shortest path first; the validators are built once.
 
-    validator = _validator_class(schema)(schema, registry=REGISTRY, format_checker=value_formats.strict_formats())
+    jsonschema-rs says in no time which answers are valid. Of the others, and of all where the schema has no bound for
+    it, jsonschema finds the faults, with its steps counted.
+    """
+    fast = _fast(schema)
+    slow = _faults_of(fast) if fast is not None and _unbounded_words(schema) else _slow(schema)
 
     def faults(value: Json) -> tuple[Fault, ...]:
+        if fast is not None and _is_valid(fast, value):
+            return ()
         try:
-            found = [
-                Fault(
-                    path=pointer.write(list(error.absolute_path)),
-                    rule=str(error.validator),
-                    message=shorten(error.message, MESSAGE),
-                )
-                for error in validator.iter_errors(value)
-            ]
+            found = slow(value)
         except (ArithmeticError, RecursionError, ValueError) as error:
-            # multipleOf of 1e308, a reference that leads to itself: not checked is not valid.
+            # A pattern or a schema that takes too many steps: not checked is not valid.
             return (Fault(path="", rule="schema", message=f"could not be checked: {type(error).__name__}: {error}"),)
         return tuple(sorted(found, key=lambda fault: (fault.path.count("/"), fault)))
 
     return faults
+
+
+def _is_valid(fast: "jsonschema_rs.Validator", value: Json) -> bool:
+    try:
+        return fast.is_valid(value)
+    except (ArithmeticError, RecursionError, ValueError):
+        return False  # jsonschema says why
+
+
+def _fast(schema: Schema) -> "jsonschema_rs.Validator | None":
+    """jsonschema-rs where its time is bounded; None where it is not."""
+    import jsonschema_rs
+
+    parts = _copied_parts(schema)
+    patterns = {name: schema_pattern(name) for part in parts for name in _patterns(part)}
+    linear = all(isinstance(one, SchemaPattern) and not one.backtracks for one in patterns.values())
+    if not linear or not schema_size.measure(schema).bounded:
+        return None
+    written = {name: one.written for name, one in patterns.items() if isinstance(one, SchemaPattern)}
+    for part in parts[1:]:
+        part.pop("$schema", None)
+    for part in parts:
+        if isinstance(pattern := part.get("pattern"), str):
+            part["pattern"] = written[pattern]
+        if isinstance(named := part.get("patternProperties"), dict):
+            part["patternProperties"] = {written[name]: member for name, member in named.items()}
+    formats = {str(part["format"]) for part in parts if isinstance(part.get("format"), str)}
+    try:
+        return jsonschema_rs.validator_for(
+            parts[0],
+            formats={name: value_formats.is_valid(name) for name in formats},
+            validate_formats=True,
+            retriever=_nothing_is_fetched,
+            pattern_options=jsonschema_rs.RegexOptions(size_limit=SIZE),
+        )
+    except (jsonschema_rs.ReferencingError, ValueError):
+        return None
+
+
+def _nothing_is_fetched(address: str) -> Json:
+    raise ValueError(f"{address}: nothing is fetched")
+
+
+def _slow(schema: Schema) -> Callable[[Json], list[Fault]]:
+    """Jsonschema with its steps counted."""
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped,unused-ignore]
+
+    steps = Steps()
+    parts = _copied_parts(schema)
+    for part in parts:
+        part.pop("$schema", None)  # the library would take the draft's own validator again, without the bounds
+    checks = bounded(_validator_class(schema), steps)
+    validator = checks(parts[0], registry=REGISTRY, format_checker=value_formats.strict_formats())
+
+    def faults(value: Json) -> list[Fault]:
+        steps.taken = 0
+        return [
+            Fault(
+                path=pointer.write(list(error.absolute_path)),
+                rule=str(error.validator),
+                message=shorten(error.message, MESSAGE),
+            )
+            for error in validator.iter_errors(value)
+        ]
+
+    return faults
+
+
+def _unbounded_words(schema: Schema) -> bool:
+    """Whether jsonschema would search with Python's ``re`` where no keyword of ours can take its place."""
+    keywords = {keyword for part, _ in _parts(schema) for keyword in part}
+    return {"unevaluatedProperties", "patternProperties"} <= keywords
+
+
+def _faults_of(fast: "jsonschema_rs.Validator") -> Callable[[Json], list[Fault]]:
+    """The faults in jsonschema-rs's own words."""
+
+    def faults(value: Json) -> list[Fault]:
+        return [
+            Fault(
+                path=pointer.write(error.instance_path),
+                rule=error.kind.name,
+                message=shorten(error.message, MESSAGE),
+            )
+            for error in fast.iter_errors(value)
+        ]
+
+    return faults
+
+
+def _copied_parts(schema: Schema) -> list[dict[str, Json]]:
+    """Every subschema of a copy, which may be changed; the whole comes first."""
+    return [part for part, _ in _parts(copy.deepcopy(schema)) if isinstance(part, dict)]
+
+
+def _patterns(part: Schema) -> list[str]:
+    named = part.get("patternProperties")
+    found = (part.get("pattern"), *(named if isinstance(named, dict) else ()))
+    return [pattern for pattern in found if isinstance(pattern, str)]
 
 
 def _validator_class(schema: Schema) -> "type[Validator]":
@@ -152,10 +275,9 @@ def _part_problems(
     name = part.get("format")
     if isinstance(name, str) and name not in value_formats.strict_formats().checkers:
         yield f"format {name!r} cannot be checked (known: {', '.join(sorted(value_formats.strict_formats().checkers))})"
-    named = part.get("patternProperties")
-    for pattern in (part.get("pattern"), *(named if isinstance(named, dict) else ())):
-        if isinstance(pattern, str) and (problem := pattern_problem(pattern)):
-            yield f"pattern {pattern!r} {problem}"
+    for pattern in _patterns(part):
+        if isinstance(said := schema_pattern(pattern), str):
+            yield f"pattern {pattern!r} {said}"
 
 
 def _reference_problems(part: Schema, resolver: "Resolver[Schema]") -> Iterator[str]:

@@ -10,12 +10,12 @@ from gates import pointer
 from gates.answer_schema import SchemaCheck, read_schema, schema_check
 from gates.canonical import Json, digest
 from gates.invalid import InvalidConfig, against_schema
-from gates.patterns import pattern_problem
+from gates.patterns import Pattern, read_pattern
 from gates.rules import Rule, RuleEntry, parse_rules
 
 CONFIDENT_FROM = 0.8
 MAX_CHARACTERS = 20_000
-"""About 5,000 tokens. It bounds the time of the user's patterns, which may grow with its square: seconds, not hours."""
+"""About 5,000 tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,8 @@ class Contract:
     confident_from: float
     """The confidence from which an answer counts as a confident one."""
     unknowns: tuple[str, ...]
-    markers: re.Pattern[str] | None
-    documents: re.Pattern[str] | None
+    markers: Pattern | None
+    documents: Pattern | None
     """Finds the documents in a prompt, for golden rows that do not list them; group ``id`` names each."""
     document_text: str
     """The document field that holds its text."""
@@ -125,7 +125,8 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
     refusal = [_refusal(entry) for entry in refusals]
     rules, rule_problems = parse_rules(given.get("rules", []), f"{where}.rules")
     problems = [f"{where}.{problem}" for problem in problems] + rule_problems
-    problems += [f"{where}.{problem}" for problem in _pattern_problems(given)]
+    patterns, pattern_problems = _read_patterns(given)
+    problems += [f"{where}.{problem}" for problem in pattern_problems]
     for name, text in _pointers(given, refusal, rules):
         problems += _pointer_problems(f"{where}.{name}", text)
     problems += _needs(rules, given, where)
@@ -143,8 +144,8 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
         confidence=given.get("confidence"),
         confident_from=float(given.get("confident_from", CONFIDENT_FROM)),
         unknowns=tuple(_listed(given.get("unknowns", []))),
-        markers=_compiled(given.get("markers"), 0),
-        documents=_compiled(given.get("documents"), re.MULTILINE),
+        markers=patterns.get("markers"),
+        documents=patterns.get("documents"),
         document_text=given.get("document_fields", {}).get("text", "text"),
         document_score=given.get("document_fields", {}).get("score", "score"),
         rules=rules,
@@ -167,22 +168,23 @@ def _refusal(entry: "str | RefusalEntry") -> Refusal:
     return Refusal(at=entry) if isinstance(entry, str) else Refusal(**entry)
 
 
-def _compiled(pattern: str | None, flags: int) -> re.Pattern[str] | None:
-    return None if pattern is None else re.compile(pattern, flags)
-
-
-def _pattern_problems(given: ContractFile) -> list[str]:
-    problems = []
-    for name, pattern in (("markers", given.get("markers")), ("documents", given.get("documents"))):
-        if pattern is None:
+def _read_patterns(given: ContractFile) -> tuple[dict[str, Pattern], list[str]]:
+    """The contract's patterns by their keys, and what is wrong with them."""
+    patterns, problems = {}, []
+    asked = (("markers", given.get("markers"), 0), ("documents", given.get("documents"), re.MULTILINE))
+    for name, source, flags in asked:
+        if source is None:
             continue
-        if problem := pattern_problem(pattern):
-            problems.append(f"{name}: {pattern!r} {problem}")
-        elif name == "markers" and re.compile(pattern).groups != 1:
-            problems.append(rf"markers: {pattern!r} needs one group, around the id, as in \[(\d+)\]")
-        elif name == "documents" and "id" not in re.compile(pattern).groupindex:
-            problems.append(f"documents: {pattern!r} needs a group named id: (?P<id>...)")
-    return problems
+        pattern, problem = read_pattern(source, flags)
+        if pattern is None:
+            problems.append(f"{name}: {source!r} {problem}")
+            continue
+        patterns[name] = pattern
+        if name == "markers" and pattern.groups != 1:
+            problems.append(rf"markers: {source!r} needs one group, around the id, as in \[(\d+)\]")
+        elif name == "documents" and "id" not in dict(pattern.names):
+            problems.append(f"documents: {source!r} needs a group named id: (?P<id>...)")
+    return patterns, problems
 
 
 def _pointers(given: ContractFile, refusal: Sequence[Refusal], rules: Sequence[Rule]) -> list[tuple[str, str]]:

@@ -5,7 +5,6 @@ catch it must count every broken row as wrong and must not pass.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -14,6 +13,7 @@ from gates.answer import pair, pairing_problems, read_answer
 from gates.canonical import Json
 from gates.clusters import cluster_problems, clustered, clusters
 from gates.contract import Contract
+from gates.patterns import Found, TooMuchWork
 from gates.policy import Bar, Policy
 from gates.rows import Golden, Output, gold_outputs
 from gates.table import ABOUT, GATES
@@ -133,11 +133,14 @@ def _with_markers(value: Json, contract: Contract, name: str) -> Json:
     if contract.markers is None or not isinstance(text, str):
         return value
 
-    def renamed(match: re.Match[str]) -> str:
-        start, end = match.start(1) - match.start(), match.end(1) - match.start()
-        return match[0][:start] + name + match[0][end:] if name else ""
+    def renamed(found: Found) -> str:
+        start, end = (place - found.start for place in found.spans[0])
+        return found.text[:start] + name + found.text[end:] if name else ""
 
-    return pointer.replaced(value, contract.answer, contract.markers.sub(renamed, text))
+    try:
+        return pointer.replaced(value, contract.answer, contract.markers.replaced(text, renamed))
+    except TooMuchWork:
+        return value
 
 
 def _borrowed(row: Golden, golden: Sequence[Golden], _: Contract, *, answerable: bool) -> str | None:

@@ -1,177 +1,242 @@
-r"""Regular expressions that a contract or a schema brings: refused where one answer could hold the gate for hours.
+r"""Regular expressions of a contract, with the meaning that Python gives them, found without backtracking.
 
-Python's ``re`` tries every way to split a text between nested repeats, so ``^(a+)+$`` doubles its time with each
-character (CWE-1333). A nested repeat is taken only if a character that the inner repeat cannot match separates the
-rounds, as in ``(\.[a-z]+)*``. Repeats of the same characters in a row, as in ``.*,.*,.*x``, multiply the length with
-itself for each: two are taken, and a search that may start anywhere counts as one.
+Python's ``re`` tries every way to split a text between repeats, so one pattern and one answer can hold it for hours
+(CWE-1333). RE2 reads a text once, whatever the pattern is. It does not have Python's ``\d``, ``\w``, ``\b`` and ``$``;
+so a text is written down in the characters that the pattern can tell apart, one byte for each kind, and RE2 searches
+that. Places in the bytes are places in the text.
 """
 
 import re
 import re._constants as op  # type: ignore[import-not-found]  # no public way to a pattern's tree
 import re._parser as parser  # type: ignore[import-not-found]
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from gates import kinds
+from gates.invalid import InvalidData
+
+if TYPE_CHECKING:
+    import re2
 
 Argument: TypeAlias = Any
 """Of an operation: a number, a tree, or a tuple that holds some. ``re._parser`` has no types."""
-Item: TypeAlias = tuple[object, Argument]
-Tree: TypeAlias = Sequence[Item]
+Tree: TypeAlias = Sequence[tuple[object, Argument]]
 """A pattern as ``re._parser`` reads it: operations, one after the other."""
-
-REPEATS = (op.MAX_REPEAT, op.MIN_REPEAT)
-LARGE = 16
-"""A repeat up to this many times is no worse than writing it out."""
-SAMPLE = [*map(chr, range(256)), "\u03b1", "\u4e2d", "\u2019"]
-"""Characters by which two sets are compared."""
-ANYTHING = re.compile(r"(?s:.)")
-
-
-def pattern_problem(pattern: str) -> str:
-    """Why this pattern cannot be used, or an empty string."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a set in a set: Python says that its meaning will change
-            tree = parser.parse(pattern)
-            re.compile(pattern)
-    except (re.error, OverflowError, RecursionError, Warning) as error:
-        return f"is not one of Python's regular expressions: {error}"
-    if _explodes(tree):
-        return "repeats a repeat, so its time may double with each character"
-    if _longest_run(tree) + (not _anchored(tree)) > 2:
-        return "has repeats that share characters, so its time may grow with the cube of the length: begin it with ^"
-    return ""
-
-
-def _explodes(tree: Tree) -> bool:
-    for operation, argument in tree:
-        if operation in REPEATS and argument[1] > LARGE and not _rounds_are_apart(argument[2]):
-            return True
-        if any(_explodes(branch) for branch in _branches(operation, argument)):
-            return True
-    return False
-
-
-def _anchored(tree: Tree) -> bool:
-    first = next(_flat(tree), None)
-    return first in ((op.AT, op.AT_BEGINNING), (op.AT, op.AT_BEGINNING_STRING))
-
-
-def _longest_run(tree: Tree) -> int:
-    """How many large repeats in a row can take characters from each other; one at the very end cannot fail."""
-    longest = run = 0
-    last = ANYTHING
-    between: list[re.Pattern[str]] = []
-    items = list(_flat(tree))
-    while items and items[-1][0] in REPEATS:
-        items.pop()
-    for operation, argument in items:
-        if operation in REPEATS and argument[1] > LARGE:
-            matcher = _one_character(argument[2]) or ANYTHING
-            taken = all(_share(one, last) and _share(one, matcher) for one in between)
-            run = run + 1 if run and taken and _share(last, matcher) else 1
-            longest, last, between = max(longest, run), matcher, []
-        elif operation in (op.LITERAL, op.NOT_LITERAL, op.IN, op.ANY):
-            between.append(_one_character([(operation, argument)]) or ANYTHING)
-    inner = (_longest_run(branch) for item in items for branch in _inner(*item))
-    return max((longest, *inner))
-
-
-def _flat(tree: Tree) -> Iterator[Item]:
-    """The items of a sequence, with those of its groups in their place."""
-    for operation, argument in tree:
-        if operation is op.SUBPATTERN:
-            yield from _flat(argument[3])
-        else:
-            yield operation, argument
-
-
-def _inner(operation: object, argument: Argument) -> list[Tree]:
-    return [] if operation in REPEATS else _branches(operation, argument)
-
-
-def _share(one: re.Pattern[str], other: re.Pattern[str]) -> bool:
-    return any(one.search(character) and other.search(character) for character in SAMPLE)
-
-
-def _branches(operation: object, argument: Argument) -> list[Tree]:
-    if operation in (*REPEATS, op.POSSESSIVE_REPEAT):
-        return [argument[2]]
-    if operation is op.SUBPATTERN:
-        return [argument[3]]
-    if operation is op.BRANCH:
-        return list(argument[1])
-    if operation in (op.ASSERT, op.ASSERT_NOT):
-        return [argument[1]]
-    if operation is op.GROUPREF_EXISTS:
-        return [branch for branch in argument[1:] if branch is not None]
-    return [argument] if operation is op.ATOMIC_GROUP else []
-
-
-def _rounds_are_apart(body: Tree) -> bool:
-    """Whether the body of a repeat can be split into rounds in one way only, as far as a simple look can tell."""
-    items = list(body)
-    while len(items) == 1 and items[0][0] is op.SUBPATTERN:
-        items = list(items[0][1][3])
-    inner = list(_inner_sets(items))
-    if not inner:
-        return True
-    edges = [chr(item[1]) for item in (items[0], items[-1]) if item[0] is op.LITERAL]
-    return any(all(matcher is not None and not matcher.search(edge) for matcher in inner) for edge in edges)
-
-
-def _inner_sets(items: Tree) -> Iterator[re.Pattern[str] | None]:
-    """What each repeat or choice inside matches, as a one-character pattern; None where that is not simple."""
-    for operation, argument in items:
-        if operation in REPEATS and argument[1] > LARGE:
-            yield _one_character(argument[2])
-        elif operation is op.BRANCH and _first_letters_differ(argument[1]):
-            for branch in argument[1]:
-                yield from _inner_sets(branch)
-        elif operation is op.BRANCH or (operation in REPEATS and argument[0] != argument[1]):
-            yield from (_one_character(branch) for branch in _branches(operation, argument))
-        else:
-            for branch in _branches(operation, argument):
-                yield from _inner_sets(branch)
-
-
-def _first_letters_differ(branches: Sequence[Tree]) -> bool:
-    firsts = [branch[0][1] if len(branch) and branch[0][0] is op.LITERAL else None for branch in branches]
-    return None not in firsts and len(set(firsts)) == len(firsts)
-
-
-CATEGORIES = {
-    op.CATEGORY_DIGIT: r"\d",
-    op.CATEGORY_NOT_DIGIT: r"\D",
-    op.CATEGORY_SPACE: r"\s",
-    op.CATEGORY_NOT_SPACE: r"\S",
-    op.CATEGORY_WORD: r"\w",
-    op.CATEGORY_NOT_WORD: r"\W",
+MEMORY = 2**20
+"""Bytes that RE2 may take for one pattern: some 10,000 steps of its program."""
+REPEATS = 1000
+"""RE2's most for a counted repeat."""
+WORK = 1_000_000_000
+"""Characters times steps of the program that all searches of one text may cost, at their worst: seconds. A count and
+not a clock, so that every machine comes to the same."""
+CANNOT = {
+    op.ASSERT: "looks ahead or behind: take the neighbour into the pattern, outside the group",
+    op.ASSERT_NOT: "looks ahead or behind: take the neighbour into the pattern, outside the group, as in [^x]",
+    op.GROUPREF: "repeats what a group matched: write the alternatives out",
+    op.GROUPREF_EXISTS: "asks whether a group matched: write the alternatives out",
+    op.ATOMIC_GROUP: "has an atomic group: write (?:...), nothing is tried twice here",
+    op.POSSESSIVE_REPEAT: "has a possessive repeat: write it without the second +, nothing is tried twice here",
+    op.FAILURE: "has a part that never matches: leave it out",
 }
 
 
-def _one_character(body: Tree) -> re.Pattern[str] | None:
-    items = list(body)
-    if len(items) != 1:
-        return None
-    operation, argument = items[0]
-    if operation is op.LITERAL:
-        return re.compile(re.escape(chr(argument)))
-    if operation is op.NOT_LITERAL:
-        return re.compile(f"[^{re.escape(chr(argument))}]")
-    if operation is op.ANY:
-        return re.compile(".")
-    if operation is not op.IN:
-        return None
-    parts = "".join(_class_part(kind, value) for kind, value in argument)
-    return re.compile(f"[{parts}]")
+class TooMuchWork(InvalidData):
+    """A text on which a pattern's searches together could cost more than ``WORK``."""
 
 
-def _class_part(kind: object, value: Argument) -> str:
-    if kind is op.NEGATE:
-        return "^"
-    if kind is op.LITERAL:
-        return re.escape(chr(value))
-    if kind is op.RANGE:
-        return f"{re.escape(chr(value[0]))}-{re.escape(chr(value[1]))}"
-    return CATEGORIES[value]
+class _Cannot(Exception):
+    """Why RE2 cannot run it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One place where a pattern matches."""
+
+    text: str
+    """What it matches."""
+    groups: tuple[str | None, ...]
+    """What each group matched; None where it took no part."""
+    start: int
+    end: int
+    spans: tuple[tuple[int, int], ...]
+    """Where each group stands in the text searched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pattern:
+    """A regular expression that can be searched in any text in bounded time."""
+
+    source: str
+    names: tuple[tuple[str, int], ...]
+    """The named groups with their numbers."""
+    groups: int
+    written: bytes = field(repr=False)
+    """The pattern over kinds of characters, for RE2."""
+    alphabet: kinds.Kinds = field(repr=False, compare=False)
+
+    @cached_property
+    def _engine(self) -> "re2._Regexp":
+        return _engine(self.written)
+
+    def find(self, text: str) -> Iterator[Found]:
+        """Each place where it matches, from left to right; ``TooMuchWork`` before it could take long."""
+        written, size = self.alphabet.write(text), self._engine.programsize
+        work = len(text) * size
+        self._affordable(work, text)
+        for match in self._engine.finditer(written):
+            start, end = match.span()
+            spans = tuple(match.span(group) for group in range(1, self.groups + 1))
+            groups = tuple(None if low < 0 else text[low:high] for low, high in spans)
+            yield Found(text=text[start:end], groups=groups, start=start, end=end, spans=spans)
+            work += (len(text) - end) * size
+            self._affordable(work, text)
+
+    def _affordable(self, work: int, text: str) -> None:
+        if work > WORK:
+            raise TooMuchWork([f"{self.source!r} cannot be searched for in {len(text)} characters: too much work"])
+
+    def named(self, found: Found) -> dict[str, str | None]:
+        """What the named groups matched."""
+        return {name: found.groups[number - 1] for name, number in self.names}
+
+    def replaced(self, text: str, new: Callable[[Found], str]) -> str:
+        """The text with what is found replaced."""
+        parts, last = [], 0
+        for found in self.find(text):
+            parts += [text[last : found.start], new(found)]
+            last = found.end
+        return "".join((*parts, text[last:]))
+
+
+def read_pattern(source: str, flags: int = 0) -> tuple[Pattern | None, str]:
+    """The pattern, or None and why it cannot be used."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a set in a set: Python says that its meaning will change
+            tree = parser.parse(source, flags)
+            re.compile(source, flags)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
+        return None, f"is not one of Python's regular expressions: {error}"
+    try:
+        return _pattern(source, tree), ""
+    except _Cannot as error:
+        return None, str(error)
+    except RecursionError:
+        return None, "is nested too deeply: write it flatter"
+
+
+def _pattern(source: str, tree: Argument) -> Pattern:
+    ends: set[bool] = set()
+    sets = _Sets()
+    flags = tree.state.flags
+    if flags & re.LOCALE:
+        raise _Cannot("depends on the machine's locale: leave out (?L)")
+    parts = list(_written(tree, flags, sets, ends))
+    if len(ends) > 1:
+        raise _Cannot(r"has line ends of both kinds: write \Z for the end of the text")
+    try:
+        alphabet = kinds.kinds_of(sets.found, boundary=sets.boundary, last_line_only=False in ends)
+    except kinds.TooMany as error:
+        raise _Cannot(str(error)) from None
+    written = b"".join(alphabet.written(part) if isinstance(part, kinds.CharacterSet) else part for part in parts)
+    _engine(written)
+    names = tuple(sorted(tree.state.groupdict.items(), key=lambda item: item[1]))
+    return Pattern(source=source, names=names, groups=tree.state.groups - 1, written=written, alphabet=alphabet)
+
+
+def _engine(written: bytes) -> "re2._Regexp":
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = MEMORY
+    try:
+        return re2.compile(written, options)
+    except re2.error as error:
+        said = error.args[0]
+        said = said.decode("latin-1") if isinstance(said, bytes) else str(said)
+        if "too large" in said or "repetition" in said:
+            raise _Cannot("is too large: write * or + in place of large counts") from None
+        raise _Cannot(f"cannot be run: {said}") from None
+
+
+class _Sets:
+    """What the parts of a pattern that stand for one character can be."""
+
+    def __init__(self) -> None:
+        self.found: list[kinds.CharacterSet] = []
+        self.boundary: list[bool] = []
+        """Whether each word boundary is one of ASCII words."""
+
+    def add(self, items: Tree, flags: int) -> kinds.CharacterSet:
+        try:
+            made = kinds.character_set(items, flags)
+        except kinds.TooMany as error:
+            raise _Cannot(str(error)) from None
+        self.found.append(made)
+        return made
+
+
+def _written(tree: Tree, flags: int, sets: _Sets, ends: set[bool]) -> Iterator[bytes | kinds.CharacterSet]:
+    for operation, argument in tree:
+        if operation in CANNOT:
+            raise _Cannot(CANNOT[operation])
+        if operation is op.LITERAL:
+            yield sets.add([(op.LITERAL, argument)], flags)
+        elif operation is op.NOT_LITERAL:
+            yield sets.add([(op.NEGATE, None), (op.LITERAL, argument)], flags)
+        elif operation is op.ANY:
+            newline = [] if flags & re.DOTALL else [(op.LITERAL, 10)]
+            yield sets.add([(op.NEGATE, None), *newline], flags)
+        elif operation is op.IN:
+            yield sets.add(argument, flags)
+        elif operation is op.AT:
+            yield _place(argument, flags, sets, ends)
+        else:
+            yield from _composed(operation, argument, flags, sets, ends)
+
+
+def _composed(
+    operation: object, argument: Argument, flags: int, sets: _Sets, ends: set[bool]
+) -> Iterator[bytes | kinds.CharacterSet]:
+    if operation is op.BRANCH:
+        yield b"(?:"
+        for number, branch in enumerate(argument[1]):
+            yield b"|" if number else b""
+            yield from _written(branch, flags, sets, ends)
+        yield b")"
+    elif operation is op.SUBPATTERN:
+        group, more, less, body = argument
+        yield b"(" if group else b"(?:"
+        yield from _written(body, (flags | more) & ~less, sets, ends)
+        yield b")"
+    elif operation in (op.MAX_REPEAT, op.MIN_REPEAT):
+        least, most, body = argument
+        if least > REPEATS or (most > REPEATS and most != op.MAXREPEAT):
+            raise _Cannot(f"counts to more than {REPEATS}: write * or +")
+        yield b"(?:"
+        yield from _written(body, flags, sets, ends)
+        yield b"){%d,%b}" % (least, b"" if most == op.MAXREPEAT else b"%d" % most)
+        yield b"?" if operation is op.MIN_REPEAT else b""
+    else:
+        raise _Cannot(f"has a part that is not known here: {operation}")
+
+
+def _place(where: Argument, flags: int, sets: _Sets, ends: set[bool]) -> bytes:
+    if where in (op.AT_BOUNDARY, op.AT_NON_BOUNDARY):
+        sets.boundary.append(bool(flags & re.ASCII))
+        return rb"\b" if where is op.AT_BOUNDARY else rb"\B"
+    if where is op.AT_END_STRING:
+        return rb"\z"
+    multiline = bool(flags & re.MULTILINE)
+    if where is op.AT_END:
+        ends.add(multiline)
+        return b"(?m:$)"
+    if where is op.AT_BEGINNING and multiline:
+        ends.add(multiline)
+        return b"(?m:^)"
+    return rb"\A"

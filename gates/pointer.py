@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from gates.canonical import Json
@@ -23,6 +24,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
+@lru_cache(maxsize=1024)
 def parse(pointer: str) -> tuple[str, ...]:
     """The reference tokens of a pointer; ``ValueError`` if it is not one."""
     if pointer and not pointer.startswith("/"):

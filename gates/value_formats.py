@@ -47,3 +47,9 @@ def strict_formats() -> "FormatChecker":
 
 def _both(shape: str, check: Callable[[object], bool], value: object) -> bool:
     return not isinstance(value, str) or (re.fullmatch(shape, value) is not None and check(value))
+
+
+@cache
+def is_valid(name: str) -> Callable[[str], bool]:
+    """The check of one format as a function that says yes or no."""
+    return partial(strict_formats().conforms, format=name)

@@ -22,8 +22,9 @@ def score(answers: Sequence[Answer]) -> Score:
 
 
 def _miss(answer: Answer) -> Miss | None:
+    cited = answer.cited_text
     for sentence in SENTENCE.findall(answer.prose):
-        if len(content(sentence)) >= FEW and (overlap := shared(sentence, answer.cited_text)) < SHARED:
+        if len(content(sentence)) >= FEW and (overlap := shared(sentence, cited)) < SHARED:
             reason = f"a sentence shares {overlap:.0%} of its words with what it cites"
             return Miss(
                 id=answer.id, reason=reason, expected=f"from {listed(answer.cited)}", given=shorten(sentence.strip())

@@ -15,6 +15,8 @@ URL = re.compile(r"https?://[^\s<>\"')\]]+")
 QUOTATION = re.compile('["\u201c\u201e\u00ab]([^"\u201c\u201d\u201e\u00ab\u00bb]{8,})["\u201d\u201c\u00bb]')
 """Eight characters or more: shorter ones are often a word that is named, not quoted."""
 THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
+SPECIFIC = ("://", *'"\u201c\u201e\u00ab0123456789')
+"""What an address, a quotation or a number in ASCII has in it."""
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -24,6 +26,8 @@ def score(answers: Sequence[Answer]) -> Score:
 
 
 def _miss(answer: Answer) -> Miss | None:
+    if answer.prose.isascii() and not any(one in answer.prose for one in SPECIFIC):
+        return None
     prose, cited = folded(answer.prose), folded(answer.cited_text)
     known = set(map(_digits, NUMBER.findall(cited)))
     strange = [one for one in (*URL.findall(prose), *QUOTATION.findall(prose)) if one.rstrip(".,;:!?") not in cited]

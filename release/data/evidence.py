@@ -141,7 +141,7 @@ def _lines(row: gates.Golden, contract: gates.Contract) -> list[str]:
     """The lines of the last message less its documents, without case, punctuation and spacing; a '?' stays."""
     text = row.prompt[-1]["content"]
     if contract.documents is not None:
-        text = contract.documents.sub(" ", text)
+        text = contract.documents.replaced(text, lambda _: " ")
     for document in row.documents:
         content = document.get(contract.document_text)
         if isinstance(content, str) and content:
