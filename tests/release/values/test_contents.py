@@ -1,10 +1,14 @@
 """Every trick of a hostile folder fails a step in bounded time; honest folders that look alike are taken."""
 
 import contextlib
+import hashlib
+import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +16,8 @@ from release.checking import explain, verify
 from release.judging.released import Released
 from release.publishing import package
 from release.values import bounds, contents, layout
-from release.values.artifacts import sha256_file
 from release.values.errors import Stop, VerificationError
 from tests.helpers import hostile
-from tests.helpers.hub_cache import as_snapshot
 from tests.helpers.small_release import reseal, small_release
 
 SECONDS = 20
@@ -119,23 +121,47 @@ def what_tools_keep(folder: Path) -> None:
 def older_names_of_special_tokens(folder: Path) -> None:
     (folder / "special_tokens_map.json").write_text('{"eos_token": "<|im_end|>"}', "utf-8")
     files = {
-        one: sha256_file(folder / one)
-        for one in (*Released(folder=folder).record.adapter.files, "special_tokens_map.json")
+        one: _sha256(folder / one) for one in (*Released(folder=folder).record.adapter.files, "special_tokens_map.json")
     }
     manifest = Released(folder=folder).manifest(list(files)).digest
-    reseal(folder, lambda value: (value["adapter"].update(files=files, sha256=manifest), _answered(value, manifest)))
+
+    def change(value: Any) -> None:
+        value["adapter"].update(files=files, sha256=manifest)
+        value["generation"]["adapter_sha256"] = manifest
+
+    reseal(folder, change)
 
 
-def _answered(value: dict[str, dict[str, str]], manifest: str) -> None:
-    value["generation"]["adapter_sha256"] = manifest
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def a_snapshot(folder: Path) -> None:
-    as_snapshot(folder)
+    _as_snapshot(folder, shared=False)
 
 
 def a_snapshot_of_shared_blobs(folder: Path) -> None:
-    as_snapshot(folder, shared=True)
+    _as_snapshot(folder, shared=True)
+
+
+def _as_snapshot(folder: Path, *, shared: bool) -> None:
+    """As huggingface_hub lays out its cache; with ``shared``, as it does where repositories share their blobs."""
+    cache = folder.parent / "cache"
+    repo = cache / "models--local--elements"
+    snapshot = repo / "snapshots" / ("c" * 40)
+    (repo / "blobs").mkdir(parents=True)
+    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        name = path.relative_to(folder)
+        blob = repo / "blobs" / _sha256(path)
+        there = cache / "blobs" / blob.name[:2] / blob.name if shared else blob
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, there)
+        if shared and not blob.is_symlink():
+            blob.symlink_to(os.path.relpath(there, blob.parent))
+        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / name).symlink_to(os.path.relpath(blob, (snapshot / name).parent))
+    shutil.rmtree(folder)
+    folder.symlink_to(snapshot, target_is_directory=True)  # the folder that a person names may be a link
 
 
 HONEST: dict[str, Callable[[Path], None]] = {
