@@ -75,5 +75,7 @@ def test_each_reader_refuses_it(read: Callable[[Path], object], text: str, tmp_p
     path = tmp_path / "a.yaml"
     path.write_text(text, "utf-8")
 
-    with pytest.raises((ConfigError, InvalidConfig), match=r"refers to a value elsewhere|characters of YAML"):
+    with pytest.raises(
+        (ConfigError, InvalidConfig), match=r"refers to a value elsewhere|characters of YAML|does not end within"
+    ):
         read(path)
