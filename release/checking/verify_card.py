@@ -10,10 +10,12 @@ import yaml
 from gates.report import plain
 from gates.shown import shorten
 from release.config import reading
+from release.config.settings import Publishing
 from release.judging.released import Released
 from release.publishing import card
 from release.values import bounds, layout
 from release.values.errors import ConfigError
+from release.values.record import Record
 from schemas import plain_yaml
 
 BLOCK = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))")
@@ -69,12 +71,15 @@ def problems(release: Released, table: str) -> Iterator[str]:
 
 def derived(release: Released, table: str) -> bytes:
     """The card that record, verdict and answers make: nothing of it is taken from the card itself."""
-    record = release.record
+    return card.render(release.record, release.counted, table, publishing(release.record))
+
+
+def publishing(record: Record) -> Publishing:
+    """Where the record says that it was to be published, and under which licence."""
     try:
-        publishing = reading.parse(dict(record.config), Path("release.yaml").absolute()).publishing
+        return reading.parse(dict(record.config), Path("release.yaml").absolute()).publishing
     except ConfigError as error:
         raise ValueError(f"the recorded configuration is not one: {error.problems[0]}") from None
-    return card.render(record, release.counted, table, publishing)
 
 
 def _shown(line: str | None) -> str:
