@@ -86,8 +86,8 @@ def look(folder: Path) -> Contents:
             refused[name] = why
         elif size is not None:
             sizes[name] = size
-    for name in _alike(sizes):
-        refused[name] = f"has the name of {shown(_same(name, sizes))} on a disk that takes letters for each other"
+    for name, other in _alike(sizes).items():
+        refused[name] = f"has the name of {shown(other)} on a disk that takes letters for each other"
         sizes.pop(name)
     total = sum(sizes.values())
     whole = f"its files have {total:,} bytes; at most {bounds.TOTAL:,} are read" if total > bounds.TOTAL else ""
@@ -174,15 +174,8 @@ def _target(link: Path) -> Path:
     return Path(os.path.normpath(link.parent / link.readlink()))
 
 
-def _alike(sizes: Mapping[str, int]) -> list[str]:
-    """Names that are another's on a disk that takes capitals, or composed letters, for each other."""
+def _alike(sizes: Mapping[str, int]) -> dict[str, str]:
+    """Names that are another's on a disk that takes capitals, or composed letters, for each other; and that other."""
     seen: dict[str, str] = {}
-    return [name for name in sorted(sizes) if seen.setdefault(_folded(name), name) != name]
-
-
-def _same(name: str, sizes: Mapping[str, int]) -> str:
-    return next(one for one in sorted(sizes) if _folded(one) == _folded(name))
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    first = {name: seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name) for name in sorted(sizes)}
+    return {name: other for name, other in first.items() if name != other}

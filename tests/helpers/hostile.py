@@ -157,6 +157,14 @@ def _colliding(folder: Path) -> None:
     reseal(folder)
 
 
+def _all_colliding(folder: Path) -> None:
+    """Each to be held against all others would take minutes."""
+    (folder / "exports").mkdir(exist_ok=True)
+    for number in range(1 << 13):
+        letters = (one.upper() if number >> place & 1 else one for place, one in enumerate("adapterweight"))
+        (folder / "exports" / f"{''.join(letters)}.gguf").write_bytes(b"GGUF")
+
+
 def _named(name: bytes) -> Maker:
     def make(folder: Path) -> None:
         with open(os.fsencode(folder) + b"/" + name, "wb") as file:  # noqa: PTH123  a Path is text
@@ -228,6 +236,7 @@ MAKERS: dict[str, Maker] = {
     "a name that is not text": _named(b"\xff\xfe.txt"),
     "a name of 255 letters": _named(b"a" * 255),
     "two names that are one on another disk": _colliding,
+    "thousands of names that are one on another disk": _all_colliding,
     "a card beside the card": _write("readme.md", b"# another"),
     # code
     "a pickle of protocol 0": _write("notes.txt", PROTOCOL_0),
