@@ -101,7 +101,7 @@ def _plain(run: Path) -> None:
     for path in (*(run / layout.in_run(name) for name in (*layout.JUDGED, *layout.DATA.values())), *forms):
         kind = layout.kind_of(path.relative_to(run).as_posix()) or layout.kind_of(f"gates/{path.relative_to(run)}")
         if path.exists() and not (path.is_file() and (kind is None or path.stat().st_size <= kind.most)):
-            says = f"{path} is not a plain file of at most {kind.most if kind else 0:,} bytes"
+            says = f"{path} is not a plain file{f' of at most {kind.most:,} bytes' if kind else ''}"
             raise VerificationError(f"{says}: no run leaves one. Judge the run again, or name a release.")
 
 

@@ -543,7 +543,7 @@ def _advice(error: BaseException) -> str:
             return advice.ADVICE.get(status, other).format(endpoint=endpoint())
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return "This machine's disk is full. Free space (or point TMPDIR elsewhere) and run again."
-    known = (advice for kind, advice in ADVICE_BY_KIND for cause in causes if isinstance(cause, kind))
+    known = (says for kind, says in ADVICE_BY_KIND for cause in causes if isinstance(cause, kind))
     return next(known, advice.SERVER_FAULT)
 
 

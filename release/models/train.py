@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from trl import SFTConfig, SFTTrainer
 
 IGNORED = -100  # the label of a token that is not learned (PyTorch cross_entropy's ignore_index)
+OF_TOKENIZER = ("tokenizer.json", "special_tokens_map.json")
 """What a release holds of the base's tokenizer as it is, where the base has it."""
 
 
@@ -290,7 +291,7 @@ def _tensor_digest(trainer: "SFTTrainer") -> str:
 
 def _write_tokenizer(base_folder: Path, run: Path, folder: Path) -> None:
     """The tokenizer as it is published: the base's, with this run's chat template."""
-    for name in layout.TOKENIZER:
+    for name in OF_TOKENIZER:
         if (base_folder / name).exists():
             shutil.copyfile(base_folder / name, folder / name)
     write_atomically(folder / "tokenizer_config.json", canonical_json(chats.tokenizer_settings(base_folder)))
