@@ -351,8 +351,13 @@ def test_a_record_with_another_seed_comes_to_another_adapter(line: Path) -> None
     value = read_record(folder)
 
     def lie(value: dict[str, Any]) -> None:
-        value["config"]["run"]["seed"] = value["determinism"]["seed"] = value["config"]["run"]["seed"] + 1
+        value["config"]["run"]["seed"] = value["determinism"]["seed"] = seed + 1
 
+    seed = value["config"]["run"]["seed"]
+    card = folder / "README.md"
+    said = card.read_text("utf-8")
+    assert said.count(f"| seed, threads | {seed}, ") == 1
+    card.write_text(said.replace(f"| seed, threads | {seed}, ", f"| seed, threads | {seed + 1}, "), "utf-8")
     reseal(folder, lie)
     done = run(line, "reproduce", str(folder), "--output", "other-seed")
 
