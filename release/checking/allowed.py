@@ -1,5 +1,6 @@
 """What of a release may run here: by the caller's word, never by the record's wish, and named before it does."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Literal
 from release.config import reading
 from release.config.settings import Container
 from release.running import container
-from release.values.errors import ConfigError
+from release.values.errors import ConfigError, shown
 from release.values.events import Line, Say
 from release.values.record import Record
 
@@ -19,6 +20,7 @@ REF = "--trust-ref"
 PLACE = "--container"
 OWN = Path("release.yaml")
 """Whose ``container`` is the caller's own: where there is one in the folder that a command runs in."""
+BY_DIGEST = "([a-z0-9][a-z0-9._:/-]*@)?sha256:[0-9a-f]{64}"
 MOST = 8
 """Files that are named; the others are counted."""
 
@@ -52,6 +54,9 @@ def own_container(allowed: Allowed) -> Container:
 
 def place(record: Record, allowed: Allowed) -> Container:
     """The same with the image that it runs in: one the caller knows, or the one of this checkout (None)."""
+    if allowed.image is not None and not re.fullmatch(BY_DIGEST, allowed.image):
+        says = f"{IMAGE} {shown(allowed.image)} is not an image by its digest: write sha256:... or NAME@sha256:..."
+        raise ConfigError([says])
     own, wanted = own_container(allowed), _digest(allowed.image)
     recorded = {_digest(one): one for one in (record.image_digest, _named(record)) if one}
     if wanted is not None:

@@ -169,7 +169,7 @@ def _reproduce_options(command: argparse.ArgumentParser) -> None:
     group = _permission_options(command)
     group.add_argument(
         "--trust-ref", default="HEAD", metavar="REF",
-        help="branch or tag of this checkout in whose history the recorded commit must be (default: %(default)s)",
+        help="branch or tag of this checkout; its history must hold the recorded commit (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--install-libraries", action="store_true",

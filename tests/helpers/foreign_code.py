@@ -22,7 +22,7 @@ SECRETS = {
     "HTTPS_PROXY": "http://me:marker-of-proxy@127.0.0.1:9",
     "TORCH_FIND_LINKS": "https://me:marker-of-links@example.com/",
 }
-LOOK = '''
+LOOK = """
 import json
 
 def of(path):
@@ -48,7 +48,7 @@ def ancestors():
 
 with open(MARKER, "w") as file:
     json.dump({"environment": dict(os.environ), "ancestors": ancestors()}, file)
-'''
+"""
 
 
 def looking(marker: Path, far: int = 2, *, itself: bool = False) -> str:

@@ -99,8 +99,9 @@ def test_a_commit_that_is_not_here_is_told_where_the_code_is_another(release: Pa
 
     assert reproduce.obstacles(value, here(release)) == []
     told = reproduce.obstacles(value, here(release, code="7" * 64))[-1]
-    assert f"commit {'7' * 40}, which made it, is not in the history of {ROOT}" in told
+    assert f"commit {'7' * 40}, which made it, is not in the history of HEAD in {ROOT}" in told
     assert "in a clone that has it" in told
+    assert "--trust-ref" in told
 
 
 def test_libraries_are_not_fetched_for_hardware_that_computes_otherwise(release: Path) -> None:
@@ -114,10 +115,14 @@ def opened(folder: Path, data: Path | None = None) -> verify.Opened:
     return verify.Opened(release=Released(name="local/elements@v0.1.0", folder=folder, data=data))
 
 
+def settings(folder: Path) -> dict[str, Any]:
+    return laid_out.settings_of(known(read_record(folder)))
+
+
 def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: Path, tmp_path: Path) -> None:
     value = read_record(release)
 
-    loaded = reproduce._lay_out(opened(release), tmp_path / "work")
+    loaded = reproduce._lay_out(opened(release), settings(release), tmp_path / "work")
 
     assert loaded.run.threads == value["determinism"]["threads"]
     train, golden = sources.load(loaded, lambda _: None)
@@ -125,18 +130,8 @@ def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: 
     assert golden.path.is_relative_to(tmp_path / "work")
     again = recording.as_published(loaded)
     del again["run"]["threads"]
-    assert again.pop("container") == {"use": "never", "gpus": "auto"}
+    assert again.pop("container") == {"use": "auto", "gpus": "auto"}
     assert again == {name: section for name, section in value["config"].items() if name != "container"}
-
-
-def test_what_was_made_in_an_image_is_made_again_in_one(release: Path) -> None:
-    value = read_record(release)
-    value["image_digest"] = "sha256:" + "d" * 64
-    named = f"registry.example/adapter-release@{value['image_digest']}"
-
-    assert laid_out.settings_of(known(value))["container"] == {"use": "auto"}
-    value["config"]["container"] = {"use": "require", "image": named, "memory_gib": 8}
-    assert laid_out.settings_of(known(value))["container"] == {"use": "auto", "image": named}
 
 
 def test_rows_that_are_not_published_must_be_given(tmp_path: Path) -> None:
@@ -146,11 +141,11 @@ def test_rows_that_are_not_published_must_be_given(tmp_path: Path) -> None:
     elsewhere.mkdir()
 
     with pytest.raises(DataError, match=r"Ask the test\.\n.*" + value["data"]["train"]["sha256"]):
-        reproduce._lay_out(opened(made, data=elsewhere), tmp_path / "work")
+        reproduce._lay_out(opened(made, data=elsewhere), settings(made), tmp_path / "work")
 
     shutil.copyfile(tmp_path / "made" / "golden.jsonl", elsewhere / "a.jsonl")
     shutil.copyfile(ROOT / "data" / "elements" / "train.jsonl", elsewhere / "b.jsonl")
-    assert reproduce._lay_out(opened(made, data=elsewhere), tmp_path / "work").run.name == "elements"
+    assert reproduce._lay_out(opened(made, data=elsewhere), settings(made), tmp_path / "work").run.name == "elements"
 
 
 @pytest.mark.parametrize("command", ["rejudge", "reproduce"])

@@ -61,7 +61,9 @@ assert subprocess.run(["sh", "-c", "echo $HF_TOKEN"], capture_output=True, text=
 
 @needs_landlock
 def test_a_program_apart_uses_files_as_before(tmp_path: Path) -> None:
-    program = "import os; os.makedirs('a/b'); open('a/f', 'w').close(); os.rename('a/f', 'a/b/f'); os.link('a/b/f', 'g')"
+    program = (
+        "import os; os.makedirs('a/b'); open('a/f', 'w').close(); os.rename('a/f', 'a/b/f'); os.link('a/b/f', 'g')"
+    )
 
     subprocess.run([sys.executable, fence.__file__, sys.executable, "-c", program], cwd=tmp_path, check=True)
 
