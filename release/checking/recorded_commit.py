@@ -43,11 +43,12 @@ class RecordedCommit:
         return Path(answer.read_text("utf-8"))
 
 
-def is_trusted(commit: str | None, ref: str, root: Path = environment.ROOT) -> bool:
+def is_trusted(commit: str | None, ref: str, root: Path | None = None) -> bool:
     """Whether a commit is in the history of a branch or tag that the caller trusts; HEAD is what runs here already.
 
     That the checkout holds it is not enough: it holds pull requests too, and whatever somebody pushed to be looked at.
     """
+    root = root or environment.ROOT
     if not (root / ".git").exists():  # site-packages may lie in the checkout of another project
         return False
     trusted = _trusted(root, ref)

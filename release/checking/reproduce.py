@@ -200,7 +200,7 @@ def _maker(release: Record, request: Request, wanted: Container, output: Path, s
     there = recorded_commit.is_trusted(source.commit, request.allowed.ref) and not source.dirty
     stays = source.code_sha256 == environment.code_sha256() or not there
     place = places.find(wanted, say) if stays else Here()
-    its_own = not stays and container.used(wanted)
+    its_own = not stays and environment.image_digest() is None and container.used(wanted)
     if its_own and not request.allowed.install:
         raise NotReproduced(_its_image(source.commit))
     here = None if its_own else _probe(place, say)

@@ -17,12 +17,15 @@ import yaml
 
 import schemas
 from release.checking import laid_out, reproduce, verify
-from release.config.settings import Model
+from release.checking.allowed import Allowed
+from release.config.settings import Container, Model
 from release.data import sources
 from release.hub import address, requests
 from release.judging import recording
 from release.judging.released import Released
 from release.models import base as bases
+from release.running import container
+from release.running import environment as environment_of_here
 from release.values.artifacts import Reproduction
 from release.values.errors import ConfigError, DataError, NotReproduced, VerificationError
 from release.values.events import Event
@@ -30,6 +33,7 @@ from release.values.record import known
 from tests.helpers.hub_fixture import EmbeddedHub
 from tests.helpers.line import ROOT, adapter_release, small_config
 from tests.helpers.small_release import HARDWARE, SURROUNDINGS, VERSIONS, read_record, reseal, small_release
+from tests.release.checking.test_recorded_commit import a_repository, held_by
 from tests.release.models.test_base import REPO as TINY
 from tests.release.models.test_base import put, weights
 
@@ -109,6 +113,63 @@ def test_libraries_are_not_fetched_for_hardware_that_computes_otherwise(release:
 
     assert not reproduce.other_hardware(value, here(release, hardware={**HARDWARE, "cpu": "another"})["training"])
     assert reproduce.other_hardware(value, here(release, hardware={**HARDWARE, "gpu": {"name": "a"}})["training"])
+
+
+@pytest.mark.parametrize(("ref", "runs"), [("refs/pull/7/head", False), ("", False), (None, True)])
+def test_a_commit_runs_only_if_it_is_of_a_history_that_the_caller_trusts(
+    ref: str | None, runs: bool, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, ancestor = a_repository(tmp_path / "root")
+    monkeypatch.setattr(environment_of_here, "ROOT", root)
+    monkeypatch.setattr(reproduce, "_probe", lambda *_: here(release)["training"])
+    value = read_record(release)
+    value["source"] |= {"commit": ancestor if ref is None else held_by(root, ref), "dirty": False}
+    request = reproduce.Request(release=str(release), endpoint="file:hub", level="verdict", known=verify.Known())
+    output = tmp_path / "output"
+
+    with reproduce._maker(known(value), request, Container(use="never"), output, quiet) as maker:
+        assert (maker.commit is not None) is runs
+        assert (output / "source").exists() is runs
+
+
+@pytest.mark.parametrize("install", [False, True])
+def test_recorded_libraries_are_installed_only_if_the_caller_says_so(
+    install: bool, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = a_repository(tmp_path / "root")
+    (root / "setup_environment.py").write_text(f"open({str(tmp_path / 'installed')!r}, 'w').close()\n")
+    for command in (["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "third"]):
+        subprocess.run(["git", "-C", str(root), *command], check=True)
+    monkeypatch.setattr(environment_of_here, "ROOT", root)
+    other = here(release, versions={**VERSIONS, "trl": "2.0.0"})["training"]
+    monkeypatch.setattr(reproduce, "_probe", lambda *_: other)
+    value = read_record(release)
+    value["source"] |= {"commit": git(root, "rev-parse", "HEAD").strip(), "dirty": False}
+    allowed = Allowed(install=install)
+    request = reproduce.Request(release="r", endpoint="file:hub", level="bits", known=verify.Known(), allowed=allowed)
+    told: list[Event] = []
+
+    with reproduce._maker(known(value), request, Container(use="never"), tmp_path / "output", told.append):
+        assert (tmp_path / "installed").exists() is install
+
+    assert ("--install-libraries" in str(told)) is not install
+
+
+def test_the_image_of_a_recorded_commit_is_not_built_without_the_callers_word(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, ancestor = a_repository(tmp_path / "root")
+    monkeypatch.setattr(environment_of_here, "ROOT", root)
+    monkeypatch.setattr(container, "absent", str)  # as if an engine answered
+    value = read_record(release)
+    value["source"] |= {"commit": ancestor, "dirty": False}
+    request = reproduce.Request(release="r", endpoint="file:hub", level="bits", known=verify.Known())
+
+    with (
+        pytest.raises(NotReproduced, match=r"give --install-libraries; --container never"),
+        reproduce._maker(known(value), request, Container(), tmp_path / "output", quiet),
+    ):
+        pass
 
 
 def opened(folder: Path, data: Path | None = None) -> verify.Opened:
