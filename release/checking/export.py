@@ -5,9 +5,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from release.checking import laid_out
+from release.checking import allowed, laid_out
 from release.checking.serve_check import Request
-from release.config import forms, reading
+from release.config import forms
 from release.models.exports import making
 from release.values import layout
 from release.values.artifacts import sha256_file
@@ -21,8 +21,9 @@ def export(request: Request, to: Path, say: Say) -> None:
         laid_out.verified(request.release, request.endpoint, request.known, say) as found,
         tempfile.TemporaryDirectory() as scratch,
     ):
-        settings = {**laid_out.settings_of(found.release.record), "serving": request.forms}
-        config = reading.parse(settings, Path("release.yaml").absolute())
+        wanted = allowed.check(found.release.record, request.allowed, say)
+        settings = {**laid_out.settings_of(found.release.record, wanted), "serving": request.forms}
+        config = laid_out.parsed(settings, Path("release.yaml"))
         if nothing := [name for name, form in config.serving.items() if not forms.has_files(form)]:
             says = "loads the published adapter over the base, and needs no file of its own. Name a form of llama.cpp"
             raise ConfigError([f"--as {name}: it {says}, or merged=true." for name in nothing])

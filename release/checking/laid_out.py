@@ -1,15 +1,20 @@
 """A release laid out as a run: what answering with it again and making it again start from."""
 
 import contextlib
+import copy
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from gates.canonical import canonical_json
 from release.checking import verify
 from release.config import reading
+from release.config.rules import HubFile
+from release.config.settings import Config, Container
 from release.data.dataset import Dataset
+from release.hub import address
 from release.hub.base_files import wanted
 from release.models import base as bases
 from release.running import place as places
@@ -21,6 +26,7 @@ from release.values.events import Say, Stage
 from release.values.record import Record
 
 FOLDER = Path("runs") / "reproduced"
+DEFAULT = Container()
 
 
 @contextlib.contextmanager
@@ -41,22 +47,78 @@ def output_folder(given: Path | None, found: verify.Opened) -> Path:
     return folder
 
 
-def settings_of(release: Record) -> dict[str, Any]:
-    """The recorded configuration; where the run asked for every core, the number it got; in a container if it was."""
-    settings: dict[str, Any] = dict(release.config)
-    settings["run"] = {**settings["run"], "threads": release.determinism.threads, "output_dir": "runs"}
-    named = settings.get("container", {}).get("image")
-    made_in = {"use": "auto", **({"image": named} if named else {})}
-    settings["container"] = made_in if release.image_digest else {"use": "never"}
-    if isinstance(served := settings.get("serving"), dict):  # an address may be another's by now, or gone
+OF_THE_RELEASE: Mapping[str, str | None] = {
+    "run.output_dir": "runs",
+    "model.chat_template": layout.CHAT_TEMPLATE,
+    "data.train_file": layout.DATA["train"],
+    "data.golden_file": layout.DATA["golden"],
+    "contract.schema": layout.ANSWER_SCHEMA,
+    "container.image": None,
+    "publishing.endpoint": address.EMBEDDED,
+    "publishing.signing_key": None,
+    "serving.*.url": None,
+}
+"""Every setting that names a file, a folder, an image or an address: what a record says there is data, never read,
+written or asked. In its place comes the release's own file, or nothing: a form at an address is left out whole."""
+
+
+def settings_of(release: Record, wanted: Container = DEFAULT) -> dict[str, Any]:
+    """The recorded configuration over the release's own files; where the run asked for every core, the number it got.
+
+    ``wanted`` is where stages run: the caller's word (`allowed`), not the record's.
+    """
+    settings: dict[str, Any] = copy.deepcopy(dict(release.config))
+    settings["run"] = {**settings["run"], "threads": release.determinism.threads}
+    settings["container"] = {name: value for name, value in asdict(wanted).items() if value != getattr(DEFAULT, name)}
+    settings["container"]["use"] = wanted.use
+    if isinstance(served := settings.get("serving"), dict):
         settings["serving"] = {name: one for name, one in served.items() if not _is_an_address(one)}
-    if "chat_template" in settings["model"]:  # the release's own, whatever path it names
-        settings["model"] = {**settings["model"], "chat_template": layout.CHAT_TEMPLATE}
+    for key, own in OF_THE_RELEASE.items():
+        section, _, name = key.partition(".")
+        within = settings.get(section)
+        if section == "container" or not isinstance(within, dict):
+            continue
+        if own is None:
+            within.pop(name, None)
+        elif name in within or key == "run.output_dir":
+            within[name] = own
+    settings.get("publishing", {}).pop("keyless", None)
     return settings
 
 
+def parsed(settings: Mapping[str, Any], path: Path) -> Config:
+    """The configuration that these settings are beside ``path``; ``VerificationError`` where one leads elsewhere."""
+    return _here(reading.parse(settings, path.absolute()))
+
+
+def load(path: Path) -> Config:
+    """The same of a file."""
+    return _here(reading.load(path))
+
+
+def _here(config: Config) -> Config:
+    """A configuration of which every path is in its own folder, whatever older name a setting was given by."""
+    folder = config.path.parent.absolute()
+    for found in places_in(config):
+        if not isinstance(found, Path) or not found.absolute().is_relative_to(folder):
+            raise VerificationError(f"The record names {found}, which is not a file of the release. Nothing was read.")
+    return config
+
+
+def places_in(value: object) -> Iterator[Path | HubFile]:
+    """Every path and every file of a Hub that a configuration holds."""
+    if isinstance(value, Path | HubFile):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from places_in(one)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from places_in(getattr(value, field.name))
+
+
 def _is_an_address(form: object) -> bool:
-    return isinstance(form, dict) and form.get("engine") == "openai"
+    return isinstance(form, dict) and (form.get("engine") == "openai" or "url" in form)
 
 
 def base_of(found: verify.Opened, say: Say) -> bases.Base:
@@ -64,7 +126,7 @@ def base_of(found: verify.Opened, say: Say) -> bases.Base:
     release = found.release.record
     settings = settings_of(release)
     say(Stage(name="base", note=release.base.base_model_id))
-    base = bases.resolve(reading.parse(settings, Path("release.yaml").absolute()).model, say)
+    base = bases.resolve(parsed(settings, Path("release.yaml")).model, say)
     here, there = base.in_record().files, release.base.files
     names = wanted(here.keys() | there.keys(), code=True)  # early records list files that are not fetched any more
     wrong = sorted(name for name in names if here.get(name) != there.get(name))
@@ -77,9 +139,9 @@ def base_of(found: verify.Opened, say: Say) -> bases.Base:
 
 
 def place_of(settings: Mapping[str, Any], say: Say) -> Place:
-    """Where the adapter was made, as far as it can be had here: its image, one built from the same code, or none."""
+    """Where stages run: the image that these settings name, the one built from this code, or this machine itself."""
     say(Stage(name="container"))
-    return places.find(reading.parse(settings, Path("release.yaml").absolute()).container, say)
+    return places.find(parsed(settings, Path("release.yaml")).container, say)
 
 
 def rows_of(found: verify.Opened, kind: str) -> Dataset:
@@ -100,6 +162,8 @@ def answering_run(found: verify.Opened, settings: Mapping[str, Any], run: Path) 
     (run / "adapter").mkdir(parents=True)
     (run / "data").mkdir()
     for name in found.release.record.adapter.files:
+        if name not in found.release.files:
+            raise VerificationError(f"The record counts {name} to the adapter, which the release does not hold.")
         shutil.copyfile(found.folder / name, run / "adapter" / name)
     write_atomically(run / layout.DATA["golden"], rows_of(found, "golden").canonical)
     write_atomically(run / "config.yaml", canonical_json(settings))

@@ -1,6 +1,8 @@
 """The commit that a release was made from: its files in a worktree, its libraries, and its own program."""
 
 import contextlib
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from release.checking import flat_commit
-from release.running import child, environment, machine
+from release.running import child, environment, fence, kept, machine
 from release.values.cache import cache_folder
-from release.values.errors import BY_EXIT_CODE, ConfigError, NotReproduced
+from release.values.errors import BY_EXIT_CODE, ConfigError, NotReproduced, shown
 from release.values.events import Line, Say, Stage
 
 OFFERED = "release.cli.make"
 """What a commit offers to be reproduced by: a configuration becomes a run folder, by that commit's own code."""
+APART = (sys.executable, fence.__file__)
+"""Begins the command of a program that can read no other process: neither its environment nor its memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,8 @@ class RecordedCommit:
         has_it = (self.root / f"{OFFERED.replace('.', '/')}.py").exists()
         offered = ["-m", OFFERED] if has_it else [flat_commit.__file__]
         env = {**_environment(), "PYTHONPATH": str(self.root)}
-        done = subprocess.run([self.python, *offered, str(config), str(answer)], cwd=self.root, env=env, check=False)
+        command = [*APART, self.python, *offered, str(config), str(answer)]
+        done = subprocess.run(command, cwd=self.root, env=env, check=False)
         if done.returncode or not answer.exists():
             kind = BY_EXIT_CODE.get(done.returncode, NotReproduced)
             stopped = f"stopped with exit status {done.returncode}; see the reason above."
@@ -38,9 +43,28 @@ class RecordedCommit:
         return Path(answer.read_text("utf-8"))
 
 
-def is_here(commit: str | None) -> bool:
-    """Whether this checkout can show a commit."""
-    return bool(commit) and _git(environment.ROOT, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+def is_trusted(commit: str | None, ref: str, root: Path | None = None) -> bool:
+    """Whether a commit is in the history of a branch or tag that the caller trusts; HEAD is what runs here already.
+
+    That the checkout holds it is not enough: it holds pull requests too, and whatever somebody pushed to be looked at.
+    """
+    root = root or environment.ROOT
+    if not (root / ".git").exists():  # site-packages may lie in the checkout of another project
+        return False
+    trusted = _trusted(root, ref)
+    if commit is None or not re.fullmatch("[0-9a-f]{40}", commit):
+        return False
+    return _git(root, "merge-base", "--is-ancestor", commit, trusted).returncode == 0
+
+
+def _trusted(root: Path, ref: str) -> str:
+    """The commit of a branch, of a tag, or of HEAD; ``ConfigError`` for any other name of one."""
+    full = _git(root, "rev-parse", "--verify", "--quiet", "--symbolic-full-name", "--end-of-options", ref)
+    name = full.stdout.strip().splitlines()[-1:] or [""]
+    if ref != "HEAD" and not name[0].startswith(("refs/heads/", "refs/tags/", "refs/remotes/")):
+        says = f"--trust-ref {shown(ref)} is not a branch or a tag of {root}. Name one whose history you trust, such as"
+        raise ConfigError([f"{says} main or v1.0.0; a commit or a pull request can be anybody's."])
+    return "HEAD" if ref == "HEAD" else name[0]
 
 
 @contextlib.contextmanager
@@ -68,8 +92,9 @@ def own_environment(root: Path, other: list[str], say: Say) -> str | None:
         say(Line(text="it was not made: that commit has no setup_environment.py"))
         return None
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=root, env=_environment(), capture_output=True, text=True, check=False
-    )
+        [*APART, sys.executable, str(script)],
+        cwd=root, env={**_environment(), **kept.to_install()}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode or not python.exists():
         say(Line(text=f"it was not made:\n{done.stderr.strip()}"))
         return None
@@ -77,8 +102,12 @@ def own_environment(root: Path, other: list[str], say: Say) -> str | None:
 
 
 def _environment() -> dict[str, str]:
-    """What the recorded commit's programs see: no secret, one card, and this checkout's cache, base model included."""
-    return {**child.inherited(), **machine.one_card(), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
+    """What the recorded commit's programs see: no secret, one card, and this checkout's cache, base model included.
+
+    And where the Docker engine is: such a program may build the image of its own commit.
+    """
+    engine = {name: os.environ[name] for name in ("DOCKER_HOST",) if name in os.environ}
+    return {**child.inherited(), **engine, **machine.one_card(), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

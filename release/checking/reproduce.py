@@ -8,17 +8,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import gates
 from gates.canonical import canonical_json
 from release import inputs, pipeline
-from release.checking import compare, laid_out, recorded_commit, verify
+from release.checking import allowed, compare, laid_out, recorded_commit, verify
+from release.checking.allowed import REF, Allowed
 from release.checking.compare import Made
 from release.checking.recorded_commit import RecordedCommit
-from release.config import reading
 from release.config.settings import Config, Container
 from release.hub import address, requests
 from release.judging import derive, served
@@ -26,6 +26,7 @@ from release.models import base as bases
 from release.models.engines import ready
 from release.models.generate import FORMS, generate
 from release.running import container, environment
+from release.running import place as places
 from release.running.place import Here, Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, Reproduction, write_atomically
@@ -44,6 +45,8 @@ class Request:
     level: str
     """One of ``compare.LEVELS`` but the last."""
     known: verify.Known
+    allowed: Allowed = field(default_factory=Allowed)
+    """What of the release may run here."""
     output: Path | None = None
     """Where the report and the run go; a folder named for the release under ``runs/reproduced`` when None."""
     anyway: bool = False
@@ -70,11 +73,12 @@ def rejudge(request: Request, say: Say) -> Reproduction:
         tempfile.TemporaryDirectory() as scratch,
     ):
         output = laid_out.output_folder(request.output, found)
+        settings = laid_out.settings_of(found.release.record, allowed.check(found.release.record, request.allowed, say))
         with pipeline.alone(output):
             then = published(found)
             base = laid_out.base_of(found, say)
-            place = laid_out.place_of(laid_out.settings_of(then.record), say)
-            run = laid_out.answering_run(found, laid_out.settings_of(then.record), Path(scratch) / "run")
+            place = laid_out.place_of(settings, say)
+            run = laid_out.answering_run(found, settings, Path(scratch) / "run")
             adapter = Adapter(
                 folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training=then.record.training
             )
@@ -105,11 +109,12 @@ def reproduce(request: Request, say: Say) -> Reproduction:
     started = time.monotonic()
     with laid_out.verified(request.release, request.endpoint, request.known, say) as found:
         output = laid_out.output_folder(request.output, found)
+        settings = laid_out.settings_of(found.release.record, allowed.check(found.release.record, request.allowed, say))
         with pipeline.alone(output):
             then = published(found)
-            loaded = _lay_out(found, output)
+            loaded = _lay_out(found, settings, output)
             laid_out.base_of(found, say)
-            with _maker(then.record, output, say) as maker:
+            with _maker(then.record, request, loaded.container, output, say) as maker:
                 _expect(then.record, maker, request, say)
                 run = _make(maker, loaded, output, say)
             now = _in_run(run)
@@ -147,9 +152,8 @@ def _in_run(run: Path) -> Made:
     return _side(made, run / "adapter", run)
 
 
-def _lay_out(found: verify.Opened, output: Path) -> Config:
-    """A configuration and its files, as the release has them, in ``output``; threads as they were."""
-    settings = laid_out.settings_of(found.release.record)
+def _lay_out(found: verify.Opened, settings: Mapping[str, Any], output: Path) -> Config:
+    """A configuration and its files, as the release has them, in ``output``."""
     own = [layout.ANSWER_SCHEMA, *([layout.CHAT_TEMPLATE] if "chat_template" in settings["model"] else [])]
     files = {name: (found.folder / name).read_bytes() for name in own}
     files |= {name: laid_out.rows_of(found, kind).canonical for kind, name in layout.DATA.items()}
@@ -157,7 +161,7 @@ def _lay_out(found: verify.Opened, output: Path) -> Config:
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output / name, content)
     write_atomically(output / "release.yaml", canonical_json(settings))
-    return reading.load(output / "release.yaml")
+    return laid_out.load(output / "release.yaml")
 
 
 def _answer_as_served(
@@ -166,7 +170,7 @@ def _answer_as_served(
     """The folder of each form that was asked again, with its verdict."""
     folders: dict[str, Path] = {}
     trained = gates.read_outputs(run / "answers.jsonl")
-    config = reading.load(run / "config.yaml")
+    config = laid_out.load(run / "config.yaml")
     for name, settings in config.serving.items():
         if lacking := list(ready.of_a_form(config, settings, here=place.image_digest is None)):
             say(Line(text=f"  {name} is not asked again: {lacking[0]}"))
@@ -186,31 +190,47 @@ def _record_now(release: Record, generation: Generation) -> Record:
 
 
 @contextlib.contextmanager
-def _maker(release: Record, output: Path, say: Say) -> Iterator[Maker]:
+def _maker(release: Record, request: Request, wanted: Container, output: Path, say: Say) -> Iterator[Maker]:
     """Where to train: here if code and libraries are those of the record; else a git worktree at the recorded commit.
 
-    There, an environment of its own is installed from that commit's locks where the libraries here are others, unless
-    an image brings its own, or this hardware rules out equal bytes anyway.
+    There, an environment of its own is installed from that commit's locks where the libraries here are others, if the
+    caller allows that, unless an image brings its own, or this hardware rules out equal bytes anyway.
     """
     source = release.source
-    there = recorded_commit.is_here(source.commit) and not source.dirty
+    there = recorded_commit.is_trusted(source.commit, request.allowed.ref) and not source.dirty
     stays = source.code_sha256 == environment.code_sha256() or not there
-    place = laid_out.place_of(laid_out.settings_of(release), say) if stays else Here()
-    its_own = not stays and release.image_digest is not None and container.used(Container())
+    place = places.find(wanted, say) if stays else Here()
+    its_own = not stays and environment.image_digest() is None and container.used(wanted)
+    if its_own and not request.allowed.install:
+        raise NotReproduced(_its_image(source.commit))
     here = None if its_own else _probe(place, say)
     lacking = here is not None and isinstance(place, Here) and there and not other_hardware(tree(release), here)
     other = other_libraries(tree(release), here) if here is not None and lacking else []
-    if stays and not other:
+    if other and not request.allowed.install:
+        say(Line(text=f"not installed: the recorded libraries, from the locks of commit {source.commit}; {_INSTALL}"))
+    installed = other if request.allowed.install else []
+    if stays and not installed:
         yield Maker(commit=None, image_digest=place.image_digest, surroundings=here)
         return
-    say(Stage(name="source", note=f"commit {source.commit}"))
     assert source.commit is not None
+    say(Stage(name="source", note=f"commit {source.commit}, of the history of {request.allowed.ref}"))
     with recorded_commit.worktree(environment.ROOT, source.commit, output / "source") as root:
-        python = recorded_commit.own_environment(root, other, say) if other else None
+        python = recorded_commit.own_environment(root, installed, say) if installed else None
         if python:
             here = _probe(Here(python=python), say)
         commit = RecordedCommit(root=root, python=python or sys.executable)
         yield Maker(commit=commit, image_digest=environment.image_digest(), surroundings=here)
+
+
+_INSTALL = f"{allowed.INSTALL} installs them in an environment that goes away with this command"
+
+
+def _its_image(commit: str | None) -> str:
+    return (
+        f"Commit {commit}, which made it, would build the container image of its own code and locks, and so install "
+        f"what they name. Nothing was run. If you want that, give {allowed.INSTALL}; {allowed.PLACE} never runs its "
+        "code on this machine itself, with the libraries here."
+    )
 
 
 def _probe(place: Place, say: Say) -> dict[str, Any]:
@@ -246,7 +266,7 @@ def _expect(release: Record, maker: Maker, request: Request, say: Say) -> None:
     # a worktree at a clean commit holds the recorded code
     code = release.source.code_sha256 if maker.commit else environment.code_sha256()
     now = {"training": here, "source": {"code_sha256": code}}
-    found = obstacles(tree(release), now)
+    found = obstacles(tree(release), now, request.allowed.ref)
     for line in found:
         say(Line(text=f"not as recorded: {line}"))
     if release.image_digest and release.image_digest != maker.image_digest:
@@ -256,11 +276,12 @@ def _expect(release: Record, maker: Maker, request: Request, say: Say) -> None:
     if found and request.level != "verdict" and not request.anyway:
         raise NotReproduced(
             f"{request.level} cannot be expected here: {found[0]}. A verdict may still be the same: use "
-            "--level verdict, set up what was recorded (each line above), or try all the same with --anyway."
+            f"--level verdict, set up what was recorded (each line above; for libraries, {allowed.INSTALL}), or try "
+            "all the same with --anyway."
         )
 
 
-def obstacles(release: Tree, here: Tree) -> list[str]:
+def obstacles(release: Tree, here: Tree, ref: str = "HEAD") -> list[str]:
     """What rules out equal bytes: other libraries, instructions, GPU or code, and operations without a fixed result.
 
     A processor's name alone does not, nor does a package that takes no part in the arithmetic.
@@ -269,18 +290,19 @@ def obstacles(release: Tree, here: Tree) -> list[str]:
     lines = [compare.told(one) for one in found if one["what"] != "processor" and one["cause"] != "package"]
     lines += [ran] if (ran := compare.unfixed(release)) else []
     if any(one["cause"] == "source" for one in found):
-        lines += _why_no_source(part(Source, release["source"]))
+        lines += _why_no_source(part(Source, release["source"]), ref)
     return lines
 
 
-def _why_no_source(source: Source) -> list[str]:
-    """Why the code that was recorded cannot be taken; nothing where it can."""
+def _why_no_source(source: Source, ref: str) -> list[str]:
+    """Why the code that was recorded is not taken; nothing where it is."""
     if source.dirty:
         return [f"source: it was made from uncommitted changes on commit {source.commit}, and they are not available"]
-    if source.commit and not recorded_commit.is_here(source.commit):
-        where = f"is not in the history of {environment.ROOT}; an installed package has none"
+    if source.commit and not recorded_commit.is_trusted(source.commit, ref):
+        where = f"is not in the history of {ref} in {environment.ROOT}; an installed package has none"
         told = f"source: commit {source.commit}, which made it, {where}. "
-        return [f"{told}Run `adapter-release reproduce` in a clone that has it"]
+        do = f"Run `adapter-release reproduce` in a clone that has it, or name a branch or tag that you trust as {REF}"
+        return [f"{told}{do}"]
     return []
 
 

@@ -4,11 +4,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gates
-from release.checking import laid_out, verify
+from release.checking import allowed, laid_out, verify
+from release.checking.allowed import Allowed
 from release.config import reading
 from release.config import tree as trees
 from release.config.settings import Form
@@ -33,6 +34,8 @@ class Request:
     known: verify.Known
     forms: Mapping[str, Mapping[str, object]]
     """As under ``serving`` in release.yaml."""
+    allowed: Allowed = field(default_factory=Allowed)
+    """What of the release may run here."""
     output: Path | None = None
 
 
@@ -65,8 +68,9 @@ def serve_check(request: Request, say: Say) -> None:
         tempfile.TemporaryDirectory() as scratch,
     ):
         release, output = found.release, laid_out.output_folder(request.output, found)
-        settings = {**laid_out.settings_of(release.record), "serving": request.forms}
-        config = reading.parse(settings, Path("release.yaml").absolute())
+        wanted = allowed.check(release.record, request.allowed, say)
+        settings = {**laid_out.settings_of(release.record, wanted), "serving": request.forms}
+        config = laid_out.parsed(settings, Path("release.yaml"))
         base, place = laid_out.base_of(found, say), laid_out.place_of(settings, say)
         run = laid_out.answering_run(found, settings, Path(scratch) / "run")
         files = Manifest.of_folder(run / "adapter")

@@ -12,7 +12,7 @@ from pathlib import Path
 import gates
 from gates.canonical import canonical_json
 from gates.shown import shorten
-from release.checking import clock, verify_card, verify_forms
+from release.checking import allowed, clock, verify_card, verify_forms
 from release.hub import address
 from release.judging import derive, previous, served
 from release.judging.released import Released
@@ -152,6 +152,8 @@ def report(found: Opened, say: Say) -> None:
             + "\n  ".join(failed)
             + "\nDo not use it, and inform its publisher."
         )
+    for told in allowed.asks_for(found.release.record):
+        say(Line(text=f"    --     {told}"))
 
 
 def check(found: Opened, names: Iterable[str] | None = None) -> list[Step]:

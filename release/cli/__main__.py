@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from release import __version__
 from release.cli import checking, console, data, ending, hub, making, preparing
 from release.cli.command import Parser
+from release.running import fence, kept
 
 ABOUT = "Train a LoRA adapter, evaluate the saved files, and publish exactly those files if every gate passes."
 EXIT_CODES = """exit codes: 0 released · 1 our bug · 2 usage or configuration · 3 data · 4 preflight ·
@@ -26,6 +27,7 @@ FAMILIES = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
+    fence.hide(kept.kept().keys())
     parsed = parser().parse_args(arguments)
     with ending.exits(), console.watch() as say:
         parsed.run(parsed, say)

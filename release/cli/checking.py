@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from release.cli import options
 from release.cli.command import Command, takes
@@ -14,6 +14,7 @@ from release.values.events import Line, Say
 from release.values.layout import TRAINED
 
 if TYPE_CHECKING:
+    from release.checking.allowed import Allowed
     from release.checking.reproduce import Request
     from release.checking.serve_check import Request as Forms
 
@@ -41,6 +42,42 @@ def verify(given: Published, say: Say) -> None:
     from release.checking import verify
 
     verify.verify(given.release, given.source.hub, say, options.known(given.expected, given.source.data))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permitted:
+    """What of a release may run here, as typed."""
+
+    trust_remote_code: bool
+    allow_image: str | None
+    container: Literal["auto", "require", "never"] | None
+
+
+def _permission_options(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = command.add_argument_group("what may run", "Nothing of a release runs by its record's wish alone.")
+    group.add_argument(
+        "--trust-remote-code", action="store_true", help="let Python files of the base model's repository run"
+    )
+    group.add_argument(
+        "--allow-image", metavar="[NAME@]sha256:DIGEST", help="use the image that the release was made in, this one"
+    )
+    group.add_argument(
+        "--container", choices=("auto", "require", "never"),
+        help="where stages run (default: as ./release.yaml says, or in a container where an engine answers)",
+    )  # fmt: skip
+    return group
+
+
+def _allowed(given: Permitted, ref: str = "HEAD", *, install: bool = False) -> "Allowed":
+    from release.checking.allowed import Allowed
+
+    return Allowed(
+        remote_code=given.trust_remote_code,
+        image=given.allow_image,
+        container=given.container,
+        ref=ref,
+        install=install,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,23 +137,28 @@ def _comparison_options(command: argparse.ArgumentParser, levels: Sequence[str])
 @dataclass(frozen=True, kw_only=True)
 class Rejudge:
     published: Published
+    permitted: Permitted
     comparison: Comparison
 
 
 def _rejudge_options(command: argparse.ArgumentParser) -> None:
     _published_options(command)
+    _permission_options(command)
     _comparison_options(command, ("verdict", "answers"))
 
 
 def rejudge(given: Rejudge, say: Say) -> None:
     from release.checking import reproduce
 
-    reproduce.rejudge(_request(given.published, given.comparison), say)
+    reproduce.rejudge(_request(given.published, given.comparison, _allowed(given.permitted)), say)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduce:
     published: Published
+    permitted: Permitted
+    trust_ref: str
+    install_libraries: bool
     comparison: Comparison
     attach: bool
     anyway: bool
@@ -124,6 +166,15 @@ class Reproduce:
 
 def _reproduce_options(command: argparse.ArgumentParser) -> None:
     _published_options(command)
+    group = _permission_options(command)
+    group.add_argument(
+        "--trust-ref", default="HEAD", metavar="REF",
+        help="branch or tag of this checkout; its history must hold the recorded commit (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--install-libraries", action="store_true",
+        help="install the recorded versions of libraries, from the locks of the recorded commit",
+    )  # fmt: skip
     _comparison_options(command, ("bits", "answers", "verdict"))
     command.add_argument("--attach", action="store_true", help="propose the report to the Hub as a pull request")
     command.add_argument("--anyway", action="store_true", help="train even if the level cannot be expected here")
@@ -132,11 +183,14 @@ def _reproduce_options(command: argparse.ArgumentParser) -> None:
 def reproduce(given: Reproduce, say: Say) -> None:
     from release.checking import reproduce
 
-    request = _request(given.published, given.comparison, anyway=given.anyway, attach=given.attach)
+    permitted = _allowed(given.permitted, given.trust_ref, install=given.install_libraries)
+    request = _request(given.published, given.comparison, permitted, anyway=given.anyway, attach=given.attach)
     reproduce.reproduce(request, say)
 
 
-def _request(published: Published, comparison: Comparison, *, anyway: bool = False, attach: bool = False) -> "Request":
+def _request(
+    published: Published, comparison: Comparison, allowed: "Allowed", *, anyway: bool = False, attach: bool = False
+) -> "Request":
     from release.checking.reproduce import Request
 
     extras.need_train()
@@ -145,6 +199,7 @@ def _request(published: Published, comparison: Comparison, *, anyway: bool = Fal
         endpoint=published.source.hub,
         level=comparison.level,
         known=options.known(published.expected, published.source.data),
+        allowed=allowed,
         output=comparison.output,
         anyway=anyway,
         attach=attach,
@@ -156,6 +211,7 @@ class ServeCheck:
     """A published release, and the forms to judge it in."""
 
     published: Published
+    permitted: Permitted
     forms: list[str]
     output: Path | None
 
@@ -165,12 +221,14 @@ class Export:
     """A published release, the forms to make files for, and where."""
 
     published: Published
+    permitted: Permitted
     forms: list[str]
     to: Path
 
 
 def _export_options(command: argparse.ArgumentParser) -> None:
     _published_options(command)
+    _permission_options(command)
     command.add_argument(
         "--as", dest="forms", action="append", default=[], metavar="FORM",
         help="form of llama.cpp or merged, such as engine=llama.cpp,base=unquantized; may be repeated (default:"
@@ -184,10 +242,10 @@ def export(given: Export, say: Say) -> None:
 
     extras.need_train()
     asked = given.forms or ["engine=llama.cpp,merged=true,file_type=Q8_0"]
-    export.export(_forms_of(given.published, asked, None), given.to, say)
+    export.export(_forms_of(given.published, given.permitted, asked, None), given.to, say)
 
 
-def _forms_of(published: Published, asked: list[str], output: Path | None) -> "Forms":
+def _forms_of(published: Published, permitted: Permitted, asked: list[str], output: Path | None) -> "Forms":
     from release.checking import serve_check
 
     return serve_check.Request(
@@ -195,12 +253,14 @@ def _forms_of(published: Published, asked: list[str], output: Path | None) -> "F
         endpoint=published.source.hub,
         known=options.known(published.expected, published.source.data),
         forms=serve_check.forms(asked),
+        allowed=_allowed(permitted),
         output=output,
     )
 
 
 def _serve_check_options(command: argparse.ArgumentParser) -> None:
     _published_options(command)
+    _permission_options(command)
     command.add_argument(
         "--as", dest="forms", action="append", default=[], metavar="FORM",
         help="form such as base=unquantized, or engine=llama.cpp,merged=true,file_type=Q8_0; may be repeated, with the"
@@ -214,7 +274,7 @@ def serve_check(given: ServeCheck, say: Say) -> None:
 
     extras.need_train()
     asked = given.forms or ["base=unquantized", "merged=true"]
-    serve_check.serve_check(_forms_of(given.published, asked, given.output), say)
+    serve_check.serve_check(_forms_of(given.published, given.permitted, asked, given.output), say)
 
 
 COMMANDS = (

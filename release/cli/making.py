@@ -50,10 +50,10 @@ def _candidate_options(command: argparse.ArgumentParser) -> None:
 
 def candidate(given: Candidate, say: Say) -> None:
     from release import two_jobs
-    from release.running import child
+    from release.running import kept
 
     extras.need_train()
-    for name in child.SECRETS:
+    for name in kept.SECRETS:
         os.environ.pop(name, None)  # what trains and judges may run a model's code: it never holds a token
     two_jobs.candidate(options.load(given.configured, say), given.to, say)
 

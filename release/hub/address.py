@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from release.config.settings import Config
 from release.hub import requests
-from release.running import child
+from release.running import kept
 from release.values.errors import ConfigError, HubError, shown
 from release.values.events import Say
 
@@ -68,7 +68,7 @@ class Web:
     @contextlib.contextmanager
     def opened(self) -> Iterator[dict[str, str]]:
         """What a process needs to publish there: the tokens of the environment. ``ConfigError`` where others hear."""
-        found = {name: os.environ[name] for name in child.SECRETS if os.environ.get(name)}
+        found = {name: os.environ[name] for name in kept.SECRETS if os.environ.get(name)}
         if found and not keeps_secrets(self.url):
             raise ConfigError(
                 [f"{self.url} is not encrypted, and a token sent there can be read on the way. {_TUNNEL}"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
-from release.running import child
+from release.running import child, kept
 from release.values.artifacts import Package, Publication
 from release.values.errors import HubError
 from release.values.events import Say
@@ -148,7 +148,8 @@ def ask(request: Request[Answer_co], hub: Mapping[str, str], say: Say, log: Path
     with tempfile.TemporaryDirectory() as scratch:
         asked, answered = Path(scratch) / "request.json", Path(scratch) / "answer.json"
         asked.write_bytes(to_json(type(request), request))
-        child.call(ANSWERING, type(request).__name__, str(asked), str(answered), say=say, log=log, env=hub)
+        env = {**kept.to_reach_a_hub(), **hub}
+        child.call(ANSWERING, type(request).__name__, str(asked), str(answered), say=say, log=log, env=env)
         with answered.open("rb") as file:
             content = file.read(LARGEST + 1)
     return read_answer(request, content)

@@ -12,7 +12,7 @@ from release.config.settings import EMBEDDED_BASE, Model
 from release.hub import address, requests
 from release.hub.base_files import wanted
 from release.models import embedded
-from release.running import child
+from release.running import child, kept
 from release.values.artifacts import Manifest, write_atomically
 from release.values.cache import cache_folder
 from release.values.errors import ConfigError, VerificationError
@@ -72,7 +72,8 @@ def resolve(model: Model, say: Say) -> Base:
     if model.source == "embedded":
         if not (folder / RECORD).exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            child.call(__name__, str(folder), say=say, log=folder.parent / "unpack.log")
+            log = folder.parent / "unpack.log"
+            child.call(__name__, str(folder), say=say, log=log, env=kept.to_install())
         return _checked(folder, model, embedded.ORIGIN)
     if not (folder / RECORD).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -112,6 +112,7 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
     ``kept`` and used by the next attempt that asks the same.
     """
     config, before = load_config(run / "config.yaml"), Manifest.of_folder(run / "adapter")
+    loading.apart_from_others(config.model, say)
     wanted = chats.Wanted(arguments=config.model.chat_template_kwargs)
     chat = chats.read(run / "adapter", wanted, base=base_folder)
     prompts, folder = prompts_of(run, chat), folder_of(run, form)

@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from release.config.settings import Adapter, Precision, Quantization
+from release.config.settings import Adapter, Model, Precision, Quantization
 from release.data.chat import Chat, Messages
 from release.models.architecture import no_four_bits
+from release.running import fence
 from release.values.errors import PreflightError
+from release.values.events import Line, Say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -16,11 +18,17 @@ if TYPE_CHECKING:
 Dtype = Literal["bfloat16", "float16", "float32"]
 
 
+def apart_from_others(model: Model, say: Say) -> None:
+    """Where the base brings code of its own: this process can read no other from now on, so no secret of one."""
+    if model.trust_remote_code and (told := fence.apart()):
+        say(Line(text=told))
+
+
 def load_tokenizer(folder: Path, chat: Chat) -> "PreTrainedTokenizerBase":
     """The tokenizer in a folder as transformers loads it, asking by this chat's template."""
     from transformers import AutoTokenizer
 
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     tokenizer.chat_template = chat.template  # one, where the base has several
     if tokenizer.eos_token is None:
         tokenizer.eos_token = chat.token(chat.ends[0])

@@ -66,6 +66,7 @@ def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
 def run_training(run: Path, base_folder: Path, say: Say) -> None:
     """Train, and write ``adapter/`` and then ``training.json`` into ``run``."""
     config = load_config(run / "config.yaml")
+    loading.apart_from_others(config.model, say)
     arithmetic.make_deterministic(config.run.seed, environment.threads(config.run.threads))
     trainer = build_trainer(config, run, base_folder, say)
     started_from = _tensor_digest(trainer)

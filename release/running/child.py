@@ -17,6 +17,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from release.running import kept
 from release.values import extras
 from release.values.errors import BY_EXIT_CODE, ConfigError, Stop, of_the_system
 from release.values.events import Event, Line, Progress, Say, Stage
@@ -24,17 +25,6 @@ from release.values.events import Event, Line, Progress, Say, Stage
 LONGEST = 1 << 20  # bytes of one event; the longest are reports of a few thousand rows
 MOST = LONGEST // 16  # characters of one that are sent: JSON writes one as up to twelve bytes
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h: the kernel kills the child when its parent dies, kill -9 included
-SECRETS = (
-    "HF_TOKEN",
-    "HUGGING_FACE_HUB_TOKEN",
-    "ADAPTER_RELEASE_SIGNING_PASSWORD",
-    # what a CI job asks a keyless token with (huggingface_hub's trusted publishers, GitHub's OIDC)
-    "HF_OIDC_RESOURCE",
-    "HF_OIDC_ID_TOKEN",
-    "ACTIONS_ID_TOKEN_REQUEST_URL",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-)
-"""The names in the environment that open a Hub or a key: only processes that speak to one are given them."""
 SERVER_KEY = "OPENAI_API_KEY"
 """Opens the address of a served model: only the process that asks it is given it, and no Hub is."""
 LIFELINE = "ADAPTER_RELEASE_LIFELINE"
@@ -50,8 +40,8 @@ ENVIRONMENT = {
 
 
 def inherited() -> dict[str, str]:
-    """The environment of this process, less what opens a Hub, a key or a served model."""
-    return {name: value for name, value in os.environ.items() if name not in (*SECRETS, SERVER_KEY)}
+    """What a process that is started here keeps of this one's environment."""
+    return kept.kept()
 
 
 def call(
@@ -64,7 +54,7 @@ def call(
 ) -> None:
     """Run ``python -m module arguments`` to its end, passing its events to ``say``.
 
-    Without ``env`` the child sees the parent's environment less every secret. Raises the child's ``Stop``;
+    The child sees what `kept` lists of the parent's environment, and ``env``. Raises the child's ``Stop``;
     ``RuntimeError`` with the end of the log when it crashed.
     """
     with (

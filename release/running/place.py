@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from release.config.settings import Container
-from release.running import child, container, environment, machine
+from release.running import child, container, environment, kept, machine
 from release.values.events import Say
 
 
@@ -70,6 +70,7 @@ class Here:
     ) -> None:
         code = {} if self.python == sys.executable else {"PYTHONPATH": str(environment.ROOT)}
         given = {name: os.environ[name] for name in self.secrets if os.environ.get(name)}
+        given |= kept.to_reach_a_hub() if self.secrets else {}
         env = {**machine.one_card(), **code, **given}
         child.call(stage, *map(str, arguments), say=say, log=log, env=env, python=self.python)
 

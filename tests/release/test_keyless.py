@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from release.running import child
+from release.running import child, kept
 from tests.helpers.keyless_hub import MINTED, SECRETS, KeylessHub, keyless_hub
 from tests.helpers.line import ROOT, adapter_release
 from tests.release.test_two_jobs import REPO, handed_over
 
 SHOW = (
-    "import os, sys; from release.running import child; "
-    "sys.exit(' '.join(n for n in child.SECRETS if n in os.environ) or 0)"
+    "import os, sys; from release.running import kept; "
+    "sys.exit(' '.join(n for n in kept.SECRETS if n in os.environ) or 0)"
 )
 
 
@@ -114,7 +114,7 @@ def test_a_release_in_one_job_checks_its_rights_without_asking_whose_token_it_is
 def test_processes_that_speak_to_no_hub_hold_nothing_to_ask_for_a_token_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in child.SECRETS:
+    for name in kept.SECRETS:
         monkeypatch.setenv(name, "secret")
     (tmp_path / "shows.py").write_text(SHOW, "utf-8")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")

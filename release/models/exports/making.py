@@ -15,7 +15,7 @@ from release.config.reading import load as load_config
 from release.config.settings import Config, Form, Precision
 from release.data import chat as chats
 from release.models import base as bases
-from release.models import wheels
+from release.models import loading, wheels
 from release.models.engines.transformers import with_adapter
 from release.models.exports import converter, files, gguf_lora, merging, quantizer
 from release.running import environment
@@ -192,6 +192,7 @@ def stage(arguments: list[str], say: Say) -> None:
     """``RUN BASE KEPT FORM WHEEL``."""
     run, base, kept, form, wheel = arguments
     config = load_config(Path(run) / "config.yaml")
+    loading.apart_from_others(config.model, say)
     (Path(run) / layout.EXPORTS).mkdir(exist_ok=True)
     job = Job(
         run=Path(run),

@@ -12,6 +12,7 @@ from release.checking.recorded_commit import RecordedCommit
 from release.values.errors import ConfigError, DataError, NotReproduced
 from release.values.events import Line, Say
 from tests.helpers.cards import ADA, ADA_LINE, TURING_LINE, machine_with
+from tests.helpers.foreign_code import SECRETS, can_be_apart, leaked, looking, read
 
 
 def test_the_line_of_another_commit_sees_the_one_card_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +32,66 @@ def a_repository(folder: Path) -> tuple[Path, str]:
         subprocess.run([*git, "commit", "-qm", text], check=True)
     done = subprocess.run([*git, "rev-parse", "HEAD~1"], capture_output=True, text=True, check=True)
     return folder, done.stdout.strip()
+
+
+def held_by(root: Path, ref: str) -> str:
+    """A commit that no branch has, only this ref; or nothing, where it is empty."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(root)]
+    new = ["commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "from elsewhere"]
+    commit = subprocess.run([*git, *new], capture_output=True, text=True, check=True).stdout.strip()
+    if ref:
+        subprocess.run([*git, "update-ref", ref, commit], check=True)
+    return commit
+
+
+def test_commits_of_the_history_that_runs_here_are_trusted(tmp_path: Path) -> None:
+    root, first = a_repository(tmp_path / "root")
+
+    assert recorded_commit.is_trusted(first, "HEAD", root)
+    assert not recorded_commit.is_trusted(None, "HEAD", root)
+    assert not recorded_commit.is_trusted("0" * 40, "HEAD", root)
+    assert not recorded_commit.is_trusted(first[:12], "HEAD", root)
+
+
+@pytest.mark.parametrize(
+    "ref",
+    ["refs/pull/7/head", "refs/heads/somebody", "refs/remotes/fork/main", "refs/tags/theirs", "refs/stash", ""],
+)
+def test_a_commit_that_the_checkout_merely_holds_is_not_trusted(ref: str, tmp_path: Path) -> None:
+    root, _ = a_repository(tmp_path / "root")
+
+    assert not recorded_commit.is_trusted(held_by(root, ref), "HEAD", root)
+
+
+@pytest.mark.parametrize(
+    ("ref", "name"),
+    [
+        ("refs/heads/release", "release"),
+        ("refs/tags/v1", "v1"),
+        ("refs/remotes/origin/main", "origin/main"),
+        ("refs/heads/a-b", "refs/heads/a-b"),
+    ],
+)
+def test_a_branch_or_tag_that_the_caller_names_is_trusted(ref: str, name: str, tmp_path: Path) -> None:
+    root, _ = a_repository(tmp_path / "root")
+
+    assert recorded_commit.is_trusted(held_by(root, ref), name, root)
+
+
+@pytest.mark.parametrize("ref", ["refs/pull/7/head", "", "HEAD~1", "nothing", "--all", "refs/stash"])
+def test_what_is_not_a_branch_or_a_tag_cannot_be_named(ref: str, tmp_path: Path) -> None:
+    root, _ = a_repository(tmp_path / "root")
+    commit = held_by(root, ref if ref.startswith("refs/") else "")
+
+    with pytest.raises(ConfigError, match="is not a branch or a tag"):
+        recorded_commit.is_trusted(commit, ref or commit, root)
+
+
+def test_an_installed_package_in_the_checkout_of_another_project_trusts_no_commit(tmp_path: Path) -> None:
+    root, first = a_repository(tmp_path / "root")
+    (root / "site-packages").mkdir()
+
+    assert not recorded_commit.is_trusted(first, "HEAD", root / "site-packages")
 
 
 def test_the_recorded_commit_is_shown_beside_the_checkout_and_taken_away_again(tmp_path: Path) -> None:
@@ -138,6 +199,32 @@ def test_its_own_program_makes_the_run(tmp_path: Path, monkeypatch: pytest.Monke
     run = a_commit_with(tmp_path / "source", MAKE).make(tmp_path / "release.yaml", tmp_path / "made")
 
     assert run == Path(f"the run of {tmp_path}/release.yaml")
+
+
+def test_its_program_sees_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    marker = tmp_path / "marker"
+
+    with pytest.raises(NotReproduced):
+        a_commit_with(tmp_path / "source", looking(marker)).make(tmp_path / "release.yaml", tmp_path / "made")
+
+    seen = read(marker)
+    assert leaked(seen["environment"]) == []
+    assert not can_be_apart() or {one["memory"] for one in seen["ancestors"]} == {"unreadable"}
+
+
+def test_who_installs_its_libraries_sees_where_they_are_and_no_other_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "setup_environment.py").write_text(looking(tmp_path / "marker"))
+
+    recorded_commit.own_environment(tmp_path, [], telling([]))
+
+    seen = read(tmp_path / "marker")
+    assert leaked(seen["environment"]) == ["HTTPS_PROXY", "PIP_INDEX_URL", "TORCH_FIND_LINKS"]
 
 
 @pytest.mark.parametrize(

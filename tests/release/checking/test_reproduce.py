@@ -17,12 +17,15 @@ import yaml
 
 import schemas
 from release.checking import laid_out, reproduce, verify
-from release.config.settings import Model
+from release.checking.allowed import Allowed
+from release.config.settings import Container, Model
 from release.data import sources
 from release.hub import address, requests
 from release.judging import recording
 from release.judging.released import Released
 from release.models import base as bases
+from release.running import container
+from release.running import environment as environment_of_here
 from release.values.artifacts import Reproduction
 from release.values.errors import ConfigError, DataError, NotReproduced, VerificationError
 from release.values.events import Event
@@ -30,6 +33,7 @@ from release.values.record import known
 from tests.helpers.hub_fixture import EmbeddedHub
 from tests.helpers.line import ROOT, adapter_release, small_config
 from tests.helpers.small_release import HARDWARE, SURROUNDINGS, VERSIONS, read_record, reseal, small_release
+from tests.release.checking.test_recorded_commit import a_repository, held_by
 from tests.release.models.test_base import REPO as TINY
 from tests.release.models.test_base import put, weights
 
@@ -99,8 +103,9 @@ def test_a_commit_that_is_not_here_is_told_where_the_code_is_another(release: Pa
 
     assert reproduce.obstacles(value, here(release)) == []
     told = reproduce.obstacles(value, here(release, code="7" * 64))[-1]
-    assert f"commit {'7' * 40}, which made it, is not in the history of {ROOT}" in told
+    assert f"commit {'7' * 40}, which made it, is not in the history of HEAD in {ROOT}" in told
     assert "in a clone that has it" in told
+    assert "--trust-ref" in told
 
 
 def test_libraries_are_not_fetched_for_hardware_that_computes_otherwise(release: Path) -> None:
@@ -110,14 +115,75 @@ def test_libraries_are_not_fetched_for_hardware_that_computes_otherwise(release:
     assert reproduce.other_hardware(value, here(release, hardware={**HARDWARE, "gpu": {"name": "a"}})["training"])
 
 
+@pytest.mark.parametrize(("ref", "runs"), [("refs/pull/7/head", False), ("", False), (None, True)])
+def test_a_commit_runs_only_if_it_is_of_a_history_that_the_caller_trusts(
+    ref: str | None, runs: bool, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, ancestor = a_repository(tmp_path / "root")
+    monkeypatch.setattr(environment_of_here, "ROOT", root)
+    monkeypatch.setattr(reproduce, "_probe", lambda *_: here(release)["training"])
+    value = read_record(release)
+    value["source"] |= {"commit": ancestor if ref is None else held_by(root, ref), "dirty": False}
+    request = reproduce.Request(release=str(release), endpoint="file:hub", level="verdict", known=verify.Known())
+    output = tmp_path / "output"
+
+    with reproduce._maker(known(value), request, Container(use="never"), output, quiet) as maker:
+        assert (maker.commit is not None) is runs
+        assert (output / "source").exists() is runs
+
+
+@pytest.mark.parametrize("install", [False, True])
+def test_recorded_libraries_are_installed_only_if_the_caller_says_so(
+    install: bool, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = a_repository(tmp_path / "root")
+    (root / "setup_environment.py").write_text(f"open({str(tmp_path / 'installed')!r}, 'w').close()\n")
+    for command in (["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "third"]):
+        subprocess.run(["git", "-C", str(root), *command], check=True)
+    monkeypatch.setattr(environment_of_here, "ROOT", root)
+    other = here(release, versions={**VERSIONS, "trl": "2.0.0"})["training"]
+    monkeypatch.setattr(reproduce, "_probe", lambda *_: other)
+    value = read_record(release)
+    value["source"] |= {"commit": git(root, "rev-parse", "HEAD").strip(), "dirty": False}
+    allowed = Allowed(install=install)
+    request = reproduce.Request(release="r", endpoint="file:hub", level="bits", known=verify.Known(), allowed=allowed)
+    told: list[Event] = []
+
+    with reproduce._maker(known(value), request, Container(use="never"), tmp_path / "output", told.append):
+        assert (tmp_path / "installed").exists() is install
+
+    assert ("--install-libraries" in str(told)) is not install
+
+
+def test_the_image_of_a_recorded_commit_is_not_built_without_the_callers_word(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, ancestor = a_repository(tmp_path / "root")
+    monkeypatch.setattr(environment_of_here, "ROOT", root)
+    monkeypatch.setattr(container, "absent", str)  # as if an engine answered
+    value = read_record(release)
+    value["source"] |= {"commit": ancestor, "dirty": False}
+    request = reproduce.Request(release="r", endpoint="file:hub", level="bits", known=verify.Known())
+
+    with (
+        pytest.raises(NotReproduced, match=r"give --install-libraries; --container never"),
+        reproduce._maker(known(value), request, Container(), tmp_path / "output", quiet),
+    ):
+        pass
+
+
 def opened(folder: Path, data: Path | None = None) -> verify.Opened:
     return verify.Opened(release=Released(name="local/elements@v0.1.0", folder=folder, data=data))
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    return laid_out.settings_of(known(read_record(folder)))
 
 
 def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: Path, tmp_path: Path) -> None:
     value = read_record(release)
 
-    loaded = reproduce._lay_out(opened(release), tmp_path / "work")
+    loaded = reproduce._lay_out(opened(release), settings(release), tmp_path / "work")
 
     assert loaded.run.threads == value["determinism"]["threads"]
     train, golden = sources.load(loaded, lambda _: None)
@@ -125,18 +191,8 @@ def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: 
     assert golden.path.is_relative_to(tmp_path / "work")
     again = recording.as_published(loaded)
     del again["run"]["threads"]
-    assert again.pop("container") == {"use": "never", "gpus": "auto"}
+    assert again.pop("container") == {"use": "auto", "gpus": "auto"}
     assert again == {name: section for name, section in value["config"].items() if name != "container"}
-
-
-def test_what_was_made_in_an_image_is_made_again_in_one(release: Path) -> None:
-    value = read_record(release)
-    value["image_digest"] = "sha256:" + "d" * 64
-    named = f"registry.example/adapter-release@{value['image_digest']}"
-
-    assert laid_out.settings_of(known(value))["container"] == {"use": "auto"}
-    value["config"]["container"] = {"use": "require", "image": named, "memory_gib": 8}
-    assert laid_out.settings_of(known(value))["container"] == {"use": "auto", "image": named}
 
 
 def test_rows_that_are_not_published_must_be_given(tmp_path: Path) -> None:
@@ -146,11 +202,11 @@ def test_rows_that_are_not_published_must_be_given(tmp_path: Path) -> None:
     elsewhere.mkdir()
 
     with pytest.raises(DataError, match=r"Ask the test\.\n.*" + value["data"]["train"]["sha256"]):
-        reproduce._lay_out(opened(made, data=elsewhere), tmp_path / "work")
+        reproduce._lay_out(opened(made, data=elsewhere), settings(made), tmp_path / "work")
 
     shutil.copyfile(tmp_path / "made" / "golden.jsonl", elsewhere / "a.jsonl")
     shutil.copyfile(ROOT / "data" / "elements" / "train.jsonl", elsewhere / "b.jsonl")
-    assert reproduce._lay_out(opened(made, data=elsewhere), tmp_path / "work").run.name == "elements"
+    assert reproduce._lay_out(opened(made, data=elsewhere), settings(made), tmp_path / "work").run.name == "elements"
 
 
 @pytest.mark.parametrize("command", ["rejudge", "reproduce"])

@@ -14,6 +14,8 @@ from release.cli import checking, command, data, hub, making, options, preparing
 
 CONFIGURED = "c.yaml --set a=1 --set b=2 --weaker-because why"
 EXPECTED = "--hub file:h --data d --receipt r.json --identity me --issuer them"
+PERMITTED = f"--trust-remote-code --allow-image sha256:{'d' * 64} --container never"
+REPRODUCED = "--trust-ref main --install-libraries"
 TYPED: dict[str, tuple[type, str]] = {
     "example": (preparing.Example, "there"),
     "check": (options.Configured, CONFIGURED),
@@ -25,10 +27,13 @@ TYPED: dict[str, tuple[type, str]] = {
     "pilot": (options.Configured, CONFIGURED),
     "verify": (checking.Published, f"a/b@v1 {EXPECTED}"),
     "explain": (checking.Explain, f"json_parse a/b@v1 --config c.yaml --form plain {EXPECTED}"),
-    "serve-check": (checking.ServeCheck, f"a/b@v1 {EXPECTED} --as merged=true --output o"),
-    "export": (checking.Export, f"a/b@v1 {EXPECTED} --as merged=true --to o"),
-    "rejudge": (checking.Rejudge, f"a/b@v1 {EXPECTED} --level answers --output o"),
-    "reproduce": (checking.Reproduce, f"a/b@v1 {EXPECTED} --level answers --output o --attach --anyway"),
+    "serve-check": (checking.ServeCheck, f"a/b@v1 {EXPECTED} {PERMITTED} --as merged=true --output o"),
+    "export": (checking.Export, f"a/b@v1 {EXPECTED} {PERMITTED} --as merged=true --to o"),
+    "rejudge": (checking.Rejudge, f"a/b@v1 {EXPECTED} {PERMITTED} --level answers --output o"),
+    "reproduce": (
+        checking.Reproduce,
+        f"a/b@v1 {EXPECTED} {PERMITTED} {REPRODUCED} --level answers --output o --attach --anyway",
+    ),
     "data check": (data.Check, f"{CONFIGURED} --report r --without-text --data-docs d"),
     "data convert": (
         data.Convert,
@@ -70,7 +75,9 @@ def leaves(value: object) -> Iterator[tuple[str, object, object]]:
 
 
 def fits(value: object, hint: object) -> bool:
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) is typing.Literal:
+        return value in typing.get_args(hint)
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return any(fits(value, one) for one in typing.get_args(hint))
     if typing.get_origin(hint) in (Sequence, list):
         return isinstance(value, list) and all(isinstance(one, typing.get_args(hint)[0]) for one in value)

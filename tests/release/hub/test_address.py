@@ -7,7 +7,7 @@ import pytest
 from release.config import reading
 from release.hub import address
 from release.hub.address import Folder, Web
-from release.running import child
+from release.running import child, kept
 from release.values.errors import ConfigError
 from tests.helpers.line import small_config
 
@@ -64,7 +64,7 @@ def test_it_says_how_to_look_at_a_release() -> None:
 
 
 def test_the_embedded_hub_gets_its_own_token_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in child.SECRETS:
+    for name in kept.SECRETS:
         monkeypatch.setenv(name, "of another Hub")
 
     with address.parse("file:hub", tmp_path).opened() as hub:
@@ -94,23 +94,23 @@ def test_the_embedded_hub_gets_its_own_token_and_no_other(tmp_path: Path, monkey
 def test_who_only_reads_gives_a_token_to_the_hub_that_it_belongs_to(
     monkeypatch: pytest.MonkeyPatch, url: str, home: str, sent: bool
 ) -> None:
-    for name in child.SECRETS:
+    for name in kept.SECRETS:
         monkeypatch.setenv(name, f"the {name}")
     monkeypatch.setenv("HF_ENDPOINT", home)
     with Web(url=url).read() as hub:
         assert hub.get("HF_TOKEN") == ("the HF_TOKEN" if sent else None)
-        assert not (set(child.SECRETS) - {"HF_TOKEN"}) & hub.keys()
+        assert not (set(kept.SECRETS) - {"HF_TOKEN"}) & hub.keys()
     assert bool(Web(url=url).withheld) is not sent
     monkeypatch.delenv("HF_TOKEN")
     assert Web(url=url).withheld == ""
 
 
-@pytest.mark.parametrize("name", child.SECRETS)
+@pytest.mark.parametrize("name", kept.SECRETS)
 def test_nothing_is_published_where_everybody_hears_the_token(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    for other in child.SECRETS:
+    for other in kept.SECRETS:
         monkeypatch.delenv(other, raising=False)
     with Web(url="http://hub.example").opened() as hub:
-        assert not set(child.SECRETS) & hub.keys()
+        assert not set(kept.SECRETS) & hub.keys()
     monkeypatch.setenv(name, "secret")
     with (
         pytest.raises(ConfigError, match=r"is not encrypted, and a token .*ssh -L"),
@@ -123,7 +123,7 @@ def test_nothing_is_published_where_everybody_hears_the_token(monkeypatch: pytes
 
 
 def test_a_hub_at_an_address_gets_every_secret_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in child.SECRETS:
+    for name in kept.SECRETS:
         monkeypatch.setenv(name, f"the {name}")
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", "")
     monkeypatch.setenv(child.SERVER_KEY, "of a served model")
