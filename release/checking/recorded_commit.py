@@ -9,9 +9,11 @@ from pathlib import Path
 
 from release.checking import flat_commit
 from release.running import child, environment, machine
+from release.running.tied import inherited as locks
+from release.running.tied import tied
 from release.values.cache import cache_folder
 from release.values.errors import BY_EXIT_CODE, ConfigError, NotReproduced
-from release.values.events import Line, Say, Stage
+from release.values.events import Line, Say, Stage, tell
 
 OFFERED = "release.cli.make"
 """What a commit offers to be reproduced by: a configuration becomes a run folder, by that commit's own code."""
@@ -30,7 +32,8 @@ class RecordedCommit:
         has_it = (self.root / f"{OFFERED.replace('.', '/')}.py").exists()
         offered = ["-m", OFFERED] if has_it else [flat_commit.__file__]
         env = {**_environment(), "PYTHONPATH": str(self.root)}
-        done = subprocess.run([self.python, *offered, str(config), str(answer)], cwd=self.root, env=env, check=False)
+        command = tied([self.python, *offered, str(config), str(answer)])
+        done = subprocess.run(command, cwd=self.root, env=env, check=False, **locks())
         if done.returncode or not answer.exists():
             kind = BY_EXIT_CODE.get(done.returncode, NotReproduced)
             stopped = f"stopped with exit status {done.returncode}; see the reason above."
@@ -68,10 +71,16 @@ def own_environment(root: Path, other: list[str], say: Say) -> str | None:
         say(Line(text="it was not made: that commit has no setup_environment.py"))
         return None
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=root, env=_environment(), capture_output=True, text=True, check=False
+        tied([sys.executable, str(script)]),
+        cwd=root,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        **locks(),
     )
     if done.returncode or not python.exists():
-        say(Line(text=f"it was not made:\n{done.stderr.strip()}"))
+        tell(say, ["it was not made:", *done.stderr.strip().splitlines()])
         return None
     return str(python)
 
