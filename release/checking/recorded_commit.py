@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from release.running import child, environment, machine
 from release.running.tied import inherited as locks
 from release.running.tied import tied
 from release.values.cache import cache_folder
-from release.values.errors import BY_EXIT_CODE, ConfigError, NotReproduced
+from release.values.errors import BY_EXIT_CODE, ConfigError, NotReproduced, PreflightError
 from release.values.events import Line, Say, Stage, tell
 
 OFFERED = "release.cli.make"
@@ -33,12 +33,30 @@ class RecordedCommit:
         offered = ["-m", OFFERED] if has_it else [flat_commit.__file__]
         env = {**_environment(), "PYTHONPATH": str(self.root)}
         command = tied([self.python, *offered, str(config), str(answer)])
-        done = subprocess.run(command, cwd=self.root, env=env, check=False, **locks())
-        if done.returncode or not answer.exists():
-            kind = BY_EXIT_CODE.get(done.returncode, NotReproduced)
-            stopped = f"stopped with exit status {done.returncode}; see the reason above."
-            raise kind(f"The pipeline of the recorded commit {stopped}")
+        code = _heard(command, self.root, env)
+        if problem := child.died("The pipeline of the recorded commit", code):
+            raise PreflightError(problem)
+        if code or not answer.exists():
+            kind = BY_EXIT_CODE.get(code, NotReproduced)
+            raise kind(f"The pipeline of the recorded commit stopped with exit status {code}; see the reason above.")
         return Path(answer.read_text("utf-8"))
+
+
+def _heard(command: Sequence[str], root: Path, env: Mapping[str, str]) -> int:
+    """The exit status of a program; what it says goes the way of all that is said here, and not to the terminal."""
+    with subprocess.Popen(
+        command, cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        encoding="utf-8", errors="replace", **locks(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                sys.stderr.write(line)
+                sys.stderr.flush()
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode
 
 
 def is_here(commit: str | None) -> bool:

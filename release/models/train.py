@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import shutil
 import tempfile
 import time
@@ -265,7 +266,8 @@ def _meter(config: Config, run: Path) -> spending.Meter | None:
     """What counts this attempt's cost; None where the configuration sets no limit."""
     if config.budget.limit is None:
         return None
-    attempt = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    # Not the time alone: a clock that was set back would count one attempt over another.
+    attempt = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {secrets.token_hex(4)}"
     return spending.start(run.parent, config.budget, run.name, attempt, config.budget.price_per_hour)
 
 
