@@ -1,6 +1,7 @@
 """Kill a small release in every way and at any moment, start it again, and compare: `make faults N=50`."""
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -41,11 +42,16 @@ def main() -> int:
             )
             return faults.Line(folder=there, command=command, env=env, repo="you/name", tag="v1.0.0")
 
-        outcomes = faults.many(
-            prepare, folder, asked.count, asked.seed, lambda text: print(text, file=sys.stderr, flush=True)
-        )
-    print("\n".join(faults.table(outcomes)))
+        outcomes: list[faults.Outcome] = []
+        with contextlib.suppress(KeyboardInterrupt):  # what was found until then is told
+            outcomes.extend(faults.many(prepare, folder, asked.count, asked.seed, _tell))
+    sys.stdout.write("\n".join(faults.table(outcomes)) + "\n")
     return 0 if all(one.sound for one in outcomes) else 1
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
+_OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores them, and no program that it becomes should
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h: the kernel sends this process a signal when its parent dies
 LOCKS = "ADAPTER_RELEASE_LOCKS"
 """Names the descriptors of the locks that a process was given: its own children are given them too."""
@@ -73,6 +74,8 @@ def end_with(parent: int) -> None:
 def _become(parent: str, locks: str, command: list[str]) -> None:
     end_with(int(parent))
     os.environ[LOCKS] = locks
+    for number in _OF_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606  no shell is wanted
     except OSError as error:

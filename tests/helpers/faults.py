@@ -205,26 +205,26 @@ def _group(process: int) -> int:
 
 def many(
     prepare: Callable[[Path], Line], folder: Path, count: int, seed: int, tell: Callable[[str], None]
-) -> list[Outcome]:
+) -> Iterator[Outcome]:
     """So many faults of every kind in turn, each in a release of its own, at moments that the seed decides."""
-    chance, outcomes = random.Random(seed), list[Outcome]()
+    chance, done = random.Random(seed), 0
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where nohup started this, the releases would ignore it too
     with disk(folder / "whole"):
         whole, started = prepare(folder / "whole"), time.monotonic()
-        code = whole.start().wait(TOO_LONG)
-        if code:
+        if whole.start().wait(TOO_LONG):
             raise RuntimeError((whole.folder / "said").read_text("utf-8"))
         seconds, wanted = time.monotonic() - started, whole.published()
     tell(f"undisturbed: {seconds:.1f} s")
-    while len(outcomes) < count:
-        fault, after = [*FAULTS][len(outcomes) % len(FAULTS)], chance.uniform(0, seconds)
+    while done < count:
+        fault, after = [*FAULTS][done % len(FAULTS)], chance.uniform(0, seconds)
         with disk(folder / "disturbed"):
             found = disturbed(prepare(folder / "disturbed"), fault, after, wanted)
-        if found is not None:
-            outcomes.append(found)
-            tell(
-                f"{fault} after {after:.1f} s: {found.code}, then {found.resumed}{'' if found.sound else f', {found}'}"
-            )
-    return outcomes
+        if found is None:
+            tell(f"{fault} after {after:.1f} s met nothing")
+            continue
+        done += 1
+        tell(f"{fault} after {after:.1f} s: {f'{found.code}, then {found.resumed}' if found.sound else found}")
+        yield found
 
 
 def table(outcomes: Sequence[Outcome]) -> list[str]:
