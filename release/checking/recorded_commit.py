@@ -32,7 +32,7 @@ class RecordedCommit:
         has_it = (self.root / f"{OFFERED.replace('.', '/')}.py").exists()
         offered = ["-m", OFFERED] if has_it else [flat_commit.__file__]
         env = {**_environment(), "PYTHONPATH": str(self.root)}
-        command = tied([self.python, *offered, str(config), str(answer)])
+        command = [self.python, *offered, str(config), str(answer)]
         code = _heard(command, self.root, env)
         if problem := child.died("The pipeline of the recorded commit", code):
             raise PreflightError(problem)
@@ -45,7 +45,7 @@ class RecordedCommit:
 def _heard(command: Sequence[str], root: Path, env: Mapping[str, str]) -> int:
     """The exit status of a program; what it says goes the way of all that is said here, and not to the terminal."""
     with subprocess.Popen(
-        command, cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        tied(command), cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         encoding="utf-8", errors="replace", **locks(),
     ) as process:  # fmt: skip
         assert process.stdout is not None
