@@ -13,7 +13,7 @@ _JOINERS = "\u200c\u200d"  # Persian and Indian words are written with them, and
 _BREAKS = re.compile("[\n\r\t\x85\u2028\u2029]")
 _UNUSUAL = re.compile(r"[^\n\t -~]")
 _SKIPPED = r"[^\w!-~\n]*"  # what a runner trims or its comparison passes over, variation selectors included
-_COMMAND = re.compile(f"^({_SKIPPED}):(?={_SKIPPED}:)", re.MULTILINE)
+_COMMAND = re.compile(rf"^({_SKIPPED}):(?=[^\w!-~\s]*:)", re.MULTILINE)
 _OLD_COMMAND = re.compile(r"#(?=[\ufe00-\ufe0f]*#[\ufe00-\ufe0f]*\w*\[)")
 
 

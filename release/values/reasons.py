@@ -32,10 +32,15 @@ def of_memory(error: BaseException) -> PreflightError | None:
     while one is not None:
         told = "" if isinstance(one, Stop) else speaks_of_memory(f"{type(one).__name__}: {one}")
         if told or (isinstance(one, OSError) and one.errno in (errno.ENOMEM, errno.EAGAIN)):
-            words = str(one).strip().partition("\n")[0][:300] or type(one).__name__
-            return PreflightError(f"There was too little memory: {words}. {LESS_MEMORY}")
+            return PreflightError(f"There was too little memory: {_words(one, told)}. {LESS_MEMORY}")
         one = one.__cause__ or one.__context__
     return None
+
+
+def _words(error: BaseException, told: str) -> str:
+    """The line of an error's message that speaks of memory; some libraries say much more."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if told in line), told or "".join(lines[:1]))[:300].rstrip(".")
 
 
 def stop_of(error: BaseException) -> Stop | None:
