@@ -33,7 +33,8 @@ def port(text: str) -> int:
 def serve(given: Serve, say: Say) -> None:
     from release.hub import address
 
-    ending = {one for one in ENDING if signal.getsignal(one) is not signal.SIG_IGN}  # nohup's wish
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # nohup's wish
+    ending = {one for one in ENDING if one != signal.SIGHUP or hangs_up}
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # before the server's thread starts: it inherits the mask
     with address.serving(given.root, given.port) as (url, _):
         sys.stdout.write(f"export HF_ENDPOINT={url}\n")

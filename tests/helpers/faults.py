@@ -208,7 +208,9 @@ def many(
 ) -> Iterator[Outcome]:
     """So many faults of every kind in turn, each in a release of its own, at moments that the seed decides."""
     chance, done = random.Random(seed), 0
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where nohup started this, the releases would ignore it too
+    # Where nohup or a shell's & started this, the releases would ignore them too.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with disk(folder / "whole"):
         whole, started = prepare(folder / "whole"), time.monotonic()
         if whole.start().wait(TOO_LONG):
