@@ -47,7 +47,7 @@ def exits() -> Iterator[None]:
 def indented(message: str) -> str:
     """A message whose further lines stand under its first: no line of it looks like one that was said before it."""
     first, newline, more = message.partition("\n")
-    return first + newline + textwrap.indent(more, "  ")
+    return first + newline + textwrap.indent(more, "  ", lambda line: not line.startswith("  "))
 
 
 def _end(why: str, number: int) -> None:

@@ -55,14 +55,16 @@ def test_a_fault_of_ours_keeps_its_traceback() -> None:
 def test_a_signal_ends_as_a_shell_expects_and_says_what_is_kept(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = signal.getsignal(number)
+    before = signal.signal(number, signal.SIG_DFL)  # tests in the background of a shell ignore SIGINT
+    try:
+        with pytest.raises(SystemExit) as ended, ending.exits():
+            signal.raise_signal(number)
 
-    with pytest.raises(SystemExit) as ended, ending.exits():
-        signal.raise_signal(number)
-
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
     assert ended.value.code == 128 + number
     assert "run again to continue" in capsys.readouterr().err
-    assert signal.getsignal(number) == before
 
 
 def test_a_signal_that_whoever_started_it_ignores_is_ignored() -> None:
