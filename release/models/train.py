@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import secrets
 import shutil
 import tempfile
 import time
@@ -266,9 +265,7 @@ def _meter(config: Config, run: Path) -> spending.Meter | None:
     """What counts this attempt's cost; None where the configuration sets no limit."""
     if config.budget.limit is None:
         return None
-    # Not the time alone: a clock that was set back would count one attempt over another.
-    attempt = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {secrets.token_hex(4)}"
-    return spending.start(run.parent, config.budget, run.name, attempt, config.budget.price_per_hour)
+    return spending.start(run.parent, config.budget, run.name, spending.attempt(), config.budget.price_per_hour)
 
 
 def _examples(rows: Sequence[gates.Golden], chat: chats.Chat, max_length: int) -> tuple[chats.Example, ...]:
