@@ -6,7 +6,7 @@ BIN = .venv/bin
 MAKEOVERRIDES = # what is given to this make is not meant for one that a test or a workflow starts
 unexport ARGS CONFIG
 unexport PYTHONDONTWRITEBYTECODE # as images of Python set it, each process would compile torch and transformers anew
-.PHONY: bench build candidate clean help hub lint lock mutants pilot publish release reproduce setup setup-dev setup-sign test
+.PHONY: bench build candidate clean faults help hub lint lock mutants pilot publish release reproduce setup setup-dev setup-sign test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -40,6 +40,9 @@ bench: setup-dev ## measure against a plain script with the same settings
 	$(BIN)/python bench/bench.py $(ARGS)
 	$(BIN)/python bench/answering.py
 	$(BIN)/python bench/gates.py
+
+faults: setup-dev ## kill a small release N times in every way and at any moment, and start it again (N=16)
+	$(BIN)/python bench/faults.py $(or $(N),16)
 
 mutants: setup-dev ## change gates/ in thousands of small ways, and list what no test notices
 	$(BIN)/uv pip install --quiet mutmut==3.8.1

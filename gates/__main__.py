@@ -3,8 +3,11 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, TextIO
 
 from gates import report
 from gates.answer import pair, pairing_problems
@@ -18,6 +21,7 @@ from gates.invalid import InvalidConfig, InvalidData
 from gates.policy import DEFAULT_POLICY, Policy, load_policy
 from gates.provable import plan
 from gates.rows import Golden, read_golden, read_outputs
+from gates.shown import plain, printable
 from gates.verdict import judge
 
 PASSED, CONFIG, DATA, NOT_PASSED = 0, 2, 3, 5
@@ -30,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb = {"plan": _plan, "context": _context}.get(given[0]) if given else None
         return verb(given[1:]) if verb else _judge(given)
     except InvalidConfig as error:
-        print(error, file=sys.stderr)
+        _say("\n".join(map(plain, error.problems)), sys.stderr)
         return CONFIG
     except InvalidData as error:
-        print(error, file=sys.stderr)
+        _say("\n".join(map(plain, error.problems)), sys.stderr)
         return DATA
 
 
@@ -43,7 +47,7 @@ def _judge(given: Sequence[str]) -> int:
     contract, policy = _contract(options.contract), _policy(options.policy)
     golden, outputs = read_golden(options.golden), read_outputs(options.answers)
     if options.without_gate_zero:
-        print("gate zero was not run: nothing proves that a gate can fail", file=sys.stderr)
+        _say("gate zero was not run: nothing proves that a gate can fail", sys.stderr)
     problems = () if options.without_gate_zero else _gate_zero_problems(golden, contract, policy)
     verdict = judge(golden, outputs, contract, policy, problems=problems)
     if options.explain and options.explain not in verdict.names:
@@ -61,17 +65,17 @@ def _judge(given: Sequence[str]) -> int:
         _write(options.markdown, "\n".join(parts).encode())
     if options.explain:
         before = {} if options.last is None else {one.id: one.output for one in read_outputs(options.last)}
-        print("\n".join(report.explain(verdict, options.explain, before, golden=golden, outputs=outputs)))
+        _say("\n".join(report.explain(verdict, options.explain, before, golden=golden, outputs=outputs)))
     else:
         parts = [
             "\n".join(lines) for lines in (report.terminal(verdict), *map(report.comparison_terminal, comparisons))
         ]
-        print("\n\n".join(parts))
+        _say("\n\n".join(parts))
     return PASSED if verdict.passed and all(one.passed for one in comparisons) else NOT_PASSED
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m gates",
         description="Judge a model's answers against a golden set.",
         epilog="`python -m gates plan --golden G --policy P` says what a golden set can prove; "
@@ -115,17 +119,17 @@ def _earlier(path: Path, golden: Sequence[Golden]) -> Earlier:
 
 
 def _plan(given: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m gates plan", description="What this golden set can prove.")
+    parser = _Parser(prog="python -m gates plan", description="What this golden set can prove.")
     parser.add_argument("--golden", type=Path, required=True)
     parser.add_argument("--policy", type=Path, help="YAML: a mode and a target for each gate (default: built in)")
     options = parser.parse_args(given)
     plans = plan(read_golden(options.golden), _policy(options.policy))
-    print("\n".join(report.plan_lines(plans)))
+    _say("\n".join(report.plan_lines(plans)))
     return PASSED if all(one.possible for one in plans if one.bar.required) else NOT_PASSED
 
 
 def _context(given: Sequence[str], load: Callable[[], Embedder] = load_embedder) -> int:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m gates context",
         description="How near answers are to what they cite, by an embedding model: shown, never a gate.",
     )
@@ -140,8 +144,22 @@ def _context(given: Sequence[str], load: Callable[[], Embedder] = load_embedder)
     alignment = align(pair(golden, outputs, contract), load())
     if options.json:
         _write(options.json, alignment.to_json())
-    print("\n".join(alignment_lines(alignment)))
+    _say("\n".join(alignment_lines(alignment)))
     return PASSED
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    print(printable(text), file=stream or sys.stdout)
+
+
+def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show a bug's traceback, whatever a row wrote into its message."""
+    _say("".join(traceback.format_exception(kind, error, trace)), sys.stderr)
 
 
 def _contract(path: Path) -> Contract:
@@ -162,4 +180,5 @@ def _write(path: Path, data: bytes) -> None:
 
 
 if __name__ == "__main__":
+    sys.excepthook = _bug
     sys.exit(main())

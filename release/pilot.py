@@ -15,6 +15,7 @@ from release.config.settings import Config
 from release.hub import address
 from release.inputs import Inputs, there
 from release.models import generate
+from release.running import lock
 from release.values.artifacts import Candidate, sha256_file, write_atomically
 from release.values.events import Line, Say, Stage
 
@@ -33,7 +34,7 @@ def pilot(config: Config, say: Say) -> None:
     pipeline.check_data(found, say)
     small = prepare(found)
     with (
-        pipeline.alone(small.run.output_dir),
+        lock.held(small.run.output_dir),
         address.of(small).opened() as hub,
     ):
         say(Stage(name="pilot", note=f"{ROWS} rows, one epoch, in {small.run.output_dir.parent}"))

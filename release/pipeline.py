@@ -1,12 +1,10 @@
 """The pipeline, in order: read this first. Each stage is a function from one value to the next."""
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,12 +28,12 @@ from release.models import base as bases
 from release.models.generate import generate
 from release.models.train import train
 from release.publishing import attestations, card, package, sign, snippet
-from release.running import environment
+from release.running import environment, lock
 from release.running import place as places
 from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Package, Publication, sha256_file, write_atomically
 from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
-from release.values.events import Line, Say, Stage
+from release.values.events import Line, Say, Stage, tell
 from release.values.record import Generation, part, to_json, tree
 
 
@@ -53,7 +51,7 @@ class Judged:
 
 def release(config: Config, say: Say) -> tuple[Package, Publication]:
     """From a configuration to a tag on the Hub, or a ``Stop`` that says why not."""
-    with alone(config.run.output_dir), address.of(config).opened() as hub:
+    with lock.held(config.run.output_dir), address.of(config).opened() as hub:
         say(Stage(name="preflight"))
         found = inputs.load(config, say)
         before = preflight.check(found, hub, say)
@@ -176,7 +174,7 @@ def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, B
         write_atomically(run / layout.in_run(name), content)
     write_atomically(run / "earlier.json", canonical_json(tree(beside.earlier)))
     write_atomically(run / "report.md", derive.markdown(alone, beside, served_as).encode())
-    say(Line(text="\n".join(derive.lines(alone, beside, served_as))))
+    tell(say, derive.lines(alone, beside, served_as))
     return alone, beside, served_as
 
 
@@ -193,25 +191,6 @@ def run_folder(config: Config, made_from: dict[str, Any]) -> Path:
     run.mkdir(parents=True, exist_ok=True)
     write_atomically(run / "inputs.json", canonical_json(made_from))
     return run
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the output folder for one release; the kernel lets go when the process ends, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise PreflightError(
-                f"Another release is at work in {folder} (process {lock.read().strip() or 'unknown'}). "
-                "Two would spoil each other's files. Wait for it, or set another run.output_dir."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
 
 
 def _start(run: Path, config: Config, judged: Judged) -> Started:

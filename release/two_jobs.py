@@ -20,10 +20,11 @@ from release.config.settings import Config, Publishing
 from release.hub import address
 from release.judging.released import Released
 from release.publishing import sign
+from release.running import lock
 from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
 from release.values.errors import ConfigError, GatesFailed, VerificationError
-from release.values.events import Line, Say, Stage
+from release.values.events import Line, Say, Stage, tell
 from release.values.record import VERSION, Record
 
 SUMS = "SHA256SUMS"
@@ -42,7 +43,7 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
     """
     folder = folder.absolute()
     _replaceable(folder)
-    with pipeline.alone(config.run.output_dir), address.of(config).opened() as hub:
+    with lock.held(config.run.output_dir), address.of(config).opened() as hub:
         say(Stage(name="preflight"))
         found = inputs.load(config, say)
         before = preflight.check(found, hub, say, rights=False)
@@ -56,8 +57,8 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
             _lay_out(folder, {REPORT: run / REPORT, **judged}, sums=False)
             raise
         hand_over(packed, run, folder)
-    say(Line(text=f"\n{folder} holds the candidate, manifest {packed.manifest.digest}."))
-    say(Line(text=f"Publish it:  adapter-release publish {folder}"))
+    holds = f"{folder} holds the candidate, manifest {packed.manifest.digest}."
+    tell(say, ["", holds, f"Publish it:  adapter-release publish {folder}"])
 
 
 def hand_over(packed: Package, run: Path, folder: Path) -> None:
@@ -84,7 +85,7 @@ def publish(folder: Path, receipts: Path, told: Mapping[str, Any], say: Say) -> 
         with address.parse(publishing.endpoint, Path.cwd()).opened() as hub:
             publication = pipeline.publish(publishing, packed, kept, hub, say)
     name = f"{publication.repo_id}@{publication.tag}"
-    say(Line(text=f"\nReleased {name}: commit {publication.commit}\nReceipt:     {kept / 'publication.json'}"))
+    tell(say, ["", f"Released {name}: commit {publication.commit}", f"Receipt:     {kept / 'publication.json'}"])
     say(Line(text=f"Check it:    adapter-release verify {name} --hub {publishing.endpoint}"))
     return publication
 

@@ -16,7 +16,7 @@ from release.judging import derive, previous, terms
 from release.judging.terms import Terms
 from release.values import bounds, layout
 from release.values.errors import ConfigError, DataError, VerificationError
-from release.values.events import Line, Say
+from release.values.events import Say, tell
 from release.values.layout import TRAINED
 from release.values.record import Previous, part
 
@@ -53,7 +53,7 @@ def explain(gate: str, place: Judged, say: Say) -> None:
         raise ConfigError([f"{gate!r} was not measured in {place.name}. Measured are {', '.join(verdict.names)}."])
     before = _answers_before(place.before, agreed)
     lines = report.explain(verdict, gate, before, golden=place.golden.rows, outputs=outputs)
-    say(Line(text="\n".join([place.name, *lines])))
+    tell(say, [place.name, *lines])
 
 
 def _answers_before(releases: Sequence[previous.Release], now: Terms) -> Mapping[str, str]:

@@ -5,15 +5,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from release.checking import flat_commit
 from release.running import child, environment, fence, kept, machine
+from release.running.tied import inherited as locks
+from release.running.tied import tied
 from release.values.cache import cache_folder
-from release.values.errors import BY_EXIT_CODE, ConfigError, NotReproduced, shown
-from release.values.events import Line, Say, Stage
+from release.values.errors import BY_EXIT_CODE, ConfigError, NotReproduced, PreflightError, shown
+from release.values.events import Line, Say, Stage, tell
 
 OFFERED = "release.cli.make"
 """What a commit offers to be reproduced by: a configuration becomes a run folder, by that commit's own code."""
@@ -35,12 +37,30 @@ class RecordedCommit:
         offered = ["-m", OFFERED] if has_it else [flat_commit.__file__]
         env = {**_environment(), "PYTHONPATH": str(self.root)}
         command = [*APART, self.python, *offered, str(config), str(answer)]
-        done = subprocess.run(command, cwd=self.root, env=env, check=False)
-        if done.returncode or not answer.exists():
-            kind = BY_EXIT_CODE.get(done.returncode, NotReproduced)
-            stopped = f"stopped with exit status {done.returncode}; see the reason above."
-            raise kind(f"The pipeline of the recorded commit {stopped}")
+        code = _heard(command, self.root, env)
+        if problem := child.died("The pipeline of the recorded commit", code):
+            raise PreflightError(problem)
+        if code or not answer.exists():
+            kind = BY_EXIT_CODE.get(code, NotReproduced)
+            raise kind(f"The pipeline of the recorded commit stopped with exit status {code}; see the reason above.")
         return Path(answer.read_text("utf-8"))
+
+
+def _heard(command: Sequence[str], root: Path, env: Mapping[str, str]) -> int:
+    """The exit status of a program; what it says goes the way of all that is said here, and not to the terminal."""
+    with subprocess.Popen(
+        tied(command), cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        encoding="utf-8", errors="replace", **locks(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                sys.stderr.write(line)
+                sys.stderr.flush()
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode
 
 
 def is_trusted(commit: str | None, ref: str, root: Path | None = None) -> bool:
@@ -92,11 +112,11 @@ def own_environment(root: Path, other: list[str], say: Say) -> str | None:
         say(Line(text="it was not made: that commit has no setup_environment.py"))
         return None
     done = subprocess.run(
-        [*APART, sys.executable, str(script)],
-        cwd=root, env={**_environment(), **kept.to_install()}, capture_output=True, text=True, check=False,
+        tied([*APART, sys.executable, str(script)]),
+        cwd=root, env={**_environment(), **kept.to_install()}, capture_output=True, text=True, check=False, **locks(),
     )  # fmt: skip
     if done.returncode or not python.exists():
-        say(Line(text=f"it was not made:\n{done.stderr.strip()}"))
+        tell(say, ["it was not made:", *done.stderr.strip().splitlines()])
         return None
     return str(python)
 

@@ -25,13 +25,13 @@ from release.judging import derive, served
 from release.models import base as bases
 from release.models.engines import ready
 from release.models.generate import FORMS, generate
-from release.running import container, environment
+from release.running import container, environment, lock
 from release.running import place as places
 from release.running.place import Here, Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, Reproduction, write_atomically
 from release.values.errors import HubError, NotReproduced
-from release.values.events import Line, Say, Stage
+from release.values.events import Line, Say, Stage, tell
 from release.values.record import Generation, Record, Source, Tree, known, part, tree
 
 
@@ -74,7 +74,7 @@ def rejudge(request: Request, say: Say) -> Reproduction:
     ):
         output = laid_out.output_folder(request.output, found)
         settings = laid_out.settings_of(found.release.record, allowed.check(found.release.record, request.allowed, say))
-        with pipeline.alone(output):
+        with lock.held(output):
             then = published(found)
             base = laid_out.base_of(found, say)
             place = laid_out.place_of(settings, say)
@@ -110,7 +110,7 @@ def reproduce(request: Request, say: Say) -> Reproduction:
     with laid_out.verified(request.release, request.endpoint, request.known, say) as found:
         output = laid_out.output_folder(request.output, found)
         settings = laid_out.settings_of(found.release.record, allowed.check(found.release.record, request.allowed, say))
-        with pipeline.alone(output):
+        with lock.held(output):
             then = published(found)
             loaded = _lay_out(found, settings, output)
             laid_out.base_of(found, say)
@@ -317,7 +317,7 @@ def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> R
     """Keep the report, say it, and stop if the required level was not reached."""
     write_atomically(output / "reproduction.json", result.to_json())
     write_atomically(output / "reproduction.md", compare.markdown(result).encode())
-    say(Line(text="\n".join(["", *compare.lines(result), f"report:  {os.path.relpath(output / 'reproduction.md')}"])))
+    tell(say, ["", *compare.lines(result), f"report:  {os.path.relpath(output / 'reproduction.md')}"])
     if request.attach:
         say(Line(text=_attach(result, request, output, say)))
     if not compare.meets(result.reached, request.level):

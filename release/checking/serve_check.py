@@ -18,7 +18,7 @@ from release.models.generate import generate
 from release.values import assets, layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
 from release.values.errors import ConfigError, GatesFailed
-from release.values.events import Line, Say, Stage
+from release.values.events import Say, Stage, tell
 from release.values.layout import TRAINED
 
 REPORT = "serve-check.md"
@@ -90,7 +90,7 @@ def serve_check(request: Request, say: Say) -> None:
         output.mkdir(parents=True, exist_ok=True)
         (output / "lock").touch()  # so that the next report may go here too
         write_atomically(output / REPORT, served.markdown(verdict, judged).encode())
-        say(Line(text="\n".join(["", *served.lines(judged), f"report:  {output / REPORT}"])))
+        tell(say, ["", *served.lines(judged), f"report:  {output / REPORT}"])
         failed = [one.name for one in judged if not one.verdict.passed]
     if failed:
         raise GatesFailed(

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from gates.report import plain
-from gates.shown import shorten
+from gates.shown import plain, shorten
 from release.config import reading
 from release.config.settings import Publishing
 from release.judging.released import Released

@@ -4,13 +4,14 @@ import argparse
 from collections.abc import Sequence
 
 from release import __version__
-from release.cli import checking, console, data, ending, hub, making, preparing
+from release.cli import checking, console, data, ending, hub, making, preparing, terminal
 from release.cli.command import Parser
 from release.running import fence, kept
 
 ABOUT = "Train a LoRA adapter, evaluate the saved files, and publish exactly those files if every gate passes."
 EXIT_CODES = """exit codes: 0 released · 1 our bug · 2 usage or configuration · 3 data · 4 preflight ·
-5 gates failed or could not be decided · 6 Hub · 7 bytes differ · 8 not reproduced"""
+5 gates failed or could not be decided · 6 Hub · 7 bytes differ · 8 not reproduced ·
+130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP"""
 GROUPS = {
     "before a release": preparing.COMMANDS,
     "make a release": making.COMMANDS,
@@ -28,9 +29,10 @@ FAMILIES = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
     fence.hide(kept.kept().keys())
-    parsed = parser().parse_args(arguments)
-    with ending.exits(), console.watch() as say:
-        parsed.run(parsed, say)
+    with terminal.neutral(), ending.exits():
+        parsed = parser().parse_args(arguments)
+        with console.watch() as say:
+            parsed.run(parsed, say)
 
 
 def parser() -> Parser:

@@ -6,6 +6,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from release.cli.terminal import one_line
 from release.values.events import Say
 
 Run = Callable[[argparse.Namespace, Say], None]
@@ -29,7 +30,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that ends every usage error with what to do."""
 
     def error(self, message: str) -> typing.NoReturn:
-        super().error(f"{message}\nSee what it takes: {self.prog} --help")
+        super().error(f"{one_line(message)}\nSee what it takes: {self.prog} --help")
 
 
 Arguments = typing.TypeVar("Arguments")

@@ -1,4 +1,8 @@
-"""The terminal: events with bars and time left on a tty, as plain lines in CI and pipes. Only this wing prints."""
+"""The terminal: events with bars and time left on a tty, as plain lines in CI and pipes. Only this wing prints.
+
+An event is one line, whatever the texts in it hold: a name with a line's end in it makes no second line that could be
+taken for one of ours.
+"""
 
 import contextlib
 import os
@@ -6,6 +10,8 @@ import sys
 import time
 from collections.abc import Iterator
 
+from release.cli import terminal
+from release.cli.terminal import one_line
 from release.values import events
 from release.values.events import Event, Say
 
@@ -16,8 +22,19 @@ PLAIN_EVERY = 0.1  # of a step's work: about ten lines in a log
 def watch() -> Iterator[Say]:
     """What shows events on standard error until the block ends."""
     fancy = sys.stderr.isatty() and "CI" not in os.environ
-    with _bars() if fancy else _lines() as say:
-        yield say
+    with _bars() if fancy else _lines() as show:
+        yield lambda event: show(_neutral(event))
+
+
+def _neutral(event: Event) -> Event:
+    """The event with texts that are one line each, and do nothing but be read."""
+    match event:
+        case events.Stage(name=name, note=note):
+            return events.Stage(name=one_line(name), note=one_line(note))
+        case events.Progress(name=name, done=done, total=total):
+            return events.Progress(name=one_line(name), done=done, total=total)
+        case events.Line(text=text):
+            return events.Line(text=one_line(text))
 
 
 @contextlib.contextmanager
@@ -26,7 +43,7 @@ def _bars() -> Iterator[Say]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(file=terminal.raw(), highlight=False)
     what = TextColumn("  {task.description}", markup=False)
     with Progress(
         what, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True

@@ -1,32 +1,77 @@
-"""How a command ends: every `Stop` becomes a message and its exit code. The only module that exits."""
+"""How a command ends: every `Stop` and every signal becomes a message and an exit code. The only module that exits."""
 
 import contextlib
+import os
+import signal
 import sys
+import textwrap
 from collections.abc import Iterator
+from types import FrameType
 
-from release.values import extras
-from release.values.errors import Stop, of_the_system
+from release.values.reasons import stop_of
 
-INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
+ENDING = {
+    signal.SIGINT: "Interrupted.",
+    signal.SIGTERM: "Ended by SIGTERM: a user, a time limit, or a machine that shuts down.",
+    signal.SIGHUP: "Ended by SIGHUP: the terminal or the connection is gone (nohup, tmux or a job keep it at work).",
+}
+"""The signals that end a command, and what each one means; a CI job that is cancelled sends the first two."""
+GOES_ON = "What was finished is kept, and nothing is half done: run again to continue."
+
+
+class Ended(KeyboardInterrupt):
+    """A signal that ends the process, through every block's own end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(signal.Signals(number).name)
 
 
 @contextlib.contextmanager
 def exits() -> Iterator[None]:
     """A block of which every way to stop ends the process. What is our bug passes through, with its traceback."""
+    with _signals():
+        try:
+            yield
+        except Ended as ended:
+            _end(ENDING[signal.Signals(ended.number)], ended.number)
+        except KeyboardInterrupt:
+            _end(ENDING[signal.SIGINT], signal.SIGINT)
+        except Exception as error:
+            if (stop := stop_of(error)) is None:
+                raise
+            sys.stderr.write(f"\nerror: {indented(str(stop))}\n")
+            sys.exit(stop.exit_code)
+
+
+def indented(message: str) -> str:
+    """A message whose further lines stand under its first: no line of it looks like one that was said before it."""
+    first, newline, more = message.partition("\n")
+    return first + newline + textwrap.indent(more, "  ", lambda line: not line.startswith("  "))
+
+
+def _end(why: str, number: int) -> None:
+    sys.stderr.write(f"\n{why} {GOES_ON}\n")
+    sys.exit(128 + number)  # what a shell reports
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """The first signal ends the block as Ctrl-C does; a second one the process, for what it started dies with it."""
+    before = {one: signal.getsignal(one) for one in ENDING}
+    heard: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        if heard:
+            os._exit(128 + number)
+        heard.append(number)
+        raise Ended(number)
+
+    for one, old in before.items():
+        if old is not signal.SIG_IGN:  # nohup's wish, or a shell's for what runs in the background
+            signal.signal(one, end)
     try:
         yield
-    except Stop as stop:
-        _end(stop)
-    except (OSError, ModuleNotFoundError) as error:
-        refused = of_the_system(error) if isinstance(error, OSError) else extras.of_an_import(error)
-        if refused is None:
-            raise
-        _end(refused)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted. What was finished is kept; run again to continue.\n")
-        sys.exit(INTERRUPTED)
-
-
-def _end(stop: Stop) -> None:
-    sys.stderr.write(f"\nerror: {stop}\n")
-    sys.exit(stop.exit_code)
+    finally:
+        for one, old in before.items():
+            signal.signal(one, old)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from release.cli.command import Command, takes
+from release.cli.ending import ENDING
 from release.values.events import Line, Say
-
-_ENDING = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +33,16 @@ def port(text: str) -> int:
 def serve(given: Serve, say: Say) -> None:
     from release.hub import address
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # before the server's thread starts: it inherits the mask
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # nohup's wish
+    ending = {one for one in ENDING if one != signal.SIGHUP or hangs_up}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # before the server's thread starts: it inherits the mask
     with address.serving(given.root, given.port) as (url, _):
         sys.stdout.write(f"export HF_ENDPOINT={url}\n")
         sys.stdout.write(f"export HF_TOKEN=$(cat {shlex.quote(str(given.root / 'token'))})\n")
         sys.stdout.write("export HF_HUB_DISABLE_XET=1\n")
         sys.stdout.flush()
         say(Line(text="# serving until Ctrl-C"))
-        signal.sigwait(_ENDING)
+        signal.sigwait(ending)
 
 
 @dataclass(frozen=True, kw_only=True)

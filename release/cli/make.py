@@ -8,15 +8,13 @@ import sys
 from pathlib import Path
 
 from release import inputs, pipeline
-from release.cli import console, ending
+from release.cli import console, ending, terminal
 from release.config import reading
-from release.running import child
 
 
 def main(config: Path, answer: Path) -> None:
     """Make the adapter of ``config``; a stop ends the process with its exit code, and ``answer`` is not written."""
-    child.end_with_the_parent()
-    with ending.exits(), console.watch() as say:
+    with terminal.neutral(), ending.exits(), console.watch() as say:
         loaded = reading.load(config)
         _, run = pipeline.make(loaded, pipeline.check_data(inputs.load(loaded, say), say), say)
     answer.write_text(str(run), "utf-8")

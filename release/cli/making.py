@@ -9,7 +9,7 @@ from release.cli import options
 from release.cli.command import Command, takes
 from release.cli.options import Configured, Signing
 from release.values import extras
-from release.values.events import Line, Say
+from release.values.events import Say, tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ def release(given: Release, say: Say) -> None:
         signed["publishing.keyless"] = "true"
     loaded = options.load(given.configured, say, signed)
     packed, publication = pipeline.release(loaded, say)
-    say(Line(text=pipeline.what_next(loaded, packed, publication)))
+    tell(say, pipeline.what_next(loaded, packed, publication).splitlines())
 
 
 @dataclass(frozen=True, kw_only=True)

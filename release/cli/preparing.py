@@ -8,7 +8,7 @@ from pathlib import Path
 from release.cli import options
 from release.cli.command import Command, takes
 from release.cli.options import Configured
-from release.values.events import Line, Say
+from release.values.events import Line, Say, tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ def example(given: Example, say: Say) -> None:
     for path in example.write(given.folder):
         say(Line(text=str(path)))
     enter = "" if given.folder == Path() else f"cd {shlex.quote(str(given.folder))} && "
-    say(Line(text=f"\nwhat comes next: {enter}adapter-release release"))
+    tell(say, ["", f"what comes next: {enter}adapter-release release"])
 
 
 def check(given: Configured, say: Say) -> None:
@@ -43,9 +43,7 @@ def plan(given: Configured, say: Say) -> None:
     from release.planning import forecast
 
     found = inputs.load(options.load(given, say), say)
-    say(Line(text="\n".join(forecast.provable(found))))
-    for line in forecast.planned(found):
-        say(Line(text=line))
+    tell(say, [*forecast.provable(found), *forecast.planned(found)])
 
 
 def doctor(given: Configured, say: Say) -> None:

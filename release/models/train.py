@@ -267,8 +267,7 @@ def _meter(config: Config, run: Path) -> spending.Meter | None:
     """What counts this attempt's cost; None where the configuration sets no limit."""
     if config.budget.limit is None:
         return None
-    attempt = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return spending.start(run.parent, config.budget, run.name, attempt, config.budget.price_per_hour)
+    return spending.start(run.parent, config.budget, run.name, spending.attempt(), config.budget.price_per_hour)
 
 
 def _examples(rows: Sequence[gates.Golden], chat: chats.Chat, max_length: int) -> tuple[chats.Example, ...]:

@@ -6,6 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from release.running.tied import inherited as locks
+from release.running.tied import tied
 from release.values import assets
 from release.values.artifacts import sha256_file
 from release.values.cache import cache_folder
@@ -55,7 +57,7 @@ def _fetch(wheel: Wheel, say: Say) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         wanted = ["--no-deps", "--require-hashes", "--dest", folder, "--requirement", lock]
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *wanted]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(tied(command), capture_output=True, text=True, check=False, **locks())
         if done.returncode:
             raise PreflightError(
                 f"{path} is not there, and pip could not fetch it:\n{done.stderr.strip()}\nIt holds "

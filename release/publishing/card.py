@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import yaml
 
-from gates.report import cell, plain
+from gates.report import cell
+from gates.shown import plain
 from release.config.settings import Publishing
 from release.judging.released import Counted
 from release.publishing import snippet, snippet_gguf

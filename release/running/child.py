@@ -4,7 +4,6 @@ The child's standard output carries one JSON event a line. Everything libraries 
 the child becomes the same ``Stop`` in the parent; anything else is our bug and keeps its traceback in the log.
 """
 
-import ctypes
 import fcntl
 import json
 import os
@@ -12,21 +11,27 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from release.running import kept
-from release.values import extras
-from release.values.errors import BY_EXIT_CODE, ConfigError, Stop, of_the_system
+from release.running.tied import inherited as locks
+from release.running.tied import tied
+from release.values.errors import BY_EXIT_CODE, ConfigError, PreflightError, Stop
 from release.values.events import Event, Line, Progress, Say, Stage
+from release.values.reasons import KEPT, LESS_MEMORY, speaks_of_memory, stop_of
 
 LONGEST = 1 << 20  # bytes of one event; the longest are reports of a few thousand rows
 MOST = LONGEST // 16  # characters of one that are sent: JSON writes one as up to twelve bytes
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h: the kernel kills the child when its parent dies, kill -9 included
 SERVER_KEY = "OPENAI_API_KEY"
 """Opens the address of a served model: only the process that asks it is given it, and no Hub is."""
+ENDED_BY = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+"""The signals by which a person or a machine that shuts down ends a process."""
+CRASHED = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS)
+"""How a library of C or C++ ends that was given no memory; its words stand somewhere at the end of the log."""
 LIFELINE = "ADAPTER_RELEASE_LIFELINE"
 """Names a file that the parent holds locked: what a child in a container has instead of the kernel's signal."""
 ENVIRONMENT = {
@@ -60,11 +65,12 @@ def call(
     with (
         log.open("ab") as errors,
         subprocess.Popen(
-            [python, "-P", "-m", module, *arguments],  # -P: a user's own json.py stands in no library's way
+            tied([python, "-P", "-m", module, *arguments]),  # -P: a user's own json.py stands in no library's way
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             env={**inherited(), **ENVIRONMENT, **(env or {})},
+            **locks(),
         ) as process,
     ):
         assert process.stdout is not None
@@ -103,13 +109,36 @@ def _read(line: bytes) -> object:
 
 
 def end(module: str, code: int, message: str, log: Path) -> None:
-    """Raise what a child's exit status means; nothing for 0."""
+    """Raise what a child's exit status means; nothing for 0.
+
+    A child that was killed, or crashed for lack of memory, is the machine's fault and not ours: ``PreflightError``.
+    """
     if code == ConfigError.exit_code and message:
         raise ConfigError(message.split("\n"))
     if code in BY_EXIT_CODE and message:
         raise BY_EXIT_CODE[code](message)
     if code:
-        raise RuntimeError(f"{module} ended with exit status {code}; the end of {log}:\n{_tail(log)}")
+        said = _tail(log)
+        if problem := died(module, code, said):
+            raise PreflightError(problem)
+        raise RuntimeError(f"{module} ended with exit status {code}; the end of {log}:\n{said}")
+
+
+def died(what: str, code: int, said: str = "") -> str:
+    """Why a process with this exit status did not end by itself, and what to do; empty where it did.
+
+    ``said`` is the end of its log: a library that finds no memory aborts with a word there, Python ends with one.
+    """
+    number = -code if code < 0 else code - 128
+    if number == signal.SIGKILL:
+        return (
+            f"{what} was killed (SIGKILL). Where nobody did that, the kernel did, for the machine or its container had "
+            f"no memory left (`dmesg` says so). {LESS_MEMORY}"
+        )
+    if number in ENDED_BY:
+        return f"{what} was ended from outside ({signal.Signals(number).name}). {KEPT}"
+    last = said if number in CRASHED else said.rpartition("\n")[2]
+    return f"{what} had too little memory ({word}). {LESS_MEMORY}" if (word := speaks_of_memory(last)) else ""
 
 
 def _tail(log: Path, lines: int = 25) -> str:
@@ -117,8 +146,7 @@ def _tail(log: Path, lines: int = 25) -> str:
 
 
 def main(stage: Callable[[list[str], Say], None]) -> None:
-    """The frame of a child: die with the parent, keep stdout for events, end with the exit code of a ``Stop``."""
-    end_with_the_parent()
+    """The frame of a child: keep stdout for events, end with the exit code of a ``Stop``."""
     if LIFELINE in os.environ:
         threading.Thread(target=_end_with, args=(Path(os.environ[LIFELINE]),), daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as pipe:
@@ -134,19 +162,14 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
         try:
             try:
                 stage(sys.argv[1:], say)
-            except OSError as error:
-                raise (of_the_system(error) or error) from None
-            except ModuleNotFoundError as error:
-                raise (extras.of_an_import(error) or error) from None
+            except Exception as error:
+                if isinstance(error, Stop) or (stop := stop_of(error)) is None:
+                    raise
+                traceback.print_exc()  # into the log: where it was
+                raise stop from None
         except Stop as stop:
             send("Stop", {"message": _short(str(stop))})
             sys.exit(stop.exit_code)
-
-
-def end_with_the_parent() -> None:
-    """Let the kernel kill this process when its parent dies, kill -9 included."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _short(value: object) -> object:

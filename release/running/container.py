@@ -20,6 +20,7 @@ from release.running import child, environment, image_source, look, machine
 from release.running.engine_faults import explained
 from release.values.errors import PreflightError, Stop
 from release.values.events import Line, Progress, Say
+from release.values.reasons import KEPT, LESS_MEMORY
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -148,14 +149,12 @@ def find(wanted: Container, say: Say) -> InImage | None:
 
 
 def _killed(stage: str, image: InImage, *, out_of_memory: bool) -> str:
-    kept = "What was finished is kept: run again to go on."
     if not out_of_memory:
-        return f"The container of {stage} was killed from outside (exit status {KILLED}). {kept}"
+        return f"The container of {stage} was killed from outside (exit status {KILLED}). {KEPT}"
     limit = f" of {image.memory_bytes / MIB:,.0f} MiB (container.memory_gib)" if image.memory_bytes else ""
     return (
-        f"The kernel killed {stage} (exit status {KILLED}): it needed more than the memory{limit} it may use. Raise "
-        "the limit, make training.per_device_train_batch_size or data.max_length smaller, or use a larger machine. "
-        f"{kept}"
+        f"The kernel killed {stage} (exit status {KILLED}): it needed more than the memory{limit} it may use. "
+        f"{LESS_MEMORY}"
     )
 
 
@@ -240,8 +239,9 @@ def _container(
 
 @contextlib.contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends this process through its finally blocks."""
-    if threading.current_thread() is not threading.main_thread():
+    """SIGTERM ends this process through its finally blocks, where nothing else says how it ends."""
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if elsewhere or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -14,6 +14,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from release.running.tied import inherited as locks
+from release.running.tied import tied
 from release.values import assets
 from release.values.artifacts import sha256_file
 from release.values.cache import cache_folder
@@ -67,7 +69,7 @@ def cpu_torch() -> tuple[Path | None, dict[str, str]]:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), wanted]
     if not list(folder.glob(name)):
         command += ["--find-links", links] if links else []
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(tied(command), capture_output=True, text=True, check=False, **locks())
         if done.returncode:
             if "No matching distribution" not in done.stderr:
                 raise PreflightError(f"pip could not look for a CPU build of torch:\n{done.stderr}")

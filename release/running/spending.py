@@ -5,6 +5,8 @@ An attempt rewrites its line at each checkpoint, so that what a killed attempt t
 
 import json
 import re
+import secrets
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,6 +78,11 @@ class Meter:
             f"The budget is spent: {self.cost(seconds):.2f} of {limit:.2f} {currency} over all attempts, and the next "
             "step would exceed it. A checkpoint is kept. Raise budget.limit and run again: it continues there."
         )
+
+
+def attempt() -> str:
+    """A name for an attempt that begins now; not the time alone, for a clock that was set back would repeat it."""
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {secrets.token_hex(4)}"
 
 
 def read(folder: Path) -> list[Entry]:

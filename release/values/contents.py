@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gates.report import plain
-from gates.shown import shorten
+from gates.shown import plain, shorten
 from release.values import bounded, bounds, layout
 
 OF_TOOLS = (".git", ".cache", ".cache/huggingface")

@@ -73,12 +73,11 @@ def of_the_system(error: OSError) -> PreflightError | None:
 
 def disk_full(error: OSError) -> PreflightError | None:
     """The ``Stop`` for an error that means a full disk; None for any other."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return None
+    lacks = "A file may not grow so large (ulimit -f)" if error.errno == errno.EFBIG else "No space left on the disk"
     where = f" of {error.filename}" if error.filename else ""
-    return PreflightError(
-        f"No space left on the disk{where}. What was finished is kept. Free some space and run again."
-    )
+    return PreflightError(f"{lacks}{where}. What was finished is kept. Free some space and run again.")
 
 
 BY_EXIT_CODE: dict[int, type[Stop]] = {

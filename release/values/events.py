@@ -1,6 +1,6 @@
 """What stages report to whoever is watching: typed events, drawn by `console`, sent over a pipe by child processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 
@@ -23,10 +23,16 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Something to print as it is."""
+    """A line to print as it is; a line's end in it is shown as a space."""
 
     text: str
 
 
 Event = Stage | Progress | Line
 Say = Callable[[Event], None]
+
+
+def tell(say: Say, lines: Iterable[str]) -> None:
+    """Say a line after the other."""
+    for text in lines:
+        say(Line(text=text))

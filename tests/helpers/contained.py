@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,13 @@ def stage(arguments: list[str], say: Say) -> None:
             time.sleep(60)
         case "fill":
             say(Line(text=str(len(bytearray(1 << 30)))))
+        case "limited":
+            resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))
+            say(Line(text=str(len(bytearray(1 << 30)))))
+        case "die":
+            sys.stderr.write(arguments[3])
+            sys.stderr.flush()
+            os.kill(os.getpid(), int(arguments[2]))
         case "endless":
             raise DataError("x" * 2_000_000)
         case _:

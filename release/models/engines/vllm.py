@@ -21,6 +21,8 @@ from release.models.engines import vllm_worker
 from release.models.engines.engine import Asked, Opened, Prompt
 from release.models.exports import files
 from release.running import environment
+from release.running.tied import inherited as locks
+from release.running.tied import tied
 from release.values import layout
 from release.values.errors import ConfigError, PreflightError, shown
 
@@ -67,11 +69,12 @@ class Worker:
 def opened(asked: Asked) -> Iterator[Opened]:
     """A vLLM with the base, or with base and adapter merged, until the block ends."""
     with subprocess.Popen(
-        [python(), "-I", vllm_worker.__file__],  # -I: no PYTHONPATH, which names this project's packages
+        tied([python(), "-I", vllm_worker.__file__]),  # -I: no PYTHONPATH, which names this project's packages
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        **locks(),
     ) as process:
         try:
             worker, loaded = Worker(process=process), how(asked)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from release.models.wheels import Wheel
 from release.running import environment
+from release.running.tied import inherited as locks
+from release.running.tied import tied
 from release.values.errors import PreflightError
 
 WHEEL = Wheel(
@@ -31,12 +33,13 @@ def convert(wheel: Path, model: Path, target: Path, file_type: str) -> None:
     partial = target.with_name(f"{target.name}.partial")
     path = os.pathsep.join([str(wheel), str(environment.ROOT)])
     done = subprocess.run(
-        [sys.executable, "-P", "-m", PROCESS, str(model), str(partial), file_type.lower()],
+        tied([sys.executable, "-P", "-m", PROCESS, str(model), str(partial), file_type.lower()]),
         env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
+        **locks(),
     )
     sys.stderr.write(done.stderr)
     if done.returncode or not partial.exists():

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from release.running.tied import inherited as locks
+from release.running.tied import tied
 from release.values.errors import PreflightError, VerificationError
 
 PROGRAM = "llama-quantize"
@@ -29,8 +31,8 @@ def quantize(source: Path, target: Path, file_type: str, threads: int) -> str:
     if told := problem(file_type):
         raise PreflightError(told)
     partial = target.with_name(f"{target.name}.partial")
-    command = [PROGRAM, str(source), str(partial), file_type, str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = tied([PROGRAM, str(source), str(partial), file_type, str(threads)])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **locks())
     sys.stderr.write(done.stdout + done.stderr)
     if done.returncode or not partial.exists():
         partial.unlink(missing_ok=True)

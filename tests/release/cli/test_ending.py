@@ -1,6 +1,7 @@
 """How a command ends: each reason with its exit code, and a bug with its traceback."""
 
 import errno
+import signal
 
 import pytest
 
@@ -50,12 +51,59 @@ def test_a_fault_of_ours_keeps_its_traceback() -> None:
         raise OSError(errno.EIO, "strange")
 
 
-def test_an_interruption_ends_as_a_shell_expects(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended, ending.exits():
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("number", ending.ENDING)
+def test_a_signal_ends_as_a_shell_expects_and_says_what_is_kept(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.signal(number, signal.SIG_DFL)  # tests in the background of a shell ignore SIGINT
+    try:
+        with pytest.raises(SystemExit) as ended, ending.exits():
+            signal.raise_signal(number)
 
-    assert ended.value.code == ending.INTERRUPTED
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert ended.value.code == 128 + number
     assert "run again to continue" in capsys.readouterr().err
+
+
+def test_a_signal_that_whoever_started_it_ignores_is_ignored() -> None:
+    """As nohup does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending.exits():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        ImportError("libtorch.so: failed to map segment from shared object"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_too_little_memory_ends_as_the_preflight_does(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, ending.exits():
+        raise RuntimeError("a library's own words") from error
+
+    assert ended.value.code == errors.PreflightError.exit_code
+    said = capsys.readouterr().err
+    assert "too little memory" in said
+    assert "data.max_length smaller" in said
+
+
+def test_further_lines_of_a_message_stand_under_its_first(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line's end in a name makes no line that could be one of ours."""
+    with pytest.raises(SystemExit), ending.exits():
+        raise errors.HubError("the Hub said x\n 1. ok     every file")
+
+    assert capsys.readouterr().err == "\nerror: the Hub said x\n   1. ok     every file\n"
 
 
 def test_a_block_that_ends_well_does_not_exit() -> None:

@@ -1,12 +1,13 @@
 """Stages in processes of their own: the pipe between them, and what the folder they are started in holds."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from release.running import child
-from release.values.errors import DataError
+from release.values.errors import DataError, PreflightError
 from release.values.events import Event, Line, Progress, Stage
 from tests.helpers.line import ROOT
 
@@ -71,3 +72,41 @@ def test_a_reason_to_stop_that_is_endless_is_cut_and_keeps_its_exit_code(tmp_pat
             log=tmp_path / "log",
             env={"PYTHONPATH": str(ROOT)},
         )
+
+
+def called(tmp_path: Path, *arguments: str) -> None:
+    child.call(
+        "tests.helpers.contained",
+        *arguments,
+        say=lambda _: None,
+        log=tmp_path / "log",
+        env={"PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "log", "says"),
+    [
+        (signal.SIGKILL, "", r"was killed \(SIGKILL\).* no memory left .*data.max_length smaller.* run again"),
+        (signal.SIGTERM, "", r"was ended from outside \(SIGTERM\)\. What was finished is kept"),
+        (signal.SIGHUP, "", r"was ended from outside \(SIGHUP\)"),
+        (signal.SIGABRT, "terminate called after 'std::bad_alloc'\n  what():  x", r"too little memory \(bad_alloc\)"),
+    ],
+)
+def test_a_stage_that_was_killed_or_had_no_memory_is_the_machines_fault(
+    number: signal.Signals, log: str, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PreflightError, match=says):
+        called(tmp_path, "die", str(tmp_path), str(int(number)), log)
+
+
+def test_a_crash_that_nobody_can_explain_keeps_the_end_of_its_log(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"ended with exit status -11.*\n.*\nan assertion of a library"):
+        called(tmp_path, "die", str(tmp_path), str(int(signal.SIGSEGV)), "an assertion of a library\n")
+
+
+def test_a_stage_under_a_limit_of_memory_says_what_to_make_smaller(tmp_path: Path) -> None:
+    with pytest.raises(PreflightError, match=r"too little memory: MemoryError.*\(container.memory_gib, ulimit -v"):
+        called(tmp_path, "limited", str(tmp_path))
+
+    assert "Traceback" in (tmp_path / "log").read_text("utf-8")

@@ -1,5 +1,6 @@
 """What is spent is counted over attempts, told on the way, and never passes the limit."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,17 @@ def test_attempts_add_up_and_one_attempt_counts_once(tmp_path: Path) -> None:
     assert second.before == 2.0
     assert second.cost(HOUR) == 4.0
     assert len(spending.read(tmp_path)) == 1
+
+
+def test_an_attempt_after_the_clock_was_set_back_is_counted_beside_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.gmtime(0)
+    monkeypatch.setattr(time, "gmtime", lambda: now)
+    for _ in range(2):
+        spending.start(tmp_path, Budget(limit=10), "run", spending.attempt(), 2.0).write(HOUR)
+
+    assert sum(one.cost for one in spending.read(tmp_path)) == 4.0
 
 
 def test_an_alert_is_told_once_for_each_percentage() -> None:
