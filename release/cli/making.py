@@ -1,7 +1,6 @@
 """Commands that make a release: release, its two halves candidate and publish, and the pilot."""
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -159,11 +158,11 @@ def _rules(given: Publish, say: Say) -> "Rules":
     chosen = {
         "publishing.hf_repo": asked.repo,
         "publishing.tag": asked.tag,
-        "publishing.private": asked.private or None,
+        "publishing.private": "true" if asked.private else None,
         "publishing.signing_key": str(key) if key else None,
-        "publishing.keyless": given.signing.keyless or None,
+        "publishing.keyless": "true" if given.signing.keyless else None,
     }
-    more = {name: json.dumps(value) for name, value in chosen.items() if value is not None}  # as YAML, in quotes
+    more = {name: value for name, value in chosen.items() if value is not None}
     configured = Configured(config=config, overrides=asked.overrides, weaker_because=asked.weaker_because)
     return rules.of_config(options.load(configured, say, more), said, say)
 

@@ -1,4 +1,4 @@
-"""What may be published: the rules of the publishing half, from its own checkout or its options. A candidate obeys them.
+"""What may be published: the rules of the publishing half, from its own checkout or its options.
 
 The job that trained wrote the candidate's record, so nothing in it decides where it goes or what it must pass.
 """
@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from release import inputs
@@ -242,4 +242,4 @@ def _inside(found: Released, name: str, rules: Rules) -> Iterator[str]:
 
 
 def _line(what: str, theirs: object, ours: object, rules: Rules) -> str:
-    return f"{what}: the candidate has {shown(theirs)}, {rules.source} says {shown(ours)}"
+    return f"{what}: the candidate has {shown(theirs)}, {rules.source} {'says' if rules.whole else 'say'} {shown(ours)}"

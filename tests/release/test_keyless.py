@@ -31,7 +31,8 @@ def keyless(tmp_path: Path) -> Iterator[KeylessHub]:
 
 
 def publish(dist: Path, folder: Path, endpoint: str, job: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    done = adapter_release("publish", str(dist), "--hub", endpoint, cwd=folder, env=job)
+    config = str(dist.with_name("release.yaml"))
+    done = adapter_release("publish", str(dist), "--config", config, "--hub", endpoint, cwd=folder, env=job)
     for text in (done.stdout, done.stderr, *(path.read_text("utf-8") for path in (folder / "runs").rglob("*.*"))):
         assert not any(secret in text for secret in SECRETS), text
     assert "Traceback" not in done.stderr
