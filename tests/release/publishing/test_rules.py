@@ -208,5 +208,5 @@ def test_a_record_that_its_own_configuration_does_not_fit_is_refused(checkout: P
     dist = Path(shutil.copytree(made, checkout / "dist"))
     edit(dist / "package" / layout.POLICY, lambda policy: policy["json_parse"].update(target=0.1))
 
-    with pytest.raises(VerificationError, match="different: package/gates/policy.json"):
+    with pytest.raises(VerificationError, match=r"different: package/gates/policy\.json"):
         two_jobs.publish(dist, checkout / "receipts", rules_of(checkout), quiet)
