@@ -180,8 +180,7 @@ def test_what_would_have_to_be_built_is_not_installed_even_with_the_locked_hash(
 ) -> None:
     """An sdist of torch is not a CPU build that is offered: CUDA's is taken."""
     path, sdists = tree / "locks" / f"{lock}.txt", tree.parent / "sdists"
-    name, version = ("torch", "9.9+cpu") if lock == "torch-cpu" else ("builder", "1.0")
-    line = make_sdist(sdists, name, version)
+    line = make_sdist(sdists, *(("torch", "9.9+cpu") if lock == "torch-cpu" else ("builder", "1.0")))
     path.write_text(line if lock == "torch-cpu" else path.read_text("utf-8") + line, "utf-8")
     offered = sdists if lock == "torch-cpu" else tree.parent / "cpu"
     shutil.copy(next(sdists.glob("*.gz")), tree.parent / "wheels")
@@ -282,7 +281,7 @@ def test_the_verbs_that_make_lists_are_the_verbs_it_has() -> None:
     verbs = [line.split()[0] for line in listed.splitlines()]
 
     phony = next(line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if line.startswith(".PHONY:"))
-    assert sorted([*verbs, "setup", "setup-dev", "setup-sign"]) == phony.split()[1:]
+    assert sorted([*verbs, "setup", "setup-dev", "setup-publish", "setup-sign"]) == phony.split()[1:]
     for verb in verbs:
         dry = ["make", "--no-print-directory", "--dry-run", "--always-make", verb]
         assert subprocess.run(dry, cwd=ROOT, capture_output=True, check=False).returncode == 0
