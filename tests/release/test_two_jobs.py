@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def handed_over(folder: Path, *, licence: bool, **settings: Mapping[str, Any]) -> Path:
     """A candidate's folder in ``folder``, beside the configuration that it was made from."""
-    loaded = small_settings(folder, licence=licence, **HERE | settings)
+    loaded = small_settings(folder, licence=licence, **{**HERE, **settings})
     return laid_out(loaded, *small_candidate(loaded))
 
 
@@ -308,7 +308,7 @@ def as_nothing(_: previous.Release) -> None:
     return None
 
 
-HIDDEN = {
+HIDDEN: Mapping[Callable[[previous.Release], object], str] = {
     as_nothing: "v0.1.0 (commit",
     as_another_tag: "v0.0.1 (commit",
     as_another_commit: "v0.1.0 (commit 0000",

@@ -61,7 +61,7 @@ def other_schema(folder: Path) -> dict[str, Any]:
 
 
 def publishing(**changes: Any) -> dict[str, Any]:
-    return {"publishing": HERE["publishing"] | changes}
+    return {"publishing": {**HERE["publishing"], **changes}}
 
 
 LIES: Mapping[str, tuple[Any, str]] = {
