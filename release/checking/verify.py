@@ -138,8 +138,8 @@ def verify(release: str, endpoint: str, say: Say, known: Known) -> None:
         report(found, say)
 
 
-def report(found: Opened, say: Say) -> None:
-    """Every step with its outcome; then ``VerificationError`` if any failed."""
+def report(found: Opened, say: Say) -> list[Step]:
+    """Every step, told with its outcome; ``VerificationError`` if any failed."""
     steps = check(found)
     for number, step in enumerate(steps, 1):
         say(Line(text=f"{number:2}. {step.outcome:<6} {step.name}"))
@@ -154,6 +154,7 @@ def report(found: Opened, say: Say) -> None:
         )
     for told in allowed.asks_for(found.release.record):
         say(Line(text=f"    --     {told}"))
+    return steps
 
 
 def check(found: Opened, names: Iterable[str] | None = None) -> list[Step]:
@@ -473,6 +474,7 @@ def _signature(found: Opened) -> Iterator[str | Unchecked]:
     yield Unchecked(why=f"signed by {who} according to itself; not checked: give {option}")
 
 
+SIGNED = "the signature covers these files and is by the expected signer"
 CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "tag, commit and files match your receipt or commit": _place,
     FIRST_LOOK: _files,
@@ -487,6 +489,6 @@ CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "the stored verdict follows from the stored answers, byte for byte": _verdict,
     "not worse than previous releases, and requires less only with a reason": _earlier,
     "the in-toto statements agree with record and verdict": _statements,
-    "the signature covers these files and is by the expected signer": _signature,
+    SIGNED: _signature,
     "every form it is served in was judged, and what is offered passed": _forms,
 }

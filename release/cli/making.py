@@ -2,14 +2,20 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from release.cli import options
 from release.cli.command import Command, takes
 from release.cli.options import Configured, Signing
 from release.values import extras
+from release.values.errors import ConfigError
 from release.values.events import Say, tell
+
+if TYPE_CHECKING:
+    from release.publishing.rules import Rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +65,34 @@ def candidate(given: Candidate, say: Say) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is to be published, as options say it."""
+
+    config: Path | None
+    overrides: Sequence[str]
+    weaker_because: str | None
+    hub: str | None
+    repo: str | None
+    tag: str | None
+    private: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """sha256 of what the candidate was judged by."""
+
+    golden_sha256: str | None
+    policy_sha256: str | None
+    contract_sha256: str | None
+    schema_sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Publish:
     folder: Path
-    hub: str | None
     receipts: Path
+    asked: Asked
+    terms: Terms
     signing: Signing
 
 
@@ -70,22 +100,71 @@ def _publish_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "folder", nargs="?", type=Path, default=Path("dist"), help="the candidate's folder (default: %(default)s)"
     )
-    command.add_argument("--hub", help="a URL, or file:FOLDER (default: that of the candidate's configuration)")
     command.add_argument(
         "--receipts",
         type=Path,
         default=Path("runs/published"),
         help="folder for the receipt (default: %(default)s)",
     )
+    group = command.add_argument_group(
+        "rules", "What the candidate must be, and where it goes. The candidate itself has no say in it."
+    )
+    group.add_argument("--config", type=Path, help="configuration file (default: release.yaml, if it is here)")
+    options.overrides(group)
+    group.add_argument("--repo", metavar="NAMESPACE/NAME", help="the repository (publishing.hf_repo)")
+    group.add_argument("--tag", help="the tag (publishing.tag)")
+    group.add_argument("--private", action="store_true", help="the repository is private (publishing.private)")
+    group.add_argument("--hub", help="a URL, or file:FOLDER (publishing.endpoint)")
+    for name, what in _TERMS.items():
+        group.add_argument(f"--{name}-sha256", type=options.sha256, metavar="SHA256", help=f"sha256 of {what}")
     options.signing(command)
+
+
+_TERMS = {
+    "golden": "the golden rows, where their file is not here: data/golden.jsonl of a release",
+    "policy": "gates/policy.json of a release",
+    "contract": "gates/contract.json of a release",
+    "schema": "gates/answer.schema.json of a release",
+}
 
 
 def publish(given: Publish, say: Say) -> None:
     from release import two_jobs
 
-    key = given.signing.sign.absolute() if given.signing.sign else None
-    chosen = {"endpoint": given.hub, "signing_key": key, "keyless": given.signing.keyless}
-    two_jobs.publish(given.folder, given.receipts, {name: value for name, value in chosen.items() if value}, say)
+    two_jobs.publish(given.folder, given.receipts, _rules(given, say), say)
+
+
+def _rules(given: Publish, say: Say) -> "Rules":
+    """Those of the configuration, if one is here or named, and of the options."""
+    from release.publishing import rules
+
+    asked, key = given.asked, given.signing.sign.absolute() if given.signing.sign else None
+    digests = {name: getattr(given.terms, f"{name}_sha256") for name in _TERMS}
+    said = rules.Given(
+        hub=asked.hub,
+        repo=asked.repo,
+        tag=asked.tag,
+        private=asked.private,
+        weaker_because=asked.weaker_because,
+        signing_key=key,
+        keyless=given.signing.keyless,
+        digests={name: sha256 for name, sha256 in digests.items() if sha256},
+    )
+    config = asked.config or Path("release.yaml")
+    if asked.config is None and not config.exists():
+        if asked.overrides:
+            raise ConfigError([f"--set {asked.overrides[0]}: there is no release.yaml here. Name one with --config."])
+        return rules.of_options(said)
+    chosen = {
+        "publishing.hf_repo": asked.repo,
+        "publishing.tag": asked.tag,
+        "publishing.private": "true" if asked.private else None,
+        "publishing.signing_key": str(key) if key else None,
+        "publishing.keyless": "true" if given.signing.keyless else None,
+    }
+    more = {name: value for name, value in chosen.items() if value is not None}
+    configured = Configured(config=config, overrides=asked.overrides, weaker_because=asked.weaker_because)
+    return rules.of_config(options.load(configured, say, more), said, say)
 
 
 def pilot(given: Configured, say: Say) -> None:
@@ -121,9 +200,10 @@ COMMANDS = (
         name="publish",
         about="check a candidate's folder again and publish it",
         description="""The second half of a two-job release: computes every checksum and the verdict of a
-        candidate's folder again, and publishes its package if both are right. Needs HF_TOKEN for a Hub on the
-        web, and no GPU. Leaves the receipt, publication.json. Exit code 7: the folder is not what its record
-        says, and nothing was published.""",
+        candidate's folder again, compares it with the configuration here and with the releases that the Hub has, and
+        publishes its package if all is right. Needs HF_TOKEN for a Hub on the web, and no GPU. Leaves the receipt,
+        publication.json. Exit code 7: the folder is not what its record or the configuration says, and nothing was
+        published.""",
         options=_publish_options,
         run=takes(Publish, publish),
     ),

@@ -1,6 +1,7 @@
 """Options that several commands share, as frozen values, and what is made of them."""
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,10 @@ def configured(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "config", nargs="?", type=Path, default=Path("release.yaml"), help="configuration file (default: %(default)s)"
     )
-    group = command.add_argument_group("configuration")
+    overrides(command.add_argument_group("configuration"))
+
+
+def overrides(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="replace a value of the configuration, such as training.max_steps=20; may be repeated",
@@ -55,6 +59,13 @@ def load(given: Configured, say: Say, more: Mapping[str, str] | None = None) -> 
     for notice in loaded.notices:
         say(Line(text=f"note: {notice}"))
     return loaded
+
+
+def sha256(text: str) -> str:
+    """A digest as typed; argparse says what is wrong with another text."""
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a sha256: 64 digits from 0 to f, as sha256sum writes it")
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gates
-from release.config.settings import Config
+from release.config.settings import Config, Publishing
 from release.hub import requests
 from release.judging import terms
 from release.judging.released import Released
 from release.judging.terms import Terms, row_digests
 from release.values import layout
-from release.values.errors import HubError, VerificationError
+from release.values.errors import HubError, VerificationError, shown
 from release.values.events import Line, Say
-from release.values.record import PreviousRelease
+from release.values.record import Previous, PreviousRelease, tree
 
 NO_RELEASE = "it holds no release of this program"
 
@@ -28,10 +28,13 @@ class Release:
     """None: the tag holds no release, or its files were not kept."""
 
 
-def fetch(config: Config, hub: Mapping[str, str], say: Say) -> tuple[Release, ...]:
-    """Every tag older than the one to publish, oldest first, checked; ``HubError`` if one cannot be read."""
-    folder, repo = config.run.output_dir / layout.PREVIOUS, config.publishing.hf_repo
-    request = requests.History(repo_id=repo, before=config.publishing.tag, folder=folder)
+def fetch(publishing: Publishing, folder: Path, hub: Mapping[str, str], say: Say) -> tuple[Release, ...]:
+    """Every tag older than the one to publish, oldest first, checked; ``HubError`` if one cannot be read.
+
+    What judged them lies in ``folder`` afterwards; what lay there already is not fetched again.
+    """
+    repo = publishing.hf_repo
+    request = requests.History(repo_id=repo, before=publishing.tag, folder=folder)
     folder.mkdir(parents=True, exist_ok=True)
     found = requests.ask(request, hub, say, folder / "log")
     releases = [read(one.tag, one.commit, folder / one.commit if one.release else None) for one in found]
@@ -40,7 +43,7 @@ def fetch(config: Config, hub: Mapping[str, str], say: Say) -> tuple[Release, ..
         if wrong:
             raise HubError(
                 f"{one.tag} of {repo} (commit {one.commit}) is not what its record says, so nothing can be compared "
-                "with it:\n  " + "\n  ".join(wrong) + f"\nRemove {folder / one.commit} and run again; "
+                "with it:\n  " + "\n  ".join(wrong) + f"\nRemove {folder / one.commit} if it is there, and run again; "
                 "if that does not help, delete that tag on the Hub, or publish to another repository."
             )
     return tuple(releases)
@@ -240,6 +243,36 @@ def not_the_one(kept: Release, entry: PreviousRelease) -> list[str]:
 def kept(releases: Sequence[PreviousRelease], folder: Path) -> tuple[Release, ...]:
     """The releases of a record, those that were kept with their files under ``folder``."""
     return tuple(read(one.tag, one.commit, folder / one.commit if one.kept else None) for one in releases)
+
+
+def unnamed(said: Previous | None, found: Previous) -> tuple[str, ...]:
+    """The tags that a Hub has and a record does not name, and those that it names and the Hub does not have."""
+    theirs = {(one.tag, one.commit) for one in said.releases} if said else set()
+    ours = {(one.tag, one.commit) for one in found.releases}
+    return (
+        *(f"{tag} (commit {commit}) is there" for tag, commit in sorted(ours - theirs)),
+        *(f"{tag} (commit {commit}) is not there" for tag, commit in sorted(theirs - ours)),
+    )
+
+
+def misstated(said: Previous | None, found: Previous) -> Iterator[str]:
+    """Each way in which a record says of the same releases what they themselves do not."""
+    theirs = {one.tag: one for one in said.releases} if said else {}
+    for ours in found.releases:
+        yield from _misstated(theirs[ours.tag], ours)
+    if said and [one.tag for one in said.releases] != (tags := [one.tag for one in found.releases]):
+        yield f"they are {shown(tags)} by age, the record says {shown([one.tag for one in said.releases])}"
+    if said and list(said.weaker) != list(found.weaker):
+        yield f"less is required than by the last one in {shown(found.weaker)}, the record says {shown(said.weaker)}"
+    if said and said.comparisons != found.comparisons:
+        yield f"the comparisons with them are {shown(found.comparisons)}, the record names {shown(said.comparisons)}"
+
+
+def _misstated(said: PreviousRelease, found: PreviousRelease) -> Iterator[str]:
+    theirs, ours = tree(said), tree(found)
+    for name in ours:
+        if theirs[name] != ours[name]:
+            yield f"{found.tag}: {name} is {shown(ours[name])}, the record says {shown(theirs[name])}"
 
 
 def attempts(releases: Sequence[Release], golden_sha256: str) -> list[tuple[str, int]]:

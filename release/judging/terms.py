@@ -43,11 +43,14 @@ class Terms:
 
 def agreed(golden: Dataset, contract: gates.Contract, config: Config, policy: gates.Policy) -> Terms:
     """The terms of a configuration."""
-    mapping, served = config.contract, effective(config)["serving"]
-    written = {**mapping, "schema": layout.in_run(layout.ANSWER_SCHEMA)}
-    files = {layout.CONTRACT: canonical_json(written), layout.ANSWER_SCHEMA: canonical_json(contract.schema)}
-    required = required_forms(served)
+    files, required = contract_files(contract, config), required_forms(effective(config)["serving"])
     return Terms(golden=golden, contract=contract, policy=policy, contract_files=files, required_forms=required)
+
+
+def contract_files(contract: gates.Contract, config: Config) -> dict[str, bytes]:
+    """A configuration's contract and answer schema as they are published, by name."""
+    written = {**config.contract, "schema": layout.in_run(layout.ANSWER_SCHEMA)}
+    return {layout.CONTRACT: canonical_json(written), layout.ANSWER_SCHEMA: canonical_json(contract.schema)}
 
 
 def read(folder: Path, golden: Dataset, served: object = None) -> Terms:

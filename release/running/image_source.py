@@ -56,26 +56,26 @@ def arguments() -> dict[str, str]:
 
 
 def cpu_torch() -> tuple[Path | None, dict[str, str]]:
-    """The CPU build of the locked torch where pip is offered one, and the build arguments for it; else CUDA's.
+    """The locked CPU build of torch where pip is offered it, and the build arguments for it; else CUDA's.
 
     The same rule as in setup_environment.py: pip's configuration and TORCH_FIND_LINKS say where to look.
     """
-    locked = re.search(r"^torch==(\S+)", assets.asset("locks/gpu.txt").read_text("utf-8"), re.MULTILINE)
+    lock = assets.asset("locks/torch-cpu.txt")
+    locked = re.fullmatch(r"(torch==(\S+)) \\\s+--hash=sha256:([0-9a-f]{64})\s*", lock.read_text("utf-8"))
     assert locked is not None
-    wanted, folder = f"torch=={locked[1]}+cpu", cache_folder() / "torch"
+    folder = cache_folder() / "torch"
     folder.mkdir(parents=True, exist_ok=True)
     links = os.environ.get("TORCH_FIND_LINKS", "")
-    name = f"torch-{locked[1]}+cpu-*.whl"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), wanted]
-    if not list(folder.glob(name)):
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--only-binary"]
+    command += [":all:", "--dest", str(folder), "--requirement", str(lock)]
+    if not any(sha256_file(wheel) == locked[3] for wheel in folder.glob(f"torch-{locked[2]}-*.whl")):
         command += ["--find-links", links] if links else []
         done = subprocess.run(tied(command), capture_output=True, text=True, check=False, **locks())
         if done.returncode:
             if "No matching distribution" not in done.stderr:
-                raise PreflightError(f"pip could not look for a CPU build of torch:\n{done.stderr}")
+                raise PreflightError(f"pip could not use the CPU build of torch that is offered:\n{done.stderr}")
             return None, {}
-    (wheel,) = folder.glob(name)
-    return folder, {"LOCK": "cpu", "TORCH": f"{wanted} --hash=sha256:{sha256_file(wheel)}"}
+    return folder, {"LOCK": "cpu", "TORCH": f"{locked[1]} --hash=sha256:{locked[3]}"}
 
 
 @contextlib.contextmanager

@@ -2,11 +2,13 @@
 
 import base64
 import hashlib
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -52,10 +54,11 @@ def tree(tmp_path: Path) -> Path:
     (tree / "release" / "cli.py").write_text("import sys\ndef main():\n    print('it runs', *sys.argv[1:])\n", "utf-8")
     wheels = tmp_path / "wheels"
     needed, tool = make_wheel(wheels, "needed", "1.0"), make_wheel(wheels, "tool", "2.0")
-    make_wheel(tmp_path / "cpu", "torch", "9.9+cpu")
+    (tree / "locks" / "torch-cpu.txt").write_text(make_wheel(tmp_path / "cpu", "torch", "9.9+cpu"), "utf-8")
     (tree / "locks" / "cpu.txt").write_text(needed, "utf-8")
     signer = make_wheel(wheels, "signer", "3.0")
     (tree / "locks" / "sign.txt").write_text(needed + signer, "utf-8")
+    (tree / "locks" / "publish.txt").write_text(needed + signer, "utf-8")
     (tree / "locks" / "dev.txt").write_text(needed + signer + tool, "utf-8")
     (tree / "locks" / "gpu.txt").write_text(needed + make_wheel(wheels, "torch", "9.9"), "utf-8")
     (tree / "locks" / "base-model.txt").write_text(make_wheel(wheels, "tiny_base", "0.1"), "utf-8")
@@ -137,7 +140,7 @@ def test_a_set_up_that_was_killed_is_done_again_from_the_start(tree: Path) -> No
 
 
 @without_gpu
-@pytest.mark.parametrize("lock", ["cpu", "gpu", "dev"])
+@pytest.mark.parametrize("lock", ["cpu", "gpu", "dev", "torch-cpu", "publish"])
 def test_a_package_that_is_not_the_locked_one_is_not_installed(tree: Path, lock: str) -> None:
     path = tree / "locks" / f"{lock}.txt"
     line, *rest = path.read_text("utf-8").splitlines(keepends=True)
@@ -145,13 +148,61 @@ def test_a_package_that_is_not_the_locked_one_is_not_installed(tree: Path, lock:
     path.write_text("".join([f"{line[:-2]}{'0' if digit != '0' else '1'}\n", *rest]), "utf-8")
     cpu = [] if lock == "gpu" else ["--torch-find-links", str(tree.parent / "cpu")]
 
-    done = set_up(tree, *cpu, *(["--dev"] if lock == "dev" else []))
+    done = set_up(tree, *cpu, *([f"--{lock}"] if lock in ("dev", "publish") else []))
 
     assert done.returncode == 1
     assert "DO NOT MATCH THE HASHES" in done.stderr
-    assert f"locks/{lock}.txt" in done.stderr
+    assert "do not go around it" in done.stderr
     assert not (tree / ".venv" / ".complete.json").exists()
     assert version(tree, "needed") == ""
+
+
+def make_sdist(folder: Path, name: str, version: str) -> str:
+    """A package that has to be built, and leaves a file beside it if it is; its line for a lock."""
+    folder.mkdir(exist_ok=True)
+    path, ran = folder / f"{name}-{version}.tar.gz", folder / "built"
+    files = {
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "setup.py": f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n",
+    }
+    with tarfile.open(path, "w:gz") as sdist:
+        for file, text in files.items():
+            entry = tarfile.TarInfo(f"{name}-{version}/{file}")
+            entry.size = len(text)
+            sdist.addfile(entry, io.BytesIO(text.encode()))
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+@without_gpu
+@pytest.mark.parametrize(("lock", "torch"), [("cpu", ""), ("torch-cpu", "9.9"), ("publish", "")])
+def test_what_would_have_to_be_built_is_not_installed_even_with_the_locked_hash(
+    tree: Path, lock: str, torch: str
+) -> None:
+    """An sdist of torch is not a CPU build that is offered: CUDA's is taken."""
+    path, sdists = tree / "locks" / f"{lock}.txt", tree.parent / "sdists"
+    line = make_sdist(sdists, *(("torch", "9.9+cpu") if lock == "torch-cpu" else ("builder", "1.0")))
+    path.write_text(line if lock == "torch-cpu" else path.read_text("utf-8") + line, "utf-8")
+    offered = sdists if lock == "torch-cpu" else tree.parent / "cpu"
+    shutil.copy(next(sdists.glob("*.gz")), tree.parent / "wheels")
+
+    done = set_up(tree, "--torch-find-links", str(offered), *(["--publish"] if lock == "publish" else []))
+
+    assert not (sdists / "built").exists()
+    assert done.returncode == (0 if torch else 1)
+    assert version(tree, "torch") == torch
+
+
+def test_what_publishes_is_installed_without_torch_and_any_other_environment_can_do_it(tree: Path) -> None:
+    first = set_up(tree, "--publish")
+
+    assert first.returncode == 0, first.stderr
+    assert [version(tree, name) for name in ("torch", "needed", "signer")] == ["", "1.0", "3.0"]
+    assert not (tree / ".cache" / "wheels").exists()
+    assert set_up(tree, "--publish").stderr == ""
+    assert set_up(tree, "--sign").returncode == 0
+    assert version(tree, "torch").startswith("9.9")
+    assert set_up(tree, "--publish").stderr == ""
+    assert version(tree, "torch").startswith("9.9")
 
 
 def test_a_damaged_base_model_is_not_kept(tree: Path) -> None:
@@ -188,6 +239,11 @@ def test_the_locks_agree_on_every_version() -> None:
 
     assert cpu.items() <= gpu.items()
     assert cpu.items() <= sign.items() <= dev.items()
+    assert locked("publish").items() <= sign.items()
+    assert not {"torch", "peft", "trl", "datasets"} & locked("publish").keys()
+    assert locked("torch-cpu") == {"torch": f"{gpu['torch']}+cpu"}
+    here = {name: version for name, version in locked("mutants").items() if name in dev}
+    assert here.items() <= dev.items()
     only_gpu = set((LOCKS / "cpu.excludes").read_text("utf-8").split())
     assert gpu.keys() - cpu.keys() <= only_gpu | {"torch"}
     assert not only_gpu & dev.keys()
@@ -225,7 +281,7 @@ def test_the_verbs_that_make_lists_are_the_verbs_it_has() -> None:
     verbs = [line.split()[0] for line in listed.splitlines()]
 
     phony = next(line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if line.startswith(".PHONY:"))
-    assert sorted([*verbs, "setup", "setup-dev", "setup-sign"]) == phony.split()[1:]
+    assert sorted([*verbs, "setup", "setup-dev", "setup-publish", "setup-sign"]) == phony.split()[1:]
     for verb in verbs:
         dry = ["make", "--no-print-directory", "--dry-run", "--always-make", verb]
         assert subprocess.run(dry, cwd=ROOT, capture_output=True, check=False).returncode == 0

@@ -5,11 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from release.models import base as bases
 from tests.helpers.keyless_hub import SECRETS, KeylessHub, keyless_hub
@@ -67,6 +69,116 @@ def test_the_workflows_have_no_such_fault(tool: str) -> None:
     done = lint(tool, ROOT)
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+MAY_WRITE: Mapping[tuple[str, str], set[str]] = {
+    ("release.yml", "publish"): {"id-token"},
+    ("release.yml", "attest"): {"id-token", "attestations"},
+    ("publish.yml", "publish"): {"id-token"},
+    ("publish.yml", "attest"): {"id-token", "attestations"},
+}
+"""Every right to write that any job has."""
+PUBLISHES = "Prove the candidate anew, by this checkout's rules, and publish it"
+"""The one step that gets a secret."""
+WITHOUT = "env -u ACTIONS_ID_TOKEN_REQUEST_URL -u ACTIONS_ID_TOKEN_REQUEST_TOKEN "
+
+
+def faults(name: str, text: str) -> list[str]:
+    """What a workflow gives to a step that should not have it, or takes from where it should not."""
+    workflow = yaml.safe_load(text)
+    triggers = workflow[True].keys()  # YAML reads `on` so
+    found = [f"runs on {one}" for one in ("pull_request_target", "workflow_run") if one in triggers]
+    found += ["rights above its jobs"] if workflow["permissions"] != {} else []
+    found += ["an environment above its jobs"] if "env" in workflow else []
+    for job_name, job in workflow["jobs"].items():
+        found += [f"{job_name}: {one}" for one in _faults_of_job(job, MAY_WRITE.get((name, job_name), set()))]
+        if "pull_request" in triggers and "self-hosted" in str(job["runs-on"]):
+            found.append(f"{job_name}: a pull request reaches a runner of ours")
+    secrets = re.findall(r"secrets(?:\.|\[|: *inherit)|github\.token|GITHUB_TOKEN|toJSON\((?:secrets|env)", text)
+    stepwise = [
+        step for job in workflow["jobs"].values() for step in job["steps"] if "secrets." in str(step.get("env"))
+    ]
+    if len(secrets) != len(stepwise) or any(step["name"] != PUBLISHES for step in stepwise):
+        found.append(f"a secret outside the step that publishes: {secrets}")
+    return found
+
+
+def _faults_of_job(job: dict[str, Any], may_write: set[str]) -> Iterator[str]:
+    writes = {right for right, level in job["permissions"].items() if level != "read"}
+    if writes != may_write or job["permissions"].keys() - writes - {"contents"}:
+        yield f"has the rights {job['permissions']}"
+    if "self-hosted" in str(job["runs-on"]) and (writes or "environment" in job):
+        yield "a runner of ours may write"
+    for step in job["steps"]:
+        yield from _faults_of_action(step)
+        yield from _faults_of_commands(step, may_ask=bool(writes))
+
+
+def _faults_of_action(step: dict[str, Any]) -> Iterator[str]:
+    uses = step.get("uses", "")
+    if uses and not re.fullmatch("(actions|pypa)/[a-z-]+@[0-9a-f]{40}", uses):
+        yield f"{uses} is not an action by commit"
+    if uses.startswith("actions/checkout@") and step["with"].get("persist-credentials") is not False:
+        yield "the checkout keeps its credentials"
+
+
+def _faults_of_commands(step: dict[str, Any], *, may_ask: bool) -> Iterator[str]:
+    run = step.get("run", "")
+    if may_ask and run and not run.startswith(WITHOUT) and step.get("name") != PUBLISHES:
+        yield f"{run} can ask for an identity"
+    if step.get("name") == PUBLISHES and re.search(r"\b(make|pip|uv|setup_environment|curl)\b", run):
+        yield "it installs where the secret is"
+    if "${{" in run:
+        yield f"{run} is made of a template"
+    if re.search(r"pip install(?!.*--only-binary :all:)", run) and "build/*.whl" not in run:
+        yield f"{run} may build what it installs"
+
+
+@pytest.mark.parametrize("workflow", sorted(path.name for path in WORKFLOWS.iterdir()))
+def test_secrets_and_rights_reach_one_step_and_nothing_else_is_taken_in(workflow: str) -> None:
+    assert faults(workflow, (WORKFLOWS / workflow).read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("workflow", "old", "new", "says"),
+    [
+        ("ci.yml", "  pull_request:", "  pull_request_target:", "pull_request_target"),
+        ("ci.yml", "permissions: {}", "permissions: write-all", "rights above its jobs"),
+        ("ci.yml", "contents: read #", "contents: write #", "has the rights"),
+        ("ci.yml", "      contents: read #", "      packages: read #", "has the rights"),
+        ("ci.yml", "persist-credentials: false", "fetch-depth: 1", "keeps its credentials"),
+        ("ci.yml", "runs-on: ubuntu-24.04", "runs-on: [self-hosted]", "a pull request reaches"),
+        ("ci.yml", "TORCH_FIND_LINKS: ${{ vars.", "X: ${{ secrets.", "a secret outside"),
+        ("release.yml", "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a", "o/a@v7", "by commit"),
+        (
+            "release.yml",
+            "      HF_TOKEN: ${{",
+            "      OTHER: ${{ secrets.X }}\n          HF_TOKEN: ${{",
+            "a secret outside",
+        ),
+        ("release.yml", f"{WITHOUT}make setup-publish", "make setup-publish", "can ask for an identity"),
+        (
+            "release.yml",
+            ".venv/bin/adapter-release publish",
+            "make publish && .venv/bin/x",
+            "installs where the secret",
+        ),
+        ("release.yml", '"$CONFIG" ${TAG', "${{ inputs.config }} ${TAG", "is made of a template"),
+        (
+            "release.yml",
+            "      attestations: write",
+            "      attestations: write\n      contents: write",
+            "has the rights",
+        ),
+        ("reproduce.yml", "    timeout-minutes: 720", "    environment: huggingface", "a runner of ours may write"),
+        ("publish.yml", "--only-binary :all: ", "", "may build what it installs"),
+    ],
+)
+def test_a_workflow_that_gives_more_is_found(workflow: str, old: str, new: str, says: str) -> None:
+    text = (WORKFLOWS / workflow).read_text("utf-8")
+    assert old in text
+
+    assert says in "\n".join(faults(workflow, text.replace(old, new)))
 
 
 def test_ci_does_what_every_commit_is_checked_by() -> None:

@@ -7,21 +7,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from release import two_jobs
+from release import pipeline, two_jobs
+from release.config import reading
+from release.config.settings import Config
+from release.hub import address
+from release.judging import derive, previous
 from release.models import base as bases
-from release.values.artifacts import Manifest, write_atomically
-from release.values.errors import ConfigError, VerificationError
+from release.publishing import rules
+from release.publishing.rules import Rules
+from release.values import layout
+from release.values.artifacts import Candidate, Manifest, write_atomically
+from release.values.errors import ConfigError, HubError, VerificationError
+from release.values.events import Event
 from tests.helpers.hub_fixture import TOKEN, hub_in
 from tests.helpers.line import ROOT, adapter_release
 from tests.helpers.prepared import answered, prepared_config, trained
-from tests.helpers.small_release import edit, reseal, small_release
+from tests.helpers.small_release import edit, reseal, small_candidate, small_settings
 
 REPO = "local/elements"
+HERE: Mapping[str, Mapping[str, Any]] = {"publishing": {"endpoint": "file:hub"}}
 SECRET = "hf_" + "z" * 34
 
 
@@ -31,17 +42,32 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return handed_over(tmp_path_factory.mktemp("made"), licence=True)
 
 
-def handed_over(folder: Path, *, licence: bool) -> Path:
-    packed = small_release(folder, licence=licence, publishing={"endpoint": "file:hub"})
-    (run,) = (path.parent for path in (folder / "runs").glob("*/report.md"))
-    two_jobs.hand_over(packed, run, folder / "dist")
-    return folder / "dist"
+def handed_over(folder: Path, *, licence: bool, **settings: Mapping[str, Any]) -> Path:
+    """A candidate's folder in ``folder``, beside the configuration that it was made from."""
+    loaded = small_settings(folder, licence=licence, **{**HERE, **settings})
+    return laid_out(loaded, *small_candidate(loaded))
+
+
+def laid_out(loaded: Config, made: Candidate, run: Path) -> Path:
+    dist = loaded.path.parent / "dist"
+    two_jobs.hand_over(pipeline.pack(loaded, made, run), run, dist)
+    return dist
 
 
 @pytest.fixture
 def arrived(made: Path, tmp_path: Path) -> Path:
-    """A copy of it, to harm and to publish."""
+    """A copy of it, to harm and to publish, in a checkout of its configuration."""
+    shutil.copy(made.parent / "release.yaml", tmp_path)
     return Path(shutil.copytree(made, tmp_path / "dist"))
+
+
+def rules_of(checkout: Path, **given: Any) -> Rules:
+    config = reading.load(checkout / "release.yaml")
+    return rules.of_config(config, rules.Given(**{"digests": {}, **given}), quiet)
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
 
 
 def publish(arrived: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -162,7 +188,7 @@ def test_a_lie_is_named_and_nothing_is_published(arrived: Path, lie: Callable[[P
 
     said: list[object] = []
     with pytest.raises(VerificationError) as stopped:
-        two_jobs.publish(arrived, arrived.parent / "receipts", {}, said.append)
+        two_jobs.publish(arrived, arrived.parent / "receipts", rules_of(arrived.parent), said.append)
 
     assert says in f"{said}\n{stopped.value}"
     assert not (arrived.parent / "receipts").exists()
@@ -177,8 +203,9 @@ def test_the_token_goes_to_no_hub_that_only_the_candidate_names(arrived: Path) -
         refused = publish(arrived, **environment)
         asked = publish(arrived, "--hub", hub.endpoint, **environment)
 
-    assert refused.returncode == 2, refused.stderr
+    assert refused.returncode == 7, refused.stderr
     assert f"give --hub {hub.endpoint}" in refused.stderr
+    assert not (arrived.parent / "hub").exists()
     assert asked.returncode == 0, asked.stderr
 
 
@@ -190,7 +217,7 @@ def test_where_to_publish_is_read_as_strictly_from_a_record_as_from_a_configurat
     sums_anew(arrived)
 
     with pytest.raises((ConfigError, VerificationError), match=r"release\.json: publishing|10\. the card is the one"):
-        two_jobs.publish(arrived, arrived.parent / "receipts", {}, lambda _: None)
+        two_jobs.publish(arrived, arrived.parent / "receipts", rules_of(arrived.parent), quiet)
 
 
 def test_rows_without_a_licence_come_along_for_the_proof_and_are_not_published(tmp_path: Path) -> None:
@@ -237,6 +264,124 @@ def test_a_release_that_came_in_between_stops_a_candidate_that_was_not_compared_
 
         assert done.returncode == 6, done.stderr
         assert "was published after this adapter was evaluated" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def line(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose Hub holds v0.1.0: every answer is right."""
+    folder = tmp_path_factory.mktemp("line")
+    shutil.copytree(made, folder / "first")
+    shutil.copy(made.parent / "release.yaml", folder)
+    two_jobs.publish(folder / "first", folder / "receipts", rules_of(folder), quiet)
+    return folder
+
+
+def next_one(line: Path, folder: Path, *, seen: Callable[[previous.Release], object], wrong: int, **more: Any) -> Path:
+    """A candidate for v0.2.0 beside its configuration, made where the earlier release looked as ``seen`` shows it."""
+    shutil.copytree(line / "hub", folder / "hub")
+    publishing = {"endpoint": "file:hub", "tag": "v0.2.0"}
+    loaded = small_settings(folder, publishing=publishing, **more)
+    with address.of(loaded).opened() as hub:
+        (first,) = previous.fetch(loaded.publishing, loaded.run.output_dir / layout.PREVIOUS, hub, quiet)
+    shown = seen(first)
+    before = (shown,) if isinstance(shown, previous.Release) else ()
+    return laid_out(loaded, *small_candidate(loaded, before, tuple(range(wrong))))
+
+
+def as_it_is(first: previous.Release) -> previous.Release:
+    return first
+
+
+def as_no_release(first: previous.Release) -> previous.Release:
+    return replace(first, released=None)
+
+
+def as_another_tag(first: previous.Release) -> previous.Release:
+    return replace(first, tag="v0.0.1", released=None)
+
+
+def as_another_commit(first: previous.Release) -> previous.Release:
+    return replace(first, commit="0" * 40, released=None)
+
+
+def as_nothing(_: previous.Release) -> None:
+    return None
+
+
+HIDDEN: Mapping[Callable[[previous.Release], object], str] = {
+    as_nothing: "v0.1.0 (commit",
+    as_another_tag: "v0.0.1 (commit",
+    as_another_commit: "v0.1.0 (commit 0000",
+    as_no_release: "v0.1.0: not_compared is null, the record says",
+}
+LOOSE = {"json_parse": {"mode": "point", "target": 0.5}}
+
+
+@pytest.mark.parametrize(("seen", "wrong"), [*((seen, 30) for seen in HIDDEN), (as_no_release, 0)])
+def test_a_record_that_hides_an_earlier_release_is_not_published_whether_the_adapter_is_worse_or_not(
+    line: Path, tmp_path: Path, seen: Callable[[previous.Release], object], wrong: int
+) -> None:
+    dist = next_one(line, tmp_path, seen=seen, wrong=wrong, gates=LOOSE)
+
+    with pytest.raises(VerificationError if seen is as_no_release else HubError) as stopped:
+        two_jobs.publish(dist, tmp_path / "receipts", rules_of(tmp_path), quiet)
+
+    assert HIDDEN[seen] in str(stopped.value)
+    assert ("it is worse, and would be refused" if wrong else "This release requires less than v0.1.0") in str(
+        stopped.value
+    )
+    assert not (tmp_path / "receipts").exists()
+
+
+def test_a_record_that_hides_that_less_is_required_is_not_published(line: Path, tmp_path: Path) -> None:
+    reason = LOOSE | {"weaker_because": "half of the old questions were ambiguous"}
+    dist = next_one(line, tmp_path, seen=as_it_is, wrong=0, gates=reason)
+    reseal(dist / "package", lambda record: record["earlier"].update(weaker=[]))
+    sums_anew(dist)
+
+    with pytest.raises(VerificationError, match="less only with a reason"):
+        two_jobs.publish(dist, tmp_path / "receipts", rules_of(tmp_path), quiet)
+
+
+def test_a_release_that_was_compared_with_but_is_said_not_to_be_kept_is_not_published(
+    line: Path, tmp_path: Path
+) -> None:
+    dist = next_one(line, tmp_path, seen=as_it_is, wrong=0)
+    shutil.rmtree(dist / "package" / "gates" / "earlier")
+    for name in derive.BESIDE.values():
+        (dist / "package" / name).unlink()
+
+    def unkept(record: Any) -> None:
+        record["earlier"].update(comparisons={})
+        record["earlier"]["releases"][0].update(kept=False)
+
+    reseal(dist / "package", unkept)
+    sums_anew(dist)
+
+    with pytest.raises(VerificationError, match=r"v0\.1\.0: kept is true, the record says false"):
+        two_jobs.publish(dist, tmp_path / "receipts", rules_of(tmp_path), quiet)
+
+
+@pytest.mark.parametrize("gates", [{}, LOOSE | {"weaker_because": "half of the old questions were ambiguous"}])
+def test_a_record_that_names_the_earlier_release_as_it_is_is_published_after_it(
+    line: Path, tmp_path: Path, gates: Mapping[str, Any]
+) -> None:
+    dist = next_one(line, tmp_path, seen=as_it_is, wrong=0, **({"gates": gates} if gates else {}))
+
+    done = two_jobs.publish(dist, tmp_path / "receipts", rules_of(tmp_path), quiet)
+    again = two_jobs.publish(dist, tmp_path / "receipts", rules_of(tmp_path), quiet)
+
+    assert done.tag == again.tag == "v0.2.0"
+    assert again.done == ("found tag", "verified")
+
+
+def test_a_candidate_that_is_no_worse_than_what_came_in_between_is_only_compared_again(
+    line: Path, tmp_path: Path
+) -> None:
+    dist = next_one(line, tmp_path, seen=as_nothing, wrong=0)
+
+    with pytest.raises(HubError, match=r"it is no worse\. Run `adapter-release candidate` again"):
+        two_jobs.publish(dist, tmp_path / "receipts", rules_of(tmp_path), quiet)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from release import pipeline
 from release.checking import explain
 from release.hub import address
 from release.judging import previous
+from release.values import layout
 from release.values.errors import ConfigError, VerificationError
 from release.values.events import Event, Line
 from tests.helpers.line import ROOT, adapter_release
@@ -30,7 +31,9 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for tag, wrong in (("v0.1.0", ()), ("v0.2.0", (3,))):
         loaded = small_settings(folder, gates=LOOSE, publishing={"tag": tag}, run={"output_dir": f"runs/{tag}"})
         with address.parse(loaded.publishing.endpoint, folder).opened() as hub:
-            candidate, run = small_candidate(loaded, previous.fetch(loaded, hub, quiet), wrong)
+            candidate, run = small_candidate(
+                loaded, previous.fetch(loaded.publishing, loaded.run.output_dir / layout.PREVIOUS, hub, quiet), wrong
+            )
             if tag == "v0.1.0":
                 pipeline.publish(loaded.publishing, pipeline.pack(loaded, candidate, run), run, hub, quiet)
     return folder

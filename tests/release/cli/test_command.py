@@ -12,6 +12,9 @@ import pytest
 from release.cli import __main__ as cli
 from release.cli import checking, command, data, hub, making, options, preparing
 
+RULES = "--config c --set a=b --weaker-because c --repo a/b --tag v1 --private " + " ".join(
+    f"--{name}-sha256 {'0' * 64}" for name in ("golden", "policy", "contract", "schema")
+)
 CONFIGURED = "c.yaml --set a=1 --set b=2 --weaker-because why"
 EXPECTED = "--hub file:h --data d --receipt r.json --identity me --issuer them"
 PERMITTED = f"--trust-remote-code --allow-image sha256:{'d' * 64} --container never"
@@ -23,7 +26,7 @@ TYPED: dict[str, tuple[type, str]] = {
     "doctor": (options.Configured, CONFIGURED),
     "release": (making.Release, f"{CONFIGURED} --sign key.pem"),
     "candidate": (making.Candidate, f"{CONFIGURED} --to there"),
-    "publish": (making.Publish, "there --hub file:h --receipts r --keyless"),
+    "publish": (making.Publish, f"there --hub file:h --receipts r --keyless {RULES}"),
     "pilot": (options.Configured, CONFIGURED),
     "verify": (checking.Published, f"a/b@v1 {EXPECTED}"),
     "explain": (checking.Explain, f"json_parse a/b@v1 --config c.yaml --form plain {EXPECTED}"),

@@ -38,6 +38,8 @@ def test_the_key_is_looked_for_where_the_command_was_typed(tmp_path: Path) -> No
 
 
 def test_a_folder_that_holds_no_candidate_is_not_published(tmp_path: Path) -> None:
+    small_config(tmp_path)
+
     done = adapter_release("publish", "nowhere", cwd=tmp_path)
 
     assert done.returncode

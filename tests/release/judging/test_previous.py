@@ -22,7 +22,7 @@ from release.hub import address
 from release.inputs import Inputs, Rows, Unread
 from release.judging import previous
 from release.judging.released import Released
-from release.values import record
+from release.values import layout, record
 from release.values.artifacts import Candidate, sha256_file
 from release.values.errors import ConfigError, HubError, PreflightError, VerificationError
 from release.values.events import Event, Line
@@ -47,7 +47,7 @@ def settings(folder: Path, tag: str, policy: Mapping[str, Any] = LOOSE, **more: 
 
 def before(loaded: Config) -> tuple[previous.Release, ...]:
     with address.parse(loaded.publishing.endpoint, loaded.path.parent).opened() as hub:
-        return previous.fetch(loaded, hub, quiet)
+        return previous.fetch(loaded.publishing, loaded.run.output_dir / layout.PREVIOUS, hub, quiet)
 
 
 def judged(loaded: Config, *wrong: int) -> tuple[Candidate, Path]:
