@@ -7,6 +7,7 @@ those of the job that publishes (`release.publishing.rules`), and earlier releas
 import contextlib
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,8 +26,9 @@ from release.publishing import rules as own
 from release.publishing import sign
 from release.publishing.rules import Rules
 from release.running import lock
-from release.values import layout
+from release.values import bounds, contents, layout
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
+from release.values.bounds import Kind
 from release.values.errors import ConfigError, GatesFailed, HubError, VerificationError
 from release.values.events import Line, Say, Stage, tell
 from release.values.record import VERSION, Record
@@ -38,6 +40,8 @@ ROWS = "rows"
 """The golden rows, which the verdict is derived from, where they are not published themselves."""
 REPORT = "report.md"
 REFUSED = "refused"
+BESIDE: Mapping[str, Kind] = {SUMS: bounds.STATEMENT, REPORT: bounds.CARD, f"{ROWS}/golden.jsonl": bounds.ROWS}
+"""What lies in a candidate's folder beside the package, and how much of it is read."""
 
 
 def candidate(config: Config, folder: Path, say: Say) -> None:
@@ -130,8 +134,7 @@ def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
 @contextlib.contextmanager
 def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
     """The package in a candidate's folder, while the block lasts; ``VerificationError`` names whatever is wrong."""
-    wrong = _differences(folder)
-    if wrong:
+    if wrong := _refused(folder, found) or _differences(folder):
         raise VerificationError(
             f"{folder} is not the candidate that was made:\n  "
             + "\n  ".join(wrong)
@@ -156,6 +159,24 @@ def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
     with tempfile.TemporaryDirectory() as scratch:
         judged = _judged(found.folder, made, manifest, Path(scratch))
         yield Package(folder=found.folder, manifest=manifest, candidate=judged)
+
+
+def _refused(folder: Path, found: Released) -> list[str]:
+    """A line for whatever no candidate holds, by names, kinds and sizes: nothing is opened before this look."""
+    problems = [f"{PACKAGE}/{line}" for line in found.listed.problems()] if (folder / PACKAGE).is_dir() else []
+    for entry in [*folder.glob("*"), *(folder / ROWS).glob("*")]:
+        name = entry.relative_to(folder).as_posix()
+        state = entry.lstat()
+        if stat.S_ISDIR(state.st_mode) and name in (PACKAGE, ROWS):
+            continue
+        kind = BESIDE.get(name)
+        if kind is None:
+            problems.append(f"extra: {contents.shown(name)}")
+        elif not stat.S_ISREG(state.st_mode):
+            problems.append(f"{name} is not a regular file")
+        elif state.st_size > kind.most:
+            problems.append(f"{name} has {state.st_size:,} bytes; at most {kind.most:,} are read")
+    return problems[: bounds.PROBLEMS]
 
 
 def _differences(folder: Path) -> list[str]:

@@ -146,7 +146,7 @@ def call_it_a_record_of_0_1_0(folder: Path) -> None:
 
 
 def add_a_file(folder: Path) -> None:
-    (folder / "package" / "extra.txt").write_text("hello", "utf-8")
+    (folder / "package" / "NOTICE").write_text("hello", "utf-8")
 
 
 def add_a_file_everywhere(folder: Path) -> None:
@@ -158,6 +158,16 @@ def replace_by_a_link(folder: Path) -> None:
     path = folder / "package" / "tokenizer.json"
     shutil.move(path, folder.parent / "elsewhere")
     path.symlink_to(folder.parent / "elsewhere")
+
+
+def add_other_rows(folder: Path) -> None:
+    (folder / "rows").mkdir(exist_ok=True)
+    (folder / "rows" / "a.jsonl").touch()
+
+
+def name_a_pipe(folder: Path) -> None:
+    (folder / two_jobs.SUMS).unlink()
+    os.mkfifo(folder / two_jobs.SUMS)
 
 
 def name_a_file_twice(folder: Path) -> None:
@@ -174,9 +184,15 @@ def name_a_file_twice(folder: Path) -> None:
         (call_a_failure_a_pass, "computed again, gates/verdict.json differs (FAIL)"),
         (lambda folder: (folder / "package" / "README.md").unlink(), "missing: package/README.md"),
         (call_it_a_record_of_0_1_0, "the card is the one that record, verdict and answers make"),
-        (add_a_file, "extra: package/extra.txt"),
-        (add_a_file_everywhere, "extra.txt is not in the record"),
-        (replace_by_a_link, "tokenizer.json is not a regular file"),
+        (add_a_file, "extra: package/NOTICE"),
+        (add_a_file_everywhere, "NOTICE is not in the record"),
+        (replace_by_a_link, "tokenizer.json is a link"),
+        (lambda folder: (folder / "package" / "run.py").touch(), "package/run.py is not a file that a release may"),
+        (lambda folder: (folder / "run.py").touch(), "extra: run.py"),
+        (add_other_rows, "extra: rows/a.jsonl"),
+        (name_a_pipe, "SHA256SUMS is not a regular file"),
+        (lambda folder: os.truncate(folder / two_jobs.SUMS, 10**12), "SHA256SUMS has 1,000,000,000,000 bytes"),
+        (lambda folder: os.mkfifo(folder / "package" / "policy.json"), "package/policy.json"),
         (name_a_file_twice, "repeats a file"),
         (lambda folder: (folder / two_jobs.SUMS).unlink(), "SHA256SUMS cannot be read"),
         (lambda folder: (folder / two_jobs.SUMS).write_text("", "utf-8"), "SHA256SUMS names no file of package/"),
