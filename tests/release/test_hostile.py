@@ -1,0 +1,107 @@
+"""Every command that looks at a release, over releases that attack it: none runs, leaks, hangs, escapes or says ok."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import hostile_records
+from tests.helpers.looking import MARK, MEMORY, SECONDS, Look, Looker, network
+from tests.helpers.small_release import small_release
+
+TRICKS = {**hostile_records.OPEN, **hostile_records.CLOSED}
+COMMANDS = {
+    "verify": ("verify", "release"),
+    "explain": ("explain", "citation_coverage", "release"),
+    "rejudge": ("rejudge", "release"),
+    "reproduce": ("reproduce", "release", "--level", "verdict", "--anyway"),
+    "serve-check": ("serve-check", "release"),
+    "export": ("export", "release"),
+}
+OURS = ("release/", "runs", "exports", "home")
+"""What may be in the folder after a command: the release itself, and where reports go."""
+RAW = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+COMMAND_OF_A_WORKFLOW = re.compile(r"^\s*(::|##\[)", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A looker, what was sent to the network, and a release that nobody has touched."""
+
+    looker: Looker
+    heard: list[bytes]
+    untouched: Path
+    home: Path
+    before: set[str] = field(default_factory=set)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One for all tricks: loading the program takes longer than most looks."""
+    home = tmp_path_factory.mktemp("home")
+    untouched = small_release(tmp_path_factory.mktemp("made")).folder
+    with network() as (port, heard):
+        looker = Looker(home, port)
+        yield Place(looker=looker, heard=heard, untouched=untouched, home=home, before=_names(home))
+        looker.end()
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def faults(place: Place, trick: str, command: str, folder: Path, look: Look) -> Iterator[str]:
+    """What is wrong with what a command did."""
+    said = look.terminal.encode("latin-1").decode("utf-8", "replace").replace("\r\n", "\n")
+    if look.seconds >= SECONDS:
+        yield f"it took {look.seconds} s"
+    if look.memory > MEMORY:
+        yield f"it took {look.memory >> 20} MiB"
+    if look.code in {-9, -11, 1} or "Traceback" in said:
+        yield f"it crashed with {look.code}: {said[-500:]!r}"
+    if raw := RAW.search(said):
+        yield f"a raw {raw[0]!r} on the terminal: {said[max(0, raw.start() - 60) : raw.end() + 60]!r}"
+    if COMMAND_OF_A_WORKFLOW.search(said):
+        yield f"a workflow command: {said[-500:]!r}"
+    if len(said) > 200_000:
+        yield f"{len(said):,} characters on the terminal"
+    if MARK in said or any(MARK.encode() in path.read_bytes() for path in _files(folder)):
+        yield "a secret leaked"
+    if place.heard:
+        yield f"it spoke to the network: {place.heard.pop()[:200]!r}"
+    if strange := {name for name in _names(folder) if not name.startswith(OURS)}:
+        yield f"it wrote {sorted(strange)[:5]}"
+    if new := _names(place.home) - place.before:
+        yield f"it wrote {sorted(new)[:5]} at home"
+    if look.code == 0 and command == "verify" and trick in hostile_records.CLOSED:
+        yield f"it says ok: {said}"
+    if look.code == 0 and command not in {"verify", "explain"}:
+        yield "it ended well"
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and "release/" not in path.as_posix())
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_whoever_looks_at_a_hostile_release_is_not_hurt(trick: str, place: Place, tmp_path: Path) -> None:
+    release = Path(shutil.copytree(place.untouched, tmp_path / "release"))
+    TRICKS[trick](release)
+
+    wrong = {}
+    for name, arguments in COMMANDS.items():
+        look = place.looker.look(*arguments, folder=tmp_path)
+        wrong |= {name: found} if (found := list(faults(place, trick, name, tmp_path, look))) else {}
+
+    assert wrong == {}
+
+
+def test_an_untouched_release_is_looked_at_and_called_ok(place: Place, tmp_path: Path) -> None:
+    shutil.copytree(place.untouched, tmp_path / "release")
+
+    looks = [place.looker.look(*COMMANDS[name], folder=tmp_path) for name in ("verify", "explain")]
+
+    assert [look.code for look in looks] == [0, 0]
