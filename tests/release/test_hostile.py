@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import hostile_records
+from tests.helpers import hostile, hostile_records
 from tests.helpers.looking import MARK, MEMORY, SECONDS, Look, Looker, network
 from tests.helpers.small_release import small_release
 
-TRICKS = {**hostile_records.OPEN, **hostile_records.CLOSED}
+TRICKS = {**hostile.MAKERS, **hostile_records.OPEN, **hostile_records.CLOSED}
 COMMANDS = {
     "verify": ("verify", "release"),
     "explain": ("explain", "citation_coverage", "release"),
@@ -21,7 +21,7 @@ COMMANDS = {
     "serve-check": ("serve-check", "release"),
     "export": ("export", "release"),
 }
-OURS = ("release/", "runs", "exports", "home")
+OURS = ("release", "runs", "exports", "home")
 """What may be in the folder after a command: the release itself, and where reports go."""
 RAW = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 COMMAND_OF_A_WORKFLOW = re.compile(r"^\s*(::|##\[)", re.MULTILINE)
@@ -56,18 +56,34 @@ def _names(folder: Path) -> set[str]:
 def faults(place: Place, trick: str, command: str, folder: Path, look: Look) -> Iterator[str]:
     """What is wrong with what a command did."""
     said = look.terminal.encode("latin-1").decode("utf-8", "replace").replace("\r\n", "\n")
+    yield from _ended_badly(look, said)
+    yield from _shown(said)
+    yield from _left(place, folder, said)
+    if look.code == 0 and command == "verify" and trick not in hostile_records.OPEN:
+        yield f"it says ok: {said}"
+    if look.code == 0 and command not in {"verify", "explain"}:
+        yield "it ended well"
+
+
+def _ended_badly(look: Look, said: str) -> Iterator[str]:
     if look.seconds >= SECONDS:
         yield f"it took {look.seconds} s"
     if look.memory > MEMORY:
         yield f"it took {look.memory >> 20} MiB"
     if look.code in {-9, -11, 1} or "Traceback" in said:
         yield f"it crashed with {look.code}: {said[-500:]!r}"
+
+
+def _shown(said: str) -> Iterator[str]:
     if raw := RAW.search(said):
         yield f"a raw {raw[0]!r} on the terminal: {said[max(0, raw.start() - 60) : raw.end() + 60]!r}"
     if COMMAND_OF_A_WORKFLOW.search(said):
         yield f"a workflow command: {said[-500:]!r}"
     if len(said) > 200_000:
         yield f"{len(said):,} characters on the terminal"
+
+
+def _left(place: Place, folder: Path, said: str) -> Iterator[str]:
     if MARK in said or any(MARK.encode() in path.read_bytes() for path in _files(folder)):
         yield "a secret leaked"
     if place.heard:
@@ -76,10 +92,6 @@ def faults(place: Place, trick: str, command: str, folder: Path, look: Look) -> 
         yield f"it wrote {sorted(strange)[:5]}"
     if new := _names(place.home) - place.before:
         yield f"it wrote {sorted(new)[:5]} at home"
-    if look.code == 0 and command == "verify" and trick in hostile_records.CLOSED:
-        yield f"it says ok: {said}"
-    if look.code == 0 and command not in {"verify", "explain"}:
-        yield "it ended well"
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -88,10 +100,10 @@ def _files(folder: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("trick", TRICKS)
 def test_whoever_looks_at_a_hostile_release_is_not_hurt(trick: str, place: Place, tmp_path: Path) -> None:
-    release = Path(shutil.copytree(place.untouched, tmp_path / "release"))
+    release = hostile.copy(place.untouched, tmp_path / "release")
     TRICKS[trick](release)
 
-    wrong = {}
+    wrong: dict[str, list[str]] = {}
     for name, arguments in COMMANDS.items():
         look = place.looker.look(*arguments, folder=tmp_path)
         wrong |= {name: found} if (found := list(faults(place, trick, name, tmp_path, look))) else {}

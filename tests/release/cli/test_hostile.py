@@ -82,6 +82,7 @@ def a_receipt(folder: Path) -> None:
 
 
 def a_candidate(folder: Path) -> None:
+    settings(folder)
     (folder / "release").mkdir()
     (folder / "release" / "SHA256SUMS").write_text(f"{'0' * 64}  {NAME}\n", "utf-8")
     (folder / "release" / NAME).write_text("x", "utf-8")
