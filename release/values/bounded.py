@@ -1,6 +1,8 @@
 """Files of somebody else's, read within bounds: whether one is of its kind, and the JSON in it."""
 
 import codecs
+import re
+import sys
 from pathlib import Path
 
 from gates import rows, strict_json
@@ -9,6 +11,8 @@ from release.values import tensors
 from release.values.bounds import Kind
 
 BLOCK = 1 << 20
+LONG = re.compile(rb"[0-9]{309}")
+"""Digits of the smallest integer that no float holds; in a text they may stand."""
 
 
 def json_object(data: bytes, name: str) -> dict[str, Json]:
@@ -29,7 +33,7 @@ def fault(path: Path, kind: Kind) -> str:
         case "gguf":
             return _gguf(path)
         case "jsonl":
-            return _lines(path) or _text(path)
+            return _lines(path, kind.longest) or _text(path)
         case "text":
             return _text(path)
 
@@ -37,7 +41,17 @@ def fault(path: Path, kind: Kind) -> str:
 def _json(path: Path) -> str:
     data = path.read_bytes()
     reading = strict_json.read(data, max_characters=len(data))
-    return "" if isinstance(reading.value, dict) else f"is not a JSON object: {reading.code}: {reading.detail}"
+    if not isinstance(reading.value, dict):
+        return f"is not a JSON object: {reading.code}: {reading.detail}"
+    return "holds a number that no float holds" if LONG.search(data) and _too_large(reading.value) else ""
+
+
+def _too_large(value: Json) -> bool:
+    if isinstance(value, dict):
+        return any(map(_too_large, value.values()))
+    if isinstance(value, list):
+        return any(map(_too_large, value))
+    return isinstance(value, int) and abs(value) > sys.float_info.max
 
 
 def _safetensors(path: Path) -> str:
@@ -71,13 +85,13 @@ def _text(path: Path) -> str:
     return ""
 
 
-def _lines(path: Path) -> str:
+def _lines(path: Path, longest: int) -> str:
     count = 0
     with path.open("rb") as file:
-        while line := file.readline(rows.LONGEST_LINE):
+        while line := file.readline(longest):
             count += 1
-            if len(line) == rows.LONGEST_LINE:
-                return f"has a line of {rows.LONGEST_LINE:,} bytes or more, line {count}"
+            if len(line) == longest:
+                return f"has a line of {longest:,} bytes or more, line {count}"
             if count > rows.MAX_ROWS:
                 return f"has more than {rows.MAX_ROWS:,} lines"
     return ""

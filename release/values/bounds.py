@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from gates import rows
+
 KB, MB, GB = 1000, 1000**2, 1000**3
 
 
@@ -20,6 +22,8 @@ class Kind:
     """Bytes."""
     why: str
     """What the largest honest one holds."""
+    longest: int = rows.LONGEST_LINE
+    """Bytes of a line, of rows."""
 
 
 CARD = Kind(form="text", most=64 * MB, why="a table that lists every lost and won row of 100,000 for each gate")
@@ -32,7 +36,7 @@ RULES = Kind(form="json", most=4 * MB, why="an answer's schema or a policy, with
 RESULT = Kind(form="json", most=64 * MB, why="each wrong, lost or won row of 100,000, for each gate")
 STATEMENT = Kind(form="json", most=64 * MB, why="the digest of each file and package, and the configuration")
 ROWS = Kind(form="jsonl", most=4 * GB, why="100,000 rows with documents of 40,000 characters")
-ANSWERS = Kind(form="jsonl", most=2 * GB, why="100,000 answers of 20,000 characters")
+ANSWERS = Kind(form="jsonl", most=2 * GB, longest=4 * MB, why="100,000 answers of 20,000 characters")
 ENVELOPES = Kind(form="jsonl", most=256 * MB, why="two statements in base64")
 WEIGHTS = Kind(form="safetensors", most=40 * GB, why="a LoRA of high rank over the largest open models")
 MERGED = Kind(form="safetensors", most=2000 * GB, why="a merged model of a trillion parameters in one file")

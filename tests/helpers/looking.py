@@ -121,7 +121,9 @@ class Looker:
                 **proxies,
                 **{name: f"https://user:{MARK}-{name}@index.example/simple" for name in SECRETS},
                 "HOME": str(home),
-                "PIP_NO_INDEX": "1",  # no command finds the base model: none may get so far by a trick
+                # no command finds the base model: what goes on to it, by no trick or by one, ends there
+                "PIP_NO_INDEX": "1",
+                "ADAPTER_RELEASE_CACHE": str(home.with_name("cache")),
                 "CI": "true",
                 "PYTHONPATH": str(ROOT),
             },
@@ -141,9 +143,7 @@ class Looker:
 
     def end(self) -> None:
         """End it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()
 
 
 class _Listening(socketserver.ThreadingTCPServer):
