@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from release.data.checks import CHECKS, UNANSWERABLE, Kind
+from release.values.reasons import need_addresses
 
 if TYPE_CHECKING:
     from great_expectations.data_context import AbstractDataContext
@@ -20,6 +21,8 @@ Column = str | float | bool | None
 ONLY_FROM_HERE = (  # its pages would ask half a dozen content networks for styles, scripts and a logo
     """<meta http-equiv="Content-Security-Policy" content="default-src 'self' 'unsafe-inline' data:">"""
 )
+ADDRESSES = 1 << 30
+"""Bytes of address space, in each process: with 0.9 GB it runs, with 0.7 GB SciPy's OpenBLAS spins."""
 NOT_DONE = "could not be checked"
 
 
@@ -53,6 +56,8 @@ def failures(
 
     ``limits``: the fewest rows, and the most tokens of one. ``docs``: a folder for Great Expectations' own pages.
     """
+    need_addresses(ADDRESSES, "Great Expectations with pandas and SciPy")
+
     import pandas as pd
 
     fewest, longest = limits

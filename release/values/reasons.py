@@ -2,6 +2,7 @@
 
 import errno
 import re
+import resource
 
 from release.values import extras
 from release.values.errors import PreflightError, Stop, of_the_system
@@ -31,10 +32,27 @@ def of_memory(error: BaseException) -> PreflightError | None:
     one: BaseException | None = error
     while one is not None:
         told = "" if isinstance(one, Stop) else speaks_of_memory(f"{type(one).__name__}: {one}")
-        if told or (isinstance(one, OSError) and one.errno in (errno.ENOMEM, errno.EAGAIN)):
+        full = isinstance(one, OSError) and one.errno in (errno.ENOMEM, errno.EAGAIN)
+        if told or full or (isinstance(one, SystemError) and _limited()):  # what CPython has no memory to say
             return PreflightError(f"There was too little memory: {_words(one, told)}. {LESS_MEMORY}")
         one = one.__cause__ or one.__context__
     return None
+
+
+def need_addresses(least: int, what: str) -> None:
+    """``PreflightError`` where a limit of address space (``ulimit -v``) leaves a library less than it works with.
+
+    Some do not fail then: OpenBLAS asks again without an end, and hears no signal.
+    """
+    if _limited() and (limit := resource.getrlimit(resource.RLIMIT_AS)[0]) < least:
+        raise PreflightError(
+            f"The limit of address space here is {limit // 1024:,} KiB, and {what} needs {least // 1024:,}. Raise it: "
+            f"ulimit -v {least // 1024}, or ulimit -v unlimited. {KEPT}"
+        )
+
+
+def _limited() -> bool:
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def _words(error: BaseException, told: str) -> str:

@@ -1,11 +1,17 @@
 """No check passes because it looked at nothing: empty, null or mistyped columns fail by themselves."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from release.data import expectations
 from release.data.checks import CHECKS
+from tests.helpers.line import ROOT, small_config
 
 TRUE_CHECKS = sorted(name for name, check in CHECKS.items() if check.kind == "true")
 
@@ -51,3 +57,21 @@ def test_only_columns_of_nothing_but_true_pass(values: list[expectations.Column]
     failed = failures({"roles": values})
 
     assert (not failed) == (bool(values) and all(value is True for value in values))
+
+
+def test_a_limit_of_address_space_that_its_libraries_spin_at_is_refused_before_they_are_loaded(tmp_path: Path) -> None:
+    small_config(tmp_path)
+    check = f"ulimit -v 700000; exec {sys.executable} -m release.cli check"
+
+    done = subprocess.run(
+        ["bash", "-c", check],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 4, done.stderr
+    assert "ulimit -v 1048576" in done.stderr
