@@ -135,7 +135,7 @@ def compare(
     against: Against,
 ) -> Comparison:
     """These outputs beside the base's, beside the last release's, or for each gate beside the best of several."""
-    problems = pairing_problems(golden, outputs) + cluster_problems(golden, policy)
+    problems = pairing_problems(golden, outputs, version=policy.version) + cluster_problems(golden, policy)
     sides, skipped = [], []
     for one in () if problems else earlier:
         if reason := not_comparable(golden, one):
