@@ -77,8 +77,9 @@ def expected(
     found = []
     for one in places:
         value = pointer.get(reference, one.at) if one.reference is None else pointer.get(meta, one.reference)
-        if value is not pointer.MISSING and _says_something(one, value):
-            found.append(Expected(place=one, value=said(one.at, value)))
+        compared = None if isinstance(value, pointer.Missing) else said(one.at, value)
+        if _says_something(one, compared):
+            found.append(Expected(place=one, value=compared))
     return tuple(found)
 
 

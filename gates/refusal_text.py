@@ -42,7 +42,7 @@ class Words:
             rf"\b(?:{self.sources}) (?:{WORD}){{0,1}}(?:{self.no}) ?(?:{WORD}){{0,3}}(?:{self.says})",
             rf"\b(?:{self.sources}) (?:{self.says})\w* (?:{WORD}){{0,4}}(?:{self.after})\b",
             rf"\b(?:{self.no}) ?(?:{WORD}){{0,2}}(?:{self.within}) (?:{WORD}){{0,2}}(?:{self.sources})\b",
-            rf"\b(?:{self.none}) (?:{WORD}){{0,2}}(?:{self.sources}) (?:{WORD}){{0,3}}(?:{self.says})",
+            rf"\b(?:{self.none}) (?:\w+ ){{0,2}}(?:{self.sources}) (?:{WORD}){{0,3}}(?:{self.says})",
             self.also,
         )
         return "|".join(said)

@@ -94,7 +94,11 @@ def answers_of(case: Mapping[str, Any], agreed: gates.Contract) -> tuple[Answer,
     """The answers of a metric case; ids are the rows' positions."""
     rows, outputs = [], []
     for number, row in enumerate(case["rows"]):
-        labels = {key: row[key] for key in ("answerable", "support", "citation_required", "tags") if key in row}
+        labels = {
+            key: row[key]
+            for key in ("answerable", "support", "citation_required", "tags", "gold", "meta")
+            if key in row
+        }
         documents = row.get("documents", [{"id": 1}, {"id": 2}])
         rows.append({"id": number, "prompt": f"Question {number}?", "documents": documents, **labels})
         text = row["output"] if isinstance(row["output"], str | None) else json.dumps(row["output"])
