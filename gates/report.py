@@ -137,7 +137,9 @@ def _visible(character: str) -> str:
 def markdown(verdict: Verdict) -> str:
     """The verdict for a job summary or a card; text of answers cannot become markup."""
     lines = [f"**{verdict.state}**: {cell(_consequence(verdict))}", ""]
-    lines += [f"- {cell(one)}" for one in (*verdict.problems, *notes(verdict))]
+    # A card of a policy of version 1 keeps its bytes.
+    said = notes(verdict) if verdict.policy.version > 1 else []
+    lines += [f"- {cell(one)}" for one in (*verdict.problems, *said)]
     lines += [""] if len(lines) > 2 else []
     lines += ["| gate | state | result |", "|---|---|---|"]
     lines += [f"| {cell(gate.name)} | {gate.state} | {cell(line(gate))} |" for gate in verdict.gates]

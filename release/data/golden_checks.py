@@ -104,12 +104,12 @@ def _found(row: gates.Golden, contract: gates.Contract) -> Iterator[str]:
         return
     seen: Counter[str] = Counter()
     for message in row.prompt:
-        matches = list(contract.documents.finditer(message["content"]))
+        matches = list(contract.documents.find(message["content"]))
         if matches and message["role"] == "assistant":
             yield ": an earlier answer in its prompt reads like a document"
-        seen.update(id_key(match["id"]) for match in matches)
-        fields = {field for match in matches for field in FIELD.findall(match[0])}
-        outside = fields & set(FIELD.findall(contract.documents.sub("\n", message["content"])))
+        seen.update(id_key(contract.documents.named(match)["id"]) for match in matches)
+        fields = {field for match in matches for field in FIELD.findall(match.text)}
+        outside = fields & set(FIELD.findall(contract.documents.replaced(message["content"], lambda _: "\n")))
         if len(outside) > 1:
             yield f": beside its documents stands a block with {some(sorted(outside), 3)} that is not read as one"
     twice = sorted(name for name, count in seen.items() if count > 1)
@@ -128,7 +128,7 @@ def _question(row: gates.Golden, contract: gates.Contract) -> str:
     """The last message without each document, once; empty where it cannot be told from its documents."""
     text = row.prompt[-1]["content"]
     if not row.documents:
-        return "" if contract.documents is None else spelled(contract.documents.sub(" ", text))
+        return "" if contract.documents is None else spelled(contract.documents.replaced(text, lambda _: " "))
     for document in row.documents:
         content = _text(document, contract)
         shown = next((one for one in (content, content.rstrip(".")) if one and one in text), None)

@@ -55,6 +55,8 @@ def rich() -> tuple[tuple[gates.Golden, ...], gates.Contract]:
         unknowns="/unknowns",
         markers=None,
         rules=["refusal_has_unknowns", "answer_has_citations"],
+        correctness=[{"at": "/answer", "by": "normalized"}],
+        refusal_text={"languages": ["en"]},
     )
     return gates.parse_golden(rows), agreed
 
