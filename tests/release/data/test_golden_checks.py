@@ -9,12 +9,14 @@ import pytest
 import gates
 from release.config import reading
 from release.data import dataset, gate, golden_checks
+from release.data.checks import Finding
 from tests.gates.examples import contract
 from tests.helpers.line import ROOT
 
 FILES = ROOT / "tests" / "data" / "dataset"
 CASES = json.loads((ROOT / "tests" / "data" / "golden_rows.json").read_text("utf-8"))
 LOADED = reading.load(ROOT / "release.yaml")
+GOLDEN = ROOT / "data" / "elements" / "golden.jsonl"
 AGREED = gates.load_contract(LOADED.contract, ROOT)
 
 
@@ -47,7 +49,7 @@ def test_each_lie_is_found_in_its_rows_and_no_other(folder: str, check: str, lin
     ]
 
 
-def _found(golden: Path) -> list[gate.Finding]:
+def _found(golden: Path) -> list[Finding]:
     train = dataset.load(FILES / "good" / "train.jsonl")
     return [one for one in gate.examine(train, dataset.load(golden), AGREED).findings if one.split == "golden"]
 
@@ -121,7 +123,7 @@ def test_near_copies_are_one_row_here_and_for_policies_of_version_2(one: str, ot
 
 def test_rows_that_share_what_they_ask_about_are_told_what_they_prove() -> None:
     """The elements of the default golden set: two rows each, counted apart."""
-    found = [one for one in _found(LOADED.data.golden_file) if one.check == "clusters"]
+    found = [one for one in _found(GOLDEN) if one.check == "clusters"]
 
     assert [one.level for one in found] == ["warning"]
     assert "60 answerable rows ask about 30 things" in found[0].says
@@ -136,6 +138,6 @@ def test_rows_that_ask_about_things_of_their_own_and_declared_clusters_are_not_w
     assert golden_checks.shared_things(apart, [row.prompt[0]["content"] for row in apart]) == ""
     assert golden_checks.shared_things(same, ["what is it?"] * 20) == ""
     clustered = gates.load_policy({"cluster_key": "element", "json_parse": {"mode": "zero_failures"}})
-    golden = dataset.load(LOADED.data.golden_file)
+    golden = dataset.load(GOLDEN)
     found = gate.examine(golden, golden, AGREED, gate.Options(policy=clustered)).findings
     assert "clusters" not in {one.check for one in found}
