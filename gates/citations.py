@@ -103,11 +103,12 @@ def _lists(
     text: str, known: Mapping[str, str], spans: Sequence[tuple[int, int, tuple[str, ...]]]
 ) -> list[tuple[int, int, tuple[str, ...]]]:
     """Brackets around several numbers or a range of which each is a document, where the pattern takes single ones."""
-    found = []
+    found, read = [], bytearray(len(text))
+    for start, end, _ in spans:
+        read[start:end] = b"\1" * (end - start)
     for match in NUMBERS.finditer(text.translate(ALIKE)):
         names = names_in(match[1], known)
-        apart = all(match.end() <= start or end <= match.start() for start, end, _ in spans)
-        if apart and all(name in known.values() for name in names):
+        if not any(read[match.start() : match.end()]) and all(name in known.values() for name in names):
             found.append((match.start(), match.end(), names))
     return found
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -288,6 +289,18 @@ def test_lists_and_ranges_of_documents_are_right_and_an_invented_one_in_any_form
         answer_to = gates.read_answer(row, gates.Output(id=row.id, output=text % shown), agreed)
         assert (answer_to.rule_faults == ()) is right, shown
         assert answer_to.markers_agree is right
+
+
+@pytest.mark.parametrize("part", ["[1] ", "[1, ", "[", "[1 1 ", "<a ", "(source 1 ", "[^", "the sources ", "i can't "])
+def test_a_long_answer_is_read_in_short_time(part: str) -> None:
+    value = {"answer": part * (19_000 // len(part)), "citations": [1], "refusal": False}
+    agreed = contract(version=2, refusal_text={"languages": ["en", "de", "ja"]})
+    rows = golden(14, 0)
+    outputs = [gates.Output(id=row.id, output=json.dumps(value)) for row in rows[:1]]
+    started = time.process_time()
+    bars = {"no_stray_citations": {"target": 0.9}, "refusal_agreement": {"target": 0.9}}
+    gates.judge(rows[:1], outputs, agreed, policy(**bars))
+    assert time.process_time() - started < 2  # a tenth of it here
 
 
 def test_a_contract_of_version_1_reads_citations_as_it_always_did() -> None:
