@@ -19,6 +19,7 @@ from gates.comparison import Against, Comparison, Earlier, compare, not_comparab
 from gates.contract import Contract, load_contract
 from gates.controls import gate_zero, negative_controls, prove_gates_can_fail, self_test
 from gates.invalid import Invalid, InvalidConfig, InvalidData
+from gates.loosened import weaker_contract
 from gates.policy import DEFAULT_POLICY, Policy, default_policy, load_policy, weaker
 from gates.provable import GatePlan, plan
 from gates.rows import (
@@ -79,4 +80,5 @@ __all__ = [
     "self_test",
     "unmeasurable",
     "weaker",
+    "weaker_contract",
 ]

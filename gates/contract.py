@@ -146,8 +146,8 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
         raise InvalidConfig(problems)
     given = cast("ContractFile", mapping)
     schema, problems = read_schema(folder / given["schema"])
-    refusals: list[str | RefusalEntry] = _listed(given.get("refusal", []))
-    refusal = [_refusal(entry) for entry in refusals]
+    refusals: list[str | RefusalEntry] = listed(given.get("refusal", []))
+    refusal = [read_refusal(entry) for entry in refusals]
     rules, rule_problems = parse_rules(given.get("rules", []), f"{where}.rules")
     problems = [f"{where}.{problem}" for problem in problems] + rule_problems
     patterns, pattern_problems = _read_patterns(given)
@@ -156,7 +156,7 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
         problems += _pointer_problems(f"{where}.{name}", text)
     problems += _needs(rules, given, where)
     problems += [f"{where}.{problem}" for problem in _comparison_problems(given)]
-    citations = _citations(given.get("citations"))
+    citations = read_citations(given.get("citations"))
     if citations and citations.provenance and citations.key is None:
         problems.append(f"{where}.citations.provenance: needs citations.key, for an id alone has no other fields")
     if problems or schema is None:
@@ -169,7 +169,7 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
         refusal=tuple(refusal),
         confidence=given.get("confidence"),
         confident_from=float(given.get("confident_from", CONFIDENT_FROM)),
-        unknowns=tuple(_listed(given.get("unknowns", []))),
+        unknowns=tuple(listed(given.get("unknowns", []))),
         markers=patterns.get("markers"),
         documents=patterns.get("documents"),
         document_text=given.get("document_fields", {}).get("text", "text"),
@@ -183,17 +183,20 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
     )
 
 
-def _listed(value: T | list[T]) -> list[T]:
+def listed(value: T | list[T]) -> list[T]:
+    """What may be written as one or as a list of them."""
     return value if isinstance(value, list) else [value]
 
 
-def _citations(entry: "str | CitationsEntry | None") -> Citations | None:
+def read_citations(entry: "str | CitationsEntry | None") -> Citations | None:
+    """Where citations stand, with every default."""
     if entry is None:
         return None
     return Citations(at=entry) if isinstance(entry, str) else Citations(**entry)
 
 
-def _refusal(entry: "str | RefusalEntry") -> Refusal:
+def read_refusal(entry: "str | RefusalEntry") -> Refusal:
+    """A field that says whether the answer refuses, with every default."""
     return Refusal(at=entry) if isinstance(entry, str) else Refusal(**entry)
 
 
@@ -238,12 +241,12 @@ def _read_patterns(given: ContractFile) -> tuple[dict[str, Pattern], list[str]]:
 
 
 def _pointers(given: ContractFile, refusal: Sequence[Refusal], rules: Sequence[Rule]) -> list[tuple[str, str]]:
-    citations = _citations(given.get("citations"))
+    citations = read_citations(given.get("citations"))
     named = [("answer", given["answer"])]
     named += [("citations", citations.at)] if citations else []
     named += [("refusal", entry.at) for entry in refusal]
     named += [("confidence", given["confidence"])] if "confidence" in given else []
-    named += [("unknowns", text) for text in _listed(given.get("unknowns", []))]
+    named += [("unknowns", text) for text in listed(given.get("unknowns", []))]
     for entry in given.get("correctness", ()):
         named += [("correctness", text) for text in (entry["at"], entry.get("reference", ""))]
     return named + [(f"rules.{rule.name}", text) for rule in rules for text in rule.pointers]
