@@ -32,6 +32,7 @@ from gates.rows import (
     read_golden,
     read_outputs,
 )
+from gates.same_rows import same_rows
 from gates.score import Gate, Miss, Score
 from gates.table import GATES
 from gates.verdict import VERSION as VERDICT_VERSION
@@ -77,6 +78,7 @@ __all__ = [
     "read_answer",
     "read_golden",
     "read_outputs",
+    "same_rows",
     "self_test",
     "unmeasurable",
     "weaker",

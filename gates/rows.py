@@ -68,6 +68,8 @@ class Golden:
     meta: Mapping[str, object] = field(default_factory=dict)
     digest: str = ""
     """Over the whole row as it was read."""
+    row: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    """The whole row as it was read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +200,7 @@ def _golden_row(row: GoldenRow, number: int) -> Golden:
         tags=tuple(row.get("tags", ())),
         meta=meta if isinstance(meta, dict) else {},
         digest=digest(row),
+        row=cast("Mapping[str, object]", row),
     )
 
 

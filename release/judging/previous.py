@@ -112,7 +112,7 @@ def not_compared(release: Release, now: Terms) -> str:
     """Why a previous release cannot be compared with this one; empty if it can."""
     if release.released is None:
         return NO_RELEASE
-    return gates.not_comparable(now.golden.rows, answered(release.released, now))
+    return gates.not_comparable(now.golden.rows, answered(release.released, now), version=now.policy.version)
 
 
 def last(releases: Sequence[Release]) -> Release | None:
@@ -182,7 +182,7 @@ def shared(release: Release, now: Terms) -> int:
     if release.released is None:
         return 0
     then = row_digests(answered(release.released, now).golden)
-    return sum(then.get(row.id) == row.digest for row in now.golden.rows)
+    return len(gates.same_rows(now.golden.rows, then, version=now.policy.version))
 
 
 def compare(

@@ -33,7 +33,8 @@ def changed(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in {**FULL, **changes}.items() if value is not None}
 
 
-ADDED = {
+Change = dict[str, Any]
+ADDED: Mapping[str, tuple[Change, Change]] = {
     "a version": ({"version": None}, {}),
     "a rule": ({"rules": ["answer_has_citations"]}, {}),
     "the first rules": ({"rules": None}, {}),
@@ -49,7 +50,7 @@ ADDED = {
     "a smaller tolerance": ({}, {"correctness": [FULL["correctness"][0], {"at": "/confidence", "by": "number"}]}),
     "exact, was normalized": ({}, {"correctness": [{"at": "/answer", "by": "exact"}, FULL["correctness"][1]]}),
 }
-SAME = {
+SAME: Mapping[str, tuple[Change, Change]] = {
     "everything": ({}, {}),
     "a default spelled out": ({}, {"confident_from": 0.8, "document_fields": {"text": "text"}}),
     "a list of one": ({}, {"refusal": ["/refusal"], "unknowns": ["/unknowns"]}),
@@ -62,7 +63,7 @@ SAME = {
     "another path to the schema": ({}, {"schema": "elsewhere/rich.schema.json"}),
     "a confidence of nobody": ({"confidence": None}, {"confidence": None, "confident_from": 0.1}),
 }
-WEAKER = {
+WEAKER: Mapping[str, tuple[Change, Change, str]] = {
     "version": ({}, {"version": 1}, "version: 1, was 2"),
     "a rule gone": ({}, {"rules": FULL["rules"][1:]}, "rules: refusal_has_unknowns gone or another, was required"),
     "a rule changed under its name": (
