@@ -1,7 +1,7 @@
 """Judging answers: release gates for structured, cited, refusing answers, on anybody's answers and contract.
 
     contract = load_contract({"schema": "answer.schema.json", "answer": "/answer", ...}, folder)
-    policy = load_policy(DEFAULT_POLICY)
+    policy = load_policy(default_policy(contract.declares))
     golden, outputs = read_golden(path), read_outputs(path)
     zero = gate_zero(golden, contract, policy)      # the reference answers pass, and broken ones do not
     verdict = judge(golden, outputs, contract, policy)
@@ -17,9 +17,10 @@ from gates.answer import Answer, read_answer
 from gates.comparison import VERSION as COMPARISON_VERSION
 from gates.comparison import Against, Comparison, Earlier, compare, not_comparable
 from gates.contract import Contract, load_contract
-from gates.controls import gate_zero, negative_controls, prove_gates_can_fail
+from gates.controls import gate_zero, negative_controls, prove_gates_can_fail, self_test
 from gates.invalid import Invalid, InvalidConfig, InvalidData
-from gates.policy import DEFAULT_POLICY, Policy, load_policy, weaker
+from gates.loosened import weaker_contract
+from gates.policy import DEFAULT_POLICY, Policy, default_policy, load_policy, weaker
 from gates.provable import GatePlan, plan
 from gates.rows import (
     Golden,
@@ -31,10 +32,11 @@ from gates.rows import (
     read_golden,
     read_outputs,
 )
+from gates.same_rows import same_rows
 from gates.score import Gate, Miss, Score
 from gates.table import GATES
 from gates.verdict import VERSION as VERDICT_VERSION
-from gates.verdict import GateVerdict, Verdict, judge, unmeasurable
+from gates.verdict import GateVerdict, SelfTest, Verdict, judge, unmeasurable
 
 __all__ = [
     "COMPARISON_VERSION",
@@ -57,8 +59,10 @@ __all__ = [
     "Output",
     "Policy",
     "Score",
+    "SelfTest",
     "Verdict",
     "compare",
+    "default_policy",
     "gate_zero",
     "gold_outputs",
     "golden_digest",
@@ -74,6 +78,9 @@ __all__ = [
     "read_answer",
     "read_golden",
     "read_outputs",
+    "same_rows",
+    "self_test",
     "unmeasurable",
     "weaker",
+    "weaker_contract",
 ]

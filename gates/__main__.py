@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, TextIO
@@ -18,11 +18,11 @@ from gates.contract import Contract, load_contract
 from gates.controls import gate_zero
 from gates.files import read_yaml
 from gates.invalid import InvalidConfig, InvalidData
-from gates.policy import DEFAULT_POLICY, Policy, load_policy
+from gates.policy import Policy, default_policy, load_policy
 from gates.provable import plan
 from gates.rows import Golden, read_golden, read_outputs
 from gates.shown import plain, printable
-from gates.verdict import judge
+from gates.verdict import SelfTest, judge
 
 PASSED, CONFIG, DATA, NOT_PASSED = 0, 2, 3, 5
 
@@ -44,12 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _judge(given: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(given)
-    contract, policy = _contract(options.contract), _policy(options.policy)
+    contract = _contract(options.contract)
+    policy = _policy(options.policy, contract.declares)
     golden, outputs = read_golden(options.golden), read_outputs(options.answers)
     if options.without_gate_zero:
         _say("gate zero was not run: nothing proves that a gate can fail", sys.stderr)
     problems = () if options.without_gate_zero else _gate_zero_problems(golden, contract, policy)
-    verdict = judge(golden, outputs, contract, policy, problems=problems)
+    tested: SelfTest = "not run" if options.without_gate_zero else "failed" if problems else "passed"
+    verdict = judge(golden, outputs, contract, policy, problems=problems, self_test=tested)
     if options.explain and options.explain not in verdict.names:
         parser.error(f"--explain {options.explain}: not measured here. Choose one of {', '.join(verdict.names)}")
     beside: list[tuple[Path, Against]] = [(options.base, "base"), (options.last, "last")]
@@ -166,8 +168,8 @@ def _contract(path: Path) -> Contract:
     return load_contract(read_yaml(path), path.parent, where=str(path))
 
 
-def _policy(path: Path | None) -> Policy:
-    return load_policy(DEFAULT_POLICY) if path is None else load_policy(read_yaml(path), where=str(path))
+def _policy(path: Path | None, declares: Collection[str] = ()) -> Policy:
+    return load_policy(default_policy(declares)) if path is None else load_policy(read_yaml(path), where=str(path))
 
 
 def _write(path: Path, data: bytes) -> None:

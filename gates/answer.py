@@ -1,24 +1,24 @@
 """An answer: one golden row and what the model wrote for it, read once so that each gate only has to look."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
-from gates import pointer, strict_json
+from gates import citations, correctness, pointer, strict_json
 from gates.answer_schema import Fault
 from gates.canonical import Json
 from gates.contract import Citations, Contract
+from gates.correctness import Expected
 from gates.invalid import InvalidData
 from gates.patterns import Pattern, TooMuchWork
-from gates.rows import Golden, Output, id_key, prompt_key
+from gates.rows import Golden, Output, id_key, near_key, prompt_key
 from gates.rules import Fields, broken, same
 from gates.shown import some
 from gates.strict_json import Reading
 
-SEPARATORS = re.compile(r"[,;\s]+")
 NAMED = 10
 """Ids that one message names."""
 
@@ -51,6 +51,35 @@ class Answer:
     confident: bool
     provenance: Mapping[str, str]
     """What each citation object must repeat, as the contract says."""
+    expected: tuple[Expected, ...]
+    """What the row's reference asks of the places that the contract compares; empty where nothing is compared."""
+    contract: Contract | None
+    """What it was read by; None: nothing was read, as in a plan."""
+
+    @cached_property
+    def stray(self) -> tuple[str, ...]:
+        """What looks like a citation in its text and is not a document of the prompt."""
+        if self.contract is None or self.fields.text is None:
+            return ()
+        try:
+            return citations.read(self.contract.markers, self.fields.text, texts(self.sources)).strange
+        except TooMuchWork:
+            return (self.fields.text,)
+
+    def given(self, one: Expected) -> Json | pointer.Missing:
+        """What stands at a place that is compared: the answer's text without its markers, all else as it is."""
+        if self.contract is not None and one.place.at == self.contract.answer and self.fields.prose is not None:
+            return self.fields.prose
+        return pointer.get(self.reading.value, one.place.at)
+
+    @property
+    def mistaken(self) -> Expected | None:
+        """The first place that does not say what the reference says."""
+        for one in self.expected:
+            given = self.given(one)
+            if given is pointer.MISSING or not correctness.right(one, given):
+                return one
+        return None
 
     @cached_property
     def documents(self) -> frozenset[str]:
@@ -94,13 +123,22 @@ class Answer:
     @property
     def markers_agree(self) -> bool:
         """Whether the markers in the text are the citations; true where the contract declares no markers."""
-        return self.fields.markers is None or set(self.fields.markers) == self.cited
+        same = self.fields.markers is None or set(self.fields.markers) == self.cited
+        return same and not self.fields.strange
+
+    @property
+    def in_text(self) -> frozenset[str]:
+        """The citations in the text, those that are not read included."""
+        return frozenset((*(self.fields.markers or ()), *self.fields.strange))
 
 
-def pairing_problems(golden: Sequence[Golden], outputs: Sequence[Output]) -> list[str]:
-    """Why these outputs are not one for each golden row, or the golden set is not a set; empty if all is well."""
+def pairing_problems(golden: Sequence[Golden], outputs: Sequence[Output], *, version: int = 1) -> list[str]:
+    """Why these outputs are not one for each golden row, or the golden set is not a set; empty if all is well.
+
+    ``version`` is the policy's: since 2, prompts that differ in case, marks or invisible characters are one.
+    """
     rows, answers = Counter(row.id for row in golden), Counter(output.id for output in outputs)
-    prompts = [(row.id, prompt_key(row)) for row in golden]
+    prompts = [(row.id, prompt_key(row) if version == 1 else near_key(row)) for row in golden]
     asked = Counter(prompt for _, prompt in prompts)
     problems = [] if golden else ["the golden set is empty: nothing can be judged"]
     problems += _named("golden ids that stand twice", (one for one, count in rows.items() if count > 1))
@@ -132,6 +170,7 @@ def read_answer(golden: Golden, output: Output, contract: Contract) -> Answer:
     if reading.ok:
         faults = contract.check(reading.value)
         fields = read_fields(reading.value, contract, documents)
+    sources = {name: _document(document, contract) for name, document in documents.items()}
     return Answer(
         golden=golden,
         output=output.output,
@@ -140,10 +179,35 @@ def read_answer(golden: Golden, output: Output, contract: Contract) -> Answer:
         schema_faults=faults,
         rule_faults=broken(contract.rules, reading.value, fields) if reading.ok else (),
         fields=fields,
-        sources={name: _document(document, contract) for name, document in documents.items()},
+        sources=sources,
         confident=fields.confidence is not None and fields.confidence >= contract.confident_from,
         provenance={} if contract.citations is None else contract.citations.provenance,
+        expected=_expected(golden, contract, documents),
+        contract=contract,
     )
+
+
+def texts(sources: Mapping[str, Document]) -> dict[str, str]:
+    """All that each document's fields say, by its id."""
+    return {name: _all_text(source.fields) for name, source in sources.items()}
+
+
+def _all_text(fields: Mapping[str, Json]) -> str:
+    return "\n".join(value for value in fields.values() if isinstance(value, str))
+
+
+def _expected(golden: Golden, contract: Contract, documents: Mapping[str, Mapping[str, Json]]) -> tuple[Expected, ...]:
+    """What the reference asks of an answer; nothing of a row that is not to be answered or has no reference."""
+    if not contract.correctness or not golden.answerable or golden.gold is None:
+        return ()
+
+    def said(at: str, value: Json) -> Json:
+        if at != contract.answer or not isinstance(value, str):
+            return value
+        return _in_text(value, contract, documents, [])[0]
+
+    reference = strict_json.read(golden.gold, max_characters=contract.max_characters).value
+    return correctness.expected(contract.correctness, reference, cast("Json", golden.meta), said)
 
 
 def _document(document: Mapping[str, Json], contract: Contract) -> Document:
@@ -183,7 +247,8 @@ def _documents(golden: Golden, contract: Contract) -> dict[str, Mapping[str, Jso
     listed = list(golden.documents)
     if not listed and contract.documents is not None:
         for message in golden.prompt:
-            listed += _found_in(message["content"], golden, contract.documents)
+            if contract.version == 1 or message["role"] != "assistant":
+                listed += _found_in(message["content"], golden, contract.documents)
     return {id_key(document["id"]): document for document in listed}
 
 
@@ -199,13 +264,14 @@ def read_fields(parsed: Json, contract: Contract, documents: Mapping[str, Mappin
     faults: list[Fault] = []
     text = _text(parsed, contract, faults)
     entries = _entries(parsed, contract, faults)
-    prose, markers = _markers(text, contract, faults)
+    prose, markers, strange = _in_text(text, contract, documents, faults)
     return Fields(
         text=text,
         prose=prose,
         entries=entries,
         cited=_cited(entries, contract, documents),
         markers=markers,
+        strange=strange,
         refused=_refused(parsed, contract, faults),
         confidence=_confidence(parsed, contract, faults),
         unknowns=_unknowns(parsed, contract),
@@ -221,27 +287,29 @@ def _text(parsed: Json, contract: Contract, faults: list[Fault]) -> str | None:
     return None
 
 
-def _markers(text: str | None, contract: Contract, faults: list[Fault]) -> tuple[str | None, tuple[str, ...] | None]:
-    """The text without its markers, and the ids in them."""
-    if contract.markers is None:
-        return text, None
-    parts: list[str] = []
-    ids: list[str] = []
-    last = 0
+def _in_text(
+    text: str | None, contract: Contract, documents: Mapping[str, Mapping[str, Json]], faults: list[Fault]
+) -> tuple[str | None, tuple[str, ...] | None, tuple[str, ...]]:
+    """The text without its markers, the ids in them, and what else looks like a citation, as the contract reads it."""
+    if text is None:
+        return None, None if contract.markers is None else (), ()
     try:
-        for found in contract.markers.find(text or ""):
-            parts.append((text or "")[last : found.start])
-            last = found.end
-            ids += _ids(found.groups[0] or "")
+        return _read_text(text, contract, documents)
     except TooMuchWork as error:
         faults.append(Fault(path=contract.answer, rule="markers", message=str(error)))
-        return text, ()
-    return None if text is None else "".join((*parts, text[last:])), tuple(ids)
+        return text, (), ()
 
 
-def _ids(text: str) -> list[str]:
-    """The ids in one marker."""
-    return [id_key(part) for part in ([text] if text.isalnum() else SEPARATORS.split(text)) if part]
+def _read_text(
+    text: str, contract: Contract, documents: Mapping[str, Mapping[str, Json]]
+) -> tuple[str, tuple[str, ...] | None, tuple[str, ...]]:
+    markers = contract.markers
+    if contract.version > 1:
+        found = citations.read(markers, text, {name: _all_text(document) for name, document in documents.items()})
+        return found.prose, None if markers is None else found.markers, found.strange
+    if markers is None:
+        return text, None, ()
+    return *citations.read_plainly(markers, text), ()
 
 
 def _entries(parsed: Json, contract: Contract, faults: list[Fault]) -> tuple[Json, ...] | None:

@@ -19,6 +19,7 @@ from gates.clusters import cluster_problems, clusters
 from gates.contract import Contract
 from gates.policy import SMALLEST, Policy
 from gates.rows import Golden, Output, golden_digest, outputs_digest
+from gates.same_rows import same_rows
 from gates.score import Score
 from gates.table import GATES
 
@@ -135,13 +136,13 @@ def compare(
     against: Against,
 ) -> Comparison:
     """These outputs beside the base's, beside the last release's, or for each gate beside the best of several."""
-    problems = pairing_problems(golden, outputs) + cluster_problems(golden, policy)
+    problems = pairing_problems(golden, outputs, version=policy.version) + cluster_problems(golden, policy)
     sides, skipped = [], []
     for one in () if problems else earlier:
-        if reason := not_comparable(golden, one):
+        if reason := not_comparable(golden, one, version=policy.version):
             skipped.append(f"{one.name}: {reason}")
         else:
-            sides.append(_sides(_shared(golden, one), outputs, one, contract, policy))
+            sides.append(_sides(_shared(golden, one, policy.version), outputs, one, contract, policy))
     if not sides and not problems:
         problems = skipped or ["there is no earlier answer to compare with"]
     return Comparison(
@@ -160,14 +161,16 @@ def _names(policy: Policy) -> tuple[str, ...]:
     return (EVERY, *(bar.gate for bar in policy.bars))
 
 
-def _shared(golden: Sequence[Golden], earlier: Earlier) -> tuple[Golden, ...]:
-    then = {row.id: row.digest for row in earlier.golden}
-    return tuple(row for row in golden if then.get(row.id) == row.digest)
+def _shared(golden: Sequence[Golden], earlier: Earlier, version: int) -> tuple[Golden, ...]:
+    return same_rows(golden, {row.id: row.digest for row in earlier.golden}, version=version)
 
 
-def not_comparable(golden: Sequence[Golden], earlier: Earlier) -> str:
-    """Why nothing can be learned from a comparison with these earlier answers; empty if it can."""
-    rows, least = _shared(golden, earlier), min(SMALLEST, len(golden))
+def not_comparable(golden: Sequence[Golden], earlier: Earlier, *, version: int = 1) -> str:
+    """Why nothing can be learned from a comparison with these earlier answers; empty if it can.
+
+    ``version`` is the policy's: since 2, rows that have labels beside are the same.
+    """
+    rows, least = _shared(golden, earlier, version), min(SMALLEST, len(golden))
     if len(rows) < least:
         return (
             f"only {len(rows)} of {len(golden)} golden rows are the ones it answered, at least {least} must be: "

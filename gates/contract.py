@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NotRequired, TypedDict, TypeVar, cast
 
-from gates import pointer
+from gates import correctness, pointer
 from gates.answer_schema import SchemaCheck, read_schema, schema_check
 from gates.canonical import Json, digest
+from gates.correctness import CorrectnessEntry, Place
 from gates.invalid import InvalidConfig, against_schema
 from gates.patterns import Pattern, read_pattern
+from gates.refusal_text import PHRASES
 from gates.rules import Rule, RuleEntry, parse_rules
 
 CONFIDENT_FROM = 0.8
@@ -38,6 +40,14 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefusalText:
+    """In what words a text refuses: those of some languages, and the contract's own."""
+
+    languages: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """What an answer must be. It exists only if its schema can be checked whole and offline."""
 
@@ -59,6 +69,11 @@ class Contract:
     """The document field that holds its retrieval score."""
     rules: tuple[Rule, ...]
     max_characters: int
+    version: int
+    """How citations in the text are read: see ``gates.citations``."""
+    correctness: tuple[Place, ...]
+    """The places that are compared with the reference; empty: nobody judges what an answer says."""
+    refusal_text: RefusalText | None
     digest: str
     """Over the mapping as it was given, with the schema's content in place of the path to it."""
 
@@ -73,6 +88,8 @@ class Contract:
             "unknowns": bool(self.unknowns),
             "markers": self.markers is not None,
             "rules": bool(self.rules),
+            "correctness": bool(self.correctness),
+            "refusal_text": self.refusal_text is not None,
         }
         return frozenset(name for name, there in parts.items() if there)
 
@@ -97,9 +114,15 @@ class DocumentFields(TypedDict, total=False):
     score: str
 
 
+class RefusalTextEntry(TypedDict, total=False):
+    languages: list[str]
+    phrases: list[str]
+
+
 class ContractFile(TypedDict):
     """The mapping once ``schemas/contract.schema.json`` has passed it: the same keys, as a test asks."""
 
+    version: NotRequired[int]
     schema: str
     answer: str
     citations: NotRequired[str | CitationsEntry]
@@ -112,6 +135,8 @@ class ContractFile(TypedDict):
     document_fields: NotRequired[DocumentFields]
     rules: NotRequired[list[str | RuleEntry]]
     max_characters: NotRequired[int]
+    correctness: NotRequired[list[CorrectnessEntry]]
+    refusal_text: NotRequired[RefusalTextEntry]
 
 
 def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "contract") -> Contract:
@@ -121,8 +146,8 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
         raise InvalidConfig(problems)
     given = cast("ContractFile", mapping)
     schema, problems = read_schema(folder / given["schema"])
-    refusals: list[str | RefusalEntry] = _listed(given.get("refusal", []))
-    refusal = [_refusal(entry) for entry in refusals]
+    refusals: list[str | RefusalEntry] = listed(given.get("refusal", []))
+    refusal = [read_refusal(entry) for entry in refusals]
     rules, rule_problems = parse_rules(given.get("rules", []), f"{where}.rules")
     problems = [f"{where}.{problem}" for problem in problems] + rule_problems
     patterns, pattern_problems = _read_patterns(given)
@@ -130,7 +155,8 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
     for name, text in _pointers(given, refusal, rules):
         problems += _pointer_problems(f"{where}.{name}", text)
     problems += _needs(rules, given, where)
-    citations = _citations(given.get("citations"))
+    problems += [f"{where}.{problem}" for problem in _comparison_problems(given)]
+    citations = read_citations(given.get("citations"))
     if citations and citations.provenance and citations.key is None:
         problems.append(f"{where}.citations.provenance: needs citations.key, for an id alone has no other fields")
     if problems or schema is None:
@@ -143,29 +169,56 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
         refusal=tuple(refusal),
         confidence=given.get("confidence"),
         confident_from=float(given.get("confident_from", CONFIDENT_FROM)),
-        unknowns=tuple(_listed(given.get("unknowns", []))),
+        unknowns=tuple(listed(given.get("unknowns", []))),
         markers=patterns.get("markers"),
         documents=patterns.get("documents"),
         document_text=given.get("document_fields", {}).get("text", "text"),
         document_score=given.get("document_fields", {}).get("score", "score"),
         rules=rules,
         max_characters=given.get("max_characters", MAX_CHARACTERS),
+        version=given.get("version", 1),
+        correctness=tuple(map(correctness.place, given.get("correctness", ()))),
+        refusal_text=_refusal_text(given.get("refusal_text")),
         digest=digest({**mapping, "schema": schema}),
     )
 
 
-def _listed(value: T | list[T]) -> list[T]:
+def listed(value: T | list[T]) -> list[T]:
+    """What may be written as one or as a list of them."""
     return value if isinstance(value, list) else [value]
 
 
-def _citations(entry: "str | CitationsEntry | None") -> Citations | None:
+def read_citations(entry: "str | CitationsEntry | None") -> Citations | None:
+    """Where citations stand, with every default."""
     if entry is None:
         return None
     return Citations(at=entry) if isinstance(entry, str) else Citations(**entry)
 
 
-def _refusal(entry: "str | RefusalEntry") -> Refusal:
+def read_refusal(entry: "str | RefusalEntry") -> Refusal:
+    """A field that says whether the answer refuses, with every default."""
     return Refusal(at=entry) if isinstance(entry, str) else Refusal(**entry)
+
+
+def _refusal_text(entry: RefusalTextEntry | None) -> RefusalText | None:
+    if entry is None:
+        return None
+    return RefusalText(languages=tuple(entry.get("languages", ())), phrases=tuple(entry.get("phrases", ())))
+
+
+def _comparison_problems(given: ContractFile) -> list[str]:
+    """What is wrong with what answers are compared with: their reference, and the words of refusals."""
+    found = [
+        f"correctness.{number}.{problem}"
+        for number, entry in enumerate(given.get("correctness", ()))
+        for problem in correctness.problems(entry)
+    ]
+    unknown = [one for one in given.get("refusal_text", {}).get("languages", ()) if one not in PHRASES]
+    known = f"{', '.join(PHRASES)} are known; write your own words under refusal_text.phrases"
+    found += [f"refusal_text.languages: {one!r} is not known: {known}" for one in unknown]
+    if "refusal_text" in given and "refusal" not in given:
+        found.append("refusal_text: needs refusal, the field with which the text must agree")
+    return found
 
 
 def _read_patterns(given: ContractFile) -> tuple[dict[str, Pattern], list[str]]:
@@ -188,12 +241,14 @@ def _read_patterns(given: ContractFile) -> tuple[dict[str, Pattern], list[str]]:
 
 
 def _pointers(given: ContractFile, refusal: Sequence[Refusal], rules: Sequence[Rule]) -> list[tuple[str, str]]:
-    citations = _citations(given.get("citations"))
+    citations = read_citations(given.get("citations"))
     named = [("answer", given["answer"])]
     named += [("citations", citations.at)] if citations else []
     named += [("refusal", entry.at) for entry in refusal]
     named += [("confidence", given["confidence"])] if "confidence" in given else []
-    named += [("unknowns", text) for text in _listed(given.get("unknowns", []))]
+    named += [("unknowns", text) for text in listed(given.get("unknowns", []))]
+    for entry in given.get("correctness", ()):
+        named += [("correctness", text) for text in (entry["at"], entry.get("reference", ""))]
     return named + [(f"rules.{rule.name}", text) for rule in rules for text in rule.pointers]
 
 

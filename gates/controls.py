@@ -6,6 +6,7 @@ catch it must count every broken row as wrong and must not pass.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from gates import pointer, strict_json
@@ -17,9 +18,11 @@ from gates.patterns import Found, TooMuchWork
 from gates.policy import Bar, Policy
 from gates.rows import Golden, Output, gold_outputs
 from gates.table import ABOUT, GATES
-from gates.verdict import Verdict, decide, judge
+from gates.verdict import SelfTest, Verdict, decide, judge
 
 NO_DOCUMENT = "no such document"
+NEIGHBOURS = 20
+"""Rows whose values are tried as wrong ones."""
 WRONG: tuple[Json, ...] = (None, 0, "", [], True)
 Break = Callable[[Golden, Sequence[Golden], Contract], str | None]
 """Of a row, all rows and the contract: the broken answer, or None where this row cannot be broken so."""
@@ -28,9 +31,17 @@ Break = Callable[[Golden, Sequence[Golden], Contract], str | None]
 def gate_zero(golden: Sequence[Golden], contract: Contract, policy: Policy) -> Verdict:
     """The verdict on the reference answers; INVALID if a gate cannot fail."""
     outputs = gold_outputs(golden)
-    unsound = pairing_problems(golden, outputs) + cluster_problems(golden, policy)
+    unsound = pairing_problems(golden, outputs, version=policy.version) + cluster_problems(golden, policy)
     problems = () if unsound else prove_gates_can_fail(golden, contract, policy)
-    return judge(golden, outputs, contract, policy, problems=problems)
+    verdict = judge(golden, outputs, contract, policy, problems=problems)
+    return replace(verdict, self_test="passed" if verdict.passed else "failed")
+
+
+def self_test(golden: Sequence[Golden], contract: Contract, policy: Policy) -> SelfTest:
+    """What came of ``gate_zero``, for a verdict that says so; policies of version 1 do not ask."""
+    if policy.version == 1:
+        return "not run"
+    return gate_zero(golden, contract, policy).self_test
 
 
 def prove_gates_can_fail(golden: Sequence[Golden], contract: Contract, policy: Policy) -> tuple[str, ...]:
@@ -152,6 +163,43 @@ def _borrowed(row: Golden, golden: Sequence[Golden], _: Contract, *, answerable:
     return None if other is None else other.gold
 
 
+def _stray_citation(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
+    """The text with a citation behind it of what is no document, in a form that no pattern has to take."""
+    value = _parsed(row)
+    text = pointer.get(value, contract.answer)
+    if not isinstance(text, str):
+        return None
+    return _written(pointer.replaced(value, contract.answer, f"{text} \u3010{NO_DOCUMENT}\u3011"))
+
+
+def _other_text(row: Golden, golden: Sequence[Golden], contract: Contract) -> str | None:
+    """The answer with the text of a row with the other label, so that field and text disagree."""
+    value, other = _parsed(row), None
+    for one in golden:
+        if row.answerable is not None and one.answerable is (not row.answerable) and one.gold is not None:
+            other = pointer.get(_parsed(one), contract.answer)
+            break
+    return _written(pointer.replaced(value, contract.answer, other)) if isinstance(other, str) else None
+
+
+def _wrong_value(row: Golden, golden: Sequence[Golden], contract: Contract) -> str | None:
+    """The answer with another row's value, or any other, in a place that is compared."""
+    value = _parsed(row)
+    if not row.answerable or not isinstance(value, dict):
+        return None
+    others = [_parsed(one) for one in golden if one.answerable and one.id != row.id][:NEIGHBOURS]
+    candidates = []
+    for place in contract.correctness:
+        found = (pointer.get(other, place.at) for other in others)
+        values = [one for one in found if not isinstance(one, pointer.Missing)]
+        candidates += [pointer.replaced(value, place.at, one) for one in (*values, NO_DOCUMENT, *WRONG)]
+
+    def mistaken(candidate: Json) -> bool:
+        return read_answer(row, Output(id=row.id, output=_written(candidate)), contract).mistaken is not None
+
+    return _first(candidates, mistaken)
+
+
 def _rules_broken(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
     value = _parsed(row)
     if not isinstance(value, dict):
@@ -194,4 +242,7 @@ CONTROLS: Mapping[str, Break] = {
     "refused": partial(_borrowed, answerable=True),
     "answered": partial(_borrowed, answerable=False),
     "rules_broken": _rules_broken,
+    "stray_citation": _stray_citation,
+    "other_text": _other_text,
+    "wrong_value": _wrong_value,
 }

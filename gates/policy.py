@@ -1,6 +1,6 @@
 """What must hold for a release: for each gate a mode, a target and how sure one must be, read from a plain mapping."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, TypedDict, cast
 
@@ -17,15 +17,28 @@ means this number for ever: its digest holds only what differs."""
 SMALLEST: Final = 14
 """Rows below which even a perfect score does not prove 80 %; the default minimum where no bound demands more."""
 
-DEFAULT_POLICY: Mapping[str, Mapping[str, object]] = {
+DEFAULT_POLICY: Mapping[str, object] = {
+    "version": 2,
     "json_parse": {"mode": "zero_failures"},
     "schema_compliance": {"mode": "zero_failures"},
     "contract_rules": {"mode": "zero_failures"},
     "citation_coverage": {"target": 0.90, "floor": 0.80},
+    "citation_precision": {"target": 0.90, "floor": 0.80},
     "refusal_precision": {"target": 0.85, "floor": 0.75},
     "refusal_recall": {"target": 0.80, "floor": 0.70},
     "answer_rate": {"target": 0.90, "floor": 0.80},
+    "no_stray_citations": {"target": 0.95, "floor": 0.85},
 }
+DECLARED: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "correctness": ("answer_correctness", {"target": 0.90, "floor": 0.80}),
+    "refusal_text": ("refusal_agreement", {"target": 0.95, "floor": 0.85}),
+}
+"""What the default policy asks for too, where the contract declares the means."""
+
+
+def default_policy(declares: Collection[str]) -> Mapping[str, object]:
+    """The policy of who names none, under a contract that declares these parts (``Contract.declares``)."""
+    return {**DEFAULT_POLICY, **dict(bar for part, bar in DECLARED.items() if part in declares)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +71,8 @@ class Policy:
     """The key in a golden row's ``meta`` that names its cluster; None: each row is an observation of its own."""
     max_net_loss: float = MAX_NET_LOSS
     """How much of what an earlier release had right a gate may lose, net, as a share of its rows."""
+    version: int = 1
+    """Since 2 advisory rates count what they compared, near-copies are one, and a verdict says what was tested."""
 
     @property
     def digest(self) -> str:
@@ -69,7 +84,8 @@ class Policy:
         clusters = {} if self.cluster_key is None else {"cluster_key": self.cluster_key}
         losses = {} if self.max_net_loss == MAX_NET_LOSS else {"max_net_loss": self.max_net_loss}
         bars = {bar.gate: {key: value for key, value in asdict(bar).items() if key != "gate"} for bar in self.bars}
-        return {**clusters, **losses, **bars}
+        versions = {} if self.version == 1 else {"version": self.version}
+        return {**versions, **clusters, **losses, **bars}
 
 
 class BarEntry(TypedDict, total=False):
@@ -90,6 +106,7 @@ class PolicyFile(TypedDict, total=False):
 
     cluster_key: str
     max_net_loss: float
+    version: int
 
 
 def load_policy(mapping: Mapping[str, object], *, where: str = "gates") -> Policy:
@@ -111,6 +128,7 @@ def load_policy(mapping: Mapping[str, object], *, where: str = "gates") -> Polic
         bars=tuple(_bar(gate, entries[gate]) for gate in ABOUT if gate in entries),
         cluster_key=given.get("cluster_key"),
         max_net_loss=float(given.get("max_net_loss", MAX_NET_LOSS)),
+        version=given.get("version", 1),
     )
 
 
@@ -189,6 +207,8 @@ def weaker(policy: Policy, than: Policy) -> tuple[str, ...]:
     lines = [line for bar in than.bars for line in _weaker_bar(now.get(bar.gate), bar)]
     if than.cluster_key is not None and policy.cluster_key != than.cluster_key:
         lines.append(f"cluster_key: {policy.cluster_key or 'none'}, was {than.cluster_key}")
+    if policy.version < than.version:
+        lines.append(f"version: {policy.version}, was {than.version}")
     if policy.max_net_loss > than.max_net_loss:
         lines.append(f"max_net_loss: {_number(policy.max_net_loss)}, was {_number(than.max_net_loss)}")
     return tuple(lines)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gates import statistics
+from gates import correctness, statistics
 from gates.answer import Answer
 from gates.clusters import cluster_problems, clustered, clusters
+from gates.correctness import Expected
 from gates.invalid import InvalidData
 from gates.policy import Bar, Policy
 from gates.rows import Golden
@@ -13,6 +14,8 @@ from gates.rules import Fields
 from gates.strict_json import Reading
 from gates.table import GATES
 
+_ANY = Expected(place=correctness.place({"at": "", "by": "exact"}), value=None)
+"""For whatever the contract compares: a plan is made without one."""
 RATES = (0.85, 0.95, 0.99)
 
 
@@ -73,4 +76,6 @@ def _answered(row: Golden) -> Answer:
         sources={},
         confident=True,
         provenance={},
+        expected=(_ANY,) if row.gold is not None else (),
+        contract=None,
     )

@@ -9,7 +9,7 @@ from gates.provable import RATES, GatePlan, slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
 from gates.shown import plain
-from gates.verdict import GateVerdict, Verdict
+from gates.verdict import CONTENT, GateVerdict, Verdict
 
 ROWS_SHOWN = 10
 EXCERPT = 1000
@@ -60,12 +60,28 @@ def terminal(verdict: Verdict) -> list[str]:
         reason = f": {plain(gate.reason)}" if gate.state not in ("PASS", "FAIL") else ""
         lines.append(f"{gate.state:12} {gate.name:{wide}}  {line(gate)}{advisory}{reason}")
     lines += [f"{'not gated':12} {name:{wide}}  {_rate(score)}" for name, score in verdict.advisory.items()]
-    return [*lines, f"{verdict.state}: {_consequence(verdict)}"]
+    return [*lines, *notes(verdict), f"{verdict.state}: {_consequence(verdict)}"]
+
+
+def notes(verdict: Verdict) -> list[str]:
+    """What these gates did not judge, as sentences: no number shows it."""
+    said = []
+    if not verdict.content_judged:
+        said.append(f"The content of answers is not judged: no required gate is {CONTENT}.")
+    if verdict.unlabelled:
+        said.append(
+            f"{verdict.unlabelled} of {verdict.rows} rows have no `answerable`: only the gates of form count them."
+        )
+    if verdict.policy.version > 1 and verdict.self_test == "not run":
+        said.append("The gates were not tested: nothing proves that one can fail.")
+    return said
 
 
 def _consequence(verdict: Verdict) -> str:
     if verdict.passed:
-        return f"every required gate passes on {verdict.rows} rows"
+        labelled = verdict.rows - verdict.unlabelled
+        rows = f"{verdict.rows} rows" if labelled == verdict.rows else f"the rows that it counts, {labelled} labelled"
+        return f"every required gate passes on {rows}"
     stopped = [gate.name for gate in verdict.gates if gate.bar.required and gate.state != "PASS"]
     return f"not to be released, because of {', '.join(stopped)}"
 
@@ -112,7 +128,10 @@ def _excerpt(text: str) -> str:
 def markdown(verdict: Verdict) -> str:
     """The verdict for a job summary or a card; text of answers cannot become markup."""
     lines = [f"**{verdict.state}**: {cell(_consequence(verdict))}", ""]
-    lines += [f"- {cell(problem)}" for problem in verdict.problems] + ([""] if verdict.problems else [])
+    # A card of a policy of version 1 keeps its bytes.
+    said = notes(verdict) if verdict.policy.version > 1 else []
+    lines += [f"- {cell(one)}" for one in (*verdict.problems, *said)]
+    lines += [""] if len(lines) > 2 else []
     lines += ["| gate | state | result |", "|---|---|---|"]
     lines += [f"| {cell(gate.name)} | {gate.state} | {cell(line(gate))} |" for gate in verdict.gates]
     lines += [f"| {cell(name)} | not gated | {cell(_rate(score))} |" for name, score in verdict.advisory.items()]

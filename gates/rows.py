@@ -13,6 +13,7 @@ from gates import strict_json
 from gates.canonical import Json, digest
 from gates.invalid import MESSAGE, InvalidData, unknown_keys
 from gates.shown import shorten
+from gates.words import spelled
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -67,6 +68,8 @@ class Golden:
     meta: Mapping[str, object] = field(default_factory=dict)
     digest: str = ""
     """Over the whole row as it was read."""
+    row: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    """The whole row as it was read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +200,7 @@ def _golden_row(row: GoldenRow, number: int) -> Golden:
         tags=tuple(row.get("tags", ())),
         meta=meta if isinstance(meta, dict) else {},
         digest=digest(row),
+        row=cast("Mapping[str, object]", row),
     )
 
 
@@ -228,3 +232,10 @@ def prompt_key(row: Golden) -> str:
     words = [[message["role"], *message["content"].split()] for message in row.prompt]
     documents = [sorted(map(str, document.items())) for document in row.documents]
     return unicodedata.normalize("NFC", json.dumps([words, documents], ensure_ascii=False))
+
+
+def near_key(row: Golden) -> str:
+    """Equal for two rows that ask the same but for case, marks of sentences, spacing and what cannot be seen."""
+    words = [[message["role"], spelled(message["content"])] for message in row.prompt]
+    documents = [sorted(spelled(str(part)) for part in document.items()) for document in row.documents]
+    return json.dumps([words, documents], ensure_ascii=False)

@@ -26,6 +26,8 @@ class Fields:
     """The citations as they stand, beside ``cited``."""
     cited: tuple[str, ...] | None = None
     markers: tuple[str, ...] | None = None
+    strange: tuple[str, ...] = ()
+    """What looks like a citation in the text and is not a document; contracts of version 1 do not look."""
     refused: bool | None = None
     confidence: float | None = None
     unknowns: tuple[str, ...] | None = None
@@ -51,7 +53,7 @@ def broken(rules: Sequence[Rule], parsed: Json, fields: Fields) -> tuple[Fault, 
 
 
 def _markers_equal_citations(_: Json, fields: Fields) -> str:
-    in_text, in_field = set(fields.markers or ()), set(fields.cited or ())
+    in_text, in_field = {*(fields.markers or ()), *fields.strange}, set(fields.cited or ())
     if in_text == in_field:
         return ""
     return f"markers in the text: {_names(in_text)}; citations: {_names(in_field)}"

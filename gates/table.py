@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gates.metrics import (
+    answer_correctness,
     answer_rate,
     citation_coverage,
     citation_precision,
@@ -14,7 +15,9 @@ from gates.metrics import (
     lexical_grounding,
     multi_source_synthesis,
     no_false_confidence,
+    no_stray_citations,
     provenance_completeness,
+    refusal_agreement,
     refusal_precision,
     refusal_recall,
     required_fields,
@@ -72,6 +75,9 @@ ABOUT: Mapping[str, About] = {
         needs=("confidence", "citations"),
         counts_outputs=True,
     ),
+    "no_stray_citations": About(score=no_stray_citations.score, control="stray_citation", needs=("citations",)),
+    "answer_correctness": About(score=answer_correctness.score, control="wrong_value", needs=("correctness",)),
+    "refusal_agreement": About(score=refusal_agreement.score, control="other_text", needs=("refusal", "refusal_text")),
 }
 """A line for each gate that a policy may name."""
 
@@ -83,3 +89,10 @@ ADVISORY: Mapping[str, Gate] = {
     "unsupported_specifics": unsupported_specifics.score,
 }
 """Shown and never decided on: they compare words, and words prove little. All need citations."""
+
+COMPARED: Mapping[str, Gate] = {
+    "retrieval_utilisation": retrieval_utilisation.compared,
+    "lexical_grounding": lexical_grounding.compared,
+    "unsupported_specifics": unsupported_specifics.compared,
+}
+"""The same over the answers in which there was something to compare, as policies count since version 2."""

@@ -13,9 +13,10 @@ from gates.contract import Contract
 from gates.policy import Bar, Policy
 from gates.rows import Golden, Output, golden_digest, outputs_digest
 from gates.score import Score
-from gates.table import ABOUT, ADVISORY, GATES
+from gates.table import ABOUT, ADVISORY, COMPARED, GATES
 
 VERSION = 1
+SelfTest = Literal["passed", "failed", "not run"]
 State = Literal["PASS", "FAIL", "UNDEFINED", "INSUFFICIENT", "INVALID"]
 WORST_FIRST: tuple[State, ...] = ("INVALID", "FAIL", "UNDEFINED", "INSUFFICIENT", "PASS")
 UNASKED = frozenset(
@@ -40,6 +41,8 @@ UNASKED = frozenset(
 )
 """The gates that a verdict of this version measures though its policy does not name them. One that came later is
 measured only where a policy names it, so that no verdict changes that was given before."""
+CONTENT = "answer_correctness"
+"""The gate that judges what an answer says."""
 NOT_MEASURED = Score(counted=(), misses=(), empty="not measured: golden set and outputs do not belong together")
 
 
@@ -96,6 +99,15 @@ class Verdict:
     contract_digest: str
     golden_digest: str
     outputs_digest: str
+    unlabelled: int
+    """Rows that do not say whether they can be answered: only the gates of form count them."""
+    self_test: SelfTest
+    """Whether the reference answers passed and broken ones failed, so that its gates are known to be able to fail."""
+
+    @property
+    def content_judged(self) -> bool:
+        """Whether a required gate compares what answers say with a reference."""
+        return any(gate.name == CONTENT and gate.bar.required for gate in self.gates)
 
     @property
     def state(self) -> State:
@@ -117,7 +129,9 @@ class Verdict:
         return next(gate for gate in self.gates if gate.name == name)
 
     def as_dict(self) -> dict[str, Json]:
+        about = {"self_test": self.self_test, "unlabelled": self.unlabelled, "content_judged": self.content_judged}
         return {
+            **(about if self.policy.version > 1 else {}),
             "verdict": VERSION,
             "state": self.state,
             "passed": self.passed,
@@ -147,14 +161,19 @@ def judge(
     policy: Policy,
     *,
     problems: Iterable[str] = (),
+    self_test: SelfTest = "not run",
 ) -> Verdict:
-    """The verdict on these outputs. ``problems`` are the caller's own reasons why it must be INVALID."""
-    unpaired = (*pairing_problems(golden, outputs), *cluster_problems(golden, policy))
+    """The verdict on these outputs. ``problems`` are the caller's own reasons why it must be INVALID.
+
+    ``self_test`` is what came of ``gate_zero`` over the same rows, contract and policy.
+    """
+    unpaired = (*pairing_problems(golden, outputs, version=policy.version), *cluster_problems(golden, policy))
     cluster = clusters(golden, policy)
     found = (*problems, *unmeasurable(contract, policy), *unpaired)
     answers = () if unpaired else pair(golden, outputs, contract)
-    scores = {name: NOT_MEASURED if unpaired else gate(answers) for name, gate in GATES.items()}
     barred = {bar.gate for bar in policy.bars}
+    asked = {name: gate for name, gate in GATES.items() if name in UNASKED | barred}
+    scores = {name: NOT_MEASURED if unpaired else gate(answers) for name, gate in asked.items()}
     others = {
         name: score
         for name, score in scores.items()
@@ -163,13 +182,15 @@ def judge(
     return Verdict(
         problems=found,
         gates=tuple(_decided(bar, scores[bar.gate], cluster, found) for bar in policy.bars),
-        advisory={} if unpaired else {**others, **_advisory(answers, contract)},
+        advisory={} if unpaired else {**others, **_advisory(answers, contract, policy)},
         slices={} if unpaired else _slices(golden, {bar.gate: scores[bar.gate] for bar in policy.bars}),
         rows=len(golden),
         policy=policy,
         contract_digest=contract.digest,
         golden_digest=golden_digest(golden),
         outputs_digest=outputs_digest(outputs),
+        unlabelled=sum(row.answerable is None for row in golden),
+        self_test=self_test,
     )
 
 
@@ -219,10 +240,11 @@ def _within(score: Score, rows: set[str]) -> Score:
     )
 
 
-def _advisory(answers: Sequence[Answer], contract: Contract) -> dict[str, Score]:
+def _advisory(answers: Sequence[Answer], contract: Contract, policy: Policy) -> dict[str, Score]:
     """Rates that others report: worth seeing, never decided on."""
     still_broken = GATES["json_parse"]([answer for answer in answers if not answer.fenced])
-    words = {} if "citations" not in contract.declares else {name: gate(answers) for name, gate in ADVISORY.items()}
+    of_words = ADVISORY if policy.version == 1 else COMPARED
+    words = {} if "citations" not in contract.declares else {name: gate(answers) for name, gate in of_words.items()}
     return {
         "json_parse_fence_tolerant": replace(still_broken, counted=tuple(answer.id for answer in answers)),
         "schema_compliance_of_parsed": GATES["schema_compliance"]([answer for answer in answers if answer.parsed]),

@@ -23,6 +23,41 @@ COMMON = frozenset(
 )
 
 
+THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
+"""The commas that group the digits of a number."""
+SENTENCE_MARKS = re.compile(
+    r"(?<![^\W_])[.,;:!?'\"\u00a1\u00bf\u00ab\u00bb\u2018-\u201f\u2026\u3001\u3002]+"
+    r"|[.,;:!?'\"\u00ab\u00bb\u2018-\u201f\u2026\u3001\u3002]+(?![^\W_])"
+)
+"""What marks a sentence, and not what is part of a word or a number: 3.5, 1,000 and don't keep theirs."""
+
+
+def plain(text: str) -> str:
+    """The text without characters that have no width, and with the digits of every script as 0 to 9."""
+    if text.isascii():
+        return text
+    return "".join(_plain(character) for character in text)
+
+
+def _plain(character: str) -> str:
+    category = unicodedata.category(character)
+    if (
+        category == "Cf"
+        or character in "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
+        or "\ufe00" <= character <= "\ufe0f"
+    ):
+        return ""
+    return str(unicodedata.decimal(character)) if category == "Nd" else character
+
+
+def spelled(text: str) -> str:
+    """One spelling for texts that say the same in the same words: without case, marks of sentences, and spacing.
+
+    Characters without width do not count; symbols do: C++ is not C, and -5 is not 5.
+    """
+    return " ".join(SENTENCE_MARKS.sub(" ", folded(plain(text))).split())
+
+
 def folded(text: str) -> str:
     """One spelling for compatible characters, quotation marks and white space."""
     if text.isascii():

@@ -4,6 +4,7 @@ What cannot be loaded is a value too, with its reason: whoever needs it raises t
 every other problem.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -58,7 +59,8 @@ def load(config: Config, say: Say) -> Inputs:
     if not isinstance(rows, Unread) and not isinstance(chat, Unread):
         train, golden = (replace(one, examples=rendered(one.rows, chat)) for one in (rows.train, rows.golden))
         rows = Rows(train=train, golden=golden)
-    contract, policy = read_contract(config), read_policy(config)
+    contract = read_contract(config)
+    policy = read_policy(config, () if isinstance(contract, Unread) else contract.declares)
     return Inputs(config=config, contract=contract, policy=policy, rows=rows, base=base, chat=chat)
 
 
@@ -132,10 +134,10 @@ def read_contract(config: Config) -> gates.Contract | Unread:
         return _unread(config, why)
 
 
-def read_policy(config: Config) -> gates.Policy | Unread:
-    """The policy that the configuration names, or the default one."""
+def read_policy(config: Config, declares: Collection[str]) -> gates.Policy | Unread:
+    """The policy that the configuration names, or the default one for what its contract declares."""
     try:
-        return gates.load_policy(gates.DEFAULT_POLICY if config.gates is None else config.gates)
+        return gates.load_policy(gates.default_policy(declares) if config.gates is None else config.gates)
     except gates.InvalidConfig as why:
         return _unread(config, why)
 

@@ -272,7 +272,8 @@ def _is(path: Path, sha256: str) -> bool:
 
 def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     """The folder to publish. Rows travel with the release only where the configuration names their licence."""
-    record, counted = candidate.record, released.counted(json.loads(candidate.verdict))
+    verdict = json.loads(candidate.verdict)
+    record, counted = candidate.record, released.counted(verdict)
     files = judged_files(candidate, run)
     files |= previous.files(record.earlier.releases if record.earlier else (), config.run.output_dir)
     beside = {
@@ -286,7 +287,8 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     files |= exported_files(candidate, run)
     if config.data.license:
         files |= {name: run / name for name in layout.DATA.values()}
-    readme = card.render(record, counted, (run / "report.md").read_text("utf-8"), config.publishing)
+    table, judged = (run / "report.md").read_text("utf-8"), verdict.get("content_judged")
+    readme = card.render(record, counted, table, config.publishing, content_judged=judged)
     return package.build(candidate, files, readme, run / "package")
 
 

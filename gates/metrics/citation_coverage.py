@@ -26,7 +26,7 @@ def _miss(answer: Answer) -> Miss | None:
     elif strange:
         reason = f"cites {listed(strange)}, not among the documents {listed(answer.documents)}"
     elif not answer.markers_agree:
-        reason = f"markers in the text are {listed(answer.fields.markers or ())}"
+        reason = f"markers in the text are {listed(answer.in_text)}"
     else:
         return None
     return Miss(id=answer.id, reason=reason, expected=expected, given=listed(answer.cited))

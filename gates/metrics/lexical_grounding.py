@@ -21,10 +21,20 @@ def score(answers: Sequence[Answer]) -> Score:
     return tally(given, _miss, empty="no answerable row whose documents have text was answered")
 
 
+def compared(answers: Sequence[Answer]) -> Score:
+    """The same, over the answers with a sentence that claims something that could be compared."""
+    given = [one for one in answers if one.answers_from_texts and any(map(_claims, SENTENCE.findall(one.prose)))]
+    return tally(given, _miss, empty="no answer from documents with text has a sentence long enough to compare")
+
+
+def _claims(sentence: str) -> bool:
+    return len(content(sentence)) >= FEW
+
+
 def _miss(answer: Answer) -> Miss | None:
     cited = answer.cited_text
     for sentence in SENTENCE.findall(answer.prose):
-        if len(content(sentence)) >= FEW and (overlap := shared(sentence, cited)) < SHARED:
+        if _claims(sentence) and (overlap := shared(sentence, cited)) < SHARED:
             reason = f"a sentence shares {overlap:.0%} of its words with what it cites"
             return Miss(
                 id=answer.id, reason=reason, expected=f"from {listed(answer.cited)}", given=shorten(sentence.strip())

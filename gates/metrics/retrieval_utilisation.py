@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gates.answer import Answer
 from gates.score import Miss, Score, listed, not_answered, tally, unread
-from gates.words import SHARED, shared
+from gates.words import SHARED, content, shared
 
 GOOD = 0.7
 
@@ -16,6 +16,15 @@ GOOD = 0.7
 def score(answers: Sequence[Answer]) -> Score:
     asked = [one for one in answers if one.golden.answerable and _best(one) >= GOOD]
     return tally(asked, _miss, empty=f"no answerable row has a document with a retrieval score of {GOOD} or more")
+
+
+def compared(answers: Sequence[Answer]) -> Score:
+    """The same, without the answers whose text has no word to compare."""
+    asked = [one for one in answers if one.golden.answerable and _best(one) >= GOOD]
+    with_words = [one for one in asked if not one.answered or content(one.prose)]
+    return tally(
+        with_words, _miss, empty=f"no answerable row has a document scored {GOOD} or more and words to compare"
+    )
 
 
 def _best(answer: Answer) -> float:

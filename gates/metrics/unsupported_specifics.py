@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from gates.answer import Answer
 from gates.score import Miss, Score, listed, tally
 from gates.shown import shorten
-from gates.words import folded
+from gates.words import THOUSANDS, folded
 
 URL = re.compile(r"https?://[^\s<>\"')\]]+")
 QUOTATION = re.compile('["\u201c\u201e\u00ab]([^"\u201c\u201d\u201e\u00ab\u00bb]{8,})["\u201d\u201c\u00bb]')
 """Eight characters or more: shorter ones are often a word that is named, not quoted."""
-THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 SPECIFIC = ("://", *'"\u201c\u201e\u00ab0123456789')
 """What an address, a quotation or a number in ASCII has in it."""
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -23,6 +22,16 @@ NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 def score(answers: Sequence[Answer]) -> Score:
     given = [one for one in answers if one.answers_from_texts]
     return tally(given, _miss, empty="no answerable row whose documents have text was answered")
+
+
+def compared(answers: Sequence[Answer]) -> Score:
+    """The same, over the answers that have a number, a quotation or an address."""
+    given = [one for one in answers if one.answers_from_texts and _has_specifics(folded(one.prose))]
+    return tally(given, _miss, empty="no answer from documents with text has a number, a quotation or an address")
+
+
+def _has_specifics(prose: str) -> bool:
+    return any(pattern.search(prose) for pattern in (URL, QUOTATION, NUMBER))
 
 
 def _miss(answer: Answer) -> Miss | None:

@@ -70,7 +70,8 @@ def problems(release: Released, table: str) -> Iterator[str]:
 
 def derived(release: Released, table: str) -> bytes:
     """The card that record, verdict and answers make: nothing of it is taken from the card itself."""
-    return card.render(release.record, release.counted, table, publishing(release.record))
+    judged = release.verdict.get("content_judged")
+    return card.render(release.record, release.counted, table, publishing(release.record), content_judged=judged)
 
 
 def publishing(record: Record) -> Publishing:

@@ -37,7 +37,7 @@ FIELDS = (
 CHECKS = (
     *("roles", "json", "schema", "rules", "refusal", "labels", "citations", "length", "end_token", "template", "ids"),
     *("prompts", "questions", "leakage", "near_duplicates", "placeholders", "control_characters", "script", "secrets"),
-    *("personal_data", "balance"),
+    *("personal_data", "balance", "support", "documents", "given_away", "copies"),
 )
 OF_THE_TEMPLATE = (  # the parameters of transformers' apply_chat_template, and what it gives a template itself
     *("self", "kwargs", "messages", "conversations", "strftime_now", "raise_exception", "conversation", "tools"),

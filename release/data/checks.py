@@ -44,9 +44,16 @@ CHECKS: Mapping[str, Check] = {
     "script": Check(level="warning", says="it is in another script than most rows"),
     "secrets": Check(level="warning", says="it holds what looks like a secret; the model would learn it"),
     "personal_data": Check(level="warning", says="it holds what looks like personal data"),
+    "support": Check(
+        level="error", says="its support is every document, as in most rows: an answer that cites everything is right"
+    ),
+    "documents": Check(level="error", says="its documents are not those that its prompt shows"),
+    "given_away": Check(level="error", says="its reference answer stands in its question"),
+    "copies": Check(level="error", says="its prompt is another row's, but for case, marks or invisible characters"),
     "balance": Check(level="warning", says="the share of unanswerable rows is outside 20-40 %", kind="share"),
 }
 OF_TRAINING_ONLY = {"leakage", "near_duplicates", "end_token"}
+OF_GOLDEN_ONLY = {"support", "documents", "given_away", "copies"}
 NEED_TOKENS = {"length", "end_token", "template"}
 FOLLOW_FROM_JSON = {"schema", "rules", "refusal", "labels", "citations"}
 """Not told of a row whose answer is not JSON: that says it already."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import gates
 from gates.canonical import canonical_json
-from release.data import text_checks
+from release.data import golden_checks, text_checks
 from release.data.chat import Example
 from release.data.checks import CHECKS, Mark, Split
 from release.data.dataset import Dataset
@@ -59,6 +59,8 @@ def facts(split: Split, others: Sequence[Split], contract: gates.Contract, limit
         if split.dataset.examples:
             _measure(one, split.dataset.examples[number], split.name, limits)
     _repeats(found, split)
+    if split.name == "golden":
+        _lies(found, split.dataset.rows, contract)
     for other in others:
         if split.name == "train" and other.name == "golden":
             _leaks(found, split, other)
@@ -186,6 +188,16 @@ def _repeats(facts: Sequence[Facts], split: Split) -> None:
     for fact in facts:
         fact.says["script"] = f": {fact.columns['script']}, most rows are {usual}"
         fact.columns["script"] = fact.columns["script"] in (usual, "")
+
+
+def _lies(facts: Sequence[Facts], rows: Sequence[gates.Golden], contract: gates.Contract) -> None:
+    """What makes a row of the golden set take a wrong answer for right, or count twice."""
+    everything, same = golden_checks.naming_everything(rows, contract), golden_checks.copies(rows)
+    for number, (one, row) in enumerate(zip(facts, rows, strict=True)):
+        problem = golden_checks.documents_problem(row, contract)
+        one.columns |= {"support": number not in everything, "documents": not problem, "copies": number not in same}
+        one.columns["given_away"] = not golden_checks.given_away(row, contract)
+        one.says |= {"documents": problem, "copies": f" (row {same.get(number, '')})"}
 
 
 def _leaks(facts: Sequence[Facts], split: Split, golden: Split) -> None:

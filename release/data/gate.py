@@ -5,8 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gates
-from release.data import evidence, expectations
-from release.data.checks import CHECKS, FOLLOW_FROM_JSON, NEED_TOKENS, OF_TRAINING_ONLY, Finding, Level, Report, Split
+from release.data import evidence, expectations, golden_checks
+from release.data.checks import (
+    CHECKS,
+    FOLLOW_FROM_JSON,
+    NEED_TOKENS,
+    OF_GOLDEN_ONLY,
+    OF_TRAINING_ONLY,
+    Finding,
+    Level,
+    Report,
+    Split,
+)
 from release.data.dataset import Dataset, refuse
 from release.data.evidence import Facts, Limits
 
@@ -41,6 +51,7 @@ def examine(train: Dataset, golden: Dataset | None, contract: gates.Contract, op
     findings = [one for split in splits for one in _findings(split, splits, contract, options, unchecked)]
     if golden is not None:
         findings += _golden_findings(golden, options.policy)
+        findings += _cluster_findings(splits[-1], options.policy)
     return Report(
         splits=tuple(splits), findings=tuple(findings), unchecked=unchecked, max_length=options.limits.max_length
     )
@@ -96,11 +107,19 @@ def _golden_findings(golden: Dataset, policy: gates.Policy | None) -> Iterator[F
         yield finding(says)
 
 
+def _cluster_findings(golden: Split, policy: gates.Policy | None) -> Iterator[Finding]:
+    """That rows which share what they ask about are counted apart; a warning, for words are a weak sign."""
+    questions = [asked[0] if asked else "" for asked in golden.asked]
+    says = golden_checks.shared_things(golden.dataset.rows, questions)
+    if says and (policy is None or policy.cluster_key is None):
+        yield Finding(check="clusters", level="warning", split="golden", line=0, row="", says=says)
+
+
 def _findings(
     split: Split, splits: Sequence[Split], contract: gates.Contract, options: Options, unchecked: Mapping[str, str]
 ) -> list[Finding]:
     """What Great Expectations says of one file, in words."""
-    not_here = {*unchecked, *(OF_TRAINING_ONLY if split.name == "golden" else ())}
+    not_here = {*unchecked, *(OF_TRAINING_ONLY if split.name == "golden" else OF_GOLDEN_ONLY)}
     limit = options.limits.max_length if split.name == "train" else options.limits.max_new_tokens
     if limit is None:
         not_here.add("length")

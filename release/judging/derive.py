@@ -63,7 +63,7 @@ def alone(terms: Terms, answers: Sequence[gates.Output], base_answers: Sequence[
     if base_answers is not None:
         base = gates.Earlier(name="base", golden=rows, outputs=base_answers)
         comparison = gates.compare(rows, answers, [base], terms.contract, terms.policy, against="base")
-    return Alone(verdict=gates.judge(rows, answers, terms.contract, terms.policy), comparison=comparison)
+    return Alone(verdict=terms.verdict(answers), comparison=comparison)
 
 
 def beside(terms: Terms, answers: Sequence[gates.Output], releases: Sequence[Release]) -> Beside:

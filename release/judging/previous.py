@@ -10,10 +10,10 @@ from release.hub import requests
 from release.judging import terms
 from release.judging.released import Released
 from release.judging.terms import Terms, row_digests
-from release.values import layout
+from release.values import bounded, layout
 from release.values.errors import HubError, VerificationError, shown
 from release.values.events import Line, Say
-from release.values.record import Previous, PreviousRelease, tree
+from release.values.record import Previous, PreviousRelease, Record, tree
 
 NO_RELEASE = "it holds no release of this program"
 
@@ -115,7 +115,7 @@ def not_compared(release: Release, now: Terms) -> str:
     """Why a previous release cannot be compared with this one; empty if it can."""
     if release.released is None:
         return NO_RELEASE
-    return gates.not_comparable(now.golden.rows, answered(release.released, now))
+    return gates.not_comparable(now.golden.rows, answered(release.released, now), version=now.policy.version)
 
 
 def last(releases: Sequence[Release]) -> Release | None:
@@ -129,15 +129,28 @@ def weaker(releases: Sequence[Release], now: Terms) -> tuple[str, ...]:
     if before is None or before.released is None:
         return ()
     lines = list(gates.weaker(now.policy, before.released.policy))
-    then = before.released.record.files or {}
-    if any(then.get(name) != digest for name, digest in now.contract_sha256.items()):
-        lines.append("contract: another one, and it may let through what the last one did not")
+    lines += _weaker_contract(before.released.record, now)
     asked = terms.required_forms(before.released.record.config.get("serving"))
     fewer = [form for form in asked if form not in now.required_forms]
     lines += [f"serving: it had to pass in the form {form}, and now need not" for form in fewer]
     if reason := not_compared(before, now):
         lines.append(f"golden set: {reason}")
     return tuple(lines)
+
+
+def _weaker_contract(before: Record, now: Terms) -> Sequence[str]:
+    """What the answer format may let through that the last one did not."""
+    then = before.files or {}
+    other = [name for name, digest in now.contract_sha256.items() if then.get(name) != digest]
+    if other and now.policy.version == 1:  # such a policy compares as it did when it was recorded
+        return ("contract: another one, and it may let through what the last one did not",)
+    lines = ["answer schema: another one, and it may let through what the last one did not"]
+    lines = lines if layout.ANSWER_SCHEMA in other else []
+    if layout.CONTRACT in other:
+        mapping = bounded.json_object(now.contract_files[layout.CONTRACT], layout.CONTRACT)
+        then_mapping = before.config.get("contract")
+        lines += gates.weaker_contract(mapping, then_mapping if isinstance(then_mapping, Mapping) else {})
+    return lines
 
 
 def excuses(releases: Sequence[Release], lines: Sequence[str], because: str | None) -> str:
@@ -172,7 +185,7 @@ def shared(release: Release, now: Terms) -> int:
     if release.released is None:
         return 0
     then = row_digests(answered(release.released, now).golden)
-    return sum(then.get(row.id) == row.digest for row in now.golden.rows)
+    return len(gates.same_rows(now.golden.rows, then, version=now.policy.version))
 
 
 def compare(

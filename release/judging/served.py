@@ -48,7 +48,7 @@ def judged(
     return Served(
         name=name,
         required=required,
-        verdict=gates.judge(rows, answers, terms.contract, terms.policy),
+        verdict=terms.verdict(answers),
         comparison=gates.compare(rows, answers, [then], terms.contract, terms.policy, against="trained"),
     )
 

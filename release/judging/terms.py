@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import gates
@@ -25,6 +26,15 @@ class Terms:
     """Contract and answer schema as they are published, by name."""
     required_forms: Sequence[str] = ()
     """Every form in which it must pass, but the one it was trained in: its settings in one spelling."""
+
+    @cached_property
+    def self_test(self) -> gates.SelfTest:
+        """Whether reference answers pass these gates and broken ones fail, for a verdict that says so."""
+        return gates.self_test(self.golden.rows, self.contract, self.policy)
+
+    def verdict(self, answers: Sequence[gates.Output]) -> gates.Verdict:
+        """What these terms make of the answers."""
+        return gates.judge(self.golden.rows, answers, self.contract, self.policy, self_test=self.self_test)
 
     @property
     def contract_sha256(self) -> dict[str, str]:

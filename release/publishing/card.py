@@ -9,6 +9,7 @@ import yaml
 from gates.report import cell
 from gates.shown import plain
 from release.config.settings import Publishing
+from release.data.checks import CHECKS
 from release.judging.released import Counted
 from release.publishing import snippet, snippet_gguf
 from release.values.layout import TRAINED
@@ -17,10 +18,20 @@ from release.values.record import Form, PreviousRelease, Record, tree
 LIBRARY = "peft"
 
 
-def render(record: Record, counted: Sequence[Counted], gate_table: str, publishing: Publishing) -> bytes:
-    """README.md of the release: metadata the Hub reads, then text for people."""
+def render(
+    record: Record,
+    counted: Sequence[Counted],
+    gate_table: str,
+    publishing: Publishing,
+    *,
+    content_judged: object = None,
+) -> bytes:
+    """README.md of the release: metadata the Hub reads, then text for people.
+
+    ``content_judged`` is what the verdict says of it; None where it says nothing.
+    """
     metadata = yaml.safe_dump(_metadata(record, counted, publishing), sort_keys=False, allow_unicode=True)
-    return f"---\n{metadata}---\n{_body(record, gate_table, publishing)}".encode()
+    return f"---\n{metadata}---\n{_body(record, gate_table, publishing, content_judged)}".encode()
 
 
 def _metadata(record: Record, counted: Sequence[Counted], publishing: Publishing) -> dict[str, object]:
@@ -58,7 +69,7 @@ def _metric(gate: Counted) -> dict[str, object]:
     }
 
 
-def _body(record: Record, gate_table: str, publishing: Publishing) -> str:
+def _body(record: Record, gate_table: str, publishing: Publishing, content_judged: object) -> str:
     base, training, data = record.base, record.training, record.data
     repo, tag = publishing.hf_repo, publishing.tag
     source = record.source
@@ -108,7 +119,26 @@ verdict can be derived again without a GPU.
 
 The gates say what they measured: {golden.rows} questions of one kind. They say nothing about other
 questions, other languages, or other base weights than those named above.
-"""
+{_unjudged(record, content_judged)}"""
+
+
+def _unjudged(record: Record, content_judged: object) -> str:
+    """Whether what answers say was judged, and which checks of the rows could not stop the release.
+
+    Nothing where the verdict does not say it, as those by policies of version 1 do not.
+    """
+    if content_judged is None:
+        return ""
+    content = "The content of answers is not judged: no gate compares what they say with a reference.\n"
+    if content_judged is True:
+        content = "What answers say was compared with a reference where the contract declares it, and nowhere else.\n"
+    levels = record.setting("data", "checks")
+    given = levels if isinstance(levels, dict) else {}
+    lowered = [name for name, check in CHECKS.items() if check.level == "error" and given.get(name) == "warning"]
+    head = (
+        "\n**Checks of the rows that were lowered to warnings**, so it may be true of a row that\n\n" if lowered else ""
+    )
+    return content + head + "".join(f"- `{name}`: {cell(CHECKS[name].says)}\n" for name in lowered)
 
 
 def _load(record: Record, repo: str, tag: str) -> str:

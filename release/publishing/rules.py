@@ -77,7 +77,8 @@ class Rules:
 
 def of_config(config: Config, given: Given, say: Say) -> Rules:
     """The rules of a configuration and of the files it names; ``given`` are digests of rows that are not here."""
-    contract, policy = there(inputs.read_contract(config)), there(inputs.read_policy(config))
+    contract = there(inputs.read_contract(config))
+    policy = there(inputs.read_policy(config, contract.declares))
     files = terms.contract_files(contract, config)
     found = {
         "policy": policy.digest,

@@ -55,6 +55,8 @@ def rich() -> tuple[tuple[gates.Golden, ...], gates.Contract]:
         unknowns="/unknowns",
         markers=None,
         rules=["refusal_has_unknowns", "answer_has_citations"],
+        correctness=[{"at": "/answer", "by": "normalized"}],
+        refusal_text={"languages": ["en"]},
     )
     return gates.parse_golden(rows), agreed
 
@@ -94,7 +96,11 @@ def answers_of(case: Mapping[str, Any], agreed: gates.Contract) -> tuple[Answer,
     """The answers of a metric case; ids are the rows' positions."""
     rows, outputs = [], []
     for number, row in enumerate(case["rows"]):
-        labels = {key: row[key] for key in ("answerable", "support", "citation_required", "tags") if key in row}
+        labels = {
+            key: row[key]
+            for key in ("answerable", "support", "citation_required", "tags", "gold", "meta")
+            if key in row
+        }
         documents = row.get("documents", [{"id": 1}, {"id": 2}])
         rows.append({"id": number, "prompt": f"Question {number}?", "documents": documents, **labels})
         text = row["output"] if isinstance(row["output"], str | None) else json.dumps(row["output"])

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 import gates
-from gates import statistics
+from gates import report, statistics
 from gates.__main__ import main
 from tests.gates.examples import DATA, REFUSAL, answer, contract, golden, golden_rows, policy, with_outputs, write_lines
 
@@ -200,6 +202,153 @@ def test_a_weaker_bar_than_the_last_one_is_named() -> None:
     """0.7 to 0.6 "so the suite stops failing": apify-mcp-server 1323."""
     before, after = ({"answer_rate": {"mode": "point", "target": target}} for target in (0.7, 0.6))
     assert gates.weaker(policy(**after), policy(**before)) == ("answer_rate: target 0.6, was 0.7",)
+
+
+ELEMENTS = Path(__file__).parents[2] / "data" / "elements"
+AGREED: dict[str, Any] = {
+    "version": 2,
+    "schema": "answer.schema.json",
+    "answer": "/answer",
+    "citations": "/citations",
+    "refusal": "/refusal",
+    "markers": r"\[(\d+)\]",
+    "rules": ["markers_equal_citations", "refusal_has_no_citations", "answer_has_citations"],
+    "correctness": [{"at": "/answer", "by": "normalized"}],
+    "refusal_text": {"languages": ["en"]},
+}
+ROWS = gates.read_golden(ELEMENTS / "golden.jsonl")
+
+
+def default_verdict(change: Callable[[gates.Golden, dict[str, Any]], object]) -> gates.Verdict:
+    """The default policy on the default rows' reference answers, each changed as ``change`` does."""
+    agreed = gates.load_contract(AGREED, ELEMENTS)
+    outputs = []
+    for row in ROWS:
+        value = json.loads(row.gold or "")
+        change(row, value)
+        outputs.append(gates.Output(id=row.id, output=json.dumps(value)))
+    return gates.judge(ROWS, outputs, agreed, gates.load_policy(gates.default_policy(agreed.declares)))
+
+
+def answering(make: Callable[[gates.Golden, dict[str, Any]], dict[str, Any]]) -> gates.Verdict:
+    return default_verdict(lambda row, value: value.update(make(row, value)) if row.answerable else None)
+
+
+def test_the_default_policy_passes_right_answers() -> None:
+    assert default_verdict(lambda *_: None).passed
+
+
+@pytest.mark.parametrize(
+    ("make", "stopped_by"),
+    [
+        (lambda _, value: {"answer": f"Bananas are yellow [{value['citations'][0]}]."}, "answer_correctness"),
+        (lambda _, value: {"answer": f"It is 424242 [{value['citations'][0]}]."}, "answer_correctness"),
+        (
+            lambda row, value: {"answer": row.prompt[-1]["content"].splitlines()[-1] + f" [{value['citations'][0]}]"},
+            "answer_correctness",
+        ),
+        (
+            lambda _, value: {"answer": value["answer"].partition(" [")[0] + " [1-3].", "citations": [1, 2, 3]},
+            "citation_precision",
+        ),
+        (lambda _, value: {"answer": value["answer"] + " Everybody knows [1, 9]."}, "no_stray_citations"),
+        (lambda _, value: {"answer": value["answer"] + " See https://example.org/x."}, "contract_rules"),
+        (
+            lambda _, value: {"answer": f"I cannot answer this from the sources [{value['citations'][0]}]."},
+            "refusal_agreement",
+        ),
+    ],
+    ids=["other words", "another value", "the question", "cites all", "an invented list", "an address", "refuses"],
+)
+def test_answers_that_say_nothing_of_their_documents_do_not_pass_by_default(
+    make: Callable[[gates.Golden, dict[str, Any]], dict[str, Any]], stopped_by: str
+) -> None:
+    verdict = answering(make)
+    assert verdict.gate(stopped_by).state == "FAIL"
+    assert not verdict.passed
+
+
+def test_a_field_that_says_refusal_over_a_text_that_answers_does_not_pass_by_default() -> None:
+    verdict = default_verdict(
+        lambda _, value: value.update(answer="It is 424242, I am certain of it.") if value["refusal"] else None
+    )
+    assert [gate.name for gate in verdict.gates if gate.state == "FAIL"] == ["refusal_agreement"]
+
+
+def test_lists_and_ranges_of_documents_are_right_and_an_invented_one_in_any_form_is_not() -> None:
+    text = '{"answer": "It is so %s.", "citations": [1, 2], "refusal": false}'
+    agreed = contract(version=2)
+    (row,) = gates.parse_golden(golden_rows(1, 0))
+    for shown, right in (
+        ("[1, 2]", True),
+        ("[1-2]", True),
+        ("[1] [2]", True),
+        ("[1, 9]", False),
+        ("[1] [2] [^9]", False),
+    ):
+        answer_to = gates.read_answer(row, gates.Output(id=row.id, output=text % shown), agreed)
+        assert (answer_to.rule_faults == ()) is right, shown
+        assert answer_to.markers_agree is right
+
+
+@pytest.mark.parametrize("part", ["[1] ", "[1, ", "[", "[1 1 ", "<a ", "(source 1 ", "[^", "the sources ", "i can't "])
+def test_a_long_answer_is_read_in_short_time(part: str) -> None:
+    value = {"answer": part * (19_000 // len(part)), "citations": [1], "refusal": False}
+    agreed = contract(version=2, refusal_text={"languages": ["en", "de", "ja"]})
+    rows = golden(14, 0)
+    outputs = [gates.Output(id=row.id, output=json.dumps(value)) for row in rows[:1]]
+    started = time.process_time()
+    bars = {"no_stray_citations": {"target": 0.9}, "refusal_agreement": {"target": 0.9}}
+    gates.judge(rows[:1], outputs, agreed, policy(**bars))
+    assert time.process_time() - started < 2  # a tenth of it here
+
+
+def test_a_contract_of_version_1_reads_citations_as_it_always_did() -> None:
+    text = '{"answer": "It is so [2] [^9].", "citations": [2], "refusal": false}'
+    (row,) = gates.parse_golden(golden_rows(1, 0))
+    assert gates.read_answer(row, gates.Output(id=row.id, output=text), CONTRACT).rule_faults == ()
+
+
+def test_what_was_not_compared_is_in_no_rate() -> None:
+    """Sentences of two words share all of their none with any document: 60 of 60."""
+    documents = [{"id": 1, "text": "The bridge is 200 metres long."}]
+    rows = gates.parse_golden([{**row, "documents": documents, "support": [1]} for row in golden_rows(20, 0)])
+    text = json.dumps({"answer": "It is so [1].", "citations": [1], "refusal": False})
+    outputs = [gates.Output(id=row.id, output=text) for row in rows]
+    bars = {"json_parse": {"mode": "zero_failures"}}
+    names = ("lexical_grounding", "unsupported_specifics")
+    for version, counted in ((1, 20), (2, 0)):
+        verdict = gates.judge(rows, outputs, CONTRACT, gates.load_policy({"version": version, **bars}))
+        assert [verdict.advisory[name].n for name in names] == [counted, counted]
+
+
+def test_rows_without_labels_are_not_among_those_on_which_every_gate_passes() -> None:
+    rows = golden_rows()
+    for row in rows[5:12] + rows[30:35]:
+        del row["answerable"], row["support"]
+    some = gates.parse_golden(rows)
+    bars = {"version": 2, "json_parse": {"mode": "zero_failures"}}
+    verdict = gates.judge(some, gates.gold_outputs(some), CONTRACT, gates.load_policy(bars))
+    shown = "\n".join(report.terminal(verdict))
+    assert "12 of 40 rows have no `answerable`: only the gates of form count them." in shown
+    assert "every required gate passes on the rows that it counts, 28 labelled" in shown
+    assert json.loads(verdict.to_json())["unlabelled"] == 12
+
+
+def test_a_verdict_says_whether_its_gates_were_tested(tmp_path: Path) -> None:
+    said = {}
+    for name, more in (("passed", ()), ("not run", ("--without-gate-zero",))):
+        assert command(tmp_path, OUTPUTS, "--json", str(tmp_path / "v.json"), *more) == 0
+        said[name] = json.loads((tmp_path / "v.json").read_bytes())["self_test"]
+    assert said == {"passed": "passed", "not run": "not run"}
+    assert gates.self_test(GOLDEN[:3], CONTRACT, policy()) == "failed"
+
+
+def test_that_content_is_not_judged_is_said_where_no_gate_judges_it() -> None:
+    plainly = "The content of answers is not judged: no required gate is answer_correctness."
+    assert plainly in report.terminal(judged(OUTPUTS))
+    assert "content of answers is not judged" in report.markdown(judged(OUTPUTS))
+    assert plainly not in report.terminal(default_verdict(lambda *_: None))
 
 
 def test_every_test_that_the_list_of_faults_names_is_there() -> None:

@@ -45,9 +45,11 @@ def test_the_default_policy_is_the_one_documented() -> None:
         "schema_compliance": ("zero_failures", 1.0, None, 14),
         "contract_rules": ("zero_failures", 1.0, None, 14),
         "citation_coverage": ("target_and_floor", 0.9, 0.8, 14),
+        "citation_precision": ("target_and_floor", 0.9, 0.8, 14),
         "refusal_precision": ("target_and_floor", 0.85, 0.75, 11),
         "refusal_recall": ("target_and_floor", 0.8, 0.7, 9),
         "answer_rate": ("target_and_floor", 0.9, 0.8, 14),
+        "no_stray_citations": ("target_and_floor", 0.95, 0.85, 19),
     }
     assert all(bar.required and bar.confidence == 0.95 for bar in bars.values())
 

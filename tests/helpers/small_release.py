@@ -134,11 +134,12 @@ def small_candidate(
     It answers so in every form, but with no JSON to the rows ``wrong_as`` of a form.
     """
     train, judged_by = sources.load(loaded, lambda _: None)
+    contract = gates.load_contract(loaded.contract, loaded.path.parent)
     judged = pipeline.Judged(
         train=train,
         golden=judged_by,
-        contract=gates.load_contract(loaded.contract, loaded.path.parent),
-        policy=gates.load_policy(loaded.gates or gates.DEFAULT_POLICY),
+        contract=contract,
+        policy=gates.load_policy(loaded.gates or gates.default_policy(contract.declares)),
         before=before,
     )
     base = small_base(loaded.path.parent / "base", loaded)

@@ -47,6 +47,10 @@ FAULTS = {
     "secrets": "secret",
     "personal_data": "email_address",
     "balance": "nothing_unanswerable",
+    "support": "golden_support_names_everything",
+    "documents": "golden_documents_not_as_shown",
+    "given_away": "golden_answer_in_question",
+    "copies": "golden_near_copy",
 }
 
 

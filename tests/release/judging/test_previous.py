@@ -20,7 +20,7 @@ from release.config.settings import Config
 from release.data import sources
 from release.hub import address
 from release.inputs import Inputs, Rows, Unread
-from release.judging import previous
+from release.judging import previous, terms
 from release.judging.released import Released
 from release.values import layout, record
 from release.values.artifacts import Candidate, sha256_file
@@ -237,10 +237,11 @@ def given(loaded: Config) -> Inputs:
     """What the configuration names, but the base, which no comparison needs."""
     train, golden = sources.load(loaded, quiet)
     not_here = Unread(why=PreflightError("not fetched"))
+    contract = gates.load_contract(loaded.contract, loaded.path.parent)
     return Inputs(
         config=loaded,
-        contract=gates.load_contract(loaded.contract, loaded.path.parent),
-        policy=gates.load_policy(loaded.gates or gates.DEFAULT_POLICY),
+        contract=contract,
+        policy=gates.load_policy(loaded.gates or gates.default_policy(contract.declares)),
         rows=Rows(train=train, golden=golden),
         base=not_here,
         chat=not_here,
@@ -276,6 +277,111 @@ def test_rows_that_changed_since_are_left_out_and_that_is_said(line: Path) -> No
     assert said == ["  previous release v0.1.0: compared on 59 of its 60 golden rows, 60 are asked now"]
     assert "compared on 59 rows" in (packed / "README.md").read_text("utf-8")
     assert steps(packed) == {}
+
+
+OLDER_DEFAULT: Mapping[str, Mapping[str, Any]] = {
+    "json_parse": {"mode": "zero_failures"},
+    "schema_compliance": {"mode": "zero_failures"},
+    "contract_rules": {"mode": "zero_failures"},
+    "citation_coverage": {"target": 0.90, "floor": 0.80},
+    "refusal_precision": {"target": 0.85, "floor": 0.75},
+    "refusal_recall": {"target": 0.80, "floor": 0.70},
+    "answer_rate": {"target": 0.90, "floor": 0.80},
+}
+"""The default policy before it had a version."""
+SINCE = ("version", "correctness", "refusal_text")
+"""What the default's contract has had since."""
+
+
+def default(folder: Path, tag: str) -> Config:
+    """The embedded default over the first golden rows: no policy is named."""
+    return small_settings(folder, publishing={"tag": tag})
+
+
+@pytest.fixture(scope="module")
+def older_hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hub that holds the default as it was released before its policy and contract had a version."""
+    folder = tmp_path_factory.mktemp("older")
+    loaded = default(folder, "v0.1.0")
+    loaded = replace(loaded, contract=as_before(loaded.contract), gates=OLDER_DEFAULT)
+    publish(loaded, *judged(loaded))
+    return folder / "hub"
+
+
+@pytest.fixture
+def older(older_hub: Path, tmp_path: Path) -> Path:
+    """A folder with a copy of it."""
+    shutil.copytree(older_hub, tmp_path / "hub")
+    return tmp_path
+
+
+def as_before(contract: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in contract.items() if key not in SINCE}
+
+
+def problem_of(loaded: Config) -> str:
+    return preflight.weaker_problem(given(loaded), before(loaded), quiet)
+
+
+def test_the_default_over_an_older_default_needs_no_reason_nor_does_it_again_but_the_way_back_does(older: Path) -> None:
+    """What it asks beside is not less; the one after it asks the same."""
+    loaded = default(older, "v0.2.0")
+    assert problem_of(loaded) == ""
+    candidate, run = judged(loaded)
+    assert candidate.passed
+    packed = publish(loaded, candidate, run)
+    assert read_record(packed)["earlier"]["weaker"] == []
+    assert steps(packed) == {}
+
+    third = default(older, "v0.3.0")
+    assert problem_of(third) == ""
+    assert problem_of(replace(third, contract=as_before(third.contract))).splitlines()[1:6] == [
+        "  answer_correctness: gone, was required",
+        "  refusal_agreement: gone, was required",
+        '  contract.refusal_text: none, was {"languages": ["en"], "phrases": []}',
+        "  contract.version: 1, was 2",
+        "  contract.correctness: /answer is not compared, was compared by normalized",
+    ]
+    assert "version: 1, was 2" in problem_of(replace(third, gates=OLDER_DEFAULT))
+
+
+def test_another_schema_of_answers_needs_a_reason_from_who_judges_by_version_2_too(older: Path) -> None:
+    loaded = default(older, "v0.2.0")
+    schema = json.loads((ROOT / "data" / "elements" / "answer.schema.json").read_bytes())
+    (older / "looser.json").write_bytes(canonical_json({**schema, "additionalProperties": True}))
+    loaded = replace(loaded, contract={**loaded.contract, "schema": "looser.json"})
+
+    problem = preflight.weaker_problem(given(loaded), before(loaded), quiet)
+
+    assert "did:\n  answer schema: another one, and it may let through what the last one did not\nGive" in problem
+
+
+def test_rows_with_labels_beside_are_compared_and_need_no_reason(older: Path) -> None:
+    loaded = default(older, "v0.2.0")
+    write_golden(loaded, [{**row, "tags": ["all"]} for row in golden_of(loaded)])
+
+    assert preflight.weaker_problem(given(loaded), before(loaded), quiet) == ""
+    candidate, run = judged(loaded)
+    (one,) = candidate.record.earlier.releases if candidate.record.earlier else []
+    assert (one.rows, one.not_compared) == (GOLDEN_ROWS, None)
+    assert steps(packed_of(loaded, candidate, run)) == {}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2", "v3"])
+def test_todays_default_asks_for_no_less_than_the_releases_that_were_kept(version: str) -> None:
+    kept = previous.read("v0.1.0", "1" * 40, KEPT.with_name(version))
+    assert kept.released is not None
+    then = kept.released.terms
+    loaded = reading.load(ROOT / "release.yaml")
+    contract = gates.load_contract(loaded.contract, ROOT)
+    policy = gates.load_policy(gates.default_policy(contract.declares))
+
+    now = terms.agreed(then.golden, contract, loaded, policy)
+
+    assert previous.weaker([kept], now) == ()
+    assert previous.weaker([kept], replace(now, policy=gates.load_policy(OLDER_DEFAULT))) == (
+        "contract: another one, and it may let through what the last one did not",
+    )
 
 
 def test_a_golden_set_of_other_rows_escapes_the_comparison_and_so_needs_a_reason(line: Path) -> None:

@@ -1,0 +1,179 @@
+"""Citations inside a text: those that the contract's markers take, and what looks like one and is not a document.
+
+Contracts of version 1 take what their pattern finds, split at commas and spaces. Since version 2 lists and ranges are
+read, an id is whole whatever characters it holds, and digits of every script and characters without width do not hide
+a citation. What a pattern does not take is looked for all the same: whoever reads the answer takes ``[^9]``, a tag or
+an address for a source.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gates.patterns import Pattern
+from gates.rows import id_key
+from gates.words import plain
+
+LONGEST_RANGE = 100
+"""Documents that a range may name: ``[1-1998]`` is not a range of documents."""
+SEPARATORS = re.compile(r"[,;\s]+")
+SEPARATOR = re.compile(r"\s*[,;]\s*|\s+(?:and|&)\s+")
+DASH = "[-\u2010-\u2015\u2212~]|\\.\\.\\.?|\u2026|to\\b"
+RANGE = re.compile(rf"(\d{{1,6}})\s*(?:{DASH})\s*(\d{{1,6}})")
+ALIKE = str.maketrans("\uff3b\uff3d\u3014\u3015\u27e6\u27e7\uff08\uff09\uff0c\u3001\uff1b", "[][][](),,;")
+"""Brackets and commas of other scripts, each for one of ASCII."""
+SUPERSCRIPTS = "\u2070\u00b9\u00b2\u00b3\u2074-\u2079"
+LABEL = r"(?:see |cf\.? )?(?:sources?|docs?|documents?|refs?|references?|citations?)\b"
+NUMBER = rf"\d{{1,6}}[a-z]?(?:\s*(?:{DASH})\s*\d{{1,6}})?"
+PLACE = r"\s*(?:\u2020|[,:]\s*(?:pp?|pages?|lines?|sec(?:tion)?)\b)[^\[\]\n]{0,60}"
+"""Where in a document: what may stand behind its number."""
+
+NUMBERS = re.compile(
+    rf"\[\s*(\^?\s*{NUMBER}(?:(?:\s*[,;&]\s*|\s+(?:and\s+)?){NUMBER})*)(?:{PLACE})?\s*\](?!\()", re.IGNORECASE
+)
+"""Brackets around numbers; the text of a Markdown link is another matter."""
+LOOKS = {
+    "brackets": NUMBERS,
+    "named": re.compile(rf"\[\s*(\^[^\[\]\n]{{1,60}}|{LABEL}[^\[\]\n]{{0,60}})\](?!\()", re.IGNORECASE),
+    "lenticular": re.compile("\u3010([^\u3010\u3011\n]{1,80})\u3011"),
+    "round": re.compile(rf"\(\s*({LABEL}[ .:#]*\d[^()\n]{{0,40}})\)", re.IGNORECASE),
+    "author and year": re.compile(
+        r"\(([A-Z][\w'\u2019-]+(?: et al\.?,?| (?:and|&) [A-Z][\w'\u2019-]+,?|,)? (?:1[5-9]|20)\d\d[a-z]?)\)"
+    ),
+    "superscript": re.compile(f"(?:(?<=[.,;:!?)\"'\u201d\u2019])|(?<=[^\\W\\d_]{{4}}))([{SUPERSCRIPTS}]+)"),
+    "tag": re.compile(
+        r"(?<!\d)<\s*(?:cite|citation|ref|reference|source|footnote|sup|a)\b([^<>\n]{0,200}>[^<>\n]{0,80})",
+        re.IGNORECASE,
+    ),
+    "private marks": re.compile("[\ue000-\uf8ff][^\ue000-\uf8ff\n]{0,80}[\ue000-\uf8ff]?"),
+    "address": re.compile(r"\b(?:https?://|www\.|doi:\s?10\.|arxiv:\s?\d)[^\s<>\"'()\[\]\u3001\u3002]+", re.IGNORECASE),
+}
+"""Every form in which a reader takes something for a citation; a group holds what is cited."""
+MONTHS = frozenset(
+    "January February March April May June July August September October November December".split()  # noqa: SIM905
+)
+CLOTHES = re.compile(rf"^\W*(?:{LABEL}[ .:#]*)?|\s*\u2020.*$|{PLACE}$", re.IGNORECASE)
+"""What stands around the name of what is cited."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The citations in one text."""
+
+    markers: tuple[str, ...]
+    """Names of what is cited in a form that is read; those that are not documents included."""
+    strange: tuple[str, ...]
+    """What looks like a citation, is not read as one, and is not a document."""
+    prose: str
+    """The text without what was read."""
+
+
+def read_plainly(markers: Pattern, text: str) -> tuple[str, tuple[str, ...]]:
+    """The reading of version 1: the text without what the pattern takes, and that split at commas and spaces."""
+    parts: list[str] = []
+    ids: list[str] = []
+    last = 0
+    for found in markers.find(text):
+        parts.append(text[last : found.start])
+        last = found.end
+        ids += _split(found.groups[0] or "")
+    return "".join((*parts, text[last:])), tuple(ids)
+
+
+def _split(held: str) -> list[str]:
+    return [id_key(part) for part in ([held] if held.isalnum() else SEPARATORS.split(held)) if part]
+
+
+def read(markers: Pattern | None, text: str, documents: Mapping[str, str]) -> Found:
+    """The citations in a text; ``documents`` has the text of each by its id."""
+    clean = plain(text)
+    known = {plain(name): name for name in documents}
+    taken = () if markers is None else markers.find(clean)
+    spans = [(one.start, one.end, names_in(one.groups[0] or "", known)) for one in taken]
+    spans += _lists(clean, known, spans) if markers is not None else []
+    names = [name for _, _, names in sorted(spans) for name in names]
+    prose = _without(clean, [(start, end) for start, end, _ in spans])
+    return Found(
+        markers=tuple(names), strange=tuple(dict.fromkeys(_strange(prose, known, documents, names))), prose=prose
+    )
+
+
+def _lists(
+    text: str, known: Mapping[str, str], spans: Sequence[tuple[int, int, tuple[str, ...]]]
+) -> list[tuple[int, int, tuple[str, ...]]]:
+    """Brackets around several numbers or a range of which each is a document, where the pattern takes single ones."""
+    found, read = [], bytearray(len(text))
+    for start, end, _ in spans:
+        read[start:end] = b"\1" * (end - start)
+    for match in NUMBERS.finditer(text.translate(ALIKE)):
+        names = names_in(match[1], known)
+        if not any(read[match.start() : match.end()]) and all(name in known.values() for name in names):
+            found.append((match.start(), match.end(), names))
+    return found
+
+
+def names_in(held: str, known: Mapping[str, str]) -> tuple[str, ...]:
+    """The ids that brackets hold: the whole, a list, or a range. ``known`` has each document's id by its spelling."""
+    whole = id_key(held.strip())
+    cuts = [0, *(place for match in SEPARATOR.finditer(whole) for place in match.span()), len(whole)]
+    parts = [(start, end) for start, end in zip(cuts[::2], cuts[1::2], strict=True) if start < end]
+    names: list[str] = []
+    while parts:
+        start = parts[0][0]
+        length = next((n for n in range(len(parts), 0, -1) if whole[start : parts[n - 1][1]] in known), 1)
+        names += _one(whole[start : parts[length - 1][1]], known)
+        parts = parts[length:]
+    return tuple(names)
+
+
+def _one(part: str, known: Mapping[str, str]) -> list[str]:
+    if part in known:
+        return [known[part]]
+    if (match := RANGE.fullmatch(part)) and int(match[1]) < int(match[2]) <= int(match[1]) + LONGEST_RANGE:
+        numbers = map(str, range(int(match[1]), int(match[2]) + 1))
+        return [known.get(number, number) for number in numbers]
+    words = part.split()
+    return [known[word] for word in words] if words and all(word in known for word in words) else [part]
+
+
+def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    kept, end = [], 0
+    for start, stop in sorted(spans):
+        kept.append(text[end:start])
+        end = max(end, stop)
+    return "".join([*kept, text[end:]])
+
+
+def _strange(text: str, known: Mapping[str, str], documents: Mapping[str, str], cited: Sequence[str]) -> Iterator[str]:
+    """What looks like a citation in a text from which those that were read are gone."""
+    yield from (name for name in cited if name not in documents)
+    text = text.translate(ALIKE)
+    said = "\n".join(documents[name] for name in cited if name in documents) or "\n".join(documents.values())
+    everything = "\n".join(documents.values()).translate(ALIKE)
+    for form, pattern in LOOKS.items():
+        quoted = everything if form == "address" else said.translate(ALIKE)
+        for match in pattern.finditer(text):
+            if match[0].rstrip(".,;:!?") not in quoted and not _is_harmless(form, match, known):
+                yield match[0]
+
+
+def _is_harmless(form: str, match: re.Match[str], known: Mapping[str, str]) -> bool:
+    """Whether what looks like a citation names documents of the prompt and nothing else, or is a date."""
+    if not match.re.groups:
+        return match[0].rstrip(".,;:!?") in known
+    if form == "author and year" and match[1].split()[0] in MONTHS:
+        return True
+    held = unicodedata.normalize("NFKC", match[1])
+    return all(name in known.values() for name in names_in(_in_tag(held) if form == "tag" else _bare(held), known))
+
+
+def _bare(held: str) -> str:
+    return CLOTHES.sub("", held).strip()
+
+
+def _in_tag(held: str) -> str:
+    """What a tag is around, or the first number or quoted name in it."""
+    attributes, _, content = held.partition(">")
+    inside = re.search(r"=\s*[\"']?([^\"'>]+)", attributes)
+    return _bare(content) or (inside[1].strip(" /") if inside else "")

@@ -1,0 +1,174 @@
+"""What makes a golden row lie: it is judged by, so whatever is wrong in it is taken for right.
+
+Each function looks at one row, or at all rows of a golden set, and says what is wrong in words; nothing means nothing
+was found. Texts are compared without case, marks of sentences, spacing, and characters that cannot be seen.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import gates
+from gates import statistics
+from gates.rows import id_key, near_key
+from gates.shown import some
+from gates.words import spelled
+
+BEGINNING = 100
+"""Characters of a document by which it is looked for: a prompt may show its beginning alone."""
+AT_LEAST = 3
+"""Words of an answer that is looked for in its question: a shorter one may be one of the choices it names."""
+MOSTLY = 0.5
+FEWER = 0.8
+"""Things asked about, as a share of the rows that ask, below which it is worth saying."""
+COMMON = 0.2
+"""A word in more rows than this share is part of the wording, not what is asked about."""
+NEARBY = 60
+"""Characters before a document in which its number is looked for."""
+CONFIDENCE = 0.95
+FIELD = re.compile(r"^([^:\n]{1,40}:)", re.MULTILINE)
+
+
+def naming_everything(rows: Sequence[gates.Golden], contract: gates.Contract) -> frozenset[int]:
+    """The rows whose support is all of two documents or more, where most rows are so: citing everything is right."""
+    several = [
+        (number, set(row.support) == ids)
+        for number, row in enumerate(rows)
+        if row.answerable and row.support and len(ids := document_ids(row, contract)) > 1
+    ]
+    everything = frozenset(number for number, all_of_them in several if all_of_them)
+    return everything if len(everything) > MOSTLY * len(several) else frozenset()
+
+
+def document_ids(row: gates.Golden, contract: gates.Contract) -> set[str]:
+    """The ids of the documents that an answer to this row may cite."""
+    return set(gates.read_answer(row, gates.Output(id=row.id, output=""), contract).documents)
+
+
+def documents_problem(row: gates.Golden, contract: gates.Contract) -> str:
+    """In what way the documents that may be cited are not those that the prompt shows; empty if they are."""
+    found = _listed(row, contract) if row.documents else _found(row, contract)
+    return next(found, "")
+
+
+def _listed(row: gates.Golden, contract: gates.Contract) -> Iterator[str]:
+    prompt = "\n".join(message["content"] for message in row.prompt)
+    shown, ids = spelled(prompt), [id_key(document["id"]) for document in row.documents]
+    texts = {name: _text(document, contract) for name, document in zip(ids, row.documents, strict=True)}
+    for name, document in zip(ids, row.documents, strict=True):
+        strings = [value for value in document.values() if isinstance(value, str)]
+        keys = [texts[name]] if texts[name] else [*strings, name]
+        if not any(_shows(shown, key) for key in keys):
+            yield f": document {name} is not in its prompt"
+    for name, text in texts.items():
+        others = "|".join(re.escape(other) for other in ids if other != name)
+        if others and re.search(rf"^\s*[\[(\u3010](?:{others})[\])\u3011]", text, re.MULTILINE):
+            yield f": the text of document {name} holds what looks like another document"
+    yield from _numbered_otherwise(shown, {name: spelled(text)[:BEGINNING] for name, text in texts.items() if text})
+
+
+def _text(document: Mapping[str, object], contract: gates.Contract) -> str:
+    text = document.get(contract.document_text)
+    return text if isinstance(text, str) else ""
+
+
+def _shows(shown: str, text: str) -> bool:
+    written = spelled(json.dumps(text, ensure_ascii=False)[1:-1])
+    return any(one and one in shown for one in (spelled(text)[:BEGINNING], written[:BEGINNING]))
+
+
+def _numbered_otherwise(shown: str, texts: Mapping[str, str]) -> Iterator[str]:
+    """A document whose number in the prompt is another one's, where every document has its number at the same side."""
+    places = sorted((shown.find(text), text, name) for name, text in texts.items())
+    if len(set(texts.values())) < len(texts) or any(start < 0 for start, _, _ in places):
+        return
+    names = "|".join(sorted(map(re.escape, texts), key=len, reverse=True))
+    number = rf"(?<![\w.])(?:{names})(?!\w)"
+    ends = [0, *(start + len(text) for start, text, _ in places)]
+    before, after = [], []
+    for (start, text, name), end in zip(places, ends, strict=False):
+        found = re.findall(number, shown[max(end, start - NEARBY) : start])
+        before.append((name, found[-1] if found else ""))
+        behind = re.match(rf"\W{{0,3}}({number})", shown[start + len(text) :])
+        after.append((name, behind[1] if behind else ""))
+    sides = [side for side in (before, after) if all(label for _, label in side)]
+    if sides and not any(all(name == label for name, label in side) for side in sides):
+        name, label = next((name, label) for name, label in sides[0] if name != label)
+        yield f": document {name} has the number {label} in its prompt"
+
+
+def _found(row: gates.Golden, contract: gates.Contract) -> Iterator[str]:
+    """What is wrong with the documents that the contract's pattern finds in the prompt."""
+    if contract.documents is None:
+        return
+    seen: Counter[str] = Counter()
+    for message in row.prompt:
+        matches = list(contract.documents.find(message["content"]))
+        if matches and message["role"] == "assistant":
+            yield ": an earlier answer in its prompt reads like a document"
+        seen.update(id_key(contract.documents.named(match)["id"]) for match in matches)
+        fields = {field for match in matches for field in FIELD.findall(match.text)}
+        outside = fields & set(FIELD.findall(contract.documents.replaced(message["content"], lambda _: "\n")))
+        if len(outside) > 1:
+            yield f": beside its documents stands a block with {some(sorted(outside), 3)} that is not read as one"
+    twice = sorted(name for name, count in seen.items() if count > 1)
+    if twice:
+        yield f": its prompt shows two documents with the id {twice[0]}"
+
+
+def given_away(row: gates.Golden, contract: gates.Contract) -> bool:
+    """Whether the reference answer stands in the question, word for word, outside the documents."""
+    answer = gates.read_answer(row, gates.Output(id=row.id, output=row.gold or ""), contract)
+    said, question = spelled(answer.prose), _question(row, contract)
+    return bool(row.answerable) and answer.answered and len(said.split()) >= AT_LEAST and said in question
+
+
+def _question(row: gates.Golden, contract: gates.Contract) -> str:
+    """The last message without each document, once; empty where it cannot be told from its documents."""
+    text = row.prompt[-1]["content"]
+    if not row.documents:
+        return "" if contract.documents is None else spelled(contract.documents.replaced(text, lambda _: " "))
+    for document in row.documents:
+        content = _text(document, contract)
+        shown = next((one for one in (content, content.rstrip(".")) if one and one in text), None)
+        if shown is None:
+            return ""
+        text = text.replace(shown, " ", 1)
+    return spelled(text)
+
+
+def copies(rows: Sequence[gates.Golden]) -> dict[int, str]:
+    """For each row that asks what an earlier one asks, the earlier one's id."""
+    first: dict[str, str] = {}
+    found = {}
+    for number, row in enumerate(rows):
+        key = near_key(row)
+        if key in first:
+            found[number] = first[key]
+        first.setdefault(key, row.id)
+    return found
+
+
+def shared_things(rows: Sequence[gates.Golden], questions: Sequence[str]) -> str:
+    """How much less the answerable rows prove if those that ask about one thing go the same way; empty if none do.
+
+    The thing is the rarest word of a question; a question with a word of its own asks about something of its own.
+    """
+    words = [set(question.replace("?", " ").split()) for question in questions]
+    rows_of = Counter(word for one in words for word in one)
+    things: Counter[str] = Counter()
+    for number, (row, one) in enumerate(zip(rows, words, strict=True)):
+        count, word = min(((rows_of[word], word) for word in one), default=(0, ""))
+        own = count > max(1, COMMON * len(rows)) or not word
+        things[f"row {number}" if own else word] += bool(row.answerable)
+    n, few = sum(things.values()), sum(count > 0 for count in things.values())
+    if not n or few > FEWER * n:
+        return ""
+    name, most = things.most_common(1)[0]
+    apart, together = (100 * statistics.lower_bound(one, one, CONFIDENCE) for one in (n, few))
+    return (
+        f"{n} answerable rows ask about {few} things ({name!r} in {most} rows). If rows of one thing go the same way, "
+        f"a perfect score proves ≥ {together:.1f} % and not ≥ {apart:.1f} %: name the thing in each row's meta, and "
+        "that key as gates.cluster_key"
+    )
