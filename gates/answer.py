@@ -14,7 +14,7 @@ from gates.contract import Citations, Contract
 from gates.correctness import Expected
 from gates.invalid import InvalidData
 from gates.patterns import Pattern, TooMuchWork
-from gates.rows import Golden, Output, id_key, near_key, prompt_key
+from gates.rows import Golden, Output, id_key, near_key, near_words, prompt_key
 from gates.rules import Fields, broken, same
 from gates.shown import some
 from gates.strict_json import Reading
@@ -61,6 +61,8 @@ class Answer:
         """What looks like a citation in its text and is not a document of the prompt."""
         if self.contract is None or self.fields.text is None:
             return ()
+        if self.contract.version > 1 and not self.fields.unreadable:
+            return self.fields.strange
         try:
             return citations.read(self.contract.markers, self.fields.text, texts(self.sources)).strange
         except TooMuchWork:
@@ -138,7 +140,7 @@ def pairing_problems(golden: Sequence[Golden], outputs: Sequence[Output], *, ver
     ``version`` is the policy's: since 2, prompts that differ in case, marks or invisible characters are one.
     """
     rows, answers = Counter(row.id for row in golden), Counter(output.id for output in outputs)
-    prompts = [(row.id, prompt_key(row) if version == 1 else near_key(row)) for row in golden]
+    prompts = _prompts(golden) if version > 1 else [(row.id, prompt_key(row)) for row in golden]
     asked = Counter(prompt for _, prompt in prompts)
     problems = [] if golden else ["the golden set is empty: nothing can be judged"]
     problems += _named("golden ids that stand twice", (one for one, count in rows.items() if count > 1))
@@ -148,6 +150,13 @@ def pairing_problems(golden: Sequence[Golden], outputs: Sequence[Output], *, ver
     problems += _named("golden rows without an output", rows.keys() - answers.keys())
     problems += _named("outputs without a golden row", answers.keys() - rows.keys())
     return problems
+
+
+def _prompts(golden: Sequence[Golden]) -> list[tuple[str, str]]:
+    """Each id with what its row asks; the documents are only read where several rows ask in the same words."""
+    words = [near_words(row) for row in golden]
+    count = Counter(words)
+    return [(row.id, near_key(row) if count[asked] > 1 else asked) for row, asked in zip(golden, words, strict=True)]
 
 
 def _named(what: str, ids: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ an address for a source.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gates.patterns import Pattern
@@ -50,6 +50,11 @@ LOOKS = {
     "address": re.compile(r"\b(?:https?://|www\.|doi:\s?10\.|arxiv:\s?\d)[^\s<>\"'()\[\]\u3001\u3002]+", re.IGNORECASE),
 }
 """Every form in which a reader takes something for a citation; a group holds what is cited."""
+IN_ASCII = {
+    "brackets": ("[",), "named": ("[",), "round": ("(",), "author and year": ("(",), "tag": ("<",),
+    "address": ("://", "www.", "doi:", "arxiv:"),
+}  # fmt: skip
+"""What a text in ASCII has in it, in small letters, where it has something of a form; the other forms have none."""
 MONTHS = frozenset(
     "January February March April May June July August September October November December".split()  # noqa: SIM905
 )
@@ -91,9 +96,11 @@ def read(markers: Pattern | None, text: str, documents: Mapping[str, str]) -> Fo
     known = {plain(name): name for name in documents}
     taken = () if markers is None else markers.find(clean)
     spans = [(one.start, one.end, names_in(one.groups[0] or "", known)) for one in taken]
-    spans += _lists(clean, known, spans) if markers is not None else []
+    prose = _without(clean, spans)
+    if markers is not None and "[" in prose.translate(ALIKE):
+        spans += _lists(clean, known, spans)
+        prose = _without(clean, spans)
     names = [name for _, _, names in sorted(spans) for name in names]
-    prose = _without(clean, [(start, end) for start, end, _ in spans])
     return Found(
         markers=tuple(names), strange=tuple(dict.fromkeys(_strange(prose, known, documents, names))), prose=prose
     )
@@ -116,6 +123,8 @@ def _lists(
 def names_in(held: str, known: Mapping[str, str]) -> tuple[str, ...]:
     """The ids that brackets hold: the whole, a list, or a range. ``known`` has each document's id by its spelling."""
     whole = id_key(held.strip())
+    if whole in known:
+        return (known[whole],)
     cuts = [0, *(place for match in SEPARATOR.finditer(whole) for place in match.span()), len(whole)]
     parts = [(start, end) for start, end in zip(cuts[::2], cuts[1::2], strict=True) if start < end]
     names: list[str] = []
@@ -137,9 +146,9 @@ def _one(part: str, known: Mapping[str, str]) -> list[str]:
     return [known[word] for word in words] if words and all(word in known for word in words) else [part]
 
 
-def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
+def _without(text: str, spans: Sequence[tuple[int, int, tuple[str, ...]]]) -> str:
     kept, end = [], 0
-    for start, stop in sorted(spans):
+    for start, stop, _ in sorted(spans):
         kept.append(text[end:start])
         end = max(end, stop)
     return "".join([*kept, text[end:]])
@@ -149,13 +158,23 @@ def _strange(text: str, known: Mapping[str, str], documents: Mapping[str, str], 
     """What looks like a citation in a text from which those that were read are gone."""
     yield from (name for name in cited if name not in documents)
     text = text.translate(ALIKE)
-    said = "\n".join(documents[name] for name in cited if name in documents) or "\n".join(documents.values())
+    found = [(form, match) for form in _forms(text) for match in LOOKS[form].finditer(text)]
+    if not found:
+        return
     everything = "\n".join(documents.values()).translate(ALIKE)
-    for form, pattern in LOOKS.items():
-        quoted = everything if form == "address" else said.translate(ALIKE)
-        for match in pattern.finditer(text):
-            if match[0].rstrip(".,;:!?") not in quoted and not _is_harmless(form, match, known):
-                yield match[0]
+    said = "\n".join(documents[name] for name in cited if name in documents).translate(ALIKE) or everything
+    for form, match in found:
+        quoted = everything if form == "address" else said
+        if match[0].rstrip(".,;:!?") not in quoted and not _is_harmless(form, match, known):
+            yield match[0]
+
+
+def _forms(text: str) -> Iterable[str]:
+    """The forms that can be in a text: looking for each takes longer than reading the answer."""
+    if not text.isascii():
+        return LOOKS
+    small = text.lower()
+    return [form for form, signs in IN_ASCII.items() if any(sign in small for sign in signs)]
 
 
 def _is_harmless(form: str, match: re.Match[str], known: Mapping[str, str]) -> bool:

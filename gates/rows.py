@@ -236,6 +236,10 @@ def prompt_key(row: Golden) -> str:
 
 def near_key(row: Golden) -> str:
     """Equal for two rows that ask the same but for case, marks of sentences, spacing and what cannot be seen."""
-    words = [[message["role"], spelled(message["content"])] for message in row.prompt]
     documents = [sorted(spelled(str(part)) for part in document.items()) for document in row.documents]
-    return json.dumps([words, documents], ensure_ascii=False)
+    return json.dumps([near_words(row), documents], ensure_ascii=False)
+
+
+def near_words(row: Golden) -> str:
+    """The same of the words of the prompt alone."""
+    return json.dumps([[one["role"], spelled(one["content"])] for one in row.prompt], ensure_ascii=False)

@@ -18,23 +18,31 @@ FEW = 3
 
 def score(answers: Sequence[Answer]) -> Score:
     given = [one for one in answers if one.answers_from_texts]
-    return tally(given, _miss, empty="no answerable row whose documents have text was answered")
+    return tally(
+        given, lambda one: _miss(one, _claims(one)), empty="no answerable row whose documents have text was answered"
+    )
 
 
 def compared(answers: Sequence[Answer]) -> Score:
     """The same, over the answers with a sentence that claims something that could be compared."""
-    given = [one for one in answers if one.answers_from_texts and any(map(_claims, SENTENCE.findall(one.prose)))]
-    return tally(given, _miss, empty="no answer from documents with text has a sentence long enough to compare")
+    counted, misses = [], []
+    for one in answers:  # one after the other: `content` remembers the words of the last few texts
+        if one.answers_from_texts and (claims := _claims(one)):
+            counted.append(one.id)
+            misses += [miss] if (miss := _miss(one, claims)) else []
+    empty = "no answer from documents with text has a sentence long enough to compare"
+    return Score(counted=tuple(counted), misses=tuple(misses), empty=empty)
 
 
-def _claims(sentence: str) -> bool:
-    return len(content(sentence)) >= FEW
+def _claims(answer: Answer) -> Sequence[str]:
+    """The sentences that claim something."""
+    return [one for one in SENTENCE.findall(answer.prose) if len(content(one)) >= FEW]
 
 
-def _miss(answer: Answer) -> Miss | None:
-    cited = answer.cited_text
-    for sentence in SENTENCE.findall(answer.prose):
-        if _claims(sentence) and (overlap := shared(sentence, cited)) < SHARED:
+def _miss(answer: Answer, claims: Sequence[str]) -> Miss | None:
+    cited = answer.cited_text if claims else ""
+    for sentence in claims:
+        if (overlap := shared(sentence, cited)) < SHARED:
             reason = f"a sentence shares {overlap:.0%} of its words with what it cites"
             return Miss(
                 id=answer.id, reason=reason, expected=f"from {listed(answer.cited)}", given=shorten(sentence.strip())

@@ -17,10 +17,10 @@ def score(answers: Sequence[Answer]) -> Score:
 
 
 def _miss(answer: Answer) -> Miss | None:
+    if answer.parsed and not answer.stray:
+        return None
     expected = f"only {listed(answer.documents)}"
     if missed := unread(answer, expected):
         return missed
-    if not answer.stray:
-        return None
     reason = f"{some([shorten(one, 60) for one in answer.stray], NAMED)}: not a document of the prompt"
     return Miss(id=answer.id, reason=reason, expected=expected, given=shorten(answer.fields.text or ""))

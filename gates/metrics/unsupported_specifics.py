@@ -26,16 +26,21 @@ def score(answers: Sequence[Answer]) -> Score:
 
 def compared(answers: Sequence[Answer]) -> Score:
     """The same, over the answers that have a number, a quotation or an address."""
-    given = [one for one in answers if one.answers_from_texts and _has_specifics(folded(one.prose))]
+    given = [one for one in answers if one.answers_from_texts and _has_specifics(one.prose)]
     return tally(given, _miss, empty="no answer from documents with text has a number, a quotation or an address")
 
 
 def _has_specifics(prose: str) -> bool:
-    return any(pattern.search(prose) for pattern in (URL, QUOTATION, NUMBER))
+    return not _has_none(prose) and any(pattern.search(folded(prose)) for pattern in (URL, QUOTATION, NUMBER))
+
+
+def _has_none(prose: str) -> bool:
+    """Whether it is seen at once that there is none."""
+    return prose.isascii() and not any(one in prose for one in SPECIFIC)
 
 
 def _miss(answer: Answer) -> Miss | None:
-    if answer.prose.isascii() and not any(one in answer.prose for one in SPECIFIC):
+    if _has_none(answer.prose):
         return None
     prose, cited = folded(answer.prose), folded(answer.cited_text)
     known = set(map(_digits, NUMBER.findall(cited)))
