@@ -167,7 +167,8 @@ def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, B
             name,
             gates.read_outputs(run / layout.in_run(layout.of_form(name)["answers.jsonl"])),
             answers,
-            required=form.required,
+            asdict(form),
+            recording.made(run, name).parity,
         )
         for name, form in sorted(config.serving.items())  # as the record has them
     )
@@ -277,7 +278,7 @@ def judged_files(candidate: Candidate, run: Path) -> dict[str, Path]:
 def exported_files(candidate: Candidate, run: Path) -> dict[str, Path]:
     """What was made for the forms that passed, by published name."""
     passed = [form for form in (candidate.record.forms or {}).values() if form.passed]
-    judged = {name: sha256 for form in passed for name, sha256 in form.files.items()}
+    judged = {name: sha256 for form in passed for name, sha256 in form.exports.items()}
     there = run / layout.EXPORTS
     if wrong := [name for name, sha256 in judged.items() if not _is(there / name, sha256)]:
         raise VerificationError(

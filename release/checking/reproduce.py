@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from release.checking.recorded_commit import RecordedCommit
 from release.config import reading
 from release.config.settings import Config, Container
 from release.hub import address, requests
-from release.judging import derive, served
+from release.judging import derive, recording, served
 from release.models import base as bases
 from release.models.engines import ready
 from release.models.generate import FORMS, generate
@@ -174,7 +174,8 @@ def _answer_as_served(
         say(Stage(name="generate", note=f"as served: {name}"))
         folders[name] = folder = generate(run, base, adapter, place, say, name)
         answers = gates.read_outputs(folder / "answers.jsonl")
-        one = served.judged(found.release.terms, name, answers, trained, required=settings.required)
+        near = recording.made(run, name).parity
+        one = served.judged(found.release.terms, name, answers, trained, asdict(settings), near)
         write_atomically(folder / "verdict.json", one.verdict.to_json())
     return folders
 

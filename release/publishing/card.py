@@ -179,6 +179,9 @@ def _program(record: Record, form: Form, repo: str, tag: str) -> str:
         return _block(snippet.python(record, asked, repo, revision=tag))
     if form.settings["engine"] == "llama.cpp" and form.settings["constraint"] == "none":
         base, program = snippet_gguf.base_of(form), _block(snippet_gguf.python(form, repo, tag))
+        if told := snippet_gguf.for_ollama(form, repo, tag, record.name):
+            said = "For Ollama, whose template writes each judged prompt to the byte (Ollama itself was not asked):"
+            program = f"{program}\n{said}\n\n```\n{told}\n```\n"
         if base is None:
             return program
         settings = ",".join(f"{key}={form.settings[key]}" for key in ("engine", "base", "file_type"))

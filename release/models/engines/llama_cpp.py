@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from xllamacpp import Server
 
 SLOTS = 1  # several prompts at once are computed by other kernels, and their answers differ in a few rows
-ROUND = 256  # llama.cpp's contexts are multiples of it
 HOST = "127.0.0.1"
 PATIENCE, PER_TOKEN = 600, 5  # seconds: a processor that is shared was seen to take one and a half for a token
 LENIENT = {"x-guidance": {"lenient": True}}  # llguidance otherwise refuses the keywords that it does not know
@@ -129,7 +128,9 @@ def serving(asked: Asked, tokens: int) -> Iterator["Connected"]:
             f"{model.name}. Lower generation.max_new_tokens, or shorten the prompt."
         )
     lora = asked.exports / loads.lora if loads.lora else None
-    server = _started(model, lora, context=-(-tokens // ROUND) * ROUND, threads=asked.settings.run.threads, key=key)
+    server = _started(
+        model, lora, context=-(-tokens // files.ROUND) * files.ROUND, threads=asked.settings.run.threads, key=key
+    )
     try:
         yield Connected(server, key)
     finally:
