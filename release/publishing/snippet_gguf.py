@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from release.models.exports import files
-from release.values.layout import EXPORTS
+from release.values.layout import ANSWER_SCHEMA, EXPORTS
 from release.values.record import Form
 
 
@@ -16,9 +16,11 @@ def python(form: Form, repo: str, revision: str) -> str:
     given = dict(chat.chat_template_kwargs)
     arguments = f", **{given!r}" if given else ""
     stops = json.dumps([one.token for one in chat.ends], ensure_ascii=False)
+    held = form.settings["constraint"] != "none"
     room = files.room(files.QUESTION, decoding.max_new_tokens)
     return "\n".join(
         [
+            *(["import json", ""] if held else []),
             "import xllamacpp",
             "from huggingface_hub import hf_hub_download",
             "from transformers import AutoTokenizer",
@@ -30,6 +32,7 @@ def python(form: Form, repo: str, revision: str) -> str:
             *_loads(form, at),
             "server = xllamacpp.Server(params)",
             f"decoding = dict(n_predict={decoding.max_new_tokens}, temperature=0, top_k=1, stop={stops})",
+            *(_held(at) if held else []),
             "",
             "",
             "def answer(messages):",
@@ -40,6 +43,14 @@ def python(form: Form, repo: str, revision: str) -> str:
             '    return server.handle_completions(asked)["choices"][0]["text"]',
         ]
     )
+
+
+def _held(at: str) -> list[str]:
+    """The lines that hold an answer to the answer schema, as far as llama.cpp's grammar can say it."""
+    return [
+        f'schema = open(hf_hub_download(repo, "{ANSWER_SCHEMA}", {at}), encoding="utf-8").read()',
+        'decoding["json_schema"] = {**json.loads(schema), "x-guidance": {"lenient": True}}',
+    ]
 
 
 def _loads(form: Form, at: str) -> list[str]:
