@@ -27,6 +27,7 @@ from release.judging.recording import Started
 from release.judging.served import Served
 from release.judging.terms import Terms
 from release.models import base as bases
+from release.models.exports import trying
 from release.models.generate import generate
 from release.models.train import train
 from release.publishing import attestations, card, package, sign, snippet
@@ -107,6 +108,7 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     run = run_folder(config, made_from)
     started = _start(run, config, judged)
     settle_chat(run, chats.read(base.folder, inputs.wanted_chat(config)))  # of the files that were checked just now
+    trying.tried(run, base, place, say)
     say(Stage(name="train", note=str(run)))
     adapter = train(run, base, place, say)
     say(Stage(name="generate", note="a fresh process loads the saved files"))

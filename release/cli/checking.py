@@ -169,13 +169,19 @@ class Export:
     to: Path
 
 
+EXPORTED = ["engine=llama.cpp,merged=true,file_type=Q8_0"]
+SERVE_CHECKED = ["base=unquantized", "merged=true"]
+
+
+def _as(command: argparse.ArgumentParser, which: str, default: list[str]) -> None:
+    """The option that names forms."""
+    said = f"form {which}; may be repeated, with the settings of `serving` (default: {' and '.join(default)})"
+    command.add_argument("--as", dest="forms", action="append", default=[], metavar="FORM", help=said)
+
+
 def _export_options(command: argparse.ArgumentParser) -> None:
     _published_options(command)
-    command.add_argument(
-        "--as", dest="forms", action="append", default=[], metavar="FORM",
-        help="form of llama.cpp or merged, such as engine=llama.cpp,base=unquantized; may be repeated (default:"
-        " engine=llama.cpp,merged=true,file_type=Q8_0)",
-    )  # fmt: skip
+    _as(command, "of llama.cpp or merged, such as engine=llama.cpp,base=unquantized", EXPORTED)
     command.add_argument("--to", type=Path, default=Path("exports"), help="output folder (default: %(default)s)")
 
 
@@ -183,8 +189,7 @@ def export(given: Export, say: Say) -> None:
     from release.checking import export
 
     extras.need_train()
-    asked = given.forms or ["engine=llama.cpp,merged=true,file_type=Q8_0"]
-    export.export(_forms_of(given.published, asked, None), given.to, say)
+    export.export(_forms_of(given.published, given.forms or EXPORTED, None), given.to, say)
 
 
 def _forms_of(published: Published, asked: list[str], output: Path | None) -> "Forms":
@@ -201,11 +206,7 @@ def _forms_of(published: Published, asked: list[str], output: Path | None) -> "F
 
 def _serve_check_options(command: argparse.ArgumentParser) -> None:
     _published_options(command)
-    command.add_argument(
-        "--as", dest="forms", action="append", default=[], metavar="FORM",
-        help="form such as base=unquantized, or engine=llama.cpp,merged=true,file_type=Q8_0; may be repeated, with the"
-        " settings of `serving` (default: base=unquantized and merged=true)",
-    )  # fmt: skip
+    _as(command, "such as base=unquantized, or engine=llama.cpp,merged=true,file_type=Q8_0", SERVE_CHECKED)
     command.add_argument("--output", type=Path, help="folder for the report (default: one named for the release)")
 
 
@@ -213,8 +214,7 @@ def serve_check(given: ServeCheck, say: Say) -> None:
     from release.checking import serve_check
 
     extras.need_train()
-    asked = given.forms or ["base=unquantized", "merged=true"]
-    serve_check.serve_check(_forms_of(given.published, asked, given.output), say)
+    serve_check.serve_check(_forms_of(given.published, given.forms or SERVE_CHECKED, given.output), say)
 
 
 COMMANDS = (

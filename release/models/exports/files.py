@@ -74,6 +74,14 @@ def intact(exports: Path, form: str) -> bool:
         return False
 
 
+def of_another_form(exports: Path, made_of: Mapping[str, object]) -> Mapping[str, object]:
+    """What is recorded of another form that loads the same files, if they are there as it says; else nothing."""
+    names = sorted(path.stem for path in exports.glob("*.json"))
+    found = next((name for name in names if whole(exports, name, made_of)), None)
+    said: Mapping[str, object] = json.loads((exports / f"{found}.json").read_bytes()) if found else {}
+    return said
+
+
 def whole(exports: Path, form: str, made_of: Mapping[str, object]) -> bool:
     """Whether the record of this form is of the same origin, and each file as it says."""
     try:

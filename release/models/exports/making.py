@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +20,14 @@ from release.models import base as bases
 from release.models import wheels
 from release.models.engines import engine
 from release.models.engines.transformers import with_adapter
-from release.models.exports import converter, files, gguf_lora, merging, modelfile, parity, quantizer
+from release.models.exports import converter, files, gguf_lora, merging, modelfile, parity, problems, quantizer
 from release.running import environment
 from release.running.place import Place
 from release.values import extras, layout
 from release.values.artifacts import Manifest, sha256_file, write_atomically
 from release.values.errors import PreflightError
 from release.values.events import Progress, Say
-from release.values.record import Ollama, tree
+from release.values.record import Ollama, Parity, tree
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -125,35 +125,49 @@ def make(job: Job, name: str, say: Say) -> None:
         say(Progress(name=f"exporting {name}", done=step, total=STEPS))
 
     done(0)
+    said = files.of_another_form(job.exports, made_of) or _made(job, made_of, done)
+    write_atomically(record, canonical_json({**said, "ollama": _ollama(job)}))
+    done(STEPS)
+
+
+def _made(job: Job, made_of: Mapping[str, object], done: Callable[[int], None]) -> Mapping[str, object]:
+    """What is recorded of files that are made now."""
     model = merging.load(job.base, job.config, job.precision)
+    architecture = type(model).__name__
     done(1)
     with tempfile.TemporaryDirectory(dir=job.exports, prefix=".") as work:
         made = (_merged if job.form.merged else _over_the_base)(job, model, Path(work))
     done(2)
-    said = {
+    near = _parity(job, made.model)
+    if job.form.engine == "llama.cpp" and (far := problems.unfaithful(architecture, job.form, near)):
+        raise PreflightError(far)
+    return {
         "made_of": made_of,
         "files": files.said(job.exports, made.published),
         "base": files.said(job.exports, made.base) if made.base else {},
         "llama_cpp": made.build,
-        **_compared(job, made.model),
+        "parity": tree(near) if near else None,
     }
-    write_atomically(record, canonical_json(said))
-    done(STEPS)
 
 
-def _compared(job: Job, model: "PreTrainedModel") -> dict[str, object]:
-    """What was made for llama.cpp beside the weights that it was made of, and how Ollama is to load it."""
-    if job.form.engine != "llama.cpp":
-        return {"parity": None, "ollama": None}
+def _parity(job: Job, model: "PreTrainedModel") -> Parity | None:
+    """How near llama.cpp is to the weights that its file was made of; an export is made without it too."""
+    if job.form.engine != "llama.cpp" or extras.missing("xllamacpp"):
+        return None
     asked = engine.of_run(job.run, job.base, job.config, job.form)
-    prompts = [row.prompt for row in gates.read_golden(job.run / layout.DATA["golden"])]
-    ids = [asked.chat.ask(one) for one in prompts]
-    here = not extras.missing("xllamacpp")  # an export is made without it too
-    ollama = _for_ollama(asked, prompts, max(map(len, ids))) if job.form.constraint == "none" else None
-    return {
-        "parity": tree(parity.of_a_file(model, asked, ids)) if here else None,
-        "ollama": tree(ollama) if ollama else None,
-    }
+    return parity.of_a_file(model, asked, [asked.chat.ask(one) for one in _prompts(job)[: parity.ROWS]])
+
+
+def _prompts(job: Job) -> list[Messages]:
+    return [row.prompt for row in gates.read_golden(job.run / layout.DATA["golden"])]
+
+
+def _ollama(job: Job) -> dict[str, object] | None:
+    """What is recorded of Ollama's Modelfile, which is written where there can be one."""
+    if job.form.engine != "llama.cpp" or job.form.constraint != "none":
+        return None
+    asked, prompts = engine.of_run(job.run, job.base, job.config, job.form), _prompts(job)
+    return tree(_for_ollama(asked, prompts, max(len(asked.chat.ask(one)) for one in prompts)))
 
 
 def _for_ollama(asked: engine.Asked, prompts: Sequence[Messages], longest: int) -> Ollama:
