@@ -72,13 +72,20 @@ def with_adapter(model: "PreTrainedModel", adapter: Path) -> "PreTrainedModel":
 
 
 def answers(asked: Asked, model: "PreTrainedModel", prompts: Sequence[Prompt]) -> Iterator[Output]:
-    """Greedy answers in the prompts' order, a batch at a time: the text up to an end, and whether one came."""
-    size = asked.settings.generation.batch_size
-    for start in range(0, len(prompts), size):
-        batch = prompts[start : start + size]
+    """Greedy answers, a batch at a time: the text up to an end, and whether one came."""
+    for batch in batches(prompts, asked.settings.generation.batch_size):
         read = [asked.chat.judged(tokens) for tokens in _generated(asked, model, [one.ids for one in batch])]
         for one, (text, ended) in zip(batch, read, strict=True):
             yield Output(id=one.id, output=text, finish_reason="stop" if ended else "length")
+
+
+def batches(prompts: Sequence[Prompt], size: int) -> list[Sequence[Prompt]]:
+    """Prompts of about one length together, so that little is padded; the longest first, which need the most memory.
+
+    Rows of one length stay in their order: the same prompts make the same batches, whose rows round alike each time.
+    """
+    ordered = sorted(prompts, key=lambda one: -len(one.ids))
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
 def _generated(asked: Asked, model: "PreTrainedModel", prompts: Sequence[Sequence[int]]) -> list[list[int]]:
