@@ -1,4 +1,4 @@
-"""How fast engines answer, in one run: transformers in batches of prompts of about one length, one by one, and llama.cpp, over a kept release.
+"""How fast engines answer, in one run: transformers in batches, one by one, and llama.cpp, over a kept release.
 
 usage: python bench/answering.py [--rows 20] [--as engine=llama.cpp,merged=true,file_type=Q8_0 ...]
 """
