@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from gates import Output
 from release.config import forms
+from release.data.chat import Chat
 from release.models import arithmetic, constrained
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.models.exports import files
@@ -88,9 +89,21 @@ def answers(asked: Asked, scale: float, prompts: Sequence[Prompt]) -> Iterator[O
                 raise VerificationError(_other_tokens(one))
             request = {**_request(asked, scale), "prompt": list(one.ids), "n_predict": wanted}
             told = server.ask("/completion", request)
-            text, ended = asked.chat.judged(told["tokens"])
-            ended = ended or told["stop_type"] != "limit"  # at an end that only llama.cpp knows it stops all the same
+            text, ended = read(asked.chat, told)
             yield Output(id=one.id, output=text, finish_reason="stop" if ended else "length")
+
+
+def read(chat: Chat, told: Mapping[str, Any]) -> tuple[str, bool]:
+    """The answer that somebody who asks llama.cpp is given, and whether it ended.
+
+    It stops at ends that only llama.cpp knows, too, and gives out their text to nobody. With such a one it ends what a
+    grammar held: it takes the vocabulary's first, whichever the answers were trained to end with.
+    """
+    tokens: list[int] = told["tokens"]
+    text, ended = chat.judged(tokens)
+    if not ended and told["stop_type"] == "eos":
+        return chat.judged(tokens[:-1])[0], True
+    return text, ended or told["stop_type"] != "limit"
 
 
 def _other_tokens(prompt: Prompt) -> str:
