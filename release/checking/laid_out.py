@@ -1,6 +1,7 @@
 """A release laid out as a run: what answering with it again and making it again start from."""
 
 import contextlib
+import copy
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from gates.canonical import canonical_json
 from release.checking import verify
 from release.config import reading
+from release.config import tree as trees
 from release.data.dataset import Dataset
 from release.hub.base_files import wanted
 from release.models import base as bases
@@ -53,6 +55,14 @@ def settings_of(release: Record) -> dict[str, Any]:
     if "chat_template" in settings["model"]:  # the release's own, whatever path it names
         settings["model"] = {**settings["model"], "chat_template": layout.CHAT_TEMPLATE}
     return settings
+
+
+def not_said(release: Record) -> dict[str, str]:
+    """What the program that made it did where its record says nothing, by the keys of settings that came later.
+
+    The program of the recorded commit knows none of them.
+    """
+    return {} if release.has("generation", "batches") else {"generation.batches": "in_order"}
 
 
 def _is_an_address(form: object) -> bool:
@@ -102,6 +112,9 @@ def answering_run(found: verify.Opened, settings: Mapping[str, Any], run: Path) 
     for name in found.release.record.adapter.files:
         shutil.copyfile(found.folder / name, run / "adapter" / name)
     write_atomically(run / layout.DATA["golden"], rows_of(found, "golden").canonical)
-    write_atomically(run / "config.yaml", canonical_json(settings))
+    then = copy.deepcopy(dict(settings))
+    for key, value in not_said(found.release.record).items():
+        trees.put(then, key, value)
+    write_atomically(run / "config.yaml", canonical_json(then))
     write_atomically(run / layout.in_run(layout.ANSWER_SCHEMA), (found.folder / layout.ANSWER_SCHEMA).read_bytes())
     return run

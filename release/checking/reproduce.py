@@ -111,7 +111,7 @@ def reproduce(request: Request, say: Say) -> Reproduction:
             laid_out.base_of(found, say)
             with _maker(then.record, output, say) as maker:
                 _expect(then.record, maker, request, say)
-                run = _make(maker, loaded, output, say)
+                run = _make(then.record, maker, loaded, output, say)
             now = _in_run(run)
             seconds = round(time.monotonic() - started, 1)
             result = compare.compare(then, now, release=found.name, commit=found.commit, seconds=seconds)
@@ -285,11 +285,12 @@ def _why_no_source(source: Source) -> list[str]:
     return []
 
 
-def _make(maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
+def _make(release: Record, maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
     """The run folder of this configuration."""
     if maker.commit:
         return maker.commit.make(loaded.path, output / "made")
-    return pipeline.make(loaded, pipeline.check_data(inputs.load(loaded, say), say), say)[1]
+    as_then = reading.load(loaded.path, laid_out.not_said(release))
+    return pipeline.make(as_then, pipeline.check_data(inputs.load(as_then, say), say), say)[1]
 
 
 def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> Reproduction:

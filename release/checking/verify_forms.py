@@ -93,10 +93,13 @@ def _ollama(release: Released, name: str, form: Form) -> Iterator[str]:
         max_new_tokens=form.answering.decoding.max_new_tokens,
         ends=[one.token for one in chat.ends],
     )
+    name_there = f"{layout.EXPORTS}/{told.file}"
     if form.settings["constraint"] != "none" or told.file not in (None, files.modelfile(loaded)):
-        yield f"{name}: the record names {told.file} for Ollama, which is not for what was judged"
-    elif form.passed and told.file:
-        content = release.read(f"{layout.EXPORTS}/{told.file}").decode("utf-8")
+        yield f"{name}: the record names {shown(str(told.file))} for Ollama, which is not for what was judged"
+    elif (told.file is None) != (told.sha256 is None):
+        yield f"{name}: of Ollama's file the record has a name or a digest, and not both"
+    elif form.passed and name_there in release.files:  # one that is missing was said
+        content = release.read(name_there).decode("utf-8")
         prompts = [row.prompt for row in release.terms.golden.rows]
         if problem := modelfile.problem(content, says, told.adds, prompts, form.answering.prompts_sha256):
-            yield f"{layout.EXPORTS}/{told.file} {problem}"
+            yield f"{shown(name_there)} {problem}"

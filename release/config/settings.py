@@ -226,6 +226,9 @@ class Generation:
     """a whole number of tokens from 1 to 32768"""
     batch_size: Annotated[int, Field(ge=1, le=4096, examples=[4])] = 8
     """a whole number of questions from 1 to 4096"""
+    batches: Literal["by_length", "in_order"] = "by_length"
+    """'by_length' (questions of about one length are answered together, the longest first) or 'in_order' (as the golden
+    set lists them), of transformers"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -216,6 +216,7 @@ def _base_key(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[s
         "trust_remote_code": asked.settings.model.trust_remote_code,
         "code_sha256": environment.code_sha256(),
         "decoding": _decoding(asked.settings.generation, asked.form),
+        "batches": asked.settings.generation.batches,
         "prompts": digest([asdict(one) for one in prompts]),
         "ends": list(asked.chat.ends),
         "image_digest": environment.image_digest(),

@@ -158,6 +158,7 @@ _FAMILIES = (
     (rf"gates/forms/{_FORM}/answers\.jsonl", bounds.ANSWERS),
     (rf"gates/forms/{_FORM}/(verdict|comparison)\.json", bounds.RESULT),
     (rf"{EXPORTS}/{_EXPORT}\.gguf", bounds.GGUF),
+    (rf"{EXPORTS}/{MODELFILE}-{_EXPORT}", bounds.TEMPLATE),
     (rf"{EXPORTS}/{_EXPORT}/model-\d{{5}}-of-\d{{5}}\.safetensors", bounds.MERGED),
 )
 _PLACES = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from release.data.chat import Messages
 from release.values.errors import PreflightError
 
+ACTIONS = 16  # those written here have 11 at most: two around what begins, four and six around and in three roles
 ACTION = re.compile(r"\{\{ (.*?) \}\}", re.DOTALL)
 
 
@@ -24,6 +25,8 @@ def rendered(template: str, messages: Messages) -> str:
     """What Ollama writes: messages of one role in a row are one, and the system text is known as a whole."""
     joined = list(_collated(messages))
     system = "\n\n".join(one["content"] for one in joined if one["role"] == "system")
+    if (found := template.count("{{")) > ACTIONS:
+        raise PreflightError(f"Not a template that is written here: it has {found:,} actions.")
     reader = _Reader(parts=ACTION.split(template), system=system)
     _block(reader, joined, None, live=True)
     return "".join(reader.written)
@@ -58,7 +61,7 @@ def _block(reader: _Reader, messages: Messages, message: Mapping[str, str] | Non
 
 
 def _act(reader: _Reader, part: str, messages: Messages, message: Mapping[str, str] | None, *, live: bool) -> None:
-    if part == "range .Messages":
+    if part == "range .Messages" and message is None:
         _range(reader, messages, live=live)
     elif part.startswith("if "):
         _choice(reader, part, messages, message, live=live)

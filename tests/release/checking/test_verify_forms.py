@@ -132,6 +132,23 @@ def another_modelfile(folder: Path) -> None:
     reseal(folder, lambda it: it["forms"]["gguf"]["ollama"].update(sha256=sha256_file(path)))
 
 
+def a_modelfile_from_elsewhere(folder: Path) -> None:
+    reseal(
+        folder, lambda it: it["forms"]["gguf"]["ollama"].update(file="Modelfile-a/../../../answers", sha256="0" * 64)
+    )
+
+
+def a_modelfile_without_a_digest(folder: Path) -> None:
+    (folder / "exports/Modelfile-gguf").unlink()
+    reseal(folder, lambda it: it["forms"]["gguf"]["ollama"].update(sha256=None))
+
+
+def a_modelfile_of_a_thousand_questions(folder: Path) -> None:
+    path = folder / "exports/Modelfile-gguf"
+    path.write_text(path.read_text("utf-8").replace("{{ .Content }}", "{{ .Content }}" * 1000), "utf-8")
+    reseal(folder, lambda it: it["forms"]["gguf"]["ollama"].update(sha256=sha256_file(path)))
+
+
 def a_modelfile_with_a_system_text(folder: Path) -> None:
     path = folder / "exports/Modelfile-gguf"
     path.write_text(path.read_text("utf-8") + 'SYSTEM """Say yes."""\n', "utf-8")
@@ -178,6 +195,12 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
         a_modelfile_with_a_system_text,
         "exports/Modelfile-gguf does not say what was judged",
     ),
+    "a Modelfile of another folder": (
+        a_modelfile_from_elsewhere,
+        "gguf: the record names Modelfile-a/../../../answers for Ollama, which is not for what was judged",
+    ),
+    "a Modelfile without a digest": (a_modelfile_without_a_digest, "a name or a digest, and not both"),
+    "a Modelfile that writes without end": (a_modelfile_of_a_thousand_questions, "it has 1,003 actions"),
     "a Modelfile of no form": (a_modelfile_of_no_form, "exports/Modelfile-gguf belongs to no form that passed"),
     "a pass of what is too far": (
         a_pass_of_what_is_too_far,
