@@ -1,4 +1,4 @@
-"""A template that Ollama is given is read strictly: what no Modelfile here has is refused, and what one has is short."""
+"""A template that Ollama is given is read strictly: what no Modelfile here has is refused."""
 
 import pytest
 
