@@ -64,7 +64,8 @@ def test_it_answers_as_transformers_does_over_the_same_weights(asked: Asked) -> 
     asked = replace(asked, settings=replace(asked.settings, generation=Generation(max_new_tokens=3)))
     asking = prompts(asked, "What is gold?", "And 12 of iron, please?", "Is it {so}?")
     with transformers.opened(replace(asked, form=Form())) as opened:
-        ours = [(one.output, one.finish_reason) for one in opened.adapted()(asking)]
+        of_rows = {one.id: (one.output, one.finish_reason) for one in opened.adapted()(asking)}
+    ours = [of_rows[one.id] for one in asking]  # the longest prompt is answered first
     with llama_cpp.opened(asked) as opened:
         assert opened.alone is not None
         base = [one.output for one in opened.alone(asking)]
