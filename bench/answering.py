@@ -18,14 +18,11 @@ from gates.canonical import canonical_json  # noqa: E402
 from release.checking import laid_out, serve_check, verify  # noqa: E402
 from release.config import forms, reading  # noqa: E402
 from release.config.settings import Config, Form  # noqa: E402
-from release.data import chat as chats  # noqa: E402
 from release.judging.released import Released  # noqa: E402
 from release.models import generate  # noqa: E402
-from release.models.engines import table  # noqa: E402
-from release.models.engines.engine import Asked  # noqa: E402
+from release.models.engines import engine, table  # noqa: E402
 from release.models.exports import making  # noqa: E402
 from release.running.place import Here  # noqa: E402
-from release.values import layout  # noqa: E402
 
 KEPT = ROOT / "tests" / "data" / "releases" / "v2"
 DEFAULT = ["base=unquantized", *(f"engine=llama.cpp,{one},file_type=Q8_0" for one in ("merged=true", "base=nf4"))]
@@ -37,24 +34,15 @@ def quiet(_: object) -> None:
 
 def measured(run: Path, base: Path, config: Config, form: Form, rows: int) -> tuple[int, float]:
     """Tokens of the answers to the first rows, and seconds from the first question on; loading is not counted."""
-    chat = chats.read(run / "adapter", chats.Wanted(arguments=config.model.chat_template_kwargs), base=base)
-    prompts = generate.prompts_of(run, chat)[:rows]
-    asked = Asked(
-        base=base,
-        adapter=run / "adapter",
-        chat=chat,
-        settings=config,
-        form=form,
-        schema=run / layout.in_run(layout.ANSWER_SCHEMA),
-        exports=run / layout.EXPORTS,
-    )
+    asked = engine.of_run(run, base, config, form)
+    prompts = generate.prompts_of(run, asked.chat)[:rows]
     with table.ENGINES[form.engine](asked) as opened:
         answerer = opened.adapted()
         list(answerer(prompts[:1]))  # what is built at the first question
         started = time.perf_counter()
         outputs = list(answerer(prompts))
         seconds = time.perf_counter() - started
-    return sum(len(chat.ids(one.output)) for one in outputs), seconds
+    return sum(len(asked.chat.ids(one.output)) for one in outputs), seconds
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from release.judging.recording import Started
 from release.judging.served import Served
 from release.judging.terms import Terms
 from release.models import base as bases
+from release.models.exports import trying
 from release.models.generate import generate
 from release.models.train import train
 from release.publishing import attestations, card, package, sign, snippet
@@ -105,6 +106,7 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     run = run_folder(config, made_from)
     started = _start(run, config, judged)
     settle_chat(run, chats.read(base.folder, inputs.wanted_chat(config)))  # of the files that were checked just now
+    trying.tried(run, base, place, say)
     say(Stage(name="train", note=str(run)))
     adapter = train(run, base, place, say)
     say(Stage(name="generate", note="a fresh process loads the saved files"))
@@ -165,7 +167,8 @@ def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, B
             name,
             gates.read_outputs(run / layout.in_run(layout.of_form(name)["answers.jsonl"])),
             answers,
-            required=form.required,
+            asdict(form),
+            recording.made(run, name).parity,
         )
         for name, form in sorted(config.serving.items())  # as the record has them
     )
@@ -256,7 +259,7 @@ def judged_files(candidate: Candidate, run: Path) -> dict[str, Path]:
 def exported_files(candidate: Candidate, run: Path) -> dict[str, Path]:
     """What was made for the forms that passed, by published name."""
     passed = [form for form in (candidate.record.forms or {}).values() if form.passed]
-    judged = {name: sha256 for form in passed for name, sha256 in form.files.items()}
+    judged = {name: sha256 for form in passed for name, sha256 in form.exports.items()}
     there = run / layout.EXPORTS
     if wrong := [name for name, sha256 in judged.items() if not _is(there / name, sha256)]:
         raise VerificationError(

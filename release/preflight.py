@@ -20,7 +20,7 @@ from release.models.architecture import Architecture
 from release.models.base import Outline
 from release.models.engines import ready
 from release.models.exports import converter
-from release.models.exports.problems import export_problems
+from release.models.exports.problems import export_problems, notes
 from release.planning import disk, estimates, forecast
 from release.publishing import sign
 from release.running import container, machine, spending
@@ -180,6 +180,7 @@ def _base_items(found: Inputs, base: Outline, gpu: Gpu | None) -> list[Item]:
     else:
         items += _built_items(found.config, base, built, named)
         items += _items("forms", export_problems(built, found.config), ", ".join(forms.all_of(found.config)))
+        items += [Item(name="llama.cpp", state="not checked", says=one) for one in notes(built, found.config)]
         memory = _memory_items(found, built, gpu) if rows else []
     if base.license is None:
         says = f"the card of {model.base_model_id} names none. See its page on the Hub"

@@ -30,10 +30,11 @@ def export(request: Request, to: Path, say: Say) -> None:
         base, place = laid_out.base_of(found, say), laid_out.place_of(settings, say)
         run = laid_out.answering_run(found, settings, Path(scratch) / "run")
         passed = [form for form in (found.release.record.forms or {}).values() if form.passed]
-        judged = {name: sha256 for form in passed for name, sha256 in form.files.items()}
+        judged = {name: sha256 for form in passed for name, sha256 in form.exports.items()}
         for name in sorted(config.serving):
             told = json.loads(making.exported(run, base, place, say, name).read_bytes())
-            for file in {**told["files"], **told["base"]}:
+            ollama = (told["ollama"] or {}).get("file")
+            for file in (*told["files"], *told["base"], *([ollama] if ollama else [])):
                 _keep(run / layout.EXPORTS / file, to / file, judged.get(file), say)
 
 

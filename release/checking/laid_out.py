@@ -11,6 +11,7 @@ from typing import Any
 from gates.canonical import canonical_json
 from release.checking import verify
 from release.config import reading
+from release.config import tree as trees
 from release.config.rules import HubFile
 from release.config.settings import Config, Container
 from release.data.dataset import Dataset
@@ -91,9 +92,9 @@ def parsed(settings: Mapping[str, Any], path: Path) -> Config:
     return _here(reading.parse(settings, path.absolute()))
 
 
-def load(path: Path) -> Config:
-    """The same of a file."""
-    return _here(reading.load(path))
+def load(path: Path, overrides: Mapping[str, str] | None = None) -> Config:
+    """The same of a file, with these settings in place of its own."""
+    return _here(reading.load(path, overrides))
 
 
 def _here(config: Config) -> Config:
@@ -115,6 +116,14 @@ def places_in(value: object) -> Iterator[Path | HubFile]:
     elif is_dataclass(value):
         for field in fields(value):
             yield from places_in(getattr(value, field.name))
+
+
+def not_said(release: Record) -> dict[str, str]:
+    """What the program that made it did where its record says nothing, by the keys of settings that came later.
+
+    The program of the recorded commit knows none of them.
+    """
+    return {} if release.has("generation", "batches") else {"generation.batches": "in_order"}
 
 
 def _is_an_address(form: object) -> bool:
@@ -166,6 +175,9 @@ def answering_run(found: verify.Opened, settings: Mapping[str, Any], run: Path) 
             raise VerificationError(f"The record counts {name} to the adapter, which the release does not hold.")
         shutil.copyfile(found.folder / name, run / "adapter" / name)
     write_atomically(run / layout.DATA["golden"], rows_of(found, "golden").canonical)
-    write_atomically(run / "config.yaml", canonical_json(settings))
+    then = copy.deepcopy(dict(settings))
+    for key, value in not_said(found.release.record).items():
+        trees.put(then, key, value)
+    write_atomically(run / "config.yaml", canonical_json(then))
     write_atomically(run / layout.in_run(layout.ANSWER_SCHEMA), (found.folder / layout.ANSWER_SCHEMA).read_bytes())
     return run

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from release.checking.compare import Made
 from release.checking.recorded_commit import RecordedCommit
 from release.config.settings import Config, Container
 from release.hub import address, requests
-from release.judging import derive, served
+from release.judging import derive, recording, served
 from release.models import base as bases
 from release.models.engines import ready
 from release.models.generate import FORMS, generate
@@ -116,7 +116,7 @@ def reproduce(request: Request, say: Say) -> Reproduction:
             laid_out.base_of(found, say)
             with _maker(then.record, request, loaded.container, output, say) as maker:
                 _expect(then.record, maker, request, say)
-                run = _make(maker, loaded, output, say)
+                run = _make(then.record, maker, loaded, output, say)
             now = _in_run(run)
             seconds = round(time.monotonic() - started, 1)
             result = compare.compare(then, now, release=found.name, commit=found.commit, seconds=seconds)
@@ -178,7 +178,8 @@ def _answer_as_served(
         say(Stage(name="generate", note=f"as served: {name}"))
         folders[name] = folder = generate(run, base, adapter, place, say, name)
         answers = gates.read_outputs(folder / "answers.jsonl")
-        one = served.judged(found.release.terms, name, answers, trained, required=settings.required)
+        near = recording.made(run, name).parity
+        one = served.judged(found.release.terms, name, answers, trained, asdict(settings), near)
         write_atomically(folder / "verdict.json", one.verdict.to_json())
     return folders
 
@@ -306,11 +307,12 @@ def _why_no_source(source: Source, ref: str) -> list[str]:
     return []
 
 
-def _make(maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
+def _make(release: Record, maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
     """The run folder of this configuration."""
     if maker.commit:
         return maker.commit.make(loaded.path, output / "made")
-    return pipeline.make(loaded, pipeline.check_data(inputs.load(loaded, say), say), say)[1]
+    as_then = laid_out.load(loaded.path, laid_out.not_said(release))
+    return pipeline.make(as_then, pipeline.check_data(inputs.load(as_then, say), say), say)[1]
 
 
 def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> Reproduction:

@@ -4,7 +4,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import gates
@@ -13,7 +13,7 @@ from release.checking.allowed import Allowed
 from release.config import reading
 from release.config import tree as trees
 from release.config.settings import Form
-from release.judging import derive, served
+from release.judging import derive, recording, served
 from release.models.generate import generate
 from release.values import assets, layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
@@ -85,13 +85,14 @@ def serve_check(request: Request, say: Say) -> None:
         for name, form in sorted(config.serving.items()):
             say(Stage(name="generate", note=f"as {told(form)}"))
             answers = gates.read_outputs(generate(run, base, adapter, place, say, name) / "answers.jsonl")
-            judged.append(served.judged(release.terms, name, answers, trained, required=form.required))
+            near = recording.made(run, name).parity
+            judged.append(served.judged(release.terms, name, answers, trained, asdict(form), near))
         verdict = derive.alone(release.terms, trained, None).verdict
         output.mkdir(parents=True, exist_ok=True)
         (output / "lock").touch()  # so that the next report may go here too
         write_atomically(output / REPORT, served.markdown(verdict, judged).encode())
         tell(say, ["", *served.lines(judged), f"report:  {output / REPORT}"])
-        failed = [one.name for one in judged if not one.verdict.passed]
+        failed = [one.name for one in judged if not one.passed]
     if failed:
         raise GatesFailed(
             f"{found.name} does not pass its gates as {', '.join(failed)}: who loads it so gets another model than "

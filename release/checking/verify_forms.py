@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from release.judging.released import Released
 from release.judging.served import Served
+from release.models.exports import files, modelfile
+from release.publishing import snippet_gguf
 from release.values import layout
 from release.values.contents import shown
 from release.values.record import Form
@@ -21,7 +23,7 @@ def problems(release: Released, judged: Sequence[Served]) -> Iterator[str]:
         for file, content in one.files.items():
             if content != release.read(file):
                 yield f"computed again, {file} differs ({one.state}): answers or the stored result were changed"
-        if one.verdict.passed != forms[one.name].passed:
+        if one.passed != forms[one.name].passed:
             yield f"{one.name}: the record says passed = {forms[one.name].passed}, its answers say {one.state}"
         if one.in_the_way:
             yield f"{one.name}: {one.state}, and it is a form that must pass"
@@ -63,7 +65,7 @@ def _bound(release: Released, name: str, form: Form) -> Iterator[str]:
 def _exports(release: Released, forms: Mapping[str, Form]) -> Iterator[str]:
     """What was made for forms that passed is there, and nothing else."""
     passed = [form for form in forms.values() if form.passed]
-    pairs = {(f"{layout.EXPORTS}/{name}", sha256) for form in passed for name, sha256 in form.files.items()}
+    pairs = {(f"{layout.EXPORTS}/{name}", sha256) for form in passed for name, sha256 in form.exports.items()}
     wanted = dict(sorted(pairs))
     times = Counter(name for name, _ in pairs)
     yield from (f"{name} is named with two digests" for name in sorted(wanted) if times[name] > 1)
@@ -75,3 +77,29 @@ def _exports(release: Released, forms: Mapping[str, Form]) -> Iterator[str]:
             yield f"{name} belongs to no form that passed"
         elif release.sha256(name) != wanted[name]:
             yield f"{name} is not the file that was judged"
+    for name, form in forms.items():
+        yield from _ollama(release, name, form)
+
+
+def _ollama(release: Released, name: str, form: Form) -> Iterator[str]:
+    """The Modelfile loads what was judged, and its template writes the golden prompts as they were judged."""
+    if form.ollama is None:
+        return
+    loaded, told, chat = snippet_gguf.loaded(form), form.ollama, form.answering.chat
+    says = modelfile.Says(
+        model=loaded.model,
+        adapter=loaded.lora,
+        context=told.context,
+        max_new_tokens=form.answering.decoding.max_new_tokens,
+        ends=[one.token for one in chat.ends],
+    )
+    name_there = f"{layout.EXPORTS}/{told.file}"
+    if form.settings["constraint"] != "none" or told.file not in (None, files.modelfile(loaded)):
+        yield f"{name}: the record names {shown(str(told.file))} for Ollama, which is not for what was judged"
+    elif (told.file is None) != (told.sha256 is None):
+        yield f"{name}: of Ollama's file the record has a name or a digest, and not both"
+    elif form.passed and name_there in release.files:  # one that is missing was said
+        content = release.read(name_there).decode("utf-8")
+        prompts = [row.prompt for row in release.terms.golden.rows]
+        if problem := modelfile.problem(content, says, told.adds, prompts, form.answering.prompts_sha256):
+            yield f"{shown(name_there)} {problem}"

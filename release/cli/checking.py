@@ -226,14 +226,20 @@ class Export:
     to: Path
 
 
+EXPORTED = ["engine=llama.cpp,merged=true,file_type=Q8_0"]
+SERVE_CHECKED = ["base=unquantized", "merged=true"]
+
+
+def _as(command: argparse.ArgumentParser, which: str, default: list[str]) -> None:
+    """The option that names forms."""
+    said = f"form {which}; may be repeated, with the settings of `serving` (default: {' and '.join(default)})"
+    command.add_argument("--as", dest="forms", action="append", default=[], metavar="FORM", help=said)
+
+
 def _export_options(command: argparse.ArgumentParser) -> None:
     _published_options(command)
     _permission_options(command)
-    command.add_argument(
-        "--as", dest="forms", action="append", default=[], metavar="FORM",
-        help="form of llama.cpp or merged, such as engine=llama.cpp,base=unquantized; may be repeated (default:"
-        " engine=llama.cpp,merged=true,file_type=Q8_0)",
-    )  # fmt: skip
+    _as(command, "of llama.cpp or merged, such as engine=llama.cpp,base=unquantized", EXPORTED)
     command.add_argument("--to", type=Path, default=Path("exports"), help="output folder (default: %(default)s)")
 
 
@@ -241,8 +247,7 @@ def export(given: Export, say: Say) -> None:
     from release.checking import export
 
     extras.need_train()
-    asked = given.forms or ["engine=llama.cpp,merged=true,file_type=Q8_0"]
-    export.export(_forms_of(given.published, given.permitted, asked, None), given.to, say)
+    export.export(_forms_of(given.published, given.permitted, given.forms or EXPORTED, None), given.to, say)
 
 
 def _forms_of(published: Published, permitted: Permitted, asked: list[str], output: Path | None) -> "Forms":
@@ -261,11 +266,7 @@ def _forms_of(published: Published, permitted: Permitted, asked: list[str], outp
 def _serve_check_options(command: argparse.ArgumentParser) -> None:
     _published_options(command)
     _permission_options(command)
-    command.add_argument(
-        "--as", dest="forms", action="append", default=[], metavar="FORM",
-        help="form such as base=unquantized, or engine=llama.cpp,merged=true,file_type=Q8_0; may be repeated, with the"
-        " settings of `serving` (default: base=unquantized and merged=true)",
-    )  # fmt: skip
+    _as(command, "such as base=unquantized, or engine=llama.cpp,merged=true,file_type=Q8_0", SERVE_CHECKED)
     command.add_argument("--output", type=Path, help="folder for the report (default: one named for the release)")
 
 
@@ -273,8 +274,8 @@ def serve_check(given: ServeCheck, say: Say) -> None:
     from release.checking import serve_check
 
     extras.need_train()
-    asked = given.forms or ["base=unquantized", "merged=true"]
-    serve_check.serve_check(_forms_of(given.published, given.permitted, asked, given.output), say)
+    forms = given.forms or SERVE_CHECKED
+    serve_check.serve_check(_forms_of(given.published, given.permitted, forms, given.output), say)
 
 
 COMMANDS = (

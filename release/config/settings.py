@@ -226,6 +226,9 @@ class Generation:
     """a whole number of tokens from 1 to 32768"""
     batch_size: Annotated[int, Field(ge=1, le=4096, examples=[4])] = 8
     """a whole number of questions from 1 to 4096"""
+    batches: Literal["by_length", "in_order"] = "by_length"
+    """'by_length' (questions of about one length are answered together, the longest first) or 'in_order' (as the golden
+    set lists them), of transformers"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +247,9 @@ class Form:
     """'none', or 'json_schema' to let the engine write nothing but what the answer schema allows"""
     required: bool = True
     """true or false: whether nothing is published unless every required gate passes in this form too"""
+    max_kl: Annotated[float | None, Field(gt=0, examples=[0.01, 0.1]), AS_WRITTEN] = None
+    """a number of nats above 0, or null for no limit: the most that the probabilities of llama.cpp's file may differ in
+    the mean (Kullback-Leibler) from those of the weights that it was made of"""
     url: Annotated[Given[Url], Field(examples=["http://127.0.0.1:8000/v1", "https://models.example/v1"])] = None
     """an address that speaks OpenAI's API, up to and with /v1; its key is in OPENAI_API_KEY, never here"""
     model: Annotated[Given[Text], Field(examples=["my-adapter", "other"])] = None

@@ -74,21 +74,40 @@ def of_form(run: Path, config: Config, one: Served) -> records.Form:
     answers = run / layout.in_run(layout.of_form(one.name)["answers.jsonl"])
     answering = json.loads(answers.with_name("generation.json").read_bytes())
     verdict, comparison = (hashlib.sha256(content).hexdigest() for content in one.files.values())
+    found = made(run, one.name)
     return records.Form(
         settings=effective(config)["serving"][one.name],
-        passed=one.verdict.passed,
+        passed=one.passed,
         verdict_sha256=verdict,
         comparison_sha256=comparison,
         answering=records.part(records.Answering, answering),
-        files=exported(run, one.name) if forms.has_files(config.serving[one.name]) else {},
+        files=found.files if forms.has_files(config.serving[one.name]) else {},
+        parity=found.parity,
+        ollama=found.ollama,
     )
 
 
-def exported(run: Path, form: str) -> dict[str, str]:
-    """sha256 of each file that was made for a form, by its name in ``exports/``."""
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What was made for a form."""
+
+    files: Mapping[str, str]
+    """sha256 by name in ``exports/``."""
+    parity: records.Parity | None = None
+    ollama: records.Ollama | None = None
+
+
+def made(run: Path, form: str) -> Made:
+    """What a run's ``exports/`` holds for a form, as its record there says; nothing where nothing was made."""
     record = run / layout.EXPORTS / f"{form}.json"
-    made = json.loads(record.read_bytes())["files"] if record.exists() else {}
-    return {name: file["sha256"] for name, file in made.items()}
+    if not record.exists():
+        return Made(files={})
+    said = json.loads(record.read_bytes())
+    return Made(
+        files={name: file["sha256"] for name, file in said["files"].items()},
+        parity=records.part(records.Parity, said["parity"]) if said.get("parity") else None,
+        ollama=records.part(records.Ollama, said["ollama"]) if said.get("ollama") else None,
+    )
 
 
 def build(config: Config, base: Base, started: Started, adapter: Adapter, judged: Outcome) -> Record:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -86,8 +87,21 @@ def read(folder: Path, golden: Dataset, served: object = None) -> Terms:
 def required_forms(served: object) -> tuple[str, ...]:
     """The required forms of a ``serving`` section, each without its name, which may change."""
     forms = [one for one in served.values() if isinstance(one, Mapping)] if isinstance(served, Mapping) else []
-    asked = [{key: value for key, value in one.items() if key != "required"} for one in forms if one.get("required")]
+    left_out = (("max_kl", None),)  # which earlier records do not have
+    asked = [
+        {key: value for key, value in one.items() if key != "required" and (key, value) not in left_out}
+        for one in forms
+        if one.get("required")
+    ]
     return tuple(sorted(json.dumps(one, sort_keys=True) for one in asked))
+
+
+def covers(forms: Sequence[str], asked: str) -> bool:
+    """Whether a form that was required is so again in one of these, as near to its weights as then."""
+    wanted = json.loads(asked)
+    most = wanted.pop("max_kl", math.inf)
+    each = [json.loads(one) for one in forms]
+    return any(one.pop("max_kl", math.inf) <= most and one == wanted for one in each)
 
 
 def row_digests(golden: Sequence[gates.Golden]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from release.config.settings import Form, Generation
 from release.data import chat as chats
 from release.models import base as bases
 from release.models import loading
-from release.models.engines import table
+from release.models.engines import engine, table
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.models.exports import files, making
 from release.running import child, environment
@@ -113,20 +113,10 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
     """
     config, before = load_config(run / "config.yaml"), Manifest.of_folder(run / "adapter")
     loading.apart_from_others(config.model, say)
-    wanted = chats.Wanted(arguments=config.model.chat_template_kwargs)
-    chat = chats.read(run / "adapter", wanted, base=base_folder)
-    prompts, folder = prompts_of(run, chat), folder_of(run, form)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = forms.all_of(config)[form]
-    asked = Asked(
-        base=base_folder,
-        adapter=run / "adapter",
-        chat=chat,
-        settings=config,
-        form=settings,
-        schema=run / layout.in_run(layout.ANSWER_SCHEMA),
-        exports=run / layout.EXPORTS,
-    )
+    asked = engine.of_run(run, base_folder, config, settings)
+    prompts, folder = prompts_of(run, asked.chat), folder_of(run, form)
+    folder.mkdir(parents=True, exist_ok=True)
     with table.ENGINES[settings.engine](asked) as opened:
         base_facts = _base_answers(run, kept, asked, opened, prompts, say) if form == TRAINED else {}
         alone = frozenset() if form == TRAINED else _without(run, opened, prompts)
@@ -143,7 +133,7 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
             "adapter_sha256": before.digest,
             "answers_sha256": hashlib.sha256(lines).hexdigest(),
             "seconds": round(seconds, 1),
-            "tokens": sum(len(chat.ids(output.output)) for output in outputs),
+            "tokens": sum(len(asked.chat.ids(output.output)) for output in outputs),
             **_how(asked, opened, prompts),
         }
     write_atomically(folder / "generation.json", canonical_json(facts))
@@ -227,6 +217,7 @@ def _base_key(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[s
         "trust_remote_code": asked.settings.model.trust_remote_code,
         "code_sha256": environment.code_sha256(),
         "decoding": _decoding(asked.settings.generation, asked.form),
+        "batches": asked.settings.generation.batches,
         "prompts": digest([asdict(one) for one in prompts]),
         "ends": list(asked.chat.ends),
         "image_digest": environment.image_digest(),

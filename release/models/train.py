@@ -126,7 +126,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     rows = gates.read_golden(run / "data" / "train.jsonl")
     examples = _examples(rows, chat, config.data.max_length)
     with tempfile.TemporaryDirectory() as folder:
-        _write_tokenizer(base_folder, run, Path(folder))
+        write_tokenizer(base_folder, run, Path(folder))
         tokenizer = loading.load_tokenizer(Path(folder), chat)
     asked = [(row.prompt, example.asked) for row, example in zip(rows, examples, strict=True)]
     if problem := loading.asks_otherwise(tokenizer, chat, asked):
@@ -153,7 +153,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
         args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
         train_dataset=dataset,
         processing_class=tokenizer,
-        peft_config=_lora_config(config, model),
+        peft_config=lora_config(config, model),
         callbacks=[*turns, callbacks.watch(say), *([callbacks.budget(meter, say)] if meter else [])],
     )
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
@@ -198,7 +198,8 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
     return arguments
 
 
-def _lora_config(config: Config, model: "PreTrainedModel") -> "LoraConfig":
+def lora_config(config: Config, model: "PreTrainedModel") -> "LoraConfig":
+    """PEFT's settings of the adapter on this model."""
     from peft import LoraConfig
 
     lora = config.adapter.lora
@@ -289,7 +290,7 @@ def _tensor_digest(trainer: "SFTTrainer") -> str:
     return digest.hexdigest()
 
 
-def _write_tokenizer(base_folder: Path, run: Path, folder: Path) -> None:
+def write_tokenizer(base_folder: Path, run: Path, folder: Path) -> None:
     """The tokenizer as it is published: the base's, with this run's chat template."""
     for name in OF_TOKENIZER:
         if (base_folder / name).exists():
@@ -311,7 +312,7 @@ def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path, base_folder:
     trainer.model.save_pretrained(str(from_peft), safe_serialization=True)
     whole.mkdir()
     shutil.copyfile(from_peft / layout.WEIGHTS, whole / layout.WEIGHTS)
-    _write_tokenizer(base_folder, run, whole)
+    write_tokenizer(base_folder, run, whole)
     settings = json.loads((from_peft / layout.SETTINGS).read_bytes())
     settings |= {"base_model_name_or_path": config.model.base_model_id, "revision": config.model.revision}
     settings["target_modules"] = sorted(settings["target_modules"])  # PEFT writes a set: another order each time

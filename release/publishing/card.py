@@ -11,9 +11,9 @@ from gates.shown import plain
 from release.config.settings import Publishing
 from release.data.checks import CHECKS
 from release.judging.released import Counted
-from release.publishing import snippet, snippet_gguf
+from release.publishing import programs, snippet
 from release.values.layout import TRAINED
-from release.values.record import Form, PreviousRelease, Record, tree
+from release.values.record import PreviousRelease, Record, tree
 
 LIBRARY = "peft"
 
@@ -195,31 +195,13 @@ def _addresses(record: Record) -> str:
 def _programs(record: Record, repo: str, tag: str) -> str:
     """A program for each form that passed."""
     asked = snippet.as_trained(record)
-    programs = {TRAINED: _block(snippet.python(record, asked, repo, revision=tag))}
+    found = {TRAINED: programs.block(snippet.python(record, asked, repo, revision=tag))}
     for name, form in (record.forms or {}).items():
-        if form.passed and (program := _program(record, form, repo, tag)):
-            programs[name] = program
-    if len(programs) == 1:
-        return programs[TRAINED]
-    return "\n".join(f"### As {cell(name)}\n\n{program}" for name, program in programs.items())
-
-
-def _program(record: Record, form: Form, repo: str, tag: str) -> str:
-    """How this form is loaded; empty where that cannot be said in a program."""
-    if asked := snippet.as_served(form):
-        return _block(snippet.python(record, asked, repo, revision=tag))
-    if form.settings["engine"] == "llama.cpp" and form.settings["constraint"] == "none":
-        base, program = snippet_gguf.base_of(form), _block(snippet_gguf.python(form, repo, tag))
-        if base is None:
-            return program
-        settings = ",".join(f"{key}={form.settings[key]}" for key in ("engine", "base", "file_type"))
-        export = f"adapter-release export {repo}@{tag} --as {settings} --to ."
-        return f"The base as `{base}` is made by `{export}`.\n\n{program}"
-    return ""
-
-
-def _block(program: str) -> str:
-    return f"```python\n{program}\n```\n"
+        if form.passed and (program := programs.of_form(record, form, repo, tag)):
+            found[name] = program
+    if len(found) == 1:
+        return found[TRAINED]
+    return "\n".join(f"### As {cell(name)}\n\n{program}" for name, program in found.items())
 
 
 def _form(record: Record) -> str:

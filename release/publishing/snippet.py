@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from release.values.layout import EXPORTS
+from release.values.layout import ANSWER_SCHEMA, EXPORTS
 from release.values.record import Chat, Decoding, Form, Loaded, Quantization, Record, part
 
 EMBEDDED = "smollm2-135m"
@@ -20,6 +20,8 @@ class Asked:
     decoding: Decoding
     merged: str | None = None
     """The folder in the release with the merged model; None where the adapter is put on the base."""
+    held: bool = False
+    """Whether each answer is held to the answer schema of the release."""
 
 
 def as_trained(record: Record) -> Asked:
@@ -30,23 +32,22 @@ def as_trained(record: Record) -> Asked:
     return Asked(loaded=loaded, chat=chat, decoding=record.generation.decoding)
 
 
-def as_served(form: Form) -> Asked | None:
-    """Another form; None where plain transformers cannot load it so."""
-    if form.settings["engine"] != "transformers" or form.settings["constraint"] != "none":
-        return None
+def as_served(form: Form) -> Asked:
+    """Another form of transformers."""
     answering = form.answering
     return Asked(
         loaded=part(Loaded, answering.loaded),
         chat=answering.chat,
         decoding=answering.decoding,
-        merged=_merged(form),
+        merged=f"{EXPORTS}/{folder}" if (folder := merged_folder(form)) else None,
+        held=form.settings["constraint"] != "none",
     )
 
 
-def _merged(form: Form) -> str | None:
-    """The folder in the release that a merged form loads."""
+def merged_folder(form: Form) -> str | None:
+    """The folder in ``exports/`` that a merged form loads."""
     names = [name for name in form.files if "/" in name]
-    return f"{EXPORTS}/{min(names).partition('/')[0]}" if names else None
+    return min(names).partition("/")[0] if names else None
 
 
 def python(record: Record, asked: Asked, adapter: str, *, revision: str | None = None, base: str | None = None) -> str:
@@ -67,16 +68,18 @@ def python(record: Record, asked: Asked, adapter: str, *, revision: str | None =
     arguments = f", **{given!r}" if given else ""  # a name may be a word of Python's own
     ends = ", ".join(str(one.id) for one in chat.ends)
     if asked.merged:
-        loads = _of_a_merged_model(asked.merged, options, f"{_literal(adapter)}{at}")
+        loads = _of_a_merged_model(asked, options, f"{_literal(adapter)}{at}")
     else:
         places = [_literal(base or (record.base.base_model_id if record.base.revision else EMBEDDED))]
         if base is None and record.base.revision:
             places.append(f"revision={_literal(record.base.revision)}")
-        loads = _of_an_adapter(loaded, [*places, *options], f"{_literal(adapter)}{at}")
+        loads = _of_an_adapter(asked, [*places, *options], f"{_literal(adapter)}{at}")
     return "\n".join(
         [
+            *(_HELD_IMPORTS if asked.held else []),
             *loads,
             f"ends = [{ends}]  # {', '.join(_literal(one.token) for one in chat.ends)}",
+            *(_held(f"{_literal(adapter)}", at) if asked.held else []),
             "",
             "",
             "def answer(messages):",
@@ -85,6 +88,7 @@ def python(record: Record, asked: Asked, adapter: str, *, revision: str | None =
             "    ).to(model.device)",
             f"    options = dict(max_new_tokens={asked.decoding.max_new_tokens}, do_sample=False)",
             "    options |= dict(temperature=None, top_p=None, top_k=None, eos_token_id=ends, pad_token_id=ends[0])",
+            *(['    options |= dict(logits_processor=[Held(prompt["input_ids"].shape[1])])'] if asked.held else []),
             "    with torch.inference_mode():",
             '        ids = model.generate(**prompt, **options)[0, prompt["input_ids"].shape[1] :].tolist()',
             "    return tokenizer.decode(ids[:-1] if ids[-1] in ends else ids, clean_up_tokenization_spaces=False)",
@@ -92,13 +96,13 @@ def python(record: Record, asked: Asked, adapter: str, *, revision: str | None =
     )
 
 
-def _of_an_adapter(loaded: Loaded, base: list[str], adapter: str) -> list[str]:
+def _of_an_adapter(asked: Asked, base: list[str], adapter: str) -> list[str]:
     """The lines that put the adapter on its base."""
-    more = ["BitsAndBytesConfig"] if loaded.quantization else []
+    loaded = asked.loaded
     return [
         "import torch",
         "from peft import PeftModel",
-        f"from transformers import {', '.join(['AutoModelForCausalLM', 'AutoTokenizer', *more])}",
+        _transformers(asked),
         "",
         "base = AutoModelForCausalLM.from_pretrained(",
         *(f"    {one}," for one in base),
@@ -108,12 +112,20 @@ def _of_an_adapter(loaded: Loaded, base: list[str], adapter: str) -> list[str]:
     ]
 
 
-def _of_a_merged_model(folder: str, options: list[str], release: str) -> list[str]:
+def _transformers(asked: Asked) -> str:
+    """What is imported of it."""
+    names = ["LogitsProcessor"] if asked.held else []
+    names += ["BitsAndBytesConfig"] if asked.loaded.quantization and not asked.merged else []
+    return f"from transformers import {', '.join(['AutoModelForCausalLM', 'AutoTokenizer', *names])}"
+
+
+def _of_a_merged_model(asked: Asked, options: list[str], release: str) -> list[str]:
     """The lines that load the model that was judged from the release itself."""
+    folder = asked.merged
     return [
         "import torch",
         "from huggingface_hub import snapshot_download",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        _transformers(asked),
         "",
         f"folder = snapshot_download({release}, allow_patterns={_literal(f'{folder}/*')}) + {_literal(f'/{folder}')}",
         "model = AutoModelForCausalLM.from_pretrained(",
@@ -121,6 +133,40 @@ def _of_a_merged_model(folder: str, options: list[str], release: str) -> list[st
         *(f"    {one}," for one in options),
         ").eval()",
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
+    ]
+
+
+_HELD_IMPORTS = (
+    "import json",
+    "from huggingface_hub import hf_hub_download",
+    "from llguidance import LLMatcher, LLTokenizer",
+)
+
+
+def _held(release: str, at: str) -> list[str]:
+    """The lines that hold an answer to the answer schema, as far as a grammar can say it, by llguidance."""
+    return [
+        "",
+        f'schema = open(hf_hub_download({release}, "{ANSWER_SCHEMA}"{at}), encoding="utf-8").read()',
+        f'words = open(hf_hub_download({release}, "tokenizer.json"{at}), encoding="utf-8").read()',
+        'grammar = LLMatcher.grammar_from_json_schema(json.loads(schema), overrides={"lenient": True})',
+        "size = model.get_output_embeddings().weight.shape[0]",
+        "tokens = LLTokenizer(words, n_vocab=size, eos_token=ends)",
+        "",
+        "",
+        "class Held(LogitsProcessor):",
+        "    def __init__(self, asked):",
+        "        self.matcher, self.asked = LLMatcher(tokens, grammar), asked",
+        "",
+        "    def __call__(self, ids, scores):",
+        "        if ids.shape[1] > self.asked and not self.matcher.is_stopped():",
+        "            self.matcher.consume_token(int(ids[0, -1]))",
+        "        bits = torch.zeros((size + 31) // 32, dtype=torch.int32)",
+        "        if not self.matcher.is_stopped():",
+        "            self.matcher.unsafe_compute_mask_ptr(bits.data_ptr(), bits.nbytes)",
+        "        allowed = ((bits[:, None] >> torch.arange(32, dtype=torch.int32)) & 1).flatten()[:size].bool()",
+        "        allowed[ends] |= self.matcher.is_stopped()",
+        '        return scores.masked_fill(~allowed.to(scores.device), float("-inf"))',
     ]
 
 

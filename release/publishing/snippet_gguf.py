@@ -1,13 +1,12 @@
 """Record → the Python that lets llama.cpp answer as it was judged: file, template arguments, stop tokens, decoding."""
 
 import json
+import re
 from collections.abc import Mapping
 
-from release.values.layout import EXPORTS
+from release.models.exports import files
+from release.values.layout import ANSWER_SCHEMA, EXPORTS
 from release.values.record import Form
-
-ROOM = 256  # llama.cpp rounds the room for tokens up to a multiple of it
-PROMPT = 2048  # tokens of a question, in a program that somebody starts from
 
 
 def python(form: Form, repo: str, revision: str) -> str:
@@ -17,9 +16,11 @@ def python(form: Form, repo: str, revision: str) -> str:
     given = dict(chat.chat_template_kwargs)
     arguments = f", **{given!r}" if given else ""
     stops = json.dumps([one.token for one in chat.ends], ensure_ascii=False)
-    room = ROOM * -(-(decoding.max_new_tokens + PROMPT) // ROOM)
+    held = form.settings["constraint"] != "none"
+    room = files.room(files.QUESTION, decoding.max_new_tokens)
     return "\n".join(
         [
+            *(["import json", ""] if held else []),
             "import xllamacpp",
             "from huggingface_hub import hf_hub_download",
             "from transformers import AutoTokenizer",
@@ -31,6 +32,7 @@ def python(form: Form, repo: str, revision: str) -> str:
             *_loads(form, at),
             "server = xllamacpp.Server(params)",
             f"decoding = dict(n_predict={decoding.max_new_tokens}, temperature=0, top_k=1, stop={stops})",
+            *(_held(at) if held else []),
             "",
             "",
             "def answer(messages):",
@@ -43,30 +45,50 @@ def python(form: Form, repo: str, revision: str) -> str:
     )
 
 
+def _held(at: str) -> list[str]:
+    """The lines that hold an answer to the answer schema, as far as llama.cpp's grammar can say it."""
+    return [
+        f'schema = open(hf_hub_download(repo, "{ANSWER_SCHEMA}", {at}), encoding="utf-8").read()',
+        'decoding["json_schema"] = {**json.loads(schema), "x-guidance": {"lenient": True}}',
+    ]
+
+
 def _loads(form: Form, at: str) -> list[str]:
     """What says which files are loaded."""
-    model, lora = _files(form)
-    if lora is None:
-        return [f"params.model.path = hf_hub_download(repo, {_literal(f'{EXPORTS}/{model}')}, {at})"]
+    found = loaded(form)
+    if found.lora is None:
+        return [f"params.model.path = hf_hub_download(repo, {_literal(f'{EXPORTS}/{found.model}')}, {at})"]
     return [
-        f"params.model.path = {_literal(model)}",
-        f"lora = hf_hub_download(repo, {_literal(f'{EXPORTS}/{lora}')}, {at})",
+        f"params.model.path = {_literal(found.model)}",
+        f"lora = hf_hub_download(repo, {_literal(f'{EXPORTS}/{found.lora}')}, {at})",
         "params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(lora, 1.0)]",
     ]
 
 
 def base_of(form: Form) -> str | None:
     """The base's own GGUF that an adapter lies over in this form, which no release holds; None where it is merged."""
-    model, lora = _files(form)
-    return model if lora else None
+    found = loaded(form)
+    return found.model if found.lora else None
 
 
-def _files(form: Form) -> tuple[str, str | None]:
-    """The model and the adapter that llama.cpp loaded, by name."""
-    loaded = form.answering.loaded["files"]
-    assert isinstance(loaded, Mapping)
-    names = sorted(loaded, key=lambda name: name in form.files)
-    return (names[0], names[1]) if len(names) > 1 else (names[0], None)
+def loaded(form: Form) -> files.Loads:
+    """What llama.cpp loaded, by name."""
+    named = form.answering.loaded["files"]
+    assert isinstance(named, Mapping)
+    model, *lora = sorted(named, key=lambda name: name in form.files)
+    return files.Loads(model=model, lora=lora[0] if lora else None)
+
+
+def for_ollama(form: Form, repo: str, revision: str, name: str) -> str:
+    """How Ollama is told to load it, for a card; empty where it cannot be."""
+    told, found = form.ollama, loaded(form)
+    if told is None or told.file is None:
+        return ""
+    called, model = re.sub("[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "model", found.model
+    fetched = "" if found.lora else f"hf download {repo} {EXPORTS}/{model} {EXPORTS}/{told.file}"
+    at = "." if found.lora else EXPORTS
+    lines = [f"{fetched} --revision {revision} --local-dir ."] if fetched else []
+    return "\n".join([*lines, f"ollama create {called} -f {at}/{told.file}"])
 
 
 def _literal(text: str) -> str:

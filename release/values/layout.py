@@ -52,6 +52,8 @@ TRAINED = "trained"
 """The name of the form that an adapter was trained in, which needs no mention."""
 MERGED = "merged"
 """The folder in ``EXPORTS`` with the merged model in safetensors."""
+MODELFILE = "Modelfile"
+"""How the names in ``EXPORTS`` of Ollama's files begin."""
 OF_A_FORM = ("answers.jsonl", "verdict.json", "comparison.json")
 """What is held of each form beside the one it was trained in: its answers, their verdict, both forms row by row."""
 TEST_RESULT = "attestations/test-result.json"
@@ -156,6 +158,7 @@ _FAMILIES = (
     (rf"gates/forms/{_FORM}/answers\.jsonl", bounds.ANSWERS),
     (rf"gates/forms/{_FORM}/(verdict|comparison)\.json", bounds.RESULT),
     (rf"{EXPORTS}/{_EXPORT}\.gguf", bounds.GGUF),
+    (rf"{EXPORTS}/{MODELFILE}-{_EXPORT}", bounds.TEMPLATE),
     (rf"{EXPORTS}/{_EXPORT}/model-\d{{5}}-of-\d{{5}}\.safetensors", bounds.MERGED),
 )
 _PLACES = (

@@ -230,6 +230,38 @@ class Answering:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How far llama.cpp's probabilities are from those of the weights that its file was made of, in transformers.
+
+    At the first tokens of the answers to the first golden rows, each given the same tokens before it.
+    """
+
+    rows: int
+    tokens: int
+    """Over all of these rows."""
+    mean_kl: float
+    """Of llama.cpp's probabilities from transformers', in nats: what is lost by believing llama.cpp's."""
+    max_kl: float
+    same_first: int
+    """Tokens at which both find the same token the most probable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ollama:
+    """Ollama's Modelfile for what a form loads."""
+
+    file: str | None
+    """Its name in ``exports/``; None where there can be none."""
+    sha256: str | None
+    context: int
+    """Tokens that it makes room for."""
+    adds: str
+    """What llama.cpp puts before a prompt by itself."""
+    why_not: str | None
+    """Why Ollama's templates cannot write what was judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Form:
     """A form in which it is served, judged beside the one it was trained in."""
 
@@ -242,6 +274,16 @@ class Form:
     answering: Answering
     files: Mapping[str, str]
     """sha256 of what was made for it from the judged weights, by name in ``exports/``."""
+    parity: Parity | None = field(default=None, metadata=OPTIONAL)
+    """None where llama.cpp loads no file of its own, and in earlier records."""
+    ollama: Ollama | None = field(default=None, metadata=OPTIONAL)
+    """Likewise; and where an answer is held to a grammar, which no Modelfile can say."""
+
+    @property
+    def exports(self) -> Mapping[str, str]:
+        """sha256 of all that is in ``exports/`` for it."""
+        told = self.ollama
+        return {**self.files, told.file: told.sha256} if told and told.file and told.sha256 else self.files
 
 
 @dataclass(frozen=True, kw_only=True)

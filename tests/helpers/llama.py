@@ -22,6 +22,7 @@ from tests.helpers.line import ROOT
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+GOLDEN_ROWS = 4
 NOT_ADAPTED = ("lm_head", "embed_out", "gate", "router")
 
 
@@ -97,6 +98,8 @@ def run_of(family: Family, folder: Path, serving: Mapping[str, dict[str, object]
     (run / "adapter" / "README.md").unlink(missing_ok=True)
     shutil.copytree(ROOT / "data" / "elements", run / "data" / "elements")
     shutil.copyfile(ROOT / "data" / "elements" / "answer.schema.json", run / "answer.schema.json")
+    rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines(keepends=True)[:GOLDEN_ROWS]
+    (run / "data" / "golden.jsonl").write_text("".join(rows), "utf-8")
     said = yaml.safe_load((ROOT / "release.yaml").read_text("utf-8"))
     said["adapter"] = {"method": "lora", "quantization": {"load_in_4bit": False}, "lora": {"r": 4, "alpha": 24}}
     said["run"]["threads"] = 1

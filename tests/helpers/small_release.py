@@ -13,15 +13,17 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import gates
-from gates.canonical import canonical_json
+from gates.canonical import canonical_json, digest
 from release import pipeline
 from release.config import reading
 from release.config.settings import Config
 from release.data import sources
+from release.data.chat import Messages
 from release.judging import previous, recording
 from release.judging.released import Released
 from release.models import base as bases
 from release.models import generate
+from release.models.exports import files, modelfile
 from release.publishing import attestations, sign
 from release.running import environment
 from release.values import layout, record
@@ -63,6 +65,7 @@ ASKED = {
     },
 }
 """How a release of the default on a CPU says that it was asked and loaded."""
+PARITY = {"rows": 8, "tokens": 64, "mean_kl": 0.0012, "max_kl": 0.02, "same_first": 63}
 SURROUNDINGS = {
     "gpu_peak_memory_bytes": None,
     "hardware": HARDWARE,
@@ -148,7 +151,8 @@ def small_candidate(
     started = pipeline._start(run, loaded, judged)
     outputs = _spoilt(gates.gold_outputs(judged.golden.rows), wrong)
     for name in loaded.serving:
-        _answer_as(run, name, loaded, _spoilt(outputs, (wrong_as or {}).get(name, ())))
+        prompts = [row.prompt for row in judged.golden.rows]
+        _answer_as(run, name, loaded, prompts, _spoilt(outputs, (wrong_as or {}).get(name, ())))
     return _candidate(run, loaded, base, (judged, started, outputs)), run
 
 
@@ -156,7 +160,9 @@ def _spoilt(outputs: Sequence[gates.Output], wrong: tuple[int, ...]) -> list[gat
     return [replace(one, output="no JSON") if number in wrong else one for number, one in enumerate(outputs)]
 
 
-def _answer_as(run: Path, name: str, loaded: Config, outputs: Sequence[gates.Output]) -> None:
+def _answer_as(
+    run: Path, name: str, loaded: Config, prompts: Sequence[Messages], outputs: Sequence[gates.Output]
+) -> None:
     """The answers in a form, and a file that was made for it if llama.cpp loads one, as `generate` leaves them."""
     folder, form = generate.folder_of(run, name), loaded.serving[name]
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,10 +172,10 @@ def _answer_as(run: Path, name: str, loaded: Config, outputs: Sequence[gates.Out
     there = {
         "adapter_sha256": _adapter(run, loaded).files.digest,
         "answers_sha256": sha256_file(folder / "answers.jsonl"),
-        "prompts_sha256": "2" * 64,
         "decoding": {"do_sample": False, "max_new_tokens": 64, "batch_size": 20, "constraint": None},
         **ASKED,
         **loaded_as,
+        "prompts_sha256": digest(["".join(each["content"] for each in one) for one in prompts]),
         "seconds": 5.0,
         "tokens": 900,
         "image_digest": environment.image_digest(),
@@ -181,8 +187,20 @@ def _answer_as(run: Path, name: str, loaded: Config, outputs: Sequence[gates.Out
         exports = run / layout.EXPORTS
         exports.mkdir(exist_ok=True)
         (exports / f"{name}.gguf").write_bytes(GGUF)
-        made = {"files": {f"{name}.gguf": {"sha256": sha256_file(exports / f"{name}.gguf"), "size": 14}}}
+        made = {
+            "files": {f"{name}.gguf": {"sha256": sha256_file(exports / f"{name}.gguf"), "size": 14}},
+            "parity": PARITY,
+            "ollama": _modelfile(exports, f"{name}.gguf") if form.constraint == "none" else None,
+        }
         (exports / f"{name}.json").write_bytes(canonical_json(made))
+
+
+def _modelfile(exports: Path, model: str) -> dict[str, Any]:
+    """Ollama's file for a template that writes the contents of messages and nothing else, and the record of it."""
+    says = modelfile.Says(model=model, adapter=None, context=2304, max_new_tokens=64, ends=["<|im_end|>"])
+    path = exports / files.modelfile(files.Loads(model=model, lora=None))
+    path.write_text(modelfile.written(says, "{{ range .Messages }}{{ .Content }}{{ end }}"), "utf-8")
+    return {"file": path.name, "sha256": sha256_file(path), "context": says.context, "adds": "", "why_not": None}
 
 
 def small_base(folder: Path, loaded: Config) -> bases.Base:

@@ -14,6 +14,7 @@ import pytest
 
 import gates
 from release.models import base as bases
+from release.models.exports import parity
 from release.publishing import snippet
 from release.values.record import known
 from tests.helpers.card_snippet import answers, programs_of
@@ -27,8 +28,11 @@ ASKED = 6
 RELEASED, HUB = f"{REPO}@v0.1.0", ("--hub", "file:hub")
 SERVING = {
     "gguf": {"engine": "llama.cpp", "merged": True, "file_type": "Q8_0"},
+    "gguf_held": {"engine": "llama.cpp", "merged": True, "file_type": "Q8_0", "constraint": "json_schema"},
+    "merged_held": {"merged": True, "constraint": "json_schema"},
     "plain": {"base": "unquantized", "required": False},
 }
+PASSED = ("gguf", "gguf_held", "merged_held")
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +62,17 @@ def test_the_form_that_passed_is_published_and_the_other_is_told(line: Path) -> 
     card = (clone / "README.md").read_text("utf-8")
 
     assert record.forms is not None
-    assert {name: form.passed for name, form in record.forms.items()} == {"gguf": True, "plain": False}
-    assert "| **verdict** | **PASS** | **PASS** | **FAIL** |" in card
-    assert set(programs_of(card)) == {"trained", "gguf"}
+    passed = {name: form.passed for name, form in record.forms.items()}
+    assert passed == {**dict.fromkeys(PASSED, True), "plain": False}
+    assert "| **verdict** | **PASS** | **PASS** | **PASS** | **PASS** | **FAIL** |" in card
+    assert set(programs_of(card)) == {"trained", *PASSED}
+    near = record.forms["gguf"].parity
+    assert near is not None
+    assert near == record.forms["gguf_held"].parity
+    assert (near.rows, near.same_first) == (parity.ROWS, near.tokens)
+    assert near.mean_kl < 0.01
+    assert "ollama create" in card
+    assert (clone / "exports" / "Modelfile-merged-Q8_0").read_text("utf-8").startswith("FROM ./merged-Q8_0.gguf\n")
     assert (clone / "exports" / "merged-Q8_0.gguf").is_file()
     verified = adapter_release("verify", f"{REPO}@v0.1.0", "--hub", "file:hub", cwd=line, env=environment())
     assert verified.returncode == 0, verified.stderr
@@ -73,7 +85,8 @@ def test_each_program_on_the_card_gives_the_judged_answers(line: Path) -> None:
 
     clone = line / "clone"
     rows = gates.read_golden(clone / "data" / "golden.jsonl")[:ASKED]
-    judged = {"trained": clone / "gates" / "answers.jsonl", "gguf": clone / "gates/forms/gguf/answers.jsonl"}
+    judged = {name: clone / "gates" / "forms" / name / "answers.jsonl" for name in PASSED}
+    judged["trained"] = clone / "gates" / "answers.jsonl"
     programs = programs_of((clone / "README.md").read_text("utf-8"))
     assert programs.keys() == judged.keys()
     unpacked = adapter_release("base", snippet.EMBEDDED, cwd=line, env=environment())
@@ -95,7 +108,7 @@ def test_why_a_gate_failed_in_a_form_is_explained(line: Path) -> None:
     assert "FAIL citation_coverage" in explained.stderr
     wrong = adapter_release("explain", "json_parse", str(line / "clone"), "--form", "no", cwd=line, env=environment())
     assert wrong.returncode == 2
-    assert "Judged are trained, gguf, plain" in wrong.stderr
+    assert "Judged are trained, gguf, gguf_held, merged_held, plain" in wrong.stderr
 
 
 def test_the_same_is_answered_in_each_form_again(line: Path) -> None:
@@ -116,5 +129,6 @@ def test_an_export_is_made_again_as_it_was_judged_and_overwrites_nothing(line: P
     assert "merged-Q8_0.gguf  as it was judged" in first.stderr
     (packed,) = (line / "run").glob("*/package/exports/merged-Q8_0.gguf")
     assert (line / "files" / "merged-Q8_0.gguf").read_bytes() == packed.read_bytes()
+    assert "Modelfile-merged-Q8_0  as it was judged" in first.stderr
     assert second.returncode == 2
     assert "is there already" in second.stderr

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from gates import Output
 from release.config.settings import Config, Form
+from release.data import chat as chats
 from release.data.chat import Chat, Messages
+from release.values import layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,20 @@ class Asked:
     """The answer schema, for a form whose decoding it constrains."""
     exports: Path
     """The folder with the files that `models.exports` made of this adapter for this form."""
+
+
+def of_run(run: Path, base: Path, settings: Config, form: Form) -> Asked:
+    """The adapter of a run folder in a form, asked as its chat template and arguments say."""
+    wanted = chats.Wanted(arguments=settings.model.chat_template_kwargs)
+    return Asked(
+        base=base,
+        adapter=run / "adapter",
+        chat=chats.read(run / "adapter", wanted, base=base),
+        settings=settings,
+        form=form,
+        schema=run / layout.in_run(layout.ANSWER_SCHEMA),
+        exports=run / layout.EXPORTS,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from gates import Output
 from release.config import forms
+from release.data.chat import Chat
 from release.models import arithmetic, constrained
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.models.exports import files
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from xllamacpp import Server
 
 SLOTS = 1  # several prompts at once are computed by other kernels, and their answers differ in a few rows
-ROUND = 256  # llama.cpp's contexts are multiples of it
 HOST = "127.0.0.1"
 PATIENCE, PER_TOKEN = 600, 5  # seconds: a processor that is shared was seen to take one and a half for a token
 LENIENT = {"x-guidance": {"lenient": True}}  # llguidance otherwise refuses the keywords that it does not know
@@ -89,9 +89,21 @@ def answers(asked: Asked, scale: float, prompts: Sequence[Prompt]) -> Iterator[O
                 raise VerificationError(_other_tokens(one))
             request = {**_request(asked, scale), "prompt": list(one.ids), "n_predict": wanted}
             told = server.ask("/completion", request)
-            text, ended = asked.chat.judged(told["tokens"])
-            ended = ended or told["stop_type"] != "limit"  # at an end that only llama.cpp knows it stops all the same
+            text, ended = read(asked.chat, told)
             yield Output(id=one.id, output=text, finish_reason="stop" if ended else "length")
+
+
+def read(chat: Chat, told: Mapping[str, Any]) -> tuple[str, bool]:
+    """The answer that somebody who asks llama.cpp is given, and whether it ended.
+
+    It stops at ends that only llama.cpp knows, too, and gives out their text to nobody. With such a one it ends what a
+    grammar held: it takes the vocabulary's first, whichever the answers were trained to end with.
+    """
+    tokens: list[int] = told["tokens"]
+    text, ended = chat.judged(tokens)
+    if not ended and told["stop_type"] == "eos":
+        return chat.judged(tokens[:-1])[0], True
+    return text, ended or told["stop_type"] != "limit"
 
 
 def _other_tokens(prompt: Prompt) -> str:
@@ -129,7 +141,9 @@ def serving(asked: Asked, tokens: int) -> Iterator["Connected"]:
             f"{model.name}. Lower generation.max_new_tokens, or shorten the prompt."
         )
     lora = asked.exports / loads.lora if loads.lora else None
-    server = _started(model, lora, context=-(-tokens // ROUND) * ROUND, threads=asked.settings.run.threads, key=key)
+    server = _started(
+        model, lora, context=-(-tokens // files.ROUND) * files.ROUND, threads=asked.settings.run.threads, key=key
+    )
     try:
         yield Connected(server, key)
     finally:

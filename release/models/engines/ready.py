@@ -27,6 +27,8 @@ def of_a_form(config: Config, form: Form, *, here: bool) -> Iterator[str]:
     if any(lacking):
         yield from filter(None, lacking)
         return
+    if here and form.engine == "llama.cpp" and (told := quantizer.problem(form.file_type)):
+        yield told
     if not here and form.engine == "llama.cpp" and form.file_type not in quantizer.BY_CONVERTER:
         yield (
             f"file_type {form.file_type} is made by {quantizer.PROGRAM}, which the container image does not have. Say "

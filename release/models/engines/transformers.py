@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gates import Output
 from release.config import forms
+from release.config.settings import Generation
 from release.models import arithmetic, constrained, loading
 from release.models.engines.engine import Asked, Opened, Prompt
 from release.models.exports import files
@@ -72,13 +73,21 @@ def with_adapter(model: "PreTrainedModel", adapter: Path) -> "PreTrainedModel":
 
 
 def answers(asked: Asked, model: "PreTrainedModel", prompts: Sequence[Prompt]) -> Iterator[Output]:
-    """Greedy answers in the prompts' order, a batch at a time: the text up to an end, and whether one came."""
-    size = asked.settings.generation.batch_size
-    for start in range(0, len(prompts), size):
-        batch = prompts[start : start + size]
+    """Greedy answers, a batch at a time: the text up to an end, and whether one came."""
+    for batch in batches(prompts, asked.settings.generation):
         read = [asked.chat.judged(tokens) for tokens in _generated(asked, model, [one.ids for one in batch])]
         for one, (text, ended) in zip(batch, read, strict=True):
             yield Output(id=one.id, output=text, finish_reason="stop" if ended else "length")
+
+
+def batches(prompts: Sequence[Prompt], said: Generation) -> list[Sequence[Prompt]]:
+    """Prompts of about one length together, so that little is padded; the longest first, which need the most memory.
+
+    Rows of one length stay in their order: the same prompts make the same batches, whose rows round alike each time.
+    """
+    by_length = said.batches == "by_length"
+    ordered, size = sorted(prompts, key=lambda one: -len(one.ids)) if by_length else prompts, said.batch_size
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
 def _generated(asked: Asked, model: "PreTrainedModel", prompts: Sequence[Sequence[int]]) -> list[list[int]]:

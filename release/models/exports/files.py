@@ -12,10 +12,12 @@ from pathlib import Path
 from release.config import forms
 from release.config.settings import Adapter, Form
 from release.values.artifacts import sha256_file
-from release.values.layout import MERGED
+from release.values.layout import MERGED, MODELFILE
 
 LORA = "adapter-F32.gguf"
 """In float32, as PEFT keeps it: 16 bits would round what was judged, to save some megabytes."""
+ROUND = 256  # llama.cpp rounds the room for tokens up to a multiple of it
+QUESTION = 2048  # tokens of a question, for somebody who starts from what was published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,17 @@ def loads(form: Form, adapter: Adapter) -> Loads:
     return Loads(model=f"base-{forms.precision(form, adapter)}-{form.file_type}.gguf", lora=LORA)
 
 
+def modelfile(loads: Loads) -> str:
+    """The name of Ollama's Modelfile for what is loaded: the same in each form that loads it."""
+    name = loads.model.removesuffix(".gguf")
+    return f"{MODELFILE}-{'adapter-' if loads.lora else ''}{name}"
+
+
+def room(question: int, max_new_tokens: int) -> int:
+    """Tokens that llama.cpp is to make room for, for questions of at least so many and an answer."""
+    return ROUND * -(-(max(question, QUESTION) + max_new_tokens) // ROUND)
+
+
 def said(exports: Path, name: str) -> Mapping[str, Mapping[str, object]]:
     """Sha256 and size of a file, or of every file of a folder, by names below ``exports``."""
     path = exports / name
@@ -53,10 +66,20 @@ def intact(exports: Path, form: str) -> bool:
     """Whether what was made for a form is there as its record says."""
     try:
         told = json.loads((exports / f"{form}.json").read_bytes())
-        each = {**told["files"], **told["base"]}.items()
-        return all(sha256_file(exports / name) == one["sha256"] for name, one in each)
+        each = {**told["files"], **told["base"]}
+        if told["ollama"] and (name := told["ollama"]["file"]):
+            each[name] = told["ollama"]
+        return all(sha256_file(exports / name) == one["sha256"] for name, one in each.items())
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def of_another_form(exports: Path, made_of: Mapping[str, object]) -> Mapping[str, object]:
+    """What is recorded of another form that loads the same files, if they are there as it says; else nothing."""
+    names = sorted(path.stem for path in exports.glob("*.json"))
+    found = next((name for name in names if whole(exports, name, made_of)), None)
+    said: Mapping[str, object] = json.loads((exports / f"{found}.json").read_bytes()) if found else {}
+    return said
 
 
 def whole(exports: Path, form: str, made_of: Mapping[str, object]) -> bool:

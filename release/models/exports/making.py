@@ -1,29 +1,33 @@
 """The stage that makes what a form loads: weights as they were judged → safetensors and GGUF, recorded when whole."""
 
+import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import gates
 from gates.canonical import canonical_json, digest
 from release.config import forms
 from release.config.reading import load as load_config
 from release.config.settings import Config, Form, Precision
-from release.data import chat as chats
+from release.data.chat import Chat, Messages
 from release.models import base as bases
 from release.models import loading, wheels
+from release.models.engines import engine
 from release.models.engines.transformers import with_adapter
-from release.models.exports import converter, files, gguf_lora, merging, quantizer
+from release.models.exports import converter, files, gguf_lora, merging, modelfile, parity, problems, quantizer
 from release.running import environment
 from release.running.place import Place
-from release.values import layout
+from release.values import extras, layout
 from release.values.artifacts import Manifest, sha256_file, write_atomically
 from release.values.errors import PreflightError
 from release.values.events import Progress, Say
+from release.values.record import Ollama, Parity, tree
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 STAGE = "release.models.exports"
 KEPT = "base_gguf"
 """Beside the run folders: bases as GGUF, by what they were made of."""
-STEPS = 3  # loaded, written as the engine's files, recorded
+STEPS = 3  # loaded, written as the engine's files, compared and recorded
 
 
 def exported(run: Path, base: bases.Base, place: Place, say: Say, form: str) -> Path:
@@ -75,9 +79,8 @@ class Job:
     def adapter(self) -> Path:
         return self.run / "adapter"
 
-    def chat(self) -> chats.Chat:
-        wanted = chats.Wanted(arguments=self.config.model.chat_template_kwargs)
-        return chats.read(self.adapter, wanted, base=self.base)
+    def chat(self) -> Chat:
+        return engine.of_run(self.run, self.base, self.config, self.form).chat
 
     def base_made_of(self) -> dict[str, object]:
         """What the base's weights in this form depend on, and any file that is converted from them."""
@@ -97,6 +100,18 @@ class Job:
         return {**self.base_made_of(), **asked, "adapter_sha256": Manifest.of_folder(self.adapter).digest}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What was made for a form: names in ``exports/``, and the weights that it was made of."""
+
+    published: str
+    base: str | None
+    """The base's own GGUF, which no release holds."""
+    build: str | None
+    """The quantizer's."""
+    model: "PreTrainedModel"
+
+
 def make(job: Job, name: str, say: Say) -> None:
     """What the form of this name loads, in ``exports/``; its record last. What is there whole is not made again."""
     if told := quantizer.problem(job.form.file_type) if job.form.engine == "llama.cpp" else "":
@@ -110,34 +125,86 @@ def make(job: Job, name: str, say: Say) -> None:
         say(Progress(name=f"exporting {name}", done=step, total=STEPS))
 
     done(0)
-    model = merging.load(job.base, job.config, job.precision)
-    done(1)
-    with tempfile.TemporaryDirectory(dir=job.exports, prefix=".") as work:
-        if job.form.merged:
-            base, published, build = None, *_merged(job, model, Path(work))
-        else:
-            base, published, build = _over_the_base(job, model, Path(work))
-    done(2)
-    told_base = files.said(job.exports, base) if base else {}
-    said = {"made_of": made_of, "files": files.said(job.exports, published), "base": told_base, "llama_cpp": build}
-    write_atomically(record, canonical_json(said))
+    said = files.of_another_form(job.exports, made_of) or _made(job, made_of, done)
+    write_atomically(record, canonical_json({**said, "ollama": _ollama(job)}))
     done(STEPS)
 
 
-def _merged(job: Job, model: "PreTrainedModel", work: Path) -> tuple[str, str | None]:
-    """The merged model's name in ``exports/``, and the quantizer's build."""
+def _made(job: Job, made_of: Mapping[str, object], done: Callable[[int], None]) -> Mapping[str, object]:
+    """What is recorded of files that are made now."""
+    model = merging.load(job.base, job.config, job.precision)
+    architecture = type(model).__name__
+    done(1)
+    with tempfile.TemporaryDirectory(dir=job.exports, prefix=".") as work:
+        made = (_merged if job.form.merged else _over_the_base)(job, model, Path(work))
+    done(2)
+    near = _parity(job, made.model)
+    if job.form.engine == "llama.cpp" and (far := problems.unfaithful(architecture, job.form, near)):
+        raise PreflightError(far)
+    return {
+        "made_of": made_of,
+        "files": files.said(job.exports, made.published),
+        "base": files.said(job.exports, made.base) if made.base else {},
+        "llama_cpp": made.build,
+        "parity": tree(near) if near else None,
+    }
+
+
+def _parity(job: Job, model: "PreTrainedModel") -> Parity | None:
+    """How near llama.cpp is to the weights that its file was made of; an export is made without it too."""
+    if job.form.engine != "llama.cpp" or extras.missing("xllamacpp"):
+        return None
+    asked = engine.of_run(job.run, job.base, job.config, job.form)
+    return parity.of_a_file(model, asked, [asked.chat.ask(one) for one in _prompts(job)[: parity.ROWS]])
+
+
+def _prompts(job: Job) -> list[Messages]:
+    return [row.prompt for row in gates.read_golden(job.run / layout.DATA["golden"])]
+
+
+def _ollama(job: Job) -> dict[str, object] | None:
+    """What is recorded of Ollama's Modelfile, which is written where there can be one."""
+    if job.form.engine != "llama.cpp" or job.form.constraint != "none":
+        return None
+    asked, prompts = engine.of_run(job.run, job.base, job.config, job.form), _prompts(job)
+    return tree(_for_ollama(asked, prompts, max(len(asked.chat.ask(one)) for one in prompts)))
+
+
+def _for_ollama(asked: engine.Asked, prompts: Sequence[Messages], longest: int) -> Ollama:
+    """Ollama's Modelfile, written where there can be one."""
+    loads, most = files.loads(asked.form, asked.settings.adapter), asked.settings.generation.max_new_tokens
+    says = modelfile.Says(
+        model=loads.model,
+        adapter=loads.lora,
+        context=files.room(longest, most),
+        max_new_tokens=most,
+        ends=[asked.chat.token(one) for one in asked.chat.ends],
+    )
+    adds, name = modelfile.adds(asked.exports / loads.model, asked.chat), files.modelfile(loads)
+    none = Ollama(file=None, sha256=None, context=says.context, adds=adds, why_not=None)
+    try:
+        text = modelfile.text(modelfile.Asks(says=says, chat=asked.chat, prompts=prompts, adds=adds)).encode()
+    except PreflightError as why:
+        return replace(none, why_not=str(why))
+    write_atomically(asked.exports / name, text)
+    return replace(none, file=name, sha256=hashlib.sha256(text).hexdigest())
+
+
+def _merged(job: Job, model: "PreTrainedModel", work: Path) -> Made:
+    """One model, the adapter in it."""
     merged = merging.merged(model, job.adapter)
     if job.form.engine != "llama.cpp":
         folder = files.merged(job.form, job.config.adapter)
         merging.write(merged, job.base, job.adapter, job.chat(), job.exports / folder)
-        return folder, None
+        return Made(published=folder, base=None, build=None, model=merged)
     merging.write(merged, job.base, job.adapter, job.chat(), work / layout.MERGED)
     name = files.loads(job.form, job.config.adapter).model
-    return name, _gguf(job, work / layout.MERGED, job.exports / name)
+    build = _gguf(job, work / layout.MERGED, job.exports / name)
+    return Made(published=name, base=None, build=build, model=merged)
 
 
-def _over_the_base(job: Job, model: "PreTrainedModel", work: Path) -> tuple[str, str, str | None]:
-    """The names of the base's GGUF and of the adapter's, and the quantizer's build."""
+def _over_the_base(job: Job, model: "PreTrainedModel", work: Path) -> Made:
+    """The base's GGUF, and the adapter's."""
     loads = files.loads(job.form, job.config.adapter)
     assert loads.lora is not None  # else it is merged
     key = digest(job.base_made_of())[:32]
@@ -155,7 +222,8 @@ def _over_the_base(job: Job, model: "PreTrainedModel", work: Path) -> tuple[str,
     wrapped = with_adapter(model, job.adapter)
     gguf_lora.write(wrapped, kept if exact else work / "base.gguf", job.exports / loads.lora)
     _link(kept, job.exports / loads.model)
-    return loads.model, loads.lora, build if isinstance(build, str) else None
+    told_build = build if isinstance(build, str) else None
+    return Made(published=loads.lora, base=loads.model, build=told_build, model=wrapped)
 
 
 def _gguf(job: Job, folder: Path, target: Path) -> str | None:

@@ -3,17 +3,18 @@
 The template is found by probing the chat template and kept only if it renders every golden prompt as was judged.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from gates.canonical import digest
 from release.data.chat import SHOWN, Chat, Messages
+from release.models.exports.go_template import rendered
 from release.values.errors import PreflightError
 
 USER, SYSTEM, ANSWER, AGAIN = "QuserQ", "QsystemQ", "QanswerQ", "QagainQ"
 """Contents that no template changes and that can be found again."""
-ACTION = re.compile(r"\{\{ (.*?) \}\}", re.DOTALL)
+QUOTES = '"""'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +30,23 @@ class Written:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asks:
-    """How Ollama is to ask."""
+class Says:
+    """All that a Modelfile says beside its template."""
 
     model: str
     adapter: str | None
-    chat: Chat
-    max_new_tokens: int
     context: int
+    """Tokens of a question and its answer."""
+    max_new_tokens: int
+    ends: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asks:
+    """What a Modelfile is written of."""
+
+    says: Says
+    chat: Chat
     prompts: Sequence[Messages]
     """All of them must be rendered as they were judged."""
     adds: str = ""
@@ -56,19 +66,41 @@ def text(asks: Asks) -> str:
                 f"from character {at} on: {told[at : at + SHOWN]!r} for {judged[at : at + SHOWN]!r}. Load the GGUF in "
                 "llama.cpp, with the prompt as the chat template writes it."
             )
-    ends = [asks.chat.token(one) for one in asks.chat.ends]
-    if odd := [one for one in [*ends, template] if '"""' in one or (one in ends and '"' in one)]:
+    ends = asks.says.ends
+    if odd := [one for one in [*ends, template] if QUOTES in one or (one in ends and '"' in one)]:
         raise PreflightError(f"No Modelfile for Ollama: it has no way to write {odd[0]!r}. Load the GGUF in llama.cpp.")
+    return written(asks.says, template)
+
+
+def written(says: Says, template: str) -> str:
+    """The file with this template."""
     parameters = [
-        ("num_ctx", str(asks.context)),
-        ("num_predict", str(asks.max_new_tokens)),
+        ("num_ctx", str(says.context)),
+        ("num_predict", str(says.max_new_tokens)),
         ("temperature", "0"),
         ("top_k", "1"),
         ("repeat_penalty", "1"),  # Ollama's own is 1.1, which changes what a greedy answer says
-        *(("stop", f'"{one}"') for one in ends),
+        *(("stop", f'"{one}"') for one in says.ends),
     ]
-    loaded = [f"FROM ./{asks.model}", *([f"ADAPTER ./{asks.adapter}"] if asks.adapter else [])]
-    return "\n".join([*loaded, f'TEMPLATE """{template}"""', *(f"PARAMETER {a} {b}" for a, b in parameters), ""])
+    loaded = [f"FROM ./{says.model}", *([f"ADAPTER ./{says.adapter}"] if says.adapter else [])]
+    lines = [*loaded, f"TEMPLATE {QUOTES}{template}{QUOTES}", *(f"PARAMETER {a} {b}" for a, b in parameters)]
+    return "\n".join([*lines, ""])
+
+
+def problem(content: str, says: Says, adds: str, prompts: Sequence[Messages], judged: str) -> str:
+    """Why a file is not the one for what was judged; ``judged`` is the digest of the prompts as texts. Empty if it is.
+
+    Nothing of a chat template is run for that: its own template is read, by the few actions that it may have.
+    """
+    template = content.partition(QUOTES)[2].partition(QUOTES)[0]
+    if content != written(says, template):
+        return "does not say what was judged: files, length, stop tokens and greedy decoding"
+    try:
+        if digest([adds + rendered(template, one) for one in prompts]) != judged:
+            return "has a template that writes golden prompts otherwise than they were judged"
+    except PreflightError as error:
+        return str(error)
+    return ""
 
 
 def go_template(chat: Chat, adds: str = "") -> str:
@@ -138,91 +170,6 @@ def _less(longer: str, shorter: str) -> str:
             "No Modelfile for Ollama: the chat template writes the start of a conversation otherwise when more follows."
         )
     return longer.removeprefix(shorter)
-
-
-@dataclass(kw_only=True)
-class _Reader:
-    """The parts of a template, and how far it was read."""
-
-    parts: list[str]
-    place: int = 0
-    system: str = ""
-    written: list[str] = field(default_factory=list)
-
-
-def rendered(template: str, messages: Messages) -> str:
-    """What Ollama writes: messages of one role in a row are one, and the system text is known as a whole."""
-    joined = list(_collated(messages))
-    system = "\n\n".join(one["content"] for one in joined if one["role"] == "system")
-    reader = _Reader(parts=ACTION.split(template), system=system)
-    _block(reader, joined, None, live=True)
-    return "".join(reader.written)
-
-
-def _collated(messages: Messages) -> Iterator[Mapping[str, str]]:
-    """As ollama/template's ``collate`` does."""
-    held: dict[str, str] | None = None
-    for one in messages:
-        if held and held["role"] == one["role"]:
-            held["content"] += "\n\n" + one["content"]
-            continue
-        if held:
-            yield held
-        held = dict(one)
-    if held:
-        yield held
-
-
-def _block(reader: _Reader, messages: Messages, message: Mapping[str, str] | None, *, live: bool) -> str:
-    """Write up to the ``end`` or ``else`` of this block, which is returned; empty at the end of the template."""
-    while reader.place < len(reader.parts):
-        part, text = reader.parts[reader.place], reader.place % 2 == 0
-        reader.place += 1
-        if text:
-            reader.written += [part] if live else []
-        elif part == "end" or part.startswith("else"):
-            return part
-        else:
-            _act(reader, part, messages, message, live=live)
-    return ""
-
-
-def _act(reader: _Reader, part: str, messages: Messages, message: Mapping[str, str] | None, *, live: bool) -> None:
-    if part == "range .Messages":
-        _range(reader, messages, live=live)
-    elif part.startswith("if "):
-        _choice(reader, part, messages, message, live=live)
-    elif part == ".Content" and message is not None:
-        reader.written += [message["content"]] if live else []
-    else:
-        raise PreflightError(f"Not a template that is written here: {{{{ {part} }}}}.")
-
-
-def _range(reader: _Reader, messages: Messages, *, live: bool) -> None:
-    start = reader.place
-    for one in messages:
-        reader.place = start
-        _block(reader, messages, one, live=live)
-    if not messages:
-        _block(reader, messages, None, live=False)
-
-
-def _choice(reader: _Reader, part: str, messages: Messages, message: Mapping[str, str] | None, *, live: bool) -> None:
-    """The first branch whose condition holds; the others are read and not written."""
-    taken = False
-    while part.startswith(("if ", "else if ")):
-        holds = live and not taken and _holds(reader, part.removeprefix("else ").removeprefix("if "), message)
-        taken = taken or holds
-        part = _block(reader, messages, message, live=holds)
-
-
-def _holds(reader: _Reader, condition: str, message: Mapping[str, str] | None) -> bool:
-    if condition == "not .System":
-        return not reader.system
-    role = re.fullmatch(r'eq \.Role "(\w+)"', condition)
-    if role is None or message is None:
-        raise PreflightError(f"Not a condition that is written here: {condition}.")
-    return message["role"] == role[1]
 
 
 def adds(gguf: Path, chat: Chat) -> str:

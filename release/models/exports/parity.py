@@ -1,29 +1,21 @@
-"""How far an engine's probabilities are from those of the trained form: token by token over the judged answers."""
+"""How far llama.cpp's probabilities are from those of the weights that its file was made of, token by token."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from release.data.chat import Chat
+from release.models.engines import llama_cpp
+from release.models.engines.engine import Asked
 from release.models.engines.llama_cpp import Connected
+from release.values.record import Parity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+ROWS, FIRST = 8, 8  # golden rows, and tokens of an answer to each: some seconds
 MOST = 64  # tokens of which the engine tells the probability at each place; the rest count as one
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parity:
-    """Over all tokens of the answers that were compared."""
-
-    tokens: int
-    mean_kl: float
-    """Of the engine's probabilities from the trained form's, in nats: what is lost by believing the engine's."""
-    max_kl: float
-    same_first: int
-    """Tokens at which both find the same token the most probable."""
+DIGITS = 6  # after the point of a divergence
 
 
 def plain(chat: Chat) -> int:
@@ -42,6 +34,38 @@ def probable(server: Connected, ids: Sequence[int], chosen: int, more: Mapping[s
     return {one["id"]: one["logprob"] for one in told["completion_probabilities"][0]["top_logprobs"]}
 
 
+def of_a_file(model: "PreTrainedModel", asked: Asked, prompts: Sequence[Sequence[int]]) -> Parity:
+    """Of what a form of llama.cpp loads, over the first of these prompts; ``model`` is what it was made of.
+
+    Looked at are the first tokens that ``model`` itself answers.
+    """
+    ends = asked.chat.ends
+    each = [(prompt, answered(model, prompt, ends)) for prompt in prompts[:ROWS]]
+    with llama_cpp.serving(asked, max(len(prompt) for prompt, _ in each) + FIRST) as server:
+        return measured(model, server, each, plain(asked.chat), {})
+
+
+def answered(model: "PreTrainedModel", prompt: Sequence[int], ends: Sequence[int]) -> list[int]:
+    """The first tokens of its answer, greedily, up to an end."""
+    import torch
+
+    ids = torch.tensor([list(prompt)], device=model.device)
+    with torch.inference_mode():
+        whole = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=FIRST,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            eos_token_id=list(ends),
+            pad_token_id=ends[0],
+        )
+    tokens: list[int] = whole[0, len(prompt) :].tolist()
+    return tokens
+
+
 def measured(
     trained: "PreTrainedModel",
     server: Connected,
@@ -49,10 +73,7 @@ def measured(
     chosen: int,
     more: Mapping[str, object],
 ) -> Parity:
-    """Of prompts, each with the tokens of its judged answer, end included; ``more`` is asked of the server each time.
-
-    The trained form's model must be on a CPU or a card in this process.
-    """
+    """Of prompts, each with tokens of an answer; ``more`` is asked of the server each time."""
     import torch
 
     distances, same = [], 0
@@ -65,8 +86,13 @@ def measured(
             ours = {one: float(row[one]) for one in theirs}
             distances.append(distance(ours, theirs))
             same += int(row.argmax()) == max(theirs, key=lambda one: theirs[one])
-    mean = math.fsum(distances) / len(distances)
-    return Parity(tokens=len(distances), mean_kl=mean, max_kl=max(distances), same_first=same)
+    return Parity(
+        rows=len(asked),
+        tokens=len(distances),
+        mean_kl=round(math.fsum(distances) / len(distances), DIGITS),
+        max_kl=round(max(distances), DIGITS),
+        same_first=same,
+    )
 
 
 def distance(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float:

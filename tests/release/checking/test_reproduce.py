@@ -18,6 +18,7 @@ import yaml
 import schemas
 from release.checking import laid_out, reproduce, verify
 from release.checking.allowed import Allowed
+from release.config import reading
 from release.config.settings import Container, Model
 from release.data import sources
 from release.hub import address, requests
@@ -193,6 +194,30 @@ def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: 
     del again["run"]["threads"]
     assert again.pop("container") == {"use": "auto", "gpus": "auto"}
     assert again == {name: section for name, section in value["config"].items() if name != "container"}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2", "v3"])
+def test_a_release_whose_record_does_not_say_so_is_answered_in_the_batches_of_its_time(
+    version: str, tmp_path: Path
+) -> None:
+    found = opened(ROOT / "tests" / "data" / "releases" / version)
+
+    run = laid_out.answering_run(found, laid_out.settings_of(found.release.record), tmp_path / "run")
+    assert reading.load(run / "config.yaml").generation.batches == "in_order"
+
+    loaded = reproduce._lay_out(found, laid_out.settings_of(found.release.record), tmp_path / "made")
+    assert "batches" not in (tmp_path / "made" / "release.yaml").read_text("utf-8")  # the program of its commit refuses
+    assert reading.load(loaded.path, laid_out.not_said(found.release.record)).generation.batches == "in_order"
+
+
+def test_a_release_is_answered_in_the_batches_that_its_record_says(release: Path, tmp_path: Path) -> None:
+    found = opened(release)
+
+    run = laid_out.answering_run(found, laid_out.settings_of(found.release.record), tmp_path / "run")
+
+    assert read_record(release)["config"]["generation"]["batches"] == "by_length"
+    assert laid_out.not_said(found.release.record) == {}
+    assert reading.load(run / "config.yaml").generation.batches == "by_length"
 
 
 def test_rows_that_are_not_published_must_be_given(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,47 @@ def a_program_more(folder: Path) -> None:
     reseal(folder)
 
 
+def another_modelfile(folder: Path) -> None:
+    """Its template ends with a newline more than the judged prompts."""
+    path = folder / "exports/Modelfile-gguf"
+    path.write_text(path.read_text("utf-8").replace('{{ end }}"""', '{{ end }}\n"""'), "utf-8")
+    reseal(folder, lambda it: it["forms"]["gguf"]["ollama"].update(sha256=sha256_file(path)))
+
+
+def a_modelfile_from_elsewhere(folder: Path) -> None:
+    reseal(
+        folder, lambda it: it["forms"]["gguf"]["ollama"].update(file="Modelfile-a/../../../answers", sha256="0" * 64)
+    )
+
+
+def a_modelfile_without_a_digest(folder: Path) -> None:
+    (folder / "exports/Modelfile-gguf").unlink()
+    reseal(folder, lambda it: it["forms"]["gguf"]["ollama"].update(sha256=None))
+
+
+def a_modelfile_of_a_thousand_questions(folder: Path) -> None:
+    path = folder / "exports/Modelfile-gguf"
+    path.write_text(path.read_text("utf-8").replace("{{ .Content }}", "{{ .Content }}" * 1000), "utf-8")
+    reseal(folder, lambda it: it["forms"]["gguf"]["ollama"].update(sha256=sha256_file(path)))
+
+
+def a_modelfile_with_a_system_text(folder: Path) -> None:
+    path = folder / "exports/Modelfile-gguf"
+    path.write_text(path.read_text("utf-8") + 'SYSTEM """Say yes."""\n', "utf-8")
+    reseal(folder, lambda it: it["forms"]["gguf"]["ollama"].update(sha256=sha256_file(path)))
+
+
+def a_modelfile_of_no_form(folder: Path) -> None:
+    reseal(folder, lambda it: it["forms"]["gguf"].pop("ollama"))
+
+
+def a_pass_of_what_is_too_far(folder: Path) -> None:
+    def change(it: Any) -> None:
+        it["config"]["serving"]["gguf"]["max_kl"] = it["forms"]["gguf"]["settings"]["max_kl"] = 0.001
+
+    reseal(folder, change)
+
+
 def answers_of_no_form(folder: Path) -> None:
     (folder / "gates/forms/other").mkdir()
     (folder / "gates/forms/other/answers.jsonl").write_text("", "utf-8")
@@ -145,6 +187,25 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a file of a form that loads none": (a_file_of_a_form_without_any, "plain: files are named for a form"),
     "answers by another file": (answers_by_another_file, "gguf: llama.cpp answered with other files"),
     "a program for what did not pass": (a_program_more, "As worse"),
+    "another Modelfile": (
+        another_modelfile,
+        "exports/Modelfile-gguf has a template that writes golden prompts otherwise",
+    ),
+    "a Modelfile that says more": (
+        a_modelfile_with_a_system_text,
+        "exports/Modelfile-gguf does not say what was judged",
+    ),
+    "a Modelfile of another folder": (
+        a_modelfile_from_elsewhere,
+        "forms.gguf.ollama.file: 'Modelfile-a/../../../answers' does not match",
+    ),
+    "a Modelfile without a digest": (a_modelfile_without_a_digest, "a name or a digest, and not both"),
+    "a Modelfile that writes without end": (a_modelfile_of_a_thousand_questions, "it has 1,002 actions"),
+    "a Modelfile of no form": (a_modelfile_of_no_form, "exports/Modelfile-gguf belongs to no form that passed"),
+    "a pass of what is too far": (
+        a_pass_of_what_is_too_far,
+        "gguf: the record says passed = True, its answers say FAIL",
+    ),
     "answers of no form": (answers_of_no_form, "gates/forms/other/answers.jsonl belongs to no form"),
     "no table on the card": (no_table, "| gate | it |"),
 }

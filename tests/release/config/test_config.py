@@ -49,7 +49,13 @@ def with_setting(key: str, value: object) -> Config:
         tree["adapter"] = {"method": "qlora" if value in {"qlora", True} else "lora"}
     if key.startswith("serving.*."):
         name = key.rpartition(".")[2]
-        of = {"file_type": "llama.cpp", "url": "openai", "model": "openai", "base_model": "openai"}
+        of = {
+            "file_type": "llama.cpp",
+            "max_kl": "llama.cpp",
+            "url": "openai",
+            "model": "openai",
+            "base_model": "openai",
+        }
         engine = value if name == "engine" else of.get(name, "transformers")
         tree["serving"] = {"a": {"engine": engine}}
         if engine == "openai":

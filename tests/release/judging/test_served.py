@@ -9,6 +9,7 @@ import gates
 from release import pipeline
 from release.data import sources
 from release.judging import previous, terms
+from release.judging.served import PARITY
 from release.values import layout
 from release.values.errors import GatesFailed
 from tests.helpers.small_release import small_candidate, small_release, small_settings
@@ -65,6 +66,34 @@ def test_a_form_that_is_not_required_and_fails_is_told_and_not_offered(tmp_path:
     assert "### As bad" not in card
 
 
+def test_how_near_its_probabilities_are_is_shown_and_ollama_is_told_what_to_load(tmp_path: Path) -> None:
+    loaded = small_settings(
+        tmp_path, serving={**forms(gguf={}, held={"constraint": "json_schema", "file_type": "F32"})}
+    )
+    candidate, run = small_candidate(loaded)
+    packed = pipeline.accept(loaded, candidate, run, quiet)
+    card = (packed.folder / layout.CARD).read_text("utf-8")
+
+    assert f"| {PARITY} |  | 0.0012, at most 0.02; 63/64 | 0.0012, at most 0.02; 63/64 |" in card
+    assert {file.path for file in packed.manifest.files if "Modelfile" in file.path} == {"exports/Modelfile-gguf"}
+    assert card.count("ollama create ") == 1
+    assert f"ollama create {loaded.run.name} -f exports/Modelfile-gguf" in card
+    assert "exports/gguf.gguf exports/Modelfile-gguf --revision" in card
+
+
+@pytest.mark.parametrize(("most", "passed"), [(None, True), (0.0012, True), (0.001, False)])
+def test_what_is_farther_than_was_set_does_not_pass(most: float | None, passed: bool, tmp_path: Path) -> None:
+    loaded = small_settings(tmp_path, serving=forms(gguf={"max_kl": most}))
+    candidate, run = small_candidate(loaded)
+    report = (run / "report.md").read_text("utf-8")
+
+    assert candidate.passed is passed
+    assert candidate.record.forms is not None
+    assert candidate.record.forms["gguf"].passed is passed
+    assert f"| **verdict** | **PASS** | **{'PASS' if passed else 'FAIL'}** |" in report
+    assert ("(≤ 0.001) FAIL" in report) is not passed
+
+
 def test_of_an_address_the_card_says_that_no_bytes_were_judged(tmp_path: Path) -> None:
     asked = {"engine": "openai", "url": "http://127.0.0.1:1/v1", "model": "m"}
     for name, serving, said in (("with", {"api": asked}, True), ("without", {"plain": {"base": "unquantized"}}, False)):
@@ -99,3 +128,20 @@ def test_a_release_that_need_not_pass_in_a_form_of_the_last_one_is_weaker(tmp_pa
     assert weaker("optional", a={"base": "unquantized", "required": False})
     assert weaker("other", a={"base": "nf4"})
     assert not weaker("renamed", c={"base": "unquantized"})
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "fewer"),
+    [(None, None, 0), (None, 0.1, 0), (0.1, 0.1, 0), (0.1, 0.01, 0), (0.1, 0.2, 1), (0.1, None, 1)],
+)
+def test_a_form_that_may_be_farther_from_its_weights_than_last_time_is_weaker(
+    then: float | None, now: float | None, fewer: int
+) -> None:
+    asked, given = (
+        terms.required_forms({"a": {"merged": True, "required": True, "max_kl": one}}) for one in (then, now)
+    )
+
+    assert [terms.covers(given, one) for one in asked] == [not fewer]
+    assert terms.required_forms({"a": {"merged": True, "required": True, "max_kl": None}}) == (
+        terms.required_forms({"a": {"merged": True, "required": True}})  # as earlier records have it
+    )

@@ -243,9 +243,27 @@ def test_every_kind_says_what_its_largest_honest_file_holds() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("exports/Modelfile-merged-nf4-Q8_0", bounds.TEMPLATE),
+        ("exports/Modelfile-adapter-base-unquantized-F16", bounds.TEMPLATE),
+        ("exports/Modelfile-a.gguf", bounds.GGUF),
+        ("exports/adapter-F32.gguf", bounds.GGUF),
+    ],
+)
+def test_what_engines_load_and_how_ollama_is_told_may_be_there(name: str, kind: bounds.Kind) -> None:
+    assert layout.kind_of(name) is kind
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "adapter_model.bin",
+        "Modelfile-a",
+        "exports/Modelfile",
+        "exports/Modelfile-",
+        "exports/Modelfile-a/b",
+        "exports/Modelfile-a\n",
         "pytorch_model.bin",
         "gates/verdict.json ",
         "gates/forms/../answers.jsonl",

@@ -13,6 +13,7 @@ from release.models.engines import llama_cpp, transformers
 from release.models.engines.engine import Asked, Prompt
 from release.values.errors import VerificationError
 from tests.helpers import families, llama
+from tests.helpers.line import ROOT
 
 pytestmark = [
     pytest.mark.slow,
@@ -63,7 +64,8 @@ def test_it_answers_as_transformers_does_over_the_same_weights(asked: Asked) -> 
     asked = replace(asked, settings=replace(asked.settings, generation=Generation(max_new_tokens=3)))
     asking = prompts(asked, "What is gold?", "And 12 of iron, please?", "Is it {so}?")
     with transformers.opened(replace(asked, form=Form())) as opened:
-        ours = [(one.output, one.finish_reason) for one in opened.adapted()(asking)]
+        of_rows = {one.id: (one.output, one.finish_reason) for one in opened.adapted()(asking)}
+    ours = [of_rows[one.id] for one in asking]  # the longest prompt is answered first
     with llama_cpp.opened(asked) as opened:
         assert opened.alone is not None
         base = [one.output for one in opened.alone(asking)]
@@ -109,6 +111,23 @@ def test_a_schema_leaves_nothing_else_to_write(asked: Asked) -> None:
         assert opened.loaded["grammar_leaves_out"] == ['Unimplemented keys: ["uniqueItems"]']
     assert text.lstrip()[:1] in ("{", "")
     assert free.lstrip()[:1] not in ("{", "")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "stop", "ended"),
+    [
+        ("{}<|im_end|>", "eos", True),
+        ("{}<|endoftext|>", "eos", True),  # the vocabulary's own, with which a grammar ends
+        ("{}", "word", True),
+        ("{}", "limit", False),
+    ],
+)
+def test_an_end_that_only_llama_cpp_knows_ends_an_answer_and_is_no_part_of_it(
+    tokens: str, stop: str, ended: bool
+) -> None:
+    chat = replace(chats.read(ROOT / "tests" / "data" / "releases" / "v3"), ends=(2,))
+
+    assert llama_cpp.read(chat, {"tokens": list(chat.ids(tokens)), "stop_type": stop}) == ("{}", ended)
 
 
 @pytest.mark.parametrize("broken", ["adapter-F32.gguf", "base-unquantized-F32.gguf"])

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from release.models.engines.transformers import with_adapter
+from release.config.settings import Generation
+from release.models.engines.engine import Prompt
+from release.models.engines.transformers import batches, with_adapter
 from release.values.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -94,6 +96,29 @@ def test_an_adapter_that_would_not_be_applied_whole_is_refused(fault: str, saved
 
     with pytest.raises(VerificationError, match=says):
         with_adapter(model(), folder)
+
+
+def prompt(name: str, length: int) -> Prompt:
+    return Prompt(id=name, messages=(), text="", ids=tuple(range(length)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_prompts_of_one_length_are_asked_together_in_the_same_batches_each_time(size: int) -> None:
+    asked = [prompt("a", 3), prompt("b", 9), prompt("c", 3), prompt("d", 5), prompt("e", 9)]
+
+    said = Generation(batch_size=size)
+    told = batches(asked, said)
+
+    assert [one.id for batch in told for one in batch] == ["b", "e", "d", "a", "c"]
+    assert [len(batch) for batch in told[:-1]] == [size] * (len(told) - 1)
+    assert batches(asked, said) == told
+    assert batches([], said) == []
+
+
+def test_prompts_are_asked_in_the_files_order_where_that_is_said() -> None:
+    asked = [prompt("a", 3), prompt("b", 9), prompt("c", 3)]
+
+    assert batches(asked, Generation(batch_size=2, batches="in_order")) == [asked[:2], asked[2:]]
 
 
 def test_an_adapter_of_another_base_is_refused(saved: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,8 +52,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return llama.run_of(families.LLAMA_32, tmp_path_factory.mktemp("made"), SERVING)
 
 
-def record(run: Path, form: str) -> dict[str, dict[str, dict[str, object]]]:
-    told: dict[str, dict[str, dict[str, object]]] = json.loads((run / "exports" / f"{form}.json").read_bytes())
+def record(run: Path, form: str) -> dict[str, dict[str, Any]]:
+    told: dict[str, dict[str, Any]] = json.loads((run / "exports" / f"{form}.json").read_bytes())
     return told
 
 
@@ -66,8 +67,12 @@ def test_a_lora_and_its_base_are_there_and_found_whole_again(made: tuple[Path, P
     for name, one in {**told["files"], **told["base"]}.items():
         assert one["sha256"] == sha256_file(run / "exports" / name)
     assert {path.name for path in (run / "exports").iterdir()} == {
-        files.LORA, "base-unquantized-F32.gguf", "lora.json",
+        files.LORA, "base-unquantized-F32.gguf", "lora.json", "Modelfile-adapter-base-unquantized-F32",
     }  # fmt: skip
+    near, ollama = told["parity"], told["ollama"]
+    assert (near["rows"], near["same_first"]) == (llama.GOLDEN_ROWS, near["tokens"])
+    assert near["mean_kl"] < 0.001
+    assert ollama["sha256"] == sha256_file(run / "exports" / str(ollama["file"]))
     first = (run / "exports" / files.LORA).stat().st_mtime_ns
     assert llama.exported(run, base, "lora") == []
     assert (run / "exports" / files.LORA).stat().st_mtime_ns == first

@@ -1,14 +1,16 @@
 """Ollama's template writes each golden prompt as it was judged, or there is no Modelfile."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import gates
+from gates.canonical import digest
 from release.data.chat import Chat, Messages, read
 from release.models.exports import modelfile
+from release.models.exports.go_template import rendered
 from release.values.errors import PreflightError
 from tests.helpers.line import ROOT
 from tests.helpers.stand_in_tokenizer import Tokens, write
@@ -33,9 +35,17 @@ def chat_of(template: str, folder: Path) -> Chat:
 
 
 def asks(chat: Chat, prompts: Sequence[Messages], adds: str = "") -> modelfile.Asks:
-    return modelfile.Asks(
-        model="merged-Q8_0.gguf", adapter=None, chat=chat, max_new_tokens=64, context=512, prompts=prompts, adds=adds
-    )
+    return modelfile.Asks(says=says(chat), chat=chat, prompts=prompts, adds=adds)
+
+
+def says(chat: Chat) -> modelfile.Says:
+    ends = [chat.token(one) for one in chat.ends]
+    return modelfile.Says(model="merged-Q8_0.gguf", adapter=None, context=512, max_new_tokens=64, ends=ends)
+
+
+def problem(content: str, chat: Chat, prompts: Sequence[Messages], adds: str = "") -> str:
+    judged = digest([chat.text(one, generation_prompt=True) for one in prompts])
+    return modelfile.problem(content, says(chat), adds, prompts, judged)
 
 
 def test_every_golden_prompt_of_the_default_is_written_to_the_byte() -> None:
@@ -45,7 +55,7 @@ def test_every_golden_prompt_of_the_default_is_written_to_the_byte() -> None:
     told = modelfile.text(asks(chat, prompts))
 
     template = told.partition('TEMPLATE """')[2].partition('"""')[0]
-    assert {modelfile.rendered(template, one) == chat.text(one, generation_prompt=True) for one in prompts} == {True}
+    assert {rendered(template, one) == chat.text(one, generation_prompt=True) for one in prompts} == {True}
     assert told.startswith("FROM ./merged-Q8_0.gguf\n")
     assert told.splitlines()[-6:] == [
         "PARAMETER num_ctx 512",
@@ -73,10 +83,10 @@ def test_conversations_are_written_with_and_without_what_llama_cpp_adds(
 ) -> None:
     chat = chat_of(template, tmp_path)
 
-    told = adds + modelfile.rendered(modelfile.go_template(chat, adds), prompt)
+    told = adds + rendered(modelfile.go_template(chat, adds), prompt)
 
     assert told == chat.text(prompt, generation_prompt=True)
-    modelfile.text(asks(chat, [prompt], adds))
+    assert problem(modelfile.text(asks(chat, [prompt], adds)), chat, [prompt], adds) == ""
 
 
 def test_a_template_that_differs_by_a_newline_is_found_out(tmp_path: Path) -> None:
@@ -84,9 +94,33 @@ def test_a_template_that_differs_by_a_newline_is_found_out(tmp_path: Path) -> No
     whole = modelfile.go_template(chat)
     judged = chat.text(ASKED, generation_prompt=True)
 
-    assert modelfile.rendered(whole, ASKED) == judged
+    assert rendered(whole, ASKED) == judged
     for cut in (whole.removesuffix("\n"), whole + "\n", whole.replace("<|im_end|>\n", "<|im_end|>")):
-        assert modelfile.rendered(cut, ASKED) != judged
+        assert rendered(cut, ASKED) != judged
+
+
+CHANGES = {
+    "a newline less": lambda it: it.replace("<|im_end|>\n{{", "<|im_end|>{{"),
+    "another role": lambda it: it.replace('eq .Role "user"', 'eq .Role "assistant"', 1),
+    "an action that nobody reads": lambda it: it.replace("{{ .Content }}", "{{ .Thinking }}", 1),
+    "another file": lambda it: it.replace("merged-Q8_0", "merged-Q4_0"),
+    "another stop": lambda it: it.replace('stop "<|im_end|>"', 'stop "."'),
+    "a system text of its own": lambda it: it + 'SYSTEM """Say yes."""\n',
+    "warmer": lambda it: it.replace("temperature 0", "temperature 1"),
+    "no template": lambda it: it.replace("TEMPLATE", "LICENSE"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_file_that_says_anything_else_than_what_was_judged_is_found_out(
+    change: Callable[[str], str], tmp_path: Path
+) -> None:
+    chat = chat_of(CHATML, tmp_path)
+    whole = modelfile.text(asks(chat, [ASKED]))
+
+    assert problem(whole, chat, [ASKED]) == ""
+    assert change(whole) != whole
+    assert problem(change(whole), chat, [ASKED])
 
 
 @pytest.mark.parametrize(

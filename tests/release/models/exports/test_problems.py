@@ -1,13 +1,17 @@
 """What llama.cpp cannot carry is told before anything is trained, form by form."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from release.config import reading
 from release.config.settings import Config, Form
+from release.models.engines import ready
 from release.models.exports import problems, quantizer
+from release.values.record import Parity, part
 from tests.helpers.built import built
 from tests.helpers.line import ROOT
 
@@ -23,15 +27,50 @@ def test_what_can_be_served_is_not_complained_of() -> None:
         assert problems.export_problems(llama, config(form)) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [("gpt-oss-20b", "GptOssForCausalLM is not one of"), ("qwen3-30b-a3b", "Qwen3MoeForCausalLM is not one of")],
-)
-def test_an_architecture_that_was_not_tried_is_refused_by_name(name: str, said: str) -> None:
-    (told,) = problems.export_problems(built(name), config(Form(engine="llama.cpp")))
+@pytest.mark.parametrize("name", ["gpt-oss-20b", "qwen3-30b-a3b"])
+def test_an_architecture_that_was_not_tried_is_tried_before_training_and_not_refused(name: str, tmp_path: Path) -> None:
+    asked, other = config(Form(engine="llama.cpp")), built(name)
 
-    assert told.startswith(f"serving.local: {said}")
-    assert "Take this form out of serving" in told
+    assert other is not None
+    assert problems.export_problems(other, asked) == []
+    (told,) = problems.notes(other, asked)
+    assert f"{other.name} was not tried in llama.cpp: local is made and compared before training" in told
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": [other.name]}), "utf-8")
+    assert problems.untried(asked, tmp_path) == ["local"]
+    assert problems.untried(config(Form(merged=True)), tmp_path) == []
+
+
+def test_of_an_architecture_that_was_tried_nothing_is_tried_again(tmp_path: Path) -> None:
+    asked = config(Form(engine="llama.cpp"))
+    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}', "utf-8")
+
+    assert problems.notes(built("smollm2-135m"), asked) == []
+    assert problems.untried(asked, tmp_path) == []
+
+
+NEAR = {"rows": 8, "tokens": 64, "max_kl": 1.0, "same_first": 60}
+
+
+@pytest.mark.parametrize(
+    ("name", "file_type", "mean", "fine"),
+    [
+        ("PhiForCausalLM", "Q8_0", 0.01, True),
+        ("PhiForCausalLM", "Q8_0", 0.1, False),
+        ("PhiForCausalLM", "F16", 0.1, False),
+        ("PhiForCausalLM", "Q4_K_M", 0.1, True),
+        ("PhiForCausalLM", "Q4_K_M", 1.0, False),
+        ("LlamaForCausalLM", "Q8_0", 1.0, True),  # its verdict says what that costs
+    ],
+)
+def test_a_file_that_is_farther_from_its_weights_than_rounding_explains_is_refused(
+    name: str, file_type: Any, mean: float, fine: bool
+) -> None:
+    found = part(Parity, {**NEAR, "mean_kl": mean})
+
+    told = problems.unfaithful(name, Form(engine="llama.cpp", file_type=file_type), found)
+
+    assert (told == "") is fine
+    assert fine or "Take the forms of llama.cpp out of serving" in told
 
 
 def test_a_model_of_its_own_code_is_refused() -> None:
@@ -59,10 +98,14 @@ def test_a_quantizer_that_is_not_there_is_told_with_where_to_get_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     asked = config(Form(engine="llama.cpp", merged=True, file_type="Q4_K_M"))
 
-    (told,) = problems.export_problems(built("smollm2-135m"), asked)
+    (told,) = ready.problems(asked, here=True)
 
     assert "there is no llama-quantize on the PATH" in told
+    assert problems.export_problems(built("smollm2-135m"), asked) == []  # which holds where stages run in an image too
+    (told,) = ready.problems(asked, here=False)
+    assert "which the container image does not have" in told
+    (told,) = ready.problems(asked, here=True)
     assert "file_type: Q8_0" in told
     (tmp_path / quantizer.PROGRAM).write_text("#!/bin/sh\n", "utf-8")
     (tmp_path / quantizer.PROGRAM).chmod(0o755)
-    assert problems.export_problems(built("smollm2-135m"), asked) == []
+    assert ready.problems(asked, here=True) == []

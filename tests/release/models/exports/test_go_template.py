@@ -1,0 +1,51 @@
+"""A template that Ollama is given is read strictly: what no Modelfile here has is refused."""
+
+import pytest
+
+from release.data.chat import Messages
+from release.models.exports.go_template import rendered
+from release.values.errors import PreflightError
+
+ASKED: Messages = (
+    {"role": "system", "content": "Be short."},
+    {"role": "user", "content": "Is it?"},
+    {"role": "user", "content": "And that?"},
+)
+ROLES = (
+    '{{ range .Messages }}{{ if eq .Role "system" }}S {{ .Content }};{{ else if eq .Role "user" }}U {{ .Content }};'
+    '{{ else if eq .Role "assistant" }}A {{ .Content }};{{ end }}{{ end }}'
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "written"),
+    [
+        ("", ""),
+        ("a text", "a text"),
+        (ROLES, "S Be short.;U Is it?\n\nAnd that?;"),
+        (f"{{{{ if not .System }}}}first{{{{ end }}}}{ROLES}A", "S Be short.;U Is it?\n\nAnd that?;A"),
+        (f"{ROLES}{{{{ if not .System }}}}last{{{{ end }}}}", "S Be short.;U Is it?\n\nAnd that?;"),
+    ],
+)
+def test_messages_are_written_by_their_role_and_those_of_one_role_together(template: str, written: str) -> None:
+    assert rendered(template, ASKED) == written
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ .Content }}", "Not a template that is written here: {{ .Content }}"),
+        ("{{ .Prompt }}", "Not a template that is written here: {{ .Prompt }}"),
+        ('{{ if eq .Role "user" }}{{ end }}', "Not a condition"),
+        ("{{ range .Messages }}{{ if .Tools }}{{ end }}{{ end }}", "Not a condition that is written here: .Tools"),
+        ("{{ range .Messages }}{{ range .Messages }}{{ end }}{{ end }}", "written here: {{ range .Messages }}"),
+        ("{{ end }}" * 17, "it has 17 actions"),
+        ("{{ " * 100_000, "it has 100,000 actions"),
+        ("{{ range .Messages }}{{ .Content }}{{ end }}" * 20_000, "it has 60,000 actions"),
+    ],
+)
+def test_what_no_template_here_has_is_refused(template: str, says: str) -> None:
+    with pytest.raises(PreflightError) as refused:
+        rendered(template, ASKED)
+
+    assert says in str(refused.value)

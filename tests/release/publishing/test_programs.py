@@ -1,0 +1,114 @@
+"""A card's programs say what was judged, whichever engine; each is run by the slow tests where its engine is here."""
+
+import ast
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from release.publishing import programs
+from release.values.record import Form, Record
+from tests.helpers.small_release import small_candidate, small_settings
+
+VLLM: Mapping[str, object] = {
+    "dtype": "bfloat16",
+    "seed": 7,
+    "trust_remote_code": False,
+    "enforce_eager": True,
+    "enable_prefix_caching": False,
+    "max_num_seqs": 20,
+    "max_model_len": -1,
+    "generation_config": "vllm",
+    "enable_lora": True,
+    "max_loras": 1,
+    "max_lora_rank": 16,
+    "quantization": "bitsandbytes",
+    "merged": False,
+    "batch_invariant": True,
+}
+"""What its engine says of how it loaded."""
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    serving = {
+        "merged": {"merged": True},
+        "gguf": {"engine": "llama.cpp", "merged": True},
+        "vllm": {"engine": "vllm"},
+        "api": {"engine": "openai", "url": "http://127.0.0.1:1/v1", "model": "m"},
+    }
+    return small_candidate(small_settings(tmp_path_factory.mktemp("release"), serving=serving))[0].record
+
+
+def form(record: Record, name: str, **settings: object) -> Form:
+    """A form of the record with other settings."""
+    assert record.forms is not None
+    found = record.forms[name]
+    files = {"merged/model.safetensors": "0" * 64} if settings.get("merged") or name == "merged" else found.files
+    loaded = VLLM if name == "vllm" else found.answering.loaded
+    return replace(
+        found,
+        settings={**found.settings, **settings},
+        files=files,
+        answering=replace(found.answering, loaded=loaded),
+    )
+
+
+def program(record: Record, one: Form) -> str:
+    text = programs.of_form(record, one, "team/name", "v1")
+    code = text.partition("```python\n")[2].partition("```")[0]
+    compile(code, "card", "exec")
+    return code
+
+
+def called(code: str, name: str) -> dict[str, object]:
+    """The named arguments of the one call of this name, where they are plain values."""
+    calls = [one for one in ast.walk(ast.parse(code)) if isinstance(one, ast.Call) and ast.unparse(one.func) == name]
+    (call,) = calls
+    values = {one.arg: one.value for one in call.keywords if one.arg}
+    return {name: ast.literal_eval(one) for name, one in values.items() if isinstance(one, ast.Constant | ast.UnaryOp)}
+
+
+def test_vllm_is_loaded_as_it_was_judged_but_for_how_many_are_asked_at_once(record: Record) -> None:
+    code = program(record, form(record, "vllm"))
+
+    said = called(code, "LLM")
+    assert said.pop("max_num_seqs") == 1
+    assert {name: one for name, one in VLLM.items() if name in said} == said
+    assert VLLM.keys() - said.keys() == {"max_num_seqs", "merged", "batch_invariant"}
+    assert 'VLLM_BATCH_INVARIANT="1"' in code
+    assert 'LoRARequest("adapter", 1, release)' in code
+    assert "ends = [2]" in code
+    assert "stop_token_ids=ends, temperature=0" in code
+
+
+def test_a_merged_model_in_vllm_loads_no_adapter(record: Record) -> None:
+    code = program(record, form(record, "vllm", merged=True))
+
+    assert 'release + "/exports/merged"' in code
+    assert "LoRARequest" not in code
+    assert "lora_request" not in code
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("merged", "Held(LogitsProcessor)"),
+        ("gguf", 'decoding["json_schema"]'),
+        ("vllm", "StructuredOutputsParams(json=schema)"),
+    ],
+)
+def test_what_was_held_to_the_answer_schema_is_held_to_it_and_nothing_else_is(
+    name: str, held: str, record: Record
+) -> None:
+    free = program(record, form(record, name))
+    constrained = program(record, form(record, name, constraint="json_schema"))
+
+    assert held in constrained
+    assert "gates/answer.schema.json" in constrained
+    assert held not in free
+    assert "schema" not in free
+
+
+def test_of_an_address_there_is_no_program(record: Record) -> None:
+    assert programs.of_form(record, form(record, "api"), "team/name", "v1") == ""
