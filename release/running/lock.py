@@ -13,6 +13,8 @@ from release.values.errors import PreflightError
 
 PATIENCE = 30.0
 """Seconds for the stages of a killed release to end: the kernel gives back a card or a large memory in some of them."""
+AT_WORK = 0.5
+"""Seconds for which another release must be seen: one that was just killed is still in the list of processes."""
 EVERY = 0.05
 
 
@@ -34,14 +36,14 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _take(file: TextIO, folder: Path) -> None:
-    until = time.monotonic() + PATIENCE
+    started = time.monotonic()
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip()
-            if _lives(holder) or time.monotonic() > until:
+            if time.monotonic() - started > (AT_WORK if _lives(holder) else PATIENCE):
                 raise PreflightError(_taken(folder, holder)) from None
             time.sleep(EVERY)
         else:

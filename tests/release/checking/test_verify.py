@@ -446,4 +446,4 @@ def test_a_thread_count_of_nothing_is_not_the_same_as_none(release: Path) -> Non
 def test_a_number_that_no_float_holds_fails_a_step_and_does_not_end_the_check(release: Path) -> None:
     edit(release / "gates" / "verdict.json", lambda verdict: verdict["gates"][0].update(k=10**400))
 
-    assert any("OverflowError" in one for ones in failed(release).values() for one in ones)
+    assert any("a number that no float holds" in one for ones in failed(release).values() for one in ones)
