@@ -49,9 +49,10 @@ from huggingface_hub.utils._http import default_client_factory, hf_raise_for_sta
 
 from release.hub import advice, wire
 from release.hub.base_files import wanted
-from release.hub.download import MOST_FILES, Listed, digest_of, listed, need_room, save
+from release.hub.download import Listed, digest_of, listed, need_room, save
 from release.hub.requests import BaseOutline
 from release.hub.wire import TIMEOUT, Question
+from release.values import bounds
 from release.values.artifacts import write_atomically
 from release.values.errors import HubError
 
@@ -222,7 +223,7 @@ def message(repo_id: str, commit: str) -> str:
         return _api().list_repo_commits(repo_id, revision=commit)[0].message
 
 
-def listing(repo_id: str, revision: str, kind: str = "model", *, most: int = MOST_FILES) -> dict[str, Listed]:
+def listing(repo_id: str, revision: str, kind: str = "model", *, most: int = bounds.FILES) -> dict[str, Listed]:
     """Every file as the Hub lists it, less its own `.gitattributes`; ``HubError`` for what is not a listing."""
     with _asking(f"Listing the files of {repo_id} at {revision}", listing=most * LINE):
         entries = _api().list_repo_tree(repo_id, revision=revision, recursive=True, repo_type=kind)
@@ -514,9 +515,9 @@ def _asking(what: str, *, files: int = 0, number: int = 0, listing: int = 0) -> 
     """
     most = wire.LARGEST + listing + 2 * files  # a file comes again where a connection ends and a Hub sends no parts
     requests = wire.REQUESTS + 10 * number
-    bounds = Question(what=what, endpoint=endpoint(), bytes=most, files=files, requests=requests)
+    question = Question(what=what, endpoint=endpoint(), bytes=most, files=files, requests=requests)
     try:
-        with wire.asking(bounds):
+        with wire.asking(question):
             yield
     except SHAPES as error:
         raise HubError(redact(f"{what} failed at {endpoint()}: {_said(error)}\n{advice.NOT_A_HUB}")) from None

@@ -14,12 +14,9 @@ import httpx2
 
 from hub_folder.names import file_problem
 from release.running.machine import GIB
+from release.values import bounds
 from release.values.errors import HubError, PreflightError
 
-MOST_FILES = 5000
-"""In a repository of a release: one has some thirty, and a file for each release before it."""
-LARGEST = 100 * GIB
-"""Bytes of a release: a merged model of the largest kind that is trained here has half as many."""
 TRIES = 5
 """Times in a row that a connection may end without a byte of the file."""
 BLOCK = 1 << 20
@@ -42,12 +39,12 @@ class Listed:
 def listed(found: Iterable[tuple[object, object, object]], where: str, most: int) -> dict[str, Listed]:
     """A listing's (path, size, id), checked: every path is one file below a folder. ``HubError`` names what is not.
 
-    Of others' repositories (``most`` above `MOST_FILES`), files with names that cannot be kept here are passed over.
+    Of others' repositories (``most`` above `bounds.FILES`), files with names that cannot be kept here are passed over.
     """
     files: dict[str, Listed] = {}
     for path, size, content in found:
         why = file_problem(path) if isinstance(path, str) else "is not a name"
-        if why and most > MOST_FILES:
+        if why and most > bounds.FILES:
             continue
         if why or not isinstance(path, str):
             raise HubError(f"{where} lists the file {path!r:.200}, which {why}. {_NONE}")
@@ -75,8 +72,8 @@ _NONE = "Nothing was fetched. If this is the repository that is meant, clone it 
 def need_room(files: Iterable[Listed], folder: Path, where: str) -> int:
     """Bytes of the files together; ``PreflightError`` where the disk of ``folder`` has no room for them."""
     size = sum(file.size for file in files)
-    if size > LARGEST:
-        raise HubError(f"{where} has {size:,} bytes, and a release has at most {LARGEST:,}. {_NONE}")
+    if size > bounds.TOTAL:
+        raise HubError(f"{where} has {size:,} bytes, and a release has at most {bounds.TOTAL:,}. {_NONE}")
     free = shutil.disk_usage(folder).free
     if size > free:
         raise PreflightError(

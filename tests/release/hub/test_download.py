@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from release.hub import client, download
-from release.hub.download import MOST_FILES, Listed, listed, need_room
+from release.hub import client
+from release.hub.download import Listed, listed, need_room
+from release.values import bounds
 from release.values.errors import HubError, PreflightError
 from tests.helpers.hub_fixture import EmbeddedHub
 from tests.helpers.line import ROOT
@@ -45,7 +46,7 @@ def test_a_large_release_is_fetched_in_little_memory(embedded_hub: EmbeddedHub, 
 
 
 def test_a_listing_is_read_as_it_is_written() -> None:
-    found = listed([("a/b", 0, BLOB), ("c", 7, LARGE)], "it", MOST_FILES)
+    found = listed([("a/b", 0, BLOB), ("c", 7, LARGE)], "it", bounds.FILES)
     assert found["c"] == Listed(path="c", size=7, id=LARGE)
     assert list(found) == ["a/b", "c"]
 
@@ -61,28 +62,27 @@ def test_a_listing_is_read_as_it_is_written() -> None:
         ([("x", 1, None)], "the digest None"),
         ([("x", 1, "A" * 40)], "the digest 'AAA"),
         ([("x", 1, BLOB), ("x/y", 1, BLOB)], "'x' as a file and as a folder"),
-        ([(f"f{number}", 1, BLOB) for number in range(MOST_FILES + 1)], "more than 5,000 files"),
+        ([(f"f{number}", 1, BLOB) for number in range(bounds.FILES + 1)], "more than 20,000 files"),
     ],
 )
 def test_a_listing_that_cannot_be_files_is_refused(entries: list[tuple[object, object, object]], says: str) -> None:
     with pytest.raises(HubError, match=r"^it ") as refused:
-        listed(entries, "it", MOST_FILES)
+        listed(entries, "it", bounds.FILES)
     assert says in str(refused.value)
     assert "Nothing was fetched" in str(refused.value)
 
 
 def test_a_file_of_somebody_elses_repository_with_another_name_is_passed_over() -> None:
-    found = listed([("a:b", 1, BLOB), ("c", 1, BLOB)], "it", MOST_FILES + 1)
+    found = listed([("a:b", 1, BLOB), ("c", 1, BLOB)], "it", bounds.FILES + 1)
     assert list(found) == ["c"]
 
 
-def test_a_download_needs_its_room_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_needs_its_room_first(tmp_path: Path) -> None:
     assert need_room([Listed(path="x", size=3, id=BLOB), Listed(path="y", size=4, id=BLOB)], tmp_path, "it") == 7
     with pytest.raises(HubError, match="a release has at most"):
-        need_room([Listed(path="x", size=download.LARGEST + 1, id=BLOB)], tmp_path, "it")
-    monkeypatch.setattr(download, "LARGEST", 1 << 62)
+        need_room([Listed(path="x", size=bounds.TOTAL + 1, id=BLOB)], tmp_path, "it")
     with pytest.raises(PreflightError, match=r"it has [0-9.]+ GiB, and the disk of .* has [0-9.]+ GiB free"):
-        need_room([Listed(path="x", size=1 << 60, id=BLOB)], tmp_path, "it")
+        need_room([Listed(path="x", size=bounds.TOTAL, id=BLOB)], tmp_path, "it")
 
 
 @pytest.mark.parametrize("size", [0, 7, client.SMALL, client.SMALL + 1])

@@ -15,7 +15,7 @@ SLOW = ("trickle", "trickling-file", "trickling-head", "come-back-tomorrow")
 SAYS = {
     "twice": "twice",
     "file-and-folder": "as a file and as a folder",
-    "many-files": "has more than 5,000 files",
+    "many-files": "has more than 20,000 files",
     "size-of-everything": "a release has at most",
     "huge-json": "which is no answer to it",
     "pages-for-ever": "the Hub still has more to say",
