@@ -1,7 +1,8 @@
 """A verdict for people: a line per gate, a table for the terminal, Markdown for a job summary."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from gates.comparison import EVERY, Against, Comparison, Pairing
 from gates.policy import Bar
@@ -74,7 +75,20 @@ def notes(verdict: Verdict) -> list[str]:
         )
     if verdict.policy.version > 1 and verdict.self_test == "not run":
         said.append("The gates were not tested: nothing proves that one can fail.")
-    return said
+    return [*said, *_no_json(verdict)]
+
+
+def _no_json(verdict: Verdict) -> Iterator[str]:
+    """What a table of zeros means where a model answers in another form than the gates read."""
+    score = next((gate.score for gate in verdict.gates if gate.name == "json_parse"), None)
+    if score is None or score.k or not score.n:
+        return
+    kinds = Counter(miss.reason.partition(":")[0] for miss in score.misses)
+    yield (
+        f"None of the {score.n} answers is JSON ({', '.join(f'{kind}: {n}' for kind, n in kinds.most_common())}): the "
+        "model was not asked for it, or has not learned it, and other gates count that again. Ask for JSON in the "
+        "system message, show it in the rows to train on, or hold answers to the schema (`constraint: json_schema`)."
+    )
 
 
 def _consequence(verdict: Verdict) -> str:

@@ -548,3 +548,18 @@ def test_rows_whose_documents_stand_in_the_prompt_are_planned_for_too() -> None:
     rows = [{"prompt": f"[1] a document\nQuestion {number}?", "answerable": True} for number in range(20)]
     bars = {name: {"target": 0.8} for name in ("citation_coverage", "citation_validity", "no_false_confidence")}
     assert [one.n for one in gates.plan(gates.parse_golden(rows), policy(**bars))] == [20, 20, 20]
+
+
+SPOKEN = ("Neil Armstrong [1].", "I cannot say.", '```json\n{"a": 1}\n```', "1. One\n2. Two", "", "It is so, see {1}.")
+
+
+@pytest.mark.parametrize("json_among", [0, 1])
+def test_answers_of_which_none_is_json_are_told_to_be_of_another_form_and_not_of_every_fault(json_among: int) -> None:
+    answers = {one: SPOKEN[number % len(SPOKEN)] for number, one in enumerate(IDS[json_among:])}
+
+    shown = " ".join(report.notes(judged(answers)))
+
+    assert (
+        "None of the 40 answers is JSON (syntax: 14, fenced: 7, trailing_text: 7, empty: 6, prose_before: 6)" in shown
+    ) != json_among
+    assert ("constraint: json_schema" in shown) != json_among
