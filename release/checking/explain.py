@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import gates
 from gates import report
 from gates.shown import shorten
-from release.checking import verify
+from release.checking import clock, verify
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import derive, previous, terms
@@ -32,6 +34,8 @@ class Judged:
     """Of verdict.json and answers.jsonl."""
     golden: Dataset
     before: Sequence[previous.Release]
+    seconds: float
+    """Of a processor, that judging it again may take."""
 
 
 def explain(gate: str, place: Judged, say: Say) -> None:
@@ -39,6 +43,11 @@ def explain(gate: str, place: Judged, say: Say) -> None:
 
     The answers are judged again; ``VerificationError`` if that is not the stored verdict.
     """
+    with _in_time(place):
+        _explain(gate, place, say)
+
+
+def _explain(gate: str, place: Judged, say: Say) -> None:
     with _reading(place.name):
         agreed = terms.read(place.folder, place.golden)
         outputs = gates.read_outputs(place.answers / "answers.jsonl")
@@ -73,13 +82,14 @@ def found(
 ) -> Iterator[Judged]:
     """``REPO@TAG``, the folder of a release or of a run; None: the run under ``runs`` that was judged last."""
     run = _newest(runs) if place is None else Path(place)
-    if (run / "verdict.json").is_file():
-        _plain(run)
+    if (run / "verdict.json").is_file() and not (run / layout.RECORD).exists():
+        seconds = _plain(run)
         beside = run / "earlier.json"
         earlier = part(Previous, json.loads(beside.read_bytes())) if beside.exists() else None
         before = _kept(earlier, run.parent / layout.PREVIOUS)
         golden = dataset.load(run / layout.DATA["golden"])
-        yield Judged(name=str(run), folder=run, answers=_as(run, form), golden=golden, before=before)
+        answers = _as(run, form)
+        yield Judged(name=str(run), folder=run, answers=answers, golden=golden, before=before, seconds=seconds)
         return
     with verify.opened(str(run) if place is None else place, endpoint, say, verify.Known(data=data)) as opened:
         release = opened.release
@@ -92,17 +102,38 @@ def found(
             )
         stored = release.folder / "gates"
         before = _kept(earlier, stored / layout.PREVIOUS)
-        yield Judged(name=release.name, folder=stored, answers=_as(stored, form), golden=rows, before=before)
+        seconds, answers = release.listed.seconds, _as(stored, form)
+        yield Judged(name=release.name, folder=stored, answers=answers, golden=rows, before=before, seconds=seconds)
 
 
-def _plain(run: Path) -> None:
-    """Refuse a run folder in which something to be read is a pipe or a device, or is too large."""
-    forms = run.glob("forms/*/*.json*")
-    for path in (*(run / layout.in_run(name) for name in (*layout.JUDGED, *layout.DATA.values())), *forms):
-        kind = layout.kind_of(path.relative_to(run).as_posix()) or layout.kind_of(f"gates/{path.relative_to(run)}")
-        if path.exists() and not (path.is_file() and (kind is None or path.stat().st_size <= kind.most)):
-            says = f"{path} is not a plain file{f' of at most {kind.most:,} bytes' if kind else ''}"
+def _plain(run: Path) -> float:
+    """Refuse a run folder in which something to be read is a link, a pipe or a device, or is too large.
+
+    The seconds of a processor that judging its files again may take.
+    """
+    judged = (layout.in_run(name) for name in (*layout.JUDGED, *layout.DATA.values()))
+    read = [run / "earlier.json", *(run / name for name in judged), *run.glob("forms/*/*.json*")]
+    sizes, root = [], run.resolve()
+    for path in filter(os.path.lexists, read):
+        name, state = path.relative_to(run), path.lstat()
+        kind = layout.kind_of(name.as_posix()) or layout.kind_of(f"gates/{name.as_posix()}") or bounds.RECORD
+        if not stat.S_ISREG(state.st_mode) or path.resolve() != root / name or state.st_size > kind.most:
+            says = f"{path} is not a plain file of at most {kind.most:,} bytes"
             raise VerificationError(f"{says}: no run leaves one. Judge the run again, or name a release.")
+        sizes.append((kind, state.st_size))
+    return bounds.seconds(sizes)
+
+
+@contextlib.contextmanager
+def _in_time(place: Judged) -> Iterator[None]:
+    try:
+        with clock.within(place.seconds):
+            yield
+    except clock.TimeUp:
+        late = f"{place.name} took more than the {place.seconds:.0f} seconds of a processor that files of its size need"
+        raise VerificationError(
+            f"{late}: an answer or a rule in it was made to be slow. Nothing was explained."
+        ) from None
 
 
 def _as(judged: Path, form: str) -> Path:

@@ -32,7 +32,7 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
         r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}|//[^/\s:@]+:[^/\s:@]+@|(?i:\b(?:password|passwd|api_key)\s*[=:]\s*\S{6,})"
     ),
     "personal_data": re.compile(
-        r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b"  # e-mail
+        r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b"  # e-mail
         r"|(?<![\w.])\+\d{1,3}[ ./-]?\(?\d{1,4}\)?(?:[ ./-]?\d{2,4}){2,4}(?!\w)"  # telephone with its country code
         r"|\b\d{3}-\d{2}-\d{4}\b|\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"  # US social security number, IBAN
     ),

@@ -143,8 +143,10 @@ def _owners(tensors: Iterable[str]) -> set[str]:
 
 
 def _temporary(folder: Path) -> Path:
-    """A name to work under, with what a killed run left under it removed."""
+    """A name to work under, with what a killed run left under it removed, and not what another one works at."""
     for left in folder.parent.glob(f".{folder.name}.*"):
+        if Path("/proc", left.suffix[1:]).exists():
+            continue
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     return folder.with_name(f".{folder.name}.{os.getpid()}")
 
@@ -181,7 +183,12 @@ def seal(temporary: Path, folder: Path) -> None:
     """Write the record of what was unpacked, then give the folder its name; the record says it is whole."""
     digests = {file.path: file.sha256 for file in Manifest.of_folder(temporary).files}
     write_atomically(temporary / RECORD, canonical_json(digests))
-    temporary.rename(folder)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not (folder / RECORD).exists():
+            raise
+        shutil.rmtree(temporary)  # another process was first, with the same bytes
 
 
 def unpack_embedded(folder: Path, say: Say) -> None:

@@ -56,7 +56,7 @@ def python(record: Record, asked: Asked, adapter: str, *, revision: str | None =
     ``adapter`` is a repository with its ``revision``, or a folder; ``base`` a folder to load the base from instead.
     """
     loaded, chat = asked.loaded, asked.chat
-    at = f", revision={_literal(revision)}" if revision else ""
+    at = f", revision={literal(revision)}" if revision else ""
     options = [f"dtype=torch.{_word(loaded.dtype)}"]
     if loaded.quantization:
         options.append(f"quantization_config={_bits_and_bytes(loaded.quantization)}")
@@ -68,18 +68,18 @@ def python(record: Record, asked: Asked, adapter: str, *, revision: str | None =
     arguments = f", **{given!r}" if given else ""  # a name may be a word of Python's own
     ends = ", ".join(str(one.id) for one in chat.ends)
     if asked.merged:
-        loads = _of_a_merged_model(asked, options, f"{_literal(adapter)}{at}")
+        loads = _of_a_merged_model(asked, options, f"{literal(adapter)}{at}")
     else:
-        places = [_literal(base or (record.base.base_model_id if record.base.revision else EMBEDDED))]
+        places = [literal(base or (record.base.base_model_id if record.base.revision else EMBEDDED))]
         if base is None and record.base.revision:
-            places.append(f"revision={_literal(record.base.revision)}")
-        loads = _of_an_adapter(asked, [*places, *options], f"{_literal(adapter)}{at}")
+            places.append(f"revision={literal(record.base.revision)}")
+        loads = _of_an_adapter(asked, [*places, *options], f"{literal(adapter)}{at}")
     return "\n".join(
         [
             *(_HELD_IMPORTS if asked.held else []),
             *loads,
-            f"ends = [{ends}]  # {', '.join(_literal(one.token) for one in chat.ends)}",
-            *(_held(f"{_literal(adapter)}", at) if asked.held else []),
+            f"ends = [{ends}]  # {', '.join(literal(one.token) for one in chat.ends)}",
+            *(_held(f"{literal(adapter)}", at) if asked.held else []),
             "",
             "",
             "def answer(messages):",
@@ -127,7 +127,7 @@ def _of_a_merged_model(asked: Asked, options: list[str], release: str) -> list[s
         "from huggingface_hub import snapshot_download",
         _transformers(asked),
         "",
-        f"folder = snapshot_download({release}, allow_patterns={_literal(f'{folder}/*')}) + {_literal(f'/{folder}')}",
+        f"folder = snapshot_download({release}, allow_patterns={literal(f'{folder}/*')}) + {literal(f'/{folder}')}",
         "model = AutoModelForCausalLM.from_pretrained(",
         "    folder,",
         *(f"    {one}," for one in options),
@@ -173,7 +173,7 @@ def _held(release: str, at: str) -> list[str]:
 def _bits_and_bytes(quantized: Quantization) -> str:
     """The quantization, in bitsandbytes' terms."""
     said = [f"load_in_4bit={_word(quantized.load_in_4bit)}"]
-    said.append(f"bnb_4bit_quant_type={_literal(quantized.bnb_4bit_quant_type)}")
+    said.append(f"bnb_4bit_quant_type={literal(quantized.bnb_4bit_quant_type)}")
     said.append(f"bnb_4bit_use_double_quant={_word(quantized.bnb_4bit_use_double_quant)}")
     said.append(f"bnb_4bit_compute_dtype=torch.{_word(quantized.bnb_4bit_compute_dtype)}")
     return f"BitsAndBytesConfig(\n        {', '.join(said[:2])},\n        {', '.join(said[2:])},\n    )"
@@ -186,6 +186,7 @@ def _word(value: object) -> str:
     return str(value)
 
 
-def _literal(text: str) -> str:
-    """A text as Python writes it: JSON's spelling is Python's too where no character is written as two."""
-    return json.dumps(text, ensure_ascii=False)
+def literal(text: str) -> str:
+    """A text as Python writes it, in one line of which everything can be seen: a direction in it is an escape."""
+    written = json.dumps(text, ensure_ascii=False)
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in written)

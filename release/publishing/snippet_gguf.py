@@ -1,21 +1,22 @@
 """Record → the Python that lets llama.cpp answer as it was judged: file, template arguments, stop tokens, decoding."""
 
-import json
 import re
 from collections.abc import Mapping
 
+from gates.shown import plain, shorten
 from release.models.exports import files
-from release.values.layout import ANSWER_SCHEMA, EXPORTS
+from release.publishing.snippet import literal
+from release.values.layout import ANSWER_SCHEMA, EXPORTS, GGUF
 from release.values.record import Form
 
 
 def python(form: Form, repo: str, revision: str) -> str:
     """A program that defines ``answer(messages)``, by xllamacpp, huggingface_hub and transformers' tokenizer."""
     chat, decoding = form.answering.chat, form.answering.decoding
-    at = f"revision={_literal(revision)}"
+    at = f"revision={literal(revision)}"
     given = dict(chat.chat_template_kwargs)
     arguments = f", **{given!r}" if given else ""
-    stops = json.dumps([one.token for one in chat.ends], ensure_ascii=False)
+    stops = f"[{', '.join(literal(one.token) for one in chat.ends)}]"
     held = form.settings["constraint"] != "none"
     room = files.room(files.QUESTION, decoding.max_new_tokens)
     return "\n".join(
@@ -25,7 +26,7 @@ def python(form: Form, repo: str, revision: str) -> str:
             "from huggingface_hub import hf_hub_download",
             "from transformers import AutoTokenizer",
             "",
-            f"repo = {_literal(repo)}",
+            f"repo = {literal(repo)}",
             f"tokenizer = AutoTokenizer.from_pretrained(repo, {at})",
             "params = xllamacpp.CommonParams()",
             f"params.n_ctx, params.n_parallel = {room}, 1  # tokens of a question and its answer, one at a time",
@@ -57,10 +58,10 @@ def _loads(form: Form, at: str) -> list[str]:
     """What says which files are loaded."""
     found = loaded(form)
     if found.lora is None:
-        return [f"params.model.path = hf_hub_download(repo, {_literal(f'{EXPORTS}/{found.model}')}, {at})"]
+        return [f"params.model.path = hf_hub_download(repo, {literal(f'{EXPORTS}/{found.model}')}, {at})"]
     return [
-        f"params.model.path = {_literal(found.model)}",
-        f"lora = hf_hub_download(repo, {_literal(f'{EXPORTS}/{found.lora}')}, {at})",
+        f"params.model.path = {literal(found.model)}",
+        f"lora = hf_hub_download(repo, {literal(f'{EXPORTS}/{found.lora}')}, {at})",
         "params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(lora, 1.0)]",
     ]
 
@@ -76,6 +77,8 @@ def loaded(form: Form) -> files.Loads:
     named = form.answering.loaded["files"]
     assert isinstance(named, Mapping)
     model, *lora = sorted(named, key=lambda name: name in form.files)
+    if odd := [name for name in named if not re.fullmatch(GGUF, name)]:
+        raise ValueError(f"{shorten(plain(odd[0]))} is not the name of a GGUF file that is made here")
     return files.Loads(model=model, lora=lora[0] if lora else None)
 
 
@@ -89,7 +92,3 @@ def for_ollama(form: Form, repo: str, revision: str, name: str) -> str:
     at = "." if found.lora else EXPORTS
     lines = [f"{fetched} --revision {revision} --local-dir ."] if fetched else []
     return "\n".join([*lines, f"ollama create {called} -f {at}/{told.file}"])
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

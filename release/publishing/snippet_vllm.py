@@ -1,13 +1,21 @@
 """Record → the Python that lets vLLM answer as it was judged: its own settings, template arguments, ends, decoding."""
 
-import json
+import re
+from collections.abc import Mapping
 
+from gates.shown import plain, shorten
 from release.publishing import snippet
+from release.publishing.snippet import literal
 from release.values.layout import ANSWER_SCHEMA, EXPORTS
-from release.values.record import Form, Record
+from release.values.record import Form, Record, tree
 
 OF_THE_RECORD = ("merged", "batch_invariant", "grammar_leaves_out")
 """What is recorded of how it was loaded beside vLLM's own settings."""
+VLLMS = frozenset((
+    "dtype", "seed", "trust_remote_code", "enforce_eager", "enable_prefix_caching", "max_num_seqs", "max_model_len",
+    "generation_config", "enable_lora", "max_loras", "max_lora_rank", "quantization",
+))  # fmt: skip
+"""What is set of vLLM when answers are judged."""
 ITS_OWN = {"max_num_seqs": 1}
 """Instead of how many prompts were judged at once."""
 
@@ -15,7 +23,7 @@ ITS_OWN = {"max_num_seqs": 1}
 def python(record: Record, form: Form, repo: str, revision: str) -> str:
     """A program that defines ``answer(messages)``, by vLLM and huggingface_hub."""
     answering, held = form.answering, form.settings["constraint"] != "none"
-    said = {name: one for name, one in answering.loaded.items() if name not in OF_THE_RECORD} | ITS_OWN
+    said = _settings(record, answering.loaded) | ITS_OWN
     merged, chat = form.settings["merged"] is True, answering.chat
     given = dict(chat.chat_template_kwargs)
     invariant = int(answering.loaded.get("batch_invariant") is True)
@@ -34,7 +42,7 @@ def python(record: Record, form: Form, repo: str, revision: str) -> str:
             *([] if merged else ["from vllm.lora.request import LoRARequest"]),
             *(["from vllm.sampling_params import StructuredOutputsParams"] if held else []),
             "",
-            f"release = snapshot_download({_literal(repo)}, revision={_literal(revision)})",
+            f"release = snapshot_download({literal(repo)}, revision={literal(revision)})",
             "tokenizer = AutoTokenizer.from_pretrained(release)",
             "model = LLM(",
             *(f"    {one}," for one in _base(record, form)),
@@ -42,7 +50,7 @@ def python(record: Record, form: Form, repo: str, revision: str) -> str:
             *(f"    {name}={value!r}," for name, value in said.items()),
             ")",
             *([] if merged else ['adapter = LoRARequest("adapter", 1, release)']),
-            f"ends = [{ends}]  # {', '.join(_literal(one.token) for one in chat.ends)}",
+            f"ends = [{ends}]  # {', '.join(literal(one.token) for one in chat.ends)}",
             f"decoding = dict({decoding}, seed={said['seed']})",
             *([f'schema = {{**json.load({schema}), "x-guidance": {{"lenient": True}}}}'] if held else []),
             "",
@@ -60,6 +68,18 @@ def python(record: Record, form: Form, repo: str, revision: str) -> str:
     )
 
 
+def _settings(record: Record, loaded: Mapping[str, object]) -> dict[str, object]:
+    """Settings of vLLM as recorded; ``ValueError`` where one is not of those, or more than a word or a number."""
+    said = {name: value for name, value in loaded.items() if name not in OF_THE_RECORD}
+    for name, value in said.items():
+        if name not in VLLMS or not re.fullmatch("-?[A-Za-z0-9_]+", str(value)) or not isinstance(value, int | str):
+            raise ValueError(f"{shorten(plain(f'{name}={value}'))} is not a setting of vLLM that is made here")
+    trusted = tree(record.config["model"]).get("trust_remote_code") is True
+    if said.get("trust_remote_code", False) is not trusted or not isinstance(said.get("seed"), int):
+        raise ValueError("vLLM's trust_remote_code and seed are not those of the configuration")
+    return said
+
+
 def _structured(*, held: bool) -> str:
     return ", structured_outputs=StructuredOutputsParams(json=schema)" if held else ""
 
@@ -69,9 +89,5 @@ def _base(record: Record, form: Form) -> list[str]:
     if form.settings["merged"] is True:
         return [f'release + "/{EXPORTS}/{snippet.merged_folder(form)}"']
     if record.base.revision is None:
-        return [_literal(snippet.EMBEDDED)]
-    return [_literal(record.base.base_model_id), f"revision={_literal(record.base.revision)}"]
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+        return [literal(snippet.EMBEDDED)]
+    return [literal(record.base.base_model_id), f"revision={literal(record.base.revision)}"]

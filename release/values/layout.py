@@ -153,11 +153,13 @@ FOLDERS = ("gates/", "data/", "attestations/", f"{EXPORTS}/")
 """Where a release holds what is not a part of the adapter; whatever else is there is loaded with it."""
 _KINDS = {file.name: file.kind for file in FILES} | TOKENIZER | dict.fromkeys(TERMS, bounds.TERMS)
 _FORM, _COMMIT, _EXPORT = "[a-z0-9][a-z0-9_-]{0,39}", "[0-9a-f]{40}", "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+GGUF = rf"{_EXPORT}\.gguf"
+"""The name of a file for llama.cpp, as a regular expression."""
 _OF_PREVIOUS = "|".join(map(re.escape, (*COMPARED, DATA["golden"])))
 _FAMILIES = (
     (rf"gates/forms/{_FORM}/answers\.jsonl", bounds.ANSWERS),
     (rf"gates/forms/{_FORM}/(verdict|comparison)\.json", bounds.RESULT),
-    (rf"{EXPORTS}/{_EXPORT}\.gguf", bounds.GGUF),
+    (f"{EXPORTS}/{GGUF}", bounds.GGUF),
     (rf"{EXPORTS}/{MODELFILE}-{_EXPORT}", bounds.TEMPLATE),
     (rf"{EXPORTS}/{_EXPORT}/model-\d{{5}}-of-\d{{5}}\.safetensors", bounds.MERGED),
 )

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gates import strict_json
+from release.checking import clock
 from tests.gates.examples import DATA
 
 VECTORS = [json.loads(line) for line in (DATA / "json_vectors.jsonl").read_text("utf-8").splitlines()]
@@ -84,3 +85,19 @@ def test_a_refusal_says_where() -> None:
     assert strict_json.read('{"a":1,\n "a" 2}').detail == "Expecting ':' delimiter at line 2 column 6"
     assert strict_json.read('{"b":0,"a":1,"a":2}').detail == "member 'a' stands twice"
     assert strict_json.read("{} " + "x" * 99).detail == f"{'x' * 40!r} after the first value"
+
+
+@pytest.mark.parametrize("filling", ["\t", " ", "a", "\t a", "`", "\r", "\n", "{", "\\"])
+def test_a_fence_that_does_not_end_is_read_in_one_pass(filling: str) -> None:
+    """Going back at each character would take minutes here, and hours in the longest answer."""
+    text = f"```{filling * 90_000}x"
+    with clock.within(20):
+        assert not strict_json.read_fenced(text, max_characters=len(text)).ok
+    assert not strict_json.read_fenced(text, max_characters=len(text) - 1).ok
+
+
+def test_objects_weigh_more_than_lists_in_what_is_read_of_a_file() -> None:
+    objects = f'{{"a": [{"{}," * 2_000_001}1]}}'
+    assert strict_json.read(objects, max_characters=len(objects)).code == "too_long"
+    lists = f'{{"a": [{"[]," * 2_000_001}1]}}'
+    assert strict_json.read(lists, max_characters=len(lists)).ok

@@ -3,6 +3,7 @@
 The template is found by probing the chat template and kept only if it renders every golden prompt as was judged.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from release.values.errors import PreflightError
 USER, SYSTEM, ANSWER, AGAIN = "QuserQ", "QsystemQ", "QanswerQ", "QagainQ"
 """Contents that no template changes and that can be found again."""
 QUOTES = '"""'
+NOT_WRITTEN = re.compile(r'["\x00-\x1f\x7f]')
+"""In a word of a Modelfile: what ends the word or the line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +69,14 @@ def text(asks: Asks) -> str:
                 f"from character {at} on: {told[at : at + SHOWN]!r} for {judged[at : at + SHOWN]!r}. Load the GGUF in "
                 "llama.cpp, with the prompt as the chat template writes it."
             )
-    ends = asks.says.ends
-    if odd := [one for one in [*ends, template] if QUOTES in one or (one in ends and '"' in one)]:
-        raise PreflightError(f"No Modelfile for Ollama: it has no way to write {odd[0]!r}. Load the GGUF in llama.cpp.")
     return written(asks.says, template)
 
 
 def written(says: Says, template: str) -> str:
-    """The file with this template."""
+    """The file with this template; ``PreflightError`` where something in it would be read as more than it is."""
+    words = [says.model, says.adapter or "", *says.ends]
+    if odd := [*(one for one in [template] if QUOTES in one), *filter(NOT_WRITTEN.search, words)]:
+        raise PreflightError(f"No Modelfile for Ollama: it has no way to write {odd[0]!r}. Load the GGUF in llama.cpp.")
     parameters = [
         ("num_ctx", str(says.context)),
         ("num_predict", str(says.max_new_tokens)),
@@ -93,9 +96,9 @@ def problem(content: str, says: Says, adds: str, prompts: Sequence[Messages], ju
     Nothing of a chat template is run for that: its own template is read, by the few actions that it may have.
     """
     template = content.partition(QUOTES)[2].partition(QUOTES)[0]
-    if content != written(says, template):
-        return "does not say what was judged: files, length, stop tokens and greedy decoding"
     try:
+        if content != written(says, template):
+            return "does not say what was judged: files, length, stop tokens and greedy decoding"
         if digest([adds + rendered(template, one) for one in prompts]) != judged:
             return "has a template that writes golden prompts otherwise than they were judged"
     except PreflightError as error:

@@ -1,6 +1,7 @@
 """Why a gate failed: of a run, of a release on a Hub and of a folder, row by row."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from release import pipeline
 from release.checking import explain
 from release.hub import address
 from release.judging import previous
-from release.values import layout
+from release.values import bounds, layout
 from release.values.errors import ConfigError, VerificationError
 from release.values.events import Event, Line
 from tests.helpers.line import ROOT, adapter_release
@@ -105,3 +106,43 @@ def test_a_run_that_was_changed_is_not_explained(name: str, line: Path, tmp_path
 
     with pytest.raises(VerificationError):
         explained("json_parse", str(changed), line)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("earlier.json", None),
+        ("earlier.json", "/dev/zero"),
+        ("answers.jsonl", "/etc/passwd"),
+        ("policy.json", "/dev/zero"),
+        ("data/golden.jsonl", "/etc/passwd"),
+        ("data", None),
+        ("forms", None),
+    ],
+)
+def test_nothing_of_a_run_that_somebody_laid_out_is_read_through_a_link_or_a_pipe(
+    name: str, other: str | None, line: Path, tmp_path: Path
+) -> None:
+    (run,) = (path.parent for path in (line / "runs" / "v0.2.0").glob("*/verdict.json"))
+    laid_out = Path(shutil.copytree(run, tmp_path / "run"))
+    (laid_out / "forms" / "form").mkdir(parents=True)
+    (laid_out / "forms" / "form" / "verdict.json").write_text("{}", "utf-8")
+    place = laid_out / name
+    if place.is_dir():
+        place.rename(laid_out / "other")
+        place.symlink_to(laid_out / "other")
+    else:
+        place.unlink(missing_ok=True)
+        place.symlink_to(other) if other else os.mkfifo(place)
+
+    with pytest.raises(VerificationError, match="is not a plain file"):
+        explained("json_parse", str(laid_out), line)
+
+
+def test_what_takes_longer_than_its_size_allows_is_not_explained(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run,) = (path.parent for path in (line / "runs" / "v0.2.0").glob("*/verdict.json"))
+    monkeypatch.setattr(bounds, "SECONDS", 0)
+    monkeypatch.setattr(bounds, "PER_MEGABYTE", dict.fromkeys(bounds.PER_MEGABYTE, 0.001))
+
+    with pytest.raises(VerificationError, match="seconds of a processor that files of its size need"):
+        explained("json_parse", str(run), line)

@@ -1,6 +1,7 @@
 """A card's programs say what was judged, whichever engine; each is run by the slow tests where its engine is here."""
 
 import ast
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -56,7 +57,7 @@ def form(record: Record, name: str, **settings: object) -> Form:
 
 def program(record: Record, one: Form) -> str:
     text = programs.of_form(record, one, "team/name", "v1")
-    code = text.partition("```python\n")[2].partition("```")[0]
+    code = text.partition("```python\n")[2].partition("\n```")[0]
     compile(code, "card", "exec")
     return code
 
@@ -112,3 +113,32 @@ def test_what_was_held_to_the_answer_schema_is_held_to_it_and_nothing_else_is(
 
 def test_of_an_address_there_is_no_program(record: Record) -> None:
     assert programs.of_form(record, form(record, "api"), "team/name", "v1") == ""
+
+
+HOSTILE = ('7); __import__("os").system("id")', '"\nimport os', "</code>\n```\n# x", "\u202e\u2066\x9b\x7f", '\\"')
+
+
+def tokens(code: str) -> str:
+    """What a program does, whatever its texts say."""
+    return re.sub(r"Constant\(value='[^']*'\)|Constant\(value=\"[^\"]*\"\)", "Constant", ast.dump(ast.parse(code)))
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("name", ["vllm", "gguf", "merged"])
+def test_no_text_of_a_record_is_more_than_a_text_in_a_program(name: str, text: str, record: Record) -> None:
+    """Each end's token, and the names and values of what an engine loaded."""
+    one = form(record, name)
+    told = replace(one.answering.chat, ends=[replace(end, token=text) for end in one.answering.chat.ends])
+    code = program(record, replace(one, answering=replace(one.answering, chat=told)))
+    assert tokens(code) == tokens(program(record, one))
+    assert all(character.isprintable() or character == "\n" for character in code)
+
+    named: list[Mapping[str, object]] = []
+    if name == "vllm":
+        named = [{**VLLM, text: 1}, {**VLLM, "dtype": text}, {**VLLM, "seed": text}, {**VLLM, "model": "x"}]
+        named += [{**VLLM, "trust_remote_code": True}, {**VLLM, "load_format": "dummy"}]
+    elif name == "gguf":
+        named = [{"files": {f"{text}.gguf": "0" * 64}}]
+    for loaded in named:
+        with pytest.raises(ValueError, match=r"that is made here|not those of the configuration|is not the name"):
+            programs.of_form(record, replace(one, answering=replace(one.answering, loaded=loaded)), "a/b", "v1")

@@ -158,3 +158,22 @@ def test_an_end_that_it_cannot_write_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(PreflightError, match="no way to write"):
         modelfile.text(asks(read(write(tmp_path, tokens, CHATML)), [ASKED]))
+
+
+@pytest.mark.parametrize("word", ['<|im_end|>"', "a\nFROM other", "a\r", "a\x00", "a\x7f"])
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda said, word: replace(said, ends=[word]),
+        lambda said, word: replace(said, model=word),
+        lambda said, word: replace(said, adapter=word),
+    ],
+)
+def test_no_word_of_a_modelfile_is_more_than_a_word(
+    put: Callable[[modelfile.Says, str], modelfile.Says], word: str, tmp_path: Path
+) -> None:
+    said = put(says(chat_of(CHATML, tmp_path)), word)
+
+    with pytest.raises(PreflightError, match="no way to write"):
+        modelfile.written(said, "{{ .Content }}")
+    assert "no way to write" in modelfile.problem("FROM x", said, "", [ASKED], "0" * 64)
