@@ -167,6 +167,7 @@ CLOSED: dict[str, Trick] = {
     "escapes in every answer": answered(f"{ESCAPES}{WORKFLOW}{TURNED}"),
     "an answer that is nested deeply": answered("[" * 100_000),
     "an answer of five million digits": answered("1" * 5_000_000),
+    "a fence in every answer that does not end": answered("```" + "\t" * 90_000 + "x"),
     "a schema that doubles forty times": schema(doubled),
     "a schema that leads to itself": schema(itself),
     "a schema with a word for a pattern": schema(lambda value: value["properties"]["answer"].update(pattern=["a"])),
