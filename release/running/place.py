@@ -39,8 +39,8 @@ class Place(Protocol):
         """Run ``python -m stage arguments`` to its end, passing its events to ``say``.
 
         The stage may read the folders ``reads`` and change the folders ``writes`` (the log's is one), under their own
-        names; it sees no token and no Hub, and one card at most. Raises the stage's ``Stop``; ``PreflightError`` where the place
-        or its card cannot be used; ``RuntimeError`` with the end of the log when it crashed.
+        names; it sees no token and no Hub, and one card at most. Raises the stage's ``Stop``; ``PreflightError`` where
+        the place or its card cannot be used; ``RuntimeError`` with the end of the log when it crashed.
         """
 
 
