@@ -12,12 +12,12 @@ from pathlib import Path
 import gates
 from gates.canonical import canonical_json
 from gates.shown import shorten
-from release.checking import allowed, clock, verify_card, verify_forms
+from release.checking import allowed, verify_card, verify_forms
 from release.hub import address
 from release.judging import derive, previous, served
 from release.judging.released import Released
 from release.publishing import attestations, sign
-from release.values import bounds, contents, layout, lora_settings, tensors
+from release.values import bounds, clock, contents, layout, lora_settings, tensors
 from release.values.contents import NotOpened
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
