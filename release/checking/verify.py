@@ -12,12 +12,12 @@ from pathlib import Path
 import gates
 from gates.canonical import canonical_json
 from gates.shown import shorten
-from release.checking import allowed, clock, verify_card, verify_forms
+from release.checking import allowed, verify_card, verify_forms
 from release.hub import address
 from release.judging import derive, previous, served
 from release.judging.released import Released
 from release.publishing import attestations, sign
-from release.values import bounds, contents, layout, tensors
+from release.values import bounds, clock, contents, layout, lora_settings, tensors
 from release.values.contents import NotOpened
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
@@ -270,7 +270,10 @@ def _unequal(what: str, values: Mapping[str, object]) -> Iterator[str]:
 
 
 def _base(found: Opened) -> Iterator[str]:
-    """One base model in the record, the configuration it was made with, the adapter's own settings and the card."""
+    """One base model in the record, the configuration it was made with, the adapter's own settings and the card.
+
+    The adapter's settings are those of a LoRA that was trained here: nothing else of theirs reaches PEFT.
+    """
     record, settings, card = (
         found.release.record,
         found.release.json(layout.SETTINGS),
@@ -289,6 +292,7 @@ def _base(found: Opened) -> Iterator[str]:
         layout.SETTINGS: settings.get("revision"),
     }
     yield from _unequal("base revisions", revisions)
+    yield from lora_settings.problems(settings, record.setting("adapter", "lora"))
 
 
 def _data(found: Opened) -> Iterator[str]:

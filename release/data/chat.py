@@ -6,22 +6,22 @@ Three rules hold in training, answering, judging and reproduction, because all o
 - what is *learned* is the answer and one token that ends it, nothing before and nothing after;
 - what is *judged* is what stands before the first token that ends an answer.
 
-Templates are rendered by transformers' own renderer (``render_jinja_template``), whose import costs a second.
+Templates are rendered in `rendering`, by transformers' own renderer.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import TemplateError
-
 from gates.canonical import Json
-from gates.strict_json import SURROGATE
+from release.data import rendering
 from release.data.formats import system_to_user
+from release.values import clock
 from release.values.errors import PreflightError
 from release.values.layout import CHAT_TEMPLATE
 
@@ -46,11 +46,6 @@ MOVE = (
     "--system-to-user` does."
 )
 SHOWN = 80  # characters of a text in a message
-
-
-TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError,
-                   MemoryError)  # fmt: skip
-"""What a template of somebody else's can raise while it is rendered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +76,19 @@ class Chat:
     """Every token that ends an answer, by id."""
     changed: tuple[str, ...] = ()
     """What is otherwise than in the base's own template and without arguments, a sentence each."""
+    allowance: clock.Allowance = field(default_factory=rendering.allowance, compare=False, repr=False)
+    """What rendering may take, of everything that this chat is asked for."""
+
+    def in_time(self) -> AbstractContextManager[None]:
+        """For a block that renders one conversation: ``DataError`` when the template does not end."""
+        return rendering.in_time(self.template, self.allowance)
 
     def text(self, messages: Messages, *, generation_prompt: bool) -> str:
         """A conversation as the template writes it; ``PreflightError`` with the template's own words if it refuses."""
-        rendered, _ = _render(self.template, messages, {**self.special, **self.arguments}, generation_prompt)
+        with self.in_time():
+            rendered, _ = rendering.render(
+                self.template, messages, {**self.special, **self.arguments}, generation_prompt
+            )
         return rendered
 
     def ids(self, text: str) -> tuple[int, ...]:
@@ -150,7 +154,8 @@ class Chat:
             return None
         messages = [*prompt, {"role": "assistant", "content": answer}]
         special = {**self.special, **self.arguments}
-        text, marks = _render(self.template, messages, special, generation_prompt=False, marks=True)
+        with self.in_time():
+            text, marks = rendering.render(self.template, messages, special, generation_prompt=False, marks=True)
         return "".join(text[start:end] for start, end in marks)
 
     def token(self, id_: int) -> str:
@@ -213,29 +218,6 @@ def tokenizer_settings(folder: Path) -> dict[str, Json]:
 
 
 _OWN = ("chat_template", "is_local", "local_files_only")  # the release has a file for it; what loading left behind
-
-
-def _render(
-    template: str, messages: Messages, variables: Mapping[str, object], generation_prompt: bool, *, marks: bool = False
-) -> tuple[str, list[tuple[int, int]]]:
-    """The text, and where the template's generation blocks stand in it if ``marks`` are asked for."""
-    from transformers.utils.chat_template_utils import render_jinja_template
-
-    try:
-        (text,), places = render_jinja_template(
-            conversations=[[dict(message) for message in messages]],
-            chat_template=template,
-            add_generation_prompt=generation_prompt,
-            return_assistant_tokens_mask=marks,
-            **variables,
-        )
-    except TEMPLATE_FAULTS as error:
-        why = _shown(str(error) or type(error).__name__)
-        raise PreflightError(f"The base model's chat template refuses a row: {why}.") from None
-    if SURROGATE.search(text):
-        what = "The base model's chat template writes half of a surrogate pair, which no tokenizer reads"
-        raise PreflightError(f"{what}. Look for an escape such as \\ud800 in it.")
-    return str(text), [(start, end) for start, end in places[0]] if marks else []
 
 
 def _object(path: Path) -> dict[str, Json]:
@@ -312,7 +294,8 @@ def _written_end(chat: Chat) -> Iterator[int]:
 
 def _dated(chat: Chat, day: date) -> Chat:
     """A template that writes today's date, made to write this day's always, by whoever renders it."""
-    formats = _date_formats(chat.template)
+    with chat.in_time():  # compiling computes what is constant
+        formats = _date_formats(chat.template)
     if not formats:
         return chat
     try:

@@ -106,9 +106,8 @@ def read(folder: Path, kept: Path, model: Model, base_model: str | None = None) 
     wanted = key(folder)
     found = _kept(kept)
     if found.get("key") != wanted:
-        offline = {"HF_HUB_OFFLINE": "1"}
         log = kept.with_suffix(".log")
-        child.call("release.models.meta_device", str(folder), str(kept), say=lambda _: None, log=log, env=offline)
+        child.call("release.models.meta_device", str(folder), str(kept), say=lambda _: None, log=log, env=child.OFFLINE)
         found = _kept(kept)
     if "refused" in found:
         raise PreflightError(f"{model.base_model_id} cannot be used as a base model: {found['refused']}")

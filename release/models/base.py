@@ -73,7 +73,7 @@ def resolve(model: Model, say: Say) -> Base:
         if not (folder / RECORD).exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
             log = folder.parent / "unpack.log"
-            child.call(__name__, str(folder), say=say, log=log, env=kept.to_install())
+            child.call(__name__, str(folder), say=say, log=log, env={**child.OFFLINE, **kept.to_install()})
         return _checked(folder, model, embedded.ORIGIN)
     if not (folder / RECORD).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)

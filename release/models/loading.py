@@ -45,9 +45,10 @@ def asks_otherwise(
     Whoever loads a published tokenizer must ask what was judged.
     """
     for number, (prompt, ids) in enumerate(asked, 1):
-        theirs = tokenizer.apply_chat_template(
-            list(prompt), add_generation_prompt=True, return_dict=False, **chat.arguments
-        )
+        with chat.in_time():
+            theirs = tokenizer.apply_chat_template(
+                list(prompt), add_generation_prompt=True, return_dict=False, **chat.arguments
+            )
         if list(theirs) != list(ids):
             at = next((n for n, (a, b) in enumerate(zip(theirs, ids, strict=False)) if a != b), len(ids))
             return (

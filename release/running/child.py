@@ -42,6 +42,12 @@ ENVIRONMENT = {
     # cuBLAS is deterministic only with a fixed workspace, set before CUDA starts (PyTorch, "Reproducibility")
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",  # the one that `hf auth login` leaves in a file
+}
+"""For a process that loads models from folders: whatever a file there names, no Hub is asked for it."""
 
 
 def inherited() -> dict[str, str]:

@@ -189,7 +189,7 @@ def _rights(engine: "DockerClient", image: InImage, more: Mapping[str, str]) -> 
     from docker.types import DeviceRequest
 
     rootless = any("rootless" in option for option in engine.info().get("SecurityOptions", ()))
-    fixed = {"HOME": "/tmp", "HF_HOME": "/tmp/hf", "HF_HUB_OFFLINE": "1"}  # noqa: S108  the container's own tmpfs
+    fixed = {"HOME": "/tmp", "HF_HOME": "/tmp/hf", **child.OFFLINE}  # noqa: S108  the container's own tmpfs
     return {
         "network_mode": "none",
         "read_only": True,

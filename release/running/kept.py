@@ -40,8 +40,11 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 """Also in small letters."""
 INSTALLING = ("PIP_", "UV_", "TORCH_FIND_LINKS")
 """Where pip finds packages; an index may have a password in its address."""
-_OPENS = re.compile("(^|_)(API|KEYS?|TOKENS?|SECRETS?|PASS(WORD|WD|PHRASE)?|CREDENTIALS?|AUTH)(_|$)", re.IGNORECASE)
-_WITH_A_PASSWORD = re.compile("//[^/ ]*@")
+_OPENS = re.compile("KEY|TOKEN|SECRET|PASS|PWD|CRED|AUTH|BEARER|JWT|(^|_)(API|PAT|PW)(_|$)", re.IGNORECASE)
+"""Words for what opens something, wherever they stand in a name: nobody agrees on where its underscores are."""
+_SETTINGS = ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "TORCHINDUCTOR_DISABLED_PASSES", "VLLM_MAX_TOKENS_PER_EXPERT_FUSED_MOE")
+"""Names with such a word that open nothing; of what begins with tokenizers' name only the rest is looked at."""
+_WITH_A_PASSWORD = re.compile("//[^/ ]*@|[A-Za-z]://[^ ]*@")  # a password may have a slash in it
 
 
 def kept() -> dict[str, str]:
@@ -62,7 +65,9 @@ def to_install() -> dict[str, str]:
 
 def _is_kept(name: str, value: str) -> bool:
     listed = name in NAMES or name.upper() in PROXIES or name.startswith(BEGINNINGS)
-    return listed and not _OPENS.search(name) and not _WITH_A_PASSWORD.search(value)
+    opens = name not in _SETTINGS and _OPENS.search(name.removeprefix("TOKENIZERS_"))
+    with_a_password = _WITH_A_PASSWORD.search(value) or (name.upper() in PROXIES and "@" in value)
+    return listed and not opens and not with_a_password  # a proxy needs no scheme, so each @ counts there
 
 
 def _those(wanted: Callable[[str], bool]) -> dict[str, str]:

@@ -39,8 +39,8 @@ class Place(Protocol):
         """Run ``python -m stage arguments`` to its end, passing its events to ``say``.
 
         The stage may read the folders ``reads`` and change the folders ``writes`` (the log's is one), under their own
-        names; it sees no token, and one card at most. Raises the stage's ``Stop``; ``PreflightError`` where the place
-        or its card cannot be used; ``RuntimeError`` with the end of the log when it crashed.
+        names; it sees no token and no Hub, and one card at most. Raises the stage's ``Stop``; ``PreflightError`` where
+        the place or its card cannot be used; ``RuntimeError`` with the end of the log when it crashed.
         """
 
 
@@ -71,7 +71,7 @@ class Here:
         code = {} if self.python == sys.executable else {"PYTHONPATH": str(environment.ROOT)}
         given = {name: os.environ[name] for name in self.secrets if os.environ.get(name)}
         given |= kept.to_reach_a_hub() if self.secrets else {}
-        env = {**machine.one_card(), **code, **given}
+        env = {**child.OFFLINE, **machine.one_card(), **code, **given}
         child.call(stage, *map(str, arguments), say=say, log=log, env=env, python=self.python)
 
 

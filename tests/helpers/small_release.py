@@ -216,13 +216,29 @@ def small_base(folder: Path, loaded: Config) -> bases.Base:
     )
 
 
+def lora_settings(loaded: Config) -> dict[str, Any]:
+    """What PEFT writes of an adapter of this configuration, as far as it is no default."""
+    lora = loaded.adapter.lora
+    return {
+        "base_model_name_or_path": loaded.model.base_model_id,
+        "revision": loaded.model.revision,
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": lora.r,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": lora.dropout,
+        "bias": lora.bias,
+        "target_modules": sorted(lora.target_modules),
+    }
+
+
 def _adapter(run: Path, loaded: Config) -> Adapter:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     folder = run / "adapter"
     folder.mkdir(exist_ok=True)
     save_file(tensors(), folder / layout.WEIGHTS)
-    settings = {"base_model_name_or_path": loaded.model.base_model_id, "revision": loaded.model.revision, "r": 3}
+    settings = lora_settings(loaded)
     (folder / "adapter_config.json").write_bytes(canonical_json(settings))
     words = Tokenizer(models.WordLevel({"[UNK]": 0, "The": 1, "symbol": 2}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -14,6 +14,7 @@ from release.models import arithmetic, constrained, loading
 from release.models.engines.engine import Asked, Opened, Prompt
 from release.models.exports import files
 from release.running import environment
+from release.values import lora_settings
 from release.values.errors import VerificationError
 from release.values.layout import WEIGHTS
 
@@ -55,6 +56,7 @@ def with_adapter(model: "PreTrainedModel", adapter: Path) -> "PreTrainedModel":
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
+    lora_settings.read(adapter)  # PEFT does what these say
     tensors = load_file(str(adapter / WEIGHTS))
     wrapped: PreTrainedModel = get_peft_model(model, PeftConfig.from_pretrained(str(adapter)))
     wanted = get_peft_model_state_dict(wrapped).keys()

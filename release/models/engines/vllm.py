@@ -23,7 +23,7 @@ from release.models.exports import files
 from release.running import environment
 from release.running.tied import inherited as locks
 from release.running.tied import tied
-from release.values import layout
+from release.values import layout, lora_settings
 from release.values.errors import ConfigError, PreflightError, shown
 
 PYTHON = "ADAPTER_RELEASE_VLLM"
@@ -68,6 +68,7 @@ class Worker:
 @contextmanager
 def opened(asked: Asked) -> Iterator[Opened]:
     """A vLLM with the base, or with base and adapter merged, until the block ends."""
+    lora_settings.read(asked.adapter)  # vLLM does what these say
     with subprocess.Popen(
         tied([python(), "-I", vllm_worker.__file__]),  # -I: no PYTHONPATH, which names this project's packages
         stdin=subprocess.PIPE,

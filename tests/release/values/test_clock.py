@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from release.checking import clock, verify
+from release.checking import verify
 from release.judging.released import Released
-from release.values import bounds, layout
+from release.values import bounds, clock, layout
 from tests.helpers.small_release import small_release
 
 
@@ -51,6 +51,49 @@ def test_what_is_done_in_time_is_not_ended_later() -> None:
 def test_waiting_is_not_counted() -> None:
     with clock.within(0.2):
         time.sleep(0.4)
+
+
+def nested(inner: float) -> None:
+    with clock.within(10):
+        busy(inner)
+    busy(10)
+
+
+@pytest.mark.parametrize("inner", [0.1, 0.5])
+def test_a_clock_within_another_gives_it_back_with_what_is_left(inner: float) -> None:
+    started = time.process_time()
+
+    with pytest.raises(clock.TimeUp), clock.within(0.3):
+        nested(inner)
+
+    assert time.process_time() - started < 5
+    assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+
+
+def pieces(allowance: clock.Allowance, number: int, each: float) -> None:
+    for _ in range(number):
+        with allowance.one():
+            busy(each)
+        busy(0.02)  # between them nothing is counted
+
+
+def test_an_allowance_is_used_up_by_all_that_is_done_within_it() -> None:
+    allowance, started = clock.Allowance(seconds=0.3, each=0.01), time.process_time()
+
+    with pytest.raises(clock.TimeUp):
+        pieces(allowance, 1000, 0.05)
+    with pytest.raises(clock.TimeUp):
+        pieces(allowance, 1, 10)
+
+    assert time.process_time() - started < 5
+
+
+def test_an_allowance_grows_with_what_there_is_to_do() -> None:
+    allowance = clock.Allowance(seconds=0.1, each=0.1)
+
+    pieces(allowance, 10, 0.04)
+
+    assert allowance.done == 10
 
 
 def test_another_thread_works_without_a_clock() -> None:

@@ -1,0 +1,78 @@
+"""A chat template at work, by transformers' own renderer, whose import costs a second; and under a clock.
+
+The sandbox that transformers renders in sets no limit of time, and a template may come with somebody else's release.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+from jinja2 import TemplateError
+
+from gates.strict_json import SURROGATE
+from release.values import clock
+from release.values.errors import DataError, PreflightError
+
+SECONDS = 60.0
+"""Of a processor, for all that is rendered with one template; an honest conversation takes a thousandth of one."""
+SECONDS_EACH = 0.5
+"""More for each conversation."""
+SHOWN = 80  # characters of a text in a message
+TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError,
+                   MemoryError)  # fmt: skip
+"""What a template of somebody else's can raise while it is rendered."""
+
+
+def allowance() -> clock.Allowance:
+    """What rendering with one template may take."""
+    return clock.Allowance(seconds=SECONDS, each=SECONDS_EACH)
+
+
+@contextlib.contextmanager
+def in_time(template: str, allowed: clock.Allowance) -> Iterator[None]:
+    """Render one conversation in the block; ``DataError`` when what is allowed for all of them is used up."""
+    try:
+        with allowed.one():
+            yield
+    except clock.TimeUp:
+        sha256 = hashlib.sha256(template.encode()).hexdigest()
+        number = "one conversation" if allowed.done == 1 else f"{allowed.done:,} conversations"
+        raise DataError(
+            f"The chat template {shortened(template)} (sha256 {sha256}) does not end: "
+            f"{number} took {allowed.used:.0f} seconds of a processor, where each takes a thousandth of one. "
+            "Nothing was asked with it. In a release of somebody else's: do not use it, and inform its publisher. Of "
+            "your own: look for loops in it, or set model.chat_template to a file with another one."
+        ) from None
+
+
+def render(
+    template: str,
+    messages: Sequence[Mapping[str, str]],
+    variables: Mapping[str, object],
+    generation_prompt: bool,
+    *,
+    marks: bool = False,
+) -> tuple[str, list[tuple[int, int]]]:
+    """The text, and where the template's generation blocks stand in it if ``marks`` are asked for."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    try:
+        (text,), places = render_jinja_template(
+            conversations=[[dict(message) for message in messages]],
+            chat_template=template,
+            add_generation_prompt=generation_prompt,
+            return_assistant_tokens_mask=marks,
+            **variables,
+        )
+    except TEMPLATE_FAULTS as error:
+        why = shortened(str(error) or type(error).__name__)
+        raise PreflightError(f"The base model's chat template refuses a row: {why}.") from None
+    if SURROGATE.search(text):
+        what = "The base model's chat template writes half of a surrogate pair, which no tokenizer reads"
+        raise PreflightError(f"{what}. Look for an escape such as \\ud800 in it.")
+    return str(text), [(start, end) for start, end in places[0]] if marks else []
+
+
+def shortened(text: str) -> str:
+    """A text in a message."""
+    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}...")

@@ -1,0 +1,97 @@
+"""A chat template that does not end is ended, and named; one that a row does not fit is refused for that row alone."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from release.data import chat as chats
+from release.data import rendering
+from release.models import loading
+from release.values.errors import DataError, PreflightError
+from tests.helpers.stand_in_tokenizer import Tokens, write
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TOKENS = Tokens(eos="<|im_end|>", pad="<|endoftext|>", special=("<|im_start|>",), ends=("<|im_end|>",))
+MANY = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}x"
+ENDLESS = {
+    "loops in loops": MANY,
+    "loops that write": "{% for a in range(99999) %}{% for b in range(99999) %}{{ '' }}{% endfor %}{% endfor %}x",
+    "a macro that calls itself": (
+        "{% macro again(n) %}{% if n %}{{ again(n - 1) }}{{ again(n - 1) }}{% endif %}{% endmacro %}{{ again(90) }}"
+    ),
+    "a number of a billion digits": "{{ 9 ** (9 ** 9) % 7 }}",
+    "the same, of a number that is not constant": "{% set n = messages|length + 8 %}{{ n ** (n ** n) % 7 }}",
+    "a list sorted again and again": "{% for a in range(99999) %}{% set b = range(99999)|sort %}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_a_template_that_does_not_end_is_ended(case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(rendering, "SECONDS", 0.3)
+    write(tmp_path, TOKENS, ENDLESS[case])
+    started = time.process_time()
+
+    with pytest.raises(DataError, match=r"does not end: .* took \d+ seconds of a processor") as refused:
+        chats.read(tmp_path)
+
+    assert repr(ENDLESS[case][:40])[1:-1] in str(refused.value)
+    assert "model.chat_template" in str(refused.value)
+    assert time.process_time() - started < 10
+
+
+def many(chat: chats.Chat, prompt: chats.Messages) -> None:
+    for _ in range(1000):
+        chat.example(prompt, "Yes.")
+
+
+def test_all_conversations_have_one_time_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that takes a while for each of a thousand prompts, and none that is too long by itself."""
+    monkeypatch.setattr(rendering, "SECONDS", 1.0)
+    monkeypatch.setattr(rendering, "SECONDS_EACH", 0.001)
+    loops = "{% for a in range(99) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"
+    slow = f"{{% if messages|length == 2 %}}{loops}{{% endif %}}"
+    write(tmp_path, TOKENS, slow + CHATML)
+    chat, prompt = chats.read(tmp_path), [{"role": role, "content": "Is it?"} for role in ("system", "user")]
+    started = time.process_time()
+
+    with pytest.raises(DataError, match=r"does not end: [0-9,]+ conversations"):
+        many(chat, prompt)
+
+    assert time.process_time() - started < 10
+
+
+def test_what_transformers_renders_has_the_same_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(rendering, "SECONDS", 0.3)
+    write(tmp_path, TOKENS, CHATML)
+    chat = chats.read(tmp_path)
+    told = loading.load_tokenizer(tmp_path, chat)
+    told.chat_template = MANY
+
+    with pytest.raises(DataError, match="does not end"):
+        loading.asks_otherwise(told, chat, [(chats.PROBE, chat.ask(chats.PROBE))])
+
+
+def test_an_honest_template_has_time_for_many_conversations(tmp_path: Path) -> None:
+    write(tmp_path, TOKENS, CHATML)
+    chat = chats.read(tmp_path)
+
+    for _ in range(200):
+        assert not chat.example(chats.PROBE, "Yes.").fault
+
+    assert chat.allowance.used < 0.05 * rendering.SECONDS
+    assert chat.allowance.done >= 400
+
+
+def test_a_template_that_refuses_a_row_is_not_one_that_does_not_end() -> None:
+    with pytest.raises(PreflightError, match=re.escape("refuses a row: 'no'")):
+        rendering.render("{{ raise_exception('no') }}", chats.PROBE, {}, generation_prompt=True)
+
+
+def test_a_text_in_a_message_is_short() -> None:
+    assert rendering.shortened("a" * 1000) == repr("a" * 77 + "...")
+    assert rendering.shortened("a\n") == "'a\\n'"
