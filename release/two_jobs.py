@@ -86,6 +86,7 @@ def publish(folder: Path, receipts: Path, rules: Rules, say: Say) -> Publication
     found = Released(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
     with _arrived(folder, found, say) as arrived:
         own.check(found, rules)
+        tell(say, [f"  {line}" for line in own.unchecked(found, rules)])
         _prove_the_gates(found)
         with rules.hub.opened() as hub:
             _beside_earlier(found, rules, hub, say)

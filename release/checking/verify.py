@@ -261,8 +261,8 @@ def _agreement(found: Opened) -> Iterator[str]:
         yield from _unequal(f"versions of {name}", both)
     yield from _unequal("seeds", {"determinism": fixed.seed, "the configuration": record.setting("run", "seed")})
     yield from _unequal("names", {"the record": record.name, "the configuration": record.setting("run", "name")})
-    both = training.image_digest if training.image_digest == generation.image_digest else None
-    yield from _unequal("container images", {"the record": record.image_digest, "training and answering": both})
+    image = training.image_digest if training.image_digest == generation.image_digest else None
+    yield from _unequal("container images", {"the record": record.image_digest, "training and answering": image})
     yield from verify_chat.problems(found.release)
 
 

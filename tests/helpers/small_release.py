@@ -22,7 +22,7 @@ from release.data.chat import Messages
 from release.judging import previous, recording
 from release.judging.released import Released
 from release.models import base as bases
-from release.models import generate
+from release.models import embedded, generate
 from release.models.exports import files, modelfile
 from release.publishing import attestations, sign
 from release.running import environment
@@ -46,7 +46,7 @@ ARITHMETIC = {
     "environment": {"PYTHONHASHSEED": "0"},
 }
 TEMPLATE = "{{ messages[0].content }}"
-ASKED = {
+ASKED: dict[str, dict[str, Any]] = {
     "chat": {
         "chat_template_sha256": hashlib.sha256(TEMPLATE.encode()).hexdigest(),
         "chat_template_kwargs": {},
@@ -223,7 +223,9 @@ def small_base(folder: Path, loaded: Config) -> bases.Base:
         folder=folder,
         base_model_id=model.base_model_id,
         revision=model.revision,
-        origin="made by a test",
+        origin=embedded.ORIGIN
+        if model.source == "embedded"
+        else f"{model.base_model_id} at commit {model.revision} of the Hub",
         files=Manifest.of_folder(folder),
     )
 

@@ -15,7 +15,7 @@ from tests.helpers.small_release import read_record, reseal, small_release
 
 STEP = "the record agrees with itself on threads, seed and versions"
 FORMS = {"gguf": {"engine": "llama.cpp", "merged": True}, "held": {"base": "unquantized"}}
-WANTED = {"reasoning_effort": "low"}
+WANTED: dict[str, Any] = {"reasoning_effort": "low"}
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +103,9 @@ def test_what_was_asked_otherwise_than_is_published_is_named(lie: str, release: 
 
 def honest_arguments() -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Configured and asked."""
-    known = [{}, WANTED, {"enable_thinking": True}, {"enable_thinking": False}]
-    return (
-        [(one, one) for one in known]
-        + [({}, dict(one)) for one in NO_THINKING]
-        + [(WANTED, {**WANTED, **NO_THINKING[0]})]
-    )
+    known: list[dict[str, Any]] = [{}, WANTED, {"enable_thinking": True}, {"enable_thinking": False}]
+    without: list[dict[str, Any]] = [{**one} for one in NO_THINKING]
+    return [*((one, one) for one in known), *(({}, one) for one in without), (WANTED, {**WANTED, **without[0]})]
 
 
 @pytest.mark.parametrize(("said", "asked"), honest_arguments())
