@@ -28,7 +28,7 @@ from release.models import base as bases
 from release.models.exports import trying
 from release.models.generate import generate
 from release.models.train import train
-from release.publishing import attestations, card, package, sign, snippet
+from release.publishing import attestations, card, making_machine, package, sign, snippet
 from release.running import environment, lock
 from release.running import place as places
 from release.values import layout
@@ -297,7 +297,8 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
 
 def publish(publishing: Publishing, packed: Package, run: Path, hub: Mapping[str, str], say: Say) -> Publication:
     """Publish, and keep the receipt. What is published is written down first: a run started again knows its own tag."""
-    if problems := preflight.unpinned_problems(publishing, pinned=packed.candidate.record.image_digest is not None):
+    pinned = packed.candidate.record.image_digest is not None
+    if problems := making_machine.unpinned_problems(publishing, pinned=pinned):
         raise PreflightError("\n".join([*problems, "Nothing was published."]))
     write_atomically(run / "published.json", canonical_json({"manifest_digest": packed.manifest.digest}))
     request = requests.Publish(

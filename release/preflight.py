@@ -9,7 +9,7 @@ from typing import Literal
 
 from release import inputs
 from release.config import forms
-from release.config.settings import Config, Publishing
+from release.config.settings import Config
 from release.data import chat as chats
 from release.data import chat_faults, gate
 from release.hub import address, requests
@@ -22,7 +22,7 @@ from release.models.engines import ready
 from release.models.exports import converter
 from release.models.exports.problems import export_problems, notes
 from release.planning import disk, estimates, forecast
-from release.publishing import sign
+from release.publishing import making_machine, sign
 from release.running import container, machine, spending
 from release.running.machine import GIB, Gpu
 from release.values import layout, licences
@@ -160,7 +160,10 @@ def _rows_items(found: Inputs) -> list[Item]:
 def _container_items(config: Config) -> list[Item]:
     """The image that training and answering run in, and whether what is made elsewhere may go where it is to go."""
     pinned = container.used(config.container)
-    problems = [*container.problems(config.container), *unpinned_problems(config.publishing, pinned=pinned)]
+    problems = [
+        *container.problems(config.container),
+        *making_machine.unpinned_problems(config.publishing, pinned=pinned),
+    ]
     return _items("image", problems, "the pinned one" if pinned else "none: the stages run in this environment")
 
 
@@ -316,15 +319,6 @@ def hub_problems(config: Config, hub: Mapping[str, str], say: Say) -> list[str]:
     )
     with tempfile.TemporaryDirectory() as folder:
         return list(requests.ask(request, address.impatient(hub), say, Path(folder) / "log"))
-
-
-def unpinned_problems(publishing: Publishing, *, pinned: bool) -> list[str]:
-    """A line if something made outside the pinned image would go to a Hub that others read, without being asked for."""
-    if pinned or publishing.allow_unpinned or not address.parse(publishing.endpoint, Path()).is_public:
-        return []
-    what = "is for others, but training and answering are not in the pinned container image"
-    do = "Start a Docker engine (docs/container.md), or set publishing.allow_unpinned: true; the card will say it."
-    return [f"{publishing.hf_repo} on {publishing.endpoint} {what}: no digest names what it was made with. {do}"]
 
 
 def packed_before(config: Config) -> list[Path]:

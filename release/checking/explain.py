@@ -11,12 +11,12 @@ from pathlib import Path
 import gates
 from gates import report
 from gates.shown import shorten
-from release.checking import clock, verify
+from release.checking import verify
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import derive, previous, terms
 from release.judging.terms import Terms
-from release.values import bounds, layout
+from release.values import bounds, clock, layout
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Say, tell
 from release.values.layout import TRAINED

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 import gates
 from gates.canonical import canonical_json
 from gates.shown import shorten
-from release.checking import allowed, verify_card, verify_forms
+from release.checking import allowed, verify_card, verify_chat, verify_earlier, verify_forms
 from release.hub import address
 from release.judging import derive, previous, served
 from release.judging.released import Released
@@ -21,7 +22,7 @@ from release.values import bounds, clock, contents, layout, lora_settings, tenso
 from release.values.contents import NotOpened
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
-from release.values.record import Previous, Tensor
+from release.values.record import Record, Tensor
 
 UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
               RecursionError)  # fmt: skip
@@ -259,6 +260,10 @@ def _agreement(found: Opened) -> Iterator[str]:
         both = {"training": training.versions.get(name), "answering": generation.versions.get(name)}
         yield from _unequal(f"versions of {name}", both)
     yield from _unequal("seeds", {"determinism": fixed.seed, "the configuration": record.setting("run", "seed")})
+    yield from _unequal("names", {"the record": record.name, "the configuration": record.setting("run", "name")})
+    image = training.image_digest if training.image_digest == generation.image_digest else None
+    yield from _unequal("container images", {"the record": record.image_digest, "training and answering": image})
+    yield from verify_chat.problems(found.release)
 
 
 def _unequal(what: str, values: Mapping[str, object]) -> Iterator[str]:
@@ -303,6 +308,8 @@ def _data(found: Opened) -> Iterator[str]:
             yield f"{name} is missing, the record says it is published"
         elif rows is not None and rows.sha256 != facts.sha256:
             yield f"{name} has rows with sha256 {rows.sha256}; the adapter was made with {facts.sha256}"
+        elif rows is not None and len(rows.rows) != facts.rows:
+            yield f"{name} has {len(rows.rows)} rows, the record says {facts.rows}"
     if release.golden is not None and layout.GOLDEN_ROWS in release.files:
         stored = release.read(layout.GOLDEN_ROWS)
         if stored != release.terms.files[layout.GOLDEN_ROWS]:
@@ -351,6 +358,19 @@ def _tensors(found: Opened) -> Iterator[str]:
     for name in sorted(expected.keys() | actual.keys()):
         if expected.get(name) != actual.get(name):
             yield f"{name} is {_shown(actual.get(name))}, the record says {_shown(expected.get(name))}"
+    yield from _trained(found.release.record, actual)
+
+
+def _trained(record: Record, there: Mapping[str, Tensor]) -> Iterator[str]:
+    """Trained are the LoRA's own numbers; and biases, where the configuration says so. What else is saved is frozen."""
+    sizes = {name: math.prod(one.shape) for name, one in there.items()}
+    least = sum(size for name, size in sizes.items() if ".lora_" in name)
+    lora = record.setting("adapter", "lora")
+    only = not isinstance(lora, dict) or lora.get("bias", "none") == "none"
+    most, told = least if only else sum(sizes.values()), record.training.trainable_parameters
+    if not least <= told <= most:
+        between = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        yield f"{layout.WEIGHTS} has {between} trained parameters, the record says {told:,}"
 
 
 def _shown(tensor: Tensor | None) -> str:
@@ -418,20 +438,8 @@ def _earlier(found: Opened) -> Iterator[str | Unchecked]:
     elif release.golden is None:
         yield "the golden rows are not in the release: give their folder with --data"
     else:
-        yield from _beside(release, said, found.beside)
-
-
-def _beside(release: Released, said: Previous, derived: derive.Beside) -> Iterator[str]:
-    for name in sorted(derived.files.keys() | {f"gates/{one}" for one in said.comparisons}):
-        if name not in derived.files or derived.files[name] != release.read(name):
-            yield f"computed again, {name} differs: the previous answers or the result were changed"
-        elif not derived.comparisons[name].passed:
-            yield f"{name} is not a pass"
-    weaker = derived.earlier.weaker
-    if weaker != said.weaker:
-        yield f"it requires less than the previous release in {weaker}, the record says {said.weaker}"
-    if weaker and not release.record.setting("gates", "weaker_because"):
-        yield "it requires less than the previous release, without a reason"
+        yield from verify_earlier.problems(release, said, found.beside)
+    yield from (Unchecked(why=line) for line in verify_earlier.unproved(said))
 
 
 def _other_version(found: Opened, file: str, name: str, known: int) -> Iterator[str]:
@@ -478,6 +486,7 @@ def _signature(found: Opened) -> Iterator[str | Unchecked]:
     yield Unchecked(why=f"signed by {who} according to itself; not checked: give {option}")
 
 
+EARLIER = "not worse than previous releases, and requires less only with a reason"
 SIGNED = "the signature covers these files and is by the expected signer"
 CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "tag, commit and files match your receipt or commit": _place,
@@ -491,7 +500,7 @@ CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "every tensor has the recorded digest": _tensors,
     "the card is the one that record, verdict and answers make, to the byte": _card,
     "the stored verdict follows from the stored answers, byte for byte": _verdict,
-    "not worse than previous releases, and requires less only with a reason": _earlier,
+    EARLIER: _earlier,
     "the in-toto statements agree with record and verdict": _statements,
     SIGNED: _signature,
     "every form it is served in was judged, and what is offered passed": _forms,

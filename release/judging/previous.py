@@ -272,7 +272,7 @@ def misstated(said: Previous | None, found: Previous) -> Iterator[str]:
     """Each way in which a record says of the same releases what they themselves do not."""
     theirs = {one.tag: one for one in said.releases} if said else {}
     for ours in found.releases:
-        yield from _misstated(theirs[ours.tag], ours)
+        yield from misstated_of(theirs[ours.tag], ours)
     if said and [one.tag for one in said.releases] != (tags := [one.tag for one in found.releases]):
         yield f"they are {shown(tags)} by age, the record says {shown([one.tag for one in said.releases])}"
     if said and list(said.weaker) != list(found.weaker):
@@ -281,7 +281,8 @@ def misstated(said: Previous | None, found: Previous) -> Iterator[str]:
         yield f"the comparisons with them are {shown(found.comparisons)}, the record names {shown(said.comparisons)}"
 
 
-def _misstated(said: PreviousRelease, found: PreviousRelease) -> Iterator[str]:
+def misstated_of(said: PreviousRelease, found: PreviousRelease) -> Iterator[str]:
+    """Each way in which a record says of one release what it does not say itself."""
     theirs, ours = tree(said), tree(found)
     for name in ours:
         if theirs[name] != ours[name]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from release import inputs
@@ -20,9 +20,11 @@ from release.hub.address import HubAddress
 from release.inputs import there
 from release.judging import recording, terms
 from release.judging.released import Released
+from release.publishing import making_machine
 from release.values import layout
 from release.values.errors import ConfigError, VerificationError, shown
 from release.values.events import Line, Say
+from release.values.record import Record
 
 TERMS: Mapping[str, str] = {
     "policy": layout.POLICY,
@@ -73,6 +75,8 @@ class Rules:
     """All of them; two differing ones can be met by nothing."""
     files: Mapping[str, object]
     """The terms that are here, as JSON: to say what differs."""
+    config: Config | None = None
+    """Whose rules these are; None where they are those of options: who made a candidate is then its own word."""
 
 
 def of_config(config: Config, given: Given, say: Say) -> Rules:
@@ -95,6 +99,7 @@ def of_config(config: Config, given: Given, say: Say) -> Rules:
         endpoints=_endpoints(hub, given, address.of(config).recorded),
         settings=_settings(config),
         whole=True,
+        config=config,
         digests={name: frozenset(sha256 for one, sha256 in both if one == name) for name, _ in both},
         files={
             "policy": policy.as_dict(),
@@ -141,7 +146,7 @@ def of_options(given: Given) -> Rules:
 def check(found: Released, rules: Rules) -> None:
     """``VerificationError`` with everything in which a candidate is not what the rules ask for."""
     made = reading.parse(found.record.config, found.folder / layout.RECORD)
-    lines = [*_other_settings(made, rules), *_other_terms(found, rules)]
+    lines = [*_other_settings(made, rules), *_other_terms(found, rules), *_made_otherwise(found.record, rules)]
     if lines:
         raise VerificationError(
             f"{found.name} is not what {rules.source} may publish:\n  "
@@ -150,6 +155,18 @@ def check(found: Released, rules: Rules) -> None:
             "--set, --tag and --weaker-because as `candidate`; a digest is that of a file which you have from "
             "elsewhere. If it is wrong, make it again, and look at the machine that made this one."
         )
+
+
+def unchecked(found: Released, rules: Rules) -> list[str]:
+    """What a candidate says of its making that the rules cannot tell, where they are a configuration's."""
+    return list(making_machine.unchecked(found.record)) if rules.config else []
+
+
+def _made_otherwise(record: Record, rules: Rules) -> Iterator[str]:
+    there = replace(rules.publishing, endpoint=rules.hub.recorded)
+    yield from making_machine.unpinned_problems(there, pinned=record.image_digest is not None)
+    if rules.config:
+        yield from making_machine.problems(record, rules.config)
 
 
 def _rows(config: Config, given: Given, say: Say) -> dict[str, str]:

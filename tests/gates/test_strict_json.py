@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gates import strict_json
-from release.checking import clock
+from release.values import clock
 from tests.gates.examples import DATA
 
 VECTORS = [json.loads(line) for line in (DATA / "json_vectors.jsonl").read_text("utf-8").splitlines()]

@@ -18,7 +18,7 @@ from release.models import base as bases
 from release.running import environment
 from release.values.artifacts import Manifest, sha256_file
 from tests.helpers.line import ROOT, small_config
-from tests.helpers.small_release import ASKED, write_answers
+from tests.helpers.small_release import ASKED, decoding, write_answers
 
 RELEASED = ROOT / "tests" / "data" / "releases" / "v2"
 GOLDEN_ROWS = 60
@@ -68,6 +68,8 @@ def answered(run: Path, golden: Path, *, well: bool = True) -> None:
     write_answers(run / "base_answers.jsonl", babble)
     generation = json.loads((RELEASED / "release.json").read_bytes())["generation"] | {
         **ASKED,
+        "chat": {**ASKED["chat"], "chat_template_sha256": sha256_file(run / "adapter" / "chat_template.jinja")},
+        "decoding": decoding(reading.load(run / "config.yaml")),
         "versions": environment.versions(),
         "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
         "answers_sha256": sha256_file(run / "answers.jsonl"),

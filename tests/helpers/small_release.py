@@ -22,7 +22,7 @@ from release.data.chat import Messages
 from release.judging import previous, recording
 from release.judging.released import Released
 from release.models import base as bases
-from release.models import generate
+from release.models import embedded, generate
 from release.models.exports import files, modelfile
 from release.publishing import attestations, sign
 from release.running import environment
@@ -45,9 +45,10 @@ ARITHMETIC = {
     "cudnn_deterministic": False,
     "environment": {"PYTHONHASHSEED": "0"},
 }
-ASKED = {
+TEMPLATE = "{{ messages[0].content }}"
+ASKED: dict[str, dict[str, Any]] = {
     "chat": {
-        "chat_template_sha256": "3" * 64,
+        "chat_template_sha256": hashlib.sha256(TEMPLATE.encode()).hexdigest(),
         "chat_template_kwargs": {},
         "ends": [{"id": 2, "token": "<|im_end|>"}],
         "changed": [],
@@ -172,10 +173,10 @@ def _answer_as(
     there = {
         "adapter_sha256": _adapter(run, loaded).files.digest,
         "answers_sha256": sha256_file(folder / "answers.jsonl"),
-        "decoding": {"do_sample": False, "max_new_tokens": 64, "batch_size": 20, "constraint": None},
+        "decoding": decoding(loaded, None if form.constraint == "none" else form.constraint),
         **ASKED,
         **loaded_as,
-        "prompts_sha256": digest(["".join(each["content"] for each in one) for one in prompts]),
+        "prompts_sha256": _prompts_sha256(prompts),
         "seconds": 5.0,
         "tokens": 900,
         "image_digest": environment.image_digest(),
@@ -195,6 +196,17 @@ def _answer_as(
         (exports / f"{name}.json").write_bytes(canonical_json(made))
 
 
+def decoding(loaded: Config, constraint: str | None = None) -> dict[str, Any]:
+    """How a record says that it was answered, as the configuration says."""
+    settings = loaded.generation
+    told = {"max_new_tokens": settings.max_new_tokens, "batch_size": settings.batch_size}
+    return {"do_sample": False, **told, "constraint": constraint}
+
+
+def _prompts_sha256(prompts: Sequence[Messages]) -> str:
+    return digest(["".join(each["content"] for each in one) for one in prompts])
+
+
 def _modelfile(exports: Path, model: str) -> dict[str, Any]:
     """Ollama's file for a template that writes the contents of messages and nothing else, and the record of it."""
     says = modelfile.Says(model=model, adapter=None, context=2304, max_new_tokens=64, ends=["<|im_end|>"])
@@ -211,7 +223,9 @@ def small_base(folder: Path, loaded: Config) -> bases.Base:
         folder=folder,
         base_model_id=model.base_model_id,
         revision=model.revision,
-        origin="made by a test",
+        origin=embedded.ORIGIN
+        if model.source == "embedded"
+        else f"{model.base_model_id} at commit {model.revision} of the Hub",
         files=Manifest.of_folder(folder),
     )
 
@@ -243,7 +257,7 @@ def _adapter(run: Path, loaded: Config) -> Adapter:
     words = Tokenizer(models.WordLevel({"[UNK]": 0, "The": 1, "symbol": 2}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     words.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}", "utf-8")
+    (folder / "chat_template.jinja").write_text(TEMPLATE, "utf-8")
     files = Manifest.of_folder(folder)
     return Adapter(folder=folder, files=files, training=training())
 
@@ -259,8 +273,8 @@ def _candidate(run: Path, loaded: Config, base: bases.Base, began: Any) -> Candi
         "adapter_sha256": adapter.files.digest,
         "answers_sha256": sha256_file(run / "answers.jsonl"),
         "base_answers_sha256": sha256_file(run / "base_answers.jsonl"),
-        "prompts_sha256": "2" * 64,
-        "decoding": {"do_sample": False, "max_new_tokens": 64, "batch_size": 20, "constraint": None},
+        "prompts_sha256": _prompts_sha256([row.prompt for row in judged.golden.rows]),
+        "decoding": decoding(loaded),
         **ASKED,
         "seconds": 5.0,
         "base_seconds": 4.5,

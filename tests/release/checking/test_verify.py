@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -17,7 +18,7 @@ from release.checking import verify
 from release.checking.verify import Known
 from release.hub import address, requests
 from release.judging.released import Released
-from release.values import layout
+from release.values import layout, tensors
 from release.values.artifacts import Manifest, sha256_file
 from release.values.errors import ConfigError, VerificationError
 from release.values.events import Event, Line
@@ -224,7 +225,19 @@ def other_answers_of_the_base(folder: Path) -> None:
     reseal(folder)
 
 
+def more_rows(kind: str) -> Lie:
+    return lambda folder: reseal(folder, lambda value: value["data"][kind].update(rows=100_000))
+
+
+def parameters(number: int) -> Lie:
+    return lambda folder: reseal(folder, lambda value: value["training"].update(trainable_parameters=number))
+
+
 LIES: dict[str, tuple[Lie, int]] = {
+    "more golden rows than there are": (more_rows("golden"), DATA),
+    "more training rows than there are": (more_rows("train"), DATA),
+    "more trained parameters than there are": (parameters(7_000_000_000), TENSORS),
+    "fewer trained parameters": (parameters(47), TENSORS),
     "a flipped byte in the adapter": (lambda f: flip(f / layout.WEIGHTS), DIGESTS),
     "a flipped byte in the tokenizer": (lambda f: flip(f / "tokenizer.json", 2), FILES),
     "a flipped value in a tensor": (flip_tensor, TENSORS),
@@ -278,6 +291,31 @@ def test_a_lie_is_named_by_its_step(lie: str, release: Path) -> None:
     tell(release)
 
     assert step in failed(release)
+
+
+def biases(folder: Path) -> None:
+    """Trained beside the adapter, and saved with it."""
+    path = folder / layout.WEIGHTS
+    bias = {"base_model.model.model.layers.0.self_attn.q_proj.base_layer.bias": np.zeros(2, np.float32)}
+    save_file({**load_file(path), **bias}, path)
+    made = {name: asdict(one) for name, one in tensors.digests(path).items()}
+    sha256 = sha256_file(path)
+    reseal(folder, lambda value: value["adapter"].update(tensors=made))
+    reseal(folder, lambda value: value["adapter"]["files"].update({layout.WEIGHTS: sha256}))
+
+
+@pytest.mark.parametrize(
+    ("bias", "trained", "honest"),
+    [("none", 48, True), ("none", 50, False), ("all", 48, True), ("all", 50, True), ("lora_only", 51, False)],
+)
+def test_what_is_saved_beside_the_adapter_is_trained_only_where_its_configuration_says_so(
+    bias: str, trained: int, honest: bool, release: Path
+) -> None:
+    biases(release)
+    reseal(release, lambda value: value["config"]["adapter"]["lora"].update(bias=bias))
+    parameters(trained)(release)
+
+    assert (TENSORS not in failed(release)) is honest
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", '"text"', '{"files": 1}', "[" * 100_000, '{"a": NaN}'])

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,9 @@ def test_a_release_that_changes_no_comparison_does_not_travel(chain: Path) -> No
     assert kept == {"v0.1.0": True, "v0.2.0": False, "v0.3.0": True}
     assert len(list((packed / "gates" / "earlier").iterdir())) == 2
     assert steps(packed) == {}
+    told = verify.check(verify.Opened(release=Released(name="release", folder=packed)), [EARLIER])[0].unchecked
+    assert [line.split(" (")[0] for line in told] == ["v0.2.0"]
+    assert "compared on 60 rows: by its record alone" in told[0]
 
 
 def test_a_release_run_again_after_a_later_one_has_the_same_bytes(chain: Path) -> None:
@@ -594,7 +597,32 @@ def nobody_before(folder: Path) -> None:
     reseal(folder, lambda value: value["earlier"].update(releases=[]))
 
 
+def said_of_the_first(**changes: Any) -> Callable[[Path], None]:
+    return lambda folder: reseal(folder, lambda value: value["earlier"]["releases"][0].update(changes))
+
+
+def named_too(at: int, **changes: Any) -> Callable[[Path], None]:
+    """A release that nobody made, in front of the others or after them."""
+    one = {"tag": "v0.0.9-of-the-market-leader", "commit": "9" * 40, "record_sha256": "9" * 64, "kept": False}
+    more = {**one, "rows": 60, "not_compared": None, **changes}
+    return lambda folder: reseal(folder, lambda value: value["earlier"]["releases"].insert(at, more))
+
+
+def another_digest_of_a_comparison(folder: Path) -> None:
+    reseal(folder, lambda value: value["earlier"]["comparisons"].update({"comparison_last.json": "0" * 64}))
+
+
 LIES = [
+    *(said_of_the_first(**one) for one in ({"rows": 100000}, {"rows": 59}, {"not_compared": "it was bad"})),
+    said_of_the_first(tag="v0.0.1-of-the-market-leader"),
+    said_of_the_first(kept=False),  # nothing would be compared with the last release
+    named_too(0, rows=100000),
+    named_too(0, record_sha256=None),
+    named_too(0, not_compared=previous.NO_RELEASE),
+    named_too(0, record_sha256=None, rows=0, not_compared="it was bad"),
+    named_too(0, tag="v0.1.0"),
+    named_too(1),  # the last release would be one that nobody sees
+    another_digest_of_a_comparison,
     earlier_answers,
     earlier_record,
     worse_earlier_release,
@@ -609,6 +637,14 @@ LIES = [
 
 def test_a_second_release_untouched_is_verified(second: Path) -> None:
     assert steps(second) == {}
+
+
+def test_a_tag_that_holds_no_release_is_told_of_honestly(second: Path, tmp_path: Path) -> None:
+    release = Path(shutil.copytree(second, tmp_path / "release"))
+
+    named_too(0, record_sha256=None, rows=0, not_compared=previous.NO_RELEASE)(release)
+
+    assert EARLIER not in steps(release)
 
 
 @pytest.mark.parametrize("lie", LIES)

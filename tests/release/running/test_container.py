@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 import yaml
 
-from release import pipeline, preflight
+from release import pipeline
 from release.config import reading
 from release.config.settings import Container, Publishing
+from release.publishing import making_machine
 from release.running import child, container, engine_faults, environment, image_source
 from release.values.errors import PreflightError, Stop
 from release.values.events import Event, Line, Progress
@@ -154,18 +155,18 @@ def test_what_an_engine_says_is_told_as_what_to_do(words: str, code: int, meanin
 def test_what_was_made_outside_the_image_goes_to_a_real_hub_only_if_that_is_asked_for(endpoint: str) -> None:
     publishing = Publishing(hf_repo="me/x", tag="v1", license="mit", endpoint=endpoint)
 
-    (problem,) = preflight.unpinned_problems(publishing, pinned=False)
+    (problem,) = making_machine.unpinned_problems(publishing, pinned=False)
 
     assert "publishing.allow_unpinned: true" in problem
-    assert preflight.unpinned_problems(publishing, pinned=True) == []
-    assert preflight.unpinned_problems(replace(publishing, allow_unpinned=True), pinned=False) == []
+    assert making_machine.unpinned_problems(publishing, pinned=True) == []
+    assert making_machine.unpinned_problems(replace(publishing, allow_unpinned=True), pinned=False) == []
 
 
 @pytest.mark.parametrize("endpoint", ["file:hub", "http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:80"])
 def test_a_hub_of_ones_own_takes_what_was_made_outside_the_image(endpoint: str) -> None:
     publishing = Publishing(hf_repo="me/x", tag="v1", license="mit", endpoint=endpoint)
 
-    assert preflight.unpinned_problems(publishing, pinned=False) == []
+    assert making_machine.unpinned_problems(publishing, pinned=False) == []
 
 
 def test_a_package_from_outside_the_image_is_not_published_to_a_real_hub_and_its_card_says_where_it_is_from(
