@@ -23,6 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 )  # peft asks transformers
 QUESTIONS = ("What is the symbol of iron?", "Name a colour.", "Count from one to five.")
+LORA = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def asked(base: bases.Base, tmp_path_factory: pytest.TempPathFactory) -> Asked:
     (folder / "adapter").mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (folder / "adapter" / name).write_bytes((base.folder / name).read_bytes())
-    (folder / "adapter" / "adapter_config.json").write_text('{"r": 4}', "utf-8")
+    (folder / "adapter" / "adapter_config.json").write_text(json.dumps(LORA), "utf-8")
     return Asked(
         base=base.folder,
         adapter=folder / "adapter",
