@@ -69,7 +69,7 @@ def answered(run: Path, golden: Path, *, well: bool = True) -> None:
     generation = json.loads((RELEASED / "release.json").read_bytes())["generation"] | {
         **ASKED,
         "chat": {**ASKED["chat"], "chat_template_sha256": sha256_file(run / "adapter" / "chat_template.jinja")},
-        "decoding": decoding(reading.load(run / "config.yaml")),
+        "decoding": decoding(reading.load(golden.with_name("release.yaml"))),
         "versions": environment.versions(),
         "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
         "answers_sha256": sha256_file(run / "answers.jsonl"),
