@@ -22,7 +22,7 @@ from release.running.tied import inherited as locks
 from release.running.tied import tied
 from release.values.errors import BY_EXIT_CODE, ConfigError, PreflightError, Stop
 from release.values.events import Event, Line, Progress, Say, Stage
-from release.values.reasons import KEPT, LESS_MEMORY, speaks_of_memory, stop_of
+from release.values.reasons import KEPT, LESS_MEMORY, limited, speaks_of_memory, stop_of
 
 LONGEST = 1 << 20  # bytes of one event; the longest are reports of a few thousand rows
 MOST = LONGEST // 16  # characters of one that are sent: JSON writes one as up to twelve bytes
@@ -143,8 +143,11 @@ def died(what: str, code: int, said: str = "") -> str:
         )
     if number in ENDED_BY:
         return f"{what} was ended from outside ({signal.Signals(number).name}). {KEPT}"
-    last = said if number in CRASHED else said.rpartition("\n")[2]
-    return f"{what} had too little memory ({word}). {LESS_MEMORY}" if (word := speaks_of_memory(last)) else ""
+    crashed = number in CRASHED
+    word = speaks_of_memory(said if crashed else said.rpartition("\n")[2])
+    if crashed and not word and limited():  # a library that does not look at what it was given
+        word = signal.Signals(number).name
+    return f"{what} had too little memory ({word}). {LESS_MEMORY}" if word else ""
 
 
 def _tail(log: Path, lines: int = 25) -> str:

@@ -33,7 +33,7 @@ def of_memory(error: BaseException) -> PreflightError | None:
     while one is not None:
         told = "" if isinstance(one, Stop) else speaks_of_memory(f"{type(one).__name__}: {one}")
         full = isinstance(one, OSError) and one.errno in (errno.ENOMEM, errno.EAGAIN)
-        if told or full or (isinstance(one, SystemError) and _limited()):  # what CPython has no memory to say
+        if told or full or (isinstance(one, SystemError) and limited()):  # what CPython has no memory to say
             return PreflightError(f"There was too little memory: {_words(one, told)}. {LESS_MEMORY}")
         one = one.__cause__ or one.__context__
     return None
@@ -44,14 +44,15 @@ def need_addresses(least: int, what: str) -> None:
 
     Some do not fail then: OpenBLAS asks again without an end, and hears no signal.
     """
-    if _limited() and (limit := resource.getrlimit(resource.RLIMIT_AS)[0]) < least:
+    if limited() and (limit := resource.getrlimit(resource.RLIMIT_AS)[0]) < least:
         raise PreflightError(
             f"The limit of address space here is {limit // 1024:,} KiB, and {what} needs {least // 1024:,}. Raise it: "
             f"ulimit -v {least // 1024}, or ulimit -v unlimited. {KEPT}"
         )
 
 
-def _limited() -> bool:
+def limited() -> bool:
+    """Whether this process and those that it starts have a limit of address space."""
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import resource
 import sys
 import time
@@ -31,6 +32,8 @@ def stage(arguments: list[str], say: Say) -> None:
         case "die":
             sys.stderr.write(arguments[3])
             sys.stderr.flush()
+            if signal.getsignal(int(arguments[2])) is signal.SIG_IGN:  # as nohup leaves it
+                signal.signal(int(arguments[2]), signal.SIG_DFL)
             os.kill(os.getpid(), int(arguments[2]))
         case "endless":
             raise DataError("x" * 2_000_000)

@@ -110,3 +110,10 @@ def test_a_stage_under_a_limit_of_memory_says_what_to_make_smaller(tmp_path: Pat
         called(tmp_path, "limited", str(tmp_path))
 
     assert "Traceback" in (tmp_path / "log").read_text("utf-8")
+
+
+def test_a_crash_under_a_limit_of_address_space_is_told_as_one_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert child.died("It", -signal.SIGSEGV, "no word of it") == ""
+    monkeypatch.setattr(child, "limited", lambda: True)
+    assert "too little memory (SIGSEGV)" in child.died("It", -signal.SIGSEGV, "no word of it")
+    assert child.died("It", 1, "no word of it") == ""
