@@ -2,8 +2,8 @@
 
 import json
 import os
-import signal
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -32,14 +32,18 @@ def stage(arguments: list[str], say: Say) -> None:
         case "die":
             sys.stderr.write(arguments[3])
             sys.stderr.flush()
-            if signal.getsignal(int(arguments[2])) is signal.SIG_IGN:  # as nohup leaves it
-                signal.signal(int(arguments[2]), signal.SIG_DFL)
-            os.kill(os.getpid(), int(arguments[2]))
+            _die(signal.Signals(int(arguments[2])))
         case "endless":
             raise DataError("x" * 2_000_000)
         case _:
             raise DataError("There is no such row.")
     say(Progress(name=what, done=2, total=2))
+
+
+def _die(number: signal.Signals) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def seen(readable: Path) -> dict[str, object]:
