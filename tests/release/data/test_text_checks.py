@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from release.data import chat as chats
 from release.data import text_checks
 from release.models import base as bases
+from release.values import clock
 
 WORDS = st.lists(st.sampled_from("abcde"), max_size=14).map(" ".join)
 VALUES = st.recursive(
@@ -104,3 +105,11 @@ def test_lengths_are_those_of_transformers(base: bases.Base) -> None:
     for messages, generating in ((prompt, True), (whole, False)):
         expected = tokenizer.apply_chat_template(messages, add_generation_prompt=generating, return_dict=False)
         assert list(chat.ids(chat.text(messages, generation_prompt=generating))) == expected
+
+
+@pytest.mark.parametrize("check", sorted(text_checks.PATTERNS))
+@pytest.mark.parametrize("filling", ["a.", "a", "0", "+1 ", "A0", " ", "=", "a-", "eyJ", "0-", "\t"])
+def test_a_text_of_one_thing_repeated_is_looked_through_in_one_pass(check: str, filling: str) -> None:
+    """A row may have ten million characters: going back at each would take hours."""
+    with clock.within(10):
+        text_checks.spans(check, filling * 100_000)

@@ -232,3 +232,28 @@ def test_what_keeps_a_base_from_being_had_is_said_before_anything_is_fetched(awa
         bases.outline(Model(base_model_id=REPO, revision="0" * 40), quiet)
     with pytest.raises(HubError, match="repository or revision does not exist"):
         bases.outline(Model(base_model_id="nobody/nothing", revision="0" * 40), quiet)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_of_two_that_unpack_at_once_the_second_keeps_what_the_first_finished(whole: bool, tmp_path: Path) -> None:
+    for name in ("base", "mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name, "utf-8")
+    if whole:
+        bases.seal(Path(shutil.copytree(tmp_path / "base", tmp_path / "first")), tmp_path / "sealed")
+        bases.seal(tmp_path / "mine", tmp_path / "sealed")
+        assert not (tmp_path / "mine").exists()
+        assert (tmp_path / "sealed" / "config.json").read_text("utf-8") == "base"
+    else:
+        with pytest.raises(OSError, match="not empty"):
+            bases.seal(tmp_path / "mine", tmp_path / "base")
+
+
+def test_what_another_process_works_at_is_left_to_it(tmp_path: Path) -> None:
+    mine, killed = tmp_path / f".base.{os.getpid()}", tmp_path / ".base.4999999"
+    for folder in (mine, killed):
+        folder.mkdir()
+
+    assert bases._temporary(tmp_path / "base") == mine
+    assert mine.exists()
+    assert not killed.exists()
