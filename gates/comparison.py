@@ -157,6 +157,15 @@ def compare(
     )
 
 
+def unseen(n: int, most: float, drop: float) -> float:
+    """The chance that a gate which is now right that much less often on n rows passes the comparison all the same.
+
+    Of rows that were right before, each is lost with the chance ``drop`` and none is won.
+    """
+    first = next((lost for lost in range(n + 1) if worse(lost, 0, n, statistics.mcnemar(lost, 0), most)), n + 1)
+    return 1.0 - statistics.at_least(first, n, drop)
+
+
 def _names(policy: Policy) -> tuple[str, ...]:
     return (EVERY, *(bar.gate for bar in policy.bars))
 
@@ -231,7 +240,7 @@ def _pairing(gate: str, sides: _Sides, policy: Policy, *, required: bool, agains
         fault = _not_beaten(lost, won, p) if gate == EVERY else ""
     else:
         p = statistics.mcnemar(lost, won)
-        fault = _worse(lost, won, n, p, policy.max_net_loss) if required else ""
+        fault = worse(lost, won, n, p, policy.max_net_loss) if required else ""
     return Pairing(
         gate=gate,
         required=required,
@@ -252,7 +261,8 @@ def _not_beaten(lost: int, won: int, p: float) -> str:
     return f"does not beat the base: {won} won and {lost} lost (p = {p:.3f}, needed is less than {BEATEN})"
 
 
-def _worse(lost: int, won: int, n: int, p: float, most: float) -> str:
+def worse(lost: int, won: int, n: int, p: float, most: float) -> str:
+    """Why so many losses and wins on n rows are not good enough; empty where they are."""
     if n == 0:
         return "nothing is counted, in either"
     if lost - won > statistics.exact(most) * n:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gates import correctness, statistics
 from gates.answer import Answer
 from gates.clusters import cluster_problems, clustered, clusters
+from gates.comparison import unseen
 from gates.correctness import Expected
 from gates.invalid import InvalidData
 from gates.policy import Bar, Policy
@@ -17,6 +18,8 @@ from gates.table import GATES
 _ANY = Expected(place=correctness.place({"at": "", "by": "exact"}), value=None)
 """For whatever the contract compares: a plan is made without one."""
 RATES = (0.85, 0.95, 0.99)
+DROP = 0.10
+"""Ten points: what a comparison with the last release is asked to see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,9 @@ class GatePlan:
     passing: Mapping[float, float]
     """The chance of passing for an adapter whose true rate is the key."""
 
+    unseen: float
+    """The chance that a drop of `DROP` against the last release passes the comparison with it."""
+
     @property
     def possible(self) -> bool:
         return self.missing == 0
@@ -43,7 +49,7 @@ def plan(golden: Sequence[Golden], policy: Policy) -> tuple[GatePlan, ...]:
     if problems := cluster_problems(golden, policy):
         raise InvalidData(problems)
     answers, cluster = [_answered(row) for row in golden], clusters(golden, policy)
-    return tuple(_gate_plan(bar, clustered(GATES[bar.gate](answers), cluster).n) for bar in policy.bars)
+    return tuple(_gate_plan(bar, clustered(GATES[bar.gate](answers), cluster).n, policy) for bar in policy.bars)
 
 
 def slips_through(plans: Sequence[GatePlan], rate: float) -> float:
@@ -51,7 +57,7 @@ def slips_through(plans: Sequence[GatePlan], rate: float) -> float:
     return min((one.passing[rate] for one in plans if one.bar.required), default=0.0)
 
 
-def _gate_plan(bar: Bar, n: int) -> GatePlan:
+def _gate_plan(bar: Bar, n: int, policy: Policy) -> GatePlan:
     return GatePlan(
         bar=bar,
         n=n,
@@ -59,6 +65,7 @@ def _gate_plan(bar: Bar, n: int) -> GatePlan:
         missing=max(0, bar.minimum - n),
         proves=statistics.lower_bound(n, n, bar.confidence) if n else 0.0,
         passing={rate: bar.passing(n, rate) for rate in RATES},
+        unseen=unseen(n, policy.max_net_loss, DROP),
     )
 
 

@@ -1,6 +1,7 @@
 """Comparisons: pairs of rows, the exact test against an oracle, drops that must not add up, adapters of no effect."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import gates
 import schemas
 from gates import report
 from gates.__main__ import main
-from gates.comparison import EVERY, Against
+from gates.comparison import EVERY, Against, unseen, worse
 from gates.statistics import mcnemar
 from tests.gates.examples import DATA, REFUSAL, answer, contract, golden, golden_rows, policy, with_outputs, write_lines
 
@@ -242,3 +243,19 @@ def test_the_command_compares_with_base_and_last_and_shows_the_last_ones_answer(
     assert "the adapter has no effect" in capsys.readouterr().out
     assert main([worse, *files, "--last", gold, "--explain", "json_parse"]) == 5
     assert 'earlier   {"answer": "It is so [2]."' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("most", [0.0, 0.02, 0.05, 0.2])
+@pytest.mark.parametrize("n", [1, 5, 14, 26, 40, 100])
+def test_what_a_comparison_does_not_see_is_every_number_of_losses_that_passes_it(n: int, most: float) -> None:
+    """Counted case by case, against the sum in one step."""
+    passes = [lost for lost in range(n + 1) if not worse(lost, 0, n, mcnemar(lost, 0), most)]
+    chance = sum(math.comb(n, lost) * 0.1**lost * 0.9 ** (n - lost) for lost in passes)
+
+    assert unseen(n, most, 0.1) == pytest.approx(chance, abs=1e-12)
+
+
+def test_fourteen_rows_hardly_see_a_drop_of_ten_points_and_four_hundred_do() -> None:
+    assert 0.2 < unseen(14, 0.05, 0.1) < 0.3
+    assert unseen(400, 0.05, 0.1) < 0.001
+    assert unseen(0, 0.05, 0.1) == 0.0

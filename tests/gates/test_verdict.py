@@ -523,8 +523,12 @@ def test_a_plan_says_what_the_set_can_prove_and_how_many_rows_are_missing() -> N
     lines = report.plan_lines(tuple(plans.values()))
     assert any("add 1" in line for line in lines)
     assert any("needs 36/36, no failures allowed; 36/36 proves ≥ 92.0 %; passes 0.3%" in line for line in lines)
-    assert lines[-1] == "chance that an adapter with 85 % true accuracy passes every required gate: at most 0.0 %"
-    assert report.plan_lines(gates.plan(GOLDEN, policy()))[-1].endswith("at most 0.2 %")
+    chance = "chance that an adapter with 85 % true accuracy passes every required gate: at most"
+    assert lines[-2] == f"{chance} 0.0 %; one of 5 such: at most 0.0 %, one of 20 such: at most 0.0 %"
+    assert lines[-1].startswith("chance that a gate passes the comparison although it lost 10% of its rows: ")
+    assert report.plan_lines(gates.plan(GOLDEN, policy()))[-2].endswith(
+        "at most 0.2 %; one of 5 such: at most 0.7 %, one of 20 such: at most 3.0 %"
+    )
 
 
 def test_a_set_of_just_the_minimum_can_pass_and_an_empty_one_proves_nothing() -> None:
