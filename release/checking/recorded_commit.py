@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +70,8 @@ def is_trusted(commit: str | None, ref: str, root: Path | None = None) -> bool:
     That the checkout holds it is not enough: it holds pull requests too, and whatever somebody pushed to be looked at.
     """
     root = root or environment.ROOT
-    if not (root / ".git").exists():  # site-packages may lie in the checkout of another project
+    here = (root / ".git").exists()  # without it: site-packages may lie in the checkout of another project
+    if not here or shutil.which("git") is None:
         return False
     trusted = _trusted(root, ref)
     if commit is None or not re.fullmatch("[0-9a-f]{40}", commit):

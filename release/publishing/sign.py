@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -63,7 +64,8 @@ def warnings(publishing: Publishing) -> Iterator[str]:
     if key is None or not key.is_file():
         return
     asked = ["git", "-C", str(key.parent), "rev-parse", "--show-toplevel"]
-    if (done := subprocess.run(asked, capture_output=True, text=True, check=False)).returncode == 0:
+    with_git = shutil.which("git") is not None
+    if with_git and (done := subprocess.run(asked, capture_output=True, text=True, check=False)).returncode == 0:
         tree = Path(done.stdout.strip()).name
         yield f"the signing key {key.name} lies in the git work tree {tree}: keep it outside any repository"
     if key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -29,7 +29,7 @@ def apart() -> str:
     A Landlock domain that leaves every file as it was: what is inside may not trace what is outside of it, and reading
     /proc/PID/environ or memory is tracing. Root could all the same, by capabilities that it gives up here.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not Path("/proc/self/stat").exists():
         return WITHOUT
     libc = ctypes.CDLL(None, use_errno=True)
     call = _system_call(libc)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from release.running import kept
 from release.running.tied import inherited as locks
 from release.running.tied import tied
 from release.values import assets
@@ -70,10 +71,13 @@ def cpu_torch() -> tuple[Path | None, dict[str, str]]:
     command += [":all:", "--dest", str(folder), "--requirement", str(lock)]
     if not any(sha256_file(wheel) == locked[3] for wheel in folder.glob(f"torch-{locked[2]}-*.whl")):
         command += ["--find-links", links] if links else []
-        done = subprocess.run(tied(command), capture_output=True, text=True, check=False, **locks())
+        ways = kept.to_install()
+        env = {**kept.kept(), **ways}
+        done = subprocess.run(tied(command), env=env, capture_output=True, text=True, check=False, **locks())
         if done.returncode:
             if "No matching distribution" not in done.stderr:
-                raise PreflightError(f"pip could not use the CPU build of torch that is offered:\n{done.stderr}")
+                said = kept.without_addresses(ways, done.stderr)
+                raise PreflightError(f"pip could not use the CPU build of torch that is offered:\n{said}")
             return None, {}
     return folder, {"LOCK": "cpu", "TORCH": f"{locked[1]} --hash=sha256:{locked[3]}"}
 

@@ -57,6 +57,7 @@ OWN: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "lora_dropout": ("a number from 0 to below 1", _is_share),
     "bias": ('"none", "all" or "lora_only"', lambda value: value in ("none", "all", "lora_only")),
     "inference_mode": ("true or false", lambda value: isinstance(value, bool)),
+    "fan_in_fan_out": ("true or false", lambda value: isinstance(value, bool)),  # true over GPT-2's Conv1D
     "exclude_modules": (
         "null, or all but the text model",
         lambda value: value is None or (isinstance(value, str) and _OUTSIDE.fullmatch(value) is not None),

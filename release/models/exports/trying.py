@@ -9,7 +9,7 @@ from pathlib import Path
 
 from release.config.reading import load as load_config
 from release.models import base as bases
-from release.models import train, wheels
+from release.models import loading, train, wheels
 from release.models.exports import converter, making, merging, problems
 from release.running import child
 from release.running.place import Place
@@ -45,6 +45,7 @@ def tried(run: Path, base: bases.Base, place: Place, say: Say) -> None:
 def _stage(arguments: list[str], say: Say) -> None:
     """``RUN BASE KEPT FORM WHEEL``."""
     run, base, *others = arguments
+    loading.apart_from_others(load_config(Path(run) / "config.yaml").model, say)  # before any of it is loaded
     for left in Path(run).glob(f"{TRIAL}*"):  # of a run that was killed
         shutil.rmtree(left)
     with tempfile.TemporaryDirectory(dir=run, prefix=TRIAL) as folder:
