@@ -20,6 +20,7 @@ from release.checking.allowed import REF, Allowed
 from release.checking.compare import Made
 from release.checking.recorded_commit import RecordedCommit
 from release.config.settings import Config, Container
+from release.data.checks import OF_GOLDEN_ONLY
 from release.hub import address, requests
 from release.judging import derive, recording, served
 from release.models import base as bases
@@ -116,7 +117,7 @@ def reproduce(request: Request, say: Say) -> Reproduction:
             laid_out.base_of(found, say)
             with _maker(then.record, request, loaded.container, output, say) as maker:
                 _expect(then.record, maker, request, say)
-                run = _make(then.record, maker, loaded, output, say)
+                run = _make(found, maker, loaded, output, say)
             now = _in_run(run)
             seconds = round(time.monotonic() - started, 1)
             result = compare.compare(then, now, release=found.name, commit=found.commit, seconds=seconds)
@@ -160,8 +161,6 @@ def _lay_out(found: verify.Opened, settings: Mapping[str, Any], output: Path) ->
     for name, content in files.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output / name, content)
-    if not settings.get("gates", {}).keys() - {"weaker_because"}:  # the default of its day, whatever today's is
-        settings = {**settings, "gates": {**settings.get("gates", {}), **found.release.json(layout.POLICY)}}
     write_atomically(output / "release.yaml", canonical_json(settings))
     return laid_out.load(output / "release.yaml")
 
@@ -311,12 +310,23 @@ def _why_no_source(source: Source, ref: str) -> list[str]:
     return []
 
 
-def _make(release: Record, maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
+def _make(found: verify.Opened, maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
     """The run folder of this configuration."""
     if maker.commit:
         return maker.commit.make(loaded.path, output / "made")
-    as_then = laid_out.load(loaded.path, laid_out.not_said(release))
+    as_then = laid_out.load(loaded.path, {**laid_out.not_said(found.release.record), **_rules_of_then(found)})
     return pipeline.make(as_then, pipeline.check_data(inputs.load(as_then, say), say), say)[1]
+
+
+def _rules_of_then(found: verify.Opened) -> dict[str, str]:
+    """What it had to pass, as settings: the default policy of that day, and the data checks that there were."""
+    record, rules = found.release.record, dict[str, str]()
+    named = record.config.get("gates") or {}
+    if isinstance(named, Mapping) and not named.keys() - {"weaker_because"}:
+        rules["gates"] = json.dumps({**named, **found.release.json(layout.POLICY)})
+    if not record.has("generation", "batches"):
+        rules |= {f"data.checks.{name}": "warning" for name in sorted(OF_GOLDEN_ONLY)}
+    return rules
 
 
 def _finish(result: Reproduction, request: Request, output: Path, say: Say) -> Reproduction:

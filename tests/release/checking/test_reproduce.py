@@ -15,12 +15,14 @@ import jsonschema
 import pytest
 import yaml
 
+import gates
 import schemas
 from release.checking import laid_out, reproduce, verify
 from release.checking.allowed import Allowed
 from release.config import reading
 from release.config.settings import Container, Model
 from release.data import sources
+from release.data.checks import OF_GOLDEN_ONLY
 from release.hub import address, requests
 from release.judging import recording
 from release.judging.released import Released
@@ -208,6 +210,9 @@ def test_a_release_whose_record_does_not_say_so_is_answered_in_the_batches_of_it
     loaded = reproduce._lay_out(found, laid_out.settings_of(found.release.record), tmp_path / "made")
     assert "batches" not in (tmp_path / "made" / "release.yaml").read_text("utf-8")  # the program of its commit refuses
     assert reading.load(loaded.path, laid_out.not_said(found.release.record)).generation.batches == "in_order"
+    as_then = laid_out.load(loaded.path, reproduce._rules_of_then(found))
+    assert gates.load_policy(as_then.gates or {}).digest == found.release.record.policy_sha256
+    assert {as_then.data.checks[name] for name in OF_GOLDEN_ONLY} == {"warning"}
 
 
 def test_a_release_is_answered_in_the_batches_that_its_record_says(release: Path, tmp_path: Path) -> None:
@@ -217,6 +222,7 @@ def test_a_release_is_answered_in_the_batches_that_its_record_says(release: Path
 
     assert read_record(release)["config"]["generation"]["batches"] == "by_length"
     assert laid_out.not_said(found.release.record) == {}
+    assert not [key for key in reproduce._rules_of_then(found) if key.startswith("data.")]
     assert reading.load(run / "config.yaml").generation.batches == "by_length"
 
 

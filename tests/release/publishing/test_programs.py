@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from release.publishing import programs
-from release.values.record import Form, Record
+from release.values.record import Form, Record, tree
 from tests.helpers.small_release import small_candidate, small_settings
 
 VLLM: Mapping[str, object] = {
@@ -142,3 +142,19 @@ def test_no_text_of_a_record_is_more_than_a_text_in_a_program(name: str, text: s
     for loaded in named:
         with pytest.raises(ValueError, match=r"that is made here|not those of the configuration|is not the name"):
             programs.of_form(record, replace(one, answering=replace(one.answering, loaded=loaded)), "a/b", "v1")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("vllm", {}), ("merged", {"constraint": "json_schema"}), ("gguf", {"constraint": "json_schema"})],
+)
+def test_the_cards_of_early_records_had_no_program_for_these_and_have_none(
+    name: str, settings: dict[str, object], record: Record
+) -> None:
+    """Else `verify` would write another card than the one that was published then."""
+    said = {key: value for key, value in tree(record.config["generation"]).items() if key != "batches"}
+    early = replace(record, config={**record.config, "generation": said})
+
+    assert programs.of_form(record, form(record, name, **settings), "team/name", "v1")
+    assert programs.of_form(early, form(early, name, **settings), "team/name", "v1") == ""
+    assert programs.of_form(early, form(early, "gguf"), "team/name", "v1")

@@ -158,3 +158,10 @@ def test_a_release_with_them_is_neither_verified_nor_loaded(case: str, tmp_path:
         with_adapter(None, folder)  # no base is touched
 
     assert name in "\n".join(step.problems)
+
+
+@pytest.mark.parametrize(("value", "fits"), [(True, True), (False, True), (1, False), ("true", False)])
+def test_peft_writes_by_itself_that_a_conv1d_has_its_weights_turned(value: object, fits: bool) -> None:
+    settings = json.loads((ROOT / "tests" / "data" / "releases" / "v3" / layout.SETTINGS).read_bytes())
+
+    assert (not list(lora_settings.problems({**settings, "fan_in_fan_out": value}))) is fits
