@@ -172,8 +172,8 @@ def hostile(away: EmbeddedHub, base: bases.Base, tmp_path: Path, monkeypatch: py
 
     def with_a_tokenizer(run: Path, loaded: Config) -> Adapter:
         made = its_adapter(run, loaded)
-        for name, content in tokenizer.items():
-            (made.folder / name).write_bytes(content)
+        for name in ("tokenizer.json", "tokenizer_config.json"):  # the template stays the one that was judged
+            (made.folder / name).write_bytes(tokenizer[name])
         return replace(made, files=Manifest.of_folder(made.folder))
 
     its_adapter = releases._adapter

@@ -30,6 +30,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the clock may ring in a finaliser
 @pytest.mark.parametrize("case", ENDLESS)
 def test_a_template_that_does_not_end_is_ended(case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(rendering, "SECONDS", 0.3)
