@@ -19,6 +19,8 @@ from release.values.errors import ConfigError, VerificationError
 from release.values.events import Line, Progress, Say
 from release.values.record import Base as BaseInRecord
 
+WRITTEN = {"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
+"""While the embedded base is unpacked, which asks none: transformers writes into a file whether a Hub could be asked."""
 RECORD = "base.json"  # every file's sha256, written last
 OUTLINE = "outline.json"  # of a base on the Hub: what its card, tensor names and sizes say, written last
 OUTLINE_FORM = 2  # part of the folder's name: one that holds less is asked for anew
@@ -73,7 +75,7 @@ def resolve(model: Model, say: Say) -> Base:
         if not (folder / RECORD).exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
             log = folder.parent / "unpack.log"
-            child.call(__name__, str(folder), say=say, log=log, env={**child.OFFLINE, **kept.to_install()})
+            child.call(__name__, str(folder), say=say, log=log, env={**kept.to_install(), **WRITTEN})
         return _checked(folder, model, embedded.ORIGIN)
     if not (folder / RECORD).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from release.values.errors import HubError, VerificationError
 from release.values.events import Event
 from release.values.record import to_json
 from tests.helpers.hub_fixture import EmbeddedHub
+from tests.helpers.line import ROOT
 
 REPO = "someone/tiny"
 
@@ -257,3 +258,11 @@ def test_what_another_process_works_at_is_left_to_it(tmp_path: Path) -> None:
     assert bases._temporary(tmp_path / "base") == mine
     assert mine.exists()
     assert not killed.exists()
+
+
+@pytest.mark.parametrize("version", ["v1", "v2", "v3"])
+def test_the_embedded_base_is_the_one_that_the_kept_releases_were_made_on(version: str, base: bases.Base) -> None:
+    """Else none of them is answered or made again; every file, whatever its writer adds to it."""
+    record = json.loads((ROOT / "tests" / "data" / "releases" / version / "release.json").read_bytes())
+
+    assert base.in_record().files == record["base"]["files"]
