@@ -20,7 +20,7 @@ from release.values.events import Line, Progress, Say
 from release.values.record import Base as BaseInRecord
 
 WRITTEN = {"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
-"""While the embedded base is unpacked, which asks none: transformers writes into a file whether a Hub could be asked."""
+"""While the embedded base is unpacked, which asks none: transformers writes into a file if a Hub could be asked."""
 RECORD = "base.json"  # every file's sha256, written last
 OUTLINE = "outline.json"  # of a base on the Hub: what its card, tensor names and sizes say, written last
 OUTLINE_FORM = 2  # part of the folder's name: one that holds less is asked for anew
