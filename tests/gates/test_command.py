@@ -217,6 +217,7 @@ def test_a_plan_exits_with_5_if_the_set_is_too_small(
         "refusal_recall",
         "answer_rate",
         "chance",
+        "chance",
     ]
 
 
