@@ -123,7 +123,7 @@ def not_said(release: Record) -> dict[str, str]:
 
     The program of the recorded commit knows none of them.
     """
-    return {} if release.has("generation", "batches") else {"generation.batches": "in_order"}
+    return {"generation.batches": "in_order"} if release.early else {}
 
 
 def _is_an_address(form: object) -> bool:

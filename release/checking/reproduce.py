@@ -324,7 +324,7 @@ def _rules_of_then(found: verify.Opened) -> dict[str, str]:
     named = record.config.get("gates") or {}
     if isinstance(named, Mapping) and not named.keys() - {"weaker_because"}:
         rules["gates"] = json.dumps({**named, **found.release.json(layout.POLICY)})
-    if not record.has("generation", "batches"):
+    if record.early:
         rules |= {f"data.checks.{name}": "warning" for name in sorted(OF_GOLDEN_ONLY)}
     return rules
 

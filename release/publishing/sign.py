@@ -9,15 +9,14 @@ import hashlib
 import importlib.util
 import json
 import os
-import shutil
 import stat
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from release.config.settings import Publishing
+from release.running import environment
 from release.values import bounded, layout
 from release.values.artifacts import Manifest, Package, write_atomically
 from release.values.errors import ConfigError
@@ -63,10 +62,8 @@ def warnings(publishing: Publishing) -> Iterator[str]:
     key = publishing.signing_key
     if key is None or not key.is_file():
         return
-    asked = ["git", "-C", str(key.parent), "rev-parse", "--show-toplevel"]
-    with_git = shutil.which("git") is not None
-    if with_git and (done := subprocess.run(asked, capture_output=True, text=True, check=False)).returncode == 0:
-        tree = Path(done.stdout.strip()).name
+    if top := environment.git(key.parent, "rev-parse", "--show-toplevel"):
+        tree = Path(top).name
         yield f"the signing key {key.name} lies in the git work tree {tree}: keep it outside any repository"
     if key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         yield f"other users of this machine can read the signing key {key.name}: chmod 600 it"

