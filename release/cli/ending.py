@@ -57,7 +57,11 @@ def _end(why: str, number: int) -> None:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """The first signal ends the block as Ctrl-C does; a second one the process, for what it started dies with it."""
+    """The first signal ends the block as Ctrl-C does; a second one the process, for what it started dies with it.
+
+    Once the block has ended so, others change nothing: only the interpreter's own end is left, and a signal that met it
+    there would take the exit code away.
+    """
     before = {one: signal.getsignal(one) for one in ENDING}
     heard: list[int] = []
 
@@ -74,4 +78,4 @@ def _signals() -> Iterator[None]:
         yield
     finally:
         for one, old in before.items():
-            signal.signal(one, old)
+            signal.signal(one, signal.SIG_IGN if heard else old)

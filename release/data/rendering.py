@@ -1,6 +1,6 @@
-"""A chat template at work, by transformers' own renderer, whose import costs a second; and under a clock.
+"""A chat template at work, by transformers' own renderer, whose import costs a second; within time and room.
 
-The sandbox that transformers renders in sets no limit of time, and a template may come with somebody else's release.
+The sandbox that transformers renders in sets no limit of either, and a template may come with somebody else's release.
 """
 
 import contextlib
@@ -10,13 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from jinja2 import TemplateError
 
 from gates.strict_json import SURROGATE
-from release.values import clock
+from release.values import clock, room
 from release.values.errors import DataError, PreflightError
 
 SECONDS = 60.0
 """Of a processor, for all that is rendered with one template; an honest conversation takes a thousandth of one."""
 SECONDS_EACH = 0.5
 """More for each conversation."""
+MEMORY = 1 << 30
+"""Bytes that rendering one conversation may take; an honest one takes some kilobytes."""
+LONGEST = 1_000_000
+"""Characters that a template may write around a conversation, whose own may be written ``TIMES`` times over."""
+TIMES = 10
 SHOWN = 80  # characters of a text in a message
 TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError,
                    MemoryError)  # fmt: skip
@@ -30,9 +35,12 @@ def allowance() -> clock.Allowance:
 
 @contextlib.contextmanager
 def in_time(template: str, allowed: clock.Allowance) -> Iterator[None]:
-    """Render one conversation in the block; ``DataError`` when what is allowed for all of them is used up."""
+    """Render one conversation in the block; ``DataError`` when what is allowed for all of them is used up.
+
+    ``MemoryError`` where it takes too much room.
+    """
     try:
-        with allowed.one():
+        with allowed.one(), room.within(MEMORY):
             yield
     except clock.TimeUp:
         sha256 = hashlib.sha256(template.encode()).hexdigest()
@@ -56,6 +64,8 @@ def render(
     """The text, and where the template's generation blocks stand in it if ``marks`` are asked for."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
+    why = ""
+    text, places = "", list[list[tuple[int, int]]]()
     try:
         (text,), places = render_jinja_template(
             conversations=[[dict(message) for message in messages]],
@@ -66,7 +76,13 @@ def render(
         )
     except TEMPLATE_FAULTS as error:
         why = shortened(str(error) or type(error).__name__)
-        raise PreflightError(f"The base model's chat template refuses a row: {why}.") from None
+        if isinstance(error, MemoryError):
+            why = f"it takes more than {MEMORY >> 20:,} MiB of memory to write it"
+    if why:  # here, and not above: an error that goes on from another keeps all that was at work there
+        raise PreflightError(f"The base model's chat template refuses a row: {why}.")
+    if len(text) > (most := LONGEST + TIMES * sum(len(str(one.get("content"))) for one in messages)):
+        what = f"The base model's chat template refuses a row: it writes {len(text):,} characters for it"
+        raise PreflightError(f"{what}, more than {most:,}.")
     if SURROGATE.search(text):
         what = "The base model's chat template writes half of a surrogate pair, which no tokenizer reads"
         raise PreflightError(f"{what}. Look for an escape such as \\ud800 in it.")

@@ -4,6 +4,7 @@ The child's standard output carries one JSON event a line. Everything libraries 
 the child becomes the same ``Stop`` in the parent; anything else is our bug and keeps its traceback in the log.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -174,7 +175,8 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
             except Exception as error:
                 if isinstance(error, Stop) or (stop := stop_of(error)) is None:
                     raise
-                traceback.print_exc()  # into the log: where it was
+                with contextlib.suppress(OSError):  # a full disk takes no log
+                    traceback.print_exc()  # into the log: where it was
                 raise stop from None
         except Stop as stop:
             send("Stop", {"message": _short(str(stop))})

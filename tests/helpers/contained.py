@@ -1,5 +1,6 @@
 """A stage for the tests of containers: it looks around, waits, fills memory or stops, and says so as stages do."""
 
+import contextlib
 import json
 import os
 import resource
@@ -16,7 +17,7 @@ from release.values.events import Line, Progress, Say
 def stage(arguments: list[str], say: Say) -> None:
     what, folder = arguments[0], Path(arguments[1])
     say(Progress(name=what, done=0, total=2))
-    sys.stderr.write("a library talks\n")
+    _talk()
     match what:
         case "look":
             (folder / "seen.json").write_text(json.dumps(seen(Path(arguments[2]))))
@@ -24,20 +25,28 @@ def stage(arguments: list[str], say: Say) -> None:
             (folder / "given.json").write_text(json.dumps(dict(os.environ)))
         case "wait":
             time.sleep(60)
-        case "fill":
-            say(Line(text=str(len(bytearray(1 << 30)))))
-        case "limited":
-            resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))
+        case "fill" | "limited":
+            if what == "limited":
+                resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))
             say(Line(text=str(len(bytearray(1 << 30)))))
         case "die":
             sys.stderr.write(arguments[3])
             sys.stderr.flush()
             _die(signal.Signals(int(arguments[2])))
-        case "endless":
-            raise DataError("x" * 2_000_000)
         case _:
-            raise DataError("There is no such row.")
+            _stop(what)
     say(Progress(name=what, done=2, total=2))
+
+
+def _talk() -> None:
+    with contextlib.suppress(OSError):  # the log may be on a full disk
+        sys.stderr.write("a library talks\n")
+
+
+def _stop(what: str) -> None:
+    if what == "full":
+        Path("/dev/full").write_text("x")
+    raise DataError("x" * 2_000_000 if what == "endless" else "There is no such row.")
 
 
 def _die(number: signal.Signals) -> None:

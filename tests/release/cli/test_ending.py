@@ -2,6 +2,8 @@
 
 import errno
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -55,16 +57,32 @@ def test_a_fault_of_ours_keeps_its_traceback() -> None:
 def test_a_signal_ends_as_a_shell_expects_and_says_what_is_kept(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = signal.signal(number, signal.SIG_DFL)  # tests in the background of a shell ignore SIGINT
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in ending.ENDING}  # a shell's background ignores SIGINT
     try:
         with pytest.raises(SystemExit) as ended, ending.exits():
             signal.raise_signal(number)
-
-        assert signal.getsignal(number) == signal.SIG_DFL
     finally:
-        signal.signal(number, before)
+        for one, old in before.items():
+            signal.signal(one, old)
     assert ended.value.code == 128 + number
     assert "run again to continue" in capsys.readouterr().err
+
+
+AT_ITS_END = """
+import atexit, signal, sys
+from release.cli import ending
+signal.signal(signal.SIGINT, signal.default_int_handler)
+atexit.register(signal.raise_signal, signal.SIGTERM)
+with ending.exits():
+    if sys.argv[1] == "interrupted":
+        signal.raise_signal(signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("interrupted", 128 + signal.SIGINT), ("whole", -signal.SIGTERM)])
+def test_a_signal_that_meets_a_process_at_its_end_does_not_change_what_it_was_ended_by(how: str, code: int) -> None:
+    """A CI job that is cancelled sends SIGINT, and SIGTERM while the interpreter takes itself down."""
+    assert subprocess.run([sys.executable, "-c", AT_ITS_END, how], capture_output=True, check=False).returncode == code
 
 
 def test_a_signal_that_whoever_started_it_ignores_is_ignored() -> None:

@@ -1,6 +1,7 @@
 """A chat template that does not end is ended, and named; one that a row does not fit is refused for that row alone."""
 
 import re
+import resource
 import time
 from pathlib import Path
 
@@ -96,3 +97,39 @@ def test_a_template_that_refuses_a_row_is_not_one_that_does_not_end() -> None:
 def test_a_text_in_a_message_is_short() -> None:
     assert rendering.shortened("a" * 1000) == repr("a" * 77 + "...")
     assert rendering.shortened("a\n") == "'a\\n'"
+
+
+TOO_MUCH = {
+    "a text of many gigabytes, constant": "{{ 'a' * 40000000000 }}",
+    "the same, computed": "{{ 'a' * (messages|length * 20000000000) }}",
+    "a text that is doubled": (
+        "{% set one = namespace(x='abcd') %}{% for a in range(40) %}{% set one.x = one.x ~ one.x %}{% endfor %}"
+    ),
+    "a list that is doubled": (
+        "{% set one = namespace(x=[1]) %}{% for a in range(40) %}{% set one.x = one.x + one.x %}{% endfor %}"
+    ),
+    "many long pieces": "{% for a in range(9999) %}{{ 'a' * (messages|length * 9000000) }}{% endfor %}",
+    "a text longer than any conversation": "{{ 'a' * (messages|length * 20000000) }}",
+}
+
+
+@pytest.mark.parametrize("case", TOO_MUCH)
+def test_a_template_that_writes_without_measure_is_refused(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "MEMORY", 1 << 28)
+    write(tmp_path, TOKENS, TOO_MUCH[case] + CHATML)
+    before, size = resource.getrlimit(resource.RLIMIT_AS), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(PreflightError, match=r"memory|Memory|characters"):
+        chats.read(tmp_path).text(chats.PROBE, generation_prompt=True)
+
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < size + (2 << 20)  # KiB
+
+
+def test_a_long_conversation_is_written_whole(tmp_path: Path) -> None:
+    write(tmp_path, TOKENS, CHATML)
+    long = "word " * 500_000
+
+    assert long in chats.read(tmp_path).text([{"role": "user", "content": long}], generation_prompt=True)

@@ -74,12 +74,12 @@ def test_a_reason_to_stop_that_is_endless_is_cut_and_keeps_its_exit_code(tmp_pat
         )
 
 
-def called(tmp_path: Path, *arguments: str) -> None:
+def called(tmp_path: Path, *arguments: str, log: Path | None = None) -> None:
     child.call(
         "tests.helpers.contained",
         *arguments,
         say=lambda _: None,
-        log=tmp_path / "log",
+        log=log or tmp_path / "log",
         env={"PYTHONPATH": str(ROOT)},
     )
 
@@ -110,6 +110,12 @@ def test_a_stage_under_a_limit_of_memory_says_what_to_make_smaller(tmp_path: Pat
         called(tmp_path, "limited", str(tmp_path))
 
     assert "Traceback" in (tmp_path / "log").read_text("utf-8")
+
+
+@pytest.mark.parametrize("log", [None, Path("/dev/full")])
+def test_a_full_disk_is_told_even_where_its_log_stands_on_it(log: Path | None, tmp_path: Path) -> None:
+    with pytest.raises(PreflightError, match=r"No space left on the disk.* is kept"):
+        called(tmp_path, "full", str(tmp_path), log=log)
 
 
 def test_a_crash_under_a_limit_of_address_space_is_told_as_one_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
