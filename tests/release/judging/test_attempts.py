@@ -274,7 +274,7 @@ def test_a_release_that_leaves_out_what_the_one_before_it_counted_does_not_verif
     assert previous.uncounted([*previous.tried(hidden), *counted], hidden, now) == []
 
 
-def test_a_release_of_before_counts_by_its_number_and_a_ledger_of_before_by_its_lines(tmp_path: Path) -> None:
+def test_a_release_of_before_counts_by_its_number_and_a_ledger_of_before_by_its_lines() -> None:
     rows, sha256 = GoldenSet(golden_sha256="a" * 64, data_sha256="d" * 64, golden_rows=()), "d" * 64
     fourth = attempts.of_number("f" * 64, sha256, 4)
     lines = "".join(
