@@ -15,7 +15,7 @@ never passes.
 
 from gates.answer import Answer, read_answer
 from gates.comparison import VERSION as COMPARISON_VERSION
-from gates.comparison import Against, Comparison, Earlier, compare, not_comparable
+from gates.comparison import Against, Comparison, Earlier, blind, compare, not_comparable
 from gates.contract import Contract, load_contract
 from gates.controls import gate_zero, negative_controls, prove_gates_can_fail, self_test
 from gates.invalid import Invalid, InvalidConfig, InvalidData
@@ -32,7 +32,7 @@ from gates.rows import (
     read_golden,
     read_outputs,
 )
-from gates.same_rows import same_rows
+from gates.same_rows import Known, Matched, known, matched
 from gates.score import Gate, Miss, Score
 from gates.table import GATES
 from gates.verdict import VERSION as VERDICT_VERSION
@@ -55,20 +55,25 @@ __all__ = [
     "Invalid",
     "InvalidConfig",
     "InvalidData",
+    "Known",
+    "Matched",
     "Miss",
     "Output",
     "Policy",
     "Score",
     "SelfTest",
     "Verdict",
+    "blind",
     "compare",
     "default_policy",
     "gate_zero",
     "gold_outputs",
     "golden_digest",
     "judge",
+    "known",
     "load_contract",
     "load_policy",
+    "matched",
     "negative_controls",
     "not_comparable",
     "parse_golden",
@@ -78,7 +83,6 @@ __all__ = [
     "read_answer",
     "read_golden",
     "read_outputs",
-    "same_rows",
     "self_test",
     "unmeasurable",
     "weaker",

@@ -24,6 +24,7 @@ from gates.rows import Golden, read_golden, read_outputs
 from gates.shown import plain, printable
 from gates.verdict import SelfTest, judge
 
+MOST_ATTEMPTS = 1_000_000
 PASSED, CONFIG, DATA, NOT_PASSED = 0, 2, 3, 5
 
 
@@ -45,7 +46,7 @@ def _judge(given: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(given)
     contract = _contract(options.contract)
-    policy = _policy(options.policy, contract.declares)
+    policy = _policy(options.policy, contract.declares).at(options.attempt)
     golden, outputs = read_golden(options.golden), read_outputs(options.answers)
     if options.without_gate_zero:
         _say("gate zero was not run: nothing proves that a gate can fail", sys.stderr)
@@ -98,7 +99,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, help="write the verdict to this file")
     parser.add_argument("--markdown", type=Path, help="write the report to this file")
     parser.add_argument("--explain", metavar="GATE", help="show every row that this gate counts as wrong, and why")
+    _attempt_option(parser)
     return parser
+
+
+def _attempt_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--attempt",
+        type=_number,
+        default=1,
+        metavar="N",
+        help="which adapter this is of all that were judged on this golden set (default: 1)",
+    )
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= MOST_ATTEMPTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MOST_ATTEMPTS:,}")
+    return int(text)
 
 
 def _gate_zero_problems(golden: Sequence[Golden], contract: Contract, policy: Policy) -> tuple[str, ...]:
@@ -124,9 +142,11 @@ def _plan(given: Sequence[str]) -> int:
     parser = _Parser(prog="python -m gates plan", description="What this golden set can prove.")
     parser.add_argument("--golden", type=Path, required=True)
     parser.add_argument("--policy", type=Path, help="YAML: a mode and a target for each gate (default: built in)")
+    _attempt_option(parser)
     options = parser.parse_args(given)
-    plans = plan(read_golden(options.golden), _policy(options.policy))
-    _say("\n".join(report.plan_lines(plans)))
+    policy = _policy(options.policy).at(options.attempt)
+    plans = plan(read_golden(options.golden), policy)
+    _say("\n".join(report.plan_lines(plans, policy)))
     return PASSED if all(one.possible for one in plans if one.bar.required) else NOT_PASSED
 
 

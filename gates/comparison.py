@@ -8,24 +8,23 @@ precision) is held against ``trained``, as against an earlier release.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Final, Literal
 
-from gates import statistics
+from gates import losses, statistics
 from gates.answer import pair, pairing_problems
 from gates.canonical import Json, canonical_json
 from gates.clusters import cluster_problems, clusters
 from gates.contract import Contract
 from gates.policy import SMALLEST, Policy
+from gates.provable import DROP, counted
 from gates.rows import Golden, Output, golden_digest, outputs_digest
-from gates.same_rows import same_rows
+from gates.same_rows import Known, known, matched
 from gates.score import Score
 from gates.table import GATES
 
 VERSION = 1
-REGRESSED: Final = 0.10
-"""A release is worse if chance explains its losses with less than this probability."""
 BEATEN: Final = 0.05
 """The base is beaten if chance explains the wins with less than this probability: five wins and no loss do."""
 EVERY: Final = "every_required_gate"
@@ -43,6 +42,15 @@ class Earlier:
     golden: Sequence[Golden]
     """The golden set as it was then: only rows that are still the same are compared."""
     outputs: Sequence[Output]
+    known: Mapping[str, Known] | None = None
+    """By id what is known of those rows; None: whatever ``golden`` says."""
+
+    @property
+    def rows(self) -> Mapping[str, Known]:
+        """By id what is known of the rows that it answered."""
+        if self.known is not None:
+            return self.known
+        return {row.id: known(row) if row.row else Known(row=row.digest) for row in self.golden}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +70,12 @@ class Pairing:
     """The chance of so many losses (against the base: wins) if nothing had changed."""
     fault: str
     """Why this is not good enough, or an empty string."""
+    bound: float | None = None
+    """The net loss, as a share, that cannot be ruled out; None where nobody asks."""
+    unseen: float | None = None
+    """The chance that so many rows let a drop of ten points pass, likewise."""
+    blind: bool = False
+    """Whether so few rows are compared that even none lost would not rule out the loss that must be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +123,18 @@ class Comparison:
             "faults": list(self.faults),
             "regressed": list(self.regressed),
             **asdict(self),
+            "pairings": [_written(one) for one in self.pairings],
         }
 
     def to_json(self) -> bytes:
         """The comparison file; ``schemas/comparison.schema.json`` describes it."""
         return canonical_json(self.as_dict())
+
+
+def _written(one: Pairing) -> dict[str, Json]:
+    """A pairing as comparisons have it; one by an earlier version of a policy knows no bound."""
+    later = ("bound", "unseen", "blind")
+    return {name: value for name, value in asdict(one).items() if one.bound is not None or name not in later}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +145,8 @@ class _Sides:
     cluster: Mapping[str, str]
     identical: int
     rows: int
+    counted: Mapping[str, int]
+    """What each gate counts of these rows where they are answered rightly."""
 
 
 def compare(
@@ -139,10 +162,11 @@ def compare(
     problems = pairing_problems(golden, outputs, version=policy.version) + cluster_problems(golden, policy)
     sides, skipped = [], []
     for one in () if problems else earlier:
-        if reason := not_comparable(golden, one, version=policy.version):
+        shared, then = _shared(golden, one, policy.version)
+        if reason := _not_comparable(golden, shared, then):
             skipped.append(f"{one.name}: {reason}")
         else:
-            sides.append(_sides(_shared(golden, one, policy.version), outputs, one, contract, policy))
+            sides.append(_sides(shared, outputs, replace(one, outputs=then), contract, policy))
     if not sides and not problems:
         problems = skipped or ["there is no earlier answer to compare with"]
     return Comparison(
@@ -157,35 +181,46 @@ def compare(
     )
 
 
-def unseen(n: int, most: float, drop: float) -> float:
-    """The chance that a gate which is now right that much less often on n rows passes the comparison all the same.
-
-    Of rows that were right before, each is lost with the chance ``drop`` and none is won.
-    """
-    first = next((lost for lost in range(n + 1) if worse(lost, 0, n, statistics.mcnemar(lost, 0), most)), n + 1)
-    return 1.0 - statistics.at_least(first, n, drop)
-
-
 def _names(policy: Policy) -> tuple[str, ...]:
     return (EVERY, *(bar.gate for bar in policy.bars))
 
 
-def _shared(golden: Sequence[Golden], earlier: Earlier, version: int) -> tuple[Golden, ...]:
-    return same_rows(golden, {row.id: row.digest for row in earlier.golden}, version=version)
+def _shared(golden: Sequence[Golden], earlier: Earlier, version: int) -> tuple[tuple[Golden, ...], tuple[Output, ...]]:
+    """The rows that it answered too, and its answers to them under their ids of now."""
+    if earlier.golden is golden:
+        return tuple(golden), tuple(earlier.outputs)
+    same = matched(golden, earlier.rows, version=version).same
+    now = {then: name for name, then in same.items()}
+    answers = tuple(replace(one, id=now[one.id]) for one in earlier.outputs if one.id in now)
+    return tuple(row for row in golden if row.id in same), answers
 
 
 def not_comparable(golden: Sequence[Golden], earlier: Earlier, *, version: int = 1) -> str:
     """Why nothing can be learned from a comparison with these earlier answers; empty if it can.
 
-    ``version`` is the policy's: since 2, rows that have labels beside are the same.
+    ``version`` is the policy's: since 2, rows that have labels beside are the same; since 3, rows with other ids.
     """
-    rows, least = _shared(golden, earlier, version), min(SMALLEST, len(golden))
+    return _not_comparable(golden, *_shared(golden, earlier, version))
+
+
+def _not_comparable(golden: Sequence[Golden], rows: Sequence[Golden], then: Sequence[Output]) -> str:
+    least = min(SMALLEST, len(golden))
     if len(rows) < least:
         return (
             f"only {len(rows)} of {len(golden)} golden rows are the ones it answered, at least {least} must be: "
             "have its adapter answer this golden set"
         )
-    return "; ".join(pairing_problems(rows, _of(rows, earlier.outputs)))
+    return "; ".join(pairing_problems(rows, then))
+
+
+def blind(golden: Sequence[Golden], earlier: Earlier, policy: Policy) -> dict[str, int]:
+    """Required gates of which too few rows are compared to rule a loss out that must be, and how many are."""
+    limit = policy.most_possible
+    if limit is None:
+        return {}
+    rows, _ = _shared(golden, earlier, policy.version)
+    n = counted(rows, policy)
+    return {bar.gate: n[bar.gate] for bar in policy.bars if bar.required and not losses.sees(n[bar.gate], limit)}
 
 
 def _of(rows: Sequence[Golden], outputs: Sequence[Output]) -> list[Output]:
@@ -204,6 +239,7 @@ def _sides(
         cluster=clusters(rows, policy),
         identical=len(set(before) & set(now)),
         rows=len(rows),
+        counted=counted(rows, policy) if policy.most_possible is not None else {},
     )
 
 
@@ -240,8 +276,8 @@ def _pairing(gate: str, sides: _Sides, policy: Policy, *, required: bool, agains
         fault = _not_beaten(lost, won, p) if gate == EVERY else ""
     else:
         p = statistics.mcnemar(lost, won)
-        fault = worse(lost, won, n, p, policy.max_net_loss) if required else ""
-    return Pairing(
+        fault = losses.worse(lost, won, n, p, policy.max_net_loss) if required else ""
+    pairing = Pairing(
         gate=gate,
         required=required,
         earlier=sides.earlier,
@@ -253,20 +289,29 @@ def _pairing(gate: str, sides: _Sides, policy: Policy, *, required: bool, agains
         p=p,
         fault=fault,
     )
+    limit = policy.most_possible
+    if limit is None or against not in ("last", "best") or n == 0:
+        return pairing
+    return _bounded(pairing, (lost, won), sides.counted.get(gate, len(set(sides.cluster.values()))), limit, policy)
+
+
+def _bounded(pairing: Pairing, changed: tuple[int, int], planned: int, limit: float, policy: Policy) -> Pairing:
+    """The same with what cannot be ruled out, which is a fault where rows enough are compared.
+
+    How many are is known before anything is answered, so no answers decide whether they are bounded.
+    """
+    blind = not losses.sees(planned, limit)
+    possible = "" if blind or not pairing.required else losses.not_ruled_out(*changed, pairing.n, limit)
+    return replace(
+        pairing,
+        fault=pairing.fault or possible,
+        bound=losses.loss_bound(*changed, pairing.n),
+        unseen=round(losses.unseen(pairing.n, policy.max_net_loss, DROP, None if blind else limit), 4),
+        blind=blind,
+    )
 
 
 def _not_beaten(lost: int, won: int, p: float) -> str:
     if p < BEATEN:
         return ""
     return f"does not beat the base: {won} won and {lost} lost (p = {p:.3f}, needed is less than {BEATEN})"
-
-
-def worse(lost: int, won: int, n: int, p: float, most: float) -> str:
-    """Why so many losses and wins on n rows are not good enough; empty where they are."""
-    if n == 0:
-        return "nothing is counted, in either"
-    if lost - won > statistics.exact(most) * n:
-        return f"{lost} lost and {won} won: more than {100 * most:g}% of {n} are lost"
-    if p < REGRESSED:
-        return f"{lost} lost and {won} won: not by chance (p = {p:.3f}, less than {REGRESSED})"
-    return ""

@@ -1,7 +1,7 @@
 """What must hold for a release: for each gate a mode, a target and how sure one must be, read from a plain mapping."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, TypedDict, cast
 
 from gates import statistics
@@ -11,14 +11,18 @@ from gates.table import ABOUT
 
 CONFIDENCE: Final = 0.95
 FLOOR_BELOW_TARGET: Final = statistics.exact(0.10)
+LOSS_MARGIN: Final = 0.10
+"""What of a loss beyond ``max_net_loss`` may stay possible, at 95 %. It means this number for ever, likewise."""
 MAX_NET_LOSS: Final = 0.05
 """Rows lost to an earlier release less rows won from it, as a share of the rows: 2 of 40. A policy that says nothing
 means this number for ever: its digest holds only what differs."""
+SPENDING: Final = 3
+"""The version since which attempts are corrected for and losses bounded."""
 SMALLEST: Final = 14
 """Rows below which even a perfect score does not prove 80 %; the default minimum where no bound demands more."""
 
 DEFAULT_POLICY: Mapping[str, object] = {
-    "version": 2,
+    "version": 3,
     "json_parse": {"mode": "zero_failures"},
     "schema_compliance": {"mode": "zero_failures"},
     "contract_rules": {"mode": "zero_failures"},
@@ -58,6 +62,14 @@ class Bar:
         """How many of n must be right; None if n right of n would not be enough."""
         return statistics.needed(n, self.target, self.floor, self.confidence)
 
+    def at(self, attempt: int) -> "Bar":
+        """The same for the attempt of this number on one golden set: its bound must be surer."""
+        confidence = statistics.spent(self.confidence, attempt)
+        if self.floor is None:
+            return self
+        proving = statistics.minimum_n(self.floor, confidence)
+        return replace(self, confidence=confidence, minimum=max(self.minimum, proving))
+
     def passing(self, n: int, rate: float) -> float:
         """The chance that an adapter which is right at this rate passes on n rows."""
         k = self.needs(n) if n >= self.minimum else None
@@ -71,21 +83,43 @@ class Policy:
     """The key in a golden row's ``meta`` that names its cluster; None: each row is an observation of its own."""
     max_net_loss: float = MAX_NET_LOSS
     """How much of what an earlier release had right a gate may lose, net, as a share of its rows."""
+    loss_margin: float = LOSS_MARGIN
+    """What of a loss beyond that may stay possible, since version 3."""
     version: int = 1
-    """Since 2 advisory rates count what they compared, near-copies are one, and a verdict says what was tested."""
+    """Since 2 advisory rates count what they compared, near-copies are one, and a verdict says what was tested. Since 3
+    each attempt on a golden set needs a surer bound, and a comparison with earlier releases one on what is lost."""
+    attempt: int = 1
+    """Which attempt on its golden set is judged, at least. No part of the policy as it is written out."""
 
     @property
     def digest(self) -> str:
         """sha256 of the policy with its defaults filled in."""
         return digest(self.as_dict())
 
+    @property
+    def most_possible(self) -> float | None:
+        """The loss against an earlier release that must be ruled out; None where none must."""
+        if self.version < SPENDING:
+            return None
+        return min(0.999, float(statistics.exact(self.max_net_loss) + statistics.exact(self.loss_margin)))
+
+    def at(self, attempt: int) -> "Policy":
+        """The same policy for the attempt of this number on one golden set."""
+        return replace(self, attempt=attempt)
+
+    @property
+    def bars_now(self) -> tuple[Bar, ...]:
+        """What this attempt must meet."""
+        return self.bars if self.version < SPENDING else tuple(bar.at(self.attempt) for bar in self.bars)
+
     def as_dict(self) -> dict[str, Json]:
         """The policy written out; ``load_policy`` gives it back."""
         clusters = {} if self.cluster_key is None else {"cluster_key": self.cluster_key}
         losses = {} if self.max_net_loss == MAX_NET_LOSS else {"max_net_loss": self.max_net_loss}
+        margin = {} if self.loss_margin == LOSS_MARGIN else {"loss_margin": self.loss_margin}
         bars = {bar.gate: {key: value for key, value in asdict(bar).items() if key != "gate"} for bar in self.bars}
         versions = {} if self.version == 1 else {"version": self.version}
-        return {**versions, **clusters, **losses, **bars}
+        return {**versions, **clusters, **losses, **margin, **bars}
 
 
 class BarEntry(TypedDict, total=False):
@@ -106,6 +140,7 @@ class PolicyFile(TypedDict, total=False):
 
     cluster_key: str
     max_net_loss: float
+    loss_margin: float
     version: int
 
 
@@ -122,12 +157,19 @@ def load_policy(mapping: Mapping[str, object], *, where: str = "gates") -> Polic
         problems += [f"{where}.{gate}.{problem}" for problem in _problems(gate, entry)]
     if not any(entry.get("required", True) for entry in entries.values()):
         problems.append(f"{where}: no gate is required, so anything would pass")
+    if "loss_margin" in given and given.get("version", 1) < SPENDING:
+        problems.append(f"{where}.loss_margin: has no effect before version {SPENDING}; write version: {SPENDING}")
+    elif (
+        given.get("loss_margin", LOSS_MARGIN) + given.get("max_net_loss", MAX_NET_LOSS) >= 1 and "loss_margin" in given
+    ):
+        problems.append(f"{where}.loss_margin: with max_net_loss it is 1 or more, and would rule no loss out")
     if problems:
         raise InvalidConfig(problems)
     return Policy(
         bars=tuple(_bar(gate, entries[gate]) for gate in ABOUT if gate in entries),
         cluster_key=given.get("cluster_key"),
         max_net_loss=float(given.get("max_net_loss", MAX_NET_LOSS)),
+        loss_margin=float(given.get("loss_margin", LOSS_MARGIN)),
         version=given.get("version", 1),
     )
 
@@ -205,12 +247,16 @@ def weaker(policy: Policy, than: Policy) -> tuple[str, ...]:
     """Every way in which ``policy`` asks for less than another did; if none, what passes it passes the other."""
     now = {bar.gate: bar for bar in policy.bars}
     lines = [line for bar in than.bars for line in _weaker_bar(now.get(bar.gate), bar)]
-    if than.cluster_key is not None and policy.cluster_key != than.cluster_key:
-        lines.append(f"cluster_key: {policy.cluster_key or 'none'}, was {than.cluster_key}")
+    # Which key clusters the rows decides which of them are wrong together: another may hide them, and so may a first.
+    watched = than.cluster_key is not None or policy.version >= SPENDING
+    if watched and policy.cluster_key != than.cluster_key:
+        lines.append(f"cluster_key: {policy.cluster_key or 'none'}, was {than.cluster_key or 'none'}")
     if policy.version < than.version:
         lines.append(f"version: {policy.version}, was {than.version}")
     if policy.max_net_loss > than.max_net_loss:
         lines.append(f"max_net_loss: {_number(policy.max_net_loss)}, was {_number(than.max_net_loss)}")
+    if than.version >= SPENDING and policy.loss_margin > than.loss_margin:
+        lines.append(f"loss_margin: {_number(policy.loss_margin)}, was {_number(than.loss_margin)}")
     return tuple(lines)
 
 

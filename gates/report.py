@@ -4,9 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from gates import losses
 from gates.comparison import EVERY, Against, Comparison, Pairing
-from gates.policy import Bar
-from gates.provable import DROP, RATES, GatePlan, slips_through
+from gates.policy import SPENDING, Bar, Policy
+from gates.provable import DROP, RATES, TRIES, GatePlan, slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
 from gates.shown import plain
@@ -28,7 +29,8 @@ def line(gate: GateVerdict) -> str:
     """``38/40 = 95.0 % (≥ 85.1 % at 95 %), needs 37, target 90 %, floor 80 %``."""
     needs = f", needs {gate.needs}" if gate.needs is not None else ""
     rows = f" clusters of {gate.score.n} rows" if gate.units.n < gate.score.n else ""
-    return f"{_rate(gate.units)}{rows}{_proved(gate)}{needs}{_asked(gate.bar)}"
+    enough = gate.state == "FAIL" and gate.needs is not None and gate.units.k >= gate.needs
+    return f"{_rate(gate.units)}{rows}{_proved(gate)}{needs}{_asked(gate.bar)}{f'; {gate.reason}' if enough else ''}"
 
 
 def _rate(score: Score) -> str:
@@ -227,11 +229,24 @@ def _outcome(comparison: Comparison) -> list[str]:
     if comparison.state == "INVALID":
         return [f"not compared with {AGAINST[comparison.against]}", *comparison.problems]
     lost = [f"rows lost: {', '.join(comparison.regressed)}"] if comparison.regressed else []
+    lost += _could_have_seen(comparison)
     if comparison.faults:
         worse = "does not beat" if comparison.against == "base" else "worse than"
         return [f"{worse} {AGAINST[comparison.against]}", *comparison.faults, *lost, same]
     better = "beats" if comparison.against == "base" else "not worse than"
     return [f"{better} {AGAINST[comparison.against]}", *lost, same]
+
+
+def _could_have_seen(comparison: Comparison) -> Iterator[str]:
+    """What so many rows could have seen, and what they leave possible: of required gates, where a policy asks."""
+    asked = [one for one in comparison.pairings if one.required and one.bound is not None]
+    for n in sorted({one.n for one in asked}):
+        here = [one for one in asked if one.n == n]
+        drop = f"on {n} rows a drop of {DROP:.0%} passes {max(one.unseen or 0.0 for one in here):.0%} of the time"
+        most = max(here, key=lambda one: one.bound or 0.0)
+        blind = [one.gate for one in here if one.blind]
+        few = f"; too few rows to rule out what must be: {', '.join(blind)}" if blind else ""
+        yield f"{drop}; a loss of up to {100 * (most.bound or 0.0):.1f}% stays possible ({most.gate}){few}"
 
 
 def _pairing_row(one: Pairing) -> str:
@@ -240,23 +255,45 @@ def _pairing_row(one: Pairing) -> str:
     return f"| {' | '.join(map(cell, (*cells, *rows)))} |"
 
 
-ATTEMPTS = (5, 20)
-"""Adapters that may be trained and judged on one golden set until one passes."""
-
-
-def plan_lines(plans: Sequence[GatePlan]) -> list[str]:
-    """What the golden set can prove, as lines of plain text."""
+def plan_lines(plans: Sequence[GatePlan], policy: Policy | None = None) -> list[str]:
+    """What the golden set can prove, as lines of plain text; with the policy also how attempts are corrected for."""
     wide = max(len(one.bar.gate) for one in plans)
     lines = [f"{one.bar.gate:{wide}}  {_plan_line(one)}" for one in plans]
-    slips = slips_through(plans, RATES[0])
-    tries = ", ".join(f"one of {k} such: at most {100 * (1 - (1 - slips) ** k):.1f} %" for k in ATTEMPTS)
-    lines.append(
-        f"chance that an adapter with {100 * RATES[0]:g} % true accuracy passes every required gate: "
-        f"at most {100 * slips:.1f} %; {tries}"
-    )
+    lines += _attempts(policy) if policy is not None and policy.version >= SPENDING else []
+    chances = {tries: slips_through(plans, tries) for tries in (1, *TRIES)}
+    easiest = max(chances[1], key=lambda gate: chances[1][gate], default="")
+    for where, gate in (("everywhere", ""), (f"at {easiest} and always at the others", easiest)):
+        most = {tries: each.get(gate, min(each.values(), default=0.0)) for tries, each in chances.items()}
+        more = ", ".join(f"one of {tries} such: at most {100 * most[tries]:.1f} %" for tries in TRIES)
+        who = f"an adapter of perfect form that is right {100 * RATES[0]:g} % of the time {where}"
+        lines.append(f"chance that {who} passes every required gate: at most {100 * most[1]:.1f} %; {more}")
     rows = {one.n: one.unseen for one in sorted(plans, key=lambda one: one.n) if one.bar.required and one.n}
-    chances = ", ".join(f"{chance:.0%} on {n} rows" for n, chance in rows.items())
-    return [*lines, f"chance that a gate passes the comparison although it lost {DROP:.0%} of its rows: {chances}"]
+    seen = ", ".join(f"{chance:.0%} on {n} rows" for n, chance in rows.items())
+    lines.append(f"chance that a gate passes the comparison although it lost {DROP:.0%} of its rows: {seen}")
+    return [*lines, *_blind(plans, policy)]
+
+
+def _attempts(policy: Policy) -> list[str]:
+    """How much of the error that all attempts may make this one may."""
+    share = policy.attempt * (policy.attempt + 1)
+    alpha = max((1 - bar.confidence for bar in policy.bars if bar.required and bar.floor is not None), default=0.0)
+    which = f"this is attempt {policy.attempt} on this golden set, at least: its bounds may err with 1/{share} of what "
+    over_all = f"an adapter at a gate's floor passes in one of them with at most {alpha:.1%}"
+    return [f"{which}all attempts together may, so that {over_all}"]
+
+
+def _blind(plans: Sequence[GatePlan], policy: Policy | None) -> Iterator[str]:
+    """Which gates count too few rows for a comparison with the release after this one."""
+    limit = None if policy is None else policy.most_possible
+    few = [] if limit is None else [one for one in plans if one.bar.required and not losses.sees(one.n, limit)]
+    if limit is not None and few:
+        yield (
+            f"too few rows to rule out a loss of {100 * limit:g} % in the next release: "
+            f"{', '.join(f'{one.bar.gate} counts {one.n}' for one in few)}; {losses.least(limit)} are needed. {WIDER}"
+        )
+
+
+WIDER = "Add golden rows before this release, or each later one must give its reason; or set a higher loss_margin."
 
 
 def _plan_line(one: GatePlan) -> str:

@@ -1,14 +1,18 @@
 """Which rows of a golden set are those that were answered before: rows as they were, and rows that say more than then.
 
-Of a row of then its digest is known and nothing else, for rows without a licence are not published. A row has only more
-labels than then if it has that digest once some of its labels are taken out.
+Of a row of then digests are known and nothing else, for rows without a licence are not published. Since version 3 of a
+policy they are those of what is asked and of each label (`Known`). Before, one digest of the whole row: a row has only
+more labels than then if it has that digest once some of its labels are taken out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Final
+from typing import Final, cast
 
-from gates.canonical import digest
+from gates import pointer
+from gates.canonical import Json, digest
+from gates.policy import SPENDING
 from gates.rows import Golden
 
 LABELS: Final = ("answerable", "support", "gold", "tags", "meta")
@@ -77,3 +81,72 @@ def _without(row: Mapping[str, object], cut: Cut) -> dict[str, object]:
         else:
             left.pop(part[0], None)
     return left
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of a row that was asked then: digests, for rows without a licence are not published."""
+
+    row: str
+    """Of the whole row."""
+    asked: str = ""
+    """Of its prompt and documents alone; empty where only ``row`` was kept."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of each label that it had, by name; each with what is asked, so that nobody can guess it."""
+
+    def as_dict(self) -> dict[str, Json]:
+        """As it is published."""
+        return {"row": self.row, "asked": self.asked, "labels": dict(self.labels)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """Rows of now beside rows of then."""
+
+    same: Mapping[str, str]
+    """The id of then by the id of now."""
+    relabelled: Mapping[str, tuple[str, ...]]
+    """By the id of then: which labels are other ones, or gone."""
+    gone: tuple[str, ...]
+    """Ids of then that are not asked any more; or were changed, where only digests of whole rows were kept."""
+
+
+def known(row: Golden, pointers: Sequence[str] = ()) -> Known:
+    """The digests of a row. ``pointers`` name values in its ``meta`` that are labels: references and clusters."""
+    asked = digest([[dict(message) for message in row.prompt], [dict(document) for document in row.documents]])
+    return Known(row=row.digest, asked=asked, labels=_labels(row, asked, pointers))
+
+
+def _labels(row: Golden, asked: str, pointers: Sequence[str]) -> dict[str, str]:
+    values: dict[str, object] = {
+        "answerable": row.answerable,
+        "support": None if row.support is None else sorted(row.support),
+        "gold": row.gold,
+        COUNTS: row.citation_required,
+    }
+    for one in pointers:
+        found = pointer.get(cast("Json", row.meta), one)
+        values[f"meta{one}"] = None if isinstance(found, pointer.Missing) else [found]
+    return {name: digest([asked, name, value]) for name, value in values.items() if value is not None}
+
+
+def matched(golden: Sequence[Golden], then: Mapping[str, Known], *, version: int) -> Matched:
+    """Which rows of then are asked now, whatever their ids, tags and notes; each row of then is met once."""
+    if version < SPENDING or not any(one.asked for one in then.values()):
+        same = same_rows(golden, {name: one.row for name, one in then.items()}, version=version)
+        kept = {row.id: row.id for row in same}
+        return Matched(same=kept, relabelled={}, gone=tuple(name for name in then if name not in kept))
+    now = {known(row).asked: row for row in golden}
+    same_ids, relabelled, gone = dict[str, str](), dict[str, tuple[str, ...]](), list[str]()
+    for name, one in then.items():
+        row = now.get(one.asked)
+        if row is None:
+            gone.append(name)
+            continue
+        pointers = [label.removeprefix("meta") for label in one.labels if label.startswith("meta/")]
+        labels = _labels(row, one.asked, pointers)
+        if other := tuple(label for label, value in one.labels.items() if labels.get(label) != value):
+            relabelled[name] = other
+        else:
+            same_ids.setdefault(row.id, name)
+    return Matched(same=same_ids, relabelled=relabelled, gone=tuple(gone))

@@ -10,7 +10,7 @@ from gates.answer import Answer, pair, pairing_problems
 from gates.canonical import Json, canonical_json
 from gates.clusters import cluster_problems, clustered, clusters
 from gates.contract import Contract
-from gates.policy import Bar, Policy
+from gates.policy import SPENDING, Bar, Policy
 from gates.rows import Golden, Output, golden_digest, outputs_digest
 from gates.score import Score
 from gates.table import ABOUT, ADVISORY, COMPARED, GATES
@@ -132,6 +132,7 @@ class Verdict:
         about = {"self_test": self.self_test, "unlabelled": self.unlabelled, "content_judged": self.content_judged}
         return {
             **(about if self.policy.version > 1 else {}),
+            **({"attempt": self.policy.attempt} if self.policy.version >= SPENDING else {}),
             "verdict": VERSION,
             "state": self.state,
             "passed": self.passed,
@@ -181,7 +182,7 @@ def judge(
     }
     return Verdict(
         problems=found,
-        gates=tuple(_decided(bar, scores[bar.gate], cluster, found) for bar in policy.bars),
+        gates=tuple(_decided(bar, scores[bar.gate], cluster, found, policy) for bar in policy.bars_now),
         advisory={} if unpaired else {**others, **_advisory(answers, contract, policy)},
         slices={} if unpaired else _slices(golden, {bar.gate: scores[bar.gate] for bar in policy.bars}),
         rows=len(golden),
@@ -218,11 +219,17 @@ def decide(bar: Bar, score: Score) -> tuple[State, str]:
     return "FAIL", f"{score.k} of {score.n} are right, {needs} are needed"
 
 
-def _decided(bar: Bar, score: Score, cluster: Mapping[str, str], problems: Sequence[str]) -> GateVerdict:
+def _decided(
+    bar: Bar, score: Score, cluster: Mapping[str, str], problems: Sequence[str], policy: Policy
+) -> GateVerdict:
     units = clustered(score, cluster)
     if problems:
         return GateVerdict(bar=bar, score=score, units=units, state="INVALID", reason=problems[0])
     state, reason = decide(bar, units)
+    of_rows = statistics.needed(score.n, bar.target, None, bar.confidence) or 0
+    if state == "PASS" and policy.version >= SPENDING and score.k < of_rows:
+        # One large cluster is one observation, and would hide all of its rows.
+        state, reason = "FAIL", f"{score.k} of {score.n} rows are right, {of_rows} are needed whatever their clusters"
     return GateVerdict(bar=bar, score=score, units=units, state=state, reason=reason)
 
 

@@ -19,7 +19,7 @@ from release.data import data_report, gate
 from release.data.dataset import Dataset
 from release.hub import address, requests
 from release.inputs import Inputs, there
-from release.judging import derive, previous, recording, released, served, terms
+from release.judging import attempts, derive, ledger, previous, recording, released, served, terms
 from release.judging.derive import Alone, Beside
 from release.judging.recording import Started
 from release.judging.served import Served
@@ -136,14 +136,14 @@ class Made:
 def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) -> Candidate:
     """Judge the answers in a run folder, and write the record of all."""
     say(Stage(name="gates"))
-    alone, beside, served_as = judge(run, config, judged, say)
+    alone, beside, served_as = judge(run, config, judged, made.adapter.files.digest, say)
     passed = alone.passed and beside.passed and not any(one.in_the_way for one in served_as)
     outcome = recording.Outcome(
         generation=part(Generation, json.loads((run / "generation.json").read_bytes())),
         verdict_sha256=hashlib.sha256(alone.files[layout.VERDICT]).hexdigest(),
         comparison_sha256=hashlib.sha256(alone.files[layout.COMPARISON]).hexdigest(),
         passed=passed,
-        attempt=count_attempt(run.parent, judged, made.adapter.files.digest, passed=passed),
+        attempt=alone.attempt,
         earlier=beside.earlier,
         forms={one.name: recording.of_form(run, config, one) for one in served_as},
     )
@@ -152,13 +152,18 @@ def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) ->
     return Candidate(adapter=made.adapter, record=record, verdict=alone.verdict.to_json(), passed=passed)
 
 
-def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, Beside, tuple[Served, ...]]:
-    """Verdicts and comparisons, written to the run folder and reported.
+def judge(
+    run: Path, config: Config, judged: Judged, adapter: str, say: Say
+) -> tuple[Alone, Beside, tuple[Served, ...]]:
+    """Verdicts and comparisons of an adapter of this digest, written to the run folder, counted and reported.
 
     The adapter may be released if every required gate passes in every required form, the base is beaten, and neither
     the last release nor the best one is better.
     """
     terms = _terms(config, judged)
+    attempt = terms.attempt(adapter, sha256_file(run / layout.in_run(layout.ANSWERS)))
+    known = attempts.together(ledger.read(config), previous.tried(judged.before))
+    terms = terms.after(attempts.before(known, attempt, terms.golden_set))
     answers, base_answers = (gates.read_outputs(run / name) for name in ("answers.jsonl", "base_answers.jsonl"))
     alone, beside = derive.alone(terms, answers, base_answers), derive.beside(terms, answers, judged.before)
     served_as = tuple(
@@ -173,7 +178,14 @@ def judge(run: Path, config: Config, judged: Judged, say: Say) -> tuple[Alone, B
         for name, form in sorted(config.serving.items())  # as the record has them
     )
     of_forms = {name: content for one in served_as for name, content in one.files.items()}
-    for name, content in (alone.files | beside.files | of_forms).items():
+    answered = {
+        name: sha256_file(run / layout.in_run(layout.of_form(name)["answers.jsonl"])) for name in config.serving
+    }
+    answered[layout.TRAINED] = sha256_file(run / layout.in_run(layout.ANSWERS))
+    own = derive.entries(terms, adapter, answered, (alone, beside, served_as))
+    ledger.add(config, [*known, *own])
+    counted = {layout.LEDGER: attempts.written([*terms.tried, *own])}
+    for name, content in (alone.files | beside.files | of_forms | counted).items():
         write_atomically(run / layout.in_run(name), content)
     write_atomically(run / "earlier.json", canonical_json(tree(beside.earlier)))
     write_atomically(run / "report.md", derive.markdown(alone, beside, served_as).encode())
@@ -225,27 +237,6 @@ def settle_chat(run: Path, chat: chats.Chat) -> None:
     if not (run / chats.SETTLED).exists():
         write_atomically(run / layout.CHAT_TEMPLATE, chat.template.encode())
         write_atomically(run / chats.SETTLED, canonical_json({"changed": list(chat.changed)}))
-
-
-def count_attempt(folder: Path, judged: Judged, adapter: str, *, passed: bool) -> int:
-    """Which adapter this is, at least, of all that were judged on this golden set: here, or for a previous release.
-
-    Trying again until a gate passes makes the gate weaker, so the number is printed on the card. What was judged here
-    is kept in ``ledger.jsonl``; a previous release counts with its own number, and all that were judged here after it.
-    """
-    ledger, golden = folder / "ledger.jsonl", judged.golden.sha256
-    entries = [json.loads(line) for line in ledger.read_text("utf-8").splitlines()] if ledger.exists() else []
-    seen = [entry["adapter_sha256"] for entry in entries if entry["golden_sha256"] == golden]
-    if adapter not in seen:
-        entry = {"golden_sha256": golden, "adapter_sha256": adapter, "passed": passed}
-        lines = "".join(json.dumps(line, sort_keys=True) + "\n" for line in [*entries, entry])
-        write_atomically(ledger, lines.encode())
-        seen.append(adapter)
-    counts = [seen.index(adapter) + 1]
-    for published, attempt in previous.attempts(judged.before, golden):
-        since = seen[seen.index(published) + 1 :] if published in seen else seen
-        counts += [attempt + since.index(adapter) + 1] if adapter in since else []
-    return max(counts)
 
 
 def judged_files(candidate: Candidate, run: Path) -> dict[str, Path]:

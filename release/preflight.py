@@ -14,7 +14,8 @@ from release.data import chat as chats
 from release.data import chat_faults, gate
 from release.hub import address, requests
 from release.inputs import Inputs, Rows, Unread
-from release.judging import previous, terms
+from release.judging import ledger, previous, terms
+from release.judging.attempts import Entry
 from release.models import architecture, lora_targets, wheels
 from release.models.architecture import Architecture
 from release.models.base import Outline
@@ -82,9 +83,30 @@ def doctor(found: Inputs, hub: Mapping[str, str], say: Say) -> None:
 def _before(found: Inputs, hub: Mapping[str, str], say: Say) -> tuple[previous.Release, ...]:
     """The releases that are there already, and that this one asks for no less than they did."""
     before = previous.fetch(found.config.publishing, found.config.run.output_dir / layout.PREVIOUS, hub, say)
-    if problem := weaker_problem(found, before, say):
+    if problem := weaker_problem(found, before, say) or used_up(found, previous.tried(before), say):
         raise PreflightError(f"{problem}\nNothing was started.")
     return before
+
+
+def used_up(found: Inputs, tried: Sequence[Entry], say: Say) -> str:
+    """Whether so many attempts were made on this golden set that it proves nothing more; faults of data are not said.
+
+    An adapter that passed can be released again all the same, for that is not another attempt.
+    """
+    rows, contract, policy = found.rows, found.contract, found.policy
+    if isinstance(rows, Unread) or isinstance(contract, Unread) or isinstance(policy, Unread):
+        return ""
+    attempt = ledger.next_attempt(found, tried)
+    say(Line(text=f"  a new adapter is attempt {attempt} on this golden set, at least"))
+    if not (
+        problems := [] if gate.unprovable(rows.golden, policy) else gate.unprovable(rows.golden, policy.at(attempt))
+    ):
+        return ""
+    told = f"This golden set is used up by {attempt - 1} attempts:\n  " + "\n  ".join(problems)
+    if any(one.passed for one in [*ledger.read(found.config), *tried]):
+        say(Line(text=f"  warning: {told}"))
+        return ""
+    return f"{told}\nWrite golden rows anew, at least half of them: then attempts are counted from 1 again."
 
 
 def weaker_problem(found: Inputs, before: Sequence[previous.Release], say: Say) -> str:

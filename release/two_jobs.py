@@ -19,7 +19,7 @@ from release import inputs, pipeline, preflight
 from release.checking import verify
 from release.config.settings import Config, Publishing
 from release.hub import address
-from release.judging import derive, previous
+from release.judging import attempts, derive, previous
 from release.judging.derive import Beside
 from release.judging.released import Released
 from release.publishing import rules as own
@@ -240,6 +240,9 @@ def _beside_earlier(found: Released, rules: Rules, hub: Mapping[str, str], say: 
         releases = previous.fetch(rules.publishing, Path(scratch), hub, say)
         here = derive.beside(found.terms, found.answers, releases)
         again = _again(here, releases, rules)
+        now = found.terms
+        own = attempts.parse(found.read(layout.LEDGER), layout.LEDGER)
+        uncounted = previous.uncounted(own, releases, now)
     said, repo = found.record.earlier, rules.publishing.hf_repo
     if other := previous.unnamed(said, here.earlier):
         raise HubError(
@@ -247,6 +250,13 @@ def _beside_earlier(found: Released, rules: Rules, hub: Mapping[str, str], say: 
             + "\n  ".join(other)
             + "\nWhat is there was published after this adapter was evaluated, or was left out of its record. Nothing "
             f"was uploaded. {again}"
+        )
+    if uncounted:
+        raise HubError(
+            f"{repo} knows attempts on this golden set that {found.name} does not count:\n  "
+            + "\n  ".join(uncounted)
+            + "\nWith each the next must meet surer bounds. Nothing was uploaded. Run `adapter-release candidate` "
+            "again where it was made: nothing is trained again, only counted and judged."
         )
     if wrong := list(previous.misstated(said, here.earlier)):
         raise VerificationError(

@@ -71,9 +71,9 @@ def _answers_before(releases: Sequence[previous.Release], now: Terms) -> Mapping
     if before is None or before.released is None:
         return {}
     then = previous.answered(before.released, now)
-    same = terms.row_digests(now.golden.rows).items() & terms.row_digests(then.golden).items()
-    ids = {name for name, _ in same}
-    return {one.id: one.output for one in then.outputs if one.id in ids}
+    found = {one.id: one.output for one in then.outputs}
+    same = gates.matched(now.golden.rows, then.rows, version=now.policy.version).same
+    return {name: found[before_it] for name, before_it in same.items() if before_it in found}
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from release.checking.recorded_commit import RecordedCommit
 from release.config.settings import Config, Container
 from release.data.checks import OF_GOLDEN_ONLY
 from release.hub import address, requests
-from release.judging import derive, recording, served
+from release.judging import attempts, derive, ledger, recording, served
 from release.models import base as bases
 from release.models.engines import ready
 from release.models.generate import FORMS, generate
@@ -162,7 +162,11 @@ def _lay_out(found: verify.Opened, settings: Mapping[str, Any], output: Path) ->
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output / name, content)
     write_atomically(output / "release.yaml", canonical_json(settings))
-    return laid_out.load(output / "release.yaml")
+    loaded = laid_out.load(output / "release.yaml")
+    loaded.run.output_dir.mkdir(parents=True, exist_ok=True)
+    # what was tried before it then: made again, it must meet the bounds of the same attempt
+    write_atomically(ledger.path_of(loaded), attempts.written(found.release.terms.tried))
+    return loaded
 
 
 def _answer_as_served(

@@ -13,7 +13,7 @@ from pathlib import Path
 import gates
 from gates.canonical import canonical_json
 from gates.shown import shorten
-from release.checking import allowed, verify_card, verify_chat, verify_earlier, verify_forms
+from release.checking import allowed, verify_attempts, verify_card, verify_chat, verify_earlier, verify_forms
 from release.hub import address
 from release.judging import derive, previous, served
 from release.judging.released import Released
@@ -439,6 +439,7 @@ def _earlier(found: Opened) -> Iterator[str | Unchecked]:
         yield "the golden rows are not in the release: give their folder with --data"
     else:
         yield from verify_earlier.problems(release, said, found.beside)
+        yield from verify_attempts.problems(release, (found.alone, found.beside, found.forms), releases)
     yield from (Unchecked(why=line) for line in verify_earlier.unproved(said))
 
 

@@ -40,10 +40,11 @@ def check(given: Configured, say: Say) -> None:
 
 def plan(given: Configured, say: Say) -> None:
     from release import inputs
+    from release.judging import ledger
     from release.planning import forecast
 
     found = inputs.load(options.load(given, say), say)
-    tell(say, [*forecast.provable(found), *forecast.planned(found)])
+    tell(say, [*forecast.provable(found, ledger.next_attempt(found)), *forecast.planned(found)])
 
 
 def doctor(given: Configured, say: Say) -> None:

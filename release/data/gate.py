@@ -105,6 +105,8 @@ def _golden_findings(golden: Dataset, policy: gates.Policy | None) -> Iterator[F
         yield finding("no row is unanswerable, so refusals cannot be measured. Add rows no document answers")
     for says in unprovable(golden, policy) if policy else ():
         yield finding(says)
+    for says in golden_checks.swallowing(golden.rows, policy) if policy else ():
+        yield finding(says)
 
 
 def _cluster_findings(golden: Split, policy: gates.Policy | None) -> Iterator[Finding]:

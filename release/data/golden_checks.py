@@ -8,9 +8,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 
 import gates
 from gates import statistics
+from gates.policy import SPENDING
 from gates.rows import id_key, near_key
 from gates.shown import some
 from gates.words import spelled
@@ -27,6 +29,8 @@ COMMON = 0.2
 NEARBY = 60
 """Characters before a document in which its number is looked for."""
 CONFIDENCE = 0.95
+TIMES, SHARE = 5, 0.05
+"""A cluster may hold so many times the median cluster's rows, or this share of all rows if that is more."""
 FIELD = re.compile(r"^([^:\n]{1,40}:)", re.MULTILINE)
 
 
@@ -148,6 +152,24 @@ def copies(rows: Sequence[gates.Golden]) -> dict[int, str]:
             found[number] = first[key]
         first.setdefault(key, row.id)
     return found
+
+
+def swallowing(rows: Sequence[gates.Golden], policy: gates.Policy) -> list[str]:
+    """The clusters that hold far more rows than the others do, since version 3 of a policy, and what to do.
+
+    A cluster is wrong if one of its rows is, so a large one may be wrong throughout and count as one.
+    """
+    key = policy.cluster_key
+    if key is None or policy.version < SPENDING:
+        return []
+    sizes = Counter(id_key(row.meta[key]) for row in rows if key in row.meta)
+    most = max(TIMES * median(sizes.values()), SHARE * len(rows)) if sizes else 0
+    return [
+        f"{count} of {len(rows)} rows have {name!r} as meta.{key} and count as one, the median cluster has "
+        f"{median(sizes.values()):g}. Give them finer names, at most {int(most)} rows each, or leave rows out"
+        for name, count in sizes.most_common()
+        if count > most
+    ]
 
 
 def shared_things(rows: Sequence[gates.Golden], questions: Sequence[str]) -> str:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import gates
 from gates import report
-from release.judging import previous, served
+from gates.policy import SPENDING
+from release.judging import attempts, previous, served
+from release.judging.attempts import Entry
 from release.judging.previous import Release
 from release.judging.served import Served
 from release.judging.terms import Terms
@@ -24,6 +26,13 @@ class Alone:
     verdict: gates.Verdict
     comparison: gates.Comparison | None
     """None for a release that does not hold the base's answers."""
+    tried: Sequence[Entry] = ()
+    """What was judged on these rows before."""
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt on the golden set it is, at least."""
+        return attempts.number(self.tried)
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -63,7 +72,7 @@ def alone(terms: Terms, answers: Sequence[gates.Output], base_answers: Sequence[
     if base_answers is not None:
         base = gates.Earlier(name="base", golden=rows, outputs=base_answers)
         comparison = gates.compare(rows, answers, [base], terms.contract, terms.policy, against="base")
-    return Alone(verdict=terms.verdict(answers), comparison=comparison)
+    return Alone(verdict=terms.verdict(answers), comparison=comparison, tried=terms.tried)
 
 
 def beside(terms: Terms, answers: Sequence[gates.Output], releases: Sequence[Release]) -> Beside:
@@ -85,16 +94,45 @@ def beside(terms: Terms, answers: Sequence[gates.Output], releases: Sequence[Rel
     return Beside(comparisons=comparisons, earlier=earlier)
 
 
+def entries(
+    terms: Terms, adapter: str, answers: Mapping[str, str], found: tuple[Alone, Beside, Sequence[Served]]
+) -> list[Entry]:
+    """What the ledger keeps of an attempt, in each form: an adapter and the sha256 of its answers, by its digest."""
+    alone, beside, forms = found
+    compared = [*([alone.comparison] if alone.comparison else []), *beside.comparisons.values()]
+    why = {layout.TRAINED: attempts.refusals(alone.verdict, compared)}
+    why |= {one.name: (*attempts.refusals(one.verdict, ()), *([] if one.near else ["max_kl"])) for one in forms}
+    attempt, golden = terms.attempt(adapter, answers[layout.TRAINED]), terms.golden_set
+    return [
+        Entry(
+            attempt=attempt,
+            form=form,
+            adapter_sha256=adapter,
+            answers_sha256=answers[form],
+            policy_sha256=terms.policy.digest,
+            golden_sha256=golden.golden_sha256,
+            data_sha256=golden.data_sha256,
+            golden_rows=golden.golden_rows,
+            passed=not reasons,
+            refused_by=reasons,
+        )
+        for form, reasons in why.items()
+    ]
+
+
 def lines(one: Alone, other: Beside, forms: Sequence[Served]) -> list[str]:
     """Verdict and comparisons for a terminal."""
     compared = (line for each in _compared(one, other) for line in report.comparison_terminal(each))
-    return [*report.terminal(one.verdict), *compared, *served.lines(forms)]
+    which = f"attempt {one.attempt} on this golden set, at least; see {layout.LEDGER}"
+    return [*report.terminal(one.verdict), *compared, *served.lines(forms), which]
 
 
 def markdown(one: Alone, other: Beside, forms: Sequence[Served]) -> str:
     """The same as a report to keep, and as the card shows it."""
     parts = [report.markdown(one.verdict), *map(report.comparison_markdown, _compared(one, other))]
-    return "\n".join([*parts, *([served.markdown(one.verdict, forms)] if forms else [])])
+    parts += [served.markdown(one.verdict, forms)] if forms else []
+    counted = one.verdict.policy.version >= SPENDING  # cards of before keep their bytes
+    return "\n".join([*parts, *([attempts.markdown(one.tried)] if counted else [])])
 
 
 def _compared(one: Alone, other: Beside) -> list[gates.Comparison]:

@@ -5,16 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gates
+from gates import losses
+from gates.policy import SPENDING
+from gates.shown import plain, shorten
 from release.config.settings import Config, Publishing
 from release.hub import requests
-from release.judging import terms
+from release.judging import attempts, terms
+from release.judging.attempts import Entry
 from release.judging.released import Released
-from release.judging.terms import Terms, row_digests
+from release.judging.terms import Terms
 from release.values import bounded, layout
 from release.values.errors import HubError, VerificationError, shown
 from release.values.events import Line, Say
 from release.values.record import Previous, PreviousRelease, Record, tree
 
+NAMED = 10
+"""Rows that a line names."""
 NO_RELEASE = "it holds no release of this program"
 
 
@@ -77,38 +83,75 @@ def _faults(found: Released) -> Iterator[str]:
     digests = {**(record.files or {}), layout.ANSWERS: record.generation.answers_sha256}
     wrong = [
         f"{name} is not the file that its record names"
-        for name in (layout.ANSWERS, layout.POLICY, layout.GOLDEN_ROWS, layout.DATA["golden"])
+        for name in (layout.ANSWERS, layout.POLICY, layout.GOLDEN_ROWS, layout.LEDGER, layout.DATA["golden"])
         if name in found.files and digests.get(name) != found.sha256(name)
     ]
-    wrong += [f"{name} is missing" for name in (layout.ANSWERS, layout.POLICY) if name not in found.files]
+    needed = (layout.ANSWERS, layout.POLICY, *([layout.LEDGER] if layout.LEDGER in digests else []))
+    wrong += [f"{name} is missing" for name in needed if name not in found.files]
     if not wrong and found.policy.digest != record.policy_sha256:
         wrong.append(f"{layout.POLICY} is not the policy that its record names")
     yield from wrong
     if not wrong:
         gates.read_outputs(found.path(layout.ANSWERS))
-        _rows_then(found)
+        _rows_then(found, ())
+        ledger(found)
 
 
-def _rows_then(found: Released) -> dict[str, str] | None:
-    """The digest of each golden row that it answered, by id; None where it did not publish them."""
+def _rows_then(found: Released, labels_in_meta: Sequence[str]) -> dict[str, gates.Known]:
+    """What is known of each golden row that it answered, by id; nothing where it did not publish it."""
     if layout.GOLDEN_ROWS in found.files:
-        rows = found.json(layout.GOLDEN_ROWS)
-        digests = {name: digest for name, digest in rows.items() if isinstance(digest, str)}
-        if len(digests) < len(rows):
-            raise ValueError(f"{layout.GOLDEN_ROWS} holds no digest for each row")
-        return digests
+        return {name: _known(value) for name, value in found.json(layout.GOLDEN_ROWS).items()}
     golden = found.path(layout.DATA["golden"])
-    return row_digests(gates.read_golden(golden)) if golden.exists() else None
+    rows = gates.read_golden(golden) if golden.exists() else ()
+    return {row.id: gates.known(row, labels_in_meta) for row in rows}
+
+
+def _known(value: object) -> gates.Known:
+    """A row of ``gates/golden_rows.json``, which before version 3 of a policy held one digest for each."""
+    if isinstance(value, str):
+        return gates.Known(row=value)
+    labels = value.get("labels") if isinstance(value, Mapping) else None
+    if isinstance(value, Mapping) and isinstance(labels, Mapping):
+        digests = [value.get("row"), value.get("asked"), *labels.values()]
+        if len(value) == 3 and all(isinstance(one, str) for one in digests):
+            return gates.Known(row=str(value["row"]), asked=str(value["asked"]), labels=dict(labels))
+    raise ValueError(f"{layout.GOLDEN_ROWS} holds no digest for each row")
+
+
+def ledger(found: Released) -> list[Entry]:
+    """The attempts that a release counted, itself the last; one without a ledger counts by its number."""
+    if layout.LEDGER in found.files:
+        return attempts.parse(found.read(layout.LEDGER), f"{layout.LEDGER} of {found.name}")
+    record = found.record
+    return [attempts.of_number(record.adapter.sha256, record.data.golden.sha256, record.attempt)]
+
+
+def tried(releases: Sequence[Release]) -> list[Entry]:
+    """Every attempt that previous releases counted, the oldest release's first."""
+    return attempts.together(*(ledger(one.released) for one in releases if one.released is not None))
+
+
+def uncounted(counted: Sequence[Entry], releases: Sequence[Release], now: Terms) -> list[str]:
+    """The attempts on this golden set before the last one here that previous releases know and a ledger does not.
+
+    What came after it is left out: who releases an adapter of before once more looks at nothing anew.
+    """
+    have, adapters = {(one.attempt, one.form) for one in counted}, {one.adapter_sha256 for one in counted}
+    ledgers = [ledger(one.released) for one in releases if one.released is not None]
+    known = attempts.together(*(attempts.before(one, counted[-1].attempt, now.golden_set) for one in ledgers))
+    missing = [one for one in known if (one.attempt, one.form) not in have]
+    # A release of before is known by its number; the machine that made it may know more of it.
+    lost = [one for one in missing if one.answers_sha256 != attempts.NOBODY or one.adapter_sha256 not in adapters]
+    return [f"an attempt with the adapter {one.adapter_sha256[:12]} ({one.form}) is not counted" for one in lost]
 
 
 def answered(found: Released, now: Terms) -> gates.Earlier:
     """The previous answers, each with the row that it answered."""
     if found.record.data.golden.sha256 == now.golden.sha256:
-        golden: Sequence[gates.Golden] = now.golden.rows
-    else:
-        rows = _rows_then(found) or {}
-        golden = [gates.Golden(id=name, prompt=(), digest=digest) for name, digest in rows.items()]
-    return gates.Earlier(name=found.name, golden=golden, outputs=found.answers)
+        return gates.Earlier(name=found.name, golden=now.golden.rows, outputs=found.answers)
+    rows = _rows_then(found, now.labels_in_meta)
+    golden = [gates.Golden(id=name, prompt=(), digest=one.row) for name, one in rows.items()]
+    return gates.Earlier(name=found.name, golden=golden, outputs=found.answers, known=rows)
 
 
 def not_compared(release: Release, now: Terms) -> str:
@@ -133,9 +176,33 @@ def weaker(releases: Sequence[Release], now: Terms) -> tuple[str, ...]:
     asked = terms.required_forms(before.released.record.config.get("serving"))
     fewer = [form for form in asked if not terms.covers(now.required_forms, form)]
     lines += [f"serving: it had to pass in the form {form}, and now need not" for form in fewer]
-    if reason := not_compared(before, now):
-        lines.append(f"golden set: {reason}")
+    reason = not_compared(before, now)
+    lines += [f"golden set: {reason}"] if reason else []
+    if now.policy.version >= SPENDING:
+        lines += _escaped(before.released, now, compared=not reason)
     return tuple(lines)
+
+
+def _escaped(before: Released, now: Terms, *, compared: bool) -> Iterator[str]:
+    """What of the last release is not compared with any more, however much is; and where that is too little."""
+    then = answered(before, now)
+    if then.golden is not now.golden.rows:
+        found = gates.matched(now.golden.rows, then.rows, version=now.policy.version)
+        if found.gone:
+            yield f"golden set: {len(found.gone)} of its rows are gone, or ask something else now: {_some(found.gone)}"
+        if found.relabelled:
+            labels = [f"{name} ({', '.join(labels)})" for name, labels in found.relabelled.items()]
+            yield f"golden set: {len(labels)} of its rows are labelled otherwise now: {_some(labels)}"
+    limit = now.policy.most_possible
+    if compared and limit is not None:
+        for gate, n in gates.blind(now.golden.rows, then, now.policy).items():
+            few = f"comparison: {gate} counts {n} rows that both answered, too few to rule out a loss of"
+            yield f"{few} {100 * limit:g} %: {losses.least(limit)} are needed"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(shorten(plain(name), 80) for name in names[:NAMED])}{more}"
 
 
 def _weaker_contract(before: Record, now: Terms) -> Sequence[str]:
@@ -175,7 +242,7 @@ def tell(config: Config, releases: Sequence[Release], now: Terms, say: Say) -> N
         say(Line(text=f"  no previous release of {config.publishing.hf_repo}: compared with the base model only"))
     for one in releases:
         reason = not_compared(one, now)
-        then = 0 if one.released is None else len(answered(one.released, now).golden)
+        then = 0 if one.released is None else len(answered(one.released, now).rows)
         rows = f"compared on {shared(one, now)} of its {then} golden rows, {len(now.golden.rows)} are asked now"
         say(Line(text=f"  previous release {one.tag}: {f'not compared, {reason}' if reason else rows}"))
 
@@ -184,8 +251,10 @@ def shared(release: Release, now: Terms) -> int:
     """Golden rows that are the same as then."""
     if release.released is None:
         return 0
-    then = row_digests(answered(release.released, now).golden)
-    return len(gates.same_rows(now.golden.rows, then, version=now.policy.version))
+    then = answered(release.released, now)
+    if then.golden is now.golden.rows:
+        return len(then.golden)
+    return len(gates.matched(now.golden.rows, then.rows, version=now.policy.version).same)
 
 
 def compare(
@@ -287,9 +356,3 @@ def misstated_of(said: PreviousRelease, found: PreviousRelease) -> Iterator[str]
     for name in ours:
         if theirs[name] != ours[name]:
             yield f"{found.tag}: {name} is {shown(ours[name])}, the record says {shown(theirs[name])}"
-
-
-def attempts(releases: Sequence[Release], golden_sha256: str) -> list[tuple[str, int]]:
-    """The adapters that were released after being judged on this golden set, and which attempt each was."""
-    records = [one.released.record for one in releases if one.released is not None]
-    return [(one.adapter.sha256, one.attempt) for one in records if one.data.golden.sha256 == golden_sha256]

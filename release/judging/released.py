@@ -145,7 +145,7 @@ class Released:
         """What it was judged by; ``DataError`` without its golden rows."""
         if self.golden is None:
             raise DataError(f"The golden rows of {self.name} are not in the release.")
-        for name in (layout.CONTRACT, layout.ANSWER_SCHEMA, layout.POLICY):
+        for name in (layout.CONTRACT, layout.ANSWER_SCHEMA, layout.POLICY, layout.LEDGER):
             self.contents.need(name)
         return terms.read(self.folder / "gates", self.golden, self.record.config.get("serving"))
 

@@ -4,15 +4,19 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import gates
-from gates.canonical import canonical_json
+from gates import pointer
+from gates.canonical import Json, canonical_json, digest
+from gates.policy import SPENDING
 from release.config.reading import effective
 from release.config.settings import Config
 from release.data.dataset import Dataset
+from release.judging import attempts
+from release.judging.attempts import Entry, GoldenSet
 from release.values import bounded, layout
 
 
@@ -25,6 +29,8 @@ class Terms:
     policy: gates.Policy
     contract_files: Mapping[str, bytes]
     """Contract and answer schema as they are published, by name."""
+    tried: Sequence[Entry] = ()
+    """What was judged on these rows before. How many attempts that were is in ``policy``."""
     required_forms: Sequence[str] = ()
     """Every form in which it must pass, but the one it was trained in: its settings in one spelling."""
 
@@ -48,8 +54,40 @@ class Terms:
         return {
             **self.contract_files,
             layout.POLICY: canonical_json(self.policy.as_dict()),
-            layout.GOLDEN_ROWS: canonical_json(row_digests(self.golden.rows)),
+            layout.GOLDEN_ROWS: canonical_json(self._golden_rows),
         }
+
+    @property
+    def _golden_rows(self) -> Mapping[str, Json]:
+        if self.policy.version < SPENDING:
+            return dict(row_digests(self.golden.rows))
+        return {name: one.as_dict() for name, one in self.known.items()}
+
+    @cached_property
+    def known(self) -> Mapping[str, gates.Known]:
+        """By id what the next release knows of a golden row: what is asked, and each label."""
+        return {row.id: gates.known(row, self.labels_in_meta) for row in self.golden.rows}
+
+    @property
+    def labels_in_meta(self) -> tuple[str, ...]:
+        """Where a row's ``meta`` holds what it is judged by: references, and the name of its cluster."""
+        key = self.policy.cluster_key
+        named = [one.reference for one in self.contract.correctness if one.reference is not None]
+        return tuple(dict.fromkeys([*named, *([pointer.write([key])] if key is not None else [])]))
+
+    @cached_property
+    def golden_set(self) -> GoldenSet:
+        """How the ledger of attempts knows the golden set."""
+        return attempts.golden_set(self.known.values(), self.golden.sha256)
+
+    def attempt(self, adapter_sha256: str, answers_sha256: str) -> str:
+        """The digest of an attempt to meet these terms."""
+        asked = [self.policy.digest, sorted(self.contract_sha256.items()), self.golden_set.golden_sha256]
+        return digest([adapter_sha256, answers_sha256, *asked])
+
+    def after(self, tried: Sequence[Entry]) -> "Terms":
+        """The same terms for who comes after these."""
+        return replace(self, tried=tuple(tried), policy=self.policy.at(attempts.number(tried)))
 
 
 def agreed(golden: Dataset, contract: gates.Contract, config: Config, policy: gates.Policy) -> Terms:
@@ -75,13 +113,23 @@ def read(folder: Path, golden: Dataset, served: object = None) -> Terms:
     if mapping.get("schema") != layout.in_run(layout.ANSWER_SCHEMA):  # it would be read wherever it is
         raise ValueError(f"{layout.CONTRACT} names another schema than {layout.ANSWER_SCHEMA}")
     policy = bounded.json_object((folder / layout.in_run(layout.POLICY)).read_bytes(), layout.POLICY)
-    return Terms(
+    found = Terms(
         golden=golden,
         contract=gates.load_contract(mapping, folder),
         policy=gates.load_policy(policy),
         contract_files=files,
         required_forms=required_forms(served),
     )
+    ledger = folder / layout.in_run(layout.LEDGER)
+    return found.after(_tried(ledger)) if found.policy.version >= SPENDING or ledger.exists() else found
+
+
+def _tried(ledger: Path) -> list[Entry]:
+    """All of a release's or a run's ledger but its last attempt, which is its own."""
+    entries = attempts.parse(ledger.read_bytes(), layout.LEDGER)
+    if not entries:
+        raise ValueError(f"{layout.LEDGER} does not hold the attempt that was judged")
+    return [one for one in entries if one.attempt != entries[-1].attempt]
 
 
 def required_forms(served: object) -> tuple[str, ...]:

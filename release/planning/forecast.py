@@ -33,15 +33,15 @@ def planned(found: Inputs) -> list[str]:
     return [*lines, f"spent so far: {spent:.2f} {config.budget.currency}, {limit}"]
 
 
-def provable(found: Inputs) -> list[str]:
-    """What the golden set can prove under this policy: rows that are missing, and who would slip through."""
-    policy, golden = there(found.policy), there(found.rows).golden
+def provable(found: Inputs, attempt: int = 1) -> list[str]:
+    """What the golden set can prove in this attempt on it: rows that are missing, and who would slip through."""
+    policy, golden = there(found.policy).at(attempt), there(found.rows).golden
     try:
         plan = gates.plan(golden.rows, policy)
     except gates.InvalidData as error:
         refuse(error.problems)
         raise
-    return [f"{golden.path.name}, {len(golden.rows)} rows:", *plan_lines(plan)]
+    return [f"{golden.path.name}, {len(golden.rows)} rows:", *plan_lines(plan, policy)]
 
 
 def built_of(found: Inputs) -> Architecture | None:

@@ -45,6 +45,7 @@ POLICY = "gates/policy.json"
 CONTRACT = "gates/contract.json"
 ANSWER_SCHEMA = "gates/answer.schema.json"
 GOLDEN_ROWS = "gates/golden_rows.json"
+LEDGER = "gates/ledger.jsonl"
 DATA = {"train": "data/train.jsonl", "golden": "data/golden.jsonl"}
 EXPORTS = "exports"
 """The folder, of a run and of a release, with the same weights in other engines' formats."""
@@ -117,6 +118,13 @@ FILES = (
     ),
     File(name=ANSWER_SCHEMA, kind=bounds.RULES, needed=True, judged=True, holds="the JSON Schema of an answer"),
     File(name=GOLDEN_ROWS, kind=bounds.RESULT, judged=True, compared=True, holds="a digest of each golden row"),
+    File(
+        name=LEDGER,
+        kind=bounds.LEDGER,
+        judged=True,
+        compared=True,
+        holds="every attempt on this golden set that is known, this one last",
+    ),
     File(
         name=DATA["train"],
         kind=bounds.ROWS,

@@ -73,7 +73,7 @@ def reports() -> dict[str, str]:
         "verdict.md": report.markdown(verdict),
         "verdict.txt": _text(report.terminal(verdict)),
         "explained.txt": "\n".join(map(_text, explained)),
-        "plan.txt": _text(report.plan_lines(gates.plan(rows, bars))),
+        "plan.txt": _text(report.plan_lines(gates.plan(rows, bars), bars)),
         "invalid.md": report.markdown(_invalid(rows, agreed)),
         "invalid.txt": _text(report.terminal(_invalid(rows, agreed))),
         "gate_zero.txt": _text(_unproved()),

@@ -210,14 +210,13 @@ def test_a_plan_exits_with_5_if_the_set_is_too_small(
     assert main(["plan", "--golden", files[1]]) == 0
     small = str(write_lines(tmp_path / "small.jsonl", golden_rows(10, 5)))
     assert main(["plan", "--golden", small]) == 5
-    assert "10 rows are counted, 14 are needed: add 4" in capsys.readouterr().out
+    assert "10 rows are counted, 17 are needed: add 7" in capsys.readouterr().out
     (tmp_path / "p.yaml").write_text("answer_rate: {target: 0.9}\nrefusal_recall: {target: 0.8, min_n: 15}")
     assert main(["plan", "--golden", files[1], "--policy", str(tmp_path / "p.yaml")]) == 5
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
         "refusal_recall",
         "answer_rate",
-        "chance",
-        "chance",
+        *["chance"] * 3,
     ]
 
 

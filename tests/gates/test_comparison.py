@@ -16,7 +16,8 @@ import gates
 import schemas
 from gates import report
 from gates.__main__ import main
-from gates.comparison import EVERY, Against, unseen, worse
+from gates.comparison import EVERY, Against
+from gates.losses import unseen, worse
 from gates.statistics import mcnemar
 from tests.gates.examples import DATA, REFUSAL, answer, contract, golden, golden_rows, policy, with_outputs, write_lines
 

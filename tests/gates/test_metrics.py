@@ -58,7 +58,7 @@ def test_no_rows_are_no_success(gate: str) -> None:
 
 
 def test_gates_and_the_schema_of_a_policy_name_the_same_gates() -> None:
-    of_all = {"version", "cluster_key", "max_net_loss"}
+    of_all = {"version", "cluster_key", "max_net_loss", "loss_margin"}
     assert set(GATES) == set(ABOUT) == set(schemas.load("policy")["properties"]) - of_all
 
 
@@ -84,5 +84,5 @@ def test_the_documentation_names_every_gate_and_every_key() -> None:
     text = (Path(__file__).parents[2] / "docs" / "gates.md").read_text("utf-8")
     modes = schemas.load("policy")["$defs"]["bar"]["properties"]["mode"]["enum"]
     keys = [*schemas.load("contract")["properties"], *schemas.load("golden_row")["properties"]]
-    keys += ["cluster_key", "max_net_loss"]
+    keys += ["cluster_key", "max_net_loss", "loss_margin"]
     assert [name for name in (*ALL, *modes, *keys) if f"`{name}`" not in text and f"{name}:" not in text] == []

@@ -1,5 +1,6 @@
 """Which golden rows are those that were answered before: as they were, or with labels beside."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 import gates
 from gates.same_rows import same_rows
-from tests.gates.examples import contract, golden_rows, with_outputs
+from tests.gates.examples import DATA, contract, golden_rows, with_outputs
 
 FULL: dict[str, Any] = {
     "id": "a",
@@ -104,3 +105,79 @@ def test_a_large_set_of_other_rows_is_told_from_the_old_one_in_short_time() -> N
 
     assert same_rows(rows, {row.id: "0" * 64 for row in rows}, version=2) == ()
     assert time.process_time() - started < 10
+
+
+NEIGHBOURS = json.loads((DATA / "rows_of_then.json").read_text("utf-8"))
+ROW: dict[str, Any] = {
+    "id": "a",
+    "prompt": "Is it?",
+    "gold": "It is [1].",
+    "documents": [{"id": 1, "text": "It is."}, {"id": 2, "text": "Or not."}],
+    "answerable": True,
+    "support": [1],
+    "citation_required": True,
+    "tags": ["short"],
+    "meta": {"note": "n", "family": "f", "value": 7},
+}
+POINTERS = ("/value", "/family")
+
+
+def of_then(changes: dict[str, Any]) -> gates.Matched:
+    """A row of now, changed so, beside the one of then, of which only digests are kept."""
+    (then,), (now,) = (
+        gates.parse_golden([{key: value for key, value in row.items() if value is not None}])
+        for row in (ROW, {**ROW, **changes})
+    )
+    return gates.matched([now], {"a": gates.known(then, POINTERS)}, version=3)
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS["same"])
+def test_what_is_asked_and_labelled_alike_is_the_same_row_whatever_stands_beside(name: str) -> None:
+    found = of_then(NEIGHBOURS["same"][name])
+    assert (list(found.same.values()), dict(found.relabelled), found.gone) == (["a"], {}, ())
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS["relabelled"])
+def test_a_row_that_is_labelled_otherwise_is_named_with_the_labels(name: str) -> None:
+    changes, labels = NEIGHBOURS["relabelled"][name]
+    found = of_then(changes)
+    assert (dict(found.same), found.gone) == ({}, ())
+    assert sorted(found.relabelled["a"]) == sorted(labels)
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS["gone"])
+def test_a_row_that_asks_something_else_is_gone(name: str) -> None:
+    found = of_then(NEIGHBOURS["gone"][name])
+    assert (dict(found.same), dict(found.relabelled), found.gone) == ({}, {}, ("a",))
+
+
+def test_labels_that_were_added_leave_a_row_the_same() -> None:
+    bare = {"prompt": ROW["prompt"], "documents": ROW["documents"]}
+    (then,), (now,) = gates.parse_golden([bare]), gates.parse_golden([ROW])
+    assert gates.matched([now], {"1": gates.known(then)}, version=3).same == {"a": "1"}
+
+
+def test_nobody_can_guess_a_label_from_its_digest_without_the_question() -> None:
+    one, other = gates.parse_golden([ROW, {**ROW, "id": "b", "prompt": "Another?"}])
+    mine, theirs = gates.known(one).labels, gates.known(other).labels
+    assert set(mine.values()).isdisjoint(theirs.values())
+
+
+def test_rows_under_other_ids_are_compared_and_a_policy_of_before_takes_them_for_others() -> None:
+    then = gates.parse_golden(golden_rows())
+    now = gates.parse_golden(
+        [{**row, "id": f"new {number}", "tags": ["x"]} for number, row in enumerate(golden_rows())]
+    )
+    earlier = gates.Earlier(name="v1", golden=then, outputs=with_outputs(then, {"q01": "no JSON"}))
+    bars = {"json_parse": {"mode": "point", "target": 0.5}}
+
+    def compared(version: int) -> gates.Comparison:
+        policy = gates.load_policy({**bars, "version": version})
+        return gates.compare(
+            now, with_outputs(now, {"new 0": "no JSON"}), [earlier], contract(), policy, against="last"
+        )
+
+    found = compared(3)
+    assert (found.rows, found.identical) == (40, 38)
+    assert (found.pairings[0].lost, found.pairings[0].won) == (("new 0",), ("new 1",))
+    assert compared(2).problems

@@ -90,7 +90,11 @@ def test_a_policy_that_no_longer_clusters_is_weaker() -> None:
     )
     assert gates.weaker(plain, clustered) == ("cluster_key: none, was family",)
     assert gates.weaker(other, clustered) == ("cluster_key: x, was family",)
-    assert gates.weaker(clustered, plain) == ()
+    assert gates.weaker(clustered, plain) == ()  # a policy of before, which took no notice
+    assert gates.weaker(gates.load_policy({"version": 3, "cluster_key": "family", **RATE}), plain) == (
+        "cluster_key: family, was none",
+    )
+    assert gates.weaker(gates.load_policy({"version": 3, **RATE}), plain) == ()
     assert len({plain.digest, clustered.digest, other.digest}) == 3
 
 
@@ -125,3 +129,22 @@ def test_clusters_and_slices_change_nothing_where_there_are_none() -> None:
     (gate,) = verdict.gates
     assert gate.units == replace(gate.score, misses=())
     assert verdict.slices == {}
+
+
+@pytest.mark.parametrize(("wrong", "state"), [(10, "FAIL"), (3, "PASS"), (2, "PASS")])
+def test_a_cluster_that_swallows_wrong_rows_does_not_hide_them(wrong: int, state: str) -> None:
+    """Clusters pass only if rows do: of 31 clusters all but the large one are right."""
+    made = golden_rows(40, 0)
+    for number, row in enumerate(made):
+        row["meta"] = {"family": "swallows" if number < wrong else f"family {number}"}
+    golden = gates.parse_golden(made)
+    changed = dict.fromkeys([row.id for row in golden[:wrong]], "no JSON")
+    bars = {"version": 3, "cluster_key": "family", "answer_rate": {"mode": "point", "target": 0.9}}
+
+    gate = gates.judge(golden, with_outputs(golden, changed), contract(), gates.load_policy(bars)).gate("answer_rate")
+
+    assert gate.state == state
+    of_rows = "30 of 40 rows are right, 36 are needed whatever their clusters"
+    assert (of_rows in report.line(gate)) is (state == "FAIL")
+    before = gates.load_policy({**bars, "version": 2})
+    assert gates.judge(golden, with_outputs(golden, changed), contract(), before).gate("answer_rate").state == "PASS"

@@ -141,3 +141,36 @@ def test_rows_that_ask_about_things_of_their_own_and_declared_clusters_are_not_w
     golden = dataset.load(GOLDEN)
     found = gate.examine(golden, golden, AGREED, gate.Options(policy=clustered)).findings
     assert "clusters" not in {one.check for one in found}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "refused"),
+    [
+        ([1] * 60, []),
+        ([35, *[1] * 25], ["c0"]),
+        ([6, *[1] * 54], ["c0"]),
+        ([5, *[1] * 55], []),  # five times the median
+        ([2] * 30, []),
+        ([10, *[2] * 25], []),
+        ([11, *[2] * 25], ["c0"]),
+        ([20, 20, 20], []),  # all are large: then few are counted, which the bound says
+        ([30, 12, *[1] * 60], ["c0", "c1"]),
+        ([10, *[1] * 190], []),  # a twentieth of all rows
+        ([60], []),
+    ],
+)
+def test_a_cluster_that_swallows_many_times_the_others_rows_is_refused(sizes: list[int], refused: list[str]) -> None:
+    rows = gates.parse_golden(
+        [
+            {"prompt": f"Question {cluster} {number}?", "meta": {"family": f"c{cluster}"}}
+            for cluster, size in enumerate(sizes)
+            for number in range(size)
+        ]
+    )
+    bars: dict[str, Any] = {"cluster_key": "family", "json_parse": {"mode": "zero_failures"}}
+
+    found = golden_checks.swallowing(rows, gates.load_policy({"version": 3, **bars}))
+
+    assert [line.split("'")[1] for line in found] == refused
+    assert all("Give them finer names, at most" in line for line in found)
+    assert golden_checks.swallowing(rows, gates.load_policy({"version": 2, **bars})) == []

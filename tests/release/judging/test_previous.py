@@ -26,7 +26,6 @@ from release.values import layout, record
 from release.values.artifacts import Candidate, sha256_file
 from release.values.errors import ConfigError, HubError, PreflightError, VerificationError
 from release.values.events import Event, Line
-from release.values.record import Record, digest, tree
 from tests.helpers.line import ROOT, adapter_release
 from tests.helpers.small_release import GOLDEN_ROWS, edit, read_record, reseal, small_candidate, small_settings
 
@@ -345,7 +344,7 @@ def test_the_default_over_an_older_default_needs_no_reason_nor_does_it_again_but
         "  contract.version: 1, was 2",
         "  contract.correctness: /answer is not compared, was compared by normalized",
     ]
-    assert "version: 1, was 2" in problem_of(replace(third, gates=OLDER_DEFAULT))
+    assert "version: 1, was 3" in problem_of(replace(third, gates=OLDER_DEFAULT))
 
 
 def test_another_schema_of_answers_needs_a_reason_from_who_judges_by_version_2_too(older: Path) -> None:
@@ -480,46 +479,11 @@ def test_an_adapter_whose_answers_are_the_bases_is_refused(line: Path) -> None:
         policy=gates.load_policy(LOOSE),
     )
 
-    alone, *_ = pipeline.judge(run, loaded, same, quiet)
+    alone, *_ = pipeline.judge(run, loaded, same, candidate.adapter.files.digest, quiet)
 
     assert alone.verdict.passed
     assert not alone.passed
     assert "the adapter has no effect" in (run / "report.md").read_text("utf-8")
-
-
-def tagged(folder: Path, made: Record, **changes: Any) -> previous.Release:
-    """A previous release of which only a changed record is there."""
-    folder.mkdir()
-    changed = replace(made, **changes)
-    sealed = replace(changed, record_sha256=digest(tree(changed)))
-    (folder / "release.json").write_bytes(canonical_json(tree(sealed)))
-    return previous.read("v0.1.0", "1" * 40, folder)
-
-
-def test_the_attempt_counts_what_earlier_releases_say_of_themselves(line: Path) -> None:
-    """On a machine without the ledger: the fourth attempt was released, so this is at least the fifth."""
-    loaded = settings(line, "v0.2.0")
-    (first,) = before(loaded)
-    assert first.released is not None
-    fourth = tagged(line / "fourth", first.released.record, attempt=4)
-    found = pipeline.Judged(
-        train=sources.load(loaded, quiet)[0],
-        golden=sources.load(loaded, quiet)[1],
-        contract=gates.load_contract(loaded.contract, line),
-        policy=gates.load_policy(LOOSE),
-        before=(fourth,),
-    )
-
-    def attempt(adapter: str) -> int:
-        return pipeline.count_attempt(line, found, adapter, passed=True)
-
-    assert [attempt("a" * 64), attempt("b" * 64), attempt("a" * 64)] == [5, 6, 5]
-    data = first.released.record.data
-    other = tagged(
-        line / "other", first.released.record, data=replace(data, golden=replace(data.golden, sha256="0" * 64))
-    )
-    found = replace(found, before=(other,))
-    assert attempt("c" * 64) == 3
 
 
 def test_a_release_of_0_1_0_can_be_compared_with() -> None:
@@ -702,3 +666,98 @@ def test_a_previous_release_that_changed_since_it_was_compared_with_is_not_packe
 
     with pytest.raises(VerificationError, match=r"changed since .*\n.*answers\.jsonl is not the file"):
         pipeline.pack(loaded, candidate, run)
+
+
+NEWEST: Mapping[str, Any] = {"version": 3, "json_parse": {"mode": "point", "target": 0.5}}
+
+
+def newest(folder: Path, tag: str, *, licence: bool = True) -> Config:
+    return small_settings(folder, licence=licence, gates=NEWEST, publishing={"tag": tag})
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["rows published", "digests alone"])
+def newest_hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bool]:
+    """A Hub that holds v0.1.0, judged by a policy of version 3."""
+    folder = tmp_path_factory.mktemp("newest")
+    loaded = newest(folder, "v0.1.0", licence=request.param)
+    publish(loaded, *judged(loaded))
+    return folder / "hub", request.param
+
+
+Table = list[dict[str, Any]]
+
+
+def a_row_gone(rows: Table) -> Table:
+    return rows[1:]
+
+
+def a_row_asked_otherwise(rows: Table) -> Table:
+    first = rows[0]["messages"]
+    return [{**rows[0], "messages": [{**first[0], "content": first[0]["content"] + " Now?"}, *first[1:]]}, *rows[1:]]
+
+
+def no_longer_counted(rows: Table) -> Table:
+    return [{**row, "citation_required": False} if number < 2 else row for number, row in enumerate(rows)]
+
+
+def other_ids(rows: Table) -> Table:
+    return [{**row, "id": f"another {number}", "tags": ["x"], "meta": {"note": 1}} for number, row in enumerate(rows)]
+
+
+def more_rows(rows: Table) -> Table:
+    first = rows[0]["messages"]
+    more = [{**first[0], "content": f"{first[0]['content']} Or not?"}, *first[1:]]
+    return [*rows, {**rows[0], "id": "more", "messages": more}]
+
+
+def few_left(rows: Table) -> Table:
+    return rows[:18]
+
+
+@pytest.mark.parametrize(
+    ("change", "asked"),
+    [
+        (a_row_gone, ["golden set: 1 of its rows are gone, or ask something else now: "]),
+        (a_row_asked_otherwise, ["golden set: 1 of its rows are gone, or ask something else now: "]),
+        (no_longer_counted, ["golden set: 2 of its rows are labelled otherwise now: ", "(citation_required)"]),
+        (
+            few_left,
+            ["golden set: 42 of its rows are gone", " and 32 more", "json_parse counts 18 rows that both answered"],
+        ),
+        (other_ids, []),
+        (more_rows, []),
+        (list, []),
+    ],
+)
+def test_a_row_that_drops_out_needs_a_reason_however_many_are_left(
+    change: Callable[[Table], Table], asked: list[str], newest_hub: tuple[Path, bool], tmp_path: Path
+) -> None:
+    hub, licence = newest_hub
+    shutil.copytree(hub, tmp_path / "hub")
+    loaded = newest(tmp_path, "v0.2.0", licence=licence)
+    write_golden(loaded, change(golden_of(loaded)))
+
+    problem = preflight.weaker_problem(given(loaded), before(loaded), quiet)
+
+    assert bool(problem) is bool(asked)
+    assert all(line in problem for line in asked)
+
+
+def test_a_reason_for_rows_that_dropped_out_is_on_the_card_and_verified(
+    newest_hub: tuple[Path, bool], tmp_path: Path
+) -> None:
+    hub, licence = newest_hub
+    shutil.copytree(hub, tmp_path / "hub")
+    loaded = replace(newest(tmp_path, "v0.2.0", licence=licence), weaker_because="One had leaked.")
+    write_golden(loaded, other_ids(golden_of(loaded)[1:]))
+
+    packed = packed_of(loaded, *judged(loaded, 1, 2))
+
+    card = (packed / "README.md").read_text("utf-8")
+    assert "golden set&#58; 1 of its rows are gone" in card
+    assert "The reason given: One had leaked" in card
+    assert "on 59 rows a drop of 10% passes" in card
+    (one,) = read_record(packed)["earlier"]["releases"]
+    assert one["rows"] == GOLDEN_ROWS - 1
+    if licence:
+        assert steps(packed) == {}

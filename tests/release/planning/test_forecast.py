@@ -1,11 +1,14 @@
 """What a plan tells before anything is spent."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from release import inputs
 from release.config import reading
+from release.data import sources
+from release.judging import ledger
 from release.planning import forecast
 from release.values.events import Event
 from tests.helpers.line import adapter_release, small_config
@@ -33,4 +36,20 @@ def test_the_plan_says_first_what_the_golden_set_can_prove_and_how_many_rows_are
 
     assert "golden.jsonl, 100 rows:" in done.stderr
     assert "answer_rate  INSUFFICIENT  60 rows are counted, 299 are needed: add 239" in done.stderr
-    assert "chance that an adapter with 85 % true accuracy passes every required gate: at most 0.0 %" in done.stderr
+    who = "an adapter of perfect form that is right 85 % of the time everywhere"
+    assert f"chance that {who} passes every required gate: at most 0.0 %" in done.stderr
+
+
+def test_the_plan_counts_the_attempts_that_were_made_on_this_golden_set(tmp_path: Path) -> None:
+    """A line of a ledger of before, on the same rows as they were written."""
+    loaded = reading.load(small_config(tmp_path))
+    _, golden = sources.load(loaded, quiet)
+    line = {"golden_sha256": golden.sha256, "adapter_sha256": "1" * 64, "passed": False}
+    path = ledger.path_of(loaded)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(line) + "\n", "utf-8")
+
+    done = adapter_release("plan", "release.yaml", cwd=tmp_path)
+
+    assert "this is attempt 2 on this golden set, at least: its bounds may err with 1/6 of what all" in done.stderr
+    assert "citation_coverage   needs 56/60" in done.stderr
