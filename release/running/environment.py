@@ -7,6 +7,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from gates.canonical import canonical_json
 from release.running import child
 from release.values import assets
 from release.values.artifacts import write_atomically
-from release.values.record import Determinism, Hardware, Source
+from release.values.record import Determinism, Hardware, Project, Source
 
 ROOT = assets.ROOT
 LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
@@ -51,6 +52,20 @@ def source() -> Source:
         locks_sha256=hashlib.sha256(b"".join(path.read_bytes() for path in _locks())).hexdigest(),
         code_sha256=code_sha256(),
     )
+
+
+def project(folder: Path, files: Iterable[Path]) -> Project | None:
+    """The commit of the repository that ``folder`` lies in, and whether it holds these files and nothing was changed.
+
+    None where it lies in none, or one without a commit, or in this program's own, whose commit is ``source``'s.
+    """
+    top, commit = git(folder, "rev-parse", "--show-toplevel"), git(folder, "rev-parse", "--verify", "HEAD")
+    if not top or not commit or Path(top).resolve() == ROOT.resolve():
+        return None
+    names = {os.path.relpath(file, folder) for file in files}
+    held = git(folder, "--literal-pathspecs", "ls-files", "-z", "--", *sorted(names)).split("\0")
+    changed = git(folder, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+    return Project(commit=commit, dirty=bool(changed) or len(set(filter(None, held))) < len(names))
 
 
 def code_sha256() -> str:
