@@ -110,13 +110,10 @@ def propose(rows: Sequence[gates.Golden]) -> Proposal:
 
 def parsed(rows: Sequence[gates.Golden], where: Sequence[str]) -> None:
     """Go on where every reference answer is a JSON object; ``DataError`` names each that is not."""
-    problems = []
-    for row, place in zip(rows, where, strict=True):
-        reading = strict_json.read(row.gold or "")
-        if not reading.ok:
-            problems.append(f"{place}: its answer is not JSON ({reading.code}: {reading.detail})")
-        elif not isinstance(reading.value, dict):
-            problems.append(f"{place}: its answer is JSON, but not an object: {json.dumps(reading.value):.60}")
+    read = [(place, strict_json.read(row.gold or "")) for row, place in zip(rows, where, strict=True)]
+    problems = [
+        f"{place}: its answer is not a JSON object ({one.code}: {one.detail})" for place, one in read if not one.ok
+    ]
     if len(problems) == len(rows):
         raise DataError(
             f"No answer in these rows is a JSON object (the first: {problems[0]}). The gates judge answers of a fixed "
