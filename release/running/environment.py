@@ -68,15 +68,16 @@ def project(folder: Path, files: Iterable[Path]) -> Project | None:
     return Project(commit=commit, dirty=bool(changed) or len(set(filter(None, held))) < len(names))
 
 
-def code_sha256() -> str:
-    """One digest over the code and locks that decide an adapter's bytes and its verdict."""
-    digest = hashlib.sha256()
+def code_sha256(unpacked: Path | None = None) -> str:
+    """One digest over the code and locks that decide an adapter's bytes and verdict: here, or in a wheel's files."""
+    digest, root = hashlib.sha256(), unpacked or ROOT
     for name in DECIDING:
-        place = ROOT / name
+        place = root / name
         for path in [place] if place.is_file() else sorted(place.rglob("*.json" if name == "schemas" else "*.py")):
-            digest.update(f"{path.relative_to(ROOT).as_posix()}\n".encode() + path.read_bytes())
-    for path in _locks():
-        digest.update(path.read_bytes())
+            digest.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
+    locks = [unpacked / assets.PACKED.relative_to(ROOT) / "locks" / name for name in LOCKS] if unpacked else _locks()
+    for path in locks:
+        digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
 
 
