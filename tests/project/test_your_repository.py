@@ -4,12 +4,15 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+import gates
+from release.config import example
 from release.repository import written
 from release.repository.asked import Wanted
 from release.repository.rows import Given
@@ -126,3 +129,22 @@ def act(mine: Path, folder: Path, event: Path) -> subprocess.CompletedProcess[st
     ]
     env = {**os.environ, "HOME": str(folder), "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
     return subprocess.run(command, cwd=mine, env=env, capture_output=True, text=True, check=False)
+
+
+def test_answers_in_a_file_are_judged_as_the_page_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "your-repository.md").read_text("utf-8").partition("## I only have answers in a file")[2]
+    (contract,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (commands,) = re.findall(r"```\n(python -m gates.*?)```", page, re.DOTALL)
+    example.write(tmp_path)
+    (tmp_path / "contract.yaml").write_text(contract, "utf-8")
+    golden = gates.read_golden(tmp_path / "data" / "elements" / "golden.jsonl")
+    answers = [{"id": row.id, "output": row.gold, "finish_reason": "stop"} for row in golden]
+    write(tmp_path / "answers.jsonl", answers)
+
+    for command in commands.splitlines():
+        words = [sys.executable, *command.split()[1:]]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    assert "**PASS**" in (tmp_path / "report.md").read_text("utf-8")
