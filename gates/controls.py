@@ -127,15 +127,17 @@ def _wrong_citation(row: Golden, _: Sequence[Golden], contract: Contract) -> str
     if not row.answerable or where is None or not isinstance(entries, list) or not entries:
         return None
     first = entries[0]
-    wrong = _wrong_id(row, first)
+    wrong = _wrong_id(row, first, contract)
     entry: Json = {**first, where.key: wrong} if where.key and isinstance(first, dict) else wrong
     value = pointer.replaced(value, where.at, [entry])
     return _written(_with_markers(value, contract, str(wrong)))
 
 
-def _wrong_id(row: Golden, like: Json) -> int | str:
+def _wrong_id(row: Golden, like: Json, contract: Contract) -> int | str:
+    """An id of no document; a number where ids are cited as numbers, however the documents spell theirs."""
     if isinstance(like, int):
-        return max([0, *(document["id"] for document in row.documents if isinstance(document["id"], int))]) + 1
+        ids = read_answer(row, Output(id=row.id, output=""), contract).documents
+        return max([0, *(int(one) for one in ids if one.isdecimal())]) + 1
     return NO_DOCUMENT
 
 

@@ -29,7 +29,7 @@ from release.models.exports import trying
 from release.models.generate import generate
 from release.models.train import train
 from release.publishing import attestations, card, making_machine, package, sign, snippet
-from release.running import environment, lock
+from release.running import lock
 from release.running import place as places
 from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Package, Publication, sha256_file, write_atomically
@@ -221,7 +221,7 @@ def _start(run: Path, config: Config, judged: Judged) -> Started:
     if not started.exists():
         datasets = (("train", judged.train), ("golden", judged.golden))
         facts: dict[str, object] = {
-            "source": to_json(environment.source()),
+            "source": to_json(recording.source(config)),
             "policy_sha256": judged.policy.digest,
             "data": {name: {"sha256": data.sha256, "rows": len(data.rows)} for name, data in datasets},
         }

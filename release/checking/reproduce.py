@@ -15,7 +15,7 @@ from typing import Any
 import gates
 from gates.canonical import canonical_json
 from release import inputs, pipeline
-from release.checking import allowed, compare, laid_out, recorded_commit, verify
+from release.checking import allowed, compare, laid_out, recorded_commit, recorded_tool, verify
 from release.checking.allowed import REF, Allowed
 from release.checking.compare import Made
 from release.checking.recorded_commit import RecordedCommit
@@ -54,6 +54,10 @@ class Request:
     """Train even where the level cannot be expected."""
     attach: bool = False
     """Offer the report to the release's repository."""
+    tool: str | None = None
+    """A wheel of the tool that made it, or ``index``; None: this program, or a commit of its checkout."""
+    agree: recorded_tool.Agree = lambda _: False
+    """Whether the caller lets that tool run, once it is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,12 +207,15 @@ def _maker(release: Record, request: Request, wanted: Container, output: Path, s
     caller allows that, unless an image brings its own, or this hardware rules out equal bytes anyway.
     """
     source = release.source
+    if request.tool is not None:
+        yield _by_tool(release, request, request.tool, wanted, output, say)
+        return
     there = recorded_commit.is_trusted(source.commit, request.allowed.ref) and not source.dirty
     stays = source.code_sha256 == environment.code_sha256() or not there
     place = places.find(wanted, say) if stays else Here()
     its_own = not stays and environment.image_digest() is None and container.used(wanted)
     if its_own and not request.allowed.install:
-        raise NotReproduced(_its_image(source.commit))
+        raise NotReproduced(_its_image(f"Commit {source.commit}, which made it,"))
     here = None if its_own else _probe(place, say)
     lacking = here is not None and isinstance(place, Here) and there and not other_hardware(tree(release), here)
     other = other_libraries(tree(release), here) if here is not None and lacking else []
@@ -231,9 +238,20 @@ def _maker(release: Record, request: Request, wanted: Container, output: Path, s
 _INSTALL = f"{allowed.INSTALL} installs them in an environment that goes away with this command"
 
 
-def _its_image(commit: str | None) -> str:
+def _by_tool(release: Record, request: Request, asked: str, wanted: Container, output: Path, say: Say) -> Maker:
+    """The tool that made it, out of a wheel, with the libraries of here."""
+    its_own = environment.image_digest() is None and container.used(wanted)
+    if its_own and not request.allowed.install:
+        raise NotReproduced(_its_image("The tool that made it"))
+    root = recorded_tool.unpacked(release, asked, output / "tool", request.agree, say)
+    here = None if its_own else _probe(Here(), say)
+    commit = RecordedCommit(root=root, python=sys.executable)
+    return Maker(commit=commit, image_digest=environment.image_digest(), surroundings=here)
+
+
+def _its_image(what: str) -> str:
     return (
-        f"Commit {commit}, which made it, would build the container image of its own code and locks, and so install "
+        f"{what} would build the container image of its own code and locks, and so install "
         f"what they name. Nothing was run. If you want that, give {allowed.INSTALL}; {allowed.PLACE} never runs its "
         "code on this machine itself, with the libraries here."
     )
@@ -309,7 +327,12 @@ def _why_no_source(source: Source, ref: str) -> list[str]:
     if source.commit and not recorded_commit.is_trusted(source.commit, ref):
         where = f"is not in the history of {ref} in {environment.ROOT}; an installed package has none"
         told = f"source: commit {source.commit}, which made it, {where}. "
-        do = f"Run `adapter-release reproduce` in a clone that has it, or name a branch or tag that you trust as {REF}"
+        do = (
+            f"Run `adapter-release reproduce` in a clone that has it, or name a branch or tag that you trust as {REF}, "
+        )
+        do += (
+            f"or give the tool that made it: {recorded_tool.WHEEL} FILE, or {recorded_tool.WHEEL} {recorded_tool.INDEX}"
+        )
         return [f"{told}{do}"]
     return []
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from release import __version__
-from release.cli import checking, console, data, ending, hub, making, preparing, terminal
+from release.cli import checking, console, data, ending, hub, making, preparing, repository, terminal
 from release.cli.command import Parser
 from release.running import fence, kept
 
@@ -13,6 +13,7 @@ EXIT_CODES = """exit codes: 0 released · 1 our bug · 2 usage or configuration 
 5 gates failed or could not be decided · 6 Hub · 7 bytes differ · 8 not reproduced ·
 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP"""
 GROUPS = {
+    "a repository of your own": repository.COMMANDS,
     "before a release": preparing.COMMANDS,
     "make a release": making.COMMANDS,
     "look at a release again": checking.COMMANDS,

@@ -1,8 +1,9 @@
 """Commands that look at a published release again: verify, explain, serve-check, export, rejudge, reproduce."""
 
 import argparse
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +11,7 @@ from release.cli import options
 from release.cli.command import Command, takes
 from release.cli.options import RELEASE, Expected, Source
 from release.values import extras
+from release.values.errors import ConfigError
 from release.values.events import Line, Say
 from release.values.layout import TRAINED
 
@@ -159,6 +161,8 @@ class Reproduce:
     permitted: Permitted
     trust_ref: str
     install_libraries: bool
+    tool_wheel: str | None
+    yes: bool
     comparison: Comparison
     attach: bool
     anyway: bool
@@ -175,6 +179,11 @@ def _reproduce_options(command: argparse.ArgumentParser) -> None:
         "--install-libraries", action="store_true",
         help="install the recorded versions of libraries, from the locks of the recorded commit",
     )  # fmt: skip
+    group.add_argument(
+        "--tool-wheel", metavar="FILE|index",
+        help="train with the version of this tool that made it, from a wheel or pip's index; its digest must match",
+    )  # fmt: skip
+    group.add_argument("--yes", action="store_true", help="let that version run without a question")
     _comparison_options(command, ("bits", "answers", "verdict"))
     command.add_argument("--attach", action="store_true", help="propose the report to the Hub as a pull request")
     command.add_argument("--anyway", action="store_true", help="train even if the level cannot be expected here")
@@ -185,7 +194,16 @@ def reproduce(given: Reproduce, say: Say) -> None:
 
     permitted = _allowed(given.permitted, given.trust_ref, install=given.install_libraries)
     request = _request(given.published, given.comparison, permitted, anyway=given.anyway, attach=given.attach)
-    reproduce.reproduce(request, say)
+    asked = replace(request, tool=given.tool_wheel, agree=lambda _: given.yes or _agrees(say))
+    reproduce.reproduce(asked, say)
+
+
+def _agrees(say: Say) -> bool:
+    """Whether somebody at the terminal types yes."""
+    if not sys.stdin.isatty():
+        raise ConfigError(["Nobody is here to ask whether the tool that is named above may run. Give --yes if it may."])
+    say(Line(text="Let it run? Type yes"))
+    return sys.stdin.readline().strip() == "yes"
 
 
 def _request(

@@ -50,7 +50,7 @@ def examine(train: Dataset, golden: Dataset | None, contract: gates.Contract, op
     unchecked = _unchecked(splits, golden, contract, options)
     findings = [one for split in splits for one in _findings(split, splits, contract, options, unchecked)]
     if golden is not None:
-        findings += _golden_findings(golden, options.policy)
+        findings += _golden_findings(golden, contract, options.policy)
         findings += _cluster_findings(splits[-1], options.policy)
     return Report(
         splits=tuple(splits), findings=tuple(findings), unchecked=unchecked, max_length=options.limits.max_length
@@ -88,8 +88,8 @@ def _unchecked(
     return missing
 
 
-def _golden_findings(golden: Dataset, policy: gates.Policy | None) -> Iterator[Finding]:
-    """What keeps this set from measuring anything; always an error."""
+def _golden_findings(golden: Dataset, contract: gates.Contract, policy: gates.Policy | None) -> Iterator[Finding]:
+    """What keeps this set from measuring anything; always an error. Without a refusal there is none to measure."""
 
     def finding(says: str, row: int | None = None) -> Finding:
         name, line = ("", 0) if row is None else (golden.rows[row].id, golden.line(row))
@@ -101,7 +101,7 @@ def _golden_findings(golden: Dataset, policy: gates.Policy | None) -> Iterator[F
     answerable = {row.answerable for row in golden.rows}
     if True not in answerable:
         yield finding("no row is answerable, so citation coverage and answer rate cannot be measured")
-    if False not in answerable:
+    if contract.refusal and False not in answerable:
         yield finding("no row is unanswerable, so refusals cannot be measured. Add rows no document answers")
     for says in unprovable(golden, policy) if policy else ():
         yield finding(says)

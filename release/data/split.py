@@ -35,16 +35,19 @@ def to_files(source: Path, targets: tuple[Path, Path], wanted: Wanted) -> list[s
     return [new_files.write(target, part) for target, part in zip(targets, data, strict=True)]
 
 
-def split(read: dataset.Read, wanted: Wanted) -> tuple[bytes, bytes]:
+def split(read: dataset.Read, wanted: Wanted, alike: Sequence[Sequence[str]] = ()) -> tuple[bytes, bytes]:
     """Rows to train on and rows to judge by, as canonical bytes.
 
-    Rows that ask the same, and those with the same value at ``together``, are one group. Groups are taken in an order
-    that depends on ``seed`` and their own text alone, in each label to its share.
+    Rows that ask the same, and those with the same value at ``together``, are one group, and so are those that share
+    one of the keys that ``alike`` has for each row. Groups are taken in an order that depends on ``seed`` and their own
+    text alone, in each label to its share.
     """
     if not 0 < wanted.share < 1:
         raise ConfigError([f"--share is {wanted.share:g}; expected a number between 0 and 1, such as 0.2."])
     texts = read.texts()
-    groups = _groups(read.rows, [_keys(row, text, wanted.together) for row, text in zip(read.rows, texts, strict=True)])
+    more = alike or [()] * len(texts)
+    named = zip(read.rows, texts, more, strict=True)
+    groups = _groups(read.rows, [[*_keys(row, text, wanted.together), *some] for row, text, some in named])
     golden = set(_chosen(read.rows, texts, groups, wanted))
     return (
         b"".join(text + b"\n" for number, text in enumerate(texts) if number not in golden),

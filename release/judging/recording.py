@@ -15,7 +15,7 @@ from release.hub import address
 from release.judging.served import Served
 from release.models.base import Base
 from release.planning import estimates
-from release.running import environment, spending
+from release.running import distribution, environment, spending
 from release.values import layout, tensors
 from release.values import record as records
 from release.values.artifacts import Adapter, sha256_file
@@ -44,6 +44,14 @@ def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | Non
         "code_sha256": environment.code_sha256(),
         "threads": environment.threads(config.run.threads),
     }
+
+
+def source(config: Config) -> Source:
+    """The code that runs, and the commit of the user's own repository that the configuration and its files are in."""
+    named = [config.data.train_file, config.data.golden_file, config.model.chat_template]
+    files = [config.path.absolute(), config.path.parent.absolute() / str(config.contract["schema"])]
+    files += [file for file in named if isinstance(file, Path)]
+    return replace(environment.source(), project=environment.project(config.path.parent, files))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +123,7 @@ def build(config: Config, base: Base, started: Started, adapter: Adapter, judged
     training, generation = adapter.training, judged.generation
     record = Record(
         record=records.VERSION,
-        program=Program(name="adapter-release", version=__version__),
+        program=Program(name=distribution.NAME, version=__version__, distribution_sha256=distribution.installed()),
         name=config.run.name,
         config=as_published(config),
         base=base.in_record(),

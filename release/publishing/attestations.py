@@ -98,6 +98,11 @@ def _dependencies(record: Record) -> list[dict[str, object]]:
     if source.commit:
         commit: dict[str, object] = {"name": "source", "digest": {"gitCommit": source.commit}}
         found.insert(0, commit | {"annotations": {"dirty": source.dirty}})
+    if source.project:
+        own: dict[str, object] = {"name": "project", "digest": {"gitCommit": source.project.commit}}
+        found.insert(0, own | {"annotations": {"dirty": source.project.dirty}})
+    if record.program.distribution_sha256:
+        found.append(_file("program", record.program.distribution_sha256))
     where = f"https://huggingface.co/{base.base_model_id}/resolve/{base.revision}/"
     for name, sha256 in sorted(base.files.items()):
         found.append(_file(f"base/{name}", sha256) | ({"uri": where + name} if base.revision else {}))

@@ -69,10 +69,24 @@ def _metric(gate: Counted) -> dict[str, object]:
     }
 
 
+def _source(record: Record) -> str:
+    """The commits that it was made from: this program's, and the user's own where the record knows one."""
+    source, program = record.source, record.program
+    commit = f"commit `{source.commit}`{' with uncommitted changes' if source.dirty else ''}"
+    if source.project is None and program.distribution_sha256 is None:
+        return f"| source | {commit} |"
+    installed = f"distribution sha256 `{program.distribution_sha256}`" if program.distribution_sha256 else ""
+    made_by = ", ".join(part for part in (f"adapter-release {program.version}", installed) if part)
+    made_by += f", {commit}" if source.commit else ""
+    if source.project is None:
+        return f"| program | {made_by} |"
+    changed = " with uncommitted changes" if source.project.dirty else ""
+    return f"| source | commit `{source.project.commit}`{changed} |\n| program | {made_by} |"
+
+
 def _body(record: Record, gate_table: str, publishing: Publishing, content_judged: object) -> str:
     base, training, data = record.base, record.training, record.data
     repo, tag = publishing.hf_repo, publishing.tag
-    source = record.source
     losses, golden, train = training.losses, data.golden, data.train
     hardware, base_id = training.hardware, _said(base.base_model_id)
     decoding = _said(json.dumps(tree(record.generation.decoding), sort_keys=True))
@@ -112,8 +126,8 @@ verdict can be derived again without a GPU.
 | trainable parameters | {training.trainable_parameters:,} |
 | seed, threads | {_said(record.setting("run", "seed"))}, {hardware.threads} |
 | hardware | {_said(hardware.gpu.name if hardware.gpu else hardware.cpu)} |
-| source | commit `{source.commit}`{" with uncommitted changes" if source.dirty else ""} |
-| locks | sha256 `{source.locks_sha256}` |
+{_source(record)}
+| locks | sha256 `{record.source.locks_sha256}` |
 {_image(record)}
 ## Limits
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from release import __version__
 from release.config.settings import Config, Publishing
 from release.hub import address
+from release.judging import recording
 from release.models import embedded
-from release.running import environment
+from release.running import distribution
 from release.values.errors import shown
-from release.values.record import Record
+from release.values.record import Project, Record
 
 
 def unpinned_problems(publishing: Publishing, *, pinned: bool) -> list[str]:
@@ -24,7 +25,7 @@ def unpinned_problems(publishing: Publishing, *, pinned: bool) -> list[str]:
 
 def problems(record: Record, config: Config) -> Iterator[str]:
     """A line for what is otherwise here: its name, the code that decides, the locks, the version, the base's origin."""
-    here, model = environment.source(), config.model
+    here, model = recording.source(config), config.model
     hub = f"{model.base_model_id} at commit {model.revision} of the Hub"
     pairs = {
         "name": (record.name, config.run.name),
@@ -47,9 +48,9 @@ def problems(record: Record, config: Config) -> Iterator[str]:
         )
 
 
-def unchecked(record: Record) -> Iterator[str]:
+def unchecked(record: Record, config: Config) -> Iterator[str]:
     """A line for what this checkout cannot tell of the source."""
-    theirs, here = record.source, environment.source()
+    theirs, here = record.source, recording.source(config)
     if theirs.commit != here.commit:
         at = f"this one is at {here.commit}" if here.commit else "which commit this program is of is not known here"
         yield f"not checked: it says that it was made at commit {theirs.commit}; {at}. The code is the same"
@@ -58,3 +59,20 @@ def unchecked(record: Record) -> Iterator[str]:
             f"not checked: it says that its checkout had {'' if theirs.dirty else 'no '}uncommitted changes, "
             "which is not so here. The code is the same"
         )
+    if theirs.project != here.project:
+        yield f"not checked: {_at(theirs.project)} was it made; {_at(here.project)} is this. The rules are this one's"
+    if record.program.distribution_sha256 != (installed := distribution.installed()):
+        yield (
+            f"not checked: it says that it was made by {_installation(record.program.distribution_sha256)}; "
+            f"this is {_installation(installed)}. The code is the same"
+        )
+
+
+def _at(project: Project | None) -> str:
+    if project is None:
+        return "in no repository of yours"
+    return f"at commit {project.commit} of your repository{' with changes' if project.dirty else ''}"
+
+
+def _installation(sha256: str | None) -> str:
+    return f"the distribution with the sha256 {sha256}" if sha256 else "a checkout"

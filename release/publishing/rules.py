@@ -156,7 +156,7 @@ def check(found: Released, rules: Rules) -> None:
 
 def unchecked(found: Released, rules: Rules) -> list[str]:
     """What a candidate says of its making that the rules cannot tell, where they are a configuration's."""
-    return list(making_machine.unchecked(found.record)) if rules.config else []
+    return list(making_machine.unchecked(found.record, rules.config)) if rules.config else []
 
 
 def _made_otherwise(record: Record, rules: Rules) -> Iterator[str]:

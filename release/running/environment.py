@@ -7,6 +7,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from gates.canonical import canonical_json
 from release.running import child
 from release.values import assets
 from release.values.artifacts import write_atomically
-from release.values.record import Determinism, Hardware, Source
+from release.values.record import Determinism, Hardware, Project, Source
 
 ROOT = assets.ROOT
 LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
@@ -53,15 +54,30 @@ def source() -> Source:
     )
 
 
-def code_sha256() -> str:
-    """One digest over the code and locks that decide an adapter's bytes and its verdict."""
-    digest = hashlib.sha256()
+def project(folder: Path, files: Iterable[Path]) -> Project | None:
+    """The commit of the repository that ``folder`` lies in, and whether it holds these files and nothing was changed.
+
+    None where it lies in none, or one without a commit, or in this program's own, whose commit is ``source``'s.
+    """
+    top, commit = git(folder, "rev-parse", "--show-toplevel"), git(folder, "rev-parse", "--verify", "HEAD")
+    if not top or not commit or Path(top).resolve() == ROOT.resolve():
+        return None
+    names = {os.path.relpath(file, folder) for file in files}
+    held = git(folder, "--literal-pathspecs", "ls-files", "-z", "--", *sorted(names)).split("\0")
+    changed = git(folder, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+    return Project(commit=commit, dirty=bool(changed) or len(set(filter(None, held))) < len(names))
+
+
+def code_sha256(unpacked: Path | None = None) -> str:
+    """One digest over the code and locks that decide an adapter's bytes and verdict: here, or in a wheel's files."""
+    digest, root = hashlib.sha256(), unpacked or ROOT
     for name in DECIDING:
-        place = ROOT / name
+        place = root / name
         for path in [place] if place.is_file() else sorted(place.rglob("*.json" if name == "schemas" else "*.py")):
-            digest.update(f"{path.relative_to(ROOT).as_posix()}\n".encode() + path.read_bytes())
-    for path in _locks():
-        digest.update(path.read_bytes())
+            digest.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
+    locks = [unpacked / assets.PACKED.relative_to(ROOT) / "locks" / name for name in LOCKS] if unpacked else _locks()
+    for path in locks:
+        digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
 
 

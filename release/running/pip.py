@@ -23,7 +23,16 @@ class Asked:
 
 def download(lock: Path, to: Path, *options: str) -> Asked:
     """The file that ``lock`` names with its hash, into the folder ``to``; its declared dependencies are not wanted."""
-    wanted = ["--no-deps", "--require-hashes", "--dest", str(to), "--requirement", str(lock), *options]
+    return _download(to, "--require-hashes", "--requirement", str(lock), *options)
+
+
+def fetch(requirement: str, to: Path) -> Asked:
+    """The wheel of one exact version, into the folder ``to``; whoever asks knows what its files must be."""
+    return _download(to, "--only-binary", ":all:", requirement)
+
+
+def _download(to: Path, *options: str) -> Asked:
+    wanted = ["--no-deps", "--dest", str(to), *options]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *wanted]
     ways = kept.to_install()
     env = {**kept.kept(), **ways}

@@ -30,6 +30,8 @@ OPTIONAL = {"optional": True}
 class Program:
     name: str
     version: str
+    distribution_sha256: str | None = field(default=None, metadata=OPTIONAL)
+    """Of the files that were installed, as ``release.running.distribution`` counts them; None in a checkout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +46,23 @@ class Base:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Project:
+    """The repository that the configuration lies in, where that is not this program's own."""
+
+    commit: str
+    dirty: bool
+    """Whether a tracked file differs from that commit, or one that the release is made of is not in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
-    """The code that made it."""
+    """The code that made it, and the user's own commit."""
 
     commit: str | None
     dirty: bool | None
     locks_sha256: str
     code_sha256: str
+    project: Project | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)

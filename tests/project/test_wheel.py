@@ -17,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from release import __version__
+from release.running import distribution
 from release.values import extras
 from tests.helpers.line import ROOT, copy_of_this_repository
 from tests.helpers.tiny_base import REPO
@@ -144,6 +145,21 @@ def test_an_installed_wheel_decides_as_its_checkout_does(built: Built, installed
 
     assert there["dirty"] is False
     assert json.loads(here.stdout) == there | {"dirty": None}
+
+
+def test_an_installation_has_the_digest_of_its_wheel_and_so_has_the_wheel_unpacked(
+    built: Built, installed: Path, tmp_path: Path
+) -> None:
+    wheel = distribution.read(built.wheel)
+    asked = ["-c", "from release.running import distribution; print(distribution.installed())"]
+    distribution.unpack(wheel, tmp_path / "tool")
+    unpacked = {**os.environ, "PYTHONPATH": str(tmp_path / "tool")}
+
+    assert run(installed / "python", *asked, cwd=tmp_path).stdout == f"{wheel.sha256}\n"
+    there = subprocess.run([sys.executable, "-P", *asked], cwd="/", env=unpacked, stdout=subprocess.PIPE, check=True)
+    assert there.stdout.decode() == f"{wheel.sha256}\n"
+    assert wheel.version == __version__
+    assert distribution.installed() is None  # a checkout
 
 
 def test_a_wheel_of_changed_files_names_no_commit(built: Built, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from release.config.settings import Publishing
 from release.judging.released import Released
 from release.publishing import card
+from release.values.record import Project
 from tests.helpers.line import ROOT
 
 KEPT = Released(folder=ROOT / "tests" / "data" / "releases" / "v3")
@@ -33,3 +34,18 @@ def test_a_check_that_was_lowered_is_named_on_the_card() -> None:
     assert "`secrets`" not in lowered
     assert "lowered" not in text(questions="warning")  # a warning by itself
     assert "lowered" not in text(None, leakage="warning")  # a card of before
+
+
+def test_it_names_the_users_commit_beside_the_program_that_made_it() -> None:
+    record = replace(
+        KEPT.record,
+        source=replace(KEPT.record.source, commit="b" * 40, project=Project(commit="a" * 40, dirty=True)),
+        program=replace(KEPT.record.program, version="9.9.9", distribution_sha256="c" * 64),
+    )
+
+    rendered = card.render(record, KEPT.counted, "", PUBLISHING, content_judged=True).decode()
+
+    assert f"| source | commit `{'a' * 40}` with uncommitted changes |" in rendered
+    made_by = f"adapter-release 9.9.9, distribution sha256 `{'c' * 64}`, commit `{'b' * 40}`"
+    assert f"| program | {made_by} |" in rendered
+    assert "| program |" not in text()

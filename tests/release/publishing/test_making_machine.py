@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from release import two_jobs
+from release.config import reading
 from release.judging.released import Released
 from release.publishing import making_machine, rules
 from release.values.errors import VerificationError
 from release.values.events import Event, Line
+from release.values.record import Project
 from tests.helpers.small_release import reseal
 from tests.release.publishing.test_rules import given
 from tests.release.test_two_jobs import REPO, handed_over, mend_the_card, rules_of, sums_anew
@@ -94,11 +96,22 @@ def test_of_the_same_commit_nothing_is_left_unchecked(checkout: Path) -> None:
 
 def test_uncommitted_changes_that_are_not_here_are_told_of(checkout: Path) -> None:
     found = Released(folder=checkout / "dist" / "package")
-    source = found.record.source
+    source, config = found.record.source, reading.load(checkout / "release.yaml")
 
-    (line,) = making_machine.unchecked(replace(found.record, source=replace(source, dirty=not source.dirty)))
+    (line,) = making_machine.unchecked(replace(found.record, source=replace(source, dirty=not source.dirty)), config)
 
     assert "uncommitted changes" in line
+
+
+def test_another_commit_of_the_user_and_another_installation_are_told_of(checkout: Path) -> None:
+    record, config = Released(folder=checkout / "dist" / "package").record, reading.load(checkout / "release.yaml")
+    theirs = replace(record.source, project=Project(commit=ELSEWHERE, dirty=True))
+    program = replace(record.program, distribution_sha256="7" * 64)
+
+    project, installed = making_machine.unchecked(replace(record, source=theirs, program=program), config)
+
+    assert f"at commit {ELSEWHERE} of your repository with changes was it made; in no repository" in project
+    assert f"the distribution with the sha256 {'7' * 64}; this is a checkout" in installed
 
 
 @pytest.mark.parametrize(("hub", "refused"), [("http://192.0.2.1:9", True), ("http://127.0.0.1:9", False)])

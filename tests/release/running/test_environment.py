@@ -1,6 +1,8 @@
 """What makes a run repeat itself, by torch's own warnings: what has no fixed result is told once, and recorded."""
 
 import json
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,42 @@ def test_a_byte_in_the_pipeline_is_another_code_and_one_in_a_help_text_is_not() 
     assert "release/pipeline.py" in environment.DECIDING
     assert not any(name.startswith(("release/cli", "release/checking")) for name in environment.DECIDING)
     assert all((ROOT / name).exists() for name in environment.DECIDING)
+
+
+def a_project(folder: Path, *names: str) -> Path:
+    """A repository with one commit that holds these files."""
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, "utf-8")
+    for command in (["add", "--all"], ["commit", "--quiet", "--allow-empty", "-m", "mine"]):
+        subprocess.run([*git, *command], check=True)
+    return folder
+
+
+NAMES = ("release.yaml", "data/*.jsonl", ":(top)r\u00f6ws \u2028.jsonl")
+
+
+def test_the_users_commit_is_named_with_whether_it_holds_what_a_release_is_made_of(tmp_path: Path) -> None:
+    folder = a_project(tmp_path / "mine", *NAMES)
+    files = [folder / name for name in NAMES]
+
+    clean = environment.project(folder, files)
+
+    assert clean is not None
+    assert (len(clean.commit), clean.dirty) == (40, False)
+    assert environment.project(folder / "data", files) == clean
+    (folder / "notes.txt").write_text("of no concern", "utf-8")
+    assert environment.project(folder, files) == clean
+    assert environment.project(folder, [*files, folder / "notes.txt"]) == replace(clean, dirty=True)
+    assert environment.project(folder, [*files, tmp_path / "elsewhere.jsonl"]) == replace(clean, dirty=True)
+    files[0].write_text("changed", "utf-8")
+    assert environment.project(folder, []) == replace(clean, dirty=True)
+
+
+def test_where_there_is_no_commit_of_the_user_none_is_named(tmp_path: Path) -> None:
+    assert environment.project(tmp_path, []) is None
+    assert environment.project(ROOT, [ROOT / "release.yaml"]) is None  # the tool's own, which `source` names
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    assert environment.project(tmp_path, []) is None

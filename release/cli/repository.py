@@ -1,0 +1,159 @@
+"""Commands on a repository of the user's own: init, changes."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from release.cli.command import Command, takes
+from release.values.errors import ConfigError
+from release.values.events import Line, Say, tell
+
+if TYPE_CHECKING:
+    from release.repository.asked import Wanted
+
+QUESTIONS = {
+    "base": "Which base model? NAMESPACE/NAME@COMMIT on the Hub, or `embedded`, the small one of this tool",
+    "data": "Which file has your rows? Questions with their answers, in any format that `data convert` reads",
+    "repo": "Which repository on the Hub is the adapter to go to? NAMESPACE/NAME",
+}
+TRIES = 3
+"""How often a question is asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Init:
+    folder: Path
+    base: str | None
+    data: Path | None
+    golden: Path | None
+    repo: str | None
+    example: bool
+    seed: int
+    tool: str | None
+    yes: bool
+
+
+def _init_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "folder", nargs="?", type=Path, default=Path(), metavar="FOLDER", help="of the repository (default: this one)"
+    )
+    command.add_argument("--base", help="base model: NAMESPACE/NAME@COMMIT, or `embedded`")
+    command.add_argument("--data", type=Path, metavar="FILE", help="rows, in any format that `data convert` reads")
+    command.add_argument("--repo", metavar="NAMESPACE/NAME", help="the adapter's repository on the Hub")
+    command.add_argument("--example", action="store_true", help="the example's base, rows and settings instead")
+    command.add_argument(
+        "--golden", type=Path, metavar="FILE", help="rows to judge by (default: a part of --data, split by --seed)"
+    )
+    command.add_argument("--seed", type=int, default=42, help="random seed of the split (default: %(default)s)")
+    command.add_argument(
+        "--tool",
+        metavar="OWNER/NAME[@COMMIT]",
+        help="where on GitHub workflows take this tool from; see docs/your-repository.md",
+    )
+    command.add_argument("--yes", action="store_true", help="ask nothing: stop where an option is missing")
+
+
+def init(given: Init, say: Say) -> None:
+    from release.repository import written
+
+    made = written.write(given.folder, _wanted(given, say))
+    tell(say, [str(path) for path in made.files])
+    for title, lines in (("rows", made.told), ("guessed, so look at each", made.guessed), ("left to you", made.left)):
+        tell(say, ["", f"{title}:", *(f"  {line}" for line in lines)] if lines else [])
+    enter = "" if given.folder == Path() else f"cd {shlex.quote(str(given.folder))} && "
+    tell(say, ["", f"what comes next: {enter}make test"])
+
+
+def _wanted(given: Init, say: Say) -> "Wanted":
+    from release.repository import asked
+    from release.repository.rows import Given
+
+    tool = given.tool or asked.TOOL
+    if given.example:
+        if others := [f"--{name}" for name in ("base", "data", "golden", "repo") if getattr(given, name) is not None]:
+            raise ConfigError([f"--example has its own of all that {' and '.join(others)} say. Leave one out."])
+        return asked.Wanted(base=asked.EMBEDDED, repo=asked.EXAMPLE_REPO, rows=None, tool=tool)
+    answers = {name: getattr(given, name) for name in QUESTIONS}
+    missing = [name for name, answer in answers.items() if answer is None]
+    if missing and (given.yes or not sys.stdin.isatty()):
+        lines = [f"--{name} is missing. {QUESTIONS[name]}." for name in missing]
+        raise ConfigError(
+            [*lines, "Nothing was written. Give them, or --example for a repository that releases as it is."]
+        )
+    problems = {"base": asked.base_problem, "data": _data_problem, "repo": asked.repo_problem}
+    for name in missing:
+        answers[name] = ask(QUESTIONS[name], problems[name], say)
+    rows = Given(data=Path(answers["data"]), golden=given.golden, seed=given.seed)
+    return asked.Wanted(base=str(answers["base"]), repo=str(answers["repo"]), rows=rows, tool=tool)
+
+
+def ask(question: str, problem: Callable[[str], str], say: Say) -> str:
+    """What is typed in answer to a question; asked again where it cannot be, a few times."""
+    for _ in range(TRIES):
+        say(Line(text=question))
+        line = sys.stdin.readline()
+        if not line:
+            break
+        if not (wrong := problem(line.strip())):
+            return line.strip()
+        say(Line(text=f"  {wrong}"))
+    raise ConfigError(["There was no answer that could be taken. Nothing was written. Give it as an option: --help."])
+
+
+def _data_problem(text: str) -> str:
+    return "" if Path(text).is_file() else f"{text or 'nothing'} is not a file here"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    then: Path
+    config: Path
+    markdown: Path | None
+
+
+def _changes_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("then", type=Path, metavar="FOLDER", help="a checkout of the repository as it was")
+    command.add_argument(
+        "config", nargs="?", type=Path, default=Path("release.yaml"), help="configuration file (default: %(default)s)"
+    )
+    command.add_argument("--markdown", type=Path, metavar="FILE", help="write it as a comment for a pull request too")
+
+
+def changes(given: Changed, say: Say) -> None:
+    from release.repository import changes
+
+    if given.config.is_absolute():
+        raise ConfigError([f"{given.config} is looked for in both folders: name it relative to the repository."])
+    now, then = changes.read(given.config, say), changes.before(given.then / given.config, say)
+    found = changes.first(now, then) if isinstance(then, str) else changes.between(now, then)
+    tell(say, list(changes.told(found)))
+    if given.markdown:
+        given.markdown.parent.mkdir(parents=True, exist_ok=True)
+        given.markdown.write_text(changes.markdown(found), "utf-8")
+
+
+COMMANDS = (
+    Command(
+        name="init",
+        about="a repository of your own: configuration, rows, answer format, workflows",
+        description="""Looks at the rows, proposes the answer format that they speak for, keeps rows to judge by
+        apart, and writes a repository with a configuration, a Makefile and workflows. Asks for the base model, the
+        rows and the repository on the Hub where they are not given and somebody is at the terminal, and says what it
+        guessed. An existing file is never overwritten. Exit code 3: the rows are not what gates can judge.""",
+        options=_init_options,
+        run=takes(Init, init),
+    ),
+    Command(
+        name="changes",
+        about="what a change asks of a release that was not asked before, or no more",
+        description="""Compares configuration, answer format, policy and rows with those of a checkout as it was,
+        and says first what is asked no more, then what each gate needs. For pull requests: --markdown writes a
+        comment. Trains nothing and needs no token.""",
+        options=_changes_options,
+        run=takes(Changed, changes),
+    ),
+)

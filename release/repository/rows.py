@@ -1,0 +1,163 @@
+"""The rows of a new repository: read in any format, labelled by their own answers, and split without leakage."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gates
+from release.data import convert, dataset, evidence, formats, split, text_checks
+from release.repository import proposal
+from release.repository.proposal import Proposal
+from release.values.errors import DataError
+
+SHARES = (0.2, 0.3, 0.4, 0.5)
+"""Of rows to judge by, the first that is enough for every gate."""
+GROUPS = ("group", "topic", "cluster", "document_id", "source", "conversation_id", "session", "user")
+"""Keys of ``meta`` by which rows belong together, where every row has one."""
+ROUNDS = 20
+"""How often rows that are found to be alike are put on one side, and the split is made again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The files of a new repository, and the seed of a split."""
+
+    data: Path
+    golden: Path | None = None
+    seed: int = 42
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Canonical rows to train on and to judge by, and the answer format that they speak for."""
+
+    train: bytes
+    golden: bytes
+    proposal: Proposal
+    told: tuple[str, ...]
+    """What was done with the rows, a line each."""
+
+
+def read(given: Given) -> Rows:
+    """The rows of the files, split where there is only one; ``DataError`` where they are not what gates can judge."""
+    sources = [given.data, *([given.golden] if given.golden else [])]
+    reads = [_canonical(source) for source in sources]
+    proposed = proposal.propose([row for one in reads for row in one.rows])
+    contract = proposed.loaded()
+    labelled = [_labelled(one, contract) for one in reads]
+    guessed = sum(count for _, count in labelled)
+    parts, told = (
+        tuple(data for data, _ in labelled),
+        [_said(source, one) for source, one in zip(sources, reads, strict=True)],
+    )
+    if guessed:
+        told.append(
+            f"{guessed} rows had no labels: `answerable` and `support` are now what their answers say. Look at them"
+        )
+    if len(parts) == 1:
+        whole = replace(reads[0], canonical=parts[0], rows=gates.parse_golden(_objects(parts[0])))
+        parts, how = _split(whole, contract, proposed, given.seed)
+        told.append(how)
+    return Rows(train=parts[0], golden=parts[1], proposal=proposed, told=tuple(told))
+
+
+def _canonical(source: Path) -> dataset.Read:
+    """A file's rows with ids of their own, each with a JSON object as its answer."""
+    first = dataset.read(source)
+    where = [f"{source} line {number}" for number in first.lines]
+    dataset.refuse(
+        [
+            f"{place}: it has no reference answer"
+            for row, place in zip(first.rows, where, strict=True)
+            if row.gold is None
+        ],
+        done="written",
+    )
+    if not first.rows:
+        raise DataError(f"{source} holds no rows. Nothing was written.")
+    proposal.parsed(first.rows, where)
+    data = convert.joined([source], [first])
+    return replace(first, canonical=data, rows=gates.parse_golden(_objects(data)))
+
+
+def _objects(data: bytes) -> list[formats.Row]:
+    return [json.loads(line) for line in data.splitlines() if line.strip()]
+
+
+def _labelled(one: dataset.Read, contract: gates.Contract) -> tuple[bytes, int]:
+    """The rows with the labels that they lack, and how many lacked one."""
+    lines, guessed = [], 0
+    for row, whole in zip(one.rows, _objects(one.canonical), strict=True):
+        said = gates.read_answer(row, gates.Output(id=row.id, output=row.gold or ""), contract)
+        if row.answerable is None or row.support is None:
+            guessed += 1
+        whole.setdefault("answerable", not said.refused)
+        whole.setdefault("support", [*sorted(said.cited)] if whole["answerable"] else [])
+        lines.append(formats.line(whole))
+    return b"".join(lines), guessed
+
+
+def _said(source: Path, one: dataset.Read) -> str:
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    return f"{source}: {one.form}, {len(one.rows)} rows, sha256 {digest}"
+
+
+def _split(
+    whole: dataset.Read, contract: gates.Contract, proposed: Proposal, seed: int
+) -> tuple[tuple[bytes, bytes], str]:
+    """Rows to train on and to judge by: none of one side is nearly one of the other."""
+    policy = gates.load_policy(proposed.policy or gates.default_policy(contract.declares))
+    together = _together(whole)
+    tried = (_apart(whole, contract, split.Wanted(share=share, seed=seed, together=together)) for share in SHARES)
+    there = [one for one in tried if all(one)]
+    if not there:
+        raise DataError(
+            f"All {len(whole.rows)} rows belong together: they ask the same, or nearly. So none can be kept to judge "
+            "by. Nothing was written. Give more rows, or a file of its own to judge by, with --golden."
+        )
+    enough = (one for one in there if _proves(gates.parse_golden(_objects(one[1])), policy))
+    parts = next(enough, there[-1])
+    train, golden = (len(_objects(part)) for part in parts)
+    by = f", rows with the same {together} on one side (guessed)" if together else ""
+    says = (
+        f"{train} rows to train on and {golden} to judge by, by seed {seed}{by}; none nearly repeats one of the other"
+    )
+    return parts, f"{says} side"
+
+
+def _proves(golden: Sequence[gates.Golden], policy: gates.Policy) -> bool:
+    """Whether there are enough rows for every gate to be passed."""
+    return all(one.possible for one in gates.plan(golden, policy) if one.bar.required)
+
+
+def _apart(whole: dataset.Read, contract: gates.Contract, wanted: split.Wanted) -> tuple[bytes, bytes]:
+    """The split in which the rows that the data gate calls alike are on one side."""
+    everything = dataset.Dataset(path=Path("rows"), rows=whole.rows, sha256="")
+    (asked,) = evidence.splits([("all", everything)], contract)
+    alike = [[f"asks {one}" for one in some] for some in asked.asked]
+    number = {row.id: place for place, row in enumerate(whole.rows)}
+    parts = split.split(whole, wanted, alike)
+    for _ in range(ROUNDS):
+        train, golden = (gates.parse_golden(_objects(part)) for part in parts)
+        near = text_checks.near_duplicates(*([row.prompt[-1]["content"] for row in one] for one in (train, golden)))
+        if not near:
+            break
+        for one, (other, _) in near.items():
+            for row in (train[one], golden[other]):
+                alike[number[row.id]].append(f"near {golden[other].id}")
+        parts = split.split(whole, wanted, alike)
+    return parts
+
+
+def _together(whole: dataset.Read) -> str | None:
+    """A key of ``meta`` by which rows belong together: every row has it, and some share a value."""
+    metas = [row.meta for row in whole.rows]
+    for name in GROUPS:
+        values = [json.dumps(meta[name], sort_keys=True) for meta in metas if name in meta]
+        count = Counter(values)
+        if len(values) == len(whole.rows) and 4 < len(count) < len(values):
+            return f"meta.{name}"
+    return None

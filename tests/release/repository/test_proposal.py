@@ -1,0 +1,156 @@
+"""The proposed answer format: of each shape that people have, what is found, and by what."""
+
+import json
+from typing import Any
+
+import pytest
+
+import gates
+from release.repository import proposal
+from release.repository.proposal import Proposal
+from release.values.errors import DataError
+from tests.release.repository.shapes import Answer, chat, plain
+
+
+def propose(rows: list[Any]) -> Proposal:
+    return proposal.propose(gates.parse_golden([{"id": str(number), **row} for number, row in enumerate(rows)]))
+
+
+def test_a_chat_with_json_answers_that_cite_and_refuse() -> None:
+    found = propose(chat())
+
+    assert found.contract == {
+        "version": 2,
+        "schema": "data/answer.schema.json",
+        "answer": "/answer",
+        "citations": "/citations",
+        "refusal": "/refusal",
+        "markers": r"\[(\d+)\]",
+        "rules": ["markers_equal_citations", "refusal_has_no_citations", "answer_has_citations"],
+        "correctness": [{"at": "/answer", "by": "normalized"}],
+    }
+    assert found.policy is None
+    assert found.why.keys() == found.contract.keys() - {"version", "schema"}
+    assert found.why["refusal"] == "a truth value of that name"
+
+
+def nested(text: str, cited: str, refuses: bool) -> dict[str, Any]:
+    quotes = [] if refuses else [{"source": cited, "quote": "..."}]
+    return {"result": {"reply": text, "evidence": quotes}, "status": "refused" if refuses else "answered"}
+
+
+def inverted(text: str, cited: str, refuses: bool) -> dict[str, Any]:
+    return {"text": text, "sources": [] if refuses else [cited], "answerable": not refuses}
+
+
+def unnamed(text: str, cited: str, refuses: bool) -> dict[str, Any]:
+    return {"say": text, "from": [] if refuses else [cited], "ok": not refuses}
+
+
+@pytest.mark.parametrize(
+    ("answer", "parts"),
+    [
+        (
+            nested,
+            {
+                "answer": "/result/reply",
+                "citations": {"at": "/result/evidence", "key": "source", "matches": "id"},
+                "refusal": {"at": "/status", "equals": "refused"},
+            },
+        ),
+        (inverted, {"answer": "/text", "citations": "/sources", "refusal": {"at": "/answerable", "equals": False}}),
+        (unnamed, {"answer": "/say", "citations": "/from", "refusal": {"at": "/ok", "equals": False}}),
+    ],
+)
+def test_names_and_places_are_those_of_the_rows(answer: Answer, parts: dict[str, Any]) -> None:
+    found = propose(chat(answer))
+
+    assert {name: found.contract.get(name) for name in parts} == parts
+    assert "markers" not in found.contract
+
+
+def test_labels_decide_before_names() -> None:
+    """A field that is called a refusal and says something else is not taken for one."""
+
+    def answer(text: str, cited: str, refuses: bool) -> dict[str, Any]:
+        return {**plain(text, cited, refuses), "refusal": len(text) % 2 == 0, "kind": "no" if refuses else "yes"}
+
+    rows = [{**row, "answerable": json.loads(row["messages"][-1]["content"])["kind"] == "yes"} for row in chat(answer)]
+
+    assert propose(rows).contract["refusal"] == {"at": "/kind", "equals": "no"}
+
+
+def test_without_a_refusal_the_gates_that_need_one_are_left_out() -> None:
+    rows = chat(lambda text, cited, _: {"answer": text, "citations": [cited]}, refusing=False)
+
+    found = propose(rows)
+
+    assert "refusal" not in found.contract
+    assert found.policy is not None
+    assert {"refusal_recall", "refusal_precision", "answer_rate"} & found.policy.keys() == set()
+    assert {"json_parse", "citation_coverage"} <= found.policy.keys()
+    gates.load_policy(found.policy)
+
+
+def test_answers_that_cite_nothing_have_no_citations() -> None:
+    found = propose(chat(lambda text, _, refuses: {"answer": text, "tags": ["a", "b"], "refusal": refuses}))
+
+    assert "citations" not in found.contract
+    assert found.policy is not None
+    assert not [name for name in found.policy if name.startswith("citation")]
+
+
+def test_documents_that_are_in_the_prompt_alone_are_found_there() -> None:
+    found = propose(chat(documents=False))
+
+    assert str(found.contract["documents"]).startswith(r"^\[(?P<id>")
+    assert found.why["documents"] == "finds what is cited in 130 of the 130 prompts whose answers cite"
+    answers = [
+        gates.read_answer(row, gates.Output(id=row.id, output=row.gold or ""), found.loaded())
+        for row in gates.parse_golden([{"id": "a", **chat(documents=False)[1]}])
+    ]
+    assert answers[0].documents == {"1", "2"}
+
+
+def test_a_list_of_numbers_that_are_not_documents_is_not_a_citation() -> None:
+    def answer(text: str, cited: str, refuses: bool) -> dict[str, Any]:
+        return {**plain(text, cited, refuses), "numbers": [77, 78], "years": [1900]}
+
+    assert propose(chat(answer)).contract["citations"] == "/citations"
+
+
+def test_a_rule_that_one_row_breaks_is_not_proposed() -> None:
+    rows = chat()
+    rows[1]["messages"][-1]["content"] = json.dumps({"answer": "It is so.", "citations": [], "refusal": False})
+
+    assert propose(rows).contract["rules"] == ["markers_equal_citations", "refusal_has_no_citations"]
+
+
+def test_long_texts_are_not_asked_for_word_by_word() -> None:
+    assert "correctness" not in propose(chat(lambda text, cited, no: {**plain(text * 9, cited, no)})).contract
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        (["It is 5."], "No answer in these rows is a JSON object"),
+        (["[1]", '"text"', "5"], "No answer in these rows is a JSON object"),
+        (['{"answer": "a"}', "It is 5.", "[1]"], "rows line 2: its answer is not a JSON object"),
+        (['{"answer": "a"}', "[1]"], "rows line 2: its answer is not a JSON object (not_object"),
+        (['{"answer": "a"}', "```json\n{}\n```"], "rows line 2: its answer is not a JSON object"),
+    ],
+)
+def test_rows_that_are_not_json_are_named_with_the_way_out(answers: list[str], says: str) -> None:
+    rows = gates.parse_golden([{"id": str(n), "prompt": "?", "gold": one} for n, one in enumerate(answers)])
+
+    with pytest.raises(DataError) as stopped:
+        proposal.parsed(rows, [f"rows line {number}" for number in range(1, len(rows) + 1)])
+
+    assert says in str(stopped.value)
+    assert "Nothing was written" in str(stopped.value)
+
+
+@pytest.mark.parametrize("values", [[{"n": 1}], [{"a": "x"}, {"b": "y"}], [{"a": "x"}, {"a": None}]])
+def test_answers_without_a_text_in_one_place_are_refused(values: list[Any]) -> None:
+    with pytest.raises(DataError, match="No field is text in every reference answer"):
+        propose([{"prompt": "?", "gold": json.dumps(value)} for value in values])
