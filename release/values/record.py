@@ -140,6 +140,31 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where an adapter comes from that was trained elsewhere: what its files say, which nobody checked."""
+
+    form: str
+    """What it was brought as: peft, mlx or gguf."""
+    source: str | None
+    """``hf://REPO@COMMIT``; None for files of the publisher's own disk."""
+    weights_sha256: str
+    """Of the weights as they were brought; another than the published ones where they were converted."""
+    tool: str | None
+    tool_version: str | None
+    base: str | None
+    """The base's name in its own settings; ``local-path`` for a path."""
+    revision: str | None
+    told: Mapping[str, str]
+    """Settings of its training, as found."""
+    files: Mapping[str, str]
+    """sha256 of each file that was looked at, as it was brought."""
+    chat_template: str
+    """Whose it was judged with: the base's, the adapter's, or one that the configuration names."""
+    unknown: list[str]
+    """What none of its files tells."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decoding:
     do_sample: bool
     max_new_tokens: int
