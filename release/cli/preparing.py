@@ -63,7 +63,8 @@ def check(given: Configured, say: Say) -> None:
     from release import inputs, pipeline
 
     judged = pipeline.check_data(inputs.load(options.load(given, say), say), say)
-    say(Line(text=f"{len(judged.train.rows)} training rows and {len(judged.golden.rows)} golden rows can be used."))
+    train = f"{len(judged.train.rows)} training rows" if judged.train else "No training rows"
+    say(Line(text=f"{train} and {len(judged.golden.rows)} golden rows can be used."))
 
 
 def plan(given: Configured, say: Say) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from gates.canonical import canonical_json
+from release.config.settings import Lora
 from release.importing import fit, from_gguf, mlx, origin, peft_settings, sources, weights
 from release.importing.sources import MLX_WEIGHTS, ORIGIN, Source
 from release.importing.weights import NOTHING, Tensors
 from release.models.architecture import Architecture
-from release.values import bounded, contents, layout
+from release.values import bounded, contents, layout, lora_settings
 from release.values.artifacts import Manifest, sha256_file, write_atomically
 from release.values.cache import cache_folder
 from release.values.errors import PreflightError
@@ -46,6 +47,11 @@ class Brought:
     """Whether what is known says that it was trained over four bits."""
     left_out: Mapping[str, str]
     """Why a file that is usually looked at was not."""
+
+    @property
+    def lora(self) -> Lora:
+        """The settings of ``adapter.lora`` that it has."""
+        return Lora(**lora_settings.configured(self.settings))
 
     @property
     def sha256(self) -> str:

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from release.config.rules import HUB_ADAPTER
 from release.hub import address, requests
 from release.values import bounded, bounds, contents, layout
 from release.values.bounds import MB, Kind
 from release.values.errors import ConfigError, PreflightError
 from release.values.events import Line, Say
 
-HUB = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)@([0-9a-f]{40})")
+HUB = re.compile(HUB_ADAPTER)
 MLX_WEIGHTS = "adapters.safetensors"
 ORIGIN = "import.json"
 """What `import` writes beside an adapter: where it comes from, so that a second import still knows."""

@@ -65,7 +65,8 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    train: Rows
+    train: Rows | None
+    """None where an adapter was trained elsewhere, on rows that are not known."""
     golden: Rows
     source: str | None
     license: str | None = None
@@ -374,7 +375,8 @@ class Record:
     policy_sha256: str
     data: Data
     adapter: Adapter
-    training: Training
+    training: Training | None
+    """None where it was trained elsewhere; ``origin`` says what is known then."""
     generation: Generation
     verdict_sha256: str
     passed: bool
@@ -388,6 +390,8 @@ class Record:
     """Of the canonical JSON of all but this and ``files``."""
     comparison_sha256: str | None = field(default=None, metadata=OPTIONAL)
     earlier: Previous | None = field(default=None, metadata=OPTIONAL)
+    origin: Origin | None = field(default=None, metadata=OPTIONAL)
+    """Where it was trained, if not by this program."""
     forms: Mapping[str, Form] | None = field(default=None, metadata=OPTIONAL)
     """By name; records before version 3 have none."""
     files: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
@@ -397,6 +401,11 @@ class Record:
         """Whether the recorded configuration holds a setting, whatever its value."""
         within = self.config.get(section)
         return not isinstance(within, dict) or name in within
+
+    @property
+    def ran(self) -> Training | Generation:
+        """The stage that made it, as far as machine and libraries are concerned; answering, where it was imported."""
+        return self.training or self.generation
 
     @property
     def early(self) -> bool:

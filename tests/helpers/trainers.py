@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from release.importing.bring import Known
 from release.models import meta_device
 from release.values import layout, tensors
 from release.values.tensors import Whole
+from tests.helpers.line import ROOT
 
 BASE = "someone/tiny"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -170,3 +172,23 @@ TRAINERS: Mapping[str, tuple[Callable[[Path], None], str, str | None]] = {
     "trl": (trl, "TRL", "0.23.0"),
 }
 """What makes each trainer's folder, and what is to be told of it."""
+
+
+def released(folder: Path) -> Path:
+    """The adapter of the kept release as Axolotl would have left it: a real one, on the embedded base."""
+    kept = ROOT / "tests" / "data" / "releases" / "v2"
+    axolotl(folder)
+    for name in (layout.WEIGHTS, layout.SETTINGS, "tokenizer.json", "tokenizer_config.json", layout.CHAT_TEMPLATE):
+        if (kept / name).exists():
+            (folder / name).write_bytes((kept / name).read_bytes())
+    return folder
+
+
+def configuration(path: Path, source: str, **adapter: object) -> Path:
+    """A configuration, made one that brings the adapter ``source`` in the place of training."""
+    said = yaml.safe_load(path.read_text("utf-8"))
+    said.pop("training", None)
+    del said["data"]["train_file"]
+    said["adapter"] = {"method": "imported", "source": source, **adapter}
+    path.write_text(yaml.safe_dump(said), "utf-8")
+    return path
