@@ -1,10 +1,12 @@
 """An adapter of any trainer is told, checked against its base, and written as PEFT has it; or refused by name."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from release.importing import fit
@@ -343,3 +345,43 @@ def test_a_base_of_another_name_is_taken_by_the_users_word_alone(
 
     assert (said in told) if said else not told
     assert "/home" not in told
+
+
+def test_a_lora_in_gguf_is_read_back_in_the_order_of_transformers(tmp_path: Path) -> None:
+    """Written as llama.cpp's converter writes Llama's: q and k with their rows turned for its rotary embedding."""
+    from gguf import GGUFWriter
+
+    known = trainers.base(tmp_path / "base")
+    names = {"self_attn.q_proj": "attn_q", "self_attn.o_proj": "attn_output"}
+    there = trainers.lora(tuple(names))
+    writer = GGUFWriter(str(tmp_path / "lora.gguf"), "llama")
+    writer.add_string("general.type", "adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 12.0)
+    for name, one in there.items():
+        layer, module, part = re.fullmatch(r"base_model\.model\.model\.layers\.(\d)\.(.+)\.lora_(.)\.weight", name).groups()  # type: ignore[union-attr]  # fmt: skip  # noqa: E501
+        matrix = np.frombuffer(one.data, "<f4").reshape(one.shape)
+        if part == "B" and module == "self_attn.q_proj":
+            matrix = (
+                matrix.reshape(4, 2, 4, 4).swapaxes(1, 2).reshape(32, 4)
+            )  # LlamaModel.permute: heads, 2, half a head
+        writer.add_tensor(f"blk.{layer}.{names[module]}.weight.lora_{part.lower()}", np.ascontiguousarray(matrix))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+    found = bring(str(tmp_path / "lora.gguf"), known, lambda _: None)
+
+    back = tensors.digests(found.folder / layout.WEIGHTS)
+    tensors.write(there, tmp_path / "there.safetensors")
+    assert back == tensors.digests(tmp_path / "there.safetensors")
+    assert (found.origin.form, found.settings["r"], found.settings["lora_alpha"]) == ("gguf", 4, 12)
+
+
+@pytest.mark.parametrize("content", [b"GGUF", b"GGUF" + b"\xff" * 64, b"GGUF\3\0\0\0" + b"\xff" * 16])
+def test_a_file_that_is_no_gguf_is_refused_as_one(content: bytes, base: Known, tmp_path: Path) -> None:
+    (tmp_path / "lora.gguf").write_bytes(content)
+
+    with pytest.raises(PreflightError, match="not a GGUF file that can be read"):
+        bring(str(tmp_path / "lora.gguf"), base, lambda _: None)
