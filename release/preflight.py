@@ -13,6 +13,7 @@ from release.config.settings import Config
 from release.data import chat as chats
 from release.data import chat_faults, gate
 from release.hub import address, requests
+from release.importing import fit
 from release.inputs import Inputs, Rows, Unread
 from release.judging import previous, terms
 from release.models import architecture, lora_targets, wheels
@@ -209,7 +210,8 @@ def _brought_items(found: Inputs) -> list[Item]:
         return []
     if isinstance(brought, Unread):
         return _items("adapter", [str(brought.why)])
-    items = _items("adapter", [], f"trained elsewhere, by {brought.origin.tool or 'a program that nothing names'}")
+    told = f"trained elsewhere, by {brought.origin.tool or 'a program that nothing names'}"
+    items = _items("adapter", list(fit.unserved(brought.settings, found.config.serving)), told)
     if found.config.data.train_file is None:
         items.append(Item(name="golden rows in training", state="not checked", says=gate.WITHOUT_TRAINING))
     return items

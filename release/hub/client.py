@@ -426,13 +426,14 @@ def _names(said: object) -> list[str]:
 
 
 def download_adapter(repo_id: str, destination: Path, *, commit: str, names: Collection[str]) -> None:
-    """The files of these names, and those in GGUF, of a repository's top folder at a commit, as they are listed there.
+    """The files of these names of a repository's top folder at a commit; those in GGUF where it has no others' weights.
 
-    A pickle among them is an empty file here: that it is there is to be told, and nothing reads it.
+    A pickle, or a whole model, is an empty file here: that it is there is to be told, and nothing reads it.
     """
     there = listing(repo_id, commit, most=OTHERS_FILES)
     top = [one for name, one in there.items() if "/" not in name]
-    wanted_ = [one for one in top if one.path in names or one.path.endswith(".gguf")]
+    has_weights = any(one.path in names and one.path.endswith(".safetensors") for one in top)
+    wanted_ = [one for one in top if one.path in names or (one.path.endswith(".gguf") and not has_weights)]
     if wrong := download(repo_id, commit, wanted_, destination):
         raise HubError(not_as_listed(repo_id, commit, wrong))
     for one in top:

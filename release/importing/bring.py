@@ -73,12 +73,13 @@ def bring(text: str, base: Known | None, say: Say, folder: Path | None = None) -
     """
     kept = cache_folder() / "imported"
     kept.mkdir(parents=True, exist_ok=True)
-    with sources.opened(text, say, folder) as source, tempfile.TemporaryDirectory(dir=kept, prefix=".import-") as new:
-        made = _made(source, base, Path(new))
-        target = kept / Manifest.of_folder(Path(new)).digest[:16]
+    with sources.opened(text, say, folder) as source, tempfile.TemporaryDirectory(dir=kept, prefix=".import-") as above:
+        new = Path(above) / "adapter"
+        new.mkdir()
+        made = _made(source, base, new)
+        target = kept / Manifest.of_folder(new).digest[:16]
         if not target.exists():
-            shutil.copytree(new, f"{new}.whole")
-            Path(f"{new}.whole").rename(target)
+            new.rename(target)
     return replace(made, folder=target)
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from release.config.settings import Form
 from release.importing.weights import Module, Tensors, endings
 from release.models.architecture import Architecture
 from release.models.config_json import QUANTIZED_ENDINGS
@@ -158,6 +159,19 @@ def name_problem(named: str | None, base: str, confirmed: str | None) -> str:
         f"The adapter {what}, and model.base_model_id is {base}. If these are the same weights (but for their "
         f"precision), say so: {key}; else name its own base in model.base_model_id."
     )
+
+
+def unserved(settings: Mapping[str, object], serving: Mapping[str, Form]) -> Iterator[str]:
+    """Why a form cannot load this adapter as it is: llama.cpp and vLLM put plain LoRAs alone on a base."""
+    had = [
+        name for name in ("use_dora", "lora_bias", "modules_to_save", "trainable_token_indices") if settings.get(name)
+    ]
+    for name, form in serving.items() if had else ():
+        if form.engine in ("llama.cpp", "vllm") and not form.merged:
+            yield (
+                f"serving.{name}: the imported adapter has {', '.join(had)}, which {form.engine} cannot load on a "
+                f"base. Write `merged: true` for that form, or take it out."
+            )
 
 
 def chat_differs(adapter: str | None, base: str | None) -> bool:

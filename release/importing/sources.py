@@ -49,6 +49,8 @@ FILES: Mapping[str, Kind] = {
 NEEDED = (layout.WEIGHTS, MLX_WEIGHTS, layout.SETTINGS)
 """A fault in one of these, or in a GGUF, stops the import; another file that is not of its kind is left out."""
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+LARGE, MOST_TIMES = 16 * MB, 50
+"""Bytes of an entry of a zip from which it may not unpack to more than so many times its size."""
 ENTRIES = 10_000
 """Files of a zip or a folder: a trainer's output with a thousand checkpoints."""
 _NOTHING = "Nothing was imported."
@@ -157,6 +159,8 @@ def _unfit(entry: zipfile.ZipInfo) -> str:
     known = _kind_of(PurePosixPath(entry.filename).name)
     if known is not None and entry.file_size > known.most:
         return f"has {entry.file_size:,} bytes; at most {known.most:,} are read"
+    if known is not None and entry.file_size > LARGE and entry.file_size > MOST_TIMES * entry.compress_size:
+        return f"unpacks to more than {MOST_TIMES} times its size, which no weights do"
     return ""
 
 

@@ -145,12 +145,15 @@ def configured(settings: Mapping[str, object]) -> dict[str, Any]:
 
 def _unlike(name: str, value: object, *, imported: bool) -> str:
     """What is wrong with one setting; empty where training, or an import, may write it."""
-    known = {**OWN, **(TAKEN if imported else {})}
-    if name in known:
-        rule, fits = known[name]
+    if name in OWN:
+        rule, fits = OWN[name]
         return "" if fits(value) else f"expected {rule}"
-    ordinary = _same(value, ORDINARY.get(name)) or any(_same(value, one) for one in EMPTY)
-    return "" if ordinary else "which training here never writes"
+    if _same(value, ORDINARY.get(name)) or any(_same(value, one) for one in EMPTY):
+        return ""
+    if imported and name in TAKEN:
+        rule, fits = TAKEN[name]
+        return "" if fits(value) else f"expected {rule}"
+    return "which training here never writes"
 
 
 def _otherwise(settings: Mapping[str, object], asked: Mapping[str, object]) -> Iterator[str]:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from huggingface_hub import CommitOperationAdd
 
 from release.importing import sources
 from release.values import layout
 from release.values.errors import ConfigError, PreflightError, Stop
 from tests.helpers import trainers
+from tests.helpers.hub_fixture import EmbeddedHub
 
 
 def quiet(_: object) -> None:
@@ -64,6 +66,10 @@ ZIPS: dict[str, tuple[Callable[[zipfile.ZipFile], object], str]] = {
     "windows": (lambda zip_: zip_.writestr("C:\\README.md", "x"), "leads outside"),
     "around": (_twice, "leads outside"),
     "link": (_link, "is a link"),
+    "bomb": (
+        lambda zip_: zip_.writestr("sub/adapter_model.safetensors", bytes(1 << 25)),
+        "more than 50 times its size",
+    ),
     "several": (lambda zip_: [zip_.writestr(f"{one}/{layout.WEIGHTS}", "x") for one in "ab"], "several adapters"),
 }
 
@@ -147,3 +153,17 @@ def test_a_file_that_it_cannot_do_without_stops_it(name: str, adapter: Path) -> 
 
     with pytest.raises(Stop, match=f"{name} is not"), sources.opened(str(adapter), quiet):
         pass
+
+
+def test_of_a_repository_on_the_hub_only_the_adapters_files_are_fetched(adapter: Path, away: EmbeddedHub) -> None:
+    (adapter / "optimizer.pt").write_bytes(b"a pickle")
+    (adapter / "training_args.bin").write_bytes(b"a pickle")
+    (adapter / "whole.gguf").write_bytes(b"GGUF of gigabytes")
+    away.api.create_repo("me/adapter")
+    files = [CommitOperationAdd(path.name, str(path)) for path in sorted(adapter.iterdir())]
+    commit = away.api.create_commit("me/adapter", files, commit_message="An adapter").oid
+
+    with sources.opened(f"hf://me/adapter@{commit}", quiet) as found:
+        assert (found.names, found.hub) == ((layout.SETTINGS, layout.WEIGHTS), f"hf://me/adapter@{commit}")
+        assert (found.folder / "optimizer.pt").read_bytes() == b""
+        assert not (found.folder / "whole.gguf").exists()
