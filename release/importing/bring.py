@@ -19,7 +19,7 @@ from release.values.artifacts import Manifest, sha256_file, write_atomically
 from release.values.cache import cache_folder
 from release.values.errors import PreflightError
 from release.values.events import Say
-from release.values.record import Origin, part, tree
+from release.values.record import Origin, is_origin, part, tree
 
 Form = Literal["peft", "mlx", "gguf"]
 
@@ -196,11 +196,11 @@ def _kept_origin(source: Source) -> Origin | None:
         return None
     try:
         said = bounded.json_object(path.read_bytes(), ORIGIN)
-        found = part(Origin, said.get("origin"))
-        whole = tree(found) == said.get("origin") and said.get("weights_sha256") == sha256_file(own)
-    except (ValueError, TypeError, AssertionError, AttributeError):
+    except ValueError:
         return None
-    return found if whole else None
+    if not is_origin(said.get("origin")) or said.get("weights_sha256") != sha256_file(own):
+        return None
+    return part(Origin, said["origin"])
 
 
 def _origin(source: Source, form: Form, read: peft_settings.Read, *, template: bool) -> Origin:

@@ -493,6 +493,14 @@ def digest(value: Tree) -> str:
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
+def is_origin(value: object) -> bool:
+    """Whether a JSON value is what the schema says of ``origin``."""
+    from jsonschema import Draft202012Validator
+
+    schema = schemas.load("record")
+    return bool(Draft202012Validator({**schema["properties"]["origin"], "$defs": schema["$defs"]}).is_valid(value))
+
+
 def problems(value: object) -> list[str]:
     """Where a JSON value is not what a record's schema says, or its own digest is another."""
     from jsonschema import Draft202012Validator

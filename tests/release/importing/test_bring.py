@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,26 @@ def test_an_import_that_is_imported_still_says_where_it_comes_from(base: Known, 
 
     assert again.origin == first.origin
     assert again.sha256 == first.sha256
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"tool": "x" * 1000}, {"form": "pickle"}, {"told": {"a": ["b"]}}, {"files": {"../x": "0" * 64}}, {"more": 1}],
+)
+def test_what_somebody_else_wrote_as_an_import_is_not_taken_for_one(
+    change: dict[str, Any], base: Known, tmp_path: Path
+) -> None:
+    first = brought(trainers.plain(tmp_path / "out"), base)
+    copy = tmp_path / "copy"
+    shutil.copytree(first.folder, copy)
+    said = json.loads((copy / "import.json").read_bytes())
+    (copy / "import.json").write_text(json.dumps({**said, "origin": {**said["origin"], **change}}), "utf-8")
+
+    again = brought(copy, base)
+
+    assert again.origin.tool is None
+    assert again.origin.form == "peft"
+    assert "import.json" not in again.origin.files
 
 
 def test_its_own_chat_template_comes_with_it_where_the_base_has_another(base: Known, tmp_path: Path) -> None:
