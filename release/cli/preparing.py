@@ -35,6 +35,7 @@ def example(given: Example, say: Say) -> None:
 class Import:
     source: str
     into: Path | None
+    layout: str
     base: str | None
 
 
@@ -44,7 +45,10 @@ def _import_options(command: argparse.ArgumentParser) -> None:
         metavar="FOLDER|FILE.zip|FILE.gguf|hf://REPO@COMMIT",
         help="where the adapter is, as its trainer left it",
     )
-    command.add_argument("--into", type=Path, metavar="FOLDER", help="write it there in PEFT's layout")
+    command.add_argument("--into", type=Path, metavar="FOLDER", help="write it there")
+    command.add_argument(
+        "--as", choices=("peft", "mlx"), default="peft", dest="layout", help="in whose layout (default: %(default)s)"
+    )
     command.add_argument(
         "--base", metavar="NAMESPACE/NAME@COMMIT", help="check that it fits this base model; 'embedded' is one too"
     )
@@ -56,7 +60,7 @@ def bring(given: Import, say: Say) -> None:
 
     if given.base:
         extras.need_train()
-    telling.imported(given.source, given.into, given.base, say)
+    telling.imported(given.source, telling.Into(folder=given.into, layout=given.layout), given.base, say)
 
 
 def check(given: Configured, say: Say) -> None:

@@ -111,11 +111,10 @@ def to_mlx(adapter: Path, target: Path) -> None:
         key = f"{name.removeprefix(PREFIX).removesuffix(part)}{names[part]}"
         there[key] = Whole(dtype=dtype, shape=size, data=turned)
     tensors.write(there, target / "adapters.safetensors")
-    layers = {name.partition("layers.")[2].partition(".")[0] for name in found.modules}
     settings = {
         "fine_tune_type": "dora" if said.get("use_dora") else "lora",
         "model": said.get("base_model_name_or_path"),
-        "num_layers": 1 + max((int(one) for one in layers if one.isdigit()), default=0),
+        "num_layers": -1,  # every layer: one without numbers in the file stays as it is
         "lora_parameters": {
             "rank": rank,
             "scale": said["lora_alpha"] / (math.sqrt(rank) if rslora else rank),

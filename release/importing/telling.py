@@ -3,12 +3,14 @@
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from gates.canonical import canonical_json
 from release.config.settings import EMBEDDED_BASE, Model
-from release.importing import fit
+from release.importing import fit, mlx
 from release.importing.bring import Brought, Known, bring
 from release.models import architecture
 from release.models import base as bases
@@ -23,18 +25,27 @@ SHOWN = 12
 """Facts, or names, that are listed."""
 
 
-def imported(source: str, into: Path | None, base: str | None, say: Say) -> Brought:
-    """Check the adapter that ``source`` names, say what it is, and write it to ``into`` in PEFT's layout."""
-    model = model_of(base) if base else None
+@dataclass(frozen=True, kw_only=True)
+class Into:
+    """Where to write an adapter; None: nowhere."""
+
+    folder: Path | None
+    layout: str
+    """Whose: ``peft`` or ``mlx``."""
+
+
+def imported(source: str, to: Into, base: str | None, say: Say) -> Brought:
+    """Check the adapter that ``source`` names, say what it is, and write it where it is asked for."""
+    model, into = model_of(base) if base else None, to.folder
     if into is not None and into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise ConfigError([f"{into} is there already. Name a folder that is not; nothing is overwritten."])
     found = bring(source, known(model, say) if model else None, say)
     for text in lines(found, model):
         say(Line(text=text))
     if into is not None:
-        _write(found, into, model)
-        say(Line(text=f"\n{into} holds it in PEFT's layout."))
-    for text in keys(found, model, str(into) if into else source):
+        _write(found, into, to.layout, model)
+        say(Line(text=f"\n{into} holds it in {'MLX' if to.layout == 'mlx' else 'PEFT'}'s layout."))
+    for text in keys(found, model, str(into) if into and to.layout == "peft" else source):
         say(Line(text=text))
     return found
 
@@ -60,7 +71,13 @@ def of_outline(outline: bases.Outline, model: Model) -> Known:
     return Known(folder=outline.folder, built=built)
 
 
-def _write(found: Brought, into: Path, model: Model | None) -> None:
+def _write(found: Brought, into: Path, form: str, model: Model | None) -> None:
+    if form == "mlx":
+        with tempfile.TemporaryDirectory() as scratch:
+            _write(found, Path(scratch), "peft", model)
+            into.mkdir(parents=True, exist_ok=True)
+            mlx.to_mlx(Path(scratch), into)
+        return
     into.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(found.folder, into, dirs_exist_ok=True)
     base = model.base_model_id if model else found.origin.base

@@ -21,7 +21,7 @@ PERMITTED = f"--trust-remote-code --allow-image sha256:{'d' * 64} --container ne
 REPRODUCED = "--trust-ref main --install-libraries"
 TYPED: dict[str, tuple[type, str]] = {
     "example": (preparing.Example, "there"),
-    "import": (preparing.Import, "there --into elsewhere --base embedded"),
+    "import": (preparing.Import, "there --into elsewhere --as mlx --base embedded"),
     "check": (options.Configured, CONFIGURED),
     "plan": (options.Configured, CONFIGURED),
     "doctor": (options.Configured, CONFIGURED),

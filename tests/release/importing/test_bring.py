@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from release.importing import fit
+from release.importing import fit, telling
 from release.importing.bring import Brought, Known, bring
 from release.values import layout, tensors
-from release.values.errors import PreflightError, Stop
+from release.values.errors import ConfigError, PreflightError, Stop
 from release.values.tensors import Whole
 from tests.helpers import trainers
 
@@ -120,7 +120,7 @@ def test_mlx_is_there_and_back_the_same_and_scaled_as_mlx_scales(base: Known, tm
     there, back = (tensors.digests(one / "adapters.safetensors") for one in (folder, tmp_path / "back"))
     assert there == back
     said = json.loads((tmp_path / "back" / layout.SETTINGS).read_bytes())
-    assert (said["lora_parameters"]["scale"], said["num_layers"]) == (20.0, 2)
+    assert (said["lora_parameters"]["scale"], said["num_layers"]) == (20.0, -1)
     assert found.origin.told["dataset"] == "data"  # not the path on somebody's machine
 
 
@@ -406,3 +406,23 @@ def test_a_file_that_is_no_gguf_is_refused_as_one(content: bytes, base: Known, t
 
     with pytest.raises(PreflightError, match="not a GGUF file that can be read"):
         bring(str(tmp_path / "lora.gguf"), base, lambda _: None)
+
+
+def test_the_command_writes_what_it_found_and_the_keys_to_set(tmp_path: Path) -> None:
+    trainers.unsloth(tmp_path / "out")
+    said: list[str] = []
+
+    def say(event: object) -> None:
+        said.append(getattr(event, "text", ""))
+
+    telling.imported(str(tmp_path / "out"), telling.Into(folder=tmp_path / "peft", layout="peft"), None, say)
+    telling.imported(str(tmp_path / "peft"), telling.Into(folder=tmp_path / "mlx", layout="mlx"), None, lambda _: None)
+
+    text = "\n".join(said)
+    assert "named_base: unsloth/tiny-unsloth-bnb-4bit" in text
+    assert "base_model_id: unsloth/tiny\n" in text
+    assert "quantization: {load_in_4bit: true}" in text
+    assert (tmp_path / "peft" / layout.WEIGHTS).read_bytes() == (tmp_path / "out" / layout.WEIGHTS).read_bytes()
+    assert json.loads((tmp_path / "mlx" / layout.SETTINGS).read_bytes())["lora_parameters"]["scale"] == 2.0
+    with pytest.raises(ConfigError, match="nothing is overwritten"):
+        telling.imported(str(tmp_path / "out"), telling.Into(folder=tmp_path / "peft", layout="peft"), None, say)
