@@ -98,11 +98,13 @@ def to_mlx(adapter: Path, target: Path) -> None:
     rslora = said.get("use_rslora") is True
     if found.whole or found.tokens or any(one.embedding or one.biased for one in found.modules.values()):
         raise PreflightError(f"MLX has no LoRA with whole modules, tokens, embeddings or biases. {NOTHING}")
-    if len(ranks) > 1 or said.get("alpha_pattern"):
+    pattern = said.get("alpha_pattern") or {}
+    alphas = {float(pattern.get(name, said["lora_alpha"])) for name in found.modules}  # as an import writes it
+    if len(ranks) > 1 or len(alphas) > 1:
         raise PreflightError(
             f"MLX has one rank and one scale for every module, and this adapter has several. {NOTHING}"
         )
-    rank = ranks.pop()
+    rank, alpha = ranks.pop(), alphas.pop()
     names = {theirs: ours for ours, theirs in PARTS.items()}
     there: dict[str, Whole] = {}
     for name, dtype, shape, data in tensors.tensors(adapter / layout.WEIGHTS):
@@ -117,7 +119,7 @@ def to_mlx(adapter: Path, target: Path) -> None:
         "num_layers": -1,  # every layer: one without numbers in the file stays as it is
         "lora_parameters": {
             "rank": rank,
-            "scale": said["lora_alpha"] / (math.sqrt(rank) if rslora else rank),
+            "scale": alpha / (math.sqrt(rank) if rslora else rank),
             "dropout": said.get("lora_dropout", 0),
             "keys": sorted({name.partition("layers.")[2].partition(".")[2] for name in found.modules}),
         },

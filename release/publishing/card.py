@@ -152,9 +152,9 @@ This adapter was not trained by the program that judged it. What follows is what
 | from | {cell(found.source or "files of its publisher")} |
 | base as it names it | {cell(found.base or "none")} |
 | chat template | {_TEMPLATES.get(found.chat_template, cell(found.chat_template))} |
-{told}
+{told}{_image(record)}
 Not known: {cell("; ".join(found.unknown))}.
-{_image(record)}"""
+"""
 
 
 _UNSEEN = (
