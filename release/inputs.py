@@ -11,12 +11,14 @@ from typing import TypeVar
 
 import gates
 from gates.report import terminal
-from release.config.settings import Config
+from release.config.settings import Config, Lora
 from release.data import chat as chats
 from release.data import gate, sources
 from release.data.checks import Report
 from release.data.dataset import Dataset, rendered
 from release.data.evidence import Limits
+from release.importing import fit, peft_settings, telling
+from release.importing.bring import Brought, bring
 from release.models import base as bases
 from release.models.base import Outline
 from release.values.errors import ConfigError, DataError, HubError, PreflightError, Stop
@@ -36,13 +38,17 @@ class Unread:
 class Rows:
     """The rows to train on and the rows to judge by, as token ids too where the base's chat could be read."""
 
-    train: Dataset
+    train: Dataset | None
+    """None: an imported adapter's, which are not here."""
     golden: Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """A configuration and what it names."""
+    """A configuration and what it names.
+
+    The LoRA's settings in it are those of the adapter, where that is imported.
+    """
 
     config: Config
     contract: gates.Contract | Unread
@@ -50,18 +56,25 @@ class Inputs:
     rows: Rows | Unread
     base: Outline | Unread
     chat: chats.Chat | Unread
+    brought: Brought | Unread | None = None
+    """An imported adapter; None where one is trained."""
 
 
 def load(config: Config, say: Say) -> Inputs:
     """Everything that the configuration names but the base's weights, fetched if need be."""
     rows, base = _rows(config, say), _base(config, say)
-    chat = base if isinstance(base, Unread) else _chat(config, base)
+    brought = base if isinstance(base, Unread) else _brought(config, base, say)
+    if isinstance(brought, Brought):
+        config = replace(config, adapter=replace(config.adapter, lora=brought.lora))
+    own = brought if isinstance(brought, Brought) else None
+    chat = base if isinstance(base, Unread) else _chat(config, base, own)
     if not isinstance(rows, Unread) and not isinstance(chat, Unread):
-        train, golden = (replace(one, examples=rendered(one.rows, chat)) for one in (rows.train, rows.golden))
+        golden = replace(rows.golden, examples=rendered(rows.golden.rows, chat))
+        train = replace(rows.train, examples=rendered(rows.train.rows, chat)) if rows.train else None
         rows = Rows(train=train, golden=golden)
     contract = read_contract(config)
     policy = read_policy(config, () if isinstance(contract, Unread) else contract.declares)
-    return Inputs(config=config, contract=contract, policy=policy, rows=rows, base=base, chat=chat)
+    return Inputs(config=config, contract=contract, policy=policy, rows=rows, base=base, chat=chat, brought=brought)
 
 
 def there(value: T | Unread) -> T:
@@ -99,9 +112,10 @@ def gate_zero_problem(found: Inputs) -> str:
     )
 
 
-def wanted_chat(config: Config) -> chats.Wanted:
-    """What the configuration says of the chat template."""
-    return chats.Wanted(template=config.model.chat_template, arguments=config.model.chat_template_kwargs)
+def wanted_chat(config: Config, brought: Brought | None = None) -> chats.Wanted:
+    """What the configuration says of the chat template; else an imported adapter's own, where it has another."""
+    template = config.model.chat_template or (brought.template if brought else None)
+    return chats.Wanted(template=template, arguments=config.model.chat_template_kwargs)
 
 
 def _rows(config: Config, say: Say) -> Rows | Unread:
@@ -119,9 +133,23 @@ def _base(config: Config, say: Say) -> Outline | Unread:
         return Unread(why=why)
 
 
-def _chat(config: Config, base: Outline) -> chats.Chat | Unread:
+def _brought(config: Config, base: Outline, say: Say) -> Brought | Unread | None:
+    if config.adapter.method != "imported":
+        return None
     try:
-        return chats.read(base.folder, wanted_chat(config))
+        found = bring(str(config.adapter.source), telling.of_outline(base, config.model), say, config.path.parent)
+    except (ConfigError, PreflightError, HubError) as why:
+        return Unread(why=why)
+    wrong = fit.name_problem(found.origin.base, config.model.base_model_id, config.adapter.named_base)
+    if not wrong and config.adapter.lora not in (Lora(), found.lora):
+        own = peft_settings.spelt(found.settings)
+        wrong = f"adapter.lora says other settings than the imported adapter has ({own}). Take adapter.lora out."
+    return Unread(why=PreflightError(wrong)) if wrong else found
+
+
+def _chat(config: Config, base: Outline, brought: Brought | None) -> chats.Chat | Unread:
+    try:
+        return chats.read(base.folder, wanted_chat(config, brought))
     except PreflightError as why:
         return Unread(why=why)
 

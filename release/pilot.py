@@ -71,16 +71,19 @@ def prepare(found: Inputs) -> Config:
     folder.mkdir(parents=True)
     paths = {}
     for name, loaded in (("train", rows.train), ("golden", rows.golden)):
+        if loaded is None:
+            continue
         lines = [line for line in loaded.canonical.split(b"\n") if line.strip()]
         paths[name] = folder / f"{name}.jsonl"
         write_atomically(paths[name], b"".join(lines[number] + b"\n" for number in few(loaded.rows)))
     tree = configs.effective(config)
     tree["run"] |= {"name": "pilot", "output_dir": str(folder / "runs")}
-    tree["data"] |= {"train_file": str(paths["train"]), "golden_file": str(paths["golden"])}
+    tree["data"] |= {f"{name}_file": str(path) for name, path in paths.items()}
     tree["data"] |= {"format": "auto", "fields": {}}
     few_say_little = {"support": "warning"}  # it asks of most rows, and these are ten
     tree["data"]["checks"] = {**tree["data"].get("checks", {}), **few_say_little}
-    tree["training"] |= {"num_train_epochs": 1, "max_steps": -1, "warmup_steps": 0, "save_steps": 0.5}
+    if "training" in tree:
+        tree["training"] |= {"num_train_epochs": 1, "max_steps": -1, "warmup_steps": 0, "save_steps": 0.5}
     tree["gates"] = {"json_parse": {"mode": "zero_failures", "min_n": 1}}
     tree["publishing"] |= {"endpoint": f"file:{folder / 'hub'}", "hf_repo": "local/pilot", "private": False}
     del tree["budget"]

@@ -18,6 +18,8 @@ from release.data import chat as chats
 from release.data import data_report, gate
 from release.data.dataset import Dataset
 from release.hub import address, requests
+from release.importing import taking
+from release.importing.bring import Brought
 from release.inputs import Inputs, there
 from release.judging import attempts, derive, ledger, previous, recording, released, served, terms
 from release.judging.derive import Alone, Beside
@@ -42,12 +44,20 @@ from release.values.record import Generation, part, to_json, tree
 class Judged:
     """Data, contract and policy, checked against each other before anything is trained."""
 
-    train: Dataset
+    train: Dataset | None
+    """None: an imported adapter's, which are not here."""
     golden: Dataset
     contract: gates.Contract
     policy: gates.Policy
     before: tuple[previous.Release, ...] = ()
     """The releases that the repository holds already, oldest first."""
+    brought: Brought | None = None
+    """An adapter that was trained elsewhere; None where one is trained."""
+
+    @property
+    def rows(self) -> Mapping[str, Dataset]:
+        """Both files of rows, as far as they are here."""
+        return {**({"train": self.train} if self.train else {}), "golden": self.golden}
 
 
 def release(config: Config, say: Say) -> tuple[Package, Publication]:
@@ -92,6 +102,7 @@ def check_data(found: Inputs, say: Say) -> Judged:
         golden=rows.golden,
         contract=there(found.contract),
         policy=there(found.policy),
+        brought=there(found.brought) if found.brought else None,
     )
 
 
@@ -101,18 +112,29 @@ def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     base = bases.resolve(config.model, say)
     say(Stage(name="container", note=config.container.use))
     place = places.find(config.container, say)
-    digests = {"train": judged.train.sha256, "golden": judged.golden.sha256}
+    digests = {name: rows.sha256 for name, rows in judged.rows.items()}
+    digests |= {"adapter": judged.brought.sha256} if judged.brought else {}
     made_from = recording.inputs(config, base, digests, place.source)
     run = run_folder(config, made_from)
     started = _start(run, config, judged)
-    settle_chat(run, chats.read(base.folder, inputs.wanted_chat(config)))  # of the files that were checked just now
+    settle_chat(
+        run, chats.read(base.folder, inputs.wanted_chat(config, judged.brought))
+    )  # of the files that were checked just now
     trying.tried(run, base, place, say)
-    say(Stage(name="train", note=str(run)))
-    adapter = train(run, base, place, say)
+    adapter = _adapter(run, config, judged, base, place, say)
     say(Stage(name="generate", note="a fresh process loads the saved files"))
     generate(run, base, adapter, place, say)
     answer_as_served(run, config, base, adapter, place, say)
     return conclude(run, config, judged, Made(base=base, started=started, adapter=adapter), say), run
+
+
+def _adapter(run: Path, config: Config, judged: Judged, base: bases.Base, place: places.Place, say: Say) -> Adapter:
+    """The adapter to judge: trained here, or the imported one's own bytes."""
+    if judged.brought is None:
+        say(Stage(name="train", note=str(run)))
+        return train(run, base, place, say)
+    say(Stage(name="import", note="trained elsewhere: its bytes are taken as they are"))
+    return taking.take(run, base, judged.brought, config)
 
 
 def answer_as_served(
@@ -211,7 +233,7 @@ def run_folder(config: Config, made_from: dict[str, Any]) -> Path:
 def _start(run: Path, config: Config, judged: Judged) -> Started:
     """Copy what the run needs into its folder, and write down policy and source before training."""
     (run / "data").mkdir(exist_ok=True)
-    for name, data in (("train", judged.train), ("golden", judged.golden)):
+    for name, data in judged.rows.items():
         write_atomically(run / "data" / f"{name}.jsonl", data.canonical)
     # JSON, which is YAML too: a text such as "1e5" stays a text for every reader
     write_atomically(run / "config.yaml", canonical_json(effective(config)))
@@ -219,11 +241,10 @@ def _start(run: Path, config: Config, judged: Judged) -> Started:
         write_atomically(run / layout.in_run(name), content)
     started = run / "started.json"
     if not started.exists():
-        datasets = (("train", judged.train), ("golden", judged.golden))
         facts: dict[str, object] = {
             "source": to_json(recording.source(config)),
             "policy_sha256": judged.policy.digest,
-            "data": {name: {"sha256": data.sha256, "rows": len(data.rows)} for name, data in datasets},
+            "data": {name: {"sha256": data.sha256, "rows": len(data.rows)} for name, data in judged.rows.items()},
         }
         write_atomically(started, canonical_json(facts))
     return part(Started, json.loads(started.read_bytes()))
@@ -280,7 +301,7 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
         files[name] = run / name
     files |= exported_files(candidate, run)
     if config.data.license:
-        files |= {name: run / name for name in layout.DATA.values()}
+        files |= {name: run / name for name in layout.DATA.values() if (run / name).exists()}
     table, judged = (run / "report.md").read_text("utf-8"), verdict.get("content_judged")
     readme = card.render(record, counted, table, config.publishing, content_judged=judged)
     return package.build(candidate, files, readme, run / "package")

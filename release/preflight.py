@@ -13,6 +13,7 @@ from release.config.settings import Config
 from release.data import chat as chats
 from release.data import chat_faults, gate
 from release.hub import address, requests
+from release.importing import fit
 from release.inputs import Inputs, Rows, Unread
 from release.judging import ledger, previous, terms
 from release.judging.attempts import Entry
@@ -140,7 +141,7 @@ def look(found: Inputs, say: Say) -> list[Item]:
     items += _items("disk", _disk_problems(found, base), "room enough")
     items += _licence_items(config, base)
     if base is not None:
-        items += [*_base_items(found, base, gpu.gpu)]
+        items += [*_brought_items(found), *_base_items(found, base, gpu.gpu)]
     return items
 
 
@@ -216,10 +217,26 @@ def _base_items(found: Inputs, base: Outline, gpu: Gpu | None) -> list[Item]:
 def _built_items(config: Config, base: Outline, built: Architecture | None, named: str) -> list[Item]:
     unfit = [architecture.method_problem(built, config.adapter.method)] if built else []
     names = config.adapter.lora.target_modules
+    if config.adapter.method == "imported":
+        return _items("base model", [], f"{named}, {built.name}" if built else named)
     return [
         *_items("base model", [one for one in unfit if one], f"{named}, {built.name}" if built else named),
         *_items("LoRA targets", target_problems(names, base, built), ", ".join(names)),
     ]
+
+
+def _brought_items(found: Inputs) -> list[Item]:
+    """The imported adapter, and that the rows it was trained on are not here."""
+    brought = found.brought
+    if brought is None:
+        return []
+    if isinstance(brought, Unread):
+        return _items("adapter", [str(brought.why)])
+    told = f"trained elsewhere, by {brought.origin.tool or 'a program that nothing names'}"
+    items = _items("adapter", list(fit.unserved(brought.settings, found.config.serving)), told)
+    if found.config.data.train_file is None:
+        items.append(Item(name="golden rows in training", state="not checked", says=gate.WITHOUT_TRAINING))
+    return items
 
 
 def _licence_items(config: Config, base: Outline | None) -> list[Item]:
@@ -322,7 +339,7 @@ def _chat_items(chat: chats.Chat | Unread, rows: Rows | None) -> list[Item]:
     if isinstance(chat, Unread):
         return _items("chat template", [str(chat.why)])
     both = (rows.train, rows.golden) if rows else ()
-    examples = [(row.id, seen) for one in both for row, seen in zip(one.rows, one.examples, strict=True)]
+    examples = [(row.id, seen) for one in both if one for row, seen in zip(one.rows, one.examples, strict=True)]
     examples = examples or [("", chat.example(chats.PROBE, chats.PROBE_ANSWER))]
     ends = " or ".join(chat.token(one) for one in chat.ends)
     fine = " ".join([f"asks as it was trained, and ends an answer with {ends}.", *chat.changed])

@@ -213,7 +213,7 @@ def _judged(folder: Path, made: Record, manifest: Manifest, scratch: Path) -> Ca
     for name in (file.path for file in manifest.files if file.path in made.adapter.files):
         (scratch / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, scratch / name)
-    adapter = Adapter(folder=scratch, files=Manifest.of_folder(scratch), training=made.training)
+    adapter = Adapter(folder=scratch, files=Manifest.of_folder(scratch), training=made.training, origin=made.origin)
     if adapter.files.digest != made.adapter.sha256:
         raise VerificationError(f"The adapter in {folder} changed while it was read. Nothing was published. Run again.")
     verdict = (folder / layout.VERDICT).read_bytes()

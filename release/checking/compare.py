@@ -257,8 +257,10 @@ def _number(layer: str) -> tuple[str, int]:
     return (kind, int(number)) if number.isdigit() else (layer, 0)
 
 
-def trajectory(then: Training, now: Training) -> str:
+def trajectory(then: Training | None, now: Training | None) -> str:
     """Where two trainings first differ: in the first weights, in the loss of a step, or after the last one logged."""
+    if then is None or now is None:
+        return "one of them was trained elsewhere"
     if then.lora_init_sha256 != now.lora_init_sha256:
         return "the runs differ from the start: other initial LoRA weights (seed, libraries, adapter shape)"
     for (step, before), (other, after) in zip(then.losses, now.losses, strict=False):

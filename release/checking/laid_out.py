@@ -52,6 +52,7 @@ OF_THE_RELEASE: Mapping[str, str | None] = {
     "run.output_dir": "runs",
     "model.chat_template": layout.CHAT_TEMPLATE,
     "data.train_file": layout.DATA["train"],
+    "adapter.source": "adapter",
     "data.golden_file": layout.DATA["golden"],
     "contract.schema": layout.ANSWER_SCHEMA,
     "container.image": None,
@@ -157,7 +158,9 @@ def rows_of(found: verify.Opened, kind: str) -> Dataset:
     """The rows of ``train`` or ``golden``; ``DataError`` where neither the release nor ``--data`` has them."""
     data = found.release.record.data
     rows, facts = {"train": (found.release.train, data.train), "golden": (found.release.golden, data.golden)}[kind]
-    if rows is None:
+    if rows is None or facts is None:
+        if facts is None:
+            raise DataError(f"{found.name} was trained elsewhere, on rows that nobody named.")
         where = f"They come from: {data.source}" if data.source else "Ask its publisher for them."
         raise DataError(
             f"The {kind} rows of {found.name} are not in the release. {where}\nGive a folder that holds the file with "

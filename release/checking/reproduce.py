@@ -31,7 +31,7 @@ from release.running import place as places
 from release.running.place import Here, Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, Reproduction, write_atomically
-from release.values.errors import HubError, NotReproduced
+from release.values.errors import ConfigError, HubError, NotReproduced, shown
 from release.values.events import Line, Say, Stage, tell
 from release.values.record import Generation, Record, Source, Tree, known, part, tree
 
@@ -73,10 +73,38 @@ class Maker:
 
 def rejudge(request: Request, say: Say) -> Reproduction:
     """Base and published adapter answer again in a fresh process; ``NotReproduced`` if too little is the same."""
-    with (
-        laid_out.verified(request.release, request.endpoint, request.known, say) as found,
-        tempfile.TemporaryDirectory() as scratch,
-    ):
+    with laid_out.verified(request.release, request.endpoint, request.known, say) as found:
+        return _rejudged(found, request, say)
+
+
+def reproduce(request: Request, say: Say) -> Reproduction:
+    """Train again from the record, by the recorded source; ``NotReproduced`` if too little is the same.
+
+    An adapter that was trained elsewhere answers again, as for ``rejudge``: nobody here can train it.
+    """
+    started = time.monotonic()
+    with laid_out.verified(request.release, request.endpoint, request.known, say) as found:
+        if found.release.record.origin is not None:
+            _elsewhere(found, request)
+            return _rejudged(found, request, say)
+        output = laid_out.output_folder(request.output, found)
+        settings = laid_out.settings_of(found.release.record, allowed.check(found.release.record, request.allowed, say))
+        with lock.held(output):
+            then = published(found)
+            loaded = _lay_out(found, settings, output)
+            laid_out.base_of(found, say)
+            with _maker(then.record, request, loaded.container, output, say) as maker:
+                _expect(then.record, maker, request, say)
+                run = _make(found, maker, loaded, output, say)
+            now = _in_run(run)
+            seconds = round(time.monotonic() - started, 1)
+            result = compare.compare(then, now, release=found.name, commit=found.commit, seconds=seconds)
+            return _finish(result, request, output, say)
+
+
+def _rejudged(found: verify.Opened, request: Request, say: Say) -> Reproduction:
+    """The same of a release that is here and was verified."""
+    with tempfile.TemporaryDirectory() as scratch:
         output = laid_out.output_folder(request.output, found)
         settings = laid_out.settings_of(found.release.record, allowed.check(found.release.record, request.allowed, say))
         with lock.held(output):
@@ -109,23 +137,16 @@ def rejudge(request: Request, say: Say) -> Reproduction:
             return _finish(result, request, output, say)
 
 
-def reproduce(request: Request, say: Say) -> Reproduction:
-    """Train again from the record, by the recorded source; ``NotReproduced`` if too little is the same."""
-    started = time.monotonic()
-    with laid_out.verified(request.release, request.endpoint, request.known, say) as found:
-        output = laid_out.output_folder(request.output, found)
-        settings = laid_out.settings_of(found.release.record, allowed.check(found.release.record, request.allowed, say))
-        with lock.held(output):
-            then = published(found)
-            loaded = _lay_out(found, settings, output)
-            laid_out.base_of(found, say)
-            with _maker(then.record, request, loaded.container, output, say) as maker:
-                _expect(then.record, maker, request, say)
-                run = _make(found, maker, loaded, output, say)
-            now = _in_run(run)
-            seconds = round(time.monotonic() - started, 1)
-            result = compare.compare(then, now, release=found.name, commit=found.commit, seconds=seconds)
-            return _finish(result, request, output, say)
+def _elsewhere(found: verify.Opened, request: Request) -> None:
+    """Stop where the same bytes are asked of an adapter that was trained elsewhere."""
+    origin = found.release.record.origin
+    if request.level == "bits" and origin is not None:
+        tool = shown(origin.tool) if origin.tool else "a program that nothing names"
+        why = (
+            f"{found.name} was trained elsewhere, by {tool}, so its bytes cannot be made again here: how it was "
+            "trained is not in the release. Its answers can: give --level answers, or --level verdict."
+        )
+        raise ConfigError([why])
 
 
 def published(found: verify.Opened) -> Made:

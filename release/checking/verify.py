@@ -14,6 +14,7 @@ import gates
 from gates.canonical import canonical_json
 from gates.shown import shorten
 from release.checking import allowed, verify_attempts, verify_card, verify_chat, verify_earlier, verify_forms
+from release.data.dataset import Dataset
 from release.hub import address
 from release.judging import derive, previous, served
 from release.judging.released import Released
@@ -22,7 +23,7 @@ from release.values import bounds, clock, contents, layout, lora_settings, tenso
 from release.values.contents import NotOpened
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Line, Say
-from release.values.record import Record, Tensor
+from release.values.record import Record, Rows, Tensor
 
 UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
               RecursionError)  # fmt: skip
@@ -248,7 +249,7 @@ def _record(found: Opened) -> Iterator[str]:
 def _agreement(found: Opened) -> Iterator[str]:
     """The record says one thing about how the adapter was made, wherever it says it."""
     record = found.release.record
-    training, generation, fixed = record.training, record.generation, record.determinism
+    training, generation, fixed = record.ran, record.generation, record.determinism
     threads = {
         "determinism": fixed.threads,
         "training": training.hardware.threads,
@@ -297,25 +298,35 @@ def _base(found: Opened) -> Iterator[str]:
         layout.SETTINGS: settings.get("revision"),
     }
     yield from _unequal("base revisions", revisions)
-    yield from lora_settings.problems(settings, record.setting("adapter", "lora"))
+    imported = record.origin is not None
+    if imported != (record.setting("adapter", "method") == "imported") or imported == (record.training is not None):
+        yield "it says both that it was trained here and that it was trained elsewhere"
+    yield from lora_settings.problems(settings, record.setting("adapter", "lora"), imported=imported)
 
 
 def _data(found: Opened) -> Iterator[str]:
     release, data = found.release, found.release.record.data
     for kind, facts, rows in (("train", data.train, release.train), ("golden", data.golden, release.golden)):
-        name = layout.DATA[kind]
-        if facts.file is not None and name not in release.files:
-            yield f"{name} is missing, the record says it is published"
-        elif rows is not None and rows.sha256 != facts.sha256:
-            yield f"{name} has rows with sha256 {rows.sha256}; the adapter was made with {facts.sha256}"
-        elif rows is not None and len(rows.rows) != facts.rows:
-            yield f"{name} has {len(rows.rows)} rows, the record says {facts.rows}"
+        yield from _rows(release, layout.DATA[kind], facts, rows)
     if release.golden is not None and layout.GOLDEN_ROWS in release.files:
         stored = release.read(layout.GOLDEN_ROWS)
         if stored != release.terms.files[layout.GOLDEN_ROWS]:
             yield f"{layout.GOLDEN_ROWS} does not hold the digests of the golden rows"
     if data.golden.sha256 != verify_card.golden_sha256(release):
         yield "the card names another golden set than the record"
+
+
+def _rows(release: Released, name: str, facts: Rows | None, rows: Dataset | None) -> Iterator[str]:
+    """Whether a file of rows is the one of the record; None: what an imported adapter was trained on is not known."""
+    if facts is None:
+        if name in release.files:
+            yield f"{name} is there, and the record says that these rows are not known"
+    elif facts.file is not None and name not in release.files:
+        yield f"{name} is missing, the record says it is published"
+    elif rows is not None and rows.sha256 != facts.sha256:
+        yield f"{name} has rows with sha256 {rows.sha256}; the adapter was made with {facts.sha256}"
+    elif rows is not None and len(rows.rows) != facts.rows:
+        yield f"{name} has {len(rows.rows)} rows, the record says {facts.rows}"
 
 
 def _judged(found: Opened) -> Iterator[str]:
@@ -367,6 +378,8 @@ def _trained(record: Record, there: Mapping[str, Tensor]) -> Iterator[str]:
     least = sum(size for name, size in sizes.items() if ".lora_" in name)
     lora = record.setting("adapter", "lora")
     only = not isinstance(lora, dict) or lora.get("bias", "none") == "none"
+    if record.training is None:
+        return  # trained elsewhere: nobody here knows how many of its numbers were learned
     most, told = least if only else sum(sizes.values()), record.training.trainable_parameters
     if not least <= told <= most:
         between = f"{least:,}" if least == most else f"{least:,} to {most:,}"

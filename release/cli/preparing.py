@@ -31,11 +31,44 @@ def example(given: Example, say: Say) -> None:
     tell(say, ["", f"what comes next: {enter}adapter-release release"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    source: str
+    into: Path | None
+    layout: str
+    base: str | None
+
+
+def _import_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "source",
+        metavar="FOLDER|FILE.zip|FILE.gguf|hf://REPO@COMMIT",
+        help="where the adapter is, as its trainer left it",
+    )
+    command.add_argument("--into", type=Path, metavar="FOLDER", help="write it there")
+    command.add_argument(
+        "--as", choices=("peft", "mlx"), default="peft", dest="layout", help="in whose layout (default: %(default)s)"
+    )
+    command.add_argument(
+        "--base", metavar="NAMESPACE/NAME@COMMIT", help="check that it fits this base model; 'embedded' is one too"
+    )
+
+
+def bring(given: Import, say: Say) -> None:
+    from release.importing import telling
+    from release.values import extras
+
+    if given.base:
+        extras.need_train()
+    telling.imported(given.source, telling.Into(folder=given.into, layout=given.layout), given.base, say)
+
+
 def check(given: Configured, say: Say) -> None:
     from release import inputs, pipeline
 
     judged = pipeline.check_data(inputs.load(options.load(given, say), say), say)
-    say(Line(text=f"{len(judged.train.rows)} training rows and {len(judged.golden.rows)} golden rows can be used."))
+    train = f"{len(judged.train.rows)} training rows" if judged.train else "No training rows"
+    say(Line(text=f"{train} and {len(judged.golden.rows)} golden rows can be used."))
 
 
 def plan(given: Configured, say: Say) -> None:
@@ -65,6 +98,16 @@ COMMANDS = (
         release` then runs in that folder as it is. Needs no network. An existing file is never overwritten.""",
         options=_example_options,
         run=takes(Example, example),
+    ),
+    Command(
+        name="import",
+        about="check an adapter that was trained elsewhere, and write it in PEFT's layout",
+        description="""Reads an adapter as Unsloth, Axolotl, LLaMA-Factory, ms-swift, TRL, PEFT or MLX left it, or a
+        LoRA in GGUF; says what it is and what nobody can tell; and prints the keys of release.yaml that release it.
+        Nothing is unpickled and nothing trained. Exit code 4: it is empty, broken, not for this base, or not a LoRA
+        that can be carried, and the message says what to do.""",
+        options=_import_options,
+        run=takes(Import, bring),
     ),
     Command(
         name="check",

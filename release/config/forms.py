@@ -14,7 +14,7 @@ def all_of(config: Config) -> Mapping[str, Form]:
 def precision(form: Form, adapter: Adapter) -> Precision:
     """Of the base's weights that the adapter lies over in this form, or is merged into."""
     if form.base == "trained":
-        return "nf4" if adapter.method == "qlora" else "unquantized"
+        return "nf4" if adapter.quantization.load_in_4bit else "unquantized"
     return form.base
 
 
@@ -25,6 +25,8 @@ def has_files(form: Form) -> bool:
 
 def trained_over(config: Config) -> tuple[Precision, ...]:
     """The precisions between which the frozen base alternates in training, that of the first step first."""
+    if config.adapter.method == "imported":
+        return (precision(Form(), config.adapter),)
     if config.training.over != "auto":
         return config.training.over
     served = [form for form in all_of(config).values() if form.required and form.engine != "openai"]

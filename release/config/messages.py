@@ -104,9 +104,10 @@ def _hint(key: str, value: object) -> str:
     if not isinstance(value, str):
         return ""
     if value.startswith("hf:"):
+        kind = "" if key.startswith("adapter.") else "datasets/"
         return (
             " COMMIT is 40 lower-case hex digits, for a branch or tag can move: write the first word that"
-            " `git ls-remote https://huggingface.co/datasets/NAMESPACE/NAME` prints for it."
+            f" `git ls-remote https://huggingface.co/{kind}NAMESPACE/NAME` prints for it."
         )
     if close := difflib.get_close_matches(value.lower(), _choices(SETTINGS[named(key)]), n=1):
         return f" Did you mean '{close[0]}'?"

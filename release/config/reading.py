@@ -59,6 +59,8 @@ def effective(config: Config) -> dict[str, Any]:
         trees.put(tree, "adapter.lora.target_modules", "all-linear")
     if config.weaker_because is not None:
         tree["gates"] = {**(config.gates or {}), "weaker_because": config.weaker_because}
+    if config.adapter.method == "imported":
+        tree["training"] = None  # nothing was trained by it
     return {name: section for name, section in tree.items() if section is not None}
 
 
@@ -138,7 +140,7 @@ def _built(tree: Tree, folder: Path) -> tuple[Config | None, list[tuple[str, str
     # a section that must be there counts as an empty one, so that its keys are named
     required: Tree = {name: {} for name in messages.SCHEMA["required"] if "required" in sections[name]}
     said = {name: section for name, section in (required | tree).items() if name in sections}
-    if trees.get(said, "adapter.method") == "lora":
+    if trees.get(said, "adapter.method") in ("lora", "imported"):
         said = trees.merged({"adapter": {"quantization": {"load_in_4bit": False}}}, said)
     # as JSON, in which a list, a number and a text are nothing else; what has no form in it is told by `unfit`
     text = json.dumps({**said, "path": "", "notices": []}, ensure_ascii=False, default=lambda _: None, skipkeys=True)
@@ -152,10 +154,11 @@ def _contradictions(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:
     """Values that are right alone and wrong together."""
     method = known.value("adapter.method", Adapter.method)
     in_4bit = known.value("adapter.quantization.load_in_4bit", method == "qlora")
-    if in_4bit != (method == "qlora"):
+    if in_4bit != (method == "qlora") and method != "imported":
         problem = f"is {shown(in_4bit)}, but adapter.method is '{method}'"
         means = "qlora means a 4-bit base, lora an unquantized one. Change one of them."
         yield "adapter.quantization.load_in_4bit", f"{problem}: {means}"
+    yield from _contradictory_adapter(known, method)
     yield from _contradictory_bases(known)
     yield from _contradictory_forms(known, method)
     if known.value("publishing.keyless", False) and known.value("publishing.signing_key", ""):
@@ -166,6 +169,23 @@ def _contradictions(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:
         why = older.WITHOUT_EFFECT["generation.do_sample"]
         yield "generation.do_sample", f"is {shown(idle['generation.do_sample'])}, but {why}. Take it out."
     yield from _contradictory_numbers(known, idle)
+
+
+def _contradictory_adapter(known: _Known, method: str) -> Iterator[tuple[str, str]]:
+    """An imported adapter has a source and no training; any other is trained, on rows."""
+    given: Tree = known.value("adapter", {})
+    if method != "imported":
+        if "data" not in known.wrong and "train_file" not in known.value("data", {}):
+            yield "data.train_file", messages.missing("data.train_file")
+        for name in ("source", "named_base"):
+            if name in given:
+                why = f"is given, but adapter.method is '{method}', which trains one."
+                yield f"adapter.{name}", f"{why} Write `method: imported`, or take it out."
+        return
+    if "source" not in given and "adapter" not in known.wrong:
+        yield "adapter.source", messages.missing("adapter.source")
+    if known.value("training", {}):
+        yield "training", "is given, but adapter.method 'imported' trains nothing. Take it out."
 
 
 def _contradictory_bases(known: _Known) -> Iterator[tuple[str, str]]:

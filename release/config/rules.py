@@ -24,6 +24,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 T = TypeVar("T")
+HUB_ADAPTER = r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)@([0-9a-f]{40})"
+"""A repository with an adapter, at a commit."""
 _HUB_FILE = r"hf://datasets/([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)@([0-9a-f]{40})/((?!.*\.\.)[^/].*)"
 
 
@@ -157,6 +159,15 @@ def _row_file(value: object, info: ValidationInfo) -> Path | HubFile:
     return file
 
 
+def _adapter(value: object, info: ValidationInfo) -> Path | str:
+    text = _text(value)
+    if not text.startswith("hf:"):
+        return absolute(text, _folder(info))
+    if not re.fullmatch(HUB_ADAPTER, text):
+        raise ValueError
+    return text
+
+
 def _one_spelling(endpoint: str, info: ValidationInfo) -> str:
     if not endpoint.startswith("file:"):
         return endpoint
@@ -170,6 +181,11 @@ RowFile = Annotated[
     Path | HubFile,
     PlainValidator(_row_file),
     WithJsonSchema({"type": "string", "minLength": 1, "pattern": f"^(?!hf:)|^{_HUB_FILE}$"}),
+]
+BroughtAdapter = Annotated[
+    Path | str,
+    PlainValidator(_adapter),
+    WithJsonSchema({"type": "string", "minLength": 1, "pattern": f"^(?!hf:)|^{HUB_ADAPTER}$"}),
 ]
 Url = Annotated[str, matches(r"^https?://[^/@\s?#]+[^@\s?#]*$")]
 """Never with a password or a query, which may hold one."""

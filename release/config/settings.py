@@ -16,6 +16,7 @@ from pydantic.json_schema import SkipJsonSchema
 from release.config.rules import (
     AS_WRITTEN,
     DISTINCT,
+    BroughtAdapter,
     Endpoint,
     File,
     Given,
@@ -133,8 +134,17 @@ class Quantization:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
-    method: Literal["qlora", "lora"] = "qlora"
-    """'qlora' (4-bit base) or 'lora' (unquantized base)"""
+    method: Literal["qlora", "lora", "imported"] = "qlora"
+    """'qlora' (4-bit base), 'lora' (unquantized base), or 'imported' (trained elsewhere: nothing is trained)"""
+    source: Annotated[
+        Given[BroughtAdapter],
+        Field(examples=["adapter", "outputs/lora-out.zip", f"hf://me/adapter@{_COMMIT}"]),
+    ] = None
+    """where an imported adapter is: a folder, a .zip or a LoRA in .gguf, relative to this file, or
+    hf://NAMESPACE/NAME@COMMIT"""
+    named_base: Annotated[Given[Text], Field(examples=["unsloth/Qwen3-0.6B-unsloth-bnb-4bit", "local-path"])] = None
+    """the base as an imported adapter names it, where that is another name of the same weights as
+    model.base_model_id; local-path for a path"""
     lora: Lora = field(default_factory=Lora)
     """a section with the LoRA settings"""
     quantization: Quantization = field(default_factory=Quantization)
@@ -143,8 +153,11 @@ class Adapter:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    train_file: Annotated[RowFile, Field(examples=["data/train.jsonl", f"hf://datasets/me/rows@{_COMMIT}/train.jsonl"])]
-    """a JSONL file to train on, relative to this file, or hf://datasets/NAMESPACE/NAME@COMMIT/PATH"""
+    train_file: Annotated[
+        Given[RowFile], Field(examples=["data/train.jsonl", f"hf://datasets/me/rows@{_COMMIT}/train.jsonl"])
+    ] = None
+    """a JSONL file to train on, relative to this file, or hf://datasets/NAMESPACE/NAME@COMMIT/PATH; of an imported
+    adapter what it was trained on, if you have it: the golden set is then looked for in it"""
     golden_file: Annotated[
         RowFile, Field(examples=["data/golden.jsonl", f"hf://datasets/me/rows@{_COMMIT}/golden.jsonl"])
     ]

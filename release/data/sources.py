@@ -13,11 +13,18 @@ from release.values.errors import ConfigError, VerificationError
 from release.values.events import Line, Say
 
 
-def load(config: Config, say: Say) -> tuple[Dataset, Dataset]:
-    """The rows to train on and the rows to judge by; ``DataError`` names each line that is not one."""
+def load(config: Config, say: Say) -> tuple[Dataset | None, Dataset]:
+    """The rows to train on and the rows to judge by; ``DataError`` names each line that is not one.
+
+    None for rows that an imported adapter was trained on, and that are not given.
+    """
     data = config.data
-    train, golden = (local(file, say) for file in (data.train_file, data.golden_file))
-    return dataset.load(train, data.format, data.fields), dataset.load(golden, data.format, data.fields)
+    train, golden = (local(file, say) if file else None for file in (data.train_file, data.golden_file))
+    assert golden is not None
+    both = (dataset.load(file, data.format, data.fields) if file else None for file in (train, golden))
+    rows, judged = both
+    assert judged is not None
+    return rows, judged
 
 
 def named(text: str, say: Say) -> Path:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -423,6 +423,22 @@ def outline_base(repo_id: str, destination: Path, *, revision: str) -> BaseOutli
 def _names(said: object) -> list[str]:
     """What a card names, once or in a list."""
     return [str(one) for one in (said if isinstance(said, list) else [said]) if one]
+
+
+def download_adapter(repo_id: str, destination: Path, *, commit: str, names: Collection[str]) -> None:
+    """The files of these names of a repository's top folder at a commit; those in GGUF where it has no others' weights.
+
+    A pickle, or a whole model, is an empty file here: that it is there is to be told, and nothing reads it.
+    """
+    there = listing(repo_id, commit, most=OTHERS_FILES)
+    top = [one for name, one in there.items() if "/" not in name]
+    has_weights = any(one.path in names and one.path.endswith(".safetensors") for one in top)
+    wanted_ = [one for one in top if one.path in names or (one.path.endswith(".gguf") and not has_weights)]
+    if wrong := download(repo_id, commit, wanted_, destination):
+        raise HubError(not_as_listed(repo_id, commit, wrong))
+    for one in top:
+        if one not in wanted_ and one.path.endswith((".bin", ".pt", ".safetensors")):
+            (destination / one.path).touch()
 
 
 def download_dataset_file(repo_id: str, destination: Path, *, commit: str, path: str) -> str:

@@ -96,6 +96,17 @@ class FetchBase:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FetchAdapter:
+    """The files of these names, and those in GGUF, of a repository's top folder, in a new folder."""
+
+    answer: ClassVar[type[None]] = type(None)
+    repo_id: str
+    commit: str
+    names: tuple[str, ...]
+    destination: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class FetchDatasetFile:
     """One file of a dataset repository; its sha256."""
 
@@ -137,7 +148,9 @@ class Propose:
     description: str
 
 
-AnyRequest = Publish | CheckRights | Fetch | OutlineBase | FetchBase | FetchDatasetFile | History | Propose
+AnyRequest = (
+    Publish | CheckRights | Fetch | OutlineBase | FetchBase | FetchAdapter | FetchDatasetFile | History | Propose
+)
 
 
 def ask(request: Request[Answer_co], hub: Mapping[str, str], say: Say, log: Path) -> Answer_co:

@@ -33,7 +33,10 @@ def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | Non
     left_out = ("publishing", "budget", "container", "serving")
     known = effective(replace(config, weaker_because=None))
     made_from = {name: value for name, value in known.items() if name not in left_out}
-    made_from["training"] = {**made_from["training"], "over": list(forms.trained_over(config))}
+    made_from["training"] = {**made_from.get("training", {}), "over": list(forms.trained_over(config))}
+    if config.adapter.method == "imported":
+        made_from["adapter"] = {**made_from["adapter"], "source": None}  # its bytes count, which are among the data
+        del made_from["training"]
     template = config.model.chat_template
     if template:
         made_from["model"] = {**made_from["model"], "chat_template": sha256_file(template)}
@@ -121,6 +124,7 @@ def made(run: Path, form: str) -> Made:
 def build(config: Config, base: Base, started: Started, adapter: Adapter, judged: Outcome) -> Record:
     """The record of one adapter; the package adds the sha256 of every file published beside it."""
     training, generation = adapter.training, judged.generation
+    ran = training or generation
     record = Record(
         record=records.VERSION,
         program=Program(name=distribution.NAME, version=__version__, distribution_sha256=distribution.installed()),
@@ -136,6 +140,7 @@ def build(config: Config, base: Base, started: Started, adapter: Adapter, judged
             tensors=tensors.digests(adapter.folder / layout.WEIGHTS),
         ),
         training=training,
+        origin=adapter.origin,
         generation=generation,
         verdict_sha256=judged.verdict_sha256,
         comparison_sha256=judged.comparison_sha256,
@@ -143,8 +148,8 @@ def build(config: Config, base: Base, started: Started, adapter: Adapter, judged
         attempt=judged.attempt,
         earlier=judged.earlier,
         forms=judged.forms,
-        determinism=environment.determinism(config.run.seed, training.hardware),
-        image_digest=training.image_digest if training.image_digest == generation.image_digest else None,
+        determinism=environment.determinism(config.run.seed, ran.hardware),
+        image_digest=ran.image_digest if ran.image_digest == generation.image_digest else None,
         spent=_spent(training, generation, config.budget),
     )
     whole = replace(record, record_sha256=records.digest(records.tree(record)))
@@ -160,8 +165,11 @@ def as_published(config: Config) -> dict[str, Any]:
     for name in ("signing_key", "keyless"):
         tree["publishing"].pop(name, None)
     # The published rows are canonical chat rows, whatever form and names the files had that they were read from.
+    if config.data.train_file:
+        tree["data"]["train_file"] = layout.DATA["train"]
+    if isinstance(config.adapter.source, Path):
+        tree["adapter"]["source"] = "."  # the release itself: what is published is what was brought
     tree["data"] |= {
-        "train_file": layout.DATA["train"],
         "golden_file": layout.DATA["golden"],
         "format": "auto",
         "fields": {},
@@ -181,16 +189,20 @@ def _data(config: Config, started: Started) -> Data:
         name: records.part(Rows, {**facts, "file": layout.DATA[name] if published else None})
         for name, facts in started.data.items()
     }
-    return Data(train=kinds["train"], golden=kinds["golden"], license=config.data.license, source=config.data.source)
+    return Data(
+        train=kinds.get("train"), golden=kinds["golden"], license=config.data.license, source=config.data.source
+    )
 
 
-def _spent(training: Training, generation: Generation, budget: Budget) -> Spent:
+def _spent(training: Training | None, generation: Generation, budget: Budget) -> Spent:
     """What training and answering took, the base's answers included; energy and cost are estimates that say how."""
-    seconds = round(training.seconds + generation.seconds + (generation.base_seconds or 0.0), 1)
-    estimated = spending.estimate(seconds, training.hardware, estimates.read_prices(), budget)
+    ran = training or generation
+    trained = training.seconds if training else 0.0
+    seconds = round(trained + generation.seconds + (generation.base_seconds or 0.0), 1)
+    estimated = spending.estimate(seconds, ran.hardware, estimates.read_prices(), budget)
     measured = {
         "seconds": seconds,
-        "tokens": training.tokens + generation.tokens,
-        "peak_memory_bytes": max(training.peak_memory_bytes, generation.peak_memory_bytes),
+        "tokens": (training.tokens if training else 0) + generation.tokens,
+        "peak_memory_bytes": max(ran.peak_memory_bytes, generation.peak_memory_bytes),
     }
     return records.part(Spent, {**estimated, **measured})

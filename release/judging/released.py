@@ -138,7 +138,7 @@ class Released:
             return None
         facts = {"train": self.record.data.train, "golden": self.record.data.golden}[kind]
         found = (_rows(path) for path in sorted(self.data.rglob("*.json*")))
-        return next((one for one in found if one is not None and one.sha256 == facts.sha256), None)
+        return next((one for one in found if one is not None and facts and one.sha256 == facts.sha256), None)
 
     @cached_property
     def terms(self) -> Terms:

@@ -118,6 +118,16 @@ def estimate(shape: Architecture, config: Config, load: Load, *, cuda: bool) -> 
     return Estimate(parts=parts, steps=steps, flops=per_weight * (shape.active + adapter) * seen)
 
 
+def answering(shape: Architecture, config: Config, *, cuda: bool) -> Estimate:
+    """What answering with an imported adapter holds; the cache of the texts at work is not counted."""
+    parts = {
+        "base weights": _weights(shape, config, 2 if cuda else 4, cuda=cuda),
+        "adapter": trainable(shape, config) * 4.0,
+        **({"CUDA": CUDA} if cuda else {"libraries": LIBRARIES}),
+    }
+    return Estimate(parts=parts, steps=0, flops=0.0)
+
+
 def steps_of(config: Config, rows: int) -> int:
     """Optimizer steps, as transformers counts them."""
     training = config.training
@@ -131,7 +141,7 @@ def steps_of(config: Config, rows: int) -> int:
 def _weights(shape: Architecture, config: Config, number: int, *, cuda: bool) -> float:
     if not cuda:
         return float(_on_a_cpu(shape, config) * number)
-    if config.adapter.method == "lora":
+    if not config.adapter.quantization.load_in_4bit:
         return float(shape.parameters * number)
     constants = 4 / BLOCK
     if config.adapter.quantization.bnb_4bit_use_double_quant:
@@ -152,7 +162,7 @@ def _on_a_cpu(shape: Architecture, config: Config) -> int:
     if shape.bytes_on_disk != 4:
         return shape.parameters + beside
     read = shape.parameters - (0 if shape.tied else shape.vocab * shape.hidden)
-    return read + (shape.in_linear if config.adapter.method == "qlora" else 0) + beside
+    return read + (shape.in_linear if config.adapter.quantization.load_in_4bit else 0) + beside
 
 
 def _optimizer(shape: Architecture, config: Config, adapter: int) -> float:
@@ -251,6 +261,8 @@ def _price_problems(prices: Any) -> Iterator[str]:
 
 def remedies(estimated: Estimate, config: Config) -> list[str]:
     """What to change when a run does not fit, what saves most first."""
+    if config.adapter.method == "imported":
+        return ["set adapter.quantization.load_in_4bit: true", "judge on a machine with more memory"]
     saves: list[tuple[float, str]] = []
     parts, training = estimated.parts, config.training
     if training.per_device_train_batch_size > 1:

@@ -16,6 +16,10 @@ def planned(found: Inputs) -> list[str]:
     config, prices = found.config, estimates.read_prices()
     built = built_of(found)
     lines = []
+    if config.adapter.method == "imported":
+        for cuda in (True, False):
+            lines += ["on a GPU:" if cuda else "on a CPU:", *estimates.table(estimate(found, built, cuda=cuda), (), "")]
+        return ["nothing is trained; to answer the golden set:", *lines]
     for cuda in (True, False):
         estimated = estimate(found, built, cuda=cuda)
         lines += ["on a GPU:" if cuda else "on a CPU:"]
@@ -62,6 +66,8 @@ def estimate(found: Inputs, built: Architecture | None, *, cuda: bool) -> estima
             "before training: its memory cannot be planned. Try the first steps with `--set training.max_steps=2`."
         )
     there(found.chat)
+    if rows.train is None or config.adapter.method == "imported":
+        return estimates.answering(built, config, cuda=cuda)
     lengths = [(len(one.asked), one.total) for one in rows.train.examples]
     load = estimates.load_of(lengths, len(rows.train.rows), config.data.max_length)
     return estimates.estimate(built, config, load, cuda=cuda)

@@ -71,7 +71,7 @@ def _test_result(
 
 
 def _provenance(record: Record, files: Mapping[str, str]) -> dict[str, object]:
-    program, training = record.program, record.training
+    program, training = record.program, record.ran
     fixed = {"determinism": to_json(record.determinism), "hardware": to_json(training.hardware)}
     return {
         "buildDefinition": {
@@ -106,10 +106,14 @@ def _dependencies(record: Record) -> list[dict[str, object]]:
     where = f"https://huggingface.co/{base.base_model_id}/resolve/{base.revision}/"
     for name, sha256 in sorted(base.files.items()):
         found.append(_file(f"base/{name}", sha256) | ({"uri": where + name} if base.revision else {}))
-    found += [_file("train rows", record.data.train.sha256), _file("golden rows", record.data.golden.sha256)]
+    if record.data.train:
+        found.append(_file("train rows", record.data.train.sha256))
+    found.append(_file("golden rows", record.data.golden.sha256))
+    if brought := record.origin:
+        found += [_file(f"adapter/{name}", sha256) for name, sha256 in sorted(brought.files.items())]
     if image:
         found.append(_file("image", image.removeprefix("sha256:")))
-    versions = record.training.packages or {}
+    versions = record.ran.packages or {}
     return found + [{"uri": f"pkg:pypi/{name}@{version}"} for name, version in sorted(versions.items())]
 
 

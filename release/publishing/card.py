@@ -13,7 +13,7 @@ from release.data.checks import CHECKS
 from release.judging.released import Counted
 from release.publishing import programs, snippet
 from release.values.layout import TRAINED
-from release.values.record import PreviousRelease, Record, tree
+from release.values.record import PreviousRelease, Record, Training, tree
 
 LIBRARY = "peft"
 
@@ -85,16 +85,17 @@ def _source(record: Record) -> str:
 
 
 def _body(record: Record, gate_table: str, publishing: Publishing, content_judged: object) -> str:
-    base, training, data = record.base, record.training, record.data
+    base, golden = record.base, record.data.golden
     repo, tag = publishing.hf_repo, publishing.tag
-    losses, golden, train = training.losses, data.golden, data.train
-    hardware, base_id = training.hardware, _said(base.base_model_id)
+    base_id = _said(base.base_model_id)
+    what = _said(record.setting("adapter", "method")) if record.origin is None else "LoRA"
+    where = "it was trained and judged on" if record.origin is None else "it was judged on"
     decoding = _said(json.dumps(tree(record.generation.decoding), sort_keys=True))
     return f"""
 # {_said(record.name)}
 
-A {_said(record.setting("adapter", "method"))} adapter for [{base_id}](https://huggingface.co/{base_id}).
-Base weights it was trained and judged on: {_said(base.origin)}.
+A {what} adapter for [{base_id}](https://huggingface.co/{base_id}).
+Base weights {where}: {_said(base.origin)}.
 
 ## Gates
 
@@ -116,7 +117,20 @@ adapter-release verify {repo}@{tag}
 Every file's sha256 stands in `release.json`; `gates/` holds the answers, the golden set and the policy, so that the
 verdict can be derived again without a GPU.
 
-## Training
+{_origin(record) if record.training is None else _training(record, record.training)}
+## Limits
+
+The gates say what they measured: {golden.rows} questions of one kind. They say nothing about other
+questions, other languages, or other base weights than those named above.
+{_unjudged(record, content_judged)}"""
+
+
+def _training(record: Record, training: Training) -> str:
+    """How it was trained here."""
+    losses, train = training.losses, record.data.train
+    assert train is not None  # what is trained here is trained on rows
+    hardware = training.hardware
+    return f"""## Training
 
 | | |
 |---|---|
@@ -128,12 +142,45 @@ verdict can be derived again without a GPU.
 | hardware | {_said(hardware.gpu.name if hardware.gpu else hardware.cpu)} |
 {_source(record)}
 | locks | sha256 `{record.source.locks_sha256}` |
-{_image(record)}
-## Limits
+{_image(record)}"""
 
-The gates say what they measured: {golden.rows} questions of one kind. They say nothing about other
-questions, other languages, or other base weights than those named above.
-{_unjudged(record, content_judged)}"""
+
+def _origin(record: Record) -> str:
+    """Where it comes from that was trained elsewhere, and whether golden rows may have been among its training rows."""
+    found, train = record.origin, record.data.train
+    assert found is not None  # a record has the one or the other
+    tool = f"{found.tool}{f' {found.tool_version}' if found.tool_version else ''}" if found.tool else "not known"
+    told = "".join(f"| {cell(name)} | {cell(value)} |\n" for name, value in found.told.items())
+    seen = _UNSEEN
+    if train:
+        seen = f"No golden row is among the {train.rows} rows that it was trained on by its publisher's word"
+        seen += f" (sha256 `{train.sha256}`)."
+    return f"""## Trained elsewhere
+
+This adapter was not trained by the program that judged it. What follows is what its files say; nobody checked it.
+{seen}
+
+| | |
+|---|---|
+| trained by | {cell(tool)} |
+| brought as | {cell(found.form)}, weights with sha256 `{found.weights_sha256}` |
+| from | {cell(found.source or "files of its publisher")} |
+| base as it names it | {cell(found.base or "none")} |
+| chat template | {_TEMPLATES.get(found.chat_template, cell(found.chat_template))} |
+{told}{_image(record)}
+Not known: {cell("; ".join(found.unknown))}.
+"""
+
+
+_UNSEEN = (
+    "**The rows that it was trained on are not known here: nobody could check whether the golden rows, by which it is "
+    "judged, were among them.**"
+)
+_TEMPLATES = {
+    "base": "the base's",
+    "adapter": "its own, which came with it and is not the base's",
+    "configuration": "one that its publisher named, not that of the adapter's files",
+}
 
 
 def _unjudged(record: Record, content_judged: object) -> str:

@@ -34,6 +34,9 @@ def answer(request: AnyRequest) -> object:  # noqa: C901, PLR0911  one case a re
         case requests.FetchBase(repo_id=repo_id, revision=revision, code=code, destination=folder):
             client.download_base(repo_id, folder, revision=revision, code=code)
             return None
+        case requests.FetchAdapter(repo_id=repo_id, commit=commit, names=names, destination=folder):
+            client.download_adapter(repo_id, folder, commit=commit, names=names)
+            return None
         case requests.FetchDatasetFile(repo_id=repo_id, commit=commit, path=path, destination=file):
             return client.download_dataset_file(repo_id, file, commit=commit, path=path)
         case requests.History(repo_id=repo_id, before=before, folder=folder):

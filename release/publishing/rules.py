@@ -181,7 +181,7 @@ def _rows(config: Config, given: Given, say: Say) -> dict[str, str]:
         raise ConfigError([f"{what}{do}data/golden.jsonl in a release that you trust, or of the file in that form."])
     if isinstance(data.train_file, Path) and data.train_file.exists():
         found["train"] = dataset.load(data.train_file, data.format, data.fields).sha256
-    else:
+    elif data.train_file:
         say(Line(text=f"  not checked: the rows it was trained on, for {data.train_file} is not here"))
     return found
 
@@ -197,6 +197,8 @@ def _settings(config: Config) -> dict[str, object]:
     published = recording.as_published(config)
     ruled = {key: tree.get(published, key) for key in tree.leaves(published) if not _within(key, LEFT_TO_THE_CANDIDATE)}
     ruled = {key: value for key, value in ruled.items() if not _within(key, ELSEWHERE)}
+    if config.adapter.method == "imported":  # the adapter's own settings count, whatever it is
+        ruled = {key: value for key, value in ruled.items() if not _within(key, ("adapter.lora",))}
     return {**ruled, "gates.weaker_because": config.weaker_because}
 
 
@@ -223,7 +225,7 @@ def _other_terms(found: Released, rules: Rules) -> Iterator[str]:
         "contract": found.sha256(layout.CONTRACT),
         "schema": found.sha256(layout.ANSWER_SCHEMA),
         "golden": record.data.golden.sha256,
-        "train": record.data.train.sha256,
+        "train": record.data.train.sha256 if record.data.train else None,
     }
     for name, asked in sorted(rules.digests.items()):
         if asked != {theirs[name]}:

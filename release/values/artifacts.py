@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from gates.canonical import canonical_json
 from release.values.errors import VerificationError
-from release.values.record import Record, Training
+from release.values.record import Origin, Record, Training
 
 
 def sha256_file(path: Path) -> str:
@@ -81,12 +81,22 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
-    """A trained adapter on disk. ``files`` were hashed when training wrote them."""
+    """An adapter on disk. ``files`` were hashed when training, or an import, wrote them."""
 
     folder: Path
     files: Manifest
-    training: Training
-    """What training reports: losses, tokens, seconds, peak memory, the digest of the first LoRA weights."""
+    training: Training | None
+    """What training reports: losses, tokens, seconds, peak memory, the digest of the first LoRA weights.
+
+    None of one that was trained elsewhere, which has an ``origin`` instead.
+    """
+    origin: Origin | None = None
+
+    @property
+    def trained(self) -> Training:
+        """What training reports of one that was trained here."""
+        assert self.training is not None
+        return self.training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from release.values.errors import VerificationError, shown
 from release.values.layout import SETTINGS
@@ -67,24 +67,62 @@ OWN: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "peft_version": ("a text", _is_text),
 }
 """What training sets, and which values it may have."""
+
+
+def _numbers(most: float) -> Callable[[object], bool]:
+    """Modules by their whole names, each with a number: PEFT takes a name for a regular expression, and it is plain."""
+
+    def fits(value: object) -> bool:
+        if not isinstance(value, dict):
+            return False
+        plain = all(
+            isinstance(one, int | float) and not isinstance(one, bool) and 0 < one <= most for one in value.values()
+        )
+        return plain and all(_is_name(name) for name in value)
+
+    return fits
+
+
+def _token_ids(value: object) -> bool:
+    lists = list(value.values()) if isinstance(value, dict) and all(map(_is_name, value)) else [None]
+    return all(isinstance(ids, list) and all(type(one) is int and one >= 0 for one in ids) for ids in lists)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+TAKEN: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
+    "use_rslora": ("true or false", _is_flag),
+    "use_dora": ("true or false", _is_flag),
+    "lora_bias": ("true or false", _is_flag),
+    "rank_pattern": ("a rank for each of some module names", _numbers(1024)),
+    "alpha_pattern": ("a number for each of some module names", _numbers(1e6)),
+    "modules_to_save": ("a list of module names", _names),
+    "trainable_token_indices": ("token ids for each of some module names", _token_ids),
+}
+"""What an imported adapter may have beside that; none of it makes PEFT fetch, run or search anything."""
 NEEDED = ("peft_type", "task_type", "r", "lora_alpha", "target_modules")
 CONFIGURED: Final[Mapping[str, str]] = {"r": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "bias": "bias"}
 """The settings of ``adapter.lora`` and their names in the file."""
 
 
 def read(adapter: Path) -> dict[str, object]:
-    """The settings in an adapter's folder; ``VerificationError`` where they ask for more than a LoRA made here."""
+    """The settings in an adapter's folder; ``VerificationError`` where they ask for more than a LoRA released here."""
     settings = json.loads((adapter / SETTINGS).read_bytes())
-    if wrong := list(problems(settings)):
+    if wrong := list(problems(settings, imported=True)):
         raise VerificationError(
             f"{adapter / SETTINGS} is not loaded, for PEFT does what it says: {'; '.join(wrong[:5])}. Judge an adapter "
-            "that this tool trained, or see what its publisher wants with these settings."
+            "that this tool trained or imported, or see what its publisher wants with these settings."
         )
     return dict(settings)
 
 
-def problems(settings: object, asked: object = None) -> Iterator[str]:
-    """What of an adapter's settings training here does not write; ``asked`` is ``adapter.lora`` of a configuration."""
+def problems(settings: object, asked: object = None, *, imported: bool = False) -> Iterator[str]:
+    """What of an adapter's settings training here does not write; ``asked`` is ``adapter.lora`` of a configuration.
+
+    An ``imported`` adapter may be one that is not trained here.
+    """
     if not isinstance(settings, dict):
         yield f"{SETTINGS} holds no object"
         return
@@ -92,19 +130,30 @@ def problems(settings: object, asked: object = None) -> Iterator[str]:
         if name not in settings:
             yield f"{SETTINGS} lacks {name}"
     for name, value in settings.items():
-        if wrong := _unlike(name, value):
+        if wrong := _unlike(name, value, imported=imported):
             yield f"{SETTINGS}: {shown(name)} is {shown(value)}, {wrong}"
     if isinstance(asked, dict):
         yield from _otherwise(settings, asked)
 
 
-def _unlike(name: str, value: object) -> str:
-    """What is wrong with one setting; empty where training may write it."""
+def configured(settings: Mapping[str, object]) -> dict[str, Any]:
+    """The settings of ``adapter.lora`` as they are in the file."""
+    targets = settings["target_modules"]
+    assert isinstance(targets, list)
+    return {key: settings[name] for key, name in CONFIGURED.items()} | {"target_modules": tuple(targets)}
+
+
+def _unlike(name: str, value: object, *, imported: bool) -> str:
+    """What is wrong with one setting; empty where training, or an import, may write it."""
     if name in OWN:
         rule, fits = OWN[name]
         return "" if fits(value) else f"expected {rule}"
-    ordinary = _same(value, ORDINARY.get(name)) or any(_same(value, one) for one in EMPTY)
-    return "" if ordinary else "which training here never writes"
+    if _same(value, ORDINARY.get(name)) or any(_same(value, one) for one in EMPTY):
+        return ""
+    if imported and name in TAKEN:
+        rule, fits = TAKEN[name]
+        return "" if fits(value) else f"expected {rule}"
+    return "which training here never writes"
 
 
 def _otherwise(settings: Mapping[str, object], asked: Mapping[str, object]) -> Iterator[str]:

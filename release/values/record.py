@@ -77,7 +77,8 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    train: Rows
+    train: Rows | None
+    """None where an adapter was trained elsewhere, on rows that are not known."""
     golden: Rows
     source: str | None
     license: str | None = None
@@ -149,6 +150,31 @@ class Training:
     arithmetic: Arithmetic | None = field(default=None, metadata=OPTIONAL)
     over: list[str] | None = field(default=None, metadata=OPTIONAL)
     """The precisions of the frozen base, which alternated from step to step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where an adapter comes from that was trained elsewhere: what its files say, which nobody checked."""
+
+    form: str
+    """What it was brought as: peft, mlx or gguf."""
+    source: str | None
+    """``hf://REPO@COMMIT``; None for files of the publisher's own disk."""
+    weights_sha256: str
+    """Of the weights as they were brought; another than the published ones where they were converted."""
+    tool: str | None
+    tool_version: str | None
+    base: str | None
+    """The base's name in its own settings; ``local-path`` for a path."""
+    revision: str | None
+    told: Mapping[str, str]
+    """Settings of its training, as found."""
+    files: Mapping[str, str]
+    """sha256 of each file that was looked at, as it was brought."""
+    chat_template: str
+    """Whose it was judged with: the base's, the adapter's, or one that the configuration names."""
+    unknown: list[str]
+    """What none of its files tells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -361,7 +387,8 @@ class Record:
     policy_sha256: str
     data: Data
     adapter: Adapter
-    training: Training
+    training: Training | None
+    """None where it was trained elsewhere; ``origin`` says what is known then."""
     generation: Generation
     verdict_sha256: str
     passed: bool
@@ -375,6 +402,8 @@ class Record:
     """Of the canonical JSON of all but this and ``files``."""
     comparison_sha256: str | None = field(default=None, metadata=OPTIONAL)
     earlier: Previous | None = field(default=None, metadata=OPTIONAL)
+    origin: Origin | None = field(default=None, metadata=OPTIONAL)
+    """Where it was trained, if not by this program."""
     forms: Mapping[str, Form] | None = field(default=None, metadata=OPTIONAL)
     """By name; records before version 3 have none."""
     files: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
@@ -384,6 +413,11 @@ class Record:
         """Whether the recorded configuration holds a setting, whatever its value."""
         within = self.config.get(section)
         return not isinstance(within, dict) or name in within
+
+    @property
+    def ran(self) -> Training | Generation:
+        """The stage that made it, as far as machine and libraries are concerned; answering, where it was imported."""
+        return self.training or self.generation
 
     @property
     def early(self) -> bool:
@@ -469,6 +503,14 @@ def digest(value: Tree) -> str:
     """sha256 of a record's own content; ``files`` are left out, for each of them is checked against its file."""
     content = {name: one for name, one in value.items() if name not in _ITSELF}
     return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def is_origin(value: object) -> bool:
+    """Whether a JSON value is what the schema says of ``origin``."""
+    from jsonschema import Draft202012Validator
+
+    schema = schemas.load("record")
+    return bool(Draft202012Validator({**schema["properties"]["origin"], "$defs": schema["$defs"]}).is_valid(value))
 
 
 def problems(value: object) -> list[str]:

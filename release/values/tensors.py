@@ -1,7 +1,8 @@
 """What a safetensors file holds, tensor by tensor."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -72,3 +73,27 @@ def _sha256(file: BinaryIO, place: Place) -> str:
     for at in range(place.begin, place.end, BLOCK):
         digest.update(file.read(min(BLOCK, place.end - at)))
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """A tensor with its bytes."""
+
+    dtype: str
+    shape: Sequence[int]
+    data: bytes
+
+
+def write(found: Mapping[str, Whole], target: Path) -> None:
+    """A safetensors file with these tensors, in the order of their names; as PEFT writes it for torch."""
+    head: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, one in sorted(found.items()):
+        head[name] = {"dtype": one.dtype, "shape": list(one.shape), "data_offsets": [at, at + len(one.data)]}
+        at += len(one.data)
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the numbers are aligned, as the library has it
+    with target.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, one in sorted(found.items()):
+            file.write(one.data)

@@ -46,6 +46,7 @@ def trained(line: Path, base: bases.Base, **settings: str) -> Path:
     """The run folder of this configuration as it is after training, with the adapter of the kept release."""
     loaded = reading.load(line / "release.yaml", {key.replace("__", "."): value for key, value in settings.items()})
     train, golden = sources.load(loaded, lambda _: None)
+    assert train is not None
     digests = {"train": train.sha256, "golden": golden.sha256}
     run = pipeline.run_folder(loaded, recording.inputs(loaded, base, digests))
     adapter = run / "adapter"

@@ -28,7 +28,7 @@ from release.publishing import attestations, sign
 from release.running import environment
 from release.values import layout, record
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, sha256_file
-from release.values.record import Training, part
+from release.values.record import Origin, Training, part
 from tests.helpers.line import ROOT, small_config
 
 GOLDEN_ROWS = 60
@@ -103,13 +103,36 @@ def training(**changes: Any) -> Training:
     return part(Training, told | changes)
 
 
+def origin(**changes: Any) -> Origin:
+    """What an import says of an adapter."""
+    told = {
+        "form": "peft",
+        "source": None,
+        "weights_sha256": "2" * 64,
+        "tool": "Axolotl",
+        "tool_version": "0.12.2",
+        "base": "someone/tiny",
+        "revision": None,
+        "told": {"learning_rate": "0.0002"},
+        "files": {layout.WEIGHTS: "2" * 64, "README.md": "3" * 64},
+        "chat_template": "base",
+        "unknown": ["the rows that it was trained on"],
+    }
+    return part(Origin, told | changes)
+
+
 def small_release(folder: Path, *, licence: bool = True, **settings: Mapping[str, Any]) -> Package:
     """A release in ``folder / 'package'``, with everything a release from a passing run has."""
-    loaded = small_settings(folder, licence=licence, **settings)
+    return small_release_of(small_settings(folder, licence=licence, **settings))
+
+
+def small_release_of(loaded: Config) -> Package:
+    """The same of a configuration, in the folder ``package`` beside it."""
     candidate, run = small_candidate(loaded)
     packed = sign.sign(pipeline.pack(loaded, candidate, run), loaded.publishing, run)
-    shutil.move(packed.folder, folder / "package")
-    return Package(folder=folder / "package", manifest=packed.manifest, candidate=candidate)
+    folder = loaded.path.parent / "package"
+    shutil.move(packed.folder, folder)
+    return Package(folder=folder, manifest=packed.manifest, candidate=candidate)
 
 
 def small_settings(folder: Path, *, licence: bool = True, **settings: Mapping[str, Any]) -> Config:
@@ -147,7 +170,7 @@ def small_candidate(
         before=before,
     )
     base = small_base(loaded.path.parent / "base", loaded)
-    digests = {"train": judged.train.sha256, "golden": judged.golden.sha256}
+    digests = {name: rows.sha256 for name, rows in judged.rows.items()}
     run = pipeline.run_folder(loaded, recording.inputs(loaded, base, digests))
     started = pipeline._start(run, loaded, judged)
     outputs = _spoilt(gates.gold_outputs(judged.golden.rows), wrong)
@@ -259,7 +282,10 @@ def _adapter(run: Path, loaded: Config) -> Adapter:
     words.save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(TEMPLATE, "utf-8")
     files = Manifest.of_folder(folder)
-    return Adapter(folder=folder, files=files, training=training())
+    elsewhere = loaded.adapter.method == "imported"
+    return Adapter(
+        folder=folder, files=files, training=None if elsewhere else training(), origin=origin() if elsewhere else None
+    )
 
 
 def _candidate(run: Path, loaded: Config, base: bases.Base, began: Any) -> Candidate:

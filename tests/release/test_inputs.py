@@ -62,6 +62,7 @@ def test_the_rows_are_there_as_token_ids(tmp_path: Path) -> None:
     found = inputs.load(reading.load(small_config(tmp_path, data=GOOD)), quiet)
     rows = there(found.rows)
 
+    assert rows.train is not None
     assert len(rows.train.examples) == len(rows.train.rows) == 10
     assert there(found.chat).decoded(rows.golden.examples[0].learned).startswith(str(rows.golden.rows[0].gold)[:20])
 
@@ -114,4 +115,6 @@ def test_half_of_a_surrogate_pair_that_the_template_writes_is_told_of_its_rows(t
     faulty = small_config(tmp_path, data=GOOD, model={"chat_template": str(tmp_path / "half.jinja")})
     found = inputs.load(reading.load(faulty), quiet)
 
-    assert "writes half of a surrogate pair" in there(found.rows).train.examples[0].fault
+    train = there(found.rows).train
+    assert train is not None
+    assert "writes half of a surrogate pair" in train.examples[0].fault

@@ -190,6 +190,7 @@ def test_the_run_is_laid_out_from_the_record_with_its_threads_and_rows(release: 
 
     assert loaded.run.threads == value["determinism"]["threads"]
     train, golden = sources.load(loaded, lambda _: None)
+    assert train is not None
     assert train.sha256 == value["data"]["train"]["sha256"]
     assert golden.path.is_relative_to(tmp_path / "work")
     again = recording.as_published(loaded)

@@ -21,6 +21,7 @@ PERMITTED = f"--trust-remote-code --allow-image sha256:{'d' * 64} --container ne
 REPRODUCED = "--trust-ref main --install-libraries"
 TYPED: dict[str, tuple[type, str]] = {
     "example": (preparing.Example, "there"),
+    "import": (preparing.Import, "there --into elsewhere --as mlx --base embedded"),
     "check": (options.Configured, CONFIGURED),
     "plan": (options.Configured, CONFIGURED),
     "doctor": (options.Configured, CONFIGURED),
@@ -48,6 +49,7 @@ TYPED: dict[str, tuple[type, str]] = {
 }
 """Every command with the values it takes, and a line that gives all its options."""
 REQUIRED = {
+    "import": "a",
     "verify": "r",
     "explain": "g",
     "serve-check": "r",

@@ -71,6 +71,7 @@ def test_the_default_dataset_is_fit_to_use(tmp_path: Path) -> None:
     answerable = [row.answerable for row in judged.golden.rows]
     assert len(answerable) == 100
     assert answerable.count(False) == 40
+    assert judged.train is not None
     assert len(judged.train.rows) == 640
 
 
@@ -89,6 +90,7 @@ def test_no_golden_element_is_seen_in_training(tmp_path: Path) -> None:
     """Split by entity: not asked about, and in no source either."""
     judged = checked(tmp_path)
     asked = {row.prompt[-1]["content"].rpartition(" of ")[2].rstrip("?") for row in judged.golden.rows}
+    assert judged.train is not None
     seen = " ".join(message["content"] for row in judged.train.rows for message in row.prompt)
 
     assert asked

@@ -37,6 +37,7 @@ def test_rows_from_the_hub_are_those_of_the_file(commit: str, tmp_path: Path) ->
 
     train, _ = sources.load(loaded, quiet)
 
+    assert train is not None
     assert train.sha256 == dataset.load(ROOT / "data" / "elements" / "train.jsonl").sha256
     assert reading.effective(loaded)["data"]["train_file"] == address
 

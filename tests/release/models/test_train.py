@@ -86,8 +86,8 @@ def test_trainings_of_the_same_inputs_give_the_same_bytes(reference: Path, tmp_p
     first, second = train.train(reference, base, Here(), quiet), train.train(again, base, Here(), quiet)
 
     assert first.files == second.files
-    assert first.training.lora_init_sha256 == second.training.lora_init_sha256
-    assert first.training.losses == second.training.losses
+    assert first.trained.lora_init_sha256 == second.trained.lora_init_sha256
+    assert first.trained.losses == second.trained.losses
 
 
 def test_a_killed_training_goes_on_at_its_checkpoint_and_gives_the_same_bytes(
@@ -99,7 +99,7 @@ def test_a_killed_training_goes_on_at_its_checkpoint_and_gives_the_same_bytes(
 
     adapter = train.train(run, base, Here(), quiet)
 
-    assert adapter.training.resumed_from_step == 2
+    assert adapter.trained.resumed_from_step == 2
     assert weights(run) == weights(reference)
 
 
@@ -114,8 +114,8 @@ def test_over_two_precisions_a_killed_training_gives_the_same_bytes_and_other_on
 
     adapter = train.train(killed, base, Here(), quiet)
 
-    assert adapter.training.resumed_from_step == 3
-    assert adapter.training.over == over
+    assert adapter.trained.resumed_from_step == 3
+    assert adapter.trained.over == over
     assert weights(killed) == weights(whole)
     assert weights(whole) != weights(reference)
 
@@ -180,11 +180,11 @@ def test_a_start_after_the_last_step_makes_no_step_more(reference: Path, tmp_pat
 
     adapter = train.train(run, base, Here(), quiet)
 
-    assert adapter.training.steps == STEPS
-    assert adapter.training.resumed_from_step == STEPS
+    assert adapter.trained.steps == STEPS
+    assert adapter.trained.resumed_from_step == STEPS
     then = json.loads((reference / "training.json").read_bytes())
-    assert [list(one) for one in adapter.training.losses] == then["losses"]
-    assert adapter.training.tokens == then["tokens"]
+    assert [list(one) for one in adapter.trained.losses] == then["losses"]
+    assert adapter.trained.tokens == then["tokens"]
     assert weights(run) == weights(reference)
 
 
@@ -215,7 +215,7 @@ def test_an_unquantized_adapter_trains_too(tmp_path: Path, base: bases.Base) -> 
 
     adapter = train.train(run, base, Here(), quiet)
 
-    assert adapter.training.steps == 1
+    assert adapter.trained.steps == 1
 
 
 def test_a_loss_that_is_not_a_number_stops_with_the_step_and_what_to_do(tmp_path: Path, base: bases.Base) -> None:
@@ -279,7 +279,7 @@ def test_a_budget_stops_training_with_a_checkpoint_and_goes_on_when_it_is_raised
     effective["budget"]["limit"] = 1e9
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
     adapter = train.train(run, base, Here(), quiet)
-    assert (adapter.training.resumed_from_step or 0) >= 1
+    assert (adapter.trained.resumed_from_step or 0) >= 1
     assert weights(run) == weights(reference)
 
 

@@ -120,6 +120,46 @@ def test_what_training_never_writes_is_named(case: str) -> None:
     assert all(f'"{name}"' in found for name in WRONG[case]), found
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"use_dora": True, "use_rslora": True, "lora_bias": True},
+        {"rank_pattern": {"model.layers.0.self_attn.q_proj": 8}, "alpha_pattern": {"model.layers.0.mlp.up_proj": 2.5}},
+        {"modules_to_save": ["lm_head"], "trainable_token_indices": {"model.embed_tokens": [1, 2]}},
+        {"modules_to_save": None, "trainable_token_indices": None, "rank_pattern": {}},
+    ],
+)
+def test_what_an_import_may_write_passes_for_an_imported_adapter_alone(change: dict[str, Any]) -> None:
+    assert list(lora_settings.problems({**WRITTEN, **change}, imported=True)) == []
+    asked_for = [name for name, value in change.items() if value]
+    assert len(list(lora_settings.problems({**WRITTEN, **change}))) == len(asked_for)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"use_dora": 1},
+        {"rank_pattern": {"(a+)+$": 8}},
+        {"rank_pattern": {"q_proj": 0}},
+        {"alpha_pattern": {"q_proj": float("inf")}},
+        {"alpha_pattern": {"q_proj": float("nan")}},
+        {"alpha_pattern": {"q_proj": True}},
+        {"modules_to_save": ["(a+)+$"]},
+        {"trainable_token_indices": {"(a+)+$": [1]}},
+        {"trainable_token_indices": [1]},
+        {"trainable_token_indices": {"embed_tokens": [-1]}},
+        {"peft_type": "XLORA"},
+        {"layer_replication": [[0, 4]]},
+        {"auto_mapping": {"parent_library": "antigravity"}},
+        {"init_lora_weights": "pissa"},
+    ],
+)
+def test_what_no_import_writes_is_named_for_an_imported_adapter_too(change: dict[str, Any]) -> None:
+    (problem,) = lora_settings.problems({**WRITTEN, **change}, imported=True)
+
+    assert next(iter(change)) in problem
+
+
 @pytest.mark.parametrize("name", lora_settings.NEEDED)
 def test_what_says_that_it_is_a_lora_must_be_there(name: str) -> None:
     without = {key: value for key, value in WRITTEN.items() if key != name}
