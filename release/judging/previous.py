@@ -187,17 +187,21 @@ def _escaped(before: Released, now: Terms, *, compared: bool) -> Iterator[str]:
     """What of the last release is not compared with any more, however much is; and where that is too little."""
     then = answered(before, now)
     if then.golden is not now.golden.rows:
-        found = gates.matched(now.golden.rows, then.rows, version=now.policy.version)
-        if found.gone:
-            yield f"golden set: {len(found.gone)} of its rows are gone, or ask something else now: {_some(found.gone)}"
-        if found.relabelled:
-            labels = [f"{name} ({', '.join(labels)})" for name, labels in found.relabelled.items()]
-            yield f"golden set: {len(labels)} of its rows are labelled otherwise now: {_some(labels)}"
+        yield from dropped(gates.matched(now.golden.rows, then.rows, version=now.policy.version))
     limit = now.policy.most_possible
     if compared and limit is not None:
         for gate, n in gates.blind(now.golden.rows, then, now.policy).items():
             few = f"comparison: {gate} counts {n} rows that both answered, too few to rule out a loss of"
             yield f"{few} {100 * limit:g} %: {losses.least(limit)} are needed"
+
+
+def dropped(found: gates.Matched) -> Iterator[str]:
+    """The rows of then that are asked no more as they were."""
+    if found.gone:
+        yield f"golden set: {len(found.gone)} of its rows are gone, or ask something else now: {_some(found.gone)}"
+    if found.relabelled:
+        labels = [f"{name} ({', '.join(labels)})" for name, labels in found.relabelled.items()]
+        yield f"golden set: {len(labels)} of its rows are labelled otherwise now: {_some(labels)}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -20,6 +20,12 @@ from release.judging.attempts import Entry, GoldenSet
 from release.values import bounded, layout
 
 
+def labels_in_meta(contract: gates.Contract, policy: gates.Policy) -> tuple[str, ...]:
+    """Where a row's ``meta`` holds what it is judged by: references, and the name of its cluster."""
+    named = [one.reference for one in contract.correctness if one.reference is not None]
+    return tuple(dict.fromkeys([*named, *([pointer.write([policy.cluster_key])] if policy.cluster_key else [])]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Terms:
     """Two candidates that are judged by equal terms can be compared gate by gate."""
@@ -70,10 +76,7 @@ class Terms:
 
     @property
     def labels_in_meta(self) -> tuple[str, ...]:
-        """Where a row's ``meta`` holds what it is judged by: references, and the name of its cluster."""
-        key = self.policy.cluster_key
-        named = [one.reference for one in self.contract.correctness if one.reference is not None]
-        return tuple(dict.fromkeys([*named, *([pointer.write([key])] if key is not None else [])]))
+        return labels_in_meta(self.contract, self.policy)
 
     @cached_property
     def golden_set(self) -> GoldenSet:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gates
+from gates.policy import SPENDING
 from gates.report import cell
 from release import inputs
 from release.config import reading
 from release.config.settings import Config
 from release.data import sources
 from release.data.dataset import Dataset
+from release.judging import previous, terms
 from release.values.errors import Stop
 from release.values.events import Say
 
@@ -29,7 +31,7 @@ class Side:
     config: Config
     contract: gates.Contract
     policy: gates.Policy
-    train: Dataset
+    train: Dataset | None
     golden: Dataset
 
 
@@ -68,11 +70,12 @@ def between(now: Side, then: Side) -> Changes:
     less = [*gates.weaker(now.policy, then.policy), *gates.weaker_contract(mine, theirs)]
     if now.contract.schema != then.contract.schema:
         less.append("the answer schema is another one: look at its difference, it may let through more")
-    less += [f"golden rows {line}" for line in _worse(now.golden.rows, then.golden.rows)]
+    less += _worse(now, then)
     less += _less_checked(now.config, then.config)
     rows = [
         f"rows to {what}: {len(ours.rows)}, were {len(of_then.rows)}; {_moved(ours.rows, of_then.rows)}"
         for what, ours, of_then in (("judge by", now.golden, then.golden), ("train on", now.train, then.train))
+        if ours is not None and of_then is not None
     ]
     return Changes(
         less=tuple(less), rows=tuple(rows), settings=tuple(_settings(now.config, then.config)), table=table(now, then)
@@ -133,18 +136,12 @@ def told(changes: Changes) -> Iterator[str]:
     yield from (*changes.rows, *changes.settings)
 
 
-def _worse(now: Sequence[gates.Golden], then: Sequence[gates.Golden]) -> Iterator[str]:
-    """Rows that judged before and do not, or ask something else under the same id."""
-    ours, digests = {row.id: row for row in now}, {row.id: row.digest for row in then}
-    if gone := [row.id for row in then if row.id not in ours]:
-        yield f"gone: {len(gone)} of {len(then)} ({_named(gone)})"
-    same = {row.id for row in gates.same_rows(now, digests, version=2)}
-    if changed := [row.id for row in then if row.id in ours and row.id not in same]:
-        yield f"changed, so earlier releases cannot be compared on them: {len(changed)} ({_named(changed)})"
-    if counted := [
-        row.id for row in then if row.citation_required and row.id in ours and not ours[row.id].citation_required
-    ]:
-        yield f"that need cite nothing any more: {len(counted)} ({_named(counted)})"
+def _worse(now: Side, then: Side) -> Iterator[str]:
+    """Rows that judged before and do not, whatever their ids are now."""
+    version = max(now.policy.version, SPENDING)  # by what is asked and labelled: both sides are there whole
+    labels = terms.labels_in_meta(then.contract, then.policy)
+    rows = {row.id: gates.known(row, labels) for row in then.golden.rows}
+    yield from previous.dropped(gates.matched(now.golden.rows, rows, version=version))
 
 
 def _moved(now: Sequence[gates.Golden], then: Sequence[gates.Golden]) -> str:

@@ -12,6 +12,7 @@ from release.checking import reproduce, verify
 from release.checking.reproduce import Request
 from release.checking.verify import Known
 from release.config import reading
+from release.judging.released import Released
 from release.values import layout
 from release.values.errors import ConfigError, VerificationError
 from tests.helpers import trainers
@@ -73,7 +74,7 @@ def test_a_record_that_says_two_things_of_its_training_is_no_record_of_one(
     reseal(copy, lie)
     with pytest.raises(VerificationError):
         verify.verify(str(copy), "file:hub", quiet, Known())
-    found = verify.Opened(release=verify.Released(folder=copy, name="copy"))
+    found = verify.Opened(release=Released(folder=copy, name="copy"))
     told = [line for step in verify.check(found) for line in step.problems]
     assert any(said in line for line in told)
 

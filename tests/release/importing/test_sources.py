@@ -11,6 +11,7 @@ from huggingface_hub import CommitOperationAdd
 
 from release.importing import sources
 from release.values import layout
+from release.values.bounds import Kind
 from release.values.errors import ConfigError, PreflightError, Stop
 from tests.helpers import trainers
 from tests.helpers.hub_fixture import EmbeddedHub
@@ -60,17 +61,22 @@ def _twice(archive: zipfile.ZipFile) -> None:
     archive.writestr("sub/../README.md", "x")
 
 
-ZIPS: dict[str, tuple[Callable[[zipfile.ZipFile], object], str]] = {
-    "outside": (lambda zip_: zip_.writestr("../README.md", "x"), "leads outside"),
-    "absolute": (lambda zip_: zip_.writestr("/etc/README.md", "x"), "leads outside"),
-    "windows": (lambda zip_: zip_.writestr("C:\\README.md", "x"), "leads outside"),
+def _written(*names: str, data: bytes = b"x") -> Callable[[zipfile.ZipFile], None]:
+    def write(archive: zipfile.ZipFile) -> None:
+        for name in names:
+            archive.writestr(name, data)
+
+    return write
+
+
+ZIPS: dict[str, tuple[Callable[[zipfile.ZipFile], None], str]] = {
+    "outside": (_written("../README.md"), "leads outside"),
+    "absolute": (_written("/etc/README.md"), "leads outside"),
+    "windows": (_written("C:\\README.md"), "leads outside"),
     "around": (_twice, "leads outside"),
     "link": (_link, "is a link"),
-    "bomb": (
-        lambda zip_: zip_.writestr("sub/adapter_model.safetensors", bytes(1 << 25)),
-        "more than 50 times its size",
-    ),
-    "several": (lambda zip_: [zip_.writestr(f"{one}/{layout.WEIGHTS}", "x") for one in "ab"], "several adapters"),
+    "bomb": (_written("sub/adapter_model.safetensors", data=bytes(1 << 25)), "more than 50 times its size"),
+    "several": (_written(f"a/{layout.WEIGHTS}", f"b/{layout.WEIGHTS}"), "several adapters"),
 }
 
 
@@ -86,7 +92,7 @@ def test_a_zip_that_is_not_one_plain_folder_is_not_unpacked(name: str, adapter: 
 
 
 def test_an_entry_that_says_it_is_too_large_is_not_unpacked(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = {**sources.FILES, "README.md": sources.Kind(form="text", most=10, why="a test")}
+    small = {**sources.FILES, "README.md": Kind(form="text", most=10, why="a test")}
     monkeypatch.setattr(sources, "FILES", small)
     file = zipped(adapter, more=lambda zip_: zip_.writestr("README.md", "x" * 1000))
 

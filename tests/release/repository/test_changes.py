@@ -79,8 +79,11 @@ LESS = {
     "an advisory gate": (gate("refusal_recall", target=0.8, required=False), "refusal_recall: advisory"),
     "a rule that is gone": (config(contract={"rules": ["answer_has_citations"]}), "contract.rules"),
     "another schema": (schema, "the answer schema is another one"),
-    "golden rows that are gone": (golden(lambda rows: rows[3:]), "golden rows gone: 3 of"),
-    "a golden row that asks something easier": (golden(easier), "golden rows changed, so earlier releases cannot"),
+    "golden rows that are gone": (golden(lambda rows: rows[3:]), "golden set: 3 of its rows are gone"),
+    "a golden row that asks something easier": (
+        golden(easier),
+        "1 of its rows are gone, or ask something else",
+    ),
     "a check that only warns": (config(data={"checks": {"leakage": "warning"}}), "data.checks.leakage is only a"),
     "no pinned image": (config(publishing={"allow_unpinned": True}), "publishing.allow_unpinned"),
 }
