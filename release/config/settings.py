@@ -156,8 +156,7 @@ class Data:
     train_file: Annotated[
         Given[RowFile], Field(examples=["data/train.jsonl", f"hf://datasets/me/rows@{_COMMIT}/train.jsonl"])
     ] = None
-    """a JSONL file to train on, relative to this file, or hf://datasets/NAMESPACE/NAME@COMMIT/PATH; of an imported
-    adapter what it was trained on, if you have it: the golden set is then looked for in it"""
+    """a JSONL file to train on, relative to this file, or hf://datasets/NAMESPACE/NAME@COMMIT/PATH"""
     golden_file: Annotated[
         RowFile, Field(examples=["data/golden.jsonl", f"hf://datasets/me/rows@{_COMMIT}/golden.jsonl"])
     ]

@@ -47,6 +47,8 @@ def with_setting(key: str, value: object) -> Config:
         tree["model"] = {"base_model_id": EMBEDDED_BASE}
     if key in {"adapter.method", "adapter.quantization.load_in_4bit"}:
         tree["adapter"] = {"method": "qlora" if value in {"qlora", True} else "lora"}
+    if key in {"adapter.source", "adapter.named_base"}:
+        tree["adapter"] = {"method": "imported", "source": "there"}
     if key.startswith("serving.*."):
         name = key.rpartition(".")[2]
         of = {
