@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from release.config import messages, older
+from release.config import messages, older, trainers
 from release.config import tree as trees
 from release.config.rules import HubFile, relative
 from release.config.settings import EMBEDDED_BASE, Adapter, Budget, Config, Data, Form, Generation, Model, Training
@@ -104,6 +104,8 @@ def _checked(
     for key, problem in _contradictions(_Known(tree=tree, wrong=found), written.idle | changed.idle):
         found.setdefault(key, problem)
     said = [f"{places.get(key) or in_file(key)} {problem}" for key, problem in found.items()]
+    if isinstance(tree, dict) and (other := trainers.foreign(tree, messages.SCHEMA["properties"])):
+        said.insert(0, f"{path} is written for {other.name}: `adapter-release config convert {path} --to NEW.yaml`.")
     all_problems = [*problems, *written.problems, *changed.problems, *said]
     if all_problems or config is None:
         raise ConfigError(all_problems)

@@ -65,7 +65,7 @@ def test_a_sum_is_told_without_a_limit_and_never_without_a_price(tmp_path: Path)
     assert spending.start(tmp_path, budget, "run", "1", 1.0).alerts(2 * HOUR, 3 * HOUR) == [
         "budget: 3.00 USD spent, past 3 USD"
     ]
-    with pytest.raises(PreflightError, match="would never be told. Set budget.price_per_hour"):
+    with pytest.raises(PreflightError, match=r"would never be told\. Set budget\.price_per_hour"):
         spending.start(tmp_path, budget, "run", "1", None)
 
 
