@@ -46,6 +46,8 @@ def _judge(given: Sequence[str]) -> int:
     options = parser.parse_args(given)
     contract = _contract(options.contract)
     policy = _policy(options.policy, contract.declares)
+    for note in (*contract.notes, *([] if options.policy else report.left_out(contract.declares))):
+        _say(f"note: {note}", sys.stderr)
     golden, outputs = read_golden(options.golden), read_outputs(options.answers)
     if options.without_gate_zero:
         _say("gate zero was not run: nothing proves that a gate can fail", sys.stderr)
@@ -168,7 +170,7 @@ def _contract(path: Path) -> Contract:
     return load_contract(read_yaml(path), path.parent, where=str(path))
 
 
-def _policy(path: Path | None, declares: Collection[str] = ()) -> Policy:
+def _policy(path: Path | None, declares: Collection[str] | None = None) -> Policy:
     return load_policy(default_policy(declares)) if path is None else load_policy(read_yaml(path), where=str(path))
 
 

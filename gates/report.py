@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from gates.comparison import EVERY, Against, Comparison, Pairing
-from gates.policy import Bar
+from gates.policy import Bar, not_judged
 from gates.provable import DROP, RATES, GatePlan, slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
@@ -76,6 +76,15 @@ def notes(verdict: Verdict) -> list[str]:
     if verdict.policy.version > 1 and verdict.self_test == "not run":
         said.append("The gates were not tested: nothing proves that one can fail.")
     return [*said, *_no_json(verdict)]
+
+
+def left_out(declares: Collection[str]) -> list[str]:
+    """What the default policy does not ask for under a contract that declares no more than this, as a sentence."""
+    parts: dict[str, list[str]] = {}
+    for gate, part in not_judged(declares).items():
+        parts.setdefault(part, []).append(gate)
+    said = [f"{', '.join(gates)} (no {part})" for part, gates in parts.items()]
+    return [f"Not judged, for the contract does not declare what they need: {'; '.join(said)}."] if said else []
 
 
 def _no_json(verdict: Verdict) -> Iterator[str]:

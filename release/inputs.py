@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import gates
-from gates.report import terminal
+from gates.report import left_out, terminal
 from release.config.settings import Config
 from release.data import chat as chats
 from release.data import gate, sources
@@ -20,7 +20,7 @@ from release.data.evidence import Limits
 from release.models import base as bases
 from release.models.base import Outline
 from release.values.errors import ConfigError, DataError, HubError, PreflightError, Stop
-from release.values.events import Say
+from release.values.events import Line, Say
 
 T = TypeVar("T")
 
@@ -60,7 +60,10 @@ def load(config: Config, say: Say) -> Inputs:
         train, golden = (replace(one, examples=rendered(one.rows, chat)) for one in (rows.train, rows.golden))
         rows = Rows(train=train, golden=golden)
     contract = read_contract(config)
-    policy = read_policy(config, () if isinstance(contract, Unread) else contract.declares)
+    if not isinstance(contract, Unread):
+        for note in (*contract.notes, *(left_out(contract.declares) if config.gates is None else ())):
+            say(Line(text=f"note: {note}"))
+    policy = read_policy(config, None if isinstance(contract, Unread) else contract.declares)
     return Inputs(config=config, contract=contract, policy=policy, rows=rows, base=base, chat=chat)
 
 
@@ -134,7 +137,7 @@ def read_contract(config: Config) -> gates.Contract | Unread:
         return _unread(config, why)
 
 
-def read_policy(config: Config, declares: Collection[str]) -> gates.Policy | Unread:
+def read_policy(config: Config, declares: Collection[str] | None) -> gates.Policy | Unread:
     """The policy that the configuration names, or the default one for what its contract declares."""
     try:
         return gates.load_policy(gates.default_policy(declares) if config.gates is None else config.gates)
