@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, TextIO
 
-from gates import report
+from gates import others, report
 from gates.answer import pair, pairing_problems
 from gates.comparison import Against, Earlier, compare
 from gates.context_alignment import Embedder, align, load_embedder
@@ -20,7 +20,7 @@ from gates.files import read_yaml
 from gates.invalid import InvalidConfig, InvalidData
 from gates.policy import Policy, default_policy, load_policy
 from gates.provable import plan
-from gates.rows import Golden, read_golden, read_outputs
+from gates.rows import Golden, read_golden
 from gates.shown import plain, printable
 from gates.verdict import SelfTest, judge
 
@@ -48,7 +48,7 @@ def _judge(given: Sequence[str]) -> int:
     policy = _policy(options.policy, contract.declares)
     for note in (*contract.notes, *([] if options.policy else report.left_out(contract.declares))):
         _say(f"note: {note}", sys.stderr)
-    golden, outputs = read_golden(options.golden), read_outputs(options.answers)
+    golden, outputs = read_golden(options.golden), others.read(options.answers)
     if options.without_gate_zero:
         _say("gate zero was not run: nothing proves that a gate can fail", sys.stderr)
     problems = () if options.without_gate_zero else _gate_zero_problems(golden, contract, policy)
@@ -68,13 +68,13 @@ def _judge(given: Sequence[str]) -> int:
         parts = [report.markdown(verdict), *map(report.comparison_markdown, comparisons)]
         _write(options.markdown, "\n".join(parts).encode())
     if options.explain:
-        before = {} if options.last is None else {one.id: one.output for one in read_outputs(options.last)}
+        before = {} if options.last is None else {one.id: one.output for one in others.read(options.last)}
         _say("\n".join(report.explain(verdict, options.explain, before, golden=golden, outputs=outputs)))
     else:
         parts = [
             "\n".join(lines) for lines in (report.terminal(verdict), *map(report.comparison_terminal, comparisons))
         ]
-        _say("\n\n".join(parts))
+        _say("\n\n".join([*report.unfinished(outputs), *parts]))
     return PASSED if verdict.passed and all(one.passed for one in comparisons) else NOT_PASSED
 
 
@@ -119,7 +119,7 @@ def _gate_zero_problems(golden: Sequence[Golden], contract: Contract, policy: Po
 
 
 def _earlier(path: Path, golden: Sequence[Golden]) -> Earlier:
-    return Earlier(name=path.name, golden=golden, outputs=read_outputs(path))
+    return Earlier(name=path.name, golden=golden, outputs=others.read(path))
 
 
 def _plan(given: Sequence[str]) -> int:
@@ -142,7 +142,7 @@ def _context(given: Sequence[str], load: Callable[[], Embedder] = load_embedder)
     parser.add_argument("--contract", type=Path, required=True)
     parser.add_argument("--json", type=Path, help="write the cosine of each row to this file")
     options = parser.parse_args(given)
-    contract, golden, outputs = _contract(options.contract), read_golden(options.golden), read_outputs(options.answers)
+    contract, golden, outputs = _contract(options.contract), read_golden(options.golden), others.read(options.answers)
     if problems := pairing_problems(golden, outputs):
         raise InvalidData(problems)
     alignment = align(pair(golden, outputs, contract), load())

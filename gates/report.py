@@ -78,6 +78,13 @@ def notes(verdict: Verdict) -> list[str]:
     return [*said, *_no_json(verdict)]
 
 
+def unfinished(outputs: Sequence[Output]) -> list[str]:
+    """That answers were not finished, and by which reasons, as one line; nothing where all were."""
+    reasons = Counter(one.finish_reason for one in outputs if one.finish_reason != "stop")
+    said = ", ".join(name if len(reasons) == 1 else f"{name}: {n}" for name, n in reasons.most_common())
+    return [f"{reasons.total()} of {len(outputs)} were not finished: {plain(said)}"] if reasons else []
+
+
 def left_out(declares: Collection[str]) -> list[str]:
     """What the default policy does not ask for under a contract that declares no more than this, as a sentence."""
     parts: dict[str, list[str]] = {}

@@ -251,7 +251,7 @@ def _section(section: str, inner: object, filled: list[str]) -> list[str]:
     body = list(_lines(inner, "  ")) if isinstance(inner, dict) else []
     if filled == ["contract"]:
         example = "{schema: answer.schema.json, answer: /answer, citations: /citations, refusal: /refused}"
-        return [f"# contract: {example}  # FILL IN: where in an answer its parts are (docs/answer-formats.md)"]
+        return [f"# contract: {example}  # FILL IN: where in an answer its parts are (docs/gates.md, Contract)"]
     for key in filled:
         rule = messages.SETTINGS[key]
         example = json.dumps(rule["examples"][0], ensure_ascii=False)
