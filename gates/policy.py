@@ -166,6 +166,8 @@ def _problems(gate: str, entry: BarEntry) -> list[str]:
         problems.append("target: no finite set proves 1.0; choose zero_failures")
     if mode == "target_and_floor" and "target" in entry:
         problems += _floor_problems(entry)
+    if ABOUT[gate].only_shown and entry.get("required", True):
+        problems.append("required: compares words, which prove little, so it can only be shown: write required: false")
     return problems + _minimum_problems(gate, entry)
 
 
