@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, TextIO
 
-from gates import report
+from gates import others, report
 from gates.answer import pair, pairing_problems
 from gates.comparison import Against, Earlier, compare
 from gates.context_alignment import Embedder, align, load_embedder
@@ -20,7 +20,7 @@ from gates.files import read_yaml
 from gates.invalid import InvalidConfig, InvalidData
 from gates.policy import Policy, default_policy, load_policy
 from gates.provable import plan
-from gates.rows import Golden, read_golden, read_outputs
+from gates.rows import Golden, read_golden
 from gates.shown import plain, printable
 from gates.verdict import SelfTest, judge
 
@@ -47,7 +47,9 @@ def _judge(given: Sequence[str]) -> int:
     options = parser.parse_args(given)
     contract = _contract(options.contract)
     policy = _policy(options.policy, contract.declares).at(options.attempt)
-    golden, outputs = read_golden(options.golden), read_outputs(options.answers)
+    for note in (*contract.notes, *([] if options.policy else report.left_out(contract.declares))):
+        _say(f"note: {note}", sys.stderr)
+    golden, outputs = read_golden(options.golden), others.read(options.answers)
     if options.without_gate_zero:
         _say("gate zero was not run: nothing proves that a gate can fail", sys.stderr)
     problems = () if options.without_gate_zero else _gate_zero_problems(golden, contract, policy)
@@ -67,13 +69,13 @@ def _judge(given: Sequence[str]) -> int:
         parts = [report.markdown(verdict), *map(report.comparison_markdown, comparisons)]
         _write(options.markdown, "\n".join(parts).encode())
     if options.explain:
-        before = {} if options.last is None else {one.id: one.output for one in read_outputs(options.last)}
+        before = {} if options.last is None else {one.id: one.output for one in others.read(options.last)}
         _say("\n".join(report.explain(verdict, options.explain, before, golden=golden, outputs=outputs)))
     else:
         parts = [
             "\n".join(lines) for lines in (report.terminal(verdict), *map(report.comparison_terminal, comparisons))
         ]
-        _say("\n\n".join(parts))
+        _say("\n\n".join([*report.unfinished(outputs), *parts]))
     return PASSED if verdict.passed and all(one.passed for one in comparisons) else NOT_PASSED
 
 
@@ -135,7 +137,7 @@ def _gate_zero_problems(golden: Sequence[Golden], contract: Contract, policy: Po
 
 
 def _earlier(path: Path, golden: Sequence[Golden]) -> Earlier:
-    return Earlier(name=path.name, golden=golden, outputs=read_outputs(path))
+    return Earlier(name=path.name, golden=golden, outputs=others.read(path))
 
 
 def _plan(given: Sequence[str]) -> int:
@@ -160,7 +162,7 @@ def _context(given: Sequence[str], load: Callable[[], Embedder] = load_embedder)
     parser.add_argument("--contract", type=Path, required=True)
     parser.add_argument("--json", type=Path, help="write the cosine of each row to this file")
     options = parser.parse_args(given)
-    contract, golden, outputs = _contract(options.contract), read_golden(options.golden), read_outputs(options.answers)
+    contract, golden, outputs = _contract(options.contract), read_golden(options.golden), others.read(options.answers)
     if problems := pairing_problems(golden, outputs):
         raise InvalidData(problems)
     alignment = align(pair(golden, outputs, contract), load())
@@ -188,7 +190,7 @@ def _contract(path: Path) -> Contract:
     return load_contract(read_yaml(path), path.parent, where=str(path))
 
 
-def _policy(path: Path | None, declares: Collection[str] = ()) -> Policy:
+def _policy(path: Path | None, declares: Collection[str] | None = None) -> Policy:
     return load_policy(default_policy(declares)) if path is None else load_policy(read_yaml(path), where=str(path))
 
 

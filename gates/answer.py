@@ -10,12 +10,12 @@ from typing import cast
 from gates import citations, correctness, pointer, strict_json
 from gates.answer_schema import Fault
 from gates.canonical import Json
-from gates.contract import Citations, Contract
+from gates.contract import EACH_SINCE, Citations, Contract
 from gates.correctness import Expected
 from gates.invalid import InvalidData
 from gates.patterns import Pattern, TooMuchWork
 from gates.rows import Golden, Output, id_key, near_key, near_words, prompt_key
-from gates.rules import Fields, broken, same
+from gates.rules import Fields, broken
 from gates.shown import some
 from gates.strict_json import Reading
 
@@ -70,7 +70,7 @@ class Answer:
 
     def given(self, one: Expected) -> Json | pointer.Missing:
         """What stands at a place that is compared: the answer's text without its markers, all else as it is."""
-        if self.contract is not None and one.place.at == self.contract.answer and self.fields.prose is not None:
+        if self.contract is not None and one.place.at in self.contract.answers and self.fields.prose is not None:
             return self.fields.prose
         return pointer.get(self.reading.value, one.place.at)
 
@@ -178,7 +178,7 @@ def read_answer(golden: Golden, output: Output, contract: Contract) -> Answer:
     fields = Fields()
     if reading.ok:
         faults = contract.check(reading.value)
-        fields = read_fields(reading.value, contract, documents)
+        fields = read_fields(reading.value, contract, documents, optional=contract.version > EACH_SINCE and not faults)
     sources = {name: _document(document, contract) for name, document in documents.items()}
     return Answer(
         golden=golden,
@@ -211,7 +211,7 @@ def _expected(golden: Golden, contract: Contract, documents: Mapping[str, Mappin
         return ()
 
     def said(at: str, value: Json) -> Json:
-        if at != contract.answer or not isinstance(value, str):
+        if at not in contract.answers or not isinstance(value, str):
             return value
         return _in_text(value, contract, documents, [])[0]
 
@@ -268,12 +268,20 @@ def _found_in(prompt: str, golden: Golden, documents: Pattern) -> list[Mapping[s
         raise InvalidData([f"row {golden.id}: documents: {error}; list the row's documents in it"]) from None
 
 
-def read_fields(parsed: Json, contract: Contract, documents: Mapping[str, Mapping[str, Json]]) -> Fields:
-    """What the contract's pointers find; what is there but cannot be read is a fault, never a guess."""
+def read_fields(
+    parsed: Json, contract: Contract, documents: Mapping[str, Mapping[str, Json]], *, optional: bool = False
+) -> Fields:
+    """What the contract's pointers find; what is there but cannot be read is a fault, never a guess.
+
+    ``optional``: what is null or left out is none, for the schema allows it.
+    """
     faults: list[Fault] = []
-    text = _text(parsed, contract, faults)
-    entries = _entries(parsed, contract, faults)
+    unsaid: list[Fault] = []
+    refused = _refused(parsed, contract, unsaid, optional=optional)
+    text = _text(parsed, contract, faults, optional=optional and refused is True)
+    entries = _entries(parsed, contract, faults, optional=optional)
     prose, markers, strange = _in_text(text, contract, documents, faults)
+    faults += unsaid
     return Fields(
         text=text,
         prose=prose,
@@ -281,17 +289,19 @@ def read_fields(parsed: Json, contract: Contract, documents: Mapping[str, Mappin
         cited=_cited(entries, contract, documents),
         markers=markers,
         strange=strange,
-        refused=_refused(parsed, contract, faults),
-        confidence=_confidence(parsed, contract, faults),
+        refused=refused,
+        confidence=_confidence(parsed, contract, faults, optional=optional),
         unknowns=_unknowns(parsed, contract),
         unreadable=tuple(faults),
     )
 
 
-def _text(parsed: Json, contract: Contract, faults: list[Fault]) -> str | None:
-    text = pointer.get(parsed, contract.answer)
+def _text(parsed: Json, contract: Contract, faults: list[Fault], *, optional: bool) -> str | None:
+    text = pointer.get(parsed, contract.text_at(parsed))
     if isinstance(text, str):
         return text
+    if optional and _is_none(text):
+        return None
     faults.append(Fault(path=contract.answer, rule="answer", message="there is no text"))
     return None
 
@@ -321,11 +331,20 @@ def _read_text(
     return *citations.read_plainly(markers, text), ()
 
 
-def _entries(parsed: Json, contract: Contract, faults: list[Fault]) -> tuple[Json, ...] | None:
+def _is_none(found: Json | pointer.Missing) -> bool:
+    return found is None or found is pointer.MISSING
+
+
+def _entries(parsed: Json, contract: Contract, faults: list[Fault], *, optional: bool) -> tuple[Json, ...] | None:
     if contract.citations is None:
         return None
     where = contract.citations
     entries = pointer.get(parsed, where.at)
+    if optional:
+        found = [pointer.get(parsed, place) for place in pointer.every(parsed, where.at)]
+        lists = [one for one in found if not _is_none(one)]
+        entries = [entry for one in lists if isinstance(one, list) for entry in one]
+        entries = entries if all(isinstance(one, list) for one in lists) else None
     if isinstance(entries, list) and all(_is_id(_id(entry, where)) for entry in entries):
         return tuple(entries)
     faults.append(Fault(path=where.at, rule="citations", message="there is no list of citations"))
@@ -355,15 +374,15 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def _refused(parsed: Json, contract: Contract, faults: list[Fault]) -> bool | None:
+def _refused(parsed: Json, contract: Contract, faults: list[Fault], *, optional: bool) -> bool | None:
     if not contract.refusal:
         return False  # a contract without refusals: every answer answers
     said: dict[str, bool] = {}
     for place in contract.refusal:
         found = pointer.get(parsed, place.at)
-        readable = found is not pointer.MISSING and (place.equals is not True or isinstance(found, bool))
-        if readable:
-            said[place.at] = said.get(place.at, False) or same(found, place.equals)
+        readable = found is not pointer.MISSING and (not place.is_flag or isinstance(found, bool))
+        if readable or place.test in ("empty", "present") or (optional and _is_none(found)):
+            said[place.at] = said.get(place.at, False) or place.means(found)
     if len(set(said.values())) == 1:
         return said.popitem()[1]
     message = f"{' and '.join(said)} disagree" if said else "it is not said whether the answer refuses"
@@ -371,11 +390,11 @@ def _refused(parsed: Json, contract: Contract, faults: list[Fault]) -> bool | No
     return None
 
 
-def _confidence(parsed: Json, contract: Contract, faults: list[Fault]) -> float | None:
+def _confidence(parsed: Json, contract: Contract, faults: list[Fault], *, optional: bool) -> float | None:
     if contract.confidence is None:
         return None
     found = pointer.get(parsed, contract.confidence)
-    if found is pointer.MISSING:
+    if found is pointer.MISSING or (optional and found is None):
         return None
     if isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= 1:
         return float(found)

@@ -13,6 +13,7 @@ from gates.canonical import Json
 from gates.invalid import MESSAGE
 from gates.schema_keywords import Steps, bounded
 from gates.schema_patterns import SIZE, SchemaPattern, schema_pattern
+from gates.schema_shapes import unwrapped
 from gates.shown import shorten
 
 if TYPE_CHECKING:
@@ -30,13 +31,20 @@ MAX_SCHEMA = 2_000_000
 ANNOTATIONS = (
     frozenset({"$schema", "$id", "$anchor", "$comment", "$defs", "$vocabulary", "$dynamicAnchor", "$recursiveAnchor"})
     | {"definitions", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
-    | {"then", "else", "minContains", "maxContains"}
+    | {"then", "else", "minContains", "maxContains", "example", "externalDocs", "xml"}
 )
 """Keywords that assert nothing by themselves."""
 UNCHECKED = frozenset(
     {"contentEncoding", "contentMediaType", "contentSchema", "nullable", "discriminator", "divisibleBy", "extends"}
 )
 """Keywords that readers take for a check and no validator of these drafts checks."""
+
+
+INSTEAD = {
+    "nullable": ' (write "type": ["string", "null"])',
+    "discriminator": " (write oneOf beside it, of which it says again which one is meant)",
+}
+"""What to write in place of a keyword, where that is one thing."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -54,16 +62,25 @@ Schema: TypeAlias = Mapping[str, Json]
 SchemaCheck: TypeAlias = Callable[[Json], tuple[Fault, ...]]
 
 
-def read_schema(path: Path) -> tuple[Schema | None, list[str]]:
-    """The schema in a file and what is wrong with it; the schema is None if it cannot be used at all."""
+def read_schema(path: Path) -> tuple[Schema | None, list[str], tuple[str, ...]]:
+    """The schema in a file, what is wrong with it, and how it was read; it is None if it cannot be used at all."""
     try:
         reading = strict_json.read(path.read_bytes(), max_characters=MAX_SCHEMA)
     except OSError as error:
-        return None, [f"schema {path}: {error.strerror}. Give the path relative to the contract's folder"]
+        return None, [f"schema {path}: {error.strerror}. Give the path relative to the contract's folder"], ()
     if not reading.ok or not isinstance(reading.value, dict):
-        return None, [f"schema {path}: not a JSON object ({reading.code}: {reading.detail})"]
-    problems = schema_problems(reading.value)
-    return reading.value, [f"schema {path}: {problem}" for problem in problems]
+        return None, [f"schema {path}: not a JSON object ({reading.code}: {reading.detail})"], ()
+    schema, notes = unwrapped(reading.value)
+    if notes and not _checks_something(schema):
+        return None, [f"schema {path}: names no draft, and has no keyword that checks, such as type or properties"], ()
+    problems = [f"schema {path}: {problem}" for problem in schema_problems(schema)]
+    return schema, problems, tuple(f"schema {path}: {note}" for note in notes)
+
+
+def _checks_something(schema: Schema) -> bool:
+    from jsonschema import Draft202012Validator
+
+    return bool(schema.keys() & Draft202012Validator.VALIDATORS.keys())
 
 
 def schema_problems(schema: Schema) -> list[str]:
@@ -269,12 +286,15 @@ def _part_problems(
     if draft == "draft-07" and "$ref" in part and beside:
         yield f"{beside} beside $ref {part['$ref']!r}: draft-07 ignores what stands beside $ref; use allOf"
     known = set(validator.VALIDATORS) | ANNOTATIONS
-    for keyword in sorted(set(part) - known):
+    tagged = "discriminator" in part and ("oneOf" in part or "anyOf" in part)  # says again what they check
+    for keyword in sorted(set(part) - known - ({"discriminator"} if tagged else set())):
         if problem := _keyword_problem(keyword, known):
             yield f"keyword {keyword!r} {problem} in {draft}"
     name = part.get("format")
     if isinstance(name, str) and name not in value_formats.strict_formats().checkers:
-        yield f"format {name!r} cannot be checked (known: {', '.join(sorted(value_formats.strict_formats().checkers))})"
+        known_formats = ", ".join(sorted(value_formats.strict_formats().checkers))
+        instead = "take it out, or write minimum, maximum or pattern"
+        yield f"format {name!r} cannot be checked: {instead} (known: {known_formats})"
     for pattern in _patterns(part):
         if isinstance(said := schema_pattern(pattern), str):
             yield f"pattern {pattern!r} {said}"
@@ -296,6 +316,6 @@ def _keyword_problem(keyword: str, known: set[str]) -> str:
 
     drafts = (Draft7Validator, Draft201909Validator, Draft202012Validator)
     if keyword in UNCHECKED or any(keyword in draft.VALIDATORS for draft in drafts):
-        return "is not checked"
+        return f"is not checked{INSTEAD.get(keyword, '')}"
     near = difflib.get_close_matches(re.sub(r"[-_]", "", keyword), known, cutoff=0.8)
     return f"is unknown (did you mean {near[0]!r}?)" if near else ""

@@ -12,10 +12,15 @@ from gates.canonical import Json, digest
 from gates.correctness import CorrectnessEntry, Place
 from gates.invalid import InvalidConfig, against_schema
 from gates.patterns import Pattern, read_pattern
+from gates.pointer import EACH
+from gates.reach import Part, Reach
 from gates.refusal_text import PHRASES
-from gates.rules import Rule, RuleEntry, parse_rules
+from gates.rules import CONDITIONS, Rule, RuleEntry, parse_rules
 
 CONFIDENT_FROM = 0.8
+EACH_SINCE = 2
+"""The last version of a contract in which ``*`` is a key like any other."""
+KINDS = {"string": "text", "array": "a list", "number": "a number", "boolean": "true or false"}
 MAX_CHARACTERS = 20_000
 """About 5,000 tokens."""
 
@@ -33,10 +38,20 @@ class Citations:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """A field that says whether the answer refuses: it is true, or it equals a value."""
+    """A field that says whether the answer refuses: it is true, or a test of ``rules.CONDITIONS`` holds for it."""
 
     at: str
-    equals: Json = True
+    test: str = "equals"
+    value: Json = True
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether the field must be true or false."""
+        return self.test == "equals" and self.value is True
+
+    def means(self, found: Json | pointer.Missing) -> bool:
+        """Whether what stands there refuses."""
+        return CONDITIONS[self.test](found, self.value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +69,9 @@ class Contract:
     schema: Mapping[str, Json]
     check: SchemaCheck = field(compare=False, repr=False)
     answer: str
+    """The first place of the text."""
+    answers: tuple[str, ...]
+    """Every place that may hold the text: the first that does counts, as in a union of an answer and a refusal."""
     citations: Citations | None
     refusal: tuple[Refusal, ...]
     confidence: str | None
@@ -70,12 +88,19 @@ class Contract:
     rules: tuple[Rule, ...]
     max_characters: int
     version: int
-    """How citations in the text are read: see ``gates.citations``."""
+    """How citations in the text are read, since 2: see ``gates.citations``. Since 3 what is null or left out is none,
+    where the schema allows it, and ``*`` in the place of citations is every member of a list."""
     correctness: tuple[Place, ...]
     """The places that are compared with the reference; empty: nobody judges what an answer says."""
     refusal_text: RefusalText | None
     digest: str
     """Over the mapping as it was given, with the schema's content in place of the path to it."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """How the schema's file was read, where it is not a schema as it stands."""
+
+    def text_at(self, parsed: Json) -> str:
+        """The place of an answer's text: the first that holds one, else the first."""
+        return next((at for at in self.answers if isinstance(pointer.get(parsed, at), str)), self.answer)
 
     @property
     def declares(self) -> frozenset[str]:
@@ -104,9 +129,16 @@ class CitationsEntry(TypedDict):
     provenance: NotRequired[Mapping[str, str]]
 
 
-class RefusalEntry(TypedDict):
-    at: str
-    equals: NotRequired[Json]
+RefusalEntry = TypedDict(
+    "RefusalEntry",
+    {
+        "at": str,
+        "equals": NotRequired[Json],
+        "in": NotRequired[list[Json]],
+        "empty": NotRequired[bool],
+        "present": NotRequired[bool],
+    },
+)
 
 
 class DocumentFields(TypedDict, total=False):
@@ -124,7 +156,7 @@ class ContractFile(TypedDict):
 
     version: NotRequired[int]
     schema: str
-    answer: str
+    answer: str | list[str]
     citations: NotRequired[str | CitationsEntry]
     refusal: NotRequired[str | RefusalEntry | list[str | RefusalEntry]]
     confidence: NotRequired[str]
@@ -139,14 +171,21 @@ class ContractFile(TypedDict):
     refusal_text: NotRequired[RefusalTextEntry]
 
 
-def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "contract") -> Contract:
-    """The contract that a YAML mapping describes; ``InvalidConfig`` with every problem at once."""
+def load_contract(
+    mapping: Mapping[str, object], folder: Path, *, where: str = "contract", kept: bool = False
+) -> Contract:
+    """The contract that a YAML mapping describes; ``InvalidConfig`` with every problem at once.
+
+    One that was published (``kept``) is read as it was then, whether or not its places can be in an answer.
+    """
     problems = against_schema(mapping, "contract", where)
     if problems:
         raise InvalidConfig(problems)
     given = cast("ContractFile", mapping)
-    schema, problems = read_schema(folder / given["schema"])
+    schema, problems, notes = read_schema(folder / given["schema"])
     refusals: list[str | RefusalEntry] = listed(given.get("refusal", []))
+    vague = [entry for entry in refusals if isinstance(entry, dict) and len(entry.keys() & CONDITIONS.keys()) > 1]
+    problems += [f"refusal: {entry['at']}: one of {', '.join(CONDITIONS)} can say who refuses" for entry in vague]
     refusal = [read_refusal(entry) for entry in refusals]
     rules, rule_problems = parse_rules(given.get("rules", []), f"{where}.rules")
     problems = [f"{where}.{problem}" for problem in problems] + rule_problems
@@ -157,6 +196,8 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
     problems += _needs(rules, given, where)
     problems += [f"{where}.{problem}" for problem in _comparison_problems(given)]
     citations = read_citations(given.get("citations"))
+    if not problems and schema is not None and not kept:
+        problems += [f"{where}.{problem}" for problem in _unreachable(given, refusal, citations, Reach(schema=schema))]
     if citations and citations.provenance and citations.key is None:
         problems.append(f"{where}.citations.provenance: needs citations.key, for an id alone has no other fields")
     if problems or schema is None:
@@ -164,7 +205,8 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
     return Contract(
         schema=schema,
         check=schema_check(schema),
-        answer=given["answer"],
+        answer=listed(given["answer"])[0],
+        answers=tuple(listed(given["answer"])),
         citations=citations,
         refusal=tuple(refusal),
         confidence=given.get("confidence"),
@@ -180,6 +222,7 @@ def load_contract(mapping: Mapping[str, object], folder: Path, *, where: str = "
         correctness=tuple(map(correctness.place, given.get("correctness", ()))),
         refusal_text=_refusal_text(given.get("refusal_text")),
         digest=digest({**mapping, "schema": schema}),
+        notes=notes,
     )
 
 
@@ -197,7 +240,11 @@ def read_citations(entry: "str | CitationsEntry | None") -> Citations | None:
 
 def read_refusal(entry: "str | RefusalEntry") -> Refusal:
     """A field that says whether the answer refuses, with every default."""
-    return Refusal(at=entry) if isinstance(entry, str) else Refusal(**entry)
+    if isinstance(entry, str):
+        return Refusal(at=entry)
+    said = [(test, value) for test, value in entry.items() if test in CONDITIONS]
+    test, value = said[0] if said else ("equals", True)
+    return Refusal(at=entry["at"], test=test, value=cast("Json", value))
 
 
 def _refusal_text(entry: RefusalTextEntry | None) -> RefusalText | None:
@@ -242,7 +289,7 @@ def _read_patterns(given: ContractFile) -> tuple[dict[str, Pattern], list[str]]:
 
 def _pointers(given: ContractFile, refusal: Sequence[Refusal], rules: Sequence[Rule]) -> list[tuple[str, str]]:
     citations = read_citations(given.get("citations"))
-    named = [("answer", given["answer"])]
+    named = [("answer", text) for text in listed(given["answer"])]
     named += [("citations", citations.at)] if citations else []
     named += [("refusal", entry.at) for entry in refusal]
     named += [("confidence", given["confidence"])] if "confidence" in given else []
@@ -258,6 +305,48 @@ def _pointer_problems(name: str, text: str) -> list[str]:
     except ValueError as error:
         return [f"{name}: {error}"]
     return []
+
+
+def _unreachable(
+    given: ContractFile, refusal: Sequence[Refusal], citations: Citations | None, reach: Reach
+) -> list[str]:
+    """Places that no answer which fits the schema can have, or not as what they are for."""
+    if not reach.certain:
+        return []
+    wanted = [("answer", at, "string") for at in listed(given["answer"])]
+    wanted += [("refusal", one.at, "boolean" if one.is_flag else "") for one in refusal if one.test in ("equals", "in")]
+    wanted += [("confidence", given["confidence"], "number")] if "confidence" in given else []
+    wanted += [("unknowns", at, "array") for at in listed(given.get("unknowns", []))]
+    wanted += [("correctness", entry["at"], "") for entry in given.get("correctness", ())]
+    for number, rule in enumerate(given.get("rules", ())):
+        said = [rule[key] for key in ("if", "then", "only_if") if key in rule] if isinstance(rule, dict) else []
+        wanted += [(f"rules.{number}", str(one["at"]), "") for one in said if {"equals", "in"} & one.keys()]
+    found = [_unfit(name, at, reach.at(at), kind, reach) for name, at, kind in wanted]
+    if citations is not None:
+        each = given.get("version", 1) > EACH_SINCE
+        part = reach.at(citations.at, each=each)
+        problem = _unfit("citations", citations.at, part, "array", reach)
+        starred = "/*" in citations.at and not each
+        found.append(f"{problem}. With `version: 3` * is every member of a list" if problem and starred else problem)
+        found.append("" if problem else _unfit_entries(citations, reach.member(part, EACH), reach))
+    return [problem for problem in found if problem]
+
+
+def _unfit(name: str, at: str, part: Part, kind: str, reach: Reach) -> str:
+    if part is not False and (not kind or reach.can_be(part, kind)):
+        return ""
+    near = reach.nearest(at) if part is False else ""
+    what = "cannot be there" if part is False else f"is never {KINDS[kind]}"
+    return f"{name}: {at} {what} in an answer that fits the schema{f' (did you mean {near}?)' if near else ''}"
+
+
+def _unfit_entries(citations: Citations, entry: Part, reach: Reach) -> str:
+    if citations.key is None:
+        named = any(reach.can_be(entry, kind) for kind in ("string", "number"))
+        return "" if named else f"citations: {citations.at} never holds ids: name the key of its objects that does"
+    inner = reach.member(entry, citations.key)
+    named = any(reach.can_be(inner, kind) for kind in ("string", "number"))
+    return "" if named else f"citations.key: no entry of {citations.at} can have an id under {citations.key!r}"
 
 
 def _needs(rules: Sequence[Rule], given: ContractFile, where: str) -> list[str]:

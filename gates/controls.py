@@ -13,7 +13,7 @@ from gates import pointer, strict_json
 from gates.answer import pair, pairing_problems, read_answer
 from gates.canonical import Json
 from gates.clusters import cluster_problems, clustered, clusters
-from gates.contract import Contract
+from gates.contract import EACH_SINCE, Contract
 from gates.patterns import Found, TooMuchWork
 from gates.policy import Bar, Policy
 from gates.rows import Golden, Output, gold_outputs
@@ -113,24 +113,45 @@ def _no_unknowns(row: Golden, _: Sequence[Golden], contract: Contract) -> str | 
 
 def _wrong_provenance(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
     value, where = _parsed(row), contract.citations
-    entries = None if where is None else pointer.get(value, where.at)
-    first = entries[0] if isinstance(entries, list) and entries else None
+    first = _first_entry(value, contract)
     if where is None or not where.provenance or not isinstance(first, dict):
         return None
     name = next((name for name in where.provenance if name != where.key), where.key)
-    return _written(pointer.replaced(value, where.at, [{**first, str(name): "unknown"}]))
+    return _written(_citing(value, contract, [{**first, str(name): "unknown"}]))
 
 
 def _wrong_citation(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
     value, where = _parsed(row), contract.citations
-    entries = None if where is None else pointer.get(value, where.at)
-    if not row.answerable or where is None or not isinstance(entries, list) or not entries:
+    first = _first_entry(value, contract)
+    if not row.answerable or where is None or first is None:
         return None
-    first = entries[0]
     wrong = _wrong_id(row, first, contract)
     entry: Json = {**first, where.key: wrong} if where.key and isinstance(first, dict) else wrong
-    value = pointer.replaced(value, where.at, [entry])
+    value = _citing(value, contract, [entry])
     return _written(_with_markers(value, contract, str(wrong)))
+
+
+def _places(value: Json, contract: Contract) -> list[str]:
+    """Where this answer has lists of citations."""
+    if contract.citations is None:
+        return []
+    at = contract.citations.at
+    return pointer.every(value, at) if contract.version > EACH_SINCE else [at]
+
+
+def _first_entry(value: Json, contract: Contract) -> Json:
+    lists = (pointer.get(value, place) for place in _places(value, contract))
+    return next((one[0] for one in lists if isinstance(one, list) and one), None)
+
+
+def _citing(value: Json, contract: Contract, entries: list[Json]) -> Json:
+    """The answer with these citations at the first place, and none at the others."""
+    places = _places(value, contract)
+    here = next((place for place in places if isinstance(pointer.get(value, place), list)), "")
+    for place in places:
+        if place == here or isinstance(pointer.get(value, place), list) or len(places) == 1:
+            value = pointer.replaced(value, place, list(entries) if place == here or len(places) == 1 else [])
+    return value
 
 
 def _wrong_id(row: Golden, like: Json, contract: Contract) -> int | str:
@@ -142,7 +163,8 @@ def _wrong_id(row: Golden, like: Json, contract: Contract) -> int | str:
 
 
 def _with_markers(value: Json, contract: Contract, name: str) -> Json:
-    text = pointer.get(value, contract.answer)
+    at = contract.text_at(value)
+    text = pointer.get(value, at)
     if contract.markers is None or not isinstance(text, str):
         return value
 
@@ -151,7 +173,7 @@ def _with_markers(value: Json, contract: Contract, name: str) -> Json:
         return found.text[:start] + name + found.text[end:] if name else ""
 
     try:
-        return pointer.replaced(value, contract.answer, contract.markers.replaced(text, renamed))
+        return pointer.replaced(value, at, contract.markers.replaced(text, renamed))
     except TooMuchWork:
         return value
 
@@ -168,10 +190,11 @@ def _borrowed(row: Golden, golden: Sequence[Golden], _: Contract, *, answerable:
 def _stray_citation(row: Golden, _: Sequence[Golden], contract: Contract) -> str | None:
     """The text with a citation behind it of what is no document, in a form that no pattern has to take."""
     value = _parsed(row)
-    text = pointer.get(value, contract.answer)
+    at = contract.text_at(value)
+    text = pointer.get(value, at)
     if not isinstance(text, str):
         return None
-    return _written(pointer.replaced(value, contract.answer, f"{text} \u3010{NO_DOCUMENT}\u3011"))
+    return _written(pointer.replaced(value, at, f"{text} \u3010{NO_DOCUMENT}\u3011"))
 
 
 def _other_text(row: Golden, golden: Sequence[Golden], contract: Contract) -> str | None:
@@ -179,9 +202,10 @@ def _other_text(row: Golden, golden: Sequence[Golden], contract: Contract) -> st
     value, other = _parsed(row), None
     for one in golden:
         if row.answerable is not None and one.answerable is (not row.answerable) and one.gold is not None:
-            other = pointer.get(_parsed(one), contract.answer)
+            said = _parsed(one)
+            other = pointer.get(said, contract.text_at(said))
             break
-    return _written(pointer.replaced(value, contract.answer, other)) if isinstance(other, str) else None
+    return _written(pointer.replaced(value, contract.text_at(value), other)) if isinstance(other, str) else None
 
 
 def _wrong_value(row: Golden, golden: Sequence[Golden], contract: Contract) -> str | None:
@@ -208,10 +232,11 @@ def _rules_broken(row: Golden, _: Sequence[Golden], contract: Contract) -> str |
         return None
     candidates = [_with_markers(value, contract, "")]
     if contract.citations is not None:
-        candidates.append(pointer.replaced(value, contract.citations.at, []))
+        candidates.append(_citing(value, contract, []))
     for place in contract.refusal:
-        flipped = not pointer.get(value, place.at) if place.equals is True else place.equals
-        candidates.append(pointer.replaced(value, place.at, flipped))
+        found = pointer.get(value, place.at)
+        flipped = (not found,) if place.is_flag else (place.value,) if place.test == "equals" else (NO_DOCUMENT, *WRONG)
+        candidates += [pointer.replaced(value, place.at, one) for one in flipped]
     candidates += [pointer.replaced(value, place, []) for place in contract.unknowns]
     for rule in contract.rules:
         candidates += [pointer.replaced(value, place, wrong) for place in rule.pointers for wrong in WRONG]

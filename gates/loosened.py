@@ -6,12 +6,19 @@ more. What changes how answers are read may let through others, so it counts too
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Final, cast
 
 from gates import correctness
 from gates.canonical import Json, canonical_json
-from gates.contract import CONFIDENT_FROM, MAX_CHARACTERS, ContractFile, listed, read_citations, read_refusal
+from gates.contract import (
+    CONFIDENT_FROM,
+    MAX_CHARACTERS,
+    ContractFile,
+    RefusalEntry,
+    listed,
+    read_citations,
+    read_refusal,
+)
 from gates.correctness import Place
 from gates.invalid import against_schema
 from gates.rules import RuleEntry
@@ -38,8 +45,15 @@ def _citations(given: ContractFile) -> Json:
     return None if found is None else {"at": found.at, "key": found.key, "matches": found.matches}
 
 
+def _answer(given: ContractFile) -> Json:
+    places: list[str] = listed(given["answer"])
+    several: list[Json] = list(places)
+    return several if len(places) > 1 else places[0]
+
+
 def _refusals(given: ContractFile) -> Json:
-    return _in_order(asdict(read_refusal(one)) for one in listed(given.get("refusal", [])))
+    given_ones: list[str | RefusalEntry] = listed(given.get("refusal", []))
+    return _in_order({"at": one.at, one.test: one.value} for one in map(read_refusal, given_ones))
 
 
 def _refusal_text(given: ContractFile) -> Json:
@@ -67,7 +81,7 @@ def _in_order(values: Iterable[Json]) -> Json:
 
 
 READ: Mapping[str, Callable[[ContractFile], Json]] = {
-    "answer": lambda given: given["answer"],
+    "answer": _answer,
     "citations": _citations,
     "refusal": _refusals,
     "confidence": lambda given: given.get("confidence"),

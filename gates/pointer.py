@@ -9,6 +9,8 @@ from typing import Final
 
 from gates.canonical import Json
 
+EACH = "*"
+"""What means every member of a list, where it is asked for."""
 INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
@@ -61,3 +63,15 @@ def replaced(value: Json, pointer: str, new: Json) -> Json:
     if isinstance(parent, dict):
         parent[tokens[-1]] = new
     return result
+
+
+def every(value: Json, pointer: str) -> list[str]:
+    """Each place that the pointer leads to, where ``*`` is every member of a list; those that are missing too."""
+    places = [""]
+    for name in parse(pointer):
+        if name == EACH:
+            inner = [(place, get(value, place)) for place in places]
+            places = [f"{place}/{index}" for place, one in inner if isinstance(one, list) for index in range(len(one))]
+        else:
+            places = [place + write([name]) for place in places]
+    return places

@@ -40,9 +40,30 @@ DECLARED: Mapping[str, tuple[str, Mapping[str, object]]] = {
 """What the default policy asks for too, where the contract declares the means."""
 
 
-def default_policy(declares: Collection[str]) -> Mapping[str, object]:
-    """The policy of who names none, under a contract that declares these parts (``Contract.declares``)."""
-    return {**DEFAULT_POLICY, **dict(bar for part, bar in DECLARED.items() if part in declares)}
+REFUSABLE: Final = "answer_rate"
+"""A gate of the default policy that can only fail where a contract says who refuses."""
+
+
+def default_policy(declares: Collection[str] | None) -> Mapping[str, object]:
+    """The policy of who names none, under a contract that declares these parts (``Contract.declares``).
+
+    No gate is asked for that needs a part which the contract need not declare and does not; None: nobody knows.
+    """
+    if declares is None:
+        return DEFAULT_POLICY
+    left_out = not_judged(declares)
+    kept = {gate: bar for gate, bar in DEFAULT_POLICY.items() if gate not in left_out}
+    return {**kept, **dict(bar for part, bar in DECLARED.items() if part in declares)}
+
+
+def not_judged(declares: Collection[str]) -> Mapping[str, str]:
+    """The gates of the default policy that a contract with these parts leaves out, each with the part it lacks."""
+    lacking = {
+        gate: [part for part in ABOUT[gate].needs if part not in declares] for gate in DEFAULT_POLICY.keys() & ABOUT
+    }
+    if "refusal" not in declares:
+        lacking[REFUSABLE] = ["refusal"]
+    return {gate: lacking[gate][0] for gate in DEFAULT_POLICY if lacking.get(gate)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +208,8 @@ def _problems(gate: str, entry: BarEntry) -> list[str]:
         problems.append("target: no finite set proves 1.0; choose zero_failures")
     if mode == "target_and_floor" and "target" in entry:
         problems += _floor_problems(entry)
+    if ABOUT[gate].only_shown and entry.get("required", True):
+        problems.append("required: compares words, which prove little, so it can only be shown: write required: false")
     return problems + _minimum_problems(gate, entry)
 
 

@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from gates import losses
 from gates.comparison import EVERY, Against, Comparison, Pairing
-from gates.policy import SPENDING, Bar, Policy
+from gates.policy import SPENDING, Bar, Policy, not_judged
 from gates.provable import DROP, RATES, TRIES, GatePlan, slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
@@ -78,6 +78,22 @@ def notes(verdict: Verdict) -> list[str]:
     if verdict.policy.version > 1 and verdict.self_test == "not run":
         said.append("The gates were not tested: nothing proves that one can fail.")
     return [*said, *_no_json(verdict)]
+
+
+def unfinished(outputs: Sequence[Output]) -> list[str]:
+    """That answers were not finished, and by which reasons, as one line; nothing where all were."""
+    reasons = Counter(one.finish_reason for one in outputs if one.finish_reason != "stop")
+    said = ", ".join(name if len(reasons) == 1 else f"{name}: {n}" for name, n in reasons.most_common())
+    return [f"{reasons.total()} of {len(outputs)} were not finished: {plain(said)}"] if reasons else []
+
+
+def left_out(declares: Collection[str]) -> list[str]:
+    """What the default policy does not ask for under a contract that declares no more than this, as a sentence."""
+    parts: dict[str, list[str]] = {}
+    for gate, part in not_judged(declares).items():
+        parts.setdefault(part, []).append(gate)
+    said = [f"{', '.join(gates)} (no {part})" for part, gates in parts.items()]
+    return [f"Not judged, for the contract does not declare what they need: {'; '.join(said)}."] if said else []
 
 
 def _no_json(verdict: Verdict) -> Iterator[str]:

@@ -41,6 +41,8 @@ class About:
     """Parts of the contract without which it measures nothing."""
     counts_outputs: bool = False
     """Whether the model's answers decide how many rows are counted: then a minimum support takes min_n's place."""
+    only_shown: bool = False
+    """Whether it may never be required: it compares words, which prove little."""
 
 
 ABOUT: Mapping[str, About] = {
@@ -78,6 +80,27 @@ ABOUT: Mapping[str, About] = {
     "no_stray_citations": About(score=no_stray_citations.score, control="stray_citation", needs=("citations",)),
     "answer_correctness": About(score=answer_correctness.score, control="wrong_value", needs=("correctness",)),
     "refusal_agreement": About(score=refusal_agreement.score, control="other_text", needs=("refusal", "refusal_text")),
+    "retrieval_utilisation": About(
+        score=retrieval_utilisation.compared,
+        control="wrong_citation",
+        needs=("citations",),
+        counts_outputs=True,
+        only_shown=True,
+    ),
+    "lexical_grounding": About(
+        score=lexical_grounding.compared,
+        control="wrong_citation",
+        needs=("citations",),
+        counts_outputs=True,
+        only_shown=True,
+    ),
+    "unsupported_specifics": About(
+        score=unsupported_specifics.compared,
+        control="wrong_citation",
+        needs=("citations",),
+        counts_outputs=True,
+        only_shown=True,
+    ),
 }
 """A line for each gate that a policy may name."""
 

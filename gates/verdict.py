@@ -252,6 +252,8 @@ def _advisory(answers: Sequence[Answer], contract: Contract, policy: Policy) -> 
     still_broken = GATES["json_parse"]([answer for answer in answers if not answer.fenced])
     of_words = ADVISORY if policy.version == 1 else COMPARED
     words = {} if "citations" not in contract.declares else {name: gate(answers) for name, gate in of_words.items()}
+    barred = {bar.gate for bar in policy.bars}
+    words = {name: score for name, score in words.items() if name not in barred}
     return {
         "json_parse_fence_tolerant": replace(still_broken, counted=tuple(answer.id for answer in answers)),
         "schema_compliance_of_parsed": GATES["schema_compliance"]([answer for answer in answers if answer.parsed]),

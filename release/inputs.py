@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import gates
-from gates.report import terminal
+from gates.report import left_out, terminal
 from release.config.settings import Config, Lora
 from release.data import chat as chats
 from release.data import gate, sources
@@ -22,7 +22,7 @@ from release.importing.bring import Brought, bring
 from release.models import base as bases
 from release.models.base import Outline
 from release.values.errors import ConfigError, DataError, HubError, PreflightError, Stop
-from release.values.events import Say
+from release.values.events import Line, Say
 
 T = TypeVar("T")
 
@@ -73,7 +73,10 @@ def load(config: Config, say: Say) -> Inputs:
         train = replace(rows.train, examples=rendered(rows.train.rows, chat)) if rows.train else None
         rows = Rows(train=train, golden=golden)
     contract = read_contract(config)
-    policy = read_policy(config, () if isinstance(contract, Unread) else contract.declares)
+    if not isinstance(contract, Unread):
+        for note in (*contract.notes, *(left_out(contract.declares) if config.gates is None else ())):
+            say(Line(text=f"note: {note}"))
+    policy = read_policy(config, None if isinstance(contract, Unread) else contract.declares)
     return Inputs(config=config, contract=contract, policy=policy, rows=rows, base=base, chat=chat, brought=brought)
 
 
@@ -162,7 +165,7 @@ def read_contract(config: Config) -> gates.Contract | Unread:
         return _unread(config, why)
 
 
-def read_policy(config: Config, declares: Collection[str]) -> gates.Policy | Unread:
+def read_policy(config: Config, declares: Collection[str] | None) -> gates.Policy | Unread:
     """The policy that the configuration names, or the default one for what its contract declares."""
     try:
         return gates.load_policy(gates.default_policy(declares) if config.gates is None else config.gates)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from release import __version__
-from release.cli import checking, console, data, ending, hub, making, preparing, repository, terminal
+from release.cli import checking, config, console, data, ending, hub, making, preparing, repository, terminal
 from release.cli.command import Parser
 from release.running import fence, kept
 
@@ -18,9 +18,11 @@ GROUPS = {
     "make a release": making.COMMANDS,
     "look at a release again": checking.COMMANDS,
     "datasets": data.COMMANDS,
+    "configurations of other trainers": config.COMMANDS,
     "embedded Hub and base model": hub.COMMANDS,
 }
 FAMILIES = {
+    "config": "Convert configurations of other trainers.",
     "data": "Check, convert and split datasets.",
     "hub": "The embedded Hub: a folder that behaves like the Hugging Face Hub, on this machine only.",
 }

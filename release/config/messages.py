@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 import schemas
+from release.config import trainers
 from release.config.older import RENAMED, WITHOUT_EFFECT
 from release.config.tree import Tree, get, parsed
 from release.values.errors import shown
@@ -87,7 +88,14 @@ def missing(key: str) -> str:
 
 
 def unknown(section: str, name: str) -> str:
-    """With the setting that it may have meant: one of its section, else one of that name elsewhere."""
+    """With the setting that it may have meant: by what other trainers mean by it, else by its spelling.
+
+    By spelling one of its section, else one of that name elsewhere.
+    """
+    if (meant := trainers.meaning(name)) and meant != f"{section}.{name}":
+        return f"is not a setting. Did you mean {meant}?"
+    if why := trainers.reason(name):
+        return f"is not a setting: {why}. Take it out."
     known = [*SETTINGS, *RENAMED, *WITHOUT_EFFECT]
     here = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == named(section)}
     elsewhere = {other.rpartition(".")[2]: other for other in reversed(known)}

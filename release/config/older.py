@@ -1,5 +1,6 @@
 """The names and settings of older configuration files: what they are called today, and what changes nothing."""
 
+import re
 from dataclasses import dataclass
 
 from release.config.tree import ABSENT, Place, Tree, get, leaves, put, take
@@ -50,6 +51,7 @@ WITHOUT_EFFECT = {
     "training.effective_batch_size": "it follows from per_device_train_batch_size and gradient_accumulation_steps",
     "training.per_device_eval_batch_size": "generation.batch_size is used for the answers that are judged",
     "training.gradient_checkpointing_kwargs": "checkpointing is always the non-reentrant kind",
+    "training.mixed_precision": "the device decides: bfloat16 on a GPU, float32 on a CPU",
     "training.early_stopping": "training runs to its end; the gates decide on what it made",
     "generation.do_sample": "answers that are judged are decoded greedily, so that a verdict can be repeated",
     "evaluation.generation": "answers that are judged are decoded greedily, so that a verdict can be repeated",
@@ -66,6 +68,15 @@ WITHOUT_EFFECT = {
     "test_purpose": "it describes the file, not the run",
     "expected_duration": "it describes the file, not the run",
 }
+
+
+MODULES = "adapter.lora.target_modules"
+
+
+def refers_elsewhere(modules: object) -> bool:
+    """Whether a list of modules only says that it is the same as another one, as in notes on a fallback."""
+    one = modules[0] if isinstance(modules, list) and len(modules) == 1 else None
+    return isinstance(one, str) and re.match(r"(?:the )?same as \S", one, re.IGNORECASE) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,4 +112,7 @@ def todays_names(tree: Tree, place: Place) -> Names:
             idle[key] = value
             inside = ", ".join(leaves(value)) if isinstance(value, dict) else ""
             notices.append(f"{place(key)}{f' ({inside})' if inside else ''} has no effect: {why}.")
+    if refers_elsewhere(get(tree, MODULES)):
+        said = shown(take(tree, MODULES))
+        notices.append(f"{place(MODULES)} is {said}, which names no module: the default ones are adapted.")
     return Names(places=places, idle=idle, notices=tuple(notices), problems=tuple(problems))

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from release.config import messages, older
+from release.config import messages, older, trainers
 from release.config import tree as trees
 from release.config.rules import HubFile, relative
-from release.config.settings import EMBEDDED_BASE, Adapter, Config, Data, Form, Generation, Model, Training
+from release.config.settings import EMBEDDED_BASE, Adapter, Budget, Config, Data, Form, Generation, Model, Training
 from release.config.tree import Place, Tree
 from release.values.errors import ConfigError, shown
 
@@ -106,6 +106,8 @@ def _checked(
     for key, problem in _contradictions(_Known(tree=tree, wrong=found), written.idle | changed.idle):
         found.setdefault(key, problem)
     said = [f"{places.get(key) or in_file(key)} {problem}" for key, problem in found.items()]
+    if isinstance(tree, dict) and (other := trainers.foreign(tree, messages.SCHEMA["properties"])):
+        said.insert(0, f"{path} is written for {other.name}: `adapter-release config convert {path} --to NEW.yaml`.")
     all_problems = [*problems, *written.problems, *changed.problems, *said]
     if all_problems or config is None:
         raise ConfigError(all_problems)
@@ -163,6 +165,9 @@ def _contradictions(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:
     yield from _contradictory_forms(known, method)
     if known.value("publishing.keyless", False) and known.value("publishing.signing_key", ""):
         yield "publishing.keyless", "is true, but publishing.signing_key names a key. Take one of them out."
+    for alert in known.value("budget.alerts", list[object]()):
+        if isinstance(alert, str) and alert.split()[-1] != (spent := known.value("budget.currency", Budget.currency)):
+            yield "budget.alerts", f"names {alert}, but budget.currency is {spent}. Use one currency."
     if known.value("data.train_file", "") == known.value("data.golden_file", "none"):
         yield "data.golden_file", "is the file to train on, but an adapter must be judged by rows it has not seen."
     if idle.get("generation.do_sample", False) is not False:

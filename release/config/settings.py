@@ -54,6 +54,8 @@ _DIGEST = f"sha256:{_DIGITS * 4}"
 Precision = Literal["nf4", "unquantized"]
 """Of the base's weights under an adapter."""
 Share = Annotated[float, Field(ge=0, lt=1)]
+Sum = Annotated[str, matches(r"^(?=.*[1-9])(0|[1-9][0-9]{0,8})(\.[0-9]{1,2})? [A-Z]{3}$")]
+"""An amount above 0 and its currency."""
 Steps = Annotated[int, Field(ge=1)]
 
 
@@ -299,9 +301,11 @@ class Budget:
     price_per_hour: Annotated[float | None, Field(ge=0, examples=[2.5, 0]), AS_WRITTEN] = None
     """what an hour of the machine costs, a number from 0, or null for its price in prices.json"""
     alerts: Annotated[
-        tuple[Annotated[float, Field(gt=0, le=100), AS_WRITTEN], ...], DISTINCT, Field(examples=[[80]])
+        tuple[Annotated[float, Field(gt=0, le=100), AS_WRITTEN] | Sum, ...],
+        DISTINCT,
+        Field(examples=[[80, "20 USD"]]),
     ] = (20, 50, 100)
-    """a list of different percentages above 0 and up to 100"""
+    """a list of different percentages of the limit, above 0 and up to 100, and sums of money such as 20 USD"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,7 @@ def read(folder: Path, golden: Dataset, served: object = None) -> Terms:
     policy = bounded.json_object((folder / layout.in_run(layout.POLICY)).read_bytes(), layout.POLICY)
     found = Terms(
         golden=golden,
-        contract=gates.load_contract(mapping, folder),
+        contract=gates.load_contract(mapping, folder, kept=True),
         policy=gates.load_policy(policy),
         contract_files=files,
         required_forms=required_forms(served),

@@ -55,7 +55,7 @@ class Meter:
         return self.budget.limit is not None and self.cost(seconds + next_step) > self.budget.limit
 
     def alerts(self, earlier: float, seconds: float) -> list[str]:
-        """A line for each percentage of the limit that was passed since ``earlier``."""
+        """A line for each percentage of the limit, and for each sum, that was passed since ``earlier``."""
         return list(_alerts(self.budget, self.cost(earlier), self.cost(seconds)))
 
     def write(self, seconds: float) -> None:
@@ -120,6 +120,11 @@ def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: 
             f"budget.limit is {budget.limit:g} {budget.currency}, but no hourly price is configured for this machine. "
             "Set budget.price_per_hour, or add its GPU to prices.json."
         )
+    if price is None and (sums := [alert for alert in budget.alerts if isinstance(alert, str)]):
+        raise PreflightError(
+            f"budget.alerts names {', '.join(sums)}, but no hourly price is configured for this machine, so it would "
+            "never be told. Set budget.price_per_hour, or add its GPU to prices.json."
+        )
     spent = sum(one.cost for one in entries)
     if budget.limit is not None and spent >= budget.limit:
         raise PreflightError(
@@ -130,12 +135,19 @@ def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: 
 
 
 def _alerts(budget: Budget, earlier: float, now: float) -> Iterator[str]:
-    if budget.limit is None:
-        return
-    for percent in sorted(budget.alerts):
-        mark = budget.limit * percent / 100
+    of_limit = "" if budget.limit is None else f" of {budget.limit:.2f}"
+    for mark, says in _marks(budget):
         if earlier < mark <= now:
-            yield f"budget: {now:.2f} of {budget.limit:.2f} {budget.currency} spent, past {percent:g} %"
+            yield f"budget: {now:.2f}{of_limit} {budget.currency} spent, past {says}"
+
+
+def _marks(budget: Budget) -> list[tuple[float, str]]:
+    """The sums at which an alert is told, the smallest first, each as its setting says it."""
+    sums = [(float(alert.split()[0]), alert) for alert in budget.alerts if isinstance(alert, str)]
+    shares = [alert for alert in budget.alerts if not isinstance(alert, str)]
+    if budget.limit is not None:
+        sums += [(budget.limit * percent / 100, f"{percent:g} %") for percent in shares]
+    return sorted(sums)
 
 
 def estimate(seconds: float, hardware: Hardware, prices: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
@@ -159,10 +171,13 @@ def estimate(seconds: float, hardware: Hardware, prices: Mapping[str, Any], budg
 
 
 def card_of(name: str, prices: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The price file's GPU that a driver calls so, as ``NVIDIA H100 80GB HBM3`` is H100; empty when there is none."""
+    """The price file's GPU that a driver calls so, as ``NVIDIA H100 80GB HBM3`` is H100; empty when there is none.
+
+    Of one that is sold with two memories, the one whose memory stands in the name; the first where none does.
+    """
+    found: list[Mapping[str, Any]] = []
     for card in prices["cards"]:
         model = re.match(r"(?:RTX )?[A-Z]*\d+\w*", card["name"])
-        if model and re.search(rf"\b{re.escape(model[0])}\b", name):
-            found: Mapping[str, Any] = card
-            return found
-    return {}
+        if model and re.search(rf"\b{re.escape(model[0])}\b(?! Ti\b)", name):
+            found.append(card)
+    return next((one for one in found if f"{one['memory_gb']}GB" in name), found[0] if found else {})

@@ -62,10 +62,19 @@ def test_gates_and_the_schema_of_a_policy_name_the_same_gates() -> None:
     assert set(GATES) == set(ABOUT) == set(schemas.load("policy")["properties"]) - of_all
 
 
-def test_what_compares_words_can_be_no_gate() -> None:
-    assert not set(ADVISORY) & set(GATES)
-    with pytest.raises(gates.InvalidConfig, match="lexical_grounding: unknown key"):
-        gates.load_policy({"lexical_grounding": {"target": 0.9}})
+def test_what_compares_words_may_have_a_threshold_and_never_stop_a_release() -> None:
+    rows, agreed = rich()
+    shown = {"target": 0.9, "required": False, "min_support": 1}
+    asked = gates.load_policy({"json_parse": {"mode": "zero_failures"}, **dict.fromkeys(ADVISORY, shown)})
+    verdict = gates.judge(rows, gates.gold_outputs(rows), agreed, asked)
+
+    assert {name for name, about in ABOUT.items() if about.only_shown} == set(ADVISORY)
+    assert set(ADVISORY) <= {gate.name for gate in verdict.gates}
+    assert not set(ADVISORY) & set(verdict.advisory)
+    assert verdict.passed
+    for bar in ({"target": 0.9}, {"target": 0.9, "required": True}):
+        with pytest.raises(gates.InvalidConfig, match=r"can only be shown: write required: false"):
+            gates.load_policy({"json_parse": {"mode": "zero_failures"}, "lexical_grounding": bar})
 
 
 def test_advisory_scores_stand_in_the_verdict_with_the_ids_of_what_is_wrong() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from release.cli import __main__ as cli
-from release.cli import checking, command, data, hub, making, options, preparing
+from release.cli import checking, command, config, data, hub, making, options, preparing
 
 RULES = "--config c --set a=b --weaker-because c --repo a/b --tag v1 --private " + " ".join(
     f"--{name}-sha256 {'0' * 64}" for name in ("golden", "policy", "contract", "schema")
@@ -44,6 +44,7 @@ TYPED: dict[str, tuple[type, str]] = {
         "x y --to z --format chat --field a=b --field c=d --least-rating 3 --system-to-user",
     ),
     "data split": (data.Split, "x --train t --golden g --share 1 --seed 7 --together meta.topic"),
+    "config convert": (config.Convert, "x --to z --from mlx"),
     "hub serve": (hub.Serve, "--root r --port 8080"),
     "base": (hub.Base, "there"),
 }
@@ -58,6 +59,7 @@ REQUIRED = {
     "reproduce": "r",
     "data convert": "a --to b",
     "data split": "a --train b --golden c",
+    "config convert": "a",
     "base": "f",
 }
 each_command = pytest.mark.parametrize("name", TYPED)

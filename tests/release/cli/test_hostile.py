@@ -62,6 +62,11 @@ def other_keys(folder: Path) -> None:
     (folder / "rows.jsonl").write_text(json.dumps(told) + "\n", "utf-8")
 
 
+def a_trainers_file(folder: Path) -> None:
+    told = {"base_model": TEXT, "lora_r": 8, "hub_model_id": TEXT, TEXT: TEXT, "datasets": [{TEXT: TEXT}]}
+    (folder / "given.yaml").write_text(json.dumps(told), "utf-8")
+
+
 def a_release(folder: Path) -> None:
     """Names of files, versions of libraries, the base, the tag and the commit."""
     shutil.copytree(KEPT, folder / "release")
@@ -116,6 +121,7 @@ CASES: Mapping[str, Sequence[Case]] = {
     "data check": [(rows, ())],
     "data convert": [(other_rows, ("rows.jsonl", "--to", "to")), (other_keys, ("rows.jsonl", "--to", "to"))],
     "data split": [(rows, ("rows.jsonl", "--train", "a", "--golden", "b"))],
+    "config convert": [(a_trainers_file, ("given.yaml", "--to", "to.yaml"))],
     "hub serve": [(nothing, ("--port", TEXT))],
     "base": [(in_the_way, (NAME,))],
 }

@@ -48,6 +48,27 @@ def test_an_alert_is_told_once_for_each_percentage() -> None:
     assert len(meter.alerts(HOUR, 9 * HOUR)) == 2
 
 
+def test_a_sum_of_money_is_told_beside_the_percentages_in_the_order_of_both() -> None:
+    budget = Budget(limit=10, alerts=(50, "2.50 USD", 100))
+    meter = spending.Meter(folder=Path(), budget=budget, run="r", attempt="1", price_per_hour=1.0, before=0.0)
+
+    assert meter.alerts(0, 2.4 * HOUR) == []
+    assert meter.alerts(2.4 * HOUR, 6 * HOUR) == [
+        "budget: 6.00 of 10.00 USD spent, past 2.50 USD",
+        "budget: 6.00 of 10.00 USD spent, past 50 %",
+    ]
+
+
+def test_a_sum_is_told_without_a_limit_and_never_without_a_price(tmp_path: Path) -> None:
+    budget = Budget(alerts=(50, "3 USD"))
+
+    assert spending.start(tmp_path, budget, "run", "1", 1.0).alerts(2 * HOUR, 3 * HOUR) == [
+        "budget: 3.00 USD spent, past 3 USD"
+    ]
+    with pytest.raises(PreflightError, match=r"would never be told\. Set budget\.price_per_hour"):
+        spending.start(tmp_path, budget, "run", "1", None)
+
+
 @given(st.floats(0.01, 1e4), st.floats(0.01, 100), st.floats(0.01, 1e4), st.floats(0, 1e4))
 def test_a_run_that_stops_when_told_never_passes_the_limit(
     limit: float, price: float, step: float, before: float
@@ -104,8 +125,17 @@ CPU = Hardware(machine="x86_64", cpu="a CPU", cpu_capability="AVX2", threads=2, 
         ("NVIDIA GeForce RTX 4090", "RTX 4090"),
         ("NVIDIA A100-SXM4-40GB", "A100 40GB"),
         ("NVIDIA H200", "H200 141GB"),
+        ("NVIDIA A100 80GB PCIe", "A100 80GB"),
+        ("NVIDIA A100-SXM4-80GB", "A100 80GB"),
+        ("NVIDIA A10G", "A10G"),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA L4", "L4"),
+        ("Tesla T4", "T4"),
+        ("NVIDIA GeForce RTX 3090", "RTX 3090"),
+        ("AMD Instinct MI300X", "MI300X"),
         ("NVIDIA L40", None),
-        ("Tesla T4", None),
+        ("NVIDIA A10", None),
+        ("NVIDIA GeForce RTX 3090 Ti", None),
     ],
 )
 def test_a_card_is_found_by_the_name_that_its_driver_gives_it(name: str, card: str | None) -> None:
@@ -128,7 +158,7 @@ def test_energy_and_cost_say_how_they_were_come_by() -> None:
 
 
 def test_what_nobody_knows_is_not_guessed() -> None:
-    found = spending.estimate(HOUR, on_a("Tesla T4"), estimates.read_prices(), Budget())
+    found = spending.estimate(HOUR, on_a("Tesla V100"), estimates.read_prices(), Budget())
 
     assert (found["energy_kwh"], found["cost"]) == (None, None)
     assert found["energy_how"].startswith("not known")

@@ -1,0 +1,203 @@
+"""Configurations of other trainers become a release.yaml in which nothing is lost without a word."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from release.config import foreign, messages, reading, trainers, tree
+from release.config.messages import SETTINGS
+from release.config.older import RENAMED
+from release.values.errors import ConfigError
+from tests.helpers.line import ROOT
+
+FILES = ROOT / "tests" / "data" / "trainers"
+GIVEN = sorted(path for path in FILES.iterdir() if not path.name.endswith(".release.yaml"))
+AS_THEY_ARE = ("first_users_001_0", "first_users_004_0", "first_users_004_1")
+REST: tree.Tree = {
+    "run": {"name": "first"},
+    "model": {"base_model_id": "some/base", "revision": "0123456789abcdef0123456789abcdef01234567"},
+    "data": {"train_file": "train.jsonl", "golden_file": "golden.jsonl"},
+    "contract": {"schema": "answer.schema.json", "answer": "/answer"},
+    "publishing": {"hf_repo": "me/first", "tag": "v1", "license": "mit"},
+}
+
+
+def converted(text: str, folder: Path, name: str | None = None) -> foreign.Converted:
+    path = folder / "given.yaml"
+    path.write_text(text, "utf-8")
+    return foreign.convert(tree.read(path), name)
+
+
+@pytest.mark.parametrize("path", GIVEN, ids=lambda path: path.stem)
+def test_a_file_of_another_trainer_becomes_the_release_yaml_beside_it(path: Path, tmp_path: Path) -> None:
+    to = tmp_path / "release.yaml"
+    list(foreign.to_file(path, to, None))
+
+    assert to.read_text("utf-8") == path.with_suffix("").with_suffix(".release.yaml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", GIVEN, ids=lambda path: path.stem)
+def test_every_key_is_a_setting_or_a_comment(path: Path) -> None:
+    read = tree.read(path).tree
+    made = foreign.convert(tree.read(path))
+    keys = {key for key, _ in trainers.leaves(read)}
+    told = {line.partition(": ")[0] for line in made.without}
+
+    for key in keys - told:
+        rules = {one.to for name in trainers.trainers().values() for one in name.keys.get(key, ())}
+        rules |= {RENAMED.get(key, key), trainers.meaning(key.rpartition(".")[2])}
+        assert rules & made.settings.keys(), key
+
+
+@pytest.mark.parametrize("path", GIVEN, ids=lambda path: path.stem)
+def test_what_was_filled_in_loads(path: Path, tmp_path: Path) -> None:
+    made = foreign.convert(tree.read(path))
+    lines = []
+    for line in made.text.splitlines():
+        fill = "FILL IN" in line or line.removeprefix("# ").removesuffix(":") in messages.SCHEMA["properties"]
+        lines.append(line.replace("# ", "", 1) if fill else line)
+    to = tmp_path / "release.yaml"
+    to.write_text("\n".join(lines), "utf-8")
+
+    loaded = reading.effective(reading.load(to))
+
+    for key, one in made.settings.items():
+        if key not in {"run.output_dir", "data.train_file", "data.golden_file"}:
+            assert tree.get(loaded, key) == one.value, key
+
+
+@pytest.mark.parametrize("name", AS_THEY_ARE)
+def test_the_first_users_blocks_load_as_they_are(name: str) -> None:
+    block = tree.parsed_file(FILES / f"{name}.yaml")
+
+    loaded = reading.parse(tree.merged(REST, block), FILES / "release.yaml")
+
+    assert loaded.adapter.lora.r == 16
+    assert len(loaded.adapter.lora.target_modules) == 7
+    assert any("names no module" in said for said in loaded.notices) == (name == "first_users_004_1")
+
+
+def test_every_setting_of_the_table_is_one_and_every_default_fits() -> None:
+    for one in trainers.trainers().values():
+        named = {messages.named(rule.to) for each in one.keys.values() for rule in each} | set(one.defaults)
+        named = {key for key in named if not key.startswith("model.chat_template_kwargs.")}
+        assert named <= SETTINGS.keys(), one.id
+        for key, value in one.defaults.items():
+            assert isinstance(value, dict) or foreign._fits(key, value), (one.id, key)
+
+
+def test_what_a_file_of_ours_says_of_contract_gates_and_forms_is_kept_whole(tmp_path: Path) -> None:
+    text = (
+        "training: {num_train_epochs: 2}\ncontract: {schema: a.json, answer: /a}\nserving: {merged: {merged: true}}\n"
+    )
+    made = converted(text, tmp_path)
+
+    assert made.settings["contract"].value == {"schema": "a.json", "answer": "/a"}
+    assert "contract" not in made.to_fill_in
+    assert tree.parsed(made.text) == {
+        "run": {"name": "given"},
+        "training": {"num_train_epochs": 2},
+        "contract": {"schema": "a.json", "answer": "/a"},
+        "serving": {"merged": {"merged": True}},
+    }
+
+
+def test_a_token_is_not_copied(tmp_path: Path) -> None:
+    secret = "hf_" + "x" * 20
+    made = converted(f"base_model: some/base\nhub_token: {secret}\nwandb_api_key: {secret}\nlora_r: 8\n", tmp_path)
+
+    assert secret not in made.text
+    assert sum("(not copied)" in line for line in made.without) == 2
+
+
+def test_a_value_that_cannot_be_is_a_comment_and_not_a_default_without_a_word(tmp_path: Path) -> None:
+    made = converted(
+        "base_model: some/base\noptimizer: lion_8bit\nmicro_batch_size: 0\nlora_r: 8\n", tmp_path, "axolotl"
+    )
+
+    assert [line.partition(":")[0] for line in made.without] == ["optimizer", "micro_batch_size"]
+    assert "training.optim cannot be that; expected one of" in made.without[0]
+
+
+def test_of_two_keys_for_one_setting_the_one_that_says_something_counts(tmp_path: Path) -> None:
+    zero = converted("warmup_ratio: 0.1\nwarmup_steps: 0\nlora_r: 8\n", tmp_path, "trl")
+    both = converted("warmup_ratio: 0.1\nwarmup_steps: 10\nlora_r: 8\n", tmp_path, "trl")
+
+    assert zero.settings["training.warmup_steps"].value == 0.1
+    assert zero.without == ()
+    assert both.without == ("warmup_steps: 10 - training.warmup_steps is 0.1 already",)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "holds no settings"),
+        ("[1, 2]", "holds no settings"),
+        ("a: 1\nb: {c: 2}\n", "Say which it is: --from axolotl, llamafactory"),
+        ("a: [", "cannot be read as YAML"),
+        ("lora_r: 8\nlora_r: 16\n", "written twice"),
+        ("a: &x 1\nb: *x\n", "write the value out"),
+    ],
+)
+def test_what_is_not_a_trainers_file_is_refused(text: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=says):
+        converted(text, tmp_path)
+
+
+def test_an_unknown_trainer_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Name one of axolotl"):
+        converted("lora_r: 8", tmp_path, "torchtune")
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    to = tmp_path / "release.yaml"
+    to.write_text("mine", "utf-8")
+
+    with pytest.raises(ConfigError, match="there already"):
+        list(foreign.to_file(GIVEN[0], to, None))
+    assert to.read_text("utf-8") == "mine"
+
+
+@given(st.text(), st.one_of(st.text(), st.integers(), st.booleans(), st.none(), st.lists(st.text(), max_size=3)))
+def test_no_value_of_a_key_breaks_out_of_its_line(name: str, value: object) -> None:
+    file = tree.File(
+        path=Path("given.yaml"), tree={"lora_r": 8, "hub_model_id": value, name: value}, lines={}, problems=()
+    )
+    made = foreign.convert(file, "axolotl")
+    lines = made.text.splitlines()
+
+    assert all(line.startswith(("#", " ")) or line.endswith(":") or line == "" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("hub_model_id", "Did you mean publishing.hf_repo?"),
+        ("base_model", "Did you mean model.base_model_id?"),
+        ("lora_alpha", "Did you mean adapter.lora.alpha?"),
+        ("num_epochs", "Did you mean training.num_train_epochs?"),
+        ("iters", "Did you mean training.max_steps?"),
+        ("training.batch_size", "Did you mean training.per_device_train_batch_size?"),
+        ("training.optimizer", "Did you mean training.optim?"),
+        ("adapter.lora.rank", "Did you mean adapter.lora.r?"),
+        ("load_in_8bit", "never in 8. Take it out."),
+        ("training.learning_rat", "Did you mean training.learning_rate?"),
+        ("generation.max_new_token", "Did you mean generation.max_new_tokens?"),
+        ("trianing", "Did you mean training?"),
+    ],
+)
+def test_a_suggestion_goes_by_meaning_first_and_then_by_spelling(key: str, says: str) -> None:
+    section, _, name = key.rpartition(".")
+
+    assert messages.unknown(section, name).endswith(says)
+
+
+def test_a_trainers_file_in_the_place_of_a_release_yaml_is_told_how_to_convert_it() -> None:
+    path = FILES / "axolotl.yml"
+
+    with pytest.raises(ConfigError) as refused:
+        reading.load(path)
+
+    assert refused.value.problems[0].startswith(f"{path} is written for Axolotl: `adapter-release config convert")
