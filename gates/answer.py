@@ -21,6 +21,7 @@ from gates.strict_json import Reading
 
 NAMED = 10
 """Ids that one message names."""
+NOTHING_FOUND = citations.Found(markers=(), strange=(), prose="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,8 @@ class Answer:
         if self.contract.version > 1 and not self.fields.unreadable:
             return self.fields.strange
         try:
-            return citations.read(self.contract.markers, self.fields.text, texts(self.sources)).strange
+            documents = {name: source.fields for name, source in self.sources.items()}
+            return citations.read(self.contract.markers, self.fields.text, documents, self.fields.taken).strange
         except TooMuchWork:
             return (self.fields.text,)
 
@@ -140,7 +142,9 @@ def pairing_problems(golden: Sequence[Golden], outputs: Sequence[Output], *, ver
     ``version`` is the policy's: since 2, prompts that differ in case, marks or invisible characters are one.
     """
     rows, answers = Counter(row.id for row in golden), Counter(output.id for output in outputs)
-    prompts = _prompts(golden) if version > 1 else [(row.id, prompt_key(row)) for row in golden]
+    prompts: list[tuple[str, object]] = (
+        _prompts(golden) if version > 1 else [(row.id, prompt_key(row)) for row in golden]
+    )
     asked = Counter(prompt for _, prompt in prompts)
     problems = [] if golden else ["the golden set is empty: nothing can be judged"]
     problems += _named("golden ids that stand twice", (one for one, count in rows.items() if count > 1))
@@ -152,7 +156,7 @@ def pairing_problems(golden: Sequence[Golden], outputs: Sequence[Output], *, ver
     return problems
 
 
-def _prompts(golden: Sequence[Golden]) -> list[tuple[str, str]]:
+def _prompts(golden: Sequence[Golden]) -> list[tuple[str, object]]:
     """Each id with what its row asks; the documents are only read where several rows ask in the same words."""
     words = [near_words(row) for row in golden]
     count = Counter(words)
@@ -196,15 +200,6 @@ def read_answer(golden: Golden, output: Output, contract: Contract) -> Answer:
     )
 
 
-def texts(sources: Mapping[str, Document]) -> dict[str, str]:
-    """All that each document's fields say, by its id."""
-    return {name: _all_text(source.fields) for name, source in sources.items()}
-
-
-def _all_text(fields: Mapping[str, Json]) -> str:
-    return "\n".join(value for value in fields.values() if isinstance(value, str))
-
-
 def _expected(golden: Golden, contract: Contract, documents: Mapping[str, Mapping[str, Json]]) -> tuple[Expected, ...]:
     """What the reference asks of an answer; nothing of a row that is not to be answered or has no reference."""
     if not contract.correctness or not golden.answerable or golden.gold is None:
@@ -213,7 +208,7 @@ def _expected(golden: Golden, contract: Contract, documents: Mapping[str, Mappin
     def said(at: str, value: Json) -> Json:
         if at not in contract.answers or not isinstance(value, str):
             return value
-        return _in_text(value, contract, documents, [])[0]
+        return _in_text(value, contract, documents, []).prose
 
     reference = strict_json.read(golden.gold, max_characters=contract.max_characters).value
     return correctness.expected(contract.correctness, reference, cast("Json", golden.meta), said)
@@ -280,15 +275,16 @@ def read_fields(
     refused = _refused(parsed, contract, unsaid, optional=optional)
     text = _text(parsed, contract, faults, optional=optional and refused is True)
     entries = _entries(parsed, contract, faults, optional=optional)
-    prose, markers, strange = _in_text(text, contract, documents, faults)
+    found = NOTHING_FOUND if text is None else _in_text(text, contract, documents, faults)
     faults += unsaid
     return Fields(
         text=text,
-        prose=prose,
+        prose=None if text is None else found.prose,
         entries=entries,
         cited=_cited(entries, contract, documents),
-        markers=markers,
-        strange=strange,
+        markers=None if contract.markers is None else found.markers,
+        strange=found.strange,
+        taken=found.taken,
         refused=refused,
         confidence=_confidence(parsed, contract, faults, optional=optional),
         unknowns=_unknowns(parsed, contract),
@@ -307,28 +303,16 @@ def _text(parsed: Json, contract: Contract, faults: list[Fault], *, optional: bo
 
 
 def _in_text(
-    text: str | None, contract: Contract, documents: Mapping[str, Mapping[str, Json]], faults: list[Fault]
-) -> tuple[str | None, tuple[str, ...] | None, tuple[str, ...]]:
-    """The text without its markers, the ids in them, and what else looks like a citation, as the contract reads it."""
-    if text is None:
-        return None, None if contract.markers is None else (), ()
+    text: str, contract: Contract, documents: Mapping[str, Mapping[str, Json]], faults: list[Fault]
+) -> citations.Found:
+    """The citations in a text, as the contract reads them."""
     try:
-        return _read_text(text, contract, documents)
+        if contract.version > 1:
+            return citations.read(contract.markers, text, documents)
+        return citations.read_plainly(contract.markers, text)
     except TooMuchWork as error:
         faults.append(Fault(path=contract.answer, rule="markers", message=str(error)))
-        return text, (), ()
-
-
-def _read_text(
-    text: str, contract: Contract, documents: Mapping[str, Mapping[str, Json]]
-) -> tuple[str, tuple[str, ...] | None, tuple[str, ...]]:
-    markers = contract.markers
-    if contract.version > 1:
-        found = citations.read(markers, text, {name: _all_text(document) for name, document in documents.items()})
-        return found.prose, None if markers is None else found.markers, found.strange
-    if markers is None:
-        return text, None, ()
-    return *citations.read_plainly(markers, text), ()
+        return citations.Found(markers=(), strange=(), prose=text)
 
 
 def _is_none(found: Json | pointer.Missing) -> bool:

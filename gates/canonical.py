@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
@@ -12,6 +13,20 @@ def canonical_json(value: object) -> bytes:
     """Sorted keys, two-space indent, a newline at the end; NaN is an error, a lone surrogate stays a JSON escape."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode("utf-8", "backslashreplace")
+
+
+def digest_of_texts(rows: Iterable[Sequence[str]]) -> str:
+    """What ``digest`` gives for a list of lists of texts, of which there may be many: none of them empty."""
+    found, before = hashlib.sha256(b"["), "\n  [\n    "
+    for row in rows:
+        texts = ",\n    ".join(map(_text.encode, row))
+        found.update(f"{before}{texts}\n  ]".encode("utf-8", "backslashreplace"))
+        before = ",\n  [\n    "
+    found.update(b"\n]\n" if before.startswith(",") else b"]\n")
+    return found.hexdigest()
+
+
+_text = json.JSONEncoder(ensure_ascii=False)
 
 
 def digest(value: object) -> str:

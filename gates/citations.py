@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gates import patterns
+from gates.canonical import Json
 from gates.patterns import Pattern
 from gates.rows import id_key
 from gates.words import plain
@@ -51,10 +53,10 @@ LOOKS = {
 }
 """Every form in which a reader takes something for a citation; a group holds what is cited."""
 IN_ASCII = {
-    "brackets": ("[",), "named": ("[",), "round": ("(",), "author and year": ("(",), "tag": ("<",),
-    "address": ("://", "www.", "doi:", "arxiv:"),
+    "[": ("brackets", "named"), "(": ("round", "author and year"), "<": ("tag",),
+    "://": ("address",), "www.": ("address",), "doi:": ("address",), "arxiv:": ("address",),
 }  # fmt: skip
-"""What a text in ASCII has in it, in small letters, where it has something of a form; the other forms have none."""
+"""What a text in ASCII has in it, in small letters, where it has something of these forms; of others it has nothing."""
 MONTHS = frozenset(
     "January February March April May June July August September October November December".split()  # noqa: SIM905
 )
@@ -72,32 +74,46 @@ class Found:
     """What looks like a citation, is not read as one, and is not a document."""
     prose: str
     """The text without what was read."""
+    taken: tuple[patterns.Found, ...] | None = None
+    """What the contract's pattern finds, in a reading of version 1: whoever looks further need not search again."""
 
 
-def read_plainly(markers: Pattern, text: str) -> tuple[str, tuple[str, ...]]:
+def read_plainly(markers: Pattern | None, text: str) -> Found:
     """The reading of version 1: the text without what the pattern takes, and that split at commas and spaces."""
     parts: list[str] = []
     ids: list[str] = []
     last = 0
-    for found in markers.find(text):
+    taken = () if markers is None else tuple(markers.find(text))
+    for found in taken:
         parts.append(text[last : found.start])
         last = found.end
         ids += _split(found.groups[0] or "")
-    return "".join((*parts, text[last:])), tuple(ids)
+    return Found(markers=tuple(ids), strange=(), prose="".join((*parts, text[last:])), taken=taken)
 
 
 def _split(held: str) -> list[str]:
     return [id_key(part) for part in ([held] if held.isalnum() else SEPARATORS.split(held)) if part]
 
 
-def read(markers: Pattern | None, text: str, documents: Mapping[str, str]) -> Found:
-    """The citations in a text; ``documents`` has the text of each by its id."""
+def read(
+    markers: Pattern | None,
+    text: str,
+    documents: Mapping[str, Mapping[str, Json]],
+    taken: Iterable[patterns.Found] | None = None,
+) -> Found:
+    """The citations in a text; ``documents`` has the fields of each by its id.
+
+    ``taken`` is what the pattern finds in the text, where that is known already.
+    """
     clean = plain(text)
     known = {plain(name): name for name in documents}
-    taken = () if markers is None else markers.find(clean)
+    if markers is None:
+        taken = ()
+    elif taken is None or clean != text:
+        taken = markers.find(clean)
     spans = [(one.start, one.end, names_in(one.groups[0] or "", known)) for one in taken]
     prose = _without(clean, spans)
-    if markers is not None and "[" in prose.translate(ALIKE):
+    if markers is not None and "[" in _alike(prose):
         spans += _lists(clean, known, spans)
         prose = _without(clean, spans)
     names = [name for _, _, names in sorted(spans) for name in names]
@@ -113,7 +129,7 @@ def _lists(
     found, read = [], bytearray(len(text))
     for start, end, _ in spans:
         read[start:end] = b"\1" * (end - start)
-    for match in NUMBERS.finditer(text.translate(ALIKE)):
+    for match in NUMBERS.finditer(_alike(text)):
         names = names_in(match[1], known)
         if not any(read[match.start() : match.end()]) and all(name in known.values() for name in names):
             found.append((match.start(), match.end(), names))
@@ -154,19 +170,30 @@ def _without(text: str, spans: Sequence[tuple[int, int, tuple[str, ...]]]) -> st
     return "".join([*kept, text[end:]])
 
 
-def _strange(text: str, known: Mapping[str, str], documents: Mapping[str, str], cited: Sequence[str]) -> Iterator[str]:
+def _strange(
+    text: str, known: Mapping[str, str], documents: Mapping[str, Mapping[str, Json]], cited: Sequence[str]
+) -> Iterator[str]:
     """What looks like a citation in a text from which those that were read are gone."""
     yield from (name for name in cited if name not in documents)
-    text = text.translate(ALIKE)
+    text = _alike(text)
     found = [(form, match) for form in _forms(text) for match in LOOKS[form].finditer(text)]
     if not found:
         return
-    everything = "\n".join(documents.values()).translate(ALIKE)
-    said = "\n".join(documents[name] for name in cited if name in documents).translate(ALIKE) or everything
+    texts = {name: _alike(_all_text(fields)) for name, fields in documents.items()}
+    everything = "\n".join(texts.values())
+    said = "\n".join(texts[name] for name in cited if name in texts) or everything
     for form, match in found:
         quoted = everything if form == "address" else said
         if match[0].rstrip(".,;:!?") not in quoted and not _is_harmless(form, match, known):
             yield match[0]
+
+
+def _all_text(fields: Mapping[str, Json]) -> str:
+    return "\n".join(value for value in fields.values() if isinstance(value, str))
+
+
+def _alike(text: str) -> str:
+    return text if text.isascii() else text.translate(ALIKE)
 
 
 def _forms(text: str) -> Iterable[str]:
@@ -174,7 +201,7 @@ def _forms(text: str) -> Iterable[str]:
     if not text.isascii():
         return LOOKS
     small = text.lower()
-    return [form for form, signs in IN_ASCII.items() if any(sign in small for sign in signs)]
+    return dict.fromkeys(form for sign, forms in IN_ASCII.items() if sign in small for form in forms)
 
 
 def _is_harmless(form: str, match: re.Match[str], known: Mapping[str, str]) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 import schemas
 from gates import strict_json
-from gates.canonical import Json, digest
+from gates.canonical import Json, digest, digest_of_texts
 from gates.invalid import MESSAGE, InvalidData, unknown_keys
 from gates.shown import shorten
 from gates.words import spelled
@@ -116,7 +116,7 @@ def golden_digest(golden: Sequence[Golden]) -> str:
 
 def outputs_digest(outputs: Sequence[Output]) -> str:
     """One value for all outputs, whatever their order."""
-    return digest(sorted([row.id, row.output, row.finish_reason] for row in outputs))
+    return digest_of_texts(sorted((row.id, row.output, row.finish_reason) for row in outputs))
 
 
 def gold_outputs(golden: Sequence[Golden]) -> tuple[Output, ...]:
@@ -234,12 +234,12 @@ def prompt_key(row: Golden) -> str:
     return unicodedata.normalize("NFC", json.dumps([words, documents], ensure_ascii=False))
 
 
-def near_key(row: Golden) -> str:
+def near_key(row: Golden) -> tuple[object, ...]:
     """Equal for two rows that ask the same but for case, marks of sentences, spacing and what cannot be seen."""
-    documents = [sorted(spelled(str(part)) for part in document.items()) for document in row.documents]
-    return json.dumps([near_words(row), documents], ensure_ascii=False)
+    documents = (tuple(sorted(spelled(str(part)) for part in document.items())) for document in row.documents)
+    return near_words(row), tuple(documents)
 
 
-def near_words(row: Golden) -> str:
+def near_words(row: Golden) -> tuple[object, ...]:
     """The same of the words of the prompt alone."""
-    return json.dumps([[one["role"], spelled(one["content"])] for one in row.prompt], ensure_ascii=False)
+    return tuple((one["role"], spelled(one["content"])) for one in row.prompt)

@@ -13,6 +13,7 @@ from gates import pointer
 from gates.answer_schema import Fault
 from gates.canonical import Json
 from gates.invalid import did_you_mean
+from gates.patterns import Found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Fields:
     markers: tuple[str, ...] | None = None
     strange: tuple[str, ...] = ()
     """What looks like a citation in the text and is not a document; contracts of version 1 do not look."""
+    taken: tuple[Found, ...] | None = None
+    """What the contract's pattern finds in the text, if a contract of version 1 was read by it."""
     refused: bool | None = None
     confidence: float | None = None
     unknowns: tuple[str, ...] | None = None

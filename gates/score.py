@@ -61,6 +61,15 @@ def tally(counted: Iterable[Answer], miss: Callable[[Answer], Miss | None], *, e
     return Score(counted=tuple(answer.id for answer in answers), misses=tuple(misses), empty=empty)
 
 
+def joined(parts: Sequence[Score]) -> Score:
+    """The score of answers that were counted in parts, for a gate judges each answer by itself."""
+    return Score(
+        counted=tuple(row for part in parts for row in part.counted),
+        misses=tuple(miss for part in parts for miss in part.misses),
+        empty=parts[0].empty,
+    )
+
+
 def listed(ids: Iterable[str]) -> str:
     """Ids for a reader, in a stable order."""
     return ", ".join(sorted(ids, key=lambda one: (len(one), one))) or "none"

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from gates.canonical import Json
 from gates.shown import shorten
@@ -80,7 +81,7 @@ def _text(data: str | bytes, max_characters: int) -> str:
         raise _Refused("empty", "nothing but white space")
     if text.startswith("```"):
         raise _Refused("fenced", "the object stands in a code fence")
-    if _values(text) > MAX_VALUES:
+    if 4 * len(text) > MAX_VALUES and _values(text) > MAX_VALUES:
         raise _Refused("too_long", f"{_values(text):,} values, at most {MAX_VALUES:,} are read")
     if _too_deep(text):
         raise _Refused("too_deep", f"more than {MAX_DEPTH} levels")
@@ -113,16 +114,18 @@ def _too_deep(text: str) -> bool:
 
 
 def _decode(text: str) -> tuple[Json, int]:
-    decoder = json.JSONDecoder(
-        object_pairs_hook=_object, parse_float=_float, parse_int=_integer, parse_constant=_constant
-    )
     try:
-        decoded: tuple[Json, int] = decoder.raw_decode(text)
+        decoded: tuple[Json, int] = _decoder().raw_decode(text)
     except json.JSONDecodeError as error:
         raise _Refused(_kind(text, error), f"{error.msg} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise _Refused("too_deep", "deeper than the interpreter's stack") from None
     return decoded
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_int=_integer, parse_constant=_constant)
 
 
 def _kind(text: str, error: json.JSONDecodeError) -> str:
@@ -136,11 +139,18 @@ def _kind(text: str, error: json.JSONDecodeError) -> str:
 def _checked(text: str, value: Json, end: int) -> Reading:
     if text[end:].strip(WHITESPACE):
         return Reading(code="trailing_text", detail=f"{text[end:].strip(WHITESPACE)[:40]!r} after the first value")
-    if SURROGATE.search(text) or (SURROGATE_ESCAPE.search(text) and any(map(SURROGATE.search, _strings(value)))):
+    if _has_half(text, value):
         return Reading(code="lone_surrogate", detail="half of a surrogate pair", value=value)
     if not isinstance(value, dict):
         return Reading(code="not_object", detail=f"the value is of type {type(value).__name__}", value=value)
     return Reading(code="ok", value=value)
+
+
+def _has_half(text: str, value: Json) -> bool:
+    """Whether half of a surrogate pair stands in the text, as itself or as an escape."""
+    if not text.isascii() and SURROGATE.search(text):
+        return True
+    return SURROGATE_ESCAPE.search(text) is not None and any(map(SURROGATE.search, _strings(value)))
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

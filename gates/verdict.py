@@ -1,18 +1,20 @@
 """The verdict: a pure function of saved outputs, golden set, contract and policy, with the same bytes each time."""
 
+import gc
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from gates import statistics
-from gates.answer import Answer, pair, pairing_problems
+from gates.answer import Answer, pairing_problems, read_answer
 from gates.canonical import Json, canonical_json
 from gates.clusters import cluster_problems, clustered, clusters
 from gates.contract import Contract
 from gates.policy import SPENDING, Bar, Policy
 from gates.rows import Golden, Output, golden_digest, outputs_digest
-from gates.score import Score
+from gates.score import Gate, Score, joined
 from gates.table import ABOUT, ADVISORY, COMPARED, GATES
 
 VERSION = 1
@@ -43,6 +45,8 @@ UNASKED = frozenset(
 measured only where a policy names it, so that no verdict changes that was given before."""
 CONTENT = "answer_correctness"
 """The gate that judges what an answer says."""
+PART = 256
+"""Answers that are read and measured together: few enough to stay in a processor's caches, and none is kept after."""
 NOT_MEASURED = Score(counted=(), misses=(), empty="not measured: golden set and outputs do not belong together")
 
 
@@ -171,19 +175,14 @@ def judge(
     unpaired = (*pairing_problems(golden, outputs, version=policy.version), *cluster_problems(golden, policy))
     cluster = clusters(golden, policy)
     found = (*problems, *unmeasurable(contract, policy), *unpaired)
-    answers = () if unpaired else pair(golden, outputs, contract)
-    barred = {bar.gate for bar in policy.bars}
-    asked = {name: gate for name, gate in GATES.items() if name in UNASKED | barred}
-    scores = {name: NOT_MEASURED if unpaired else gate(answers) for name, gate in asked.items()}
-    others = {
-        name: score
-        for name, score in scores.items()
-        if name in UNASKED - barred and set(ABOUT[name].needs) <= contract.declares
-    }
+    asked = {bar.gate: GATES[bar.gate] for bar in policy.bars}
+    shown = {} if unpaired else _shown(contract, policy)
+    measures = {**asked, **shown}
+    scores = dict.fromkeys(measures, NOT_MEASURED) if unpaired else _measured(measures, golden, outputs, contract)
     return Verdict(
         problems=found,
         gates=tuple(_decided(bar, scores[bar.gate], cluster, found, policy) for bar in policy.bars_now),
-        advisory={} if unpaired else {**others, **_advisory(answers, contract, policy)},
+        advisory={name: scores[name] for name in shown},
         slices={} if unpaired else _slices(golden, {bar.gate: scores[bar.gate] for bar in policy.bars}),
         rows=len(golden),
         policy=policy,
@@ -247,18 +246,54 @@ def _within(score: Score, rows: set[str]) -> Score:
     )
 
 
-def _advisory(answers: Sequence[Answer], contract: Contract, policy: Policy) -> dict[str, Score]:
-    """Rates that others report: worth seeing, never decided on."""
-    still_broken = GATES["json_parse"]([answer for answer in answers if not answer.fenced])
-    of_words = ADVISORY if policy.version == 1 else COMPARED
-    words = {} if "citations" not in contract.declares else {name: gate(answers) for name, gate in of_words.items()}
+def _measured(
+    measures: Mapping[str, Gate], golden: Sequence[Golden], outputs: Sequence[Output], contract: Contract
+) -> dict[str, Score]:
+    """What each measure counts, a part of the answers after the other."""
+    by_id = {output.id: output for output in outputs}
+    parts = []
+    for start in range(0, len(golden), PART):
+        with _uncollected():
+            answers = [read_answer(row, by_id[row.id], contract) for row in golden[start : start + PART]]
+            parts.append({name: measure(answers) for name, measure in measures.items()})
+            del answers
+    return {name: joined([part[name] for part in parts]) for name in measures}
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for cycles meanwhile: it would go over the whole golden set, and answers have none."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _shown(contract: Contract, policy: Policy) -> dict[str, Gate]:
+    """What is measured beside the policy's gates: the others, and rates that are worth seeing and never decided on."""
     barred = {bar.gate for bar in policy.bars}
-    words = {name: score for name, score in words.items() if name not in barred}
+    others = (name for name in GATES if name in UNASKED - barred and set(ABOUT[name].needs) <= contract.declares)
+    words = (ADVISORY if policy.version == 1 else COMPARED) if "citations" in contract.declares else {}
     return {
-        "json_parse_fence_tolerant": replace(still_broken, counted=tuple(answer.id for answer in answers)),
-        "schema_compliance_of_parsed": GATES["schema_compliance"]([answer for answer in answers if answer.parsed]),
-        **words,
+        **{name: GATES[name] for name in others},
+        "json_parse_fence_tolerant": _fence_tolerant,
+        "schema_compliance_of_parsed": _schema_of_parsed,
+        **{name: gate for name, gate in words.items() if name not in barred},
     }
+
+
+def _fence_tolerant(answers: Sequence[Answer]) -> Score:
+    """Whether an answer parses, a code fence around it or not."""
+    still_broken = GATES["json_parse"]([answer for answer in answers if not answer.fenced])
+    return replace(still_broken, counted=tuple(answer.id for answer in answers))
+
+
+def _schema_of_parsed(answers: Sequence[Answer]) -> Score:
+    """Whether the answers that parse follow the schema."""
+    return GATES["schema_compliance"]([answer for answer in answers if answer.parsed])
 
 
 def _counts(score: Score) -> dict[str, Json]:

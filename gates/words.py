@@ -6,12 +6,14 @@ half of the unsupported ones.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 
 WORD = re.compile(r"\w+")
-PLAIN = bytes(one if WORD.match(chr(one)) else ord(" ") for one in range(256))
-"""In ASCII: what is not part of a word becomes a space."""
+PLAIN = bytes(ord(chr(one).lower()) if one < 128 and WORD.match(chr(one)) else ord(" ") for one in range(256))
+"""In ASCII: letters become small, and what is not part of a word becomes a space."""
 SHARED = 0.3
+MOST_STEMS = 16384
 SHORT = 4
 """Words up to this length are not stemmed; up to two letters they are not content."""
 COMMON = frozenset(
@@ -67,11 +69,18 @@ def folded(text: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def content(text: str) -> frozenset[str]:
+def content(text: str) -> set[str]:
     """The stems of a text's content words."""
+    found = set(_stems(text))
+    found.discard("")
+    return found
+
+
+def _stems(text: str) -> Iterator[str]:
+    """The stem of each word, empty for one without content."""
     # In ASCII the same words, in a third of the time.
-    words = text.lower().encode().translate(PLAIN).decode().split() if text.isascii() else WORD.findall(folded(text))
-    return frozenset(map(_stem, words)) - {""}
+    words = text.encode().translate(PLAIN).decode().split() if text.isascii() else WORD.findall(folded(text))
+    return map(STEMS.__getitem__, words)
 
 
 def shared(text: str, source: str) -> float:
@@ -80,7 +89,24 @@ def shared(text: str, source: str) -> float:
     return len(words & content(source)) / len(words) if words else 1.0
 
 
-@lru_cache(maxsize=16384)
+def known(words: set[str], source: str) -> set[str]:
+    """Those of these content words that the source has too."""
+    return words.intersection(_stems(source))
+
+
+class _Stems(dict[str, str]):
+    """The stem of each word, found when it is first asked for: quicker than calling ``_stem``, which words are many."""
+
+    def __missing__(self, word: str) -> str:
+        if len(self) == MOST_STEMS:
+            self.clear()
+        self[word] = stem = _stem(word)
+        return stem
+
+
+STEMS = _Stems()
+
+
 def _stem(word: str) -> str:
     """Empty for a word without content."""
     if word in COMMON or (len(word) <= 2 and not word.isdigit()):

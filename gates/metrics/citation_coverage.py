@@ -17,16 +17,16 @@ def score(answers: Sequence[Answer]) -> Score:
 
 
 def _miss(answer: Answer) -> Miss | None:
+    strange = answer.cited - answer.documents
+    if answer.answered and answer.cited and not strange and answer.markers_agree:
+        return None
     expected = f"a citation of {listed(answer.golden.support or answer.documents)}"
     if missed := unread(answer, expected) or not_answered(answer, expected):
         return missed
-    strange = answer.cited - answer.documents
     if not answer.cited:
         reason = "cites nothing"
     elif strange:
         reason = f"cites {listed(strange)}, not among the documents {listed(answer.documents)}"
-    elif not answer.markers_agree:
-        reason = f"markers in the text are {listed(answer.in_text)}"
     else:
-        return None
+        reason = f"markers in the text are {listed(answer.in_text)}"
     return Miss(id=answer.id, reason=reason, expected=expected, given=listed(answer.cited))

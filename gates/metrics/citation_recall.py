@@ -13,10 +13,10 @@ def score(answers: Sequence[Answer]) -> Score:
 
 def _miss(answer: Answer) -> Miss | None:
     support = set(answer.golden.support or ())
+    if answer.answered and support <= answer.cited:
+        return None
     expected = f"all of {listed(support)}"
     if missed := unread(answer, expected) or not_answered(answer, expected):
         return missed
-    if support <= answer.cited:
-        return None
     reason = f"does not cite {listed(support - answer.cited)}"
     return Miss(id=answer.id, reason=reason, expected=expected, given=listed(answer.cited))

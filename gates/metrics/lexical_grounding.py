@@ -5,11 +5,13 @@ Counts the answers given to answerable rows whose documents have text. It finds 
 
 import re
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from gates.answer import Answer
 from gates.score import Miss, Score, listed, tally
 from gates.shown import shorten
-from gates.words import SHARED, content, shared
+from gates.words import SHARED, content, known
 
 SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*")
 FEW = 3
@@ -34,15 +36,18 @@ def compared(answers: Sequence[Answer]) -> Score:
     return Score(counted=tuple(counted), misses=tuple(misses), empty=empty)
 
 
-def _claims(answer: Answer) -> Sequence[str]:
-    """The sentences that claim something."""
-    return [one for one in SENTENCE.findall(answer.prose) if len(content(one)) >= FEW]
+def _claims(answer: Answer) -> Sequence[tuple[str, set[str]]]:
+    """The sentences that claim something, each with its words."""
+    sentences = ((one, content(one)) for one in SENTENCE.findall(answer.prose))
+    return [(sentence, words) for sentence, words in sentences if len(words) >= FEW]
 
 
-def _miss(answer: Answer, claims: Sequence[str]) -> Miss | None:
-    cited = answer.cited_text if claims else ""
-    for sentence in claims:
-        if (overlap := shared(sentence, cited)) < SHARED:
+def _miss(answer: Answer, claims: Sequence[tuple[str, set[str]]]) -> Miss | None:
+    if not claims:
+        return None
+    held = known(reduce(or_, (words for _, words in claims)), answer.cited_text)
+    for sentence, words in claims:
+        if (overlap := len(words & held) / len(words)) < SHARED:
             reason = f"a sentence shares {overlap:.0%} of its words with what it cites"
             return Miss(
                 id=answer.id, reason=reason, expected=f"from {listed(answer.cited)}", given=shorten(sentence.strip())

@@ -18,12 +18,12 @@ def score(answers: Sequence[Answer]) -> Score:
 
 def _miss(answer: Answer) -> Miss | None:
     support = set(answer.golden.support or ())
+    used = answer.cited & support
+    if answer.answered and len(used) >= SEVERAL:
+        return None
     expected = f"two of {listed(support)}"
     if missed := unread(answer, expected) or not_answered(answer, expected):
         return missed
-    used = answer.cited & support
-    if len(used) >= SEVERAL:
-        return None
     return Miss(
         id=answer.id, reason=f"is supported by {listed(used)} alone", expected=expected, given=listed(answer.cited)
     )

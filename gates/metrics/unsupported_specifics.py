@@ -26,12 +26,15 @@ def score(answers: Sequence[Answer]) -> Score:
 
 def compared(answers: Sequence[Answer]) -> Score:
     """The same, over the answers that have a number, a quotation or an address."""
-    given = [one for one in answers if one.answers_from_texts and _has_specifics(one.prose)]
+    given = [one for one in answers if _has_specifics(one.prose) and one.answers_from_texts]
     return tally(given, _miss, empty="no answer from documents with text has a number, a quotation or an address")
 
 
 def _has_specifics(prose: str) -> bool:
-    return not _has_none(prose) and any(pattern.search(folded(prose)) for pattern in (URL, QUOTATION, NUMBER))
+    if _has_none(prose):
+        return False
+    prose = folded(prose)
+    return any(pattern.search(prose) for pattern in (NUMBER, URL, QUOTATION))
 
 
 def _has_none(prose: str) -> bool:
@@ -43,9 +46,11 @@ def _miss(answer: Answer) -> Miss | None:
     if _has_none(answer.prose):
         return None
     prose, cited = folded(answer.prose), folded(answer.cited_text)
-    known = set(map(_digits, NUMBER.findall(cited)))
-    strange = [one for one in (*URL.findall(prose), *QUOTATION.findall(prose)) if one.rstrip(".,;:!?") not in cited]
-    strange += [one for one in NUMBER.findall(URL.sub(" ", prose)) if _digits(one) not in known]
+    addresses = URL.findall(prose) if "://" in prose else []
+    strange = [one for one in (*addresses, *QUOTATION.findall(prose)) if one.rstrip(".,;:!?") not in cited]
+    numbers = NUMBER.findall(URL.sub(" ", prose) if addresses else prose)
+    known = set(map(_digits, NUMBER.findall(cited))) if numbers else set()
+    strange += [one for one in numbers if _digits(one) not in known]
     if not strange:
         return None
     reason = f"{shorten(strange[0])} is in no document that it cites"

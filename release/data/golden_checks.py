@@ -144,7 +144,7 @@ def _question(row: gates.Golden, contract: gates.Contract) -> str:
 
 def copies(rows: Sequence[gates.Golden]) -> dict[int, str]:
     """For each row that asks what an earlier one asks, the earlier one's id."""
-    first: dict[str, str] = {}
+    first: dict[object, str] = {}
     found = {}
     for number, row in enumerate(rows):
         key = near_key(row)

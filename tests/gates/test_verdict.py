@@ -1,5 +1,6 @@
 """The verdict: states, bytes, gate zero, and every way in which a gate has been seen to pass wrongly elsewhere."""
 
+import gc
 import importlib
 import json
 import math
@@ -17,12 +18,12 @@ from jsonschema import Draft202012Validator
 import gates
 import schemas
 from gates import report
-from gates.answer import pairing_problems
-from gates.canonical import canonical_json
+from gates.answer import pair, pairing_problems
+from gates.canonical import canonical_json, digest, digest_of_texts
 from gates.provable import slips_through
 from gates.rows import Golden, Output
-from gates.score import Miss, Score
-from gates.table import ABOUT, GATES
+from gates.score import Miss, Score, joined
+from gates.table import ABOUT, ADVISORY, COMPARED, GATES
 from tests.gates.examples import REFUSAL, answer, contract, golden, golden_rows, policy, rich, with_outputs
 from tests.helpers.line import ROOT
 
@@ -585,3 +586,32 @@ def test_answers_of_which_none_is_json_are_told_to_be_of_another_form_and_not_of
         "None of the 40 answers is JSON (syntax: 14, fenced: 7, trailing_text: 7, empty: 6, prose_before: 6)" in shown
     ) != json_among
     assert ("constraint: json_schema" in shown) != json_among
+
+
+def test_answers_judged_in_parts_are_judged_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, agreed = rich()
+    outputs = [*gates.gold_outputs(rows)]
+    outputs[::3] = [replace(one, output=one.output[:-1]) for one in outputs[::3]]
+    whole = gates.judge(rows, outputs, agreed, policy())
+    answers = pair(rows, outputs, agreed)
+    for size in (1, 3, len(rows)):
+        monkeypatch.setattr("gates.verdict.PART", size)
+        assert gates.judge(rows, outputs, agreed, policy()).to_json() == whole.to_json()
+    for name, gate in {**GATES, **ADVISORY, **COMPARED}.items():
+        assert joined([gate(answers[:7]), gate(answers[7:])]) == gate(answers), name
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_search_for_cycles_is_left_as_it_was(on: bool) -> None:
+    (gc.enable if on else gc.disable)()
+    try:
+        rows, agreed = rich()
+        gates.judge(rows, gates.gold_outputs(rows), agreed, policy())
+        assert gc.isenabled() is on
+    finally:
+        gc.enable()
+
+
+@given(st.lists(st.tuples(st.text(), st.text(alphabet='a"\\\n\ud800\u00e9'), st.text()), max_size=4))
+def test_rows_of_texts_have_the_digest_of_their_canonical_json(rows: list[tuple[str, str, str]]) -> None:
+    assert digest_of_texts(rows) == digest([list(row) for row in rows])
