@@ -32,7 +32,22 @@ from release.values.layout import TRAINED
 EMBEDDED_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 FIELDS = (
     *("messages", "prompt", "completion", "gold", "conversations", "system", "instruction", "input", "output"),
-    *("history", "query", "answer", "rating", "id", "documents", "answerable", "support", "citation_required", "tags"),
+    *(
+        "history",
+        "query",
+        "answer",
+        "contents",
+        "chosen",
+        "role",
+        "content",
+        "rating",
+        "id",
+        "documents",
+        "answerable",
+        "support",
+        "citation_required",
+        "tags",
+    ),
 )
 CHECKS = (
     *("roles", "json", "schema", "rules", "refusal", "labels", "citations", "length", "end_token", "template", "ids"),
@@ -157,12 +172,24 @@ class Data:
     """a sentence on where the data comes from"""
     format: Annotated[
         Literal[
-            "auto", "chat_jsonl", "jsonl", "canonical", "chat", "prompt_completion", "sharegpt", "alpaca", "archive"
+            "auto",
+            "chat_jsonl",
+            "jsonl",
+            "canonical",
+            "chat",
+            "prompt_completion",
+            "sharegpt",
+            "alpaca",
+            "gemini",
+            "preference",
+            "archive",
         ],
         Field(examples=["chat"]),
     ] = "auto"
-    """'auto', or the rows' format: canonical, chat, prompt_completion, sharegpt, alpaca or archive ('chat_jsonl' and
-    'jsonl' are old names for auto)"""
+    """'auto', or the rows' format: canonical, chat, prompt_completion, sharegpt, alpaca, gemini, preference or archive
+    ('chat_jsonl' and 'jsonl' are old names for auto)"""
+    learn: Annotated[Given[Literal["last", "all"]], Field(examples=["all", "last"])] = None
+    """'last' or 'all': which of a conversation's answers are learned (without it the last)"""
     fields: Annotated[
         Mapping[str, Text],
         Names(FIELDS, "the key of a row that holds its {}; dots lead inside", ("my_{}", "row.{}")),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from gates.canonical import Json
 from release.data import rendering
-from release.data.formats import system_to_user
+from release.data.turns import system_to_user
 from release.values import clock
 from release.values.errors import PreflightError
 from release.values.layout import CHAT_TEMPLATE

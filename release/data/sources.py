@@ -4,7 +4,7 @@ from pathlib import Path
 
 from release.config.rules import HubFile, located
 from release.config.settings import Config
-from release.data import dataset
+from release.data import convert, dataset
 from release.data.dataset import Dataset
 from release.hub import address, requests
 from release.values.artifacts import sha256_file, write_atomically
@@ -17,7 +17,10 @@ def load(config: Config, say: Say) -> tuple[Dataset, Dataset]:
     """The rows to train on and the rows to judge by; ``DataError`` names each line that is not one."""
     data = config.data
     train, golden = (local(file, say) for file in (data.train_file, data.golden_file))
-    return dataset.load(train, data.format, data.fields), dataset.load(golden, data.format, data.fields)
+    rows = dataset.load(train, data.format, data.fields), dataset.load(golden, data.format, data.fields)
+    unused = rows[0].unused & rows[1].unused
+    dataset.refuse([f"data.fields: {convert.unused_field(name, data.fields[name])}" for name in sorted(unused)])
+    return rows
 
 
 def named(text: str, say: Say) -> Path:
