@@ -57,8 +57,8 @@ def load(config: Config, say: Say) -> Inputs:
     rows, base = _rows(config, say), _base(config, say)
     chat = base if isinstance(base, Unread) else _chat(config, base)
     if not isinstance(rows, Unread) and not isinstance(chat, Unread):
-        train, golden = (replace(one, examples=rendered(one.rows, chat)) for one in (rows.train, rows.golden))
-        rows = Rows(train=train, golden=golden)
+        train = replace(rows.train, examples=rendered(rows.train.rows, chat, config.data.learn))
+        rows = Rows(train=train, golden=replace(rows.golden, examples=rendered(rows.golden.rows, chat)))
     contract = read_contract(config)
     policy = read_policy(config, () if isinstance(contract, Unread) else contract.declares)
     return Inputs(config=config, contract=contract, policy=policy, rows=rows, base=base, chat=chat)
@@ -75,7 +75,11 @@ def examined(found: Inputs, docs: Path | None = None) -> Report:
     """The data gate's report on the rows; ``docs``: a folder for Great Expectations' own pages."""
     contract, policy, rows = there(found.contract), there(found.policy), there(found.rows)
     config, unread = found.config, found.chat.why if isinstance(found.chat, Unread) else None
-    limits = Limits(max_length=config.data.max_length, max_new_tokens=config.generation.max_new_tokens)
+    limits = Limits(
+        max_length=config.data.max_length,
+        max_new_tokens=config.generation.max_new_tokens,
+        every_answer=config.data.learn == "all",
+    )
     options = gate.Options(
         levels=config.data.checks,
         without_tokens=str(unread).splitlines()[0] if unread else "",

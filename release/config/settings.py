@@ -53,6 +53,7 @@ CHECKS = (
     *("roles", "json", "schema", "rules", "refusal", "labels", "citations", "length", "end_token", "template", "ids"),
     *("prompts", "questions", "leakage", "near_duplicates", "placeholders", "control_characters", "script", "secrets"),
     *("personal_data", "balance", "support", "documents", "given_away", "copies"),
+    *("special_tokens", "earlier_answers"),
 )
 OF_THE_TEMPLATE = (  # the parameters of transformers' apply_chat_template, and what it gives a template itself
     *("self", "kwargs", "messages", "conversations", "strftime_now", "raise_exception", "conversation", "tools"),

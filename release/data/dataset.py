@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gates
@@ -121,9 +121,30 @@ def load(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None
     )
 
 
-def rendered(rows: Sequence[gates.Golden], chat: Chat) -> tuple[Example, ...]:
-    """Each row as training sees it."""
-    return tuple(chat.example(row.prompt, row.gold or PROBE_ANSWER) for row in rows)
+def rendered(rows: Sequence[gates.Golden], chat: Chat, learn: str | None = None) -> tuple[Example, ...]:
+    """Each row as training sees it; ``learn``: ``data.learn``, without it ``last``."""
+    return tuple(_rendered(row, chat, every=learn == "all") for row in rows)
+
+
+def _rendered(row: gates.Golden, chat: Chat, *, every: bool) -> Example:
+    answer = row.gold or PROBE_ANSWER
+    seen = chat.conversation(row.prompt, answer, unlearned(row)) if every else chat.example(row.prompt, answer)
+    special = chat.reserved([*(message["content"] for message in row.prompt), row.gold or ""])
+    return replace(seen, special=special) if special else seen
+
+
+def unlearned(row: gates.Golden) -> frozenset[int]:
+    """The numbers of the messages that are marked as not to be learned."""
+    listed = row.row.get("messages")
+    messages = listed if isinstance(listed, list) else []
+    return frozenset(number for number, one in enumerate(messages) if one.get("weight") == 0)
+
+
+def earlier_answers(row: gates.Golden) -> list[tuple[int, str]]:
+    """The answers of a conversation before the last, with the numbers of their messages; not what is marked."""
+    marked = unlearned(row)
+    said = [(number, one) for number, one in enumerate(row.prompt) if one["role"] == "assistant"]
+    return [(number, one["content"]) for number, one in said if number not in marked]
 
 
 def read(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None, least: float | None = None) -> Read:

@@ -3,7 +3,8 @@
 One table for reading, for messages and for docs/data.md. The first shape whose keys a row has is what it is.
 """
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gates.shown import shorten
@@ -77,11 +78,10 @@ MARKS: Mapping[str, tuple[str, ...]] = {
 
 def recognise(row: Row, how: How) -> tuple[str, Mapping[str, str]]:
     """The format that a row's keys say, and the key of each of its fields; ``BadRow`` names what comes nearest."""
-    for form, needs in MARKS.items():
-        named = [name for name in needs if name in how.fields]
-        wanted = how.form in (*AUTO, form)
-        if wanted and named and all(holds(row, how.fields.get(name, name)) for name in needs):
-            return form, how.fields
+    if _columns(row):
+        raise BadRow(f"it is one object of columns, not of a row. Write its rows: {_PANDAS}")
+    if by_name := next(_by_names(row, how), None):
+        return by_name, how.fields
     there: Row = {key: value for key, value in row.items() if value is not None}
     for given in (there, row):  # a table has a null where another row has something
         for shape in SHAPES:
@@ -92,6 +92,14 @@ def recognise(row: Row, how: How) -> tuple[str, Mapping[str, str]]:
     if holds(row, "gold") or not row:
         return "canonical", how.fields
     raise BadRow(nearest(row))
+
+
+def _by_names(row: Row, how: How) -> Iterator[str]:
+    """The formats whose fields were named, and stand in the row where it was said."""
+    for form, needs in MARKS.items():
+        named = any(name in how.fields for name in needs)
+        if how.form in (*AUTO, form) and named and all(holds(row, how.fields.get(name, name)) for name in needs):
+            yield form
 
 
 def holds(row: Row, path: str) -> bool:
@@ -110,8 +118,8 @@ def nearest(row: Row) -> str:
     """What to say of a row whose keys are those of no format: the one that comes nearest, and how to ask for it."""
     keys = ", ".join(map(str, row))
     what = f"no format has these keys: {shorten(keys, 200)}"
-    if row and all(isinstance(value, dict | list) for value in row.values()) and _columns(row):
-        return f"it is one object of columns, not of a row. Write its rows: {_PANDAS}"
+    if commands := _of_dataset_info(row):
+        return f"it is LLaMA-Factory's dataset_info.json, which names files of rows. Convert those: {commands}"
     lists = [key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if len(lists) == 1:
         return f"{what}. If {lists[0]} is the list of rows, write that list alone; {_messages(lists[0])}"
@@ -136,12 +144,40 @@ def _messages(key: str) -> str:
     return f"if it is a row's messages: --format chat --field messages={key}"
 
 
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "alpaca": {"prompt": "instruction", "query": "input", "response": "output", "system": "system",
+               "history": "history", "chosen": "chosen"},
+    "sharegpt": {"messages": "conversations", "system": "system", "chosen": "chosen"},
+}  # fmt: skip
+"""What LLaMA-Factory's ``columns`` are called here."""
+TAGS = {"user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"}
+
+
+def _of_dataset_info(row: Row) -> str:
+    """The commands that convert the files of LLaMA-Factory's list of datasets; empty for anything else."""
+    entries = [one for one in row.values() if isinstance(one, dict) and ("file_name" in one or "hf_hub_url" in one)]
+    return "; ".join(map(_command, entries[:3])) if entries and len(entries) == len(row) else ""
+
+
+def _command(entry: Row) -> str:
+    form = str(entry.get("formatting", "alpaca"))
+    columns, tags = (given if isinstance(given := entry.get(key), dict) else {} for key in ("columns", "tags"))
+    known = COLUMNS.get(form, {})
+    options = [f"--field {known[name]}={key}" for name, key in columns.items() if name in known and known[name] != key]
+    named = {"role": tags.get("role_tag"), "content": tags.get("content_tag")}
+    options += [f"--field {name}={key}" for name, key in named.items() if key]
+    options += [f"--role {tags[tag]}={who}" for tag, who in TAGS.items() if tag in tags]
+    file = shlex.quote(str(entry.get("file_name", "FILE")))
+    return f"`adapter-release data convert {' '.join([file, '--to rows.jsonl', f'--format {form}', *options])}`"
+
+
 def _columns(row: Row) -> bool:
+    """Whether an object is a whole table: of each column an object by number, or a list of texts."""
     objects = [value for value in row.values() if isinstance(value, dict)]
     lists = [value for value in row.values() if isinstance(value, list)]
-    numbered = len(objects) == len(row) and all(map(str.isdigit, map(str, objects[0])))
-    parallel = len(lists) == len(row) > 1 and len({len(one) for one in lists}) == 1 and isinstance(lists[0][:1], list)
-    return numbered or (parallel and all(not isinstance(one, dict) for value in lists for one in value[:1]))
+    numbered = 0 < len(objects) == len(row) and all(map(str.isdigit, map(str, objects[0])))
+    parallel = 1 < len(lists) == len(row) and len({len(one) for one in lists}) == 1
+    return numbered or (parallel and all(isinstance(one, str) for value in lists for one in value))
 
 
 def _guess(row: Row, words: tuple[str, ...]) -> str | None:

@@ -1,7 +1,9 @@
 """Where rows come from: a file here, or one of a dataset repository at a commit, fetched once and kept in the cache."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from gates.shown import counted
 from release.config.rules import HubFile, located
 from release.config.settings import Config
 from release.data import convert, dataset
@@ -19,6 +21,14 @@ def load(config: Config, say: Say) -> tuple[Dataset, Dataset]:
     train, golden = (local(file, say) for file in (data.train_file, data.golden_file))
     rows = dataset.load(train, data.format, data.fields), dataset.load(golden, data.format, data.fields)
     unused = rows[0].unused & rows[1].unused
+    if several := sum(bool(dataset.earlier_answers(row)) for row in rows[0].rows):
+        what = (
+            "all of them are learned (data.learn is all)"
+            if data.learn == "all"
+            else ("the last alone is learned (data.learn: all learns all of them)")
+        )
+        told = f"{counted(several, 'row')} of several answers in one conversation: {what}"
+        rows = replace(rows[0], told=(*rows[0].told, told)), rows[1]
     dataset.refuse([f"data.fields: {convert.unused_field(name, data.fields[name])}" for name in sorted(unused)])
     return rows
 
