@@ -121,6 +121,11 @@ def read_outputs(path: Path) -> tuple[Output, ...]:
     return _outputs(_lines(path, ("ok", "lone_surrogate")))
 
 
+def is_golden(row: object) -> bool:
+    """Whether a parsed row surely is a golden one; of one that is not ``golden_problems`` says why."""
+    return _sound(row, "golden_row") and not _label_problems(cast("GoldenRow", row))
+
+
 def golden_problems(row: object, where: str) -> list[str]:
     """Why a parsed row is not a golden one; empty if it is."""
     try:

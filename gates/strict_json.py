@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from gates.canonical import Json
 from gates.shown import shorten
@@ -113,16 +114,18 @@ def _too_deep(text: str) -> bool:
 
 
 def _decode(text: str) -> tuple[Json, int]:
-    decoder = json.JSONDecoder(
-        object_pairs_hook=_object, parse_float=_float, parse_int=_integer, parse_constant=_constant
-    )
     try:
-        decoded: tuple[Json, int] = decoder.raw_decode(text)
+        decoded: tuple[Json, int] = _decoder().raw_decode(text)
     except json.JSONDecodeError as error:
         raise _Refused(_kind(text, error), f"{error.msg} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise _Refused("too_deep", "deeper than the interpreter's stack") from None
     return decoded
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_int=_integer, parse_constant=_constant)
 
 
 def _kind(text: str, error: json.JSONDecodeError) -> str:

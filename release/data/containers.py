@@ -30,6 +30,7 @@ LONGEST = 10_000_000  # characters of a row: far more than any context holds
 LONGEST_LINE = 4 * LONGEST + 1  # bytes of as many characters, and one more
 PIECE = 1 << 20
 HEAD = 1 << 16
+SAID = 64  # rows between two looks at how far a file is read
 WRAPPED = re.compile(
     r'\s*\{\s*"(?:data|rows|examples|train|instances|items|records|dataset|samples|entries)"\s*:\s*(?=\[\s*\{)'
 )
@@ -93,9 +94,11 @@ def items(path: Path, watch: Watch = lambda _done, _all: None) -> Found:
             head = file.peek(HEAD)[:HEAD]
             size = max(path.stat().st_size, 1)
             stream = open_until_here.enter_context(_unpacked(path, file, head))
-            for found in _rows(path, cast("io.BufferedReader", stream)):
-                watch(min(file.tell(), size) if not file.closed else size, size)
+            for number, found in enumerate(_rows(path, cast("io.BufferedReader", stream))):
+                if number % SAID == 0 and not file.closed:
+                    watch(min(file.tell(), size), size)
                 yield found
+            watch(size, size)
     except CANNOT_UNPACK as error:
         raise _unreadable(path, error) from None
 

@@ -73,6 +73,7 @@ class Account:
 
     def __init__(self, path: Path, how: How) -> None:
         self.path, self.how = path, how
+        self.stem = stem(path)
         self.form, self.names = "", dict(how.fields)
         self.seen = self.rows = self.earlier = self.changed = 0
         self.as_it_is = True
@@ -220,7 +221,7 @@ def _is_canonical(account: Account, row: Row) -> bool:
         return False
     if how.least is not None or any(key in row for key in (*how.ignored, *how.without)):
         return False
-    if golden_rows.golden_problems(row, ""):
+    if not golden_rows.is_golden(row):
         return False
     messages = _messages(row)
     return not messages or (
@@ -229,18 +230,20 @@ def _is_canonical(account: Account, row: Row) -> bool:
 
 
 def _from_another(account: Account, item: Item) -> Line | None:
-    name = f"{stem(account.path)}-{account.seen:05}"
+    name = f"{account.stem}-{account.seen:05}"
     given = formats.canonical(account.form, account.names, account.how, item.value, name)
     account.found |= given.found
     account.as_it_is = False
     if given.left_out:
         account.left[given.left_out].append(item.line)
         return None
-    problems = golden_rows.golden_problems(given.row, f"{account.path} line {item.line}")
-    account.problems += problems
-    if problems:
+    if not golden_rows.is_golden(given.row) and (
+        problems := golden_rows.golden_problems(given.row, f"{account.path} line {item.line}")
+    ):
+        account.problems += problems
         return None
-    account.told.update(dict.fromkeys(given.told, 1))
+    if given.told:
+        account.told.update(given.told)
     account.changed += 1
     return Line(line=item.line, row=given.row, text=formats.line(given.row))
 

@@ -6,9 +6,9 @@ and counted; what changes what should be learned is used, or stops with a senten
 
 import difflib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from gates.canonical import Json
 from release.data import marks, turns
@@ -16,6 +16,7 @@ from release.data.shapes import AUTO
 from release.data.tables import json_in
 from release.data.turns import BadRow, How, Message, Reader, Row, Taken, empty, shown
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "))
 COMMON = ("id", "documents", "answerable", "support", "citation_required", "tags")
 LABELS = ("documents", "answerable", "support", "citation_required", "gold")
 KNOWN = (*COMMON, "messages", "prompt", "gold", "meta")
@@ -28,7 +29,7 @@ class Given:
     row: Row = field(default_factory=dict)
     left_out: str = ""
     """Why it is not among the rows to learn."""
-    told: Mapping[str, int] = field(default_factory=dict)
+    told: Collection[str] = ()
     """What was kept apart or left out of it."""
     found: frozenset[str] = frozenset()
     """The fields that it has."""
@@ -36,7 +37,7 @@ class Given:
 
 def line(row: Mapping[str, Json]) -> bytes:
     """A row as one line of a canonical file."""
-    return (json.dumps(row, ensure_ascii=False, separators=(", ", ": ")) + "\n").encode("utf-8", "backslashreplace")
+    return (ENCODER.encode(row) + "\n").encode("utf-8", "backslashreplace")
 
 
 def is_labelled(row: Row) -> bool:
@@ -48,7 +49,8 @@ def canonical(form: str, names: Mapping[str, str], how: How, given: Json, name: 
     """The canonical row of one given row, called ``name`` where it has no id; ``BadRow`` says what it lacks."""
     if not isinstance(given, dict):
         raise BadRow(f"it is not a JSON object: {shown(given)}")
-    left: Row = json.loads(json.dumps(given))  # a copy to take from, however deep
+    inside = any("." in key for key in names.values())
+    left: Row = json.loads(json.dumps(given)) if inside else dict(given)  # a copy to take from, as deep as is taken
     if (key := next((key for key in how.without if not empty(left.get(key))), None)) is not None:
         return Given(left_out=f"with {key}")
     take = Taken(left, how, names)
@@ -77,7 +79,7 @@ def _given(take: Taken, row: Row, form: str) -> Given:
     own = object_of(left.pop("meta", None))
     apart = object_of(row.pop("meta", None)) | left
     meta = own | {_free(key, own): value for key, value in apart.items()}
-    told = take.dropped + Counter({f"kept under meta: {key}": 1 for key in apart})
+    told = {*take.dropped, *(f"kept under meta: {key}" for key in apart)}
     return Given(row=row | ({"meta": meta} if meta else {}), told=told, found=frozenset(take.found))
 
 
@@ -89,12 +91,16 @@ def _free(key: str, taken: Row) -> str:
 def _slip(left: Row) -> str:
     """A key that is nearly one of ours, where nobody said that the file is another's."""
     for key in left:
-        near = difflib.get_close_matches(str(key), LABELS[:-1], n=1, cutoff=0.85)
-        if near and near[0] != key:
-            return (
-                f"unknown key {key!r} (did you mean {near[0]!r}?). If it is another's: --format chat, or --ignore {key}"
-            )
+        if near := _near(str(key)):
+            other = f"If it is another's: --format chat, or --ignore {key}"
+            return f"unknown key {key!r} (did you mean {near!r}?). {other}"
     return ""
+
+
+@lru_cache(maxsize=1000)
+def _near(key: str) -> str:
+    near = difflib.get_close_matches(key, LABELS[:-1], n=1, cutoff=0.85)
+    return near[0] if near and near[0] != key else ""
 
 
 def _common(take: Taken, *, strict: bool) -> Row:

@@ -21,8 +21,15 @@ ORDERED = ("chosen", "rejected_response", "non_preferred_output")
 """Halves of a preference in a row that is read as something else."""
 
 
+MARKED = frozenset((*GOOD, *BAD, MODERATED, "weight"))
+USED_UP = frozenset((*MEDIA, *TOOLS, *ORDERED))
+"""What most rows have nothing of."""
+
+
 def bad(take: Taken) -> str:
     """Why a row is left out because it says itself that it is bad; empty for any other."""
+    if take.how.least is None and MARKED.isdisjoint(take.left) and take.key("rating") not in take.left:
+        return ""
     for key in (*GOOD, *BAD):
         value, means = take.left.get(key), key in GOOD
         if key in take.how.ignored or not isinstance(value, bool):
@@ -97,6 +104,8 @@ def rating(value: Json, key: str = "rating") -> float:
 
 def refuse(take: Taken, form: str) -> None:
     """Raise ``BadRow`` for what is left of a row and cannot be used, though it is more than a remark."""
+    if USED_UP.isdisjoint(take.left):
+        return
     for key in (*MEDIA, *TOOLS):
         value = take.left.get(key)
         if key in take.how.ignored or empty(value) or value in ("[]", "{}", "null"):

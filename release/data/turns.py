@@ -4,7 +4,6 @@ Nothing in a message is passed over: what changes what should be learned stops w
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -61,7 +60,7 @@ class Taken:
 
     def __init__(self, left: Row, how: How, names: Mapping[str, str]) -> None:
         self.left, self.how, self.names = left, how, names
-        self.dropped: Counter[str] = Counter()
+        self.dropped: set[str] = set()
         self.found: set[str] = set()
 
     def key(self, name: str) -> str:
@@ -183,7 +182,7 @@ def _speaker(take: Taken, name: Json, number: int) -> str:
 def _beside(take: Taken, key: str, value: Json, number: int) -> Message:
     """What else a message says: whether it is learned, or nothing; what cannot be used stops."""
     if key in take.how.ignored:
-        take.dropped[f"left out of messages: {key}"] += 1
+        take.dropped.add(f"left out of messages: {key}")
         return {}
     if key in NOT_LEARNED and value in NOT_LEARNED[key]:
         return {"weight": 0}
@@ -225,7 +224,7 @@ def _part(take: Taken, part: Mapping[str, Json], name: str, number: int) -> str:
             raise BadRow(
                 f"{name}: part {number} has {key}: {shown(value)}. Leave it out: `data convert --ignore {key}`"
             )
-        take.dropped[f"left out of messages: {key}"] += 1
+        take.dropped.add(f"left out of messages: {key}")
     return str(part["text"])
 
 
