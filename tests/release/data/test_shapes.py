@@ -166,7 +166,7 @@ def test_what_cannot_be_learned_stops_with_the_reason_and_the_way_out(tmp_path: 
         dataset.read(path)
 
 
-LEFT_OUT = {
+LEFT_OUT: dict[str, tuple[dict[str, Any], str]] = {
     "KTO, the bad half": ({"prompt": Q, "completion": A, "label": False}, "marked as bad (label: false)"),
     "KTO of LLaMA-Factory": ({"messages": TURNS, "kto_tag": False}, "marked as bad (kto_tag: false)"),
     "WildChat": ({"conversation": TURNS, "toxic": True}, "marked as bad (toxic: true)"),
