@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
@@ -16,6 +17,7 @@ from gates.shown import shorten
 from gates.words import spelled
 
 if TYPE_CHECKING:
+    import jsonschema_rs
     from jsonschema import ValidationError
 
 
@@ -23,15 +25,25 @@ MAX_ROWS = 1_000_000
 """Ten times the largest golden sets."""
 MOST_FAULTS = 1000
 """Faulty rows that are told; no row is looked at after them."""
+SHORT = 60
+"""Characters of a row's value in a message: it may be all that the row says."""
 LONGEST_LINE = 4 * strict_json.MAX_FILE + 1
 """Bytes of the most characters that are read of a row, and one more: whoever has as many is told, not read on."""
+
+
+class GivenMessage(TypedDict):
+    """A message of a golden row."""
+
+    role: str
+    content: str
+    weight: NotRequired[int]
 
 
 class GoldenRow(TypedDict):
     """A row of a golden set's file, once ``schemas/golden_row.schema.json`` has passed it."""
 
     id: NotRequired[str | int]
-    messages: NotRequired[list[dict[str, str]]]
+    messages: NotRequired[list["GivenMessage"]]
     prompt: NotRequired[str]
     gold: NotRequired[str]
     documents: NotRequired[list[dict[str, Json]]]
@@ -109,6 +121,25 @@ def read_outputs(path: Path) -> tuple[Output, ...]:
     return _outputs(_lines(path, ("ok", "lone_surrogate")))
 
 
+def is_golden(row: object) -> bool:
+    """Whether a parsed row surely is a golden one; of one that is not ``golden_problems`` says why."""
+    return _sound(row, "golden_row") and not _label_problems(cast("GoldenRow", row))
+
+
+def golden_problems(row: object, where: str) -> list[str]:
+    """Why a parsed row is not a golden one; empty if it is."""
+    try:
+        _check([(where, row)], "golden_row")
+    except InvalidData as error:
+        return list(error.problems)
+    return [f"{where}: {problem}" for problem in _label_problems(cast("GoldenRow", row))]
+
+
+def golden_row(row: object, number: int) -> Golden:
+    """The golden value of a sound row; ``number`` names it where it has no id."""
+    return _golden_row(cast("GoldenRow", row), number)
+
+
 def golden_digest(golden: Sequence[Golden]) -> str:
     """One value for the whole golden set, in its order."""
     return digest([row.digest for row in golden])
@@ -152,9 +183,12 @@ def _lines(path: Path, good: Sequence[str]) -> list[tuple[str, Json]]:
 def _check(rows: Iterable[tuple[str, object]], schema_name: str) -> None:
     from jsonschema import Draft202012Validator
 
-    validator = Draft202012Validator(schemas.load(schema_name))
+    validator = None
     problems = []
     for where, row in rows:
+        if _sound(row, schema_name):
+            continue
+        validator = validator or Draft202012Validator(schemas.load(schema_name))
         errors = sorted(validator.iter_errors(row), key=lambda error: str(error.absolute_path))
         problems += [f"{where}: {_described(error)}" for error in errors]
         if len(problems) >= MOST_FAULTS:
@@ -163,11 +197,34 @@ def _check(rows: Iterable[tuple[str, object]], schema_name: str) -> None:
         raise InvalidData(problems)
 
 
+def _sound(row: object, schema_name: str) -> bool:
+    """Whether a row surely follows its schema: a thousand times faster than the validator that says why it does not."""
+    try:
+        return _fast(schema_name).is_valid(row)
+    except (ValueError, TypeError):  # what Rust has no value for, such as half of a surrogate pair or a huge number
+        return False
+
+
+@cache
+def _fast(schema_name: str) -> "jsonschema_rs.Draft202012Validator":
+    import jsonschema_rs
+
+    return jsonschema_rs.Draft202012Validator(schemas.load(schema_name))
+
+
 def _described(error: "ValidationError") -> str:
     path = ".".join(map(str, error.absolute_path))
     if not path and (unknown := unknown_keys(error)):
         return "; ".join(f"unknown key {key!r}{hint}" for key, hint in unknown.items())
-    return f"{path + ': ' if path else ''}{shorten(error.message, MESSAGE)}"
+    return f"{path + ': ' if path else ''}{shorten(_reason(error), MESSAGE)}"
+
+
+def _reason(error: "ValidationError") -> str:
+    """What is wrong, and then the value, which may be long: jsonschema says it first."""
+    value = repr(error.instance)
+    if len(value) <= SHORT or not error.message.startswith(value):
+        return error.message
+    return f"{error.message.removeprefix(value).strip()}: {shorten(value, SHORT)}"
 
 
 def _golden(given: Sequence[tuple[str, object]]) -> tuple[Golden, ...]:
@@ -184,7 +241,7 @@ def _golden(given: Sequence[tuple[str, object]]) -> tuple[Golden, ...]:
 
 
 def _golden_row(row: GoldenRow, number: int) -> Golden:
-    messages = list(row.get("messages") or [{"role": "user", "content": row["prompt"]}])
+    messages = [_said(one) for one in row.get("messages") or [{"role": "user", "content": row["prompt"]}]]
     gold = row.get("gold")
     if messages[-1]["role"] == "assistant":
         gold = messages.pop()["content"]
@@ -202,6 +259,11 @@ def _golden_row(row: GoldenRow, number: int) -> Golden:
         digest=digest(row),
         row=cast("Mapping[str, object]", row),
     )
+
+
+def _said(message: GivenMessage) -> dict[str, str]:
+    """What is said, without what training makes of it: neither a chat template nor an engine asks for that."""
+    return {"role": message["role"], "content": message["content"]}
 
 
 def _label_problems(row: GoldenRow) -> list[str]:

@@ -73,3 +73,8 @@ def some(names: Sequence[object], most: int) -> str:
     """``a, b``, or of a longer list its first and how many more: ``a, b and 3 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(map(plain, names[:most]))}{more}"
+
+
+def counted(number: int, what: str) -> str:
+    """``1 row``, ``1,200 rows``: how many, in words that agree."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

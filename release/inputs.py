@@ -70,7 +70,7 @@ def load(config: Config, say: Say) -> Inputs:
     chat = base if isinstance(base, Unread) else _chat(config, base, own)
     if not isinstance(rows, Unread) and not isinstance(chat, Unread):
         golden = replace(rows.golden, examples=rendered(rows.golden.rows, chat))
-        train = replace(rows.train, examples=rendered(rows.train.rows, chat)) if rows.train else None
+        train = replace(rows.train, examples=rendered(rows.train.rows, chat, config.data.learn)) if rows.train else None
         rows = Rows(train=train, golden=golden)
     contract = read_contract(config)
     if not isinstance(contract, Unread):
@@ -91,7 +91,11 @@ def examined(found: Inputs, docs: Path | None = None) -> Report:
     """The data gate's report on the rows; ``docs``: a folder for Great Expectations' own pages."""
     contract, policy, rows = there(found.contract), there(found.policy), there(found.rows)
     config, unread = found.config, found.chat.why if isinstance(found.chat, Unread) else None
-    limits = Limits(max_length=config.data.max_length, max_new_tokens=config.generation.max_new_tokens)
+    limits = Limits(
+        max_length=config.data.max_length,
+        max_new_tokens=config.generation.max_new_tokens,
+        every_answer=config.data.learn == "all",
+    )
     options = gate.Options(
         levels=config.data.checks,
         without_tokens=str(unread).splitlines()[0] if unread else "",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gates.shown import counted
 from release import inputs
 from release.config import forms
 from release.config.settings import Config
@@ -275,9 +276,14 @@ def _data_items(found: Inputs) -> list[Item]:
         report = inputs.examined(found)
     except (DataError, HubError) as faulty:
         return _items("data", [str(faulty)])
-    problems = f"The data gate found {len(report.errors)} errors. Run `adapter-release data check` to see the rows."
+    problems = (
+        f"The data gate found {counted(len(report.errors), 'error')}. Run `adapter-release data check` to see the rows."
+    )
     warnings = len(report.findings) - len(report.errors)
-    items = _items("data", [] if report.passed else [problems], f"the data gate passes, with {warnings} warnings")
+    items = _items(
+        "data", [] if report.passed else [problems], f"the data gate passes, with {counted(warnings, 'warning')}"
+    )
+    items += [Item(name=one.name, state="ok", says=text) for one in report.splits for text in one.dataset.told]
     return [*items, *(Item(name=name, state="not checked", says=why) for name, why in report.unchecked.items())]
 
 

@@ -54,6 +54,9 @@ class Convert:
     field: Sequence[str]
     least_rating: float | None
     system_to_user: bool
+    role: Sequence[str]
+    ignore: Sequence[str]
+    without: Sequence[str]
 
 
 def _convert_options(command: argparse.ArgumentParser) -> None:
@@ -63,13 +66,26 @@ def _convert_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--to", type=Path, required=True, help="output file")
     command.add_argument(
         "--format", default="auto",
-        help="canonical, chat, prompt_completion, sharegpt, alpaca or archive (default: %(default)s, by the keys)",
+        help="canonical, chat, prompt_completion, sharegpt, alpaca, gemini, preference or archive (default: "
+        "%(default)s, by the keys)",
     )  # fmt: skip
     command.add_argument(
         "--field", action="append", default=[], metavar="NAME=KEY",
         help="the key that holds a field, such as prompt=question; may be repeated",
     )  # fmt: skip
-    command.add_argument("--least-rating", type=float, help="leave out rows of an archive rated lower, or not rated")
+    command.add_argument(
+        "--role", action="append", default=[], metavar="NAME=user",
+        help="who speaks, by another name: user, assistant or system; may be repeated",
+    )  # fmt: skip
+    command.add_argument(
+        "--ignore", action="append", default=[], metavar="KEY",
+        help="a key of rows or messages that means nothing for learning; may be repeated",
+    )  # fmt: skip
+    command.add_argument(
+        "--without", action="append", default=[], metavar="KEY",
+        help="leave out the rows that have something under this key; may be repeated",
+    )  # fmt: skip
+    command.add_argument("--least-rating", type=float, help="leave out rows rated lower, or not rated")
     command.add_argument(
         "--system-to-user", action="store_true",
         help="put system text at the start of the next user message, for a chat template without a system role",
@@ -80,9 +96,15 @@ def convert(given: Convert, say: Say) -> None:
     from release.data import convert, sources
 
     wanted = convert.Wanted(
-        form=given.format, pairs=given.field, least=given.least_rating, system_to_user=given.system_to_user
+        form=given.format,
+        pairs=given.field,
+        least=given.least_rating,
+        roles=given.role,
+        ignored=given.ignore,
+        without=given.without,
+        system_to_user=given.system_to_user,
     )
-    for line in convert.to_file([sources.named(text, say) for text in given.sources], given.to, wanted):
+    for line in convert.to_file([sources.named(text, say) for text in given.sources], given.to, wanted, say):
         say(Line(text=line))
 
 
@@ -111,7 +133,7 @@ def split(given: Split, say: Say) -> None:
     from release.data import split
 
     wanted = split.Wanted(share=given.share, seed=given.seed, together=given.together)
-    for line in split.to_files(given.source, (given.train, given.golden), wanted):
+    for line in split.to_files(given.source, (given.train, given.golden), wanted, say):
         say(Line(text=line))
 
 
@@ -128,7 +150,7 @@ COMMANDS = (
     ),
     Command(
         name="data convert",
-        about="convert ShareGPT, alpaca, prompt/completion and archives to canonical rows",
+        about="convert the formats of OpenAI, Gemini, ShareGPT, Alpaca and others to canonical rows",
         description="""Reads files in other formats and writes their rows to one canonical JSONL file. Prints
         what was kept under meta, what was left out, and the checksum. An existing file is never overwritten.
         Exit code 3: a row cannot be read, and nothing was written.""",

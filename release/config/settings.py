@@ -33,12 +33,28 @@ from release.values.layout import TRAINED
 EMBEDDED_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 FIELDS = (
     *("messages", "prompt", "completion", "gold", "conversations", "system", "instruction", "input", "output"),
-    *("history", "query", "answer", "rating", "id", "documents", "answerable", "support", "citation_required", "tags"),
+    *(
+        "history",
+        "query",
+        "answer",
+        "contents",
+        "chosen",
+        "role",
+        "content",
+        "rating",
+        "id",
+        "documents",
+        "answerable",
+        "support",
+        "citation_required",
+        "tags",
+    ),
 )
 CHECKS = (
     *("roles", "json", "schema", "rules", "refusal", "labels", "citations", "length", "end_token", "template", "ids"),
     *("prompts", "questions", "leakage", "near_duplicates", "placeholders", "control_characters", "script", "secrets"),
     *("personal_data", "balance", "support", "documents", "given_away", "copies"),
+    *("special_tokens", "earlier_answers"),
 )
 OF_THE_TEMPLATE = (  # the parameters of transformers' apply_chat_template, and what it gives a template itself
     *("self", "kwargs", "messages", "conversations", "strftime_now", "raise_exception", "conversation", "tools"),
@@ -171,12 +187,24 @@ class Data:
     """a sentence on where the data comes from"""
     format: Annotated[
         Literal[
-            "auto", "chat_jsonl", "jsonl", "canonical", "chat", "prompt_completion", "sharegpt", "alpaca", "archive"
+            "auto",
+            "chat_jsonl",
+            "jsonl",
+            "canonical",
+            "chat",
+            "prompt_completion",
+            "sharegpt",
+            "alpaca",
+            "gemini",
+            "preference",
+            "archive",
         ],
         Field(examples=["chat"]),
     ] = "auto"
-    """'auto', or the rows' format: canonical, chat, prompt_completion, sharegpt, alpaca or archive ('chat_jsonl' and
-    'jsonl' are old names for auto)"""
+    """'auto', or the rows' format: canonical, chat, prompt_completion, sharegpt, alpaca, gemini, preference or archive
+    ('chat_jsonl' and 'jsonl' are old names for auto)"""
+    learn: Annotated[Given[Literal["last", "all"]], Field(examples=["all", "last"])] = None
+    """'last' or 'all': which of a conversation's answers are learned (without it the last)"""
     fields: Annotated[
         Mapping[str, Text],
         Names(FIELDS, "the key of a row that holds its {}; dots lead inside", ("my_{}", "row.{}")),

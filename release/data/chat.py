@@ -11,16 +11,17 @@ Templates are rendered in `rendering`, by transformers' own renderer.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gates.canonical import Json
 from release.data import rendering
-from release.data.formats import system_to_user
+from release.data.turns import system_to_user
 from release.values import clock
 from release.values.errors import PreflightError
 from release.values.layout import CHAT_TEMPLATE
@@ -45,6 +46,7 @@ MOVE = (
     "Put the system text at the start of the first user message: `adapter-release data convert FILE --to FILE "
     "--system-to-user` does."
 )
+LAST = "Or learn the last answer of each conversation alone: data.learn: last."
 SHOWN = 80  # characters of a text in a message
 
 
@@ -55,12 +57,23 @@ class Example:
     asked: tuple[int, ...] = ()
     learned: tuple[int, ...] = ()
     """The answer and the one token that ends it."""
+    earlier: tuple[tuple[int, int], ...] = ()
+    """Where in ``asked`` earlier answers stand that are learned too, each with the token that ends it."""
+    special: tuple[str, ...] = ()
+    """Special tokens of the base in the row's own text: they would be read as real ones."""
     fault: str = ""
     """Why it cannot be learned as it would be asked, and what to do; empty for a sound row."""
 
     @property
     def total(self) -> int:
         return len(self.asked) + len(self.learned)
+
+    def labels(self, ignored: int) -> list[int]:
+        """For each token itself where it is learned, and ``ignored`` where it is not."""
+        labels = [ignored] * len(self.asked)
+        for start, end in self.earlier:
+            labels[start:end] = self.asked[start:end]
+        return [*labels, *self.learned]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +130,37 @@ class Chat:
             "The chat template writes a prompt otherwise before an answer than with it: what is trained is not asked."
         )
         return Example(asked=asked, fault=f"{what} {self._for_prompt(prompt, answer)}")
+
+    def conversation(self, prompt: Messages, answer: str, unlearned: frozenset[int] = frozenset()) -> Example:
+        """A row of which every answer is learned, but for those of the messages with these numbers."""
+        whole = self.example(prompt, answer)
+        spans = []
+        for number, one in enumerate(prompt):
+            if one["role"] != "assistant" or number in unlearned or whole.fault:
+                continue
+            turn = self.example(prompt[:number], str(one["content"]))
+            ids = (*turn.asked, *turn.learned)
+            if turn.fault or whole.asked[: len(ids)] != ids:
+                what = turn.fault or "The chat template writes it otherwise here than at the end of a conversation."
+                return replace(whole, fault=f"Message {number + 1}, an earlier answer: {what} {LAST}")
+            spans.append((len(turn.asked), len(ids)))
+        return replace(whole, earlier=tuple(spans))
+
+    @cached_property
+    def _reserved(self) -> "re.Pattern[str] | None":
+        added = self.tokenizer.get_added_tokens_decoder()
+        named = {one.content for id_, one in added.items() if one.special or id_ in self.ends}
+        written = sorted((one for one in named if one.strip()), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, written))) if written else None
+
+    def reserved(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """The special tokens of the base that stand in texts, each once."""
+        found = (
+            {}
+            if self._reserved is None
+            else dict.fromkeys(one for text in texts for one in self._reserved.findall(text))
+        )
+        return tuple(found)
 
     def _learned(self, asked: tuple[int, ...], after: tuple[int, ...], answer: str) -> Example:
         """A row whose prompt is sound, by what the template writes after it."""

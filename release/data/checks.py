@@ -32,6 +32,8 @@ CHECKS: Mapping[str, Check] = {
     "length": Check(level="error", says="it is too long", kind="length"),
     "end_token": Check(level="error", says="it does not teach the model to stop"),
     "template": Check(level="error", says="it cannot be learned as it would be asked"),
+    "special_tokens": Check(level="error", says="it holds a token by which chats are told apart, as text"),
+    "earlier_answers": Check(level="error", says="an earlier answer, which data.learn: all learns, is not a right one"),
     "ids": Check(level="error", says="its id stands twice in this file", kind="unique"),
     "prompts": Check(level="error", says="its prompt stands twice in this file", kind="unique"),
     "questions": Check(level="warning", says="its question stands twice in this file, over other documents"),
@@ -52,7 +54,7 @@ CHECKS: Mapping[str, Check] = {
     "copies": Check(level="error", says="its prompt is another row's, but for case, marks or invisible characters"),
     "balance": Check(level="warning", says="the share of unanswerable rows is outside 20-40 %", kind="share"),
 }
-OF_TRAINING_ONLY = {"leakage", "near_duplicates", "end_token"}
+OF_TRAINING_ONLY = {"leakage", "near_duplicates", "end_token", "earlier_answers"}
 OF_GOLDEN_ONLY = {"support", "documents", "given_away", "copies"}
 NEED_TOKENS = {"length", "end_token", "template"}
 FOLLOW_FROM_JSON = {"schema", "rules", "refusal", "labels", "citations"}

@@ -7,13 +7,14 @@ from html import escape
 from pathlib import Path
 
 from gates.canonical import canonical_json
-from gates.shown import some
+from gates.shown import counted, shorten, some
 from release.data import text_checks
 from release.data.checks import CHECKS, Finding, Mark, Report, Split
 from release.values.artifacts import write_atomically
 from release.values.errors import DataError
 
 BINS = 24
+REASON = 200  # characters of a reason in a line of the summary
 CONTEXT = 400  # characters shown on both sides of a mark; a row can be long
 PLAIN_ROWS = 200  # rows on the page: a browser must still open it; the JSON lists all
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # the page shows what others wrote: nothing in it may load
@@ -38,14 +39,20 @@ mark{background:var(--mark);color:inherit}small{color:var(--quiet)}
 
 def terminal(report: Report) -> list[str]:
     """A line for each file and each check that found something, with a few rows each."""
-    lines = [_of_split(split) for split in report.splits]
+    lines = [line for split in report.splits for line in [_of_split(split), *told_of(split)]]
     for found in _by_check(report):
         rows = [one.row for one in found if one.row]
-        what = f"{len(rows)} rows ({some(rows, 5)})" if rows else "; ".join(one.says for one in found)
+        what = f"{counted(len(rows), 'row')} ({some(rows, 5)})" if rows else "; ".join(one.says for one in found)
+        what += f": {shorten(found[0].says, REASON)}" if rows else ""
         lines.append(f"  {found[0].level:7}  {found[0].split:6}  {found[0].check:18}  {what}")
     lines += [f"  not checked: {name}, because {why}" for name, why in report.unchecked.items()]
     errors, warnings = len(report.errors), len(report.findings) - len(report.errors)
-    return [*lines, f"{errors} errors, {warnings} warnings"]
+    return [*lines, f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"]
+
+
+def told_of(split: Split) -> list[str]:
+    """What of a file was kept apart, left out or not learned."""
+    return [f"  {one}" for one in split.dataset.told]
 
 
 def to_json(report: Report) -> bytes:
@@ -106,7 +113,7 @@ def html(report: Report, *, text: bool = True) -> str:
     """One page: what was found, how long rows are, and each row with the part in question marked."""
     state = '<b class="ok">fit to use</b>' if report.passed else '<b class="error">not fit to use</b>'
     errors, warnings = len(report.errors), len(report.findings) - len(report.errors)
-    body = [f"<h1>Data report</h1><p>{state}: {errors} errors, {warnings} warnings</p>"]
+    body = [f"<h1>Data report</h1><p>{state}: {counted(errors, 'error')}, {counted(warnings, 'warning')}</p>"]
     body += [_html_of_split(split, report.max_length) for split in report.splits]
     body += [_html_of_checks(report), *_html_of_rows(report, text=text)]
     return (
@@ -136,6 +143,8 @@ class _Measured:
     labels: Mapping[str, int]
     tokens: Mapping[str, int] | None
     """The shortest, median and longest row; None without a tokenizer."""
+    told: tuple[str, ...]
+    """What of the file was kept apart, left out or not learned."""
 
 
 def _measured(split: Split) -> _Measured:
@@ -148,13 +157,15 @@ def _measured(split: Split) -> _Measured:
         sha256=split.dataset.sha256,
         rows=len(split.dataset.rows),
         labels={name: labels[name] for name in ("answerable", "unanswerable", "unknown")},
+        told=split.dataset.told,
         tokens=dict(zip(names, (lengths[0], lengths[found // 2], lengths[-1]), strict=True)) if found else None,
     )
 
 
 def _of_split(split: Split) -> str:
     measured = _measured(split)
-    text = f"{split.name}: {measured.file}, {measured.rows} rows, {measured.labels['unanswerable']} unanswerable"
+    rows, refused = counted(measured.rows, "row"), measured.labels["unanswerable"]
+    text = f"{split.name}: {measured.file}, {rows}, {refused} unanswerable"
     if measured.tokens:
         text += f", {measured.tokens['median']} tokens in the median, {measured.tokens['longest']} at most"
     return text
@@ -162,8 +173,9 @@ def _of_split(split: Split) -> str:
 
 def _html_of_split(split: Split, longest: int | None) -> str:
     measured = _measured(split)
-    title = f"<h2>{split.name}: {escape(split.dataset.path.name)}</h2><p>{measured.rows} rows"
+    title = f"<h2>{split.name}: {escape(split.dataset.path.name)}</h2><p>{counted(measured.rows, 'row')}"
     title += f" <small>sha256 {split.dataset.sha256}</small></p>"
+    title += f"<ul>{''.join(f'<li>{escape(one)}' for one in measured.told)}</ul>" if measured.told else ""
     charts = [_bars("rows by label", {name: n for name, n in measured.labels.items() if n})]
     if split.dataset.examples:
         limit = longest if split.name == "train" else None

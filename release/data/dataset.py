@@ -1,28 +1,22 @@
 """A file of rows → golden rows and their canonical bytes, whatever the format; each faulty row is named by its line."""
 
 import hashlib
-import json
-import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gates
-from gates import strict_json
-from gates.canonical import Json
-from release.data import formats
+from gates import rows as golden_rows
+from gates.shown import counted, some
+from release.data import containers, formats, shapes
 from release.data.chat import PROBE_ANSWER, Chat, Example
+from release.data.containers import Fault, Item, Watch, stem
+from release.data.turns import BadRow, How, Row, shown
 from release.values.errors import DataError
 
 SHOWN = 20  # faulty rows listed in a message; the rest is counted
-LONGEST = 10_000_000  # characters of a row: far more than any context holds
-ADVICE = {
-    "bom": "Save the file as UTF-8 without a byte order mark",
-    "not_utf8": "Save the file as UTF-8",
-    "too_long": "Leave the row out, or cut it into several",
-    "lone_surrogate": "Write the whole character, or leave it out: no text can hold half of one",
-}
+MOST_FAULTS = 1000  # nothing is read after as many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +27,10 @@ class Read:
     lines: tuple[int, ...]
     canonical: bytes
     form: str
-    apart: Mapping[str, int]
-    """Keys that were kept under ``meta``, and in how many rows."""
-    below: tuple[int, ...]
-    """Lines whose rating is missing or below the one asked for: not among the rows."""
+    told: tuple[str, ...]
+    """What was kept apart or left out, a sentence each."""
+    unused: frozenset[str]
+    """Fields that were said to stand under another key, which no row has."""
 
     def texts(self) -> list[bytes]:
         """The canonical line of each row."""
@@ -56,6 +50,9 @@ class Dataset:
     """What to train on and to keep: the file itself where it is in the canonical format."""
     examples: tuple[Example, ...] = field(default=(), repr=False)
     """Each row as training sees it; empty where no tokenizer was at hand."""
+    told: tuple[str, ...] = ()
+    """What of the file was kept apart, left out or not learned, a sentence each."""
+    unused: frozenset[str] = frozenset()
 
     def line(self, number: int) -> int:
         """The line of a row in ``path``."""
@@ -63,46 +60,192 @@ class Dataset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Lines:
-    """A file's JSON values with their line numbers, and what is wrong with the other lines."""
+class Line:
+    """A row of a file, and its canonical text, which ends its line."""
 
-    values: tuple[tuple[int, Json], ...]
-    problems: tuple[str, ...]
+    line: int
+    row: Row
+    text: bytes
+
+
+class Account:
+    """What is learned of a file while its rows go by."""
+
+    def __init__(self, path: Path, how: How) -> None:
+        self.path, self.how = path, how
+        self.stem = stem(path)
+        self.form, self.names = "", dict(how.fields)
+        self.seen = self.rows = self.earlier = self.changed = 0
+        self.as_it_is = True
+        """Whether each line of the file is a canonical row."""
+        self.problems: list[str] = []
+        self.told: Counter[str] = Counter()
+        self.left: dict[str, list[int]] = defaultdict(list)
+        self.found: set[str] = set()
+
+    def problem(self, line: int, says: str) -> None:
+        self.problems.append(f"{self.path} line {line}: {says}")
+
+    def sentences(self) -> Iterator[str]:
+        """What was kept apart and what was left out."""
+        for what, count in sorted(self.told.items()):
+            yield f"{what} ({counted(count, 'row')})"
+        for why, lines in sorted(self.left.items()):
+            yield f"left out: {counted(len(lines), 'row')} {why}, line{'s' * (len(lines) > 1)} {some(lines, 10)}"
+
+    @property
+    def shown_form(self) -> str:
+        """The format as it is told: a chat that holds nothing else is canonical."""
+        return "canonical" if self.form == "chat" and not self.changed else self.form or "canonical"
+
+    @property
+    def unused(self) -> frozenset[str]:
+        return frozenset(self.how.fields) - self.found
 
 
 def load(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None) -> Dataset:
     """Every line of ``path`` as a row with a reference answer; ``DataError`` names each that is not."""
-    found = read(path, form, fields or {})
+    found = read(path, form, fields)
     refuse([f"{path}: row {row.id} has no reference answer" for row in found.rows if row.gold is None])
     if not found.rows:
-        refuse([f"{path} is empty: there is nothing to learn or to measure"])
+        left = f" but what was left out: {'; '.join(found.told)}" if found.told else ""
+        refuse([f"{path} is empty{left}: there is nothing to learn or to measure"])
     digest = hashlib.sha256(found.canonical).hexdigest()
-    return Dataset(path=path, rows=found.rows, sha256=digest, lines=found.lines, canonical=found.canonical)
+    return Dataset(
+        path=path,
+        rows=found.rows,
+        sha256=digest,
+        lines=found.lines,
+        canonical=found.canonical,
+        told=found.told,
+        unused=found.unused,
+    )
 
 
-def rendered(rows: Sequence[gates.Golden], chat: Chat) -> tuple[Example, ...]:
-    """Each row as training sees it."""
-    return tuple(chat.example(row.prompt, row.gold or PROBE_ANSWER) for row in rows)
+def rendered(rows: Sequence[gates.Golden], chat: Chat, learn: str | None = None) -> tuple[Example, ...]:
+    """Each row as training sees it; ``learn``: ``data.learn``, without it ``last``."""
+    return tuple(_rendered(row, chat, every=learn == "all") for row in rows)
+
+
+def _rendered(row: gates.Golden, chat: Chat, *, every: bool) -> Example:
+    answer = row.gold or PROBE_ANSWER
+    seen = chat.conversation(row.prompt, answer, unlearned(row)) if every else chat.example(row.prompt, answer)
+    special = chat.reserved([*(message["content"] for message in row.prompt), row.gold or ""])
+    return replace(seen, special=special) if special else seen
+
+
+def unlearned(row: gates.Golden) -> frozenset[int]:
+    """The numbers of the messages that are marked as not to be learned."""
+    listed = row.row.get("messages")
+    messages = listed if isinstance(listed, list) else []
+    return frozenset(number for number, one in enumerate(messages) if one.get("weight") == 0)
+
+
+def earlier_answers(row: gates.Golden) -> list[tuple[int, str]]:
+    """The answers of a conversation before the last, with the numbers of their messages; not what is marked."""
+    marked = unlearned(row)
+    said = [(number, one) for number, one in enumerate(row.prompt) if one["role"] == "assistant"]
+    return [(number, one["content"]) for number, one in said if number not in marked]
 
 
 def read(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None, least: float | None = None) -> Read:
-    """The rows of a file; ``DataError`` names each line that is not one. ``least``: the rating an archive's rows need.
+    """The rows of a file; ``DataError`` names each line that is not one. ``least``: the rating that rows need.
 
     A row of the canonical format needs no reference answer here.
     """
+    account = Account(path, How(form=form, fields=fields or {}, least=least))
+    kept = list(converted(account))
+    refuse(account.problems, done="written")
+    return Read(
+        rows=tuple(golden_rows.golden_row(one.row, number) for number, one in enumerate(kept, 1)),
+        lines=tuple(one.line for one in kept),
+        canonical=path.read_bytes() if account.as_it_is else b"".join(one.text for one in kept),
+        form=account.shown_form,
+        told=tuple(account.sentences()),
+        unused=account.unused,
+    )
+
+
+def converted(account: Account, watch: Watch = lambda _done, _all: None) -> Iterator[Line]:
+    """The rows of a file, one after the other; what is wrong with others is in the account at the end."""
+    for found in containers.items(account.path, watch):
+        account.seen += 1
+        if isinstance(found, Fault):
+            account.problem(found.line, found.says)
+        elif (one := _row(account, found)) is not None:
+            account.rows += 1
+            account.earlier += sum(message["role"] == "assistant" for message in _messages(one.row)) > 1
+            yield one
+        if len(account.problems) == MOST_FAULTS or (account.problems and not account.form and account.seen == 1):
+            return  # where the first row is of no format, all are
+    account.as_it_is = account.as_it_is and not account.left and account.rows == account.seen
+
+
+def _messages(row: Row) -> list[Row]:
+    listed = row.get("messages")
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+
+
+def _row(account: Account, item: Item) -> Line | None:
+    """The row of one value; None where it is none or left out, which the account says."""
+    if not isinstance(item.value, dict):
+        account.problem(item.line, f"it is not a JSON object: {shown(item.value)}")
+        return None
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}. Check the path, here or under data in the configuration."
-        ) from None
-    parsed = _parsed(path, data)
-    if form in formats.AUTO:
-        form = formats.recognise(parsed.values[0][1] if parsed.values else {})
-    array = data.lstrip().startswith(b"[")
-    if form == "canonical" and not fields and least is None and not array:
-        return _canonical(path, data, parsed)
-    return _converted(path, form, fields or {}, least, parsed)
+        if not account.form:
+            _recognise(account, item.value)
+        if _is_canonical(account, item.value):
+            account.as_it_is = account.as_it_is and bool(item.raw)
+            return Line(
+                line=item.line,
+                row=item.value,
+                text=item.raw.rstrip(b"\r") + b"\n" if item.raw else formats.line(item.value),
+            )
+        return _from_another(account, item)
+    except BadRow as error:
+        account.problem(item.line, str(error))
+        return None
+
+
+def _recognise(account: Account, row: Row) -> None:
+    form, names = shapes.recognise(row, account.how)
+    if form == "chat" and account.how.form in shapes.AUTO and formats.is_labelled(row):
+        form = "canonical"
+    account.form, account.names = form, dict(names)
+
+
+def _is_canonical(account: Account, row: Row) -> bool:
+    """Whether a row can stay as it is: one of ours, or of a chat that holds nothing else."""
+    how = account.how
+    if account.form not in ("canonical", "chat") or any(shapes.holds(row, key) for key in how.fields.values()):
+        return False
+    if how.least is not None or any(key in row for key in (*how.ignored, *how.without)):
+        return False
+    if not golden_rows.is_golden(row):
+        return False
+    messages = _messages(row)
+    return not messages or (
+        (messages[-1]["role"] == "assistant" or account.form == "canonical") and messages[-1].get("weight") != 0
+    )
+
+
+def _from_another(account: Account, item: Item) -> Line | None:
+    name = f"{account.stem}-{account.seen:05}"
+    given = formats.canonical(account.form, account.names, account.how, item.value, name)
+    account.found |= given.found
+    account.as_it_is = False
+    if given.left_out:
+        account.left[given.left_out].append(item.line)
+        return None
+    if not golden_rows.is_golden(given.row) and (
+        problems := golden_rows.golden_problems(given.row, f"{account.path} line {item.line}")
+    ):
+        account.problems += problems
+        return None
+    if given.told:
+        account.told.update(given.told)
+    account.changed += 1
+    return Line(line=item.line, row=given.row, text=formats.line(given.row))
 
 
 def refuse(problems: Sequence[str], *, done: str = "trained") -> None:
@@ -110,88 +253,3 @@ def refuse(problems: Sequence[str], *, done: str = "trained") -> None:
     if problems:
         more = f"\n… and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise DataError("\n".join(problems[:SHOWN]) + more + f"\nNothing was {done}. Mend the rows and run again.")
-
-
-def _parsed(path: Path, data: bytes) -> _Lines:
-    """Every line that is a JSON object, and what is wrong with the others. A JSON array counts as its items."""
-    values: list[tuple[int, Json]] = []
-    problems = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if line.strip():
-            reading = strict_json.read(line, max_characters=LONGEST)
-            if reading.ok:
-                values.append((number, reading.value))
-            else:
-                problems.append(_faulty(path, number, reading))
-    if problems and data.lstrip().startswith(b"["):
-        return _items(path, data)
-    return _Lines(values=tuple(values), problems=tuple(problems))
-
-
-def _items(path: Path, data: bytes) -> _Lines:
-    """The items of one JSON array, numbered as lines are."""
-    whole = strict_json.read(data, max_characters=len(data))
-    if not isinstance(whole.value, list):
-        why = f"{path}: {whole.code}: {whole.detail}. Write one array of JSON objects, or one object a line"
-        return _Lines(values=(), problems=(why,))
-    halves = _halves(path, whole.value) if whole.code == "lone_surrogate" else ()
-    return _Lines(values=tuple(enumerate(whole.value, 1)), problems=tuple(halves))
-
-
-def _halves(path: Path, items: Sequence[Json]) -> Iterator[str]:
-    """The items that hold half of a surrogate pair."""
-    for number, item in enumerate(items, 1):
-        reading = strict_json.read(json.dumps([item]), max_characters=LONGEST)
-        if reading.code == "lone_surrogate":
-            yield _faulty(path, number, reading)
-
-
-def _faulty(path: Path, number: int, reading: strict_json.Reading) -> str:
-    advice = ADVICE.get(reading.code, "Write one JSON object a line")
-    return f"{path} line {number}: {reading.code}: {reading.detail}. {advice}"
-
-
-def _canonical(path: Path, data: bytes, parsed: _Lines) -> Read:
-    refuse(parsed.problems, done="written")
-    try:
-        rows = gates.read_golden(path)
-    except gates.InvalidData as error:
-        refuse(error.problems, done="written")
-        raise
-    lines = tuple(number for number, _ in parsed.values)
-    return Read(rows=rows, lines=lines, canonical=data, form="canonical", apart={}, below=())
-
-
-def _converted(path: Path, form: str, fields: Mapping[str, str], least: float | None, parsed: _Lines) -> Read:
-    problems = list(parsed.problems)
-    rows: list[gates.Golden] = []
-    kept: list[tuple[int, formats.Row]] = []
-    below: list[int] = []
-    for number, given in parsed.values:
-        try:
-            row = formats.canonical(form, fields, given, f"{stem(path)}-{number:05}")
-            if least is not None and formats.rating(row) < least:
-                below.append(number)
-                continue
-            rows += gates.parse_golden([row], f"{path} line {number}")
-        except formats.BadRow as error:
-            problems.append(f"{path} line {number}: {error}")
-        except gates.InvalidData as error:
-            problems += [problem.replace(" row 1:", ":", 1) for problem in error.problems]
-        else:
-            kept.append((number, row))
-    refuse(problems, done="written")
-    apart = Counter(key for _, row in kept for key in formats.object_of(row.get("meta")) if form != "canonical")
-    return Read(
-        rows=tuple(rows),
-        lines=tuple(number for number, _ in kept),
-        canonical=b"".join(formats.line(row) for _, row in kept),
-        form=form,
-        apart=apart,
-        below=tuple(below),
-    )
-
-
-def stem(path: Path) -> str:
-    """A file's name as ids begin with it: bytes of the name that are not UTF-8 are replaced, for an id is text."""
-    return os.fsencode(path.stem).decode("utf-8", "replace")

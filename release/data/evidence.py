@@ -4,7 +4,7 @@ Answers are read by the gates' own strict reader, lengths by the base model's ow
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import gates
@@ -12,9 +12,12 @@ from gates.canonical import canonical_json
 from release.data import golden_checks, text_checks
 from release.data.chat import Example
 from release.data.checks import CHECKS, Mark, Split
-from release.data.dataset import Dataset
+from release.data.dataset import Dataset, earlier_answers
 from release.data.expectations import Column
 
+WENT_THROUGH = "Give the messages apart, as they were before a chat template wrote them, or take it out of the text"
+WORDS = 4
+"""Of a question that is looked for inside other texts: a shorter one stands anywhere."""
 MANY = 5  # rows that share a line before it can count as an instruction
 
 
@@ -25,6 +28,8 @@ class Limits:
     max_length: int | None = None
     max_new_tokens: int | None = None
     """Of an answer that is judged: a longer reference answer could never be given."""
+    every_answer: bool = False
+    """Whether each answer of a conversation is learned, and not the last alone."""
 
 
 @dataclass
@@ -58,6 +63,10 @@ def facts(split: Split, others: Sequence[Split], contract: gates.Contract, limit
         one.columns["balance"] = None if label is None else float(label)
         if split.dataset.examples:
             _measure(one, split.dataset.examples[number], split.name, limits)
+            _special(one, split.dataset.rows[number], split.dataset.examples[number])
+        one.columns["earlier_answers"] = True
+        if limits.every_answer:
+            _earlier(one, split.dataset.rows[number], contract)
     _repeats(found, split)
     if split.name == "golden":
         _lies(found, split.dataset.rows, contract)
@@ -91,8 +100,35 @@ def _of_row(row: gates.Golden, contract: gates.Contract) -> Facts:
             name,
             [Mark(message=n, start=s, end=e) for n, text in enumerate(texts) for s, e in text_checks.spans(name, text)],
         )
+    marked = [text[s:e] for text in texts for s, e in text_checks.spans("special_tokens", text)]
+    facts.says["special_tokens"] = f": {', '.join(dict.fromkeys(marked))}. {WENT_THROUGH}"
     facts.columns["script"] = text_checks.script(" ".join(texts))
     return facts
+
+
+def _special(facts: Facts, row: gates.Golden, example: Example) -> None:
+    """The base's own special tokens in a row's text, beside those that any chat template writes."""
+    if not example.special:
+        return
+    texts = [*(message["content"] for message in row.prompt), row.gold or ""]
+    found = [(n, one, text.find(one)) for n, text in enumerate(texts) for one in example.special]
+    marks = [Mark(message=n, start=at, end=at + len(one)) for n, one, at in found if at >= 0]
+    _put(facts, "special_tokens", marks)
+    facts.says["special_tokens"] = f": {', '.join(example.special)}, which the base reads as a real one. {WENT_THROUGH}"
+
+
+def _earlier(facts: Facts, row: gates.Golden, contract: gates.Contract) -> None:
+    """What is wrong with the answers before the last: they are learned as it is."""
+    for number, text in earlier_answers(row):
+        answer = gates.read_answer(row, gates.Output(id=row.id, output=text), contract)
+        faults = [*answer.schema_faults, *answer.rule_faults]
+        if answer.parsed and not faults:
+            continue
+        why = f"{answer.reading.code}: {answer.reading.detail}" if not answer.parsed else faults[0].message
+        facts.columns["earlier_answers"] = False
+        facts.says["earlier_answers"] = f": message {number + 1}: {why}"
+        facts.marks["earlier_answers"] = (Mark(message=number, start=0, end=len(text)),)
+        return
 
 
 def _put(facts: Facts, name: str, marks: Sequence[Mark]) -> None:
@@ -201,16 +237,59 @@ def _lies(facts: Sequence[Facts], rows: Sequence[gates.Golden], contract: gates.
 
 
 def _leaks(facts: Sequence[Facts], split: Split, golden: Split) -> None:
+    """Rows that ask what the golden set asks, or nearly; in their earlier turns and in their system text too."""
     ids = {asked: row.id for row, some in zip(golden.dataset.rows, golden.asked, strict=True) for asked in some}
-    texts, golden_texts = ([row.prompt[-1]["content"] for row in one.dataset.rows] for one in (split, golden))
-    alike = text_checks.near_duplicates(texts, golden_texts)
+    inside = _Inside(ids)
+    asked = [
+        (number, place)
+        for number, row in enumerate(split.dataset.rows)
+        for place, message in enumerate(row.prompt)
+        if place == len(row.prompt) - 1 or message["role"] == "user"
+    ]
+    texts = [split.dataset.rows[number].prompt[place]["content"] for number, place in asked]
+    near = text_checks.near_duplicates(texts, [row.prompt[-1]["content"] for row in golden.dataset.rows])
+    alike = {asked[number][0]: (asked[number][1], *near[number]) for number in reversed(near)}
     for number, row in enumerate(split.dataset.rows):
-        one, same = facts[number], next((ids[asked] for asked in split.asked[number] if asked in ids), None)
-        whole = Mark(message=len(row.prompt) - 1, start=0, end=len(texts[number]))
+        one, last = facts[number], len(row.prompt) - 1
+        same = next(((last, ids[asked]) for asked in split.asked[number] if asked in ids), None)
+        same = same or next(((n, id_) for n in range(last) if (id_ := inside.of(row.prompt[n]["content"]))), None)
         one.columns |= {"leakage": same is None, "near_duplicates": number not in alike}
         if same is not None:
-            one.says["leakage"], one.marks["leakage"] = f" (golden row {same})", (whole,)
+            where = "" if same[0] == last else f", in message {same[0] + 1}, by {row.prompt[same[0]]['role']}"
+            one.says["leakage"], one.marks["leakage"] = f" (golden row {same[1]}{where})", (_whole(row, same[0]),)
         if number in alike:
-            other, similarity = alike[number]
+            place, other, similarity = alike[number]
             one.says["near_duplicates"] = f" (row {golden.dataset.rows[other].id}: {similarity:.0%} of three-word runs)"
-            one.marks["near_duplicates"] = (whole,)
+            one.marks["near_duplicates"] = (_whole(row, place),)
+
+
+def _whole(row: gates.Golden, message: int) -> Mark:
+    return Mark(message=message, start=0, end=len(row.prompt[message]["content"]))
+
+
+class _Inside:
+    """Finds questions that stand word for word inside other texts."""
+
+    def __init__(self, asked: Mapping[str, str]) -> None:
+        self.starting: dict[tuple[str, ...], list[tuple[tuple[str, ...], str]]] = {}
+        for text, id_ in asked.items():
+            words = tuple(text_checks.normalised(text).split())
+            if len(words) >= WORDS:
+                self.starting.setdefault(words[:WORDS], []).append((words, id_))
+        self.known: dict[str, str | None] = {}
+
+    def of(self, text: str) -> str | None:
+        """The golden row whose question stands in a text."""
+        if text not in self.known:  # most rows share their system text
+            if len(self.known) == 1000:
+                self.known.clear()
+            self.known[text] = self._found(text)
+        return self.known[text]
+
+    def _found(self, text: str) -> str | None:
+        words = tuple(text_checks.normalised(text).split())
+        for start in range(len(words) - WORDS + 1):
+            for question, id_ in self.starting.get(words[start : start + WORDS], ()):
+                if words[start : start + len(question)] == question:
+                    return id_
+        return None

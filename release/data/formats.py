@@ -1,82 +1,129 @@
-"""A row as people have it → a canonical row: chat, prompt and completion, ShareGPT, Alpaca, interaction archives.
+"""A row as people have it → a canonical row, whichever of the formats in ``READERS`` it has.
 
-The canonical format is a golden row's (schemas/golden_row.schema.json). What has no place there is kept under ``meta``.
+The canonical format is a golden row's (schemas/golden_row.schema.json). What has no place there is kept under ``meta``
+and counted; what changes what should be learned is used, or stops with a sentence (``marks``).
 """
 
+import difflib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from gates.canonical import Json
+from release.data import marks, turns
+from release.data.shapes import AUTO
+from release.data.tables import json_in
+from release.data.turns import BadRow, How, Message, Reader, Row, Taken, empty, shown
 
-AUTO = ("auto", "chat_jsonl", "jsonl")  # the first, and what older configurations call it
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "))
 COMMON = ("id", "documents", "answerable", "support", "citation_required", "tags")
-ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant", "bot": "assistant"}
-LIKED = {True: 1.0, False: 0.0, "up": 1.0, "down": 0.0, "good": 1.0, "bad": 0.0, "thumbs_up": 1.0, "thumbs_down": 0.0}
-Row = dict[str, Json]
-Message = dict[str, str]
-Take = Callable[[str], Json]
-"""Takes what stands under a field's name out of the row that is read; None where there is nothing."""
+LABELS = ("documents", "answerable", "support", "citation_required", "gold")
+KNOWN = (*COMMON, "messages", "prompt", "gold", "meta")
 
 
-class BadRow(ValueError):
-    """Why a row is not one; the reader adds file and line."""
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What one given row is."""
 
-
-def recognise(row: object) -> str:
-    """The format that a row's keys say; a row like no other counts as canonical, so that its faults are named."""
-    keys = row.keys() if isinstance(row, dict) else set()
-    if "gold" in keys:
-        return "canonical"
-    marks = {"messages": "canonical", "conversations": "sharegpt", "instruction": "alpaca"}
-    marks |= {"completion": "prompt_completion", "query": "archive"}
-    return next((form for key, form in marks.items() if key in keys), "canonical")
-
-
-def system_to_user(messages: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]] | None:
-    """The same conversation without system messages: each one's text stands at the start of the next user message.
-
-    With a blank line between, for a chat template that has no place for it. None where no user message follows one.
-    """
-    moved: list[Mapping[str, str]] = []
-    waiting: list[str] = []
-    for one in messages:
-        if one["role"] == "system":
-            waiting.append(one["content"])
-        elif one["role"] == "user" and waiting:
-            moved.append({**one, "content": "\n\n".join([*waiting, one["content"]])})
-            waiting = []
-        else:
-            moved.append(one)
-    return None if waiting else moved
+    row: Row = field(default_factory=dict)
+    left_out: str = ""
+    """Why it is not among the rows to learn."""
+    told: Collection[str] = ()
+    """What was kept apart or left out of it."""
+    found: frozenset[str] = frozenset()
+    """The fields that it has."""
 
 
 def line(row: Mapping[str, Json]) -> bytes:
     """A row as one line of a canonical file."""
-    return (json.dumps(row, ensure_ascii=False, separators=(", ", ": ")) + "\n").encode("utf-8", "backslashreplace")
+    return (ENCODER.encode(row) + "\n").encode("utf-8", "backslashreplace")
 
 
-def canonical(form: str, fields: Mapping[str, str], given: Json, name: str) -> Row:
+def is_labelled(row: Row) -> bool:
+    """Whether a row with messages is a golden one: an unknown key in it is a slip of the pen."""
+    return any(key in row for key in LABELS)
+
+
+def canonical(form: str, names: Mapping[str, str], how: How, given: Json, name: str) -> Given:
     """The canonical row of one given row, called ``name`` where it has no id; ``BadRow`` says what it lacks."""
     if not isinstance(given, dict):
-        raise BadRow(f"it is {_shown(given)}, not a JSON object")
-    left: Row = json.loads(json.dumps(given))  # a copy to take from, however deep
+        raise BadRow(f"it is not a JSON object: {shown(given)}")
+    inside = any("." in key for key in names.values())
+    left: Row = json.loads(json.dumps(given)) if inside else dict(given)  # a copy to take from, as deep as is taken
+    if (key := next((key for key in how.without if not empty(left.get(key))), None)) is not None:
+        return Given(left_out=f"with {key}")
+    take = Taken(left, how, names)
     if not isinstance(left.get("meta", {}), dict):
         left["meta"] = {"meta": left["meta"]}
+    if bad := marks.bad(take):
+        return Given(left_out=bad, found=frozenset(take.found))
+    common = _common(take, strict=form == "canonical")
+    messages = READERS[form](take, common)
+    marks.refuse(take, form)
+    if not messages or messages[-1]["role"] != "assistant":
+        if form == "canonical" and messages:
+            return _given(take, {"id": name, "messages": list(messages), **common}, form)
+        raise BadRow("it does not end with an assistant's answer: there is nothing to learn from it")
+    if messages[-1].get("weight") == 0:
+        return Given(left_out="whose last answer is marked as not to be learned", found=frozenset(take.found))
+    return _given(take, {"id": name, "messages": list(messages), **common}, form)
 
-    def take(key: str) -> Json:
-        return take_out(left, fields.get(key, key))
 
-    common: Row = {key: value for key in COMMON if (value := take(key)) is not None}
+def _given(take: Taken, row: Row, form: str) -> Given:
+    left = {key: value for key, value in take.left.items() if key == "meta" or value is not None}
+    if form == "canonical":
+        return Given(row=row | left, told=take.dropped, found=frozenset(take.found))
+    if take.how.form in AUTO and (slip := _slip(left)):
+        raise BadRow(slip)
+    own = object_of(left.pop("meta", None))
+    apart = object_of(row.pop("meta", None)) | left
+    meta = own | {_free(key, own): value for key, value in apart.items()}
+    told = {*take.dropped, *(f"kept under meta: {key}" for key in apart)}
+    return Given(row=row | ({"meta": meta} if meta else {}), told=told, found=frozenset(take.found))
+
+
+def _free(key: str, taken: Row) -> str:
+    """The key, or with a line below it where the row's own meta has that."""
+    return _free(f"{key}_", taken) if key in taken else key
+
+
+def _slip(left: Row) -> str:
+    """A key that is nearly one of ours, where nobody said that the file is another's."""
+    for key in left:
+        if near := _near(str(key)):
+            other = f"If it is another's: --format chat, or --ignore {key}"
+            return f"unknown key {key!r} (did you mean {near!r}?). {other}"
+    return ""
+
+
+@lru_cache(maxsize=1000)
+def _near(key: str) -> str:
+    near = difflib.get_close_matches(key, LABELS[:-1], n=1, cutoff=0.85)
+    return near[0] if near and near[0] != key else ""
+
+
+def _common(take: Taken, *, strict: bool) -> Row:
+    """What every format may hold; an id or tags of another's meaning stay where they are, and go under meta."""
+    common: Row = {}
+    for key in COMMON:
+        if key in take.how.ignored or (not strict and _of_another_meaning(take, key)):
+            continue
+        if (value := take(key)) is not None:
+            common[key] = (
+                json_in(value) if key in ("documents", "support", "tags") and isinstance(value, str) else value
+            )
     if "documents" in common:
         common["documents"] = [*_documents(common["documents"])]
-    messages = READERS[form](take, common)
-    if not messages or messages[-1]["role"] != "assistant":
-        raise BadRow("it does not end with an assistant's answer: there is nothing to learn from it")
-    row: Row = {"id": name, "messages": [{**one} for one in messages], **common}
-    if form == "canonical":
-        return row | left  # an unknown key here is a slip of the pen, which the schema names
-    meta = object_of(left.pop("meta", None)) | object_of(common.get("meta")) | left
-    return row | ({"meta": meta} if meta else {})
+    return common
+
+
+def _of_another_meaning(take: Taken, key: str) -> bool:
+    value = take.left.get(take.key(key))
+    if key == "id":
+        return isinstance(value, dict | list | float | bool) or value == ""
+    texts = json_in(value) if isinstance(value, str) else value
+    return key == "tags" and not (isinstance(texts, list) and all(isinstance(one, str) for one in texts))
 
 
 def object_of(value: Json) -> Row:
@@ -84,148 +131,104 @@ def object_of(value: Json) -> Row:
     return dict(value) if isinstance(value, dict) else {}
 
 
-def take_out(left: Row, path: str) -> Json:
-    """The value at a dotted key, which is taken out; None where there is none."""
-    *above, last = path.split(".")
-    inside: Json = left
-    for key in above:
-        inside = inside.get(key) if isinstance(inside, dict) else None
-    return inside.pop(last, None) if isinstance(inside, dict) else None
+def _chat(take: Taken, _: Row) -> list[Message]:
+    return [*turns.system(take), *turns.messages_of(take, "messages")]
 
 
-def _chat(take: Take, _: Row) -> list[Message]:
-    return _messages(take("messages"), "role", "content")
+def _canonical_row(take: Taken, _: Row) -> list[Message]:
+    if take.left.get(take.key("messages")) is not None or take.left.get(take.key("prompt")) is None:
+        return [*turns.system(take), *turns.messages_of(take, "messages")]
+    asked = turns.turns(take, "prompt", "user")
+    return [*asked, *([] if take.left.get(take.key("gold")) is None else turns.turns(take, "gold", "assistant"))]
 
 
-def _canonical_row(take: Take, _: Row) -> list[Message]:
-    if (messages := take("messages")) is not None:
-        return _messages(messages, "role", "content")
-    return [*_turns(take("prompt"), "user", "prompt"), *_turns(take("gold"), "assistant", "gold")]
+def _prompt_completion(take: Taken, _: Row) -> list[Message]:
+    before = turns.system(take)
+    return [*before, *turns.turns(take, "prompt", "user"), *turns.turns(take, "completion", "assistant")]
 
 
-def _prompt_completion(take: Take, _: Row) -> list[Message]:
-    asked, answered = _turns(take("prompt"), "user", "prompt"), _turns(take("completion"), "assistant", "completion")
-    return [*_system(take), *asked, *answered]
+def _sharegpt(take: Taken, _: Row) -> list[Message]:
+    return [*turns.system(take), *turns.messages_of(take, "conversations")]
 
 
-def _sharegpt(take: Take, _: Row) -> list[Message]:
-    return [*_system(take), *_messages(take("conversations"), "from", "value")]
+def _gemini(take: Taken, _: Row) -> list[Message]:
+    own = next((key for key in ("systemInstruction", "system_instruction") if not empty(take.left.get(key))), "system")
+    take.names = {"system": own, **take.names}
+    return [*turns.system(take), *turns.messages_of(take, "contents")]
 
 
-def _alpaca(take: Take, _: Row) -> list[Message]:
-    instruction, more = _text(take("instruction"), "instruction"), take("input")
-    asked = f"{instruction}\n\n{_text(more, 'input')}" if more else instruction
-    history = take("history") or []
-    turns = [turn for turn in history if isinstance(turn, list) and len(turn) == 2] if isinstance(history, list) else []
-    if not isinstance(history, list) or len(turns) < len(history):
-        raise BadRow(f"history is {_shown(history)}; expected a list of [question, answer]")
-    earlier = [
-        {"role": role, "content": _text(said, "history")}
-        for turn in turns
-        for role, said in zip(("user", "assistant"), turn, strict=True)
+def _alpaca(take: Taken, _: Row) -> list[Message]:
+    before = turns.system(take)
+    if (given := take("instruction")) is None:
+        raise take.missing("instruction")
+    instruction, more = turns.text(take, given, "instruction"), take("input")
+    asked = instruction if empty(more) else f"{instruction}\n\n{turns.text(take, more, 'input')}"
+    history = json_in(earlier) if isinstance(earlier := take("history"), str) else earlier
+    pairs = [] if empty(history) else history
+    if not isinstance(pairs, list) or not all(isinstance(one, list) and len(one) == 2 for one in pairs):
+        raise BadRow(f"history is not a list of [question, answer]: {shown(history)}")
+    said: list[Message] = [
+        {"role": role, "content": turns.text(take, one, "history")}
+        for pair in pairs
+        if isinstance(pair, list)
+        for role, one in zip(("user", "assistant"), pair, strict=True)
     ]
-    last = [{"role": "user", "content": asked}, {"role": "assistant", "content": _text(take("output"), "output")}]
-    return [*_system(take), *earlier, *last]
+    return [*before, *said, {"role": "user", "content": asked}, *turns.turns(take, "output", "assistant")]
 
 
-def _archive(take: Take, common: Row) -> list[Message]:
+def _archive(take: Taken, common: Row) -> list[Message]:
     """A query with the documents that were retrieved for it, as ``[id] text`` lines in front, and the answer."""
-    query, answer, rating = _text(take("query"), "query"), _text(take("answer"), "answer"), take("rating")
-    documents = _documents(common.get("documents") or [])
-    shown = [f"[{document['id']}] {document['text']}" for document in documents if "text" in document]
-    if rating is not None:
-        common["meta"] = {"rating": rating}
-    return [
-        *_system(take),
-        {"role": "user", "content": "\n".join([*shown, "", query] if shown else [query])},
-        {"role": "assistant", "content": answer},
-    ]
+    before = turns.system(take)
+    if (asked := take("query")) is None:
+        raise take.missing("query")
+    query, answer = turns.text(take, asked, "query"), turns.turns(take, "answer", "assistant")
+    listed = common.get("documents")
+    documents = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    shown_ = [f"[{document['id']}] {document['text']}" for document in documents if "text" in document]
+    return [*before, {"role": "user", "content": "\n".join([*shown_, "", query] if shown_ else [query])}, *answer]
 
 
-def _system(take: Take) -> list[Message]:
-    said = take("system")
-    return [{"role": "system", "content": _text(said, "system")}] if said else []
-
-
-def _turns(value: Json, role: str, name: str) -> list[Message]:
-    """One message of a text or an object, or the messages of a list."""
-    if isinstance(value, list):
-        return _messages(value, "role", "content")
-    return [{"role": role, "content": _text(value, name)}]
-
-
-def _messages(value: Json, role: str, content: str) -> list[Message]:
-    if not isinstance(value, list) or not value:
-        raise BadRow(f"its messages are {_shown(value)}, not a list of messages")
-    return [_message(one, number, role, content) for number, one in enumerate(value, 1)]
-
-
-def _message(one: Json, number: int, role: str, content: str) -> Message:
-    if not isinstance(one, dict) or role not in one or content not in one:
-        raise BadRow(f"message {number} is {_shown(one)}; expected {role!r} and {content!r}")
-    strange = [key for key, value in one.items() if key not in (role, content) and value is not None]
-    if strange:
-        raise BadRow(f"message {number} has {', '.join(sorted(strange))}, which a chat for training has no place for")
-    name = one[role]
-    said = ROLES.get(name, name) if isinstance(name, str) else None
-    if said not in ("system", "user", "assistant"):
-        raise BadRow(f"message {number} is by {_shown(name)}; expected system, user or assistant")
-    return {"role": said, "content": _text(one[content], f"message {number}")}
-
-
-def _text(value: Json, name: str) -> str:
-    """Text as it is, text parts joined, an object as compact JSON."""
-    if isinstance(value, list) and value:
-        parts = [part for part in value if isinstance(part, dict) and part.get("type") == "text"]
-        value = "".join(str(part.get("text", "")) for part in parts) if len(parts) == len(value) else value
-    if isinstance(value, dict):
-        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if not isinstance(value, str) or not value:
-        raise BadRow(f"{name} is {_shown(value)}; expected text")
-    return value
+def _preference(take: Taken, _: Row) -> list[Message]:
+    """What was asked, and the answer that was preferred; the other one goes under meta and is never learned."""
+    before = turns.system(take)
+    asked = [] if take.left.get(take.key("prompt").partition(".")[0]) is None else turns.turns(take, "prompt", "user")
+    more = take("input") if isinstance(take.left.get("input"), str) else None
+    if asked and not empty(more):
+        asked = [*asked[:-1], {**asked[-1], "content": f"{asked[-1]['content']}\n\n{more}"}]
+    chosen = turns.turns(take, "chosen", "assistant")
+    if len(chosen) > 1 and chosen[0]["role"] != "assistant":
+        return [*before, *chosen]  # the whole conversation, what was asked in it
+    if not asked:
+        raise BadRow(
+            "it does not say where the question ends and the chosen answer begins: chosen is one text, and there is "
+            "no prompt. Write both apart: prompt and chosen, or chosen as messages"
+        )
+    return [*before, *asked, *chosen]
 
 
 def _documents(value: Json) -> list[Row]:
     """Documents as objects with an id: texts get their number, and ``content`` is called ``text``."""
     if not isinstance(value, list):
-        raise BadRow(f"documents is {_shown(value)}; expected a list")
-    listed = []
+        raise BadRow(f"documents is not a list: {shown(value)}. Of another meaning: `data convert --ignore documents`")
+    listed: list[Row] = []
     for number, one in enumerate(value, 1):
         document = {"text": one} if isinstance(one, str) else one
         if not isinstance(document, dict):
-            raise BadRow(f"document {number} is {_shown(one)}; expected an object or text")
+            raise BadRow(f"document {number} is not an object or text: {shown(one)}")
         if "text" not in document and isinstance(document.get("content"), str):
             document = {**document, "text": document["content"]}
-        listed.append({"id": number, **document})
+        listed.append({"id": number, **{key: one for key, one in document.items() if one is not None}})
     return listed
 
 
-def rating(row: Row) -> float:
-    """A rating as a number; a row without one is below any."""
-    value = object_of(row.get("meta")).get("rating")
-    if isinstance(value, bool | str) and value in LIKED:
-        return LIKED[value]
-    if value is None:
-        return float("-inf")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadRow(f"rating is {_shown(value)}; expected a number, true or false, or one of {_words()}")
-    return float(value)
-
-
-def _words() -> str:
-    return ", ".join(word for word in LIKED if isinstance(word, str))
-
-
-def _shown(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=repr)[:60]
-
-
-READERS: Mapping[str, Callable[[Take, Row], list[Message]]] = {
+READERS: Mapping[str, Reader] = {
     "canonical": _canonical_row,
     "chat": _chat,
     "prompt_completion": _prompt_completion,
     "sharegpt": _sharegpt,
     "alpaca": _alpaca,
     "archive": _archive,
+    "gemini": _gemini,
+    "preference": _preference,
 }
-FORMS = ("auto", *READERS)
+FORMS: Sequence[str] = ("auto", *READERS)

@@ -124,9 +124,11 @@ def _cluster_findings(golden: Split, policy: gates.Policy | None) -> Iterator[Fi
 
 
 def _findings(
-    split: Split, splits: Sequence[Split], contract: gates.Contract, options: Options, unchecked: Mapping[str, str]
+    split: Split, splits: Sequence[Split], contract: gates.Contract, options: Options, unchecked: dict[str, str]
 ) -> list[Finding]:
     """What Great Expectations says of one file, in words."""
+    if all(label is None for label in split.unanswerable) and split.unanswerable:
+        unchecked.setdefault("balance", f"no label and no answer of {split.name} says what is unanswerable")
     not_here = {*unchecked, *(OF_TRAINING_ONLY if split.name == "golden" else OF_GOLDEN_ONLY)}
     limit = options.limits.max_length if split.name == "train" else options.limits.max_new_tokens
     if limit is None:

@@ -1,10 +1,13 @@
 """Where rows come from: a file here, or one of a dataset repository at a commit, fetched once and kept in the cache."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from gates.shown import counted
 from release.config.rules import HubFile, located
 from release.config.settings import Config
-from release.data import dataset
+from release.data import convert, dataset
 from release.data.dataset import Dataset
 from release.hub import address, requests
 from release.values.artifacts import sha256_file, write_atomically
@@ -19,12 +22,20 @@ def load(config: Config, say: Say) -> tuple[Dataset | None, Dataset]:
     None for rows that an imported adapter was trained on, and that are not given.
     """
     data = config.data
-    train, golden = (local(file, say) if file else None for file in (data.train_file, data.golden_file))
-    assert golden is not None
-    both = (dataset.load(file, data.format, data.fields) if file else None for file in (train, golden))
-    rows, judged = both
-    assert judged is not None
-    return rows, judged
+    train = dataset.load(local(data.train_file, say), data.format, data.fields) if data.train_file else None
+    golden = dataset.load(local(data.golden_file, say), data.format, data.fields)
+    unused = golden.unused if train is None else golden.unused & train.unused
+    dataset.refuse([f"data.fields: {convert.unused_field(name, data.fields[name])}" for name in sorted(unused)])
+    return train and replace(train, told=(*train.told, *_several(train, data.learn))), golden
+
+
+def _several(train: Dataset, learn: str | None) -> Iterator[str]:
+    """Which answers are learned of a conversation that has several."""
+    if several := sum(bool(dataset.earlier_answers(row)) for row in train.rows):
+        how = "all of them are learned (data.learn is all)"
+        if learn != "all":
+            how = "the last alone is learned (data.learn: all learns all of them)"
+        yield f"{counted(several, 'row')} of several answers in one conversation: {how}"
 
 
 def named(text: str, say: Say) -> Path:

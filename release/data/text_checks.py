@@ -22,6 +22,12 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
         r"|\{\{ ?[A-Za-z_]\w* ?\}\}|(?<![\w\\])\{[a-z_]{2,30}\}|<(?i:insert|your)[ _][^<>\n]{1,40}>"
         r"|(?i:\blorem ipsum\b)|\b(?:TODO|TBD|FIXME|XXX)\b"
     ),
+    # What chat templates write and nobody else: a text with it has been through one.
+    "special_tokens": re.compile(
+        r"<\|(?:im_start|im_end|im_sep|start_header_id|end_header_id|eot_id|begin_of_text|end_of_text|endoftext|user|assistant"
+        r"|system|end|start|message|channel|return|START_OF_TURN_TOKEN|END_OF_TURN_TOKEN)\|>"
+        r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|<\uff5c(?:User|Assistant|begin\u2581of\u2581sentence)\uff5c>"
+    ),
     # Controls but tab and line ends, the replacement character, directions that reorder text, private use.
     "control_characters": re.compile(
         "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ufeff\u202a-\u202e\u2066-\u2069\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff]"

@@ -14,7 +14,7 @@ import gates
 from gates.canonical import canonical_json
 from release.config import forms
 from release.config.reading import load as load_config
-from release.config.settings import Config
+from release.config.settings import Config, Data
 from release.data import chat as chats
 from release.data import evidence
 from release.data.dataset import refuse, rendered
@@ -124,7 +124,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
         base_folder, chats.Wanted(template=run / layout.CHAT_TEMPLATE, arguments=config.model.chat_template_kwargs)
     )
     rows = gates.read_golden(run / "data" / "train.jsonl")
-    examples = _examples(rows, chat, config.data.max_length)
+    examples = _examples(rows, chat, config.data)
     with tempfile.TemporaryDirectory() as folder:
         write_tokenizer(base_folder, run, Path(folder))
         tokenizer = loading.load_tokenizer(Path(folder), chat)
@@ -142,10 +142,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
             "is called. Such a name would be skipped silently. Take it out, or name the model's own modules."
         )
     dataset = Dataset.from_list(
-        [
-            {"input_ids": [*one.asked, *one.learned], "labels": [*([IGNORED] * len(one.asked)), *one.learned]}
-            for one in examples
-        ]
+        [{"input_ids": [*one.asked, *one.learned], "labels": one.labels(IGNORED)} for one in examples]
     )
     meter = _meter(config, run)
     trainer: SFTTrainer = _trainer_class()(
@@ -271,10 +268,10 @@ def _meter(config: Config, run: Path) -> spending.Meter | None:
     return spending.start(run.parent, config.budget, run.name, spending.attempt(), config.budget.price_per_hour)
 
 
-def _examples(rows: Sequence[gates.Golden], chat: chats.Chat, max_length: int) -> tuple[chats.Example, ...]:
+def _examples(rows: Sequence[gates.Golden], chat: chats.Chat, data: Data) -> tuple[chats.Example, ...]:
     """Every row as token ids; it must fit, and be learned as it would be asked."""
-    examples = rendered(rows, chat)
-    refuse([why for row, one in zip(rows, examples, strict=True) for why in evidence.unfit(row, one, max_length)])
+    examples = rendered(rows, chat, data.learn)
+    refuse([why for row, one in zip(rows, examples, strict=True) for why in evidence.unfit(row, one, data.max_length)])
     return examples
 
 

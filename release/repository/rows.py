@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gates
 from release.data import convert, dataset, evidence, formats, split, text_checks
+from release.data.turns import How, Row
 from release.repository import proposal
 from release.repository.proposal import Proposal
 from release.values.errors import DataError
@@ -79,11 +80,11 @@ def _canonical(source: Path) -> dataset.Read:
     if not first.rows:
         raise DataError(f"{source} holds no rows. Nothing was written.")
     proposal.parsed(first.rows, where)
-    data = convert.joined([source], [first])
-    return replace(first, canonical=data, rows=gates.parse_golden(_objects(data)))
+    named = list(convert.joined([dataset.Account(source, How())], lambda _: None))
+    return replace(first, canonical=b"".join(map(formats.line, named)), rows=gates.parse_golden(named))
 
 
-def _objects(data: bytes) -> list[formats.Row]:
+def _objects(data: bytes) -> list[Row]:
     return [json.loads(line) for line in data.splitlines() if line.strip()]
 
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from release.data import chat as chats
-from release.data import formats
+from release.data import turns
 from release.values.errors import PreflightError
 from tests.helpers import models_table
 from tests.helpers.line import ROOT
@@ -114,7 +114,7 @@ def test_a_template_works_by_the_three_rules_or_is_refused_with_a_remedy_that_wo
         assert_works(tmp_path, chat, family, without)
         loaded = by_transformers(tmp_path, chat)
         for name in with_system:
-            moved = formats.system_to_user(PROMPTS[name])
+            moved = turns.system_to_user(PROMPTS[name])
             assert moved is not None
             assert_learned_as_asked(loaded, chat, family, moved, ANSWERS["JSON"])
     else:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from release.data import convert, dataset
+from release.data import convert
+from release.data.dataset import Account
+from release.data.turns import How
 from release.values.errors import ConfigError
 from tests.helpers.line import adapter_release
 from tests.release.data.test_dataset import FILES, MESSAGES, rows
@@ -14,9 +16,9 @@ from tests.release.data.test_formats import by
 
 def test_files_joined_have_each_id_once() -> None:
     files = [FILES / "chat_as_one_array.json"] * 2
-    data = convert.joined(files, [dataset.read(file) for file in files])
+    joined = convert.joined([Account(file, How()) for file in files])
 
-    assert [row["id"] for row in rows(data)] == ["one", "chat_as_one_array-00002"]
+    assert [row["id"] for row in joined] == ["one", "chat_as_one_array-00002"]
 
 
 def test_a_folder_that_is_not_there_is_made_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
@@ -46,8 +48,8 @@ def test_a_file_is_converted_to_rows_without_system_messages_and_what_was_left_i
     assert done.returncode == 0
     assert both == {"id": "both", "messages": by("user: Be brief.\n\nIs it?", "assistant: Yes."), **kept}
     assert others == lines[1:]
-    assert "system text put at the start of the next user message: 1 rows" in done.stderr
-    assert "left as they are: 1 rows (no-user), because no user message follows their system message" in done.stderr
+    assert "system text put at the start of the next user message: 1 row" in done.stderr
+    assert "left as they are: 1 row (no-user), because no user message follows their system message" in done.stderr
     assert convert.without_system(target.read_bytes()) == (target.read_bytes(), 0, ["no-user"])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import gates
-from release.data import dataset
+from release.data import containers, dataset
 from release.values.errors import DataError
 from tests.helpers.line import ROOT
 
@@ -41,7 +41,7 @@ def test_every_format_becomes_the_same_row(name: str, form: str) -> None:
 
     assert row["messages"] == MESSAGES
     assert row["meta"] == {"source": "quiz"}
-    assert read.apart == {"source": 1}
+    assert read.told == ("kept under meta: source (1 row)",)
 
 
 @pytest.mark.parametrize(("name", "form"), SAME)
@@ -75,7 +75,7 @@ def test_an_archive_keeps_what_was_liked_and_says_what_was_not() -> None:
     by_number = dataset.read(FILES / "archive_rated.jsonl", least=1)
 
     assert [row.id for row in by_number.rows] == ["q1", "q2", "q3", "q5"]
-    assert by_number.below == (4, 6)
+    assert "left out: 2 rows rated below 1 or not at all, lines 4, 6" in by_number.told
     assert by_number.rows[0].prompt[-1]["content"] == "[1] The symbol of gold is Au.\n\nQuestion 1?"
 
 
@@ -92,13 +92,11 @@ def test_a_bad_row_is_named_by_file_and_line(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("byte_order_mark.jsonl", "line 1: bom: .* without a byte order mark"),
-        ("utf_16.jsonl", "line 1: not_utf8: .* Save the file as UTF-8"),
-        ("array_with_nan.json", r"array_with_nan\.json: non_finite: NaN is not JSON"),
-        ("array_cut.json", r"array_cut\.json: truncated: "),
-        ("array_of_numbers.json", "line 1: it is 1, not a JSON object"),
-        ("comma_separated.jsonl", "line 2: syntax: .* Write one JSON object a line"),
-        ("only_carriage_returns.jsonl", "line 1: trailing_text"),
+        ("array_with_nan.json", r"array_with_nan\.json line 1: non_finite: NaN is not JSON"),
+        ("array_cut.json", r"array_cut\.json line 1: truncated: "),
+        ("array_of_numbers.json", "line 1: not_object: .* Write one JSON object a line"),
+        ("comma_separated.jsonl", r"line 1: .* It looks like CSV: name the file \.csv"),
+        ("only_carriage_returns.jsonl", "line 1: trailing_text: .* End each line with a line feed"),
         (".", "cannot be read: Is a directory"),
         ("nowhere.jsonl", "cannot be read: No such file"),
     ],
@@ -164,7 +162,7 @@ def test_half_of_a_surrogate_pair_is_named_by_line_in_every_format(tmp_path: Pat
     with pytest.raises(DataError) as raised:
         dataset.load(path)
 
-    said = f"{path} line 2: lone_surrogate: half of a surrogate pair. {dataset.ADVICE['lone_surrogate']}"
+    said = f"{path} line 2: lone_surrogate: half of a surrogate pair. {containers.ADVICE['lone_surrogate']}"
     assert str(raised.value).splitlines() == [said, "Nothing was written. Mend the rows and run again."]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from release.data import formats
+from release.data import turns
 
 
 def by(*messages: str) -> list[dict[str, str]]:
@@ -31,4 +31,4 @@ def by(*messages: str) -> list[dict[str, str]]:
     ],
 )
 def test_system_text_goes_to_the_start_of_the_next_user_message(given: list[str], moved: list[str] | None) -> None:
-    assert formats.system_to_user(by(*given)) == (None if moved is None else by(*moved))
+    assert turns.system_to_user(by(*given)) == (None if moved is None else by(*moved))

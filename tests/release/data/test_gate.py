@@ -51,6 +51,8 @@ FAULTS = {
     "documents": "golden_documents_not_as_shown",
     "given_away": "golden_answer_in_question",
     "copies": "golden_near_copy",
+    "special_tokens": "special_tokens_in_question",
+    "earlier_answers": "earlier_answer_is_prose",
 }
 
 
@@ -183,6 +185,7 @@ def tokens(base: bases.Base) -> chats.Chat:
         ("other_script", "script", "train-0005", "warning"),
         ("secret", "secrets", "train-0005", "warning"),
         ("email_address", "personal_data", "train-0005", "warning"),
+        ("special_tokens_in_question", "special_tokens", "train-0005", "error"),
         ("nothing_unanswerable", "balance", "", "warning"),
     ],
 )

@@ -19,7 +19,7 @@ def test_what_is_there_and_what_is_named_twice_are_told_together(tmp_path: Path)
 
 def test_what_was_written_is_told_with_its_rows_and_digest(tmp_path: Path) -> None:
     target = tmp_path / "new" / "rows.jsonl"
-    said = new_files.write(target, b"{}\n{}\n")
+    said = new_files.write(target, [b"{}\n", b"{}\n"])
 
     assert target.read_bytes() == b"{}\n{}\n"
     assert said.startswith(f"{target}: 2 rows, sha256 ")

@@ -58,7 +58,7 @@ def test_a_split_that_leaves_nothing_or_writes_over_something_is_refused(tmp_pat
     archive(tmp_path, [True])
     source, train, golden = (tmp_path / f"{name}.jsonl" for name in ("all", "train", "golden"))
 
-    with pytest.raises(DataError, match=r"has 1 rows, and a share of 0\.2 of them leaves no row to judge by"):
+    with pytest.raises(DataError, match=r"has 1 row, and a share of 0\.2 of them leaves no row to judge by"):
         split.to_files(source, (train, golden), FIFTH)
     with pytest.raises(ConfigError, match="is named twice"):
         split.to_files(source, (train, train), FIFTH)

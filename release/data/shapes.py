@@ -1,0 +1,187 @@
+"""The shapes that rows come in, by their keys: who writes so, the format that reads it, and under which keys.
+
+One table for reading, for messages and for docs/data.md. The first shape whose keys a row has is what it is.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from gates.shown import shorten
+from release.data.turns import BadRow, How, Row
+
+AUTO = ("auto", "chat_jsonl", "jsonl")  # the first, and what older configurations call it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    form: str
+    name: str
+    """Who writes so."""
+    keys: tuple[str, ...]
+    """What a row of it has; dots lead inside."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """The format's fields under other keys."""
+
+
+SHAPES = (
+    Shape(form="canonical", name="this tool, golden rows", keys=("prompt", "gold")),
+    Shape(form="preference", name="OpenAI preference tuning", keys=("input.messages", "preferred_output"),
+          fields={"prompt": "input.messages", "chosen": "preferred_output"}),
+    Shape(form="preference", name="LLaMA-Factory ranking, ShareGPT", keys=("conversations", "chosen"),
+          fields={"prompt": "conversations"}),
+    Shape(form="preference", name="LLaMA-Factory ranking, Alpaca", keys=("instruction", "chosen"),
+          fields={"prompt": "instruction"}),
+    Shape(form="preference", name="TRL, UltraFeedback, DPO", keys=("prompt", "chosen")),
+    Shape(form="preference", name="Intel Orca DPO pairs", keys=("question", "chosen"),
+          fields={"prompt": "question"}),
+    Shape(form="preference", name="TRL, the question inside", keys=("chosen", "rejected")),
+    Shape(form="chat", name="OpenAI, Anthropic, Bedrock, TRL, MLX, Axolotl, this tool", keys=("messages",)),
+    Shape(form="chat", name="OpenAI batch", keys=("body.messages",), fields={"messages": "body.messages"}),
+    Shape(form="gemini", name="Gemini, Vertex AI", keys=("contents",)),
+    Shape(form="sharegpt", name="ShareGPT, LLaMA-Factory, Unsloth", keys=("conversations",)),
+    Shape(form="sharegpt", name="LMSYS, WildChat", keys=("conversation",), fields={"conversations": "conversation"}),
+    Shape(form="prompt_completion", name="TRL, MLX, OpenAI", keys=("prompt", "completion")),
+    Shape(form="alpaca", name="Alpaca, LLaMA-Factory", keys=("instruction", "output")),
+    Shape(form="alpaca", name="dolly", keys=("instruction", "response"),
+          fields={"output": "response", "input": "context"}),
+    Shape(form="archive", name="RAGAS", keys=("user_input", "reference"),
+          fields={"query": "user_input", "answer": "reference", "documents": "retrieved_contexts"}),
+    Shape(form="archive", name="RAGAS", keys=("user_input", "response"),
+          fields={"query": "user_input", "answer": "response", "documents": "retrieved_contexts"}),
+    Shape(form="archive", name="RAGAS 0.1", keys=("question", "contexts", "ground_truth"),
+          fields={"query": "question", "answer": "ground_truth", "documents": "contexts"}),
+    Shape(form="archive", name="RAGAS 0.1", keys=("question", "contexts", "answer"),
+          fields={"query": "question", "documents": "contexts"}),
+    Shape(form="archive", name="records of a RAG service", keys=("query", "answer")),
+    Shape(form="alpaca", name="ms-swift", keys=("query", "response"),
+          fields={"instruction": "query", "output": "response"}),
+    Shape(form="prompt_completion", name="OpenOrca", keys=("question", "response"),
+          fields={"prompt": "question", "completion": "response", "system": "system_prompt"}),
+    Shape(form="prompt_completion", name="question and answer", keys=("question", "answer"),
+          fields={"prompt": "question", "completion": "answer"}),
+    Shape(form="prompt_completion", name="prompt and response", keys=("prompt", "response"),
+          fields={"completion": "response"}),
+    Shape(form="prompt_completion", name="input and output", keys=("input", "output"),
+          fields={"prompt": "input", "completion": "output"}),
+)  # fmt: skip
+ASKED = ("prompt", "question", "query", "input", "instruction", "user_input", "user", "ask", "q", "request", "problem")
+ANSWERED = ("completion", "answer", "response", "output", "reply", "target", "assistant", "solution", "a", "chosen")
+WHOLE = ("text", "content", "body")
+MARKS: Mapping[str, tuple[str, ...]] = {
+    "canonical": ("prompt", "gold"), "chat": ("messages",), "prompt_completion": ("prompt", "completion"),
+    "sharegpt": ("conversations",), "alpaca": ("instruction", "output"), "archive": ("query", "answer"),
+    "gemini": ("contents",), "preference": ("chosen",),
+}  # fmt: skip
+"""The fields by which a format is known where the keys of all of them are named."""
+
+
+def recognise(row: Row, how: How) -> tuple[str, Mapping[str, str]]:
+    """The format that a row's keys say, and the key of each of its fields; ``BadRow`` names what comes nearest."""
+    if _columns(row):
+        raise BadRow(f"it is one object of columns, not of a row. Write its rows: {_PANDAS}")
+    if by_name := next(_by_names(row, how), None):
+        return by_name, how.fields
+    there: Row = {key: value for key, value in row.items() if value is not None}
+    for given in (there, row):  # a table has a null where another row has something
+        for shape in SHAPES:
+            if how.form in (*AUTO, shape.form) and all(holds(given, key) for key in shape.keys):
+                return shape.form, {**shape.fields, **how.fields}
+    if how.form not in AUTO:
+        return how.form, how.fields
+    if holds(row, "gold") or not row:
+        return "canonical", how.fields
+    raise BadRow(nearest(row))
+
+
+def _by_names(row: Row, how: How) -> Iterator[str]:
+    """The formats whose fields were named, and stand in the row where it was said."""
+    for form, needs in MARKS.items():
+        named = any(name in how.fields for name in needs)
+        if how.form in (*AUTO, form) and named and all(holds(row, how.fields.get(name, name)) for name in needs):
+            yield form
+
+
+def holds(row: Row, path: str) -> bool:
+    """Whether a dotted key is there, be it null: then it is what is missing that is said, not the format."""
+    if path in row:
+        return True
+    inside: object = row
+    for key in path.split("."):
+        if not isinstance(inside, dict) or key not in inside:
+            return False
+        inside = inside[key]
+    return True
+
+
+def nearest(row: Row) -> str:
+    """What to say of a row whose keys are those of no format: the one that comes nearest, and how to ask for it."""
+    keys = ", ".join(map(str, row))
+    what = f"no format has these keys: {shorten(keys, 200)}"
+    if commands := _of_dataset_info(row):
+        return f"it is LLaMA-Factory's dataset_info.json, which names files of rows. Convert those: {commands}"
+    lists = [key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if len(lists) == 1:
+        return f"{what}. If {lists[0]} is the list of rows, write that list alone; {_messages(lists[0])}"
+    asked, answered = _guess(row, ASKED), _guess(row, ANSWERED)
+    if asked and answered:
+        option = f"--format prompt_completion --field prompt={asked} --field completion={answered}"
+        return f"{what}. Nearest is prompt_completion: {option}"
+    if whole := next((key for key in WHOLE if isinstance(row.get(key), str)), None):
+        return (
+            f"{what}. {whole} does not say where the question ends and the answer begins, so there is nothing to "
+            "learn as an answer. Write both: prompt and completion, or messages"
+        )
+    if asked:
+        return f"{what}. It has a question and no answer: with --format prompt_completion --field completion=KEY"
+    return f"{what}. Say which keys hold them: --format prompt_completion --field prompt=KEY --field completion=KEY"
+
+
+_PANDAS = "`frame.to_json(path, orient='records', lines=True)` in pandas"
+
+
+def _messages(key: str) -> str:
+    return f"if it is a row's messages: --format chat --field messages={key}"
+
+
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "alpaca": {"prompt": "instruction", "query": "input", "response": "output", "system": "system",
+               "history": "history", "chosen": "chosen"},
+    "sharegpt": {"messages": "conversations", "system": "system", "chosen": "chosen"},
+}  # fmt: skip
+"""What LLaMA-Factory's ``columns`` are called here."""
+TAGS = {"user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"}
+
+
+def _of_dataset_info(row: Row) -> str:
+    """The commands that convert the files of LLaMA-Factory's list of datasets; empty for anything else."""
+    entries = [one for one in row.values() if isinstance(one, dict) and ("file_name" in one or "hf_hub_url" in one)]
+    return "; ".join(map(_command, entries[:3])) if entries and len(entries) == len(row) else ""
+
+
+def _command(entry: Row) -> str:
+    form = str(entry.get("formatting", "alpaca"))
+    columns, tags = (given if isinstance(given := entry.get(key), dict) else {} for key in ("columns", "tags"))
+    known = COLUMNS.get(form, {})
+    options = [f"--field {known[name]}={key}" for name, key in columns.items() if name in known and known[name] != key]
+    named = {"role": tags.get("role_tag"), "content": tags.get("content_tag")}
+    options += [f"--field {name}={key}" for name, key in named.items() if key]
+    options += [f"--role {tags[tag]}={who}" for tag, who in TAGS.items() if tag in tags]
+    file = shlex.quote(str(entry.get("file_name", "FILE")))
+    return f"`adapter-release data convert {' '.join([file, '--to rows.jsonl', f'--format {form}', *options])}`"
+
+
+def _columns(row: Row) -> bool:
+    """Whether an object is a whole table: of each column an object by number, or a list of texts."""
+    objects = [value for value in row.values() if isinstance(value, dict)]
+    lists = [value for value in row.values() if isinstance(value, list)]
+    numbered = 0 < len(objects) == len(row) and all(map(str.isdigit, map(str, objects[0])))
+    parallel = 1 < len(lists) == len(row) and len({len(one) for one in lists}) == 1
+    return numbered or (parallel and all(isinstance(one, str) for value in lists for one in value))
+
+
+def _guess(row: Row, words: tuple[str, ...]) -> str | None:
+    texts = {str(key).lower(): str(key) for key, value in row.items() if isinstance(value, str)}
+    exact = next((texts[word] for word in words if word in texts), None)
+    within: Callable[[str], bool] = lambda key: any(len(word) > 2 and word in key for word in words)  # noqa: E731
+    return exact or next((name for key, name in texts.items() if within(key)), None)

@@ -1,0 +1,182 @@
+"""Whatever rows are packed in, they are the same rows; what is no file of rows is refused with what to do."""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from release.data import containers, dataset
+from release.values.errors import ConfigError, DataError
+
+ROWS = [
+    {"prompt": f"What is {n}\u2028 or “ü”,\nor\r\nboth?", "completion": f'{{"answer":"{n};\t"}}', "topic": f"t{n % 2}"}
+    for n in range(5)
+]
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
+
+
+def table(separator: str) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(ROWS[0]), delimiter=separator)
+    writer.writeheader()
+    writer.writerows(ROWS)
+    return text.getvalue().encode()
+
+
+def arrow(kind: str) -> bytes:
+    sink, columns = io.BytesIO(), pa.Table.from_pylist(ROWS)
+    if kind == "parquet":
+        parquet.write_table(columns, sink)
+    else:
+        with (pa.ipc.new_file if kind == "file" else pa.ipc.new_stream)(sink, columns.schema) as writer:
+            writer.write_table(columns)
+    return sink.getvalue()
+
+
+PACKED: dict[str, bytes] = {
+    "rows.jsonl": LINES.encode(),
+    "rows.ndjson": LINES.replace("\n", "\r\n").encode(),
+    "no_last_line_end/rows.jsonl": LINES.rstrip().encode(),
+    "blank_lines/rows.jsonl": LINES.replace("\n", "\n\n \n").encode(),
+    "bom/rows.jsonl": LINES.encode("utf-8-sig"),
+    "utf_16/rows.jsonl": LINES.encode("utf-16"),
+    "utf_32/rows.jsonl": LINES.encode("utf-32"),
+    "rows.json": json.dumps(ROWS).encode(),
+    "pretty/rows.json": json.dumps(ROWS, indent=2).encode(),
+    "wrapped/rows.json": json.dumps({"data": ROWS}, indent=2).encode(),
+    "wrapped_on_a_line/rows.json": json.dumps({"rows": ROWS}).encode(),
+    "over_lines/rows.jsonl": "\n".join(json.dumps(row, indent=1) for row in ROWS).encode(),
+    "rows.csv": table(","),
+    "semicolons/rows.csv": table(";"),
+    "bom/rows.csv": table(",").decode().encode("utf-8-sig"),
+    "utf_16/rows.csv": table(",").decode().encode("utf-16"),
+    "rows.tsv": table("\t"),
+    "rows.parquet": arrow("parquet"),
+    "rows.arrow": arrow("file"),
+    "stream/rows.arrow": arrow("stream"),
+    "rows.jsonl.gz": gzip.compress(LINES.encode()),
+    "rows.json.gz": gzip.compress(json.dumps(ROWS).encode()),
+    "rows.csv.gz": gzip.compress(table(",")),
+    "rows.jsonl.bz2": bz2.compress(LINES.encode()),
+    "rows.jsonl.xz": lzma.compress(LINES.encode()),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_the_same_rows_give_the_same_bytes_in_whatever_they_are_packed(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(PACKED[name])
+    plain = tmp_path / "plain" / "rows.jsonl"
+    plain.parent.mkdir()
+    plain.write_text(LINES, "utf-8")
+
+    assert dataset.read(path).canonical == dataset.read(plain).canonical
+
+
+def test_what_zstd_packed_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl.zst"
+    with pa.OSFile(str(path), "wb") as file, pa.CompressedOutputStream(file, "zstd") as stream:
+        stream.write(LINES.encode())
+
+    assert len(dataset.read(path).rows) == 5
+
+
+def test_canonical_rows_are_the_same_in_an_array_as_in_lines(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{n}?", "gold": "x", "documents": [{"id": 1}], "answerable": True} for n in range(3)]
+    lines, array = tmp_path / "rows.jsonl", tmp_path / "rows.json"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    array.write_text(json.dumps(rows, indent=1), "utf-8")
+
+    assert dataset.read(lines).rows == dataset.read(array).rows
+    assert dataset.read(array).form == dataset.read(lines).form == "canonical"
+    assert dataset.read(lines).canonical == lines.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.json", json.dumps([*ROWS, {"prompt": ""}], indent=1), "line 27: prompt is empty"),
+        ("a.json", json.dumps(ROWS, indent=1)[:-1] + ", nul]", "line 27: truncated: "),
+        ("a.json", json.dumps(ROWS, indent=1)[:-20], "line 22: truncated: "),
+        ("a.json", json.dumps(ROWS)[:-1], "line 1: truncated: the array does not end"),
+        ("a.json", json.dumps(ROWS) + "x", "trailing_text: 'x' after the rows"),
+        ("a.json", json.dumps({"data": ROWS, "version": 1}), "trailing_text"),
+        ("a.json", "[" * 100_000, "too_deep"),
+        ("a.jsonl", '{"a":' * 100_000, "too_deep"),
+        ("a.jsonl", "", "is empty"),
+        ("a.json", "[]", "is empty"),
+        ("a.jsonl", "\n\n", "is empty"),
+        ("a.csv", "", "is empty"),
+        ("a.csv", 'prompt,completion\na,"b\nc",d\n', "line 2: 3 cells where the heading has 2"),
+        ("a.csv", "prompt,prompt\na,b\n", "names a column twice"),
+        ("a.csv", 'prompt,completion\n"a"b,c\n', "line 2: it is not CSV"),
+        ("a.jsonl", "<!doctype html>", "a web page"),
+        ("a.jsonl", "version https://git-lfs.github.com/spec/v1\noid", "Run `git lfs pull`"),
+        ("a.xlsx", "PK\x03\x04", "save the sheet as CSV"),
+        ("a.bin", "a\0b", "is not text"),
+        ("a.parquet", "PAR1 and nothing", "cannot be read: "),
+        ("a.jsonl", '{"frage": "1?"}\n' * 500, "line 1: no format has these keys: frage"),
+    ],
+)
+def test_a_file_that_is_not_one_of_rows_is_refused_with_the_place_and_what_to_do(
+    tmp_path: Path, name: str, text: str, says: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text, "utf-8")
+
+    with pytest.raises(DataError) as raised:
+        dataset.load(path)
+    assert says in str(raised.value)
+    assert len(str(raised.value)) < 2000
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl.gz", "rows.jsonl.bz2", "rows.jsonl.xz"])
+def test_a_packed_file_that_is_cut_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(PACKED[name][:-15])
+
+    with pytest.raises(DataError, match=r"cannot be unpacked: .* Fetch it again"):
+        dataset.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("HuggingFaceH4/ultrachat_200k", "hf://datasets/HuggingFaceH4/ultrachat_200k@COMMIT/PATH"),
+        ("*.jsonl", r"data convert FILE FILE --to rows\.jsonl"),
+        ("rows.jsonl", "Check the path"),
+    ],
+)
+def test_a_file_that_is_not_there_may_be_of_the_hub(tmp_path: Path, name: str, says: str) -> None:
+    with pytest.raises(DataError, match=f"cannot be read: No such file.*{says}"):
+        dataset.read(tmp_path / name)
+
+
+def test_where_pyarrow_is_missing_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(PACKED["rows.parquet"])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+
+    with pytest.raises(ConfigError, match=r"adapter-release\[train\]"):
+        dataset.read(path)
+
+
+def test_an_item_of_an_array_is_found_over_the_edges_of_what_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containers, "PIECE", 7)
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(ROWS, indent=3, ensure_ascii=False), "utf-8")
+
+    assert [one.value for one in containers.items(path) if isinstance(one, containers.Item)] == ROWS
+    assert [one.line for one in containers.items(path)] == [2, 7, 12, 17, 22]
