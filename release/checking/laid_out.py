@@ -85,6 +85,8 @@ def settings_of(release: Record, wanted: Container = DEFAULT) -> dict[str, Any]:
         elif name in within or key == "run.output_dir":
             within[name] = own
     settings.get("publishing", {}).pop("keyless", None)
+    if isinstance(adapter := settings.get("adapter"), dict) and adapter.get("method") != "imported":
+        adapter.pop("source", None)  # what is trained here comes from nowhere
     return settings
 
 

@@ -156,7 +156,7 @@ class Adapter:
     """'qlora' (4-bit base), 'lora' (unquantized base), or 'imported' (trained elsewhere: nothing is trained)"""
     source: Annotated[
         Given[BroughtAdapter],
-        Field(examples=["adapter", "outputs/lora-out.zip", f"hf://me/adapter@{_COMMIT}"]),
+        Field(examples=["adapter", f"hf://me/adapter@{_COMMIT}"]),
     ] = None
     """where an imported adapter is: a folder, a .zip or a LoRA in .gguf, relative to this file, or
     hf://NAMESPACE/NAME@COMMIT"""

@@ -18,6 +18,7 @@ from release.values.record import Record, known
 from tests.helpers.small_release import read_record, small_release
 
 WORDS = (
+    "adapter.named_base",
     *("model.base_model_id", "model.revision", "run.name", "publishing.hf_repo", "publishing.tag"),  # have a pattern
     *("data.license", "data.source", "publishing.license", "gates.weaker_because", "budget.currency"),
     *("serving.*.model", "serving.*.base_model", "publishing.language"),
