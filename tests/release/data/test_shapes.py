@@ -192,7 +192,13 @@ def test_nothing_marked_bad_is_learned_and_it_is_counted(tmp_path: Path, name: s
 
 
 def test_what_is_not_learned_is_counted(tmp_path: Path) -> None:
-    row = {"system": part(S), "messages": TURNS, "score": 3, "tags": "lights,harbours", "id": {"$oid": "a"}}
+    row: dict[str, Any] = {
+        "system": part(S),
+        "messages": TURNS,
+        "score": 3,
+        "tags": "lights,harbours",
+        "id": {"$oid": "a"},
+    }
     row["system"][0]["cache_control"] = {"type": "ephemeral"}
     (found,), account = read(tmp_path, row)
 
