@@ -9,8 +9,8 @@ from gates.invalid import did_you_mean
 from gates.shown import counted, some
 from release.config.settings import FIELDS
 from release.data import dataset, formats, new_files, turns
-from release.data.containers import Watch, stem
-from release.data.dataset import Account
+from release.data.containers import Watch
+from release.data.dataset import Account, Line
 from release.data.turns import How, Row
 from release.values.errors import ConfigError
 from release.values.events import Event, Progress, Say
@@ -64,23 +64,25 @@ def to_file(sources: Sequence[Path], target: Path, wanted: Wanted, say: Say = la
     accounts = [Account(source, asked) for source in sources]
     moved = _Moved()
     with new_files.Writer(target) as writer:
-        for row in joined(accounts, say):
-            writer.add(formats.line(moved.of(row) if wanted.system_to_user else row))
+        for one in joined(accounts, say):
+            writer.add(formats.line(moved.of(one.row)) if wanted.system_to_user else one.text)
         dataset.refuse(_problems(accounts), done="written")
     lines = [line for account in accounts for line in _told(account)]
     return [*lines, *(moved.told() if wanted.system_to_user else []), writer.told()]
 
 
-def joined(accounts: Sequence[Account], say: Say = lambda _: None) -> Iterator[Row]:
+def joined(accounts: Sequence[Account], say: Say = lambda _: None) -> Iterator[Line]:
     """Several files' rows in order; a row whose id an earlier one has gets another by file and place."""
     seen: set[str] = set()
     for account in accounts:
         for one in dataset.converted(account, watch(account.path, say)):
-            row = one.row
-            if "id" not in row or str(row["id"]) in seen:
-                row = {**row, "id": _free(f"{stem(account.path)}-{len(seen) + 1:05}", seen)}
-            seen.add(str(row["id"]))
-            yield row
+            id_ = str(one.row.get("id", ""))
+            if not id_ or id_ in seen:
+                id_ = _free(f"{account.stem}-{len(seen) + 1:05}", seen)
+                row = {**one.row, "id": id_}
+                one = Line(line=one.line, row=row, text=formats.line(row))  # noqa: PLW2901
+            seen.add(id_)
+            yield one
 
 
 def _free(name: str, seen: set[str]) -> str:

@@ -18,7 +18,7 @@ def test_files_joined_have_each_id_once() -> None:
     files = [FILES / "chat_as_one_array.json"] * 2
     joined = convert.joined([Account(file, How()) for file in files])
 
-    assert [row["id"] for row in joined] == ["one", "chat_as_one_array-00002"]
+    assert [one.row["id"] for one in joined] == ["one", "chat_as_one_array-00002"]
 
 
 def test_a_folder_that_is_not_there_is_made_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
