@@ -28,7 +28,8 @@ from release.models import base as bases
 from release.models.exports import trying
 from release.models.generate import generate
 from release.models.train import train
-from release.publishing import attestations, card, making_machine, package, sign, snippet
+from release.publishing import attestations, card, making_machine, package, page, sign, snippet
+from release.publishing.page import shown
 from release.running import environment, lock
 from release.running import place as places
 from release.values import layout
@@ -149,6 +150,9 @@ def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) ->
     )
     record = recording.build(config, made.base, made.started, made.adapter, outcome)
     write_atomically(run / "record.json", canonical_json(tree(record)))
+    derived = shown.Derived(alone=alone, beside=beside, forms=served_as)
+    found = shown.of_run(run, record, _terms(config, judged), derived, judged.before)
+    page.write(run, found, config.publishing)
     return Candidate(adapter=made.adapter, record=record, verdict=alone.verdict.to_json(), passed=passed)
 
 
@@ -287,7 +291,7 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
         (run / name).parent.mkdir(exist_ok=True)
         write_atomically(run / name, statement)
         files[name] = run / name
-    files |= exported_files(candidate, run)
+    files |= exported_files(candidate, run) | {layout.PAGE: page.to_publish(run, record)}
     if config.data.license:
         files |= {name: run / name for name in layout.DATA.values()}
     table, judged = (run / "report.md").read_text("utf-8"), verdict.get("content_judged")

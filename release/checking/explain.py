@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from release.checking import verify
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import derive, previous, terms
-from release.judging.terms import Terms
 from release.values import bounds, clock, layout
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Say, tell
@@ -60,20 +59,9 @@ def _explain(gate: str, place: Judged, say: Say) -> None:
         )
     if gate not in verdict.names:
         raise ConfigError([f"{gate!r} was not measured in {place.name}. Measured are {', '.join(verdict.names)}."])
-    before = _answers_before(place.before, agreed)
+    before = previous.answers_before(place.before, agreed)
     lines = report.explain(verdict, gate, before, golden=place.golden.rows, outputs=outputs)
     tell(say, [place.name, *lines])
-
-
-def _answers_before(releases: Sequence[previous.Release], now: Terms) -> Mapping[str, str]:
-    """What the last release answered to the rows that are still the same."""
-    before = previous.last(releases)
-    if before is None or before.released is None:
-        return {}
-    then = previous.answered(before.released, now)
-    same = terms.row_digests(now.golden.rows).items() & terms.row_digests(then.golden).items()
-    ids = {name for name, _ in same}
-    return {one.id: one.output for one in then.outputs if one.id in ids}
 
 
 @contextlib.contextmanager

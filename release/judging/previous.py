@@ -111,6 +111,17 @@ def answered(found: Released, now: Terms) -> gates.Earlier:
     return gates.Earlier(name=found.name, golden=golden, outputs=found.answers)
 
 
+def answers_before(releases: Sequence[Release], now: Terms) -> Mapping[str, str]:
+    """What the last release answered to the rows that are still the same, by id."""
+    before = last(releases)
+    if before is None or before.released is None:
+        return {}
+    then = answered(before.released, now)
+    same = row_digests(now.golden.rows).items() & row_digests(then.golden).items()
+    ids = {name for name, _ in same}
+    return {one.id: one.output for one in then.outputs if one.id in ids}
+
+
 def not_compared(release: Release, now: Terms) -> str:
     """Why a previous release cannot be compared with this one; empty if it can."""
     if release.released is None:
