@@ -349,7 +349,10 @@
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", filter);
-  form.addEventListener("reset", () => setTimeout(filter));
+  find("everything").addEventListener("click", () => {
+    form.reset();
+    filter();
+  });
   find("more").addEventListener("click", () => {
     const next = more();
     if (next.length) find(`row-${next[0]}`).querySelector("summary").focus();
