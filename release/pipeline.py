@@ -295,7 +295,7 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
     if config.data.license:
         files |= {name: run / name for name in layout.DATA.values()}
     table, judged = (run / "report.md").read_text("utf-8"), verdict.get("content_judged")
-    readme = card.render(record, counted, table, config.publishing, content_judged=judged)
+    readme = card.render(record, counted, table, config.publishing, content_judged=judged, page=True)
     return package.build(candidate, files, readme, run / "package")
 
 
@@ -321,7 +321,8 @@ def _refusal(made: Candidate, run: Path) -> str:
     less = ", or set required: false for a form that need not pass, over which by default is then not trained"
     return (
         f"A gate did not pass{where}: nothing was published. The adapter is kept in {run / 'adapter'}, the failing "
-        f"rows are in {run / 'report.md'}. Improve the data or the training and run again{less if failed else ''}."
+        f"rows are in {run / 'report.md'}, and on a page in {run / 'report.html'}. "
+        f"Improve the data or the training and run again{less if failed else ''}."
     )
 
 
@@ -339,4 +340,5 @@ Load it as it was judged:
 {textwrap.indent(load, "  ")}
 
 Look at it:  {look}
+Its page:    {os.path.relpath(packed.folder / layout.PAGE)}
 Check it:    adapter-release verify {name} --hub {hub}"""
