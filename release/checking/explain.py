@@ -50,7 +50,7 @@ def explain(gate: str, place: Judged, say: Say) -> None:
 
 
 def _explain(gate: str, place: Judged, say: Say) -> None:
-    with _reading(place.name):
+    with reading(place.name):
         agreed = terms.read(place.folder, place.golden)
         outputs = gates.read_outputs(place.answers / "answers.jsonl")
         stored = (place.answers / "verdict.json").read_bytes()
@@ -94,7 +94,7 @@ def found(
         return
     with verify.opened(str(run) if place is None else place, endpoint, say, verify.Known(data=data)) as opened:
         release = opened.release
-        with _reading(release.name):
+        with reading(release.name):
             release.contents.need("gates")
             earlier, rows = release.record.earlier, release.golden
         if rows is None:
@@ -162,7 +162,8 @@ def _kept(earlier: Previous | None, folder: Path) -> tuple[previous.Release, ...
 
 
 @contextlib.contextmanager
-def _reading(name: str) -> Iterator[None]:
+def reading(name: str) -> Iterator[None]:
+    """A block that reads its files; ``ConfigError`` or ``VerificationError`` where one is missing or is not sound."""
     try:
         yield
     except FileNotFoundError as error:

@@ -30,7 +30,7 @@ def of_release(name: str, endpoint: str, say: Say, known: verify.Known) -> Path:
 
 def of_run(place: Judged, say: Say) -> Path:
     """The page of a run that was judged: its own, or one made now where that is missing or another."""
-    with explain.in_time(place):
+    with explain.in_time(place), explain.reading(place.name):
         made = _page(place)
     there = place.folder / layout.in_run(layout.PAGE)
     if there.is_file() and not there.is_symlink() and there.read_bytes() == made:

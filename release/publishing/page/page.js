@@ -299,8 +299,10 @@
     const isWrong = (number) => misses(data.rows[number], asked.form).some(([gate]) => required.has(data.gates[gate]));
     found = [...all.filter(isWrong), ...all.filter((number) => !isWrong(number))];
     shown = 0;
+    const open = [...document.querySelectorAll("details.row[open]")].map((row) => row.id);
     find("list").replaceChildren();
     more();
+    for (const id of open) if (find(id)) find(id).open = true;
   }
 
   function more() {

@@ -144,6 +144,9 @@ def test_a_row_is_compared_word_by_word_and_its_citations_lead_to_documents(
     other = row.locator(".answers > div").filter(has_text="trained")
     assert this.locator("ins").count() > 0
     assert other.locator("del").count() > 0
+    shown.choose("from", "")
+    expect(this).to_be_visible()
+    assert this.locator("ins").count() == 0
     link = row.locator(".answers pre a").first
     marker = link.inner_text()
     link.press("Enter")
