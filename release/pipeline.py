@@ -30,7 +30,8 @@ from release.models import base as bases
 from release.models.exports import trying
 from release.models.generate import generate
 from release.models.train import train
-from release.publishing import attestations, card, making_machine, package, sign, snippet
+from release.publishing import attestations, card, making_machine, package, page, sign, snippet
+from release.publishing.page import shown
 from release.running import lock
 from release.running import place as places
 from release.values import layout
@@ -173,6 +174,9 @@ def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) ->
     )
     record = recording.build(config, made.base, made.started, made.adapter, outcome)
     write_atomically(run / "record.json", canonical_json(tree(record)))
+    derived = shown.Derived(alone=alone, beside=beside, forms=served_as)
+    found = shown.of_run(run, record, _terms(config, judged), derived, judged.before)
+    page.write(run, found, config.publishing)
     return Candidate(adapter=made.adapter, record=record, verdict=alone.verdict.to_json(), passed=passed)
 
 
@@ -301,11 +305,11 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
         (run / name).parent.mkdir(exist_ok=True)
         write_atomically(run / name, statement)
         files[name] = run / name
-    files |= exported_files(candidate, run)
+    files |= exported_files(candidate, run) | {layout.PAGE: page.to_publish(run, record)}
     if config.data.license:
         files |= {name: run / name for name in layout.DATA.values() if (run / name).exists()}
     table, judged = (run / "report.md").read_text("utf-8"), verdict.get("content_judged")
-    readme = card.render(record, counted, table, config.publishing, content_judged=judged)
+    readme = card.render(record, counted, table, config.publishing, content_judged=judged, page=True)
     return package.build(candidate, files, readme, run / "package")
 
 
@@ -331,7 +335,8 @@ def _refusal(made: Candidate, run: Path) -> str:
     less = ", or set required: false for a form that need not pass, over which by default is then not trained"
     return (
         f"A gate did not pass{where}: nothing was published. The adapter is kept in {run / 'adapter'}, the failing "
-        f"rows are in {run / 'report.md'}. Improve the data or the training and run again{less if failed else ''}."
+        f"rows are in {run / 'report.md'}, and on a page in {run / 'report.html'}. "
+        f"Improve the data or the training and run again{less if failed else ''}."
     )
 
 
@@ -349,4 +354,5 @@ Load it as it was judged:
 {textwrap.indent(load, "  ")}
 
 Look at it:  {look}
+Its page:    {os.path.relpath(packed.folder / layout.PAGE)}
 Check it:    adapter-release verify {name} --hub {hub}"""

@@ -22,8 +22,8 @@ from release.hub import address
 from release.judging import attempts, derive, previous
 from release.judging.derive import Beside
 from release.judging.released import Released
+from release.publishing import page, sign
 from release.publishing import rules as own
-from release.publishing import sign
 from release.publishing.rules import Rules
 from release.running import lock
 from release.values import bounds, contents, layout
@@ -62,6 +62,7 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
             judged = {
                 f"{REFUSED}/{layout.in_run(name)}": path for name, path in pipeline.judged_files(made, run).items()
             }
+            judged[f"{REFUSED}/{layout.in_run(layout.PAGE)}"] = page.to_publish(run, made.record)
             _lay_out(folder, {REPORT: run / REPORT, **judged}, sums=False)
             raise
         hand_over(packed, run, folder)
@@ -148,7 +149,7 @@ def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
             f"{folder} has a record of version {made.record}, which lacks what a release needs today "
             f"(version {VERSION}). Nothing was published. Make the candidate again."
         )
-    later = (verify.SIGNED, verify.EARLIER)  # it is signed here, and compared with what the Hub itself has
+    later = (verify.SIGNED, verify.EARLIER, verify.PAGE)  # signed and compared here; an earlier program drew no page
     if skipped := [f"{step.name}: {why}" for step in steps for why in step.unchecked if step.name not in later]:
         raise VerificationError(
             f"{folder} cannot be proved whole, and a candidate must be:\n  "

@@ -3,19 +3,19 @@
 import contextlib
 import json
 import os
+import shlex
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import gates
 from gates import report
-from gates.shown import shorten
+from gates.shown import plain, shorten
 from release.checking import verify
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import derive, previous, terms
-from release.judging.terms import Terms
 from release.values import bounds, clock, layout
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Say, tell
@@ -28,6 +28,8 @@ class Judged:
     """What was judged, wherever it lies."""
 
     name: str
+    typed: str
+    """How a command names it."""
     folder: Path
     """Of policy.json and contract.json."""
     answers: Path
@@ -43,12 +45,12 @@ def explain(gate: str, place: Judged, say: Say) -> None:
 
     The answers are judged again; ``VerificationError`` if that is not the stored verdict.
     """
-    with _in_time(place):
+    with in_time(place):
         _explain(gate, place, say)
 
 
 def _explain(gate: str, place: Judged, say: Say) -> None:
-    with _reading(place.name):
+    with reading(place.name):
         agreed = terms.read(place.folder, place.golden)
         outputs = gates.read_outputs(place.answers / "answers.jsonl")
         stored = (place.answers / "verdict.json").read_bytes()
@@ -60,20 +62,17 @@ def _explain(gate: str, place: Judged, say: Say) -> None:
         )
     if gate not in verdict.names:
         raise ConfigError([f"{gate!r} was not measured in {place.name}. Measured are {', '.join(verdict.names)}."])
-    before = _answers_before(place.before, agreed)
+    before = previous.answers_before(place.before, agreed)
     lines = report.explain(verdict, gate, before, golden=place.golden.rows, outputs=outputs)
-    tell(say, [place.name, *lines])
+    tell(say, [place.name, *lines, *_to_look_at(place, verdict, gate)])
 
 
-def _answers_before(releases: Sequence[previous.Release], now: Terms) -> Mapping[str, str]:
-    """What the last release answered to the rows that are still the same."""
-    before = previous.last(releases)
-    if before is None or before.released is None:
-        return {}
-    then = previous.answered(before.released, now)
-    found = {one.id: one.output for one in then.outputs}
-    same = gates.matched(now.golden.rows, then.rows, version=now.policy.version).same
-    return {name: found[before_it] for name, before_it in same.items() if before_it in found}
+def _to_look_at(place: Judged, verdict: gates.Verdict, gate: str) -> Iterator[str]:
+    """Where the first wrong row is to be seen; its page has all of them."""
+    score = verdict.advisory[gate] if gate in verdict.advisory else verdict.gate(gate).score
+    if score.misses:
+        typed, row = shlex.quote(place.typed), shlex.quote(plain(score.misses[0].id))
+        yield f"on a page, beside the base and the last release:  adapter-release open {typed} --row {row}"
 
 
 @contextlib.contextmanager
@@ -82,18 +81,20 @@ def found(
 ) -> Iterator[Judged]:
     """``REPO@TAG``, the folder of a release or of a run; None: the run under ``runs`` that was judged last."""
     run = _newest(runs) if place is None else Path(place)
-    if (run / "verdict.json").is_file() and not (run / layout.RECORD).exists():
+    if is_run(run):
         seconds = _plain(run)
         beside = run / "earlier.json"
         earlier = part(Previous, json.loads(beside.read_bytes())) if beside.exists() else None
         before = _kept(earlier, run.parent / layout.PREVIOUS)
         golden = dataset.load(run / layout.DATA["golden"])
         answers = _as(run, form)
-        yield Judged(name=str(run), folder=run, answers=answers, golden=golden, before=before, seconds=seconds)
+        yield Judged(
+            name=str(run), typed=str(run), folder=run, answers=answers, golden=golden, before=before, seconds=seconds
+        )
         return
     with verify.opened(str(run) if place is None else place, endpoint, say, verify.Known(data=data)) as opened:
         release = opened.release
-        with _reading(release.name):
+        with reading(release.name):
             release.contents.need("gates")
             earlier, rows = release.record.earlier, release.golden
         if rows is None:
@@ -103,7 +104,20 @@ def found(
         stored = release.folder / "gates"
         before = _kept(earlier, stored / layout.PREVIOUS)
         seconds, answers = release.listed.seconds, _as(stored, form)
-        yield Judged(name=release.name, folder=stored, answers=answers, golden=rows, before=before, seconds=seconds)
+        yield Judged(
+            name=release.name,
+            typed=str(place),
+            folder=stored,
+            answers=answers,
+            golden=rows,
+            before=before,
+            seconds=seconds,
+        )
+
+
+def is_run(folder: Path) -> bool:
+    """Whether it is the folder of a run that was judged."""
+    return (folder / "verdict.json").is_file() and not (folder / layout.RECORD).exists()
 
 
 def _plain(run: Path) -> float:
@@ -112,7 +126,7 @@ def _plain(run: Path) -> float:
     The seconds of a processor that judging its files again may take.
     """
     judged = (layout.in_run(name) for name in (*layout.JUDGED, *layout.DATA.values()))
-    read = [run / "earlier.json", *(run / name for name in judged), *run.glob("forms/*/*.json*")]
+    read = [run / "earlier.json", run / "record.json", *(run / name for name in judged), *run.glob("forms/*/*.json*")]
     sizes, root = [], run.resolve()
     for path in filter(os.path.lexists, read):
         name, state = path.relative_to(run), path.lstat()
@@ -125,15 +139,14 @@ def _plain(run: Path) -> float:
 
 
 @contextlib.contextmanager
-def _in_time(place: Judged) -> Iterator[None]:
+def in_time(place: Judged) -> Iterator[None]:
+    """A block that judges it; ``VerificationError`` where that takes longer than files of its size need."""
     try:
         with clock.within(place.seconds):
             yield
     except clock.TimeUp:
         late = f"{place.name} took more than the {place.seconds:.0f} seconds of a processor that files of its size need"
-        raise VerificationError(
-            f"{late}: an answer or a rule in it was made to be slow. Nothing was explained."
-        ) from None
+        raise VerificationError(f"{late}: an answer or a rule in it was made to be slow. Nothing was shown.") from None
 
 
 def _as(judged: Path, form: str) -> Path:
@@ -149,7 +162,8 @@ def _kept(earlier: Previous | None, folder: Path) -> tuple[previous.Release, ...
 
 
 @contextlib.contextmanager
-def _reading(name: str) -> Iterator[None]:
+def reading(name: str) -> Iterator[None]:
+    """A block that reads its files; ``ConfigError`` or ``VerificationError`` where one is missing or is not sound."""
     try:
         yield
     except FileNotFoundError as error:

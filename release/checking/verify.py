@@ -12,13 +12,14 @@ from pathlib import Path
 
 import gates
 from gates.canonical import canonical_json
-from gates.shown import shorten
+from gates.shown import plain, shorten
 from release.checking import allowed, verify_attempts, verify_card, verify_chat, verify_earlier, verify_forms
 from release.data.dataset import Dataset
 from release.hub import address
 from release.judging import derive, previous, served
 from release.judging.released import Released
-from release.publishing import attestations, sign
+from release.publishing import attestations, page, sign
+from release.publishing.page import shown
 from release.values import bounds, clock, contents, layout, lora_settings, tensors
 from release.values.contents import NotOpened
 from release.values.errors import ConfigError, DataError, VerificationError
@@ -61,6 +62,12 @@ class Opened:
     def forms(self) -> tuple[served.Served, ...]:
         """Each form of its record, judged again."""
         return served.of_release(self.release)
+
+    @property
+    def page(self) -> bytes:
+        """The page that record and answers make."""
+        derived = shown.Derived(alone=self.alone, beside=self.beside, forms=self.forms)
+        return page.page(shown.of_release(self.release, derived), verify_card.publishing(self.release.record))
 
     @property
     def name(self) -> str:
@@ -400,6 +407,21 @@ def _card(found: Opened) -> Iterator[str]:
         yield from verify_card.problems(found.release, table)
 
 
+def _page(found: Opened) -> Iterator[str | Unchecked]:
+    """What a browser shows of the release is what record and answers make, to the byte: no other word, no program."""
+    release = found.release
+    if layout.PAGE not in release.names:
+        yield Unchecked(why="it has none, as early releases")
+    elif release.golden is None:
+        yield "the golden rows are not in the release: give their folder with --data to check the page"
+    elif release.read(layout.PAGE) != found.page:
+        made_by = plain(release.record.program.version)
+        yield (
+            f"{layout.PAGE} is not the page that record and answers make: do not open it. If adapter-release "
+            f"{made_by:.40} made it and draws pages otherwise, verify it with that version"
+        )
+
+
 def _verdict(found: Opened) -> Iterator[str | Unchecked]:
     """Verdict, and comparison with the base, come out again from the answers."""
     release = found.release
@@ -502,6 +524,7 @@ def _signature(found: Opened) -> Iterator[str | Unchecked]:
 
 EARLIER = "not worse than previous releases, and requires less only with a reason"
 SIGNED = "the signature covers these files and is by the expected signer"
+PAGE = "the page is the one that record, verdict and answers make, to the byte"
 CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "tag, commit and files match your receipt or commit": _place,
     FIRST_LOOK: _files,
@@ -518,4 +541,5 @@ CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "the in-toto statements agree with record and verdict": _statements,
     SIGNED: _signature,
     "every form it is served in was judged, and what is offered passed": _forms,
+    PAGE: _page,
 }

@@ -70,8 +70,9 @@ def problems(release: Released, table: str) -> Iterator[str]:
 
 def derived(release: Released, table: str) -> bytes:
     """The card that record, verdict and answers make: nothing of it is taken from the card itself."""
-    judged = release.verdict.get("content_judged")
-    return card.render(release.record, release.counted, table, publishing(release.record), content_judged=judged)
+    record, judged = release.record, release.verdict.get("content_judged")
+    page = layout.PAGE in (record.files or {})
+    return card.render(record, release.counted, table, publishing(record), content_judged=judged, page=page)
 
 
 def publishing(record: Record) -> Publishing:

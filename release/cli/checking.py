@@ -1,4 +1,4 @@
-"""Commands that look at a published release again: verify, explain, serve-check, export, rejudge, reproduce."""
+"""Commands that look at a published release again: verify, explain, open, serve-check, export, rejudge, reproduce."""
 
 import argparse
 import sys
@@ -119,6 +119,51 @@ def explain(given: Explain, say: Say) -> None:
     runs = Path() if given.release else reading.load(given.config).run.output_dir
     with explain.found(given.release, runs, given.source.hub, say, given.source.data, given.form) as judged:
         explain.explain(given.gate, judged, say)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    release: str | None
+    config: Path
+    row: str | None
+    browser: bool
+    source: Source
+    expected: Expected
+
+
+def _open_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "release", nargs="?", metavar=RELEASE,
+        help="a release on the Hub, a downloaded folder, or a run's folder (default: the latest run)",
+    )  # fmt: skip
+    command.add_argument("--row", metavar="ID", help="the golden row to begin at")
+    command.add_argument(
+        "--no-browser", action="store_false", dest="browser", help="start no browser, and print where the page is"
+    )
+    command.add_argument(
+        "--config", type=Path, default=Path("release.yaml"),
+        help="configuration of which the latest run is opened (default: %(default)s)",
+    )  # fmt: skip
+    options.source(command)
+    options.expected(command, "what a release must match", "A release is verified before it is shown.")
+
+
+def open_(given: Open, say: Say) -> None:
+    import webbrowser
+
+    from release.checking import explain, view
+    from release.config import reading
+
+    endpoint, data = given.source.hub, given.source.data
+    if given.release is None or explain.is_run(Path(given.release)):
+        runs = Path() if given.release else reading.load(given.config).run.output_dir
+        with explain.found(given.release, runs, endpoint, say, data) as judged:
+            path = view.of_run(judged, say)
+    else:
+        path = view.of_release(given.release, endpoint, say, options.known(given.expected, data))
+    address = view.at_row(path, given.row)
+    started = given.browser and webbrowser.open(address)
+    say(Line(text=f"{'opened' if started else 'the page, for any browser'}: {address}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,6 +360,16 @@ COMMANDS = (
         release that is named. Needs no GPU and changes nothing.""",
         options=_explain_options,
         run=takes(Explain, explain),
+    ),
+    Command(
+        name="open",
+        about="look at a run or a release in a browser: gates, rows side by side, training",
+        description="""Shows one page of the latest run, or of the run or release that is named: the gates with
+        what they prove, every row beside the reference, the base and the last release, training and provenance.
+        A release is verified first, and nothing of one that fails is shown. The page is a file that asks no
+        network for anything. Exit code 7: the release or run is not what it says.""",
+        options=_open_options,
+        run=takes(Open, open_),
     ),
     Command(
         name="serve-check",

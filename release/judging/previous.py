@@ -154,6 +154,17 @@ def answered(found: Released, now: Terms) -> gates.Earlier:
     return gates.Earlier(name=found.name, golden=golden, outputs=found.answers, known=rows)
 
 
+def answers_before(releases: Sequence[Release], now: Terms) -> Mapping[str, str]:
+    """What the last release answered to the rows that are still the same, by id."""
+    before = last(releases)
+    if before is None or before.released is None:
+        return {}
+    then = answered(before.released, now)
+    found = {one.id: one.output for one in then.outputs}
+    same = gates.matched(now.golden.rows, then.rows, version=now.policy.version).same
+    return {name: found[before_it] for name, before_it in same.items() if before_it in found}
+
+
 def not_compared(release: Release, now: Terms) -> str:
     """Why a previous release cannot be compared with this one; empty if it can."""
     if release.released is None:

@@ -12,7 +12,7 @@ from release.config.settings import Publishing
 from release.data.checks import CHECKS
 from release.judging.released import Counted
 from release.publishing import programs, snippet
-from release.values.layout import TRAINED
+from release.values.layout import PAGE, TRAINED
 from release.values.record import PreviousRelease, Record, Training, tree
 
 LIBRARY = "peft"
@@ -25,13 +25,14 @@ def render(
     publishing: Publishing,
     *,
     content_judged: object = None,
+    page: bool = False,
 ) -> bytes:
     """README.md of the release: metadata the Hub reads, then text for people.
 
-    ``content_judged`` is what the verdict says of it; None where it says nothing.
+    ``content_judged`` is what the verdict says of it; None where it says nothing. ``page``: whether there is one.
     """
     metadata = yaml.safe_dump(_metadata(record, counted, publishing), sort_keys=False, allow_unicode=True)
-    return f"---\n{metadata}---\n{_body(record, gate_table, publishing, content_judged)}".encode()
+    return f"---\n{metadata}---\n{_body(record, gate_table + _page(page=page), publishing, content_judged)}".encode()
 
 
 def _metadata(record: Record, counted: Sequence[Counted], publishing: Publishing) -> dict[str, object]:
@@ -181,6 +182,16 @@ _TEMPLATES = {
     "adapter": "its own, which came with it and is not the base's",
     "configuration": "one that its publisher named, not that of the adapter's files",
 }
+
+
+def _page(*, page: bool) -> str:
+    """Where the same is to be looked at, row by row; early releases have no page."""
+    if not page:
+        return ""
+    return (
+        f"\nRow by row, with what each answered: [`{PAGE}`]({PAGE}), a page for a browser that asks nobody for "
+        "anything. `adapter-release open` verifies the release first.\n"
+    )
 
 
 def _unjudged(record: Record, content_judged: object) -> str:

@@ -5,15 +5,31 @@ from release.values.record import Form, Record
 
 
 def of_form(record: Record, form: Form, repo: str, tag: str) -> str:
-    """How this form is loaded; empty where no program can load it, as behind an address."""
+    """How this form is loaded, as a card says it; empty where no program can load it, as behind an address."""
+    program = python(record, form, repo, tag)
+    if not program:
+        return ""
+    return _of_llama_cpp(record, form, repo, tag) if form.settings["engine"] == "llama.cpp" else block(program)
+
+
+def python(record: Record, form: Form, repo: str, tag: str) -> str:
+    """The program that loads this form; empty where none can."""
     engine = form.settings["engine"]
     if record.early and (engine == "vllm" or form.settings["constraint"] != "none"):
         return ""  # as their cards were published
     if engine == "transformers":
-        return block(snippet.python(record, snippet.as_served(form), repo, revision=tag))
+        return snippet.python(record, snippet.as_served(form), repo, revision=tag)
     if engine == "vllm":
-        return block(snippet_vllm.python(record, form, repo, tag))
-    return _of_llama_cpp(record, form, repo, tag) if engine == "llama.cpp" else ""
+        return snippet_vllm.python(record, form, repo, tag)
+    return snippet_gguf.python(form, repo, tag) if engine == "llama.cpp" else ""
+
+
+def needs(form: Form, repo: str, tag: str) -> str:
+    """The command that makes the base which the program of a form loads; empty where it is not needed."""
+    if form.settings["engine"] != "llama.cpp" or snippet_gguf.base_of(form) is None:
+        return ""
+    settings = ",".join(f"{key}={form.settings[key]}" for key in ("engine", "base", "file_type"))
+    return f"adapter-release export {repo}@{tag} --as {settings} --to ."
 
 
 def _of_llama_cpp(record: Record, form: Form, repo: str, tag: str) -> str:
@@ -23,9 +39,7 @@ def _of_llama_cpp(record: Record, form: Form, repo: str, tag: str) -> str:
         program = f"{program}\n{said}\n\n```\n{told}\n```\n"
     if base is None:
         return program
-    settings = ",".join(f"{key}={form.settings[key]}" for key in ("engine", "base", "file_type"))
-    export = f"adapter-release export {repo}@{tag} --as {settings} --to ."
-    return f"The base as `{base}` is made by `{export}`.\n\n{program}"
+    return f"The base as `{base}` is made by `{needs(form, repo, tag)}`.\n\n{program}"
 
 
 def block(program: str) -> str:

@@ -81,7 +81,8 @@ def _canonical(source: Path) -> dataset.Read:
         raise DataError(f"{source} holds no rows. Nothing was written.")
     proposal.parsed(first.rows, where)
     named = list(convert.joined([dataset.Account(source, How())], lambda _: None))
-    return replace(first, canonical=b"".join(map(formats.line, named)), rows=gates.parse_golden(named))
+    rows = gates.parse_golden([dict(one.row) for one in named])
+    return replace(first, canonical=b"".join(one.text for one in named), rows=rows)
 
 
 def _objects(data: bytes) -> list[Row]:

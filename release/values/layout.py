@@ -46,6 +46,8 @@ CONTRACT = "gates/contract.json"
 ANSWER_SCHEMA = "gates/answer.schema.json"
 GOLDEN_ROWS = "gates/golden_rows.json"
 LEDGER = "gates/ledger.jsonl"
+PAGE = "gates/report.html"
+"""The page for people, which nothing loads."""
 DATA = {"train": "data/train.jsonl", "golden": "data/golden.jsonl"}
 EXPORTS = "exports"
 """The folder, of a run and of a release, with the same weights in other engines' formats."""
@@ -118,6 +120,7 @@ FILES = (
     ),
     File(name=ANSWER_SCHEMA, kind=bounds.RULES, needed=True, judged=True, holds="the JSON Schema of an answer"),
     File(name=GOLDEN_ROWS, kind=bounds.RESULT, judged=True, compared=True, holds="a digest of each golden row"),
+    File(name=PAGE, kind=bounds.PAGE, holds="what was measured, as a page for a browser; early releases have none"),
     File(
         name=LEDGER,
         kind=bounds.LEDGER,

@@ -1,0 +1,86 @@
+"""A run or a release as a page in a browser: made again from what was judged, so that nothing is shown unproved."""
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+import gates
+from release.checking import explain, verify, verify_card
+from release.checking.explain import Judged
+from release.judging import derive, served, terms
+from release.publishing import page
+from release.publishing.page import shown
+from release.values import layout, record
+from release.values.artifacts import write_atomically
+from release.values.errors import ConfigError, VerificationError
+from release.values.events import Line, Say
+from release.values.record import Record
+
+
+def of_release(name: str, endpoint: str, say: Say, known: verify.Known) -> Path:
+    """The page of a release on a Hub or in a folder, verified before; ``VerificationError`` where it is not sound."""
+    with verify.opened(name, endpoint, say, known) as found:
+        verify.report(found, say)
+        if found.release.golden is None:
+            raise ConfigError([f"The rows of {name} are not in the release: give their folder with --data."])
+        return _kept(found.page, found.name)
+
+
+def of_run(place: Judged, say: Say) -> Path:
+    """The page of a run that was judged: its own, or one made now where that is missing or another."""
+    with explain.in_time(place), explain.reading(place.name):
+        made = _page(place)
+    there = place.folder / layout.in_run(layout.PAGE)
+    if there.is_file() and not there.is_symlink() and there.read_bytes() == made:
+        return there.absolute()
+    if there.exists():
+        say(Line(text=f"note: {there} is not what its answers make; this page is made again from them."))
+    return _kept(made, place.folder.name)
+
+
+def at_row(path: Path, row: str | None) -> str:
+    """The address of a page, and of a row in it."""
+    return path.as_uri() + (f"#row-{quote(row, safe='')}" if row is not None else "")
+
+
+def _page(place: Judged) -> bytes:
+    made, run = _record(place.folder), place.folder
+    agreed = terms.read(run, place.golden, made.config.get("serving"))
+    answers = gates.read_outputs(run / layout.in_run(layout.ANSWERS))
+    base_answers = gates.read_outputs(run / layout.in_run(layout.BASE_ANSWERS))
+    forms = tuple(
+        served.judged(agreed, name, gates.read_outputs(run / _answers(name)), answers, form.settings, form.parity)
+        for name, form in (made.forms or {}).items()
+    )
+    alone, beside = derive.alone(agreed, answers, base_answers), derive.beside(agreed, answers, place.before)
+    if alone.verdict.to_json() != (run / layout.in_run(layout.VERDICT)).read_bytes():
+        raise VerificationError(
+            f"The gates give another verdict on the answers in {place.name} than the one stored there: a file was "
+            "changed, or another version made it. Run `adapter-release release` again: nothing is trained again."
+        )
+    derived = shown.Derived(alone=alone, beside=beside, forms=forms)
+    found = shown.of_run(run, made, agreed, derived, place.before)
+    return page.page(found, verify_card.publishing(made))
+
+
+def _answers(form: str) -> str:
+    return layout.in_run(layout.of_form(form)["answers.jsonl"])
+
+
+def _record(run: Path) -> Record:
+    path = run / "record.json"
+    try:
+        return record.read(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError) as error:
+        says = f"{path} is not the record of a run that was judged: {error}"
+        raise ConfigError([f"{says:.300}. Run `adapter-release release` again: nothing is trained again."]) from None
+
+
+def _kept(made: bytes, name: str) -> Path:
+    """The page in a folder of this session's own, which only this user can read."""
+    folder = Path(tempfile.mkdtemp(prefix="adapter-release-"))
+    path = folder / f"{re.sub('[^A-Za-z0-9.-]+', '-', name)[:80]}.html"
+    write_atomically(path, made)
+    return path

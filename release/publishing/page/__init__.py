@@ -1,0 +1,83 @@
+"""Record and judged files → one HTML page that shows a release: no clock, no network, the same bytes each time."""
+
+import base64
+import hashlib
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from gates.shown import plain
+from release.config.settings import Publishing
+from release.publishing.page import parts, rows
+from release.publishing.page.shown import Shown
+from release.values import layout
+from release.values.artifacts import write_atomically
+from release.values.record import Record
+
+HERE = Path(__file__).parent
+"""Template, style and program lie beside this module, as the page holds them."""
+VERSION = 1
+"""Of the page: one that was published is made again by the same template, so a later one gets another number."""
+
+
+PUBLISHED = "report_published.html"
+"""In a run folder, the page to publish, where no licence lets the rows travel with the release."""
+
+
+def write(run: Path, shown: Shown, publishing: Publishing) -> None:
+    """The page of a run into its folder, and beside it the one to publish where that is another."""
+    write_atomically(run / layout.in_run(layout.PAGE), page(shown, publishing))
+    if to_publish(run, shown.record).name == PUBLISHED:
+        write_atomically(run / PUBLISHED, page(replace(shown, with_rows=False), publishing))
+
+
+def to_publish(run: Path, record: Record) -> Path:
+    """The page in a run folder that its release may hold."""
+    return run / (layout.in_run(layout.PAGE) if record.data.golden.file is not None else PUBLISHED)
+
+
+def page(shown: Shown, publishing: Publishing) -> bytes:
+    """The page of a run, or of a release without what may not travel with it; ``report.html``."""
+    shown = replace(shown, record=replace(shown.record, files=None))  # the page is one of them
+    style, program = ((HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    template = _environment().get_template("page.html.jinja")
+    given = {
+        "version": VERSION,
+        "policy": _policy(style, program),
+        "style": Markup(style),  # noqa: S704  a file of this package
+        "program": Markup(program),  # noqa: S704  the same
+        "rows": Markup(rows.data(shown)),  # noqa: S704  escaped for a script element
+        **parts.parts(shown, publishing),
+    }
+    return (template.render(given).strip() + "\n").encode()
+
+
+def _policy(style: str, program: str) -> str:
+    """What a browser may do with the page: run this program and no other, and ask nobody for anything."""
+    allowed = [f"style-src {_hash(style)}", f"script-src {_hash(program)}", "base-uri 'none'", "form-action 'none'"]
+    return "; ".join(["default-src 'none'", *allowed])
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _environment() -> Environment:
+    """Every value is escaped, and shown with nothing in it that acts on the reader."""
+    return Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup | int | float) else _lines(value),
+    )
+
+
+def _lines(value: object) -> str:
+    """A text of which only line feeds are kept as they are."""
+    return "\n".join(map(plain, str(value).split("\n")))
