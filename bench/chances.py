@@ -8,8 +8,8 @@ wrong with an adapter makes its chance smaller. Nothing is drawn: the chances ar
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -31,9 +31,6 @@ ATTEMPTS = (1, 5, 20)
 BAD = 0.80
 """The floor of the default's citation gates: who is no better should pass once in twenty times at most."""
 
-Confidence = Callable[[float, int], float]
-"""How sure the bound of an attempt must be, from what the policy asks for and the attempt's number."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sides:
@@ -45,11 +42,6 @@ class Sides:
     def of(self, n: int) -> int:
         right = round(n * ANSWERABLE)
         return self.answerable * right + self.unanswerable * (n - right)
-
-
-def uncorrected(confidence: float, _: int) -> float:
-    """The same bound for each attempt."""
-    return confidence
 
 
 def golden_rows(answerable: int, unanswerable: int) -> list[dict[str, object]]:
@@ -92,51 +84,45 @@ def _needs(bar: Bar, rows: int) -> int | None:
     return bar.needs(rows) if rows >= bar.minimum else None
 
 
-def bars_at(policy: Policy, attempt: int, confidence: Confidence) -> list[Bar]:
-    """What an attempt of this number must meet."""
-    return [_at(bar, confidence(bar.confidence, attempt)) for bar in policy.bars if bar.required]
+def bars_at(policy: Policy, attempt: int, *, corrected: bool) -> list[Bar]:
+    """What an attempt of this number must meet; not corrected, each as if it were the first and only one."""
+    bars = policy.at(attempt).bars_now if corrected else policy.bars
+    return [bar for bar in bars if bar.required]
 
 
-def _at(bar: Bar, confidence: float) -> Bar:
-    if bar.floor is None:
-        return bar
-    minimum = max(bar.minimum, statistics.minimum_n(bar.floor, confidence))
-    return replace(bar, confidence=confidence, minimum=minimum)
-
-
-def released(n: int, rate: float, policy: Policy, attempts: int, confidence: Confidence = uncorrected) -> float:
+def released(n: int, rate: float, policy: Policy, attempts: int, *, corrected: bool = True) -> float:
     """The chance that one of so many adapters, each as good and each trained by itself, passes on the same n rows."""
     counted, failing = sides(policy), 1.0
     for attempt in range(1, attempts + 1):
-        failing *= 1.0 - once(n, rate, bars_at(policy, attempt, confidence), counted)
+        failing *= 1.0 - once(n, rate, bars_at(policy, attempt, corrected=corrected), counted)
     return 1.0 - failing
 
 
-def table(policy: Policy, attempts: int, confidence: Confidence = uncorrected) -> list[str]:
+def table(policy: Policy, attempts: int, *, corrected: bool = True) -> list[str]:
     """The lines of a Markdown table, in percent."""
     lines = [f"| rows | {' | '.join(f'{rate:.2f}' for rate in RATES)} |", f"|--:|{'--:|' * len(RATES)}"]
     for n in SIZES:
-        shares = (f"{100 * released(n, rate, policy, attempts, confidence):.1f}" for rate in RATES)
+        shares = (f"{100 * released(n, rate, policy, attempts, corrected=corrected):.1f}" for rate in RATES)
         lines.append(f"| {n} | {' | '.join(shares)} |")
     return lines
 
 
-def worst(policy: Policy) -> tuple[int, float]:
-    """The size from 20 to 400 rows at which an adapter of rate ``BAD`` passes most often at once, and how often."""
-    counted, bars = sides(policy), bars_at(policy, 1, uncorrected)
-    chances = {n: once(n, BAD, bars, counted) for n in range(SIZES[0], SIZES[-1] + 1)}
+def worst(policy: Policy, attempts: int, *, corrected: bool = True) -> tuple[int, float]:
+    """The size from 20 to 400 rows at which an adapter of rate ``BAD`` passes most often, and how often."""
+    chances = {n: released(n, BAD, policy, attempts, corrected=corrected) for n in range(SIZES[0], SIZES[-1] + 1)}
     return max(chances.items(), key=lambda item: item[1])
 
 
 def main() -> None:
     policy = gates.load_policy(gates.DEFAULT_POLICY)
     for attempts in ATTEMPTS:
-        print(f"\n{attempts} attempt{'s' if attempts > 1 else ''}\n")
+        print(f"\n**{attempts} attempt{'s' if attempts > 1 else ''}**\n")
         print("\n".join(table(policy, attempts)))
-    n, chance = worst(policy)
-    most = {attempts: 1 - (1 - chance) ** attempts for attempts in ATTEMPTS}
-    shown = ", ".join(f"{100 * one:.1f} % in {attempts}" for attempts, one in most.items())
-    print(f"\nOf all sizes from {SIZES[0]} to {SIZES[-1]}, rate {BAD:.2f} passes most often on {n} rows: {shown}")
+    print(f"\nWhere rate {BAD:.2f} passes most often, of all sizes from {SIZES[0]} to {SIZES[-1]}:\n")
+    print("| attempts | rows | chance | rows, each judged as the first | chance |\n|--:|--:|--:|--:|--:|")
+    for attempts in ATTEMPTS:
+        found = (worst(policy, attempts, corrected=corrected) for corrected in (True, False))
+        print(f"| {attempts} | {' | '.join(f'{n} | {100 * chance:.1f}' for n, chance in found)} |")
 
 
 if __name__ == "__main__":
