@@ -12,8 +12,9 @@ from release.judging.released import Released
 from release.publishing import page
 from release.publishing.page import shown
 from release.publishing.page.shown import Shown
+from release.values import layout
 from tests.helpers.line import ROOT
-from tests.helpers.small_release import small_candidate, small_settings
+from tests.helpers.small_release import reseal, small_candidate, small_settings
 
 KEPT = ROOT / "tests" / "data" / "releases"
 GOLDEN = ROOT / "data" / "elements" / "golden.jsonl"
@@ -38,6 +39,12 @@ def shown_of(folder: Path) -> Shown:
 
 def page_of(made: Shown) -> bytes:
     return page.page(made, verify_card.publishing(made.record))
+
+
+def redraw(folder: Path) -> None:
+    """Make the page of a release fit its changed record, as a careful liar would."""
+    (folder / layout.PAGE).write_bytes(page_of(shown_of(folder)))
+    reseal(folder)
 
 
 def hostile_rows(path: Path, rows: int = 20) -> Path:

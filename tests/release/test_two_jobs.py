@@ -28,6 +28,7 @@ from release.values import layout
 from release.values.artifacts import Candidate, Manifest, write_atomically
 from release.values.errors import ConfigError, HubError, VerificationError
 from release.values.events import Event
+from tests.helpers import pages
 from tests.helpers.hub_fixture import TOKEN, hub_in
 from tests.helpers.line import ROOT, adapter_release
 from tests.helpers.prepared import answered, prepared_config, trained
@@ -223,6 +224,7 @@ def test_a_lie_is_named_and_nothing_is_published(arrived: Path, lie: Callable[[P
 def test_the_token_goes_to_no_hub_that_only_the_candidate_names(arrived: Path) -> None:
     with hub_in(arrived.parent / "elsewhere") as hub:
         reseal(arrived / "package", lambda record: record["config"]["publishing"].update(endpoint=hub.endpoint))
+        pages.redraw(arrived / "package")
         sums_anew(arrived)
         environment = {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
 

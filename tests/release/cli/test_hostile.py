@@ -114,6 +114,7 @@ CASES: Mapping[str, Sequence[Case]] = {
     "pilot": [(a_key, ())],
     "verify": [(a_release, ("release",)), (a_receipt, ("release", "--receipt", "receipt"))],
     "explain": [(a_release, (TEXT, "release"))],
+    "open": [(a_release, ("release", "--no-browser", "--row", TEXT))],
     "serve-check": [(a_release, ("release",))],
     "export": [(a_release, ("release",)), (nothing, ("release", "--as", TEXT))],
     "rejudge": [(a_release, ("release",))],
