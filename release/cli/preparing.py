@@ -47,7 +47,11 @@ def _import_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--into", type=Path, metavar="FOLDER", help="write it there")
     command.add_argument(
-        "--as", choices=("peft", "mlx"), default="peft", dest="layout", help="in whose layout (default: %(default)s)"
+        "--as",
+        choices=("peft", "mlx"),
+        default="peft",
+        dest="layout",
+        help="the layout to write (default: %(default)s)",
     )
     command.add_argument(
         "--base", metavar="NAMESPACE/NAME@COMMIT", help="check that it fits this base model; 'embedded' is one too"

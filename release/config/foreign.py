@@ -226,6 +226,7 @@ def _completed(settings: dict[str, Set], path: Path) -> list[str]:
         for key in messages.SETTINGS[section].get("required", ())
     ]
     required.insert(required.index("model.base_model_id") + 1, "model.revision")
+    required.insert(required.index("data.golden_file"), "data.train_file")  # whoever converts means to train
     return [key for key in (*required, "contract") if key not in settings]
 
 

@@ -13,7 +13,6 @@ from gates import strict_json
 from gates.canonical import Json
 from gates.rows import id_key
 from gates.rules import NAMED, same
-from gates.table import ABOUT
 from release.data.dataset import refuse
 from release.repository import shape
 from release.values.errors import DataError
@@ -59,8 +58,6 @@ class Proposal:
     """As ``contract`` in a configuration."""
     why: Mapping[str, str]
     """For each part of the contract that was guessed, by what."""
-    policy: Mapping[str, object] | None
-    """The gates that this format can be measured by, where the default policy has others; None: all of them."""
     guessed: tuple[str, ...]
     """What in the schema is a guess."""
 
@@ -102,10 +99,8 @@ def propose(rows: Sequence[gates.Golden]) -> Proposal:
     _markers(draft)
     _rules(draft)
     _correctness(draft)
-    contract = _loaded(draft.contract, draft.schema)
-    return Proposal(
-        schema=draft.schema, contract=draft.contract, why=draft.why, policy=_policy(contract), guessed=found.guessed
-    )
+    _loaded(draft.contract, draft.schema)  # or it says why not
+    return Proposal(schema=draft.schema, contract=draft.contract, why=draft.why, guessed=found.guessed)
 
 
 def parsed(rows: Sequence[gates.Golden], where: Sequence[str]) -> None:
@@ -304,22 +299,6 @@ def _correctness(draft: _Draft) -> None:
         draft.put(
             "correctness", [{"at": at, "by": "normalized"}], "its texts are short: the same words can be asked for"
         )
-
-
-def _policy(contract: gates.Contract) -> Mapping[str, object] | None:
-    """The default policy without the gates for which this format has nothing."""
-    needs_refusal = {"answer_rate"}  # without one every answer answers
-    default = gates.default_policy(contract.declares)
-    kept = {
-        name: bar
-        for name, bar in default.items()
-        if name not in ABOUT
-        or (
-            contract.declares.issuperset(ABOUT[name].needs)
-            and (name not in needs_refusal or "refusal" in contract.declares)
-        )
-    }
-    return None if kept == default else kept
 
 
 def _word(at: str) -> str:

@@ -60,7 +60,7 @@ def read(given: Given) -> Rows:
         )
     if len(parts) == 1:
         whole = replace(reads[0], canonical=parts[0], rows=gates.parse_golden(_objects(parts[0])))
-        parts, how = _split(whole, contract, proposed, given.seed)
+        parts, how = _split(whole, contract, given.seed)
         told.append(how)
     return Rows(train=parts[0], golden=parts[1], proposal=proposed, told=tuple(told))
 
@@ -107,11 +107,9 @@ def _said(source: Path, one: dataset.Read) -> str:
     return f"{source}: {one.form}, {len(one.rows)} rows, sha256 {digest}"
 
 
-def _split(
-    whole: dataset.Read, contract: gates.Contract, proposed: Proposal, seed: int
-) -> tuple[tuple[bytes, bytes], str]:
+def _split(whole: dataset.Read, contract: gates.Contract, seed: int) -> tuple[tuple[bytes, bytes], str]:
     """Rows to train on and to judge by: none of one side is nearly one of the other."""
-    policy = gates.load_policy(proposed.policy or gates.default_policy(contract.declares))
+    policy = gates.load_policy(gates.default_policy(contract.declares))
     together = _together(whole)
     tried = (_apart(whole, contract, split.Wanted(share=share, seed=seed, together=together)) for share in SHARES)
     there = [one for one in tried if all(one)]

@@ -137,11 +137,10 @@ def _of_format(proposal: Proposal) -> dict[str, str]:
     for name, value in proposal.contract.items():
         why = f" # guessed: {_comment(proposal.why[name])}" if name in proposal.why else ""
         lines.append(f"  {name}: {_flow(value)}{why}")
-    policy = ["# gates: the default policy of the tool's version; adapter-release plan lists it"]
-    if proposal.policy is not None:
-        policy = ["gates: # guessed: the default policy, less the gates for which this answer format has nothing"]
-        policy += [f"  {name}: {_flow(bar)}" for name, bar in proposal.policy.items()]
-    return {"contract": "\n".join(lines), "gates": "\n".join(policy)}
+    policy = (
+        "# gates: the default policy of the tool's version, as far as this answer format can be measured; plan lists it"
+    )
+    return {"contract": "\n".join(lines), "gates": policy}
 
 
 def _flow(value: object) -> str:
@@ -164,8 +163,6 @@ def _guessed(proposal: Proposal) -> Iterator[str]:
     for name, why in proposal.why.items():
         yield f"contract.{name}: {_flow(proposal.contract[name])} ({why})"
     yield from (f"data/{SCHEMA}: {one}" for one in proposal.guessed)
-    if proposal.policy is not None:
-        yield "gates: the default policy, less the gates for which this answer format has nothing"
     yield "publishing.language: en"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from release.cli import __main__ as cli
-from release.cli import checking, command, config, data, hub, making, options, preparing
+from release.cli import checking, command, config, data, hub, making, options, preparing, repository
 
 RULES = "--config c --set a=b --weaker-because c --repo a/b --tag v1 --private " + " ".join(
     f"--{name}-sha256 {'0' * 64}" for name in ("golden", "policy", "contract", "schema")
@@ -18,8 +18,13 @@ RULES = "--config c --set a=b --weaker-because c --repo a/b --tag v1 --private "
 CONFIGURED = "c.yaml --set a=1 --set b=2 --weaker-because why"
 EXPECTED = "--hub file:h --data d --receipt r.json --identity me --issuer them"
 PERMITTED = f"--trust-remote-code --allow-image sha256:{'d' * 64} --container never"
-REPRODUCED = "--trust-ref main --install-libraries"
+REPRODUCED = "--trust-ref main --install-libraries --tool-wheel w --yes"
 TYPED: dict[str, tuple[type, str]] = {
+    "init": (
+        repository.Init,
+        "there --base embedded --data d --golden g --repo a/b --example --seed 7 --tool o/n --yes",
+    ),
+    "changes": (repository.Changed, "then c.yaml --markdown m"),
     "example": (preparing.Example, "there"),
     "import": (preparing.Import, "there --into elsewhere --as mlx --base embedded"),
     "check": (options.Configured, CONFIGURED),
@@ -42,7 +47,8 @@ TYPED: dict[str, tuple[type, str]] = {
     "data check": (data.Check, f"{CONFIGURED} --report r --without-text --data-docs d"),
     "data convert": (
         data.Convert,
-        "x y --to z --format chat --field a=b --field c=d --least-rating 3 --system-to-user",
+        "x y --to z --format chat --field a=b --field c=d --least-rating 3 --role h=user --ignore i --without w "
+        "--system-to-user",
     ),
     "data split": (data.Split, "x --train t --golden g --share 1 --seed 7 --together meta.topic"),
     "config convert": (config.Convert, "x --to z --from mlx"),
@@ -51,6 +57,7 @@ TYPED: dict[str, tuple[type, str]] = {
 }
 """Every command with the values it takes, and a line that gives all its options."""
 REQUIRED = {
+    "changes": "a",
     "import": "a",
     "verify": "r",
     "explain": "g",

@@ -93,6 +93,14 @@ def a_candidate(folder: Path) -> None:
     (folder / "release" / NAME).write_text("x", "utf-8")
 
 
+def a_brought_adapter(folder: Path) -> None:
+    (folder / "adapter").mkdir()
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        shutil.copy(KEPT / name, folder / "adapter")
+    edit(folder / "adapter" / "adapter_config.json", lambda told: told.update(base_model_name_or_path=TEXT))
+    (folder / "adapter" / "README.md").write_text(f"---\nlibrary_name: {json.dumps(TEXT)}\n---\n{TEXT}\n", "utf-8")
+
+
 def in_the_way(folder: Path) -> None:
     (folder / NAME).mkdir()
     (folder / NAME / "release.yaml").write_text("x", "utf-8")
@@ -102,9 +110,13 @@ def nothing(_: Path) -> None:
     """Only what is typed."""
 
 
+STARTED = ("--base", "embedded", "--data", "rows.jsonl", "--repo", "you/name", "--yes")
 Case = tuple[Callable[[Path], None], Sequence[str]]
 CASES: Mapping[str, Sequence[Case]] = {
+    "init": [(in_the_way, (NAME, "--example", "--yes")), (other_keys, ("new", *STARTED))],
+    "changes": [(a_key, ("then",))],
     "example": [(in_the_way, (NAME,))],
+    "import": [(a_brought_adapter, ("adapter",)), (nothing, (TEXT,))],
     "check": [(a_key, ()), (a_policy, ()), (rows, ())],
     "plan": [(a_key, ()), (a_policy, ())],
     "doctor": [(a_key, ())],

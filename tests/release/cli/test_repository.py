@@ -91,6 +91,6 @@ def test_changes_are_told_and_written_as_a_comment(tmp_path: Path) -> None:
     absolute = adapter_release("changes", "../then", str(tmp_path / "now" / "release.yaml"), cwd=tmp_path / "now")
 
     assert done.returncode == 0, done.stderr
-    assert "less is asked: golden rows gone: 5 of 100" in done.stderr
+    assert "less is asked: golden set: 5 of its rows are gone" in done.stderr
     assert "golden rows gone" in (tmp_path / "now" / "dist" / "changes.md").read_text("utf-8")
     assert absolute.returncode == ConfigError.exit_code

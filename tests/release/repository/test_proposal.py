@@ -29,7 +29,6 @@ def test_a_chat_with_json_answers_that_cite_and_refuse() -> None:
         "rules": ["markers_equal_citations", "refusal_has_no_citations", "answer_has_citations"],
         "correctness": [{"at": "/answer", "by": "normalized"}],
     }
-    assert found.policy is None
     assert found.why.keys() == found.contract.keys() - {"version", "schema"}
     assert found.why["refusal"] == "a truth value of that name"
 
@@ -86,18 +85,16 @@ def test_without_a_refusal_the_gates_that_need_one_are_left_out() -> None:
     found = propose(rows)
 
     assert "refusal" not in found.contract
-    assert found.policy is not None
-    assert {"refusal_recall", "refusal_precision", "answer_rate"} & found.policy.keys() == set()
-    assert {"json_parse", "citation_coverage"} <= found.policy.keys()
-    gates.load_policy(found.policy)
+    policy = gates.default_policy(found.loaded().declares)
+    assert {"refusal_recall", "refusal_precision"} & policy.keys() == set()
+    assert {"json_parse", "citation_coverage"} <= policy.keys()
 
 
 def test_answers_that_cite_nothing_have_no_citations() -> None:
     found = propose(chat(lambda text, _, refuses: {"answer": text, "tags": ["a", "b"], "refusal": refuses}))
 
     assert "citations" not in found.contract
-    assert found.policy is not None
-    assert not [name for name in found.policy if name.startswith("citation")]
+    assert not [name for name in gates.default_policy(found.loaded().declares) if name.startswith("citation")]
 
 
 def test_documents_that_are_in_the_prompt_alone_are_found_there() -> None:

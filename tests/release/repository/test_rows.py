@@ -130,7 +130,7 @@ def test_rows_that_all_ask_the_same_cannot_be_split(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("", "holds no rows"),
-        ('{"messages": [{"role": "user", "content": "?"}]}\n', "no reference answer"),
+        ('{"messages": [{"role": "user", "content": "?"}]}\n', "does not end with an assistant's answer"),
         ('{"prompt": "?", "completion": "It is 5."}\n', "No answer in these rows is a JSON object"),
         ("not json\n", "line 1"),
     ],
