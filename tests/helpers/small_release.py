@@ -66,6 +66,23 @@ ASKED: dict[str, dict[str, Any]] = {
     },
 }
 """How a release of the default on a CPU says that it was asked and loaded."""
+VLLM: Mapping[str, object] = {
+    "dtype": "bfloat16",
+    "seed": 7,
+    "trust_remote_code": False,
+    "enforce_eager": True,
+    "enable_prefix_caching": False,
+    "max_num_seqs": 20,
+    "max_model_len": -1,
+    "generation_config": "vllm",
+    "enable_lora": True,
+    "max_loras": 1,
+    "max_lora_rank": 16,
+    "quantization": "bitsandbytes",
+    "merged": False,
+    "batch_invariant": True,
+}
+"""What vLLM says of how it loaded."""
 PARITY = {"rows": 8, "tokens": 64, "mean_kl": 0.0012, "max_kl": 0.02, "same_first": 63}
 SURROUNDINGS = {
     "gpu_peak_memory_bytes": None,
@@ -192,7 +209,7 @@ def _answer_as(
     folder.mkdir(parents=True, exist_ok=True)
     write_answers(folder / "answers.jsonl", [asdict(output) for output in outputs])
     named = {f"{name}.gguf": hashlib.sha256(GGUF).hexdigest()}
-    loaded_as = {"loaded": {"files": named}} if form.engine == "llama.cpp" else {}
+    loaded_as = {"llama.cpp": {"loaded": {"files": named}}, "vllm": {"loaded": dict(VLLM)}}.get(form.engine, {})
     there = {
         "adapter_sha256": _adapter(run, loaded).files.digest,
         "answers_sha256": sha256_file(folder / "answers.jsonl"),

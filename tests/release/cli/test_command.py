@@ -19,6 +19,7 @@ CONFIGURED = "c.yaml --set a=1 --set b=2 --weaker-because why"
 EXPECTED = "--hub file:h --data d --receipt r.json --identity me --issuer them"
 PERMITTED = f"--trust-remote-code --allow-image sha256:{'d' * 64} --container never"
 REPRODUCED = "--trust-ref main --install-libraries --tool-wheel w --yes"
+READ_AS = "--role h=user --ignore i --without w"
 TYPED: dict[str, tuple[type, str]] = {
     "init": (
         repository.Init,
@@ -47,8 +48,7 @@ TYPED: dict[str, tuple[type, str]] = {
     "data check": (data.Check, f"{CONFIGURED} --report r --without-text --data-docs d"),
     "data convert": (
         data.Convert,
-        "x y --to z --format chat --field a=b --field c=d --least-rating 3 --role h=user --ignore i --without w "
-        "--system-to-user",
+        f"x y --to z --format chat --field a=b --field c=d --least-rating 3 {READ_AS} --system-to-user",
     ),
     "data split": (data.Split, "x --train t --golden g --share 1 --seed 7 --together meta.topic"),
     "config convert": (config.Convert, "x --to z --from mlx"),

@@ -97,7 +97,10 @@ def a_brought_adapter(folder: Path) -> None:
     (folder / "adapter").mkdir()
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         shutil.copy(KEPT / name, folder / "adapter")
-    edit(folder / "adapter" / "adapter_config.json", lambda told: told.update(base_model_name_or_path=TEXT))
+    edit(
+        folder / "adapter" / "adapter_config.json",
+        lambda told: told.update(base_model_name_or_path=TEXT, peft_type=TEXT),
+    )
     (folder / "adapter" / "README.md").write_text(f"---\nlibrary_name: {json.dumps(TEXT)}\n---\n{TEXT}\n", "utf-8")
 
 
@@ -113,7 +116,7 @@ def nothing(_: Path) -> None:
 STARTED = ("--base", "embedded", "--data", "rows.jsonl", "--repo", "you/name", "--yes")
 Case = tuple[Callable[[Path], None], Sequence[str]]
 CASES: Mapping[str, Sequence[Case]] = {
-    "init": [(in_the_way, (NAME, "--example", "--yes")), (other_keys, ("new", *STARTED))],
+    "init": [(in_the_way, (NAME, "--example", "--yes")), (rows, ("new", *STARTED))],
     "changes": [(a_key, ("then",))],
     "example": [(in_the_way, (NAME,))],
     "import": [(a_brought_adapter, ("adapter",)), (nothing, (TEXT,))],

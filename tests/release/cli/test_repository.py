@@ -92,5 +92,5 @@ def test_changes_are_told_and_written_as_a_comment(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "less is asked: golden set: 5 of its rows are gone" in done.stderr
-    assert "golden rows gone" in (tmp_path / "now" / "dist" / "changes.md").read_text("utf-8")
+    assert "5 of its rows are gone" in (tmp_path / "now" / "dist" / "changes.md").read_text("utf-8")
     assert absolute.returncode == ConfigError.exit_code

@@ -9,25 +9,7 @@ import pytest
 
 from release.publishing import programs
 from release.values.record import Form, Record, tree
-from tests.helpers.small_release import small_candidate, small_settings
-
-VLLM: Mapping[str, object] = {
-    "dtype": "bfloat16",
-    "seed": 7,
-    "trust_remote_code": False,
-    "enforce_eager": True,
-    "enable_prefix_caching": False,
-    "max_num_seqs": 20,
-    "max_model_len": -1,
-    "generation_config": "vllm",
-    "enable_lora": True,
-    "max_loras": 1,
-    "max_lora_rank": 16,
-    "quantization": "bitsandbytes",
-    "merged": False,
-    "batch_invariant": True,
-}
-"""What its engine says of how it loaded."""
+from tests.helpers.small_release import VLLM, small_candidate, small_settings
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +28,7 @@ def form(record: Record, name: str, **settings: object) -> Form:
     assert record.forms is not None
     found = record.forms[name]
     files = {"merged/model.safetensors": "0" * 64} if settings.get("merged") or name == "merged" else found.files
-    loaded = VLLM if name == "vllm" else found.answering.loaded
-    return replace(
-        found,
-        settings={**found.settings, **settings},
-        files=files,
-        answering=replace(found.answering, loaded=loaded),
-    )
+    return replace(found, settings={**found.settings, **settings}, files=files)
 
 
 def program(record: Record, one: Form) -> str:

@@ -46,8 +46,7 @@ def test_one_file_is_split_by_its_seed_and_the_data_gate_finds_nothing(tmp_path:
 
 
 def policy(found: Rows) -> gates.Policy:
-    asked = found.proposal.policy or gates.default_policy(found.proposal.loaded().declares)
-    return gates.load_policy(asked)
+    return gates.load_policy(gates.default_policy(found.proposal.loaded().declares))
 
 
 def test_rows_that_ask_the_same_over_other_documents_and_near_copies_stay_on_one_side() -> None:
