@@ -209,7 +209,8 @@ def _answer_as(
     folder.mkdir(parents=True, exist_ok=True)
     write_answers(folder / "answers.jsonl", [asdict(output) for output in outputs])
     named = {f"{name}.gguf": hashlib.sha256(GGUF).hexdigest()}
-    loaded_as = {"llama.cpp": {"loaded": {"files": named}}, "vllm": {"loaded": dict(VLLM)}}.get(form.engine, {})
+    says: dict[str, Any] = {"llama.cpp": {"files": named}, "vllm": VLLM}
+    loaded_as = {"loaded": says[form.engine]} if form.engine in says else {}
     there = {
         "adapter_sha256": _adapter(run, loaded).files.digest,
         "answers_sha256": sha256_file(folder / "answers.jsonl"),

@@ -43,7 +43,7 @@ def test_a_template_that_does_not_end_is_ended(case: str, monkeypatch: pytest.Mo
 
     assert repr(ENDLESS[case][:40])[1:-1] in str(refused.value)
     assert "model.chat_template" in str(refused.value)
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 30
 
 
 def many(chat: chats.Chat, prompt: chats.Messages) -> None:

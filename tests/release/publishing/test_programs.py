@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -109,7 +108,7 @@ def test_no_text_of_a_record_is_more_than_a_text_in_a_program(name: str, text: s
     assert tokens(code) == tokens(program(record, one))
     assert all(character.isprintable() or character == "\n" for character in code)
 
-    named: list[Mapping[str, object]] = []
+    named: list[dict[str, object]] = []
     if name == "vllm":
         named = [{**VLLM, text: 1}, {**VLLM, "dtype": text}, {**VLLM, "seed": text}, {**VLLM, "model": "x"}]
         named += [{**VLLM, "trust_remote_code": True}, {**VLLM, "load_format": "dummy"}]
