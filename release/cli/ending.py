@@ -37,7 +37,9 @@ def exits() -> Iterator[None]:
             _end(ENDING[signal.Signals(ended.number)], ended.number)
         except KeyboardInterrupt:
             _end(ENDING[signal.SIGINT], signal.SIGINT)
-        except Exception as error:
+        except SystemExit:
+            raise
+        except BaseException as error:
             if (stop := stop_of(error)) is None:
                 raise
             sys.stderr.write(f"\nerror: {indented(str(stop))}\n")

@@ -80,7 +80,9 @@ def neutral() -> Iterator[None]:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             yield
-        except Exception:  # noqa: BLE001  the last one to see it: what is left is a bug
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:  # noqa: BLE001  the last one to see it: what is left is a bug
             traceback.print_exc()
             sys.exit(1)
         finally:

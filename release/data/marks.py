@@ -99,7 +99,10 @@ def rating(value: Json, key: str = "rating") -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         words = ", ".join(word for word in LIKED if isinstance(word, str))
         raise BadRow(f"{key} is not a number, true or false, or one of {words}: {shown(value)}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise BadRow(f"{key} is a number that no float holds: {shown(value)}") from None
 
 
 def refuse(take: Taken, form: str) -> None:

@@ -172,7 +172,9 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
         try:
             try:
                 stage(sys.argv[1:], say)
-            except Exception as error:
+            except SystemExit:
+                raise
+            except BaseException as error:
                 if isinstance(error, Stop) or (stop := stop_of(error)) is None:
                     raise
                 with contextlib.suppress(OSError):  # a full disk takes no log

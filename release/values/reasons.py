@@ -5,7 +5,7 @@ import re
 import resource
 
 from release.values import extras
-from release.values.errors import PreflightError, Stop, of_the_system
+from release.values.errors import DataError, PreflightError, Stop, of_the_system, shown
 
 KEPT = "What was finished is kept: run again to go on."
 LESS_MEMORY = (
@@ -19,6 +19,11 @@ _MEMORY = re.compile(
     r"|[Cc]an't start new thread|Unable to allocate|mmap failed|not enough memory"
 )
 """What libraries say that were given no memory: Python, C++, PyTorch, CUDA, NumPy, safetensors, the dynamic linker."""
+
+
+PANIC = "PanicException"
+"""What tokenizers and safetensors, written in Rust with PyO3, raise of a panic. It is no ``Exception``, and its class
+cannot be imported."""
 
 
 def speaks_of_memory(text: str) -> str:
@@ -66,6 +71,12 @@ def stop_of(error: BaseException) -> Stop | None:
     """The ``Stop`` for what the system, the installation or the memory does not give; None for our bug."""
     if isinstance(error, Stop):
         return error
+    if type(error).__name__ == PANIC:
+        return DataError(
+            f"A library gave up on a file: {shown(str(error)[:200])}. Most likely a tokenizer.json with a pattern or "
+            "a table that it cannot work with. Of your own base: use another commit of it. Of a release of somebody "
+            "else's: do not use it, and inform its publisher."
+        )
     if isinstance(error, OSError) and (refused := of_the_system(error)):
         return refused
     if isinstance(error, ModuleNotFoundError) and (missing := extras.of_an_import(error)):

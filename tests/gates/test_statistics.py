@@ -116,3 +116,11 @@ def test_without_correction_twenty_attempts_pass_far_too_often() -> None:
     needs = statistics.needed(50, 0.90, 0.80, 0.95)
     assert needs is not None
     assert 1 - (1 - statistics.at_least(needs, 50, 0.80)) ** 20 > 0.6
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0, 0), (1, 0), (0, 7), (5, 5), (40, 3), (300, 411)])
+def test_the_test_of_mcnemar_is_the_sum_of_its_binomial_terms(lost: int, won: int) -> None:
+    changed = lost + won
+    terms = sum(math.comb(changed, i) for i in range(lost, changed + 1))
+
+    assert statistics.mcnemar(lost, won) == float(Fraction(terms, 2**changed))

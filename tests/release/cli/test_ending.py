@@ -1,11 +1,13 @@
 """How a command ends: each reason with its exit code, and a bug with its traceback."""
 
 import errno
+import json
 import signal
 import subprocess
 import sys
 
 import pytest
+from tokenizers import Tokenizer
 
 from release.cli import ending
 from release.values import errors
@@ -114,6 +116,21 @@ def test_too_little_memory_ends_as_the_preflight_does(error: Exception, capsys: 
     said = capsys.readouterr().err
     assert "too little memory" in said
     assert "data.max_length smaller" in said
+
+
+def test_a_library_in_rust_that_gives_up_on_a_file_is_not_a_bug_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    """A panic is no ``Exception``: it passed every other block."""
+    slow = {"type": "Replace", "pattern": {"Regex": "(a|a|aa)+$"}, "content": "b"}
+    model = {"type": "WordLevel", "vocab": {"a": 0, "[UNK]": 1}, "unk_token": "[UNK]"}
+    tokenizer = Tokenizer.from_str(
+        json.dumps({"version": "1.0", "added_tokens": [], "normalizer": slow, "model": model})
+    )
+
+    with pytest.raises(SystemExit) as ended, ending.exits():
+        tokenizer.encode("a" * 60 + "!")
+
+    assert ended.value.code == errors.DataError.exit_code
+    assert "A library gave up on a file" in capsys.readouterr().err
 
 
 def test_further_lines_of_a_message_stand_under_its_first(capsys: pytest.CaptureFixture[str]) -> None:
