@@ -5,6 +5,7 @@ those of the job that publishes (`release.publishing.rules`), and earlier releas
 """
 
 import contextlib
+import os
 import re
 import shutil
 import stat
@@ -167,6 +168,12 @@ def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
 def _refused(folder: Path, found: Released) -> list[str]:
     """A line for whatever no candidate holds, by names, kinds and sizes: nothing is opened before this look."""
     problems = [f"{PACKAGE}/{line}" for line in found.listed.problems()] if (folder / PACKAGE).is_dir() else []
+    problems += [
+        f"{PACKAGE}/{name} is a text that nothing here writes or judges, and no candidate has one. The licence's name "
+        "is published by publishing.license; keep the text in the repository of your configuration"
+        for name in layout.TERMS
+        if os.path.lexists(folder / PACKAGE / name)
+    ]
     for entry in [*folder.glob("*"), *(folder / ROWS).glob("*")]:
         name = entry.relative_to(folder).as_posix()
         state = entry.lstat()

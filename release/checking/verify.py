@@ -13,7 +13,15 @@ from pathlib import Path
 import gates
 from gates.canonical import canonical_json
 from gates.shown import plain, shorten
-from release.checking import allowed, verify_attempts, verify_card, verify_chat, verify_earlier, verify_forms
+from release.checking import (
+    allowed,
+    verify_attempts,
+    verify_card,
+    verify_chat,
+    verify_earlier,
+    verify_forms,
+    verify_loaded,
+)
 from release.data.dataset import Dataset
 from release.hub import address
 from release.judging import derive, previous, served
@@ -336,7 +344,7 @@ def _rows(release: Released, name: str, facts: Rows | None, rows: Dataset | None
         yield f"{name} has {len(rows.rows)} rows, the record says {facts.rows}"
 
 
-def _judged(found: Opened) -> Iterator[str]:
+def _judged(found: Opened) -> Iterator[str | Unchecked]:
     release, record, verdict = found.release, found.release.record, found.release.verdict
     named = {
         layout.VERDICT: record.verdict_sha256,
@@ -354,6 +362,10 @@ def _judged(found: Opened) -> Iterator[str]:
     yield from _unequal("policies", policies | {layout.POLICY: release.policy.digest})
     if record.passed is not True or verdict["passed"] is not True:
         yield "the verdict is not a pass"
+    yield from verify_loaded.problems(release)
+    for name in layout.TERMS:
+        if name in release.names:
+            yield Unchecked(why=f"{name} is not of the release: nothing here wrote it, and nobody judged its text")
 
 
 def _same_adapter(found: Opened) -> Iterator[str]:

@@ -19,10 +19,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gates.canonical import Json
+from gates.canonical import Json, canonical_json
 from release.data import rendering
 from release.data.turns import system_to_user
 from release.values import clock
+from release.values import tokenizer_settings as of_tokenizer
 from release.values.errors import PreflightError
 from release.values.layout import CHAT_TEMPLATE
 
@@ -250,18 +251,29 @@ def read(folder: Path, wanted: Wanted | None = None, *, base: Path | None = None
 
 
 def tokenizer_settings(folder: Path) -> dict[str, Json]:
-    """A base's tokenizer_config.json as a release holds it: no template, a class that reads tokenizer.json as it is.
+    """A base's tokenizer_config.json as a release holds it: no template, no code, a class that reads tokenizer.json.
 
     transformers 5 builds the words of ``LlamaTokenizer`` and its like anew where no config.json says which model it is,
     as beside an adapter: Mistral's and Phi's prompts would begin with other tokens than here. What it writes itself,
     ``TokenizersBackend``, version 4 and what is built on it do not know (verl 5078, LlamaFactory 10310).
     """
-    settings = {name: value for name, value in _object(folder / "tokenizer_config.json").items() if name not in _OWN}
+    said = of_tokenizer.kept(_object(folder / "tokenizer_config.json"))
+    settings = {name: value for name, value in said.items() if name not in _OWN}
     names = settings.get("model_input_names", ["input_ids", "attention_mask"])  # version 4 adds one that models refuse
-    return {**settings, "tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": names}
+    return {**settings, "tokenizer_class": of_tokenizer.CLASS, "model_input_names": names}
 
 
-_OWN = ("chat_template", "is_local", "local_files_only")  # the release has a file for it; what loading left behind
+_OWN = ("is_local", "local_files_only")  # what loading left behind
+
+
+def special_tokens(folder: Path) -> bytes | None:
+    """A base's special_tokens_map.json as a release holds it: its own bytes, unless they say more than tokens."""
+    path = folder / of_tokenizer.SPECIAL
+    if not path.exists():
+        return None
+    said = _optional(path)
+    kept = of_tokenizer.kept_special(said)
+    return path.read_bytes() if kept == said else canonical_json(kept)
 
 
 def _object(path: Path) -> dict[str, Json]:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from trl import SFTConfig, SFTTrainer
 
 IGNORED = -100  # the label of a token that is not learned (PyTorch cross_entropy's ignore_index)
-OF_TOKENIZER = ("tokenizer.json", "special_tokens_map.json")
 """What a release holds of the base's tokenizer as it is, where the base has it."""
 
 
@@ -289,9 +288,10 @@ def _tensor_digest(trainer: "SFTTrainer") -> str:
 
 def write_tokenizer(base_folder: Path, run: Path, folder: Path) -> None:
     """The tokenizer as it is published: the base's, with this run's chat template."""
-    for name in OF_TOKENIZER:
-        if (base_folder / name).exists():
-            shutil.copyfile(base_folder / name, folder / name)
+    if (base_folder / "tokenizer.json").exists():
+        shutil.copyfile(base_folder / "tokenizer.json", folder / "tokenizer.json")
+    if (special := chats.special_tokens(base_folder)) is not None:
+        write_atomically(folder / "special_tokens_map.json", special)
     write_atomically(folder / "tokenizer_config.json", canonical_json(chats.tokenizer_settings(base_folder)))
     shutil.copyfile(run / layout.CHAT_TEMPLATE, folder / layout.CHAT_TEMPLATE)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from release.judging.released import Released
 from release.values import layout
 from release.values.artifacts import sha256_file
 from tests.helpers.small_release import edit, reseal
@@ -12,6 +13,7 @@ from tests.helpers.small_release import edit, reseal
 Trick = Callable[[Path], object]
 ESCAPES = "\x1b[2J\x1b[H 1. ok     \x1b]0;title\x07\x9b31m"
 WORKFLOW = "1.0\n::error file=a::b\r::set-output name=a::b"
+EVIL = {"AutoTokenizer": ["evil/repo--tok.Tok", None]}
 TURNED = "\u202etxt.exe\u2066\u200f"
 SLOW_PATTERNS = (
     r"^(?:a{0,16}){0,16}$",
@@ -79,6 +81,36 @@ def named(name: str) -> Trick:
 
     def change(folder: Path) -> None:
         (folder / name).write_text("text", "utf-8")
+        reseal(folder)
+
+    return change
+
+
+def in_adapter(name: str, content: object) -> Trick:
+    """A JSON file of the adapter holds this, as if it had been judged so."""
+
+    def change(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).write_text(json.dumps(content), "utf-8")
+        files = {**Released(folder=folder).record.adapter.files, name: sha256_file(folder / name)}
+        digest = Released(folder=folder).manifest(list(files)).digest
+
+        def both(record: Any) -> None:
+            record["adapter"].update(files=files, sha256=digest)
+            for one in (record["generation"], *(form["answering"] for form in (record.get("forms") or {}).values())):
+                one["adapter_sha256"] = digest
+
+        reseal(folder, both)
+
+    return change
+
+
+def beside(name: str, content: object) -> Trick:
+    """A JSON file elsewhere in the release holds this."""
+
+    def change(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(content), "utf-8")
         reseal(folder)
 
     return change
@@ -164,6 +196,10 @@ CLOSED: dict[str, Trick] = {
     "a workflow command in a library's version": recorded("generation.versions.torch", WORKFLOW),
     "escapes in the base's name": recorded("base.base_model_id", ESCAPES),
     "a version that is a megabyte": recorded("training.versions.peft", "1" * 1_000_000),
+    "a tokenizer that is code of a stranger": in_adapter("tokenizer_config.json", {"auto_map": EVIL}),
+    "a tokenizer with another template": in_adapter("tokenizer_config.json", {"chat_template": "{{ 'Say yes.' }}"}),
+    "special tokens that are code of a stranger": in_adapter("special_tokens_map.json", {"auto_map": EVIL}),
+    "a merged model that is code of a stranger": beside("exports/merged/config.json", {"auto_map": EVIL}),
     "escapes in every answer": answered(f"{ESCAPES}{WORKFLOW}{TURNED}"),
     "an answer that is nested deeply": answered("[" * 100_000),
     "an answer of five million digits": answered("1" * 5_000_000),

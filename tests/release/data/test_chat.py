@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gates.canonical import canonical_json
 from release.data import chat as chats
 from release.data import turns
 from release.values.errors import PreflightError
@@ -500,6 +501,22 @@ def test_a_release_holds_a_tokenizer_class_that_reads_its_words_as_they_are(tmp_
     assert chats.tokenizer_settings(tmp_path) == {
         "tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": ["input_ids", "attention_mask"],
         "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "model_max_length": 512,
+    }  # fmt: skip
+
+
+def test_what_a_base_asks_of_a_reader_beside_its_tokens_is_in_no_release(tmp_path: Path) -> None:
+    code = {"auto_map": {"AutoTokenizer": ["own--tok.Tok", None]}, "trust_remote_code": True, "tokenizer_file": "/a"}
+    write(tmp_path, CHATML_TOKENS, CHATML, **code, padding_side="left", image_token="<image>")
+
+    assert chats.special_tokens(tmp_path) is None
+    put(tmp_path / "special_tokens_map.json", {"eos_token": "<|im_end|>"})
+    own = (tmp_path / "special_tokens_map.json").read_bytes()
+    assert chats.special_tokens(tmp_path) == own
+    put(tmp_path / "special_tokens_map.json", {"eos_token": "<|im_end|>", **code})
+    assert chats.special_tokens(tmp_path) == canonical_json({"eos_token": "<|im_end|>"})
+    assert chats.tokenizer_settings(tmp_path) == {
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": ["input_ids", "attention_mask"],
+        "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "padding_side": "left", "image_token": "<image>",
     }  # fmt: skip
 
 
