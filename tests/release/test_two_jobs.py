@@ -111,7 +111,8 @@ def test_its_digests_are_what_sha256sum_checks(made: Path) -> None:
 
 
 def mend_the_card(folder: Path) -> None:
-    """The card that the changed record makes, as a careful liar would write it."""
+    """The card and the page that the changed record makes, as a careful liar would write them."""
+    pages.redraw(folder / "package")
     found = verify.Opened(release=Released(name="", folder=folder / "package", data=folder / "rows"))
     table = derive.markdown(found.alone, found.beside, found.forms)
     (folder / "package" / layout.CARD).write_bytes(verify_card.derived(found.release, table))

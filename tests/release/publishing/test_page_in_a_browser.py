@@ -139,7 +139,7 @@ def test_a_row_is_compared_word_by_word_and_its_citations_lead_to_documents(
     row = shown.row(name)
     row.locator("> summary").press("Enter")
 
-    assert row.get_by_role("heading", name="Why it is wrong").is_visible()
+    expect(row.get_by_role("heading", name="Why it is wrong")).to_be_visible()
     this = row.locator(".this")
     other = row.locator(".answers > div").filter(has_text="trained")
     assert this.locator("ins").count() > 0
