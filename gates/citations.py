@@ -7,12 +7,12 @@ an address for a source.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gates import patterns
 from gates.canonical import Json
+from gates.normal import normal
 from gates.patterns import Pattern
 from gates.rows import id_key
 from gates.words import plain
@@ -210,7 +210,7 @@ def _is_harmless(form: str, match: re.Match[str], known: Mapping[str, str]) -> b
         return match[0].rstrip(".,;:!?") in known
     if form == "author and year" and match[1].split()[0] in MONTHS:
         return True
-    held = unicodedata.normalize("NFKC", match[1])
+    held = normal("NFKC", match[1])
     return all(name in known.values() for name in names_in(_in_tag(held) if form == "tag" else _bare(held), known))
 
 

@@ -1,7 +1,6 @@
 """The two files that are judged against each other: golden rows and a model's outputs, one JSON object a line."""
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import schemas
 from gates import strict_json
 from gates.canonical import Json, digest, digest_of_texts
 from gates.invalid import MESSAGE, InvalidData, unknown_keys
+from gates.normal import normal
 from gates.shown import shorten
 from gates.words import spelled
 
@@ -97,7 +97,7 @@ def id_key(value: object) -> str:
     """One spelling for an id: 1 and "1" are the same, and so are composed and decomposed letters."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return unicodedata.normalize("NFC", str(value))
+    return normal("NFC", str(value))
 
 
 def parse_golden(rows: Sequence[object], where: str = "golden") -> tuple[Golden, ...]:
@@ -222,6 +222,9 @@ def _described(error: "ValidationError") -> str:
 def _reason(error: "ValidationError") -> str:
     """What is wrong, and then the value, which may be long: jsonschema says it first."""
     value = repr(error.instance)
+    if error.validator == "maxLength":
+        much = f"{len(error.instance):,} characters, where {error.validator_value:,} are read"
+        return f"is too long ({much}; shorten it in golden rows and answers alike): {shorten(value, SHORT)}"
     if len(value) <= SHORT or not error.message.startswith(value):
         return error.message
     return f"{error.message.removeprefix(value).strip()}: {shorten(value, SHORT)}"
@@ -293,7 +296,7 @@ def prompt_key(row: Golden) -> str:
     """Equal for two rows that ask the same over the same documents, whatever the spacing."""
     words = [[message["role"], *message["content"].split()] for message in row.prompt]
     documents = [sorted(map(str, document.items())) for document in row.documents]
-    return unicodedata.normalize("NFC", json.dumps([words, documents], ensure_ascii=False))
+    return normal("NFC", json.dumps([words, documents], ensure_ascii=False))
 
 
 def near_key(row: Golden) -> tuple[object, ...]:

@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
+from gates.normal import normal
+
 WORD = re.compile(r"\w+")
 PLAIN = bytes(ord(chr(one).lower()) if one < 128 and WORD.match(chr(one)) else ord(" ") for one in range(256))
 """In ASCII: letters become small, and what is not part of a word becomes a space."""
@@ -64,7 +66,7 @@ def folded(text: str) -> str:
     """One spelling for compatible characters, quotation marks and white space."""
     if text.isascii():
         return " ".join(text.lower().split())
-    plain = unicodedata.normalize("NFKC", text).replace("\u2019", "'").casefold()
+    plain = normal("NFKC", text).replace("\u2019", "'").casefold()
     return " ".join(plain.split())
 
 

@@ -7,6 +7,8 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from gates.normal import normal
+
 Span = tuple[int, int]
 Shingles = frozenset[tuple[str, ...]]
 
@@ -52,7 +54,7 @@ def spans(check: str, text: str) -> tuple[Span, ...]:
 
 def normalised(text: str) -> str:
     """Without case, punctuation and spacing, so that a sentence respelled is the same sentence."""
-    return re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    return re.sub(r"[\W_]+", " ", normal("NFKC", text).casefold()).strip()
 
 
 def script(text: str) -> str:

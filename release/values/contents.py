@@ -9,11 +9,11 @@ says.
 import os
 import re
 import stat
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gates.normal import normal
 from gates.shown import plain, shorten
 from release.values import bounded, bounds, layout
 
@@ -176,5 +176,5 @@ def _target(link: Path) -> Path:
 def _alike(sizes: Mapping[str, int]) -> dict[str, str]:
     """Names that are another's on a disk that takes capitals, or composed letters, for each other; and that other."""
     seen: dict[str, str] = {}
-    first = {name: seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name) for name in sorted(sizes)}
+    first = {name: seen.setdefault(normal("NFC", name).casefold(), name) for name in sorted(sizes)}
     return {name: other for name, other in first.items() if name != other}

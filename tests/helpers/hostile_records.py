@@ -15,6 +15,8 @@ ESCAPES = "\x1b[2J\x1b[H 1. ok     \x1b]0;title\x07\x9b31m"
 WORKFLOW = "1.0\n::error file=a::b\r::set-output name=a::b"
 EVIL = {"AutoTokenizer": ["evil/repo--tok.Tok", None]}
 TURNED = "\u202etxt.exe\u2066\u200f"
+MARKS = "a" + "\u0301" * 300_000 + "\u0323" * 300_000
+"""Out of order: who puts them in order by insertion takes minutes."""
 SLOW_PATTERNS = (
     r"^(?:a{0,16}){0,16}$",
     r"^((?:a{0,16}){0,16})$",
@@ -128,6 +130,18 @@ def answered(text: str) -> Trick:
     return change
 
 
+def first_row(name: str, **changes: object) -> Trick:
+    """The first row of a file of rows says this too."""
+
+    def change(folder: Path) -> None:
+        first, *others = (folder / name).read_text("utf-8").splitlines(keepends=True)
+        row = json.dumps({**json.loads(first), **changes}, ensure_ascii=False)
+        (folder / name).write_text(f"{row}\n" + "".join(others), "utf-8")
+        reseal(folder)
+
+    return change
+
+
 def schema(change: Callable[[Any], object], text: str | None = None) -> Trick:
     """The answer's schema is changed; with ``text``, every answer is it."""
 
@@ -201,6 +215,10 @@ CLOSED: dict[str, Trick] = {
     "special tokens that are code of a stranger": in_adapter("special_tokens_map.json", {"auto_map": EVIL}),
     "a merged model that is code of a stranger": beside("exports/merged/config.json", {"auto_map": EVIL}),
     "escapes in every answer": answered(f"{ESCAPES}{WORKFLOW}{TURNED}"),
+    "a row whose id is accents without end": first_row(layout.DATA["golden"], id=MARKS),
+    "a row whose prompt is accents without end": first_row(
+        layout.DATA["golden"], messages=[{"role": "user", "content": MARKS}, {"role": "assistant", "content": "a"}]
+    ),
     "an answer that is nested deeply": answered("[" * 100_000),
     "an answer of five million digits": answered("1" * 5_000_000),
     "a fence in every answer that does not end": answered("```" + "\t" * 90_000 + "x"),
