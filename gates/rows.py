@@ -223,7 +223,7 @@ def _reason(error: "ValidationError") -> str:
     """What is wrong, and then the value, which may be long: jsonschema says it first."""
     value = repr(error.instance)
     if error.validator == "maxLength":
-        much = f"{len(error.instance):,} characters, where {error.validator_value:,} are read"
+        much = f"{len(str(error.instance)):,} characters, where {error.validator_value} are read"
         return f"is too long ({much}; shorten it in golden rows and answers alike): {shorten(value, SHORT)}"
     if len(value) <= SHORT or not error.message.startswith(value):
         return error.message

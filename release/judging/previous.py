@@ -14,7 +14,7 @@ from release.judging import attempts, terms
 from release.judging.attempts import Entry
 from release.judging.released import Released
 from release.judging.terms import Terms
-from release.values import bounded, layout
+from release.values import bounded, bounds, clock, layout
 from release.values.errors import HubError, VerificationError, shown
 from release.values.events import Line, Say
 from release.values.record import Previous, PreviousRelease, Record, tree
@@ -64,8 +64,13 @@ def faults(release: Release) -> list[str]:
     """Why a previous release cannot be believed or understood; empty if it can."""
     if release.released is None:
         return []
+    seconds = float(bounds.SECONDS)
     try:
-        return list(_faults(release.released))
+        seconds = release.released.listed.seconds
+        with clock.within(seconds):
+            return list(_faults(release.released))
+    except clock.TimeUp:
+        return [f"its files took more than the {seconds:.0f} seconds of a processor that such a release needs"]
     except gates.Invalid as error:
         return list(error.problems)
     except (OSError, ValueError, ArithmeticError, RecursionError) as error:

@@ -142,6 +142,13 @@ def died(what: str, code: int, said: str = "") -> str:
             f"{what} was killed (SIGKILL). Where nobody did that, the kernel did, for the machine or its container had "
             f"no memory left (`dmesg` says so). {LESS_MEMORY}"
         )
+    if number == signal.SIGVTALRM:  # of release/values/clock.py
+        return (
+            f"{what} used up its time in one call of a library that no clock interrupts, and was ended (SIGVTALRM). A "
+            "chat template or a text was made to be slow, or by mistake searches a very long text. In a release of "
+            "somebody else's: do not use it, and inform its publisher. Of your own: set model.chat_template to a file "
+            "with another one, or shorten the rows."
+        )
     if number in ENDED_BY:
         return f"{what} was ended from outside ({signal.Signals(number).name}). {KEPT}"
     crashed = number in CRASHED

@@ -1,4 +1,8 @@
-"""A clock for work on somebody else's files: it ends what bounds on their size do not."""
+"""A clock for work on somebody else's files: it ends what bounds on their size do not.
+
+It rings between two steps of Python. What stays in one call of a library, such as a search of a long text in another,
+does not hear it: ``GRACE`` seconds later the kernel ends the process, by SIGVTALRM and without a word.
+"""
 
 import contextlib
 import signal
@@ -9,6 +13,8 @@ from dataclasses import dataclass
 
 SOON = 0.001
 """Seconds: a clock that has run out rings at once; nought would be none."""
+GRACE = 10.0
+"""Seconds of a processor between the ring and the end of the process; the longest call of an honest check takes one."""
 
 
 class TimeUp(BaseException):
@@ -19,22 +25,41 @@ class TimeUp(BaseException):
 def within(seconds: float) -> Iterator[None]:
     """Raise ``TimeUp`` in the block when it has used so many seconds of a processor; waiting is not counted.
 
-    A second signal follows each second, in case some library swallows one. Outside the main thread, and where the
-    system has no such clock, the block runs without one.
+    A second signal follows each second, in case some library swallows one, and the process ends ``GRACE`` seconds after
+    the first. Outside the main thread, and where the system has no such clock, the block runs without one.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGPROF, _ring)
     started = time.process_time()
-    left, again = signal.setitimer(signal.ITIMER_PROF, seconds, 1)
+    with _ended_after(seconds + GRACE):
+        left, again = signal.setitimer(signal.ITIMER_PROF, seconds, 1)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
+            if left:  # this block stands in another one that has a clock
+                signal.setitimer(signal.ITIMER_PROF, max(left - (time.process_time() - started), SOON), again)
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float) -> Iterator[None]:
+    """The kernel ends the process in the block after so many seconds.
+
+    Not by ``RLIMIT_CPU``: what that counts from the start of the process no function of Python tells, and
+    ``process_time`` falls behind it by more than ``GRACE``. What a timer counts is not inherited either.
+    """
+    before = signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
+    left, _ = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
-        if left:  # this block stands in another one that has a clock
-            signal.setitimer(signal.ITIMER_PROF, max(left - (time.process_time() - started), SOON), again)
+        used = seconds - signal.setitimer(signal.ITIMER_VIRTUAL, 0)[0]
+        signal.signal(signal.SIGVTALRM, before)
+        if left:  # the clock of the block around this one rings before it ends the process
+            signal.setitimer(signal.ITIMER_VIRTUAL, max(left - used, GRACE))
 
 
 @dataclass(kw_only=True)

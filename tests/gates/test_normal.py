@@ -85,7 +85,7 @@ def test_an_id_of_more_than_a_thousand_characters_is_refused_by_its_line(
     answer = {"id": "x" * 1001, "output": "a"}
 
     with pytest.raises(
-        gates.Invalid, match=r"rows line 2: .*: is too long \(1,001 characters, where 1,000 are read; shorten"
+        gates.Invalid, match=r"rows line 2: .*: is too long \(1,001 characters, where 1000 are read; shorten"
     ):
         gates.read_golden(tmp_path / "rows")
     with pytest.raises(gates.Invalid, match=r"answers row 1: id: is too long") as told:

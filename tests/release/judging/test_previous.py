@@ -22,7 +22,7 @@ from release.hub import address
 from release.inputs import Inputs, Rows, Unread
 from release.judging import previous, terms
 from release.judging.released import Released
-from release.values import layout, record
+from release.values import bounds, layout, record
 from release.values.artifacts import Candidate, sha256_file
 from release.values.errors import ConfigError, HubError, PreflightError, VerificationError
 from release.values.events import Event, Line
@@ -643,6 +643,14 @@ def test_a_request_for_history_that_is_repeated_fetches_nothing_anew(line: Path)
 
     with pytest.raises(HubError, match=r"Remove .* and run again"):
         before(loaded)
+
+
+def test_an_earlier_release_that_takes_for_ever_to_read_is_named(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "SECONDS", 0)
+    monkeypatch.setattr(bounds, "PER_MEGABYTE", dict.fromkeys(bounds.PER_MEGABYTE, 0.001))
+
+    with pytest.raises(HubError, match=r"v0\.1\.0 of .*\n  its files took more than the 0 seconds of a processor"):
+        before(settings(line, "v0.2.0"))
 
 
 @pytest.mark.parametrize("content", [b"nonsense", b'{"id": "a"}\n', b""], ids=["no JSON", "no row", "empty"])

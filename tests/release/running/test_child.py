@@ -90,6 +90,11 @@ def called(tmp_path: Path, *arguments: str, log: Path | None = None) -> None:
         (signal.SIGKILL, "", r"was killed \(SIGKILL\).* no memory left .*data.max_length smaller.* run again"),
         (signal.SIGTERM, "", r"was ended from outside \(SIGTERM\)\. What was finished is kept"),
         (signal.SIGHUP, "", r"was ended from outside \(SIGHUP\)"),
+        (
+            signal.SIGVTALRM,
+            "",
+            r"used up its time in one call .* \(SIGVTALRM\)\. .*chat template.* model.chat_template",
+        ),
         (signal.SIGABRT, "terminate called after 'std::bad_alloc'\n  what():  x", r"too little memory \(bad_alloc\)"),
     ],
 )

@@ -1,6 +1,8 @@
 """Work on somebody else's files ends when its time is over, however it is made, and the clock leaves nothing behind."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from release.checking import verify
 from release.judging.released import Released
 from release.values import bounds, clock, layout
+from tests.helpers.line import ROOT
 from tests.helpers.small_release import small_release
 
 
@@ -128,3 +131,65 @@ def test_an_honest_release_of_a_hundred_thousand_rows_has_half_an_hour() -> None
 
     assert bounds.seconds(rows) > 1500
     assert layout.kind_of(layout.ANSWERS) is bounds.ANSWERS
+
+
+HOLDS = '"a" * 4_000_000).rfind("ab" + "a" * 2_000_000'  # one call that takes hours
+ENDED = {
+    "alone": f"with clock.within(0.3):\n    ({HOLDS})",
+    "within another": f"with clock.within(1000), clock.within(0.3):\n    ({HOLDS})",
+    "around another": f"with clock.within(0.3):\n    with clock.within(1000):\n        pass\n    ({HOLDS})",
+    "of an allowance": f"with clock.Allowance(seconds=0.3, each=0).one():\n    ({HOLDS})",
+    "where somebody ignores the signal": (
+        f"import signal\nsignal.signal(signal.SIGVTALRM, signal.SIG_IGN)\nwith clock.within(0.3):\n    ({HOLDS})"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ENDED)
+def test_a_call_that_no_signal_reaches_ends_the_process(case: str) -> None:
+    program = f"from release.values import clock\nclock.GRACE = 0.5\n{ENDED[case]}\n"
+
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=60, capture_output=True)
+
+    assert ended.returncode == -signal.SIGVTALRM
+    assert ended.stderr == b""
+
+
+def left() -> float:
+    return signal.getitimer(signal.ITIMER_VIRTUAL)[0]
+
+
+def test_what_ends_the_process_is_stopped_with_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "GRACE", 0.5)
+    handler = signal.getsignal(signal.SIGVTALRM)
+
+    with clock.within(100):
+        with clock.within(1):
+            assert 0 < left() < 2
+            busy(0.1)
+        assert 99 < left() < 100.5
+    with pytest.raises(clock.TimeUp), clock.within(0.05):
+        busy(10)
+
+    busy(1)
+    assert left() == 0
+    assert signal.getsignal(signal.SIGVTALRM) == handler
+
+
+def test_a_program_that_is_started_in_a_block_has_no_clock() -> None:
+    program = "import signal; print(signal.getitimer(signal.ITIMER_VIRTUAL), signal.getitimer(signal.ITIMER_PROF))"
+
+    with clock.within(100):
+        said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+
+    assert said == "(0.0, 0.0) (0.0, 0.0)\n"
+
+
+def test_a_block_in_one_whose_time_is_over_has_its_own_time_and_then_that_one_rings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a conversation that is rendered at the end of a check."""
+    monkeypatch.setattr(clock, "GRACE", 0.5)
+
+    with pytest.raises(clock.TimeUp), clock.within(0.1):
+        nested(1.5)
