@@ -63,7 +63,7 @@ class Inputs:
 def load(config: Config, say: Say) -> Inputs:
     """Everything that the configuration names but the base's weights, fetched if need be."""
     rows, base = _rows(config, say), _base(config, say)
-    brought = base if isinstance(base, Unread) else _brought(config, base, say)
+    brought = _brought(config, base, say)
     if isinstance(brought, Brought):
         config = replace(config, adapter=replace(config.adapter, lora=brought.lora))
     own = brought if isinstance(brought, Brought) else None
@@ -140,9 +140,11 @@ def _base(config: Config, say: Say) -> Outline | Unread:
         return Unread(why=why)
 
 
-def _brought(config: Config, base: Outline, say: Say) -> Brought | Unread | None:
+def _brought(config: Config, base: Outline | Unread, say: Say) -> Brought | Unread | None:
     if config.adapter.method != "imported":
         return None
+    if isinstance(base, Unread):
+        return base
     try:
         found = bring(str(config.adapter.source), telling.of_outline(base, config.model), say, config.path.parent)
     except (ConfigError, PreflightError, HubError) as why:

@@ -118,3 +118,15 @@ def test_half_of_a_surrogate_pair_that_the_template_writes_is_told_of_its_rows(t
     train = there(found.rows).train
     assert train is not None
     assert "writes half of a surrogate pair" in train.examples[0].fault
+
+
+def test_rows_are_checked_where_no_hub_can_be_asked_for_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    loaded = reading.load(small_config(tmp_path, model={"base_model_id": "you/name", "revision": "0" * 40}))
+
+    found = inputs.load(loaded, quiet)
+
+    assert isinstance(found.base, Unread)
+    assert pipeline.check_data(found, quiet).brought is None
