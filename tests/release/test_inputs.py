@@ -124,7 +124,9 @@ def test_rows_are_checked_where_no_hub_can_be_asked_for_the_base(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    loaded = reading.load(small_config(tmp_path, model={"base_model_id": "you/name", "revision": "0" * 40}))
+    loaded = reading.load(
+        small_config(tmp_path, model={"base_model_id": "you/name", "source": "hub", "revision": "0" * 40})
+    )
 
     found = inputs.load(loaded, quiet)
 

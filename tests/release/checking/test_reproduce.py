@@ -33,6 +33,7 @@ from release.values.artifacts import Reproduction
 from release.values.errors import ConfigError, DataError, NotReproduced, VerificationError
 from release.values.events import Event
 from release.values.record import known
+from tests.helpers import pages
 from tests.helpers.hub_fixture import EmbeddedHub
 from tests.helpers.line import ROOT, adapter_release, small_config
 from tests.helpers.small_release import HARDWARE, SURROUNDINGS, VERSIONS, read_record, reseal, small_release
@@ -447,6 +448,7 @@ def test_a_record_with_another_seed_comes_to_another_adapter(line: Path) -> None
     assert said.count(f"| seed, threads | {seed}, ") == 1
     card.write_text(said.replace(f"| seed, threads | {seed}, ", f"| seed, threads | {seed + 1}, "), "utf-8")
     reseal(folder, lie)
+    pages.redraw(folder)
     done = run(line, "reproduce", str(folder), "--output", "other-seed")
 
     assert done.returncode == NotReproduced.exit_code, done.stderr
@@ -465,6 +467,7 @@ def test_another_library_version_stops_before_training_and_is_named(line: Path) 
             value[stage]["versions"]["trl"] = "0.0.1"
 
     reseal(folder, lie)
+    pages.redraw(folder)
     done = run(line, "reproduce", str(folder), "--output", "other-library")
 
     assert done.returncode == NotReproduced.exit_code, done.stderr
@@ -476,6 +479,7 @@ def test_another_library_version_stops_before_training_and_is_named(line: Path) 
 def test_a_record_that_names_another_base_stops_before_training(line: Path) -> None:
     folder = downloaded(line, "base")
     reseal(folder, lambda value: value["base"]["files"].update({"model.safetensors": "0" * 64}))
+    pages.redraw(folder)
 
     done = run(line, "rejudge", str(folder), "--output", "other-base")
 
