@@ -189,9 +189,7 @@ def weaker(releases: Sequence[Release], now: Terms) -> tuple[str, ...]:
         return ()
     lines = list(gates.weaker(now.policy, before.released.policy))
     lines += _weaker_contract(before.released.record, now)
-    asked = terms.required_forms(before.released.record.config.get("serving"))
-    fewer = [form for form in asked if not terms.covers(now.required_forms, form)]
-    lines += [f"serving: it had to pass in the form {form}, and now need not" for form in fewer]
+    lines += fewer_forms(terms.required_forms(before.released.record.config.get("serving")), now.required_forms)
     reason = not_compared(before, now)
     lines += [f"golden set: {reason}"] if reason else []
     if now.policy.version >= SPENDING:
@@ -209,6 +207,13 @@ def _escaped(before: Released, now: Terms, *, compared: bool) -> Iterator[str]:
         for gate, n in gates.blind(now.golden.rows, then, now.policy).items():
             few = f"comparison: {gate} counts {n} rows that both answered, too few to rule out a loss of"
             yield f"{few} {100 * limit:g} %: {losses.least(limit)} are needed"
+
+
+def fewer_forms(then: Sequence[str], now: Sequence[str]) -> Iterator[str]:
+    """The forms of `terms.required_forms` in which an adapter had to pass, and now need not, whatever their names."""
+    for form in then:
+        if not terms.covers(now, form):
+            yield f"serving: it had to pass in the form {form}, and now need not"
 
 
 def dropped(found: gates.Matched) -> Iterator[str]:

@@ -155,9 +155,8 @@ def _less_checked(now: Config, then: Config) -> Iterator[str]:
     for name, level in now.data.checks.items():
         if level == "warning" and then.data.checks.get(name) != "warning":
             yield f"data.checks.{name} is only a warning, was {then.data.checks.get(name, 'the default')}"
-    for name, form in then.serving.items():
-        if form.required and (name not in now.serving or not now.serving[name].required):
-            yield f"serving.{name} need not pass any more"
+    asked_then, asked_now = (terms.required_forms(reading.effective(one)["serving"]) for one in (then, now))
+    yield from previous.fewer_forms(asked_then, asked_now)
     if now.publishing.allow_unpinned and not then.publishing.allow_unpinned:
         yield "publishing.allow_unpinned: what no pinned image made may be published"
 

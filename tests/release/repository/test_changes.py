@@ -147,3 +147,28 @@ def test_no_id_of_a_row_is_markup_in_the_comment(then: Side, original: Path, tmp
     assert "@everybody" not in page
     assert "<!--" not in page
     assert "\n# " not in page
+
+
+Q8 = {"engine": "llama.cpp", "merged": True, "file_type": "Q8_0"}
+
+
+@pytest.mark.parametrize(
+    ("serving", "less"),
+    [
+        ({"files": Q8}, False),
+        ({"gguf": Q8, "plain": {"base": "unquantized"}}, False),
+        ({}, True),
+        ({"gguf": {**Q8, "required": False}}, True),
+        ({"gguf": {**Q8, "file_type": "Q4_K_M"}}, True),
+    ],
+    ids=["another name", "one more", "gone", "not required", "of another precision"],
+)
+def test_a_form_is_known_by_its_settings_and_not_by_its_name(
+    serving: dict[str, Any], less: bool, original: Path, tmp_path: Path
+) -> None:
+    before = changed(original, tmp_path / "before", config(serving={"gguf": Q8}))
+    now = changed(original, tmp_path / "after", config(serving=serving))
+
+    said = [one for one in changes.between(now, before).less if one.startswith("serving: it had to pass in the form")]
+
+    assert bool(said) is less
