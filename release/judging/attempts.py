@@ -9,6 +9,7 @@ its rows were asked before, whatever file, ids, order or tags they stand in.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Final, cast
 
 import gates
@@ -97,6 +98,7 @@ def _entry(line: str, where: str) -> Entry:
     return Entry(**{**found, "golden_rows": tuple(found["golden_rows"]), "refused_by": tuple(found["refused_by"])})
 
 
+@cache  # a ledger has many lines
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
 

@@ -67,22 +67,26 @@ def read(given: Given) -> Rows:
 
 def _canonical(source: Path) -> dataset.Read:
     """A file's rows with ids of their own, each with a JSON object as its answer."""
-    first = dataset.read(source)
-    where = [f"{source} line {number}" for number in first.lines]
+    account = dataset.Account(source, How())
+    lines = list(convert.joined([account]))
+    dataset.refuse(account.problems, done="written")
+    rows = gates.parse_golden([dict(one.row) for one in lines])
+    where = [f"{source} line {one.line}" for one in lines]
     dataset.refuse(
-        [
-            f"{place}: it has no reference answer"
-            for row, place in zip(first.rows, where, strict=True)
-            if row.gold is None
-        ],
+        [f"{place}: it has no reference answer" for row, place in zip(rows, where, strict=True) if row.gold is None],
         done="written",
     )
-    if not first.rows:
+    if not rows:
         raise DataError(f"{source} holds no rows. Nothing was written.")
-    proposal.parsed(first.rows, where)
-    named = list(convert.joined([dataset.Account(source, How())], lambda _: None))
-    rows = gates.parse_golden([dict(one.row) for one in named])
-    return replace(first, canonical=b"".join(one.text for one in named), rows=rows)
+    proposal.parsed(rows, where)
+    return dataset.Read(
+        rows=rows,
+        lines=tuple(one.line for one in lines),
+        canonical=b"".join(one.text for one in lines),
+        form=account.shown_form,
+        told=tuple(account.sentences()),
+        unused=account.unused,
+    )
 
 
 def _objects(data: bytes) -> list[Row]:
