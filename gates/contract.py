@@ -183,10 +183,8 @@ def load_contract(
         raise InvalidConfig(problems)
     given = cast("ContractFile", mapping)
     schema, problems, notes = read_schema(folder / given["schema"])
-    refusals: list[str | RefusalEntry] = listed(given.get("refusal", []))
-    vague = [entry for entry in refusals if isinstance(entry, dict) and len(entry.keys() & CONDITIONS.keys()) > 1]
-    problems += [f"refusal: {entry['at']}: one of {', '.join(CONDITIONS)} can say who refuses" for entry in vague]
-    refusal = [read_refusal(entry) for entry in refusals]
+    refusal, vague = _refusals(given)
+    problems += vague
     rules, rule_problems = parse_rules(given.get("rules", []), f"{where}.rules")
     problems = [f"{where}.{problem}" for problem in problems] + rule_problems
     patterns, pattern_problems = _read_patterns(given)
@@ -224,6 +222,14 @@ def load_contract(
         digest=digest({**mapping, "schema": schema}),
         notes=notes,
     )
+
+
+def _refusals(given: ContractFile) -> tuple[list[Refusal], list[str]]:
+    """Who refuses, and what of it says so in two ways."""
+    entries: list[str | RefusalEntry] = listed(given.get("refusal", []))
+    vague = [entry for entry in entries if isinstance(entry, dict) and len(entry.keys() & CONDITIONS.keys()) > 1]
+    problems = [f"refusal: {entry['at']}: one of {', '.join(CONDITIONS)} can say who refuses" for entry in vague]
+    return [read_refusal(entry) for entry in entries], problems
 
 
 def listed(value: T | list[T]) -> list[T]:
