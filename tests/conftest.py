@@ -5,6 +5,7 @@ import pytest
 
 from release.config import reading
 from release.models import base as bases
+from tests.helpers.apart import apart
 from tests.helpers.line import ROOT
 
 pytest_plugins = ["tests.helpers.engine_fixture", "tests.helpers.hub_fixture", "tests.helpers.tiny_base"]
@@ -27,3 +28,13 @@ def base() -> bases.Base:
     """The embedded base model, unpacked once into the project's cache."""
     os.environ.setdefault("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))
     return bases.resolve(reading.load(ROOT / "release.yaml").model, lambda _: None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that is marked ``apart`` runs in a process of its own."""
+    if pyfuncitem.get_closest_marker("apart") is None:
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    apart(lambda: pyfuncitem.obj(**given))
+    return True

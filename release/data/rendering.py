@@ -5,7 +5,7 @@ The sandbox that transformers renders in sets no limit of either, and a template
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from jinja2 import TemplateError
 
@@ -37,8 +37,10 @@ def allowance() -> clock.Allowance:
 def in_time(template: str, allowed: clock.Allowance) -> Iterator[None]:
     """Render one conversation in the block; ``DataError`` when what is allowed for all of them is used up.
 
-    ``MemoryError`` where it takes too much room.
+    ``MemoryError`` where it takes too much room. The renderer is loaded before: a library whose import was cut short is
+    not to be used by this process again.
     """
+    _renderer()
     try:
         with allowed.one(), room.within(MEMORY):
             yield
@@ -62,12 +64,10 @@ def render(
     marks: bool = False,
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text, and where the template's generation blocks stand in it if ``marks`` are asked for."""
-    from transformers.utils.chat_template_utils import render_jinja_template
-
     why = ""
     text, places = "", list[list[tuple[int, int]]]()
     try:
-        (text,), places = render_jinja_template(
+        (text,), places = _renderer()(
             conversations=[[dict(message) for message in messages]],
             chat_template=template,
             add_generation_prompt=generation_prompt,
@@ -87,6 +87,14 @@ def render(
         what = "The base model's chat template writes half of a surrogate pair, which no tokenizer reads"
         raise PreflightError(f"{what}. Look for an escape such as \\ud800 in it.")
     return str(text), [(start, end) for start, end in places[0]] if marks else []
+
+
+def _renderer() -> Callable[..., tuple[list[str], list[list[tuple[int, int]]]]]:
+    """The renderer of transformers: importing it takes a second, so it is not done where nothing is rendered."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    renderer: Callable[..., tuple[list[str], list[list[tuple[int, int]]]]] = render_jinja_template
+    return renderer
 
 
 def shortened(text: str) -> str:

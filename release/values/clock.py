@@ -25,41 +25,31 @@ class TimeUp(BaseException):
 def within(seconds: float) -> Iterator[None]:
     """Raise ``TimeUp`` in the block when it has used so many seconds of a processor; waiting is not counted.
 
-    A second signal follows each second, in case some library swallows one, and the process ends ``GRACE`` seconds after
-    the first. Outside the main thread, and where the system has no such clock, the block runs without one.
+    A second signal follows each second, in case some library swallows one, and the kernel ends the process ``GRACE``
+    seconds after the first: not by ``RLIMIT_CPU``, for what that counts from the start of the process no function of
+    Python tells. Outside the main thread, and where the system has no such clock, the block runs without one.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGPROF, _ring)
+    rang, ended = signal.signal(signal.SIGPROF, _ring), signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
+    end, _ = signal.setitimer(signal.ITIMER_VIRTUAL, seconds + GRACE)
     started = time.process_time()
-    with _ended_after(seconds + GRACE):
-        left, again = signal.setitimer(signal.ITIMER_PROF, seconds, 1)
+    left, again = signal.setitimer(signal.ITIMER_PROF, seconds, 1)
+    try:
         try:
             yield
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
-            signal.signal(signal.SIGPROF, before)
-            if left:  # this block stands in another one that has a clock
-                signal.setitimer(signal.ITIMER_PROF, max(left - (time.process_time() - started), SOON), again)
-
-
-@contextlib.contextmanager
-def _ended_after(seconds: float) -> Iterator[None]:
-    """The kernel ends the process in the block after so many seconds.
-
-    Not by ``RLIMIT_CPU``: what that counts from the start of the process no function of Python tells, and
-    ``process_time`` falls behind it by more than ``GRACE``. What a timer counts is not inherited either.
-    """
-    before = signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
-    left, _ = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
     finally:
-        used = seconds - signal.setitimer(signal.ITIMER_VIRTUAL, 0)[0]
-        signal.signal(signal.SIGVTALRM, before)
-        if left:  # the clock of the block around this one rings before it ends the process
-            signal.setitimer(signal.ITIMER_VIRTUAL, max(left - used, GRACE))
+        signal.setitimer(signal.ITIMER_PROF, 0)  # it may have rung as the block ended, before it was stopped
+        used = seconds + GRACE - signal.setitimer(signal.ITIMER_VIRTUAL, 0)[0]
+        signal.signal(signal.SIGVTALRM, ended)
+        signal.signal(signal.SIGPROF, rang)
+        if end:  # the clock of the block around this one rings before it ends the process
+            signal.setitimer(signal.ITIMER_VIRTUAL, max(end - used, GRACE))
+        if left:  # last, for that clock may ring at once, and all must be as it was before this block
+            signal.setitimer(signal.ITIMER_PROF, max(left - (time.process_time() - started), SOON), again)
 
 
 @dataclass(kw_only=True)

@@ -13,6 +13,8 @@ from release.models import loading
 from release.values.errors import DataError, PreflightError
 from tests.helpers.stand_in_tokenizer import Tokens, write
 
+pytestmark = pytest.mark.apart
+
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

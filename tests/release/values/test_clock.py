@@ -15,6 +15,8 @@ from release.values import bounds, clock, layout
 from tests.helpers.line import ROOT
 from tests.helpers.small_release import small_release
 
+pytestmark = pytest.mark.apart
+
 
 def busy(seconds: float) -> None:
     started = time.process_time()

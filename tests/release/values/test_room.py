@@ -6,6 +6,8 @@ import pytest
 
 from release.values import room
 
+pytestmark = pytest.mark.apart
+
 MIB = 1 << 20
 
 
