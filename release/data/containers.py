@@ -13,10 +13,10 @@ import json
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from gates import strict_json
 from gates.canonical import Json
@@ -26,6 +26,7 @@ from release.values.errors import DataError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+T = TypeVar("T")
 LONGEST = 10_000_000  # characters of a row: far more than any context holds
 LONGEST_LINE = 4 * LONGEST + 1  # bytes of as many characters, and one more
 PIECE = 1 << 20
@@ -58,6 +59,8 @@ ADVICE = {
     "duplicate_key": "Leave one of the two out",
     "non_finite": "Write null, or leave the key out",
 }
+PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""How files of gzip, bzip2, xz and zstd begin."""
 CANNOT_UNPACK = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
 SCAN = json.JSONDecoder(parse_int=str, parse_float=str)  # finds where a value ends; strict_json says what it is
 
@@ -88,19 +91,38 @@ Watch = Callable[[int, int], None]
 
 def items(path: Path, watch: Watch = lambda _done, _all: None) -> Found:
     """Every row of a file; ``DataError`` where the file holds none in any way that is known."""
+    with contextlib.closing(_each_of(path, lambda stream: _rows(path, stream), watch)) as found:
+        yield from found
+
+
+def lines(path: Path, watch: Watch = lambda _done, _all: None) -> Iterator[bytes]:
+    """Every line of a file that is not blank, unpacked and unread."""
+    with contextlib.closing(_each_of(path, lambda stream: filter(bytes.strip, stream), watch)) as found:
+        yield from found
+
+
+def _each_of(
+    path: Path, read: "Callable[[io.BufferedReader], Iterator[T]]", watch: Watch
+) -> "Generator[T, None, None]":
+    """What is read of an unpacked file, with how far it is."""
     try:
         with path.open("rb", buffering=HEAD) as opened, contextlib.ExitStack() as open_until_here:
             file = cast("io.BufferedReader", opened)
-            head = file.peek(HEAD)[:HEAD]
             size = max(path.stat().st_size, 1)
-            stream = open_until_here.enter_context(_unpacked(path, file, head))
-            for number, found in enumerate(_rows(path, cast("io.BufferedReader", stream))):
+            stream = open_until_here.enter_context(_unpacked(path, file, file.peek(HEAD)[:HEAD]))
+            for number, found in enumerate(read(cast("io.BufferedReader", stream))):
                 if number % SAID == 0 and not file.closed:
                     watch(min(file.tell(), size), size)
                 yield found
             watch(size, size)
     except CANNOT_UNPACK as error:
         raise _unreadable(path, error) from None
+
+
+def packed(path: Path) -> bool:
+    """Whether a file's bytes are not those of its rows."""
+    with path.open("rb") as file:
+        return file.read(8).startswith(PACKED)
 
 
 def stem(path: Path) -> str:
@@ -140,13 +162,13 @@ def _of_the_hub(path: Path) -> str:
 
 def _unpacked(path: Path, file: IO[bytes], head: bytes) -> contextlib.AbstractContextManager[IO[bytes]]:
     """The file's own bytes, by how it begins."""
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(PACKED[0]):
         return io.BufferedReader(gzip.GzipFile(fileobj=file), HEAD)
-    if head.startswith(b"BZh"):
+    if head.startswith(PACKED[1]):
         return io.BufferedReader(bz2.BZ2File(file), HEAD)
-    if head.startswith(b"\xfd7zXZ"):
+    if head.startswith(PACKED[2]):
         return io.BufferedReader(lzma.LZMAFile(file), HEAD)
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
+    if head.startswith(PACKED[3]):
         return io.BufferedReader(tables.unpacked(file, path), HEAD)
     return contextlib.nullcontext(file)
 

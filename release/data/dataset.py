@@ -11,7 +11,7 @@ from gates import rows as golden_rows
 from gates.shown import counted, some
 from release.data import containers, formats, shapes
 from release.data.chat import PROBE_ANSWER, Chat, Example
-from release.data.containers import Fault, Item, Watch, stem
+from release.data.containers import Fault, Item, Watch, packed, stem
 from release.data.turns import BadRow, How, Row, shown
 from release.values.errors import DataError
 
@@ -159,7 +159,7 @@ def read(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None
     return Read(
         rows=tuple(golden_rows.golden_row(one.row, number) for number, one in enumerate(kept, 1)),
         lines=tuple(one.line for one in kept),
-        canonical=path.read_bytes() if account.as_it_is else b"".join(one.text for one in kept),
+        canonical=path.read_bytes() if account.as_it_is and not packed(path) else b"".join(one.text for one in kept),
         form=account.shown_form,
         told=tuple(account.sentences()),
         unused=account.unused,
@@ -179,6 +179,16 @@ def converted(account: Account, watch: Watch = lambda _done, _all: None) -> Iter
         if len(account.problems) == MOST_FAULTS or (account.problems and not account.form and account.seen == 1):
             return  # where the first row is of no format, all are
     account.as_it_is = account.as_it_is and not account.left and account.rows == account.seen
+
+
+def texts(account: Account, watch: Watch = lambda _done, _all: None) -> Iterator[bytes]:
+    """The canonical text of each row of a file that was read without a fault, once more: unread, where it is a line."""
+    if account.as_it_is:
+        for line in containers.lines(account.path, watch):
+            if text := line.rstrip(b"\r\n"):
+                yield text + b"\n"
+    else:
+        yield from (one.text for one in converted(Account(account.path, account.how), watch))
 
 
 def _messages(row: Row) -> list[Row]:

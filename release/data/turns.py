@@ -93,6 +93,16 @@ def take_out(left: Row, path: str) -> Json:
     return inside.pop(last, None) if isinstance(inside, dict) else None
 
 
+def inside(row: Row, path: str) -> Json:
+    """The value at a dotted key; None where there is none."""
+    if path in row:
+        return row[path]
+    found: Json = row
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
 def empty(value: Json) -> bool:
     """Whether a key says nothing: null, or an empty text, list or object."""
     return value is None or (isinstance(value, str | list | dict) and not value)
@@ -135,7 +145,18 @@ def messages_of(take: Taken, name: str) -> list[Message]:
 def messages(take: Taken, value: Json) -> list[Message]:
     if not isinstance(value, list) or not value:
         raise BadRow(f"its messages are not a list of messages: {shown(value)}")
-    return [_message(take, one, number) for number, one in enumerate(value, 1)]
+    plain = not take.how.roles and "role" not in take.names and "content" not in take.names
+    return [(plain and _plain(one)) or _message(take, one, number) for number, one in enumerate(value, 1)]
+
+
+def _plain(one: Json) -> Message | None:
+    """A message of a role and a text and nothing else, as most are: what ``_message`` makes of it, at a third of it."""
+    if not isinstance(one, dict) or len(one) > 2:
+        return None
+    who, said = one.get("role"), one.get("content")
+    if isinstance(who, str) and who in SPEAKERS and isinstance(said, str) and said:
+        return {"role": SPEAKERS[who], "content": said}
+    return None
 
 
 def _named(take: Taken, one: Mapping[str, Json]) -> tuple[str, str] | None:
