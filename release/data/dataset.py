@@ -9,11 +9,12 @@ from pathlib import Path
 import gates
 from gates import rows as golden_rows
 from gates.shown import counted, some
-from release.data import containers, formats, shapes
-from release.data.chat import PROBE_ANSWER, Chat, Example
+from release.data import containers, formats, parallel, shapes
+from release.data.chat import PROBE_ANSWER, Chat, Example, Measured
 from release.data.containers import Fault, Item, Watch, packed, stem
 from release.data.turns import BadRow, How, Row, shown
 from release.values.errors import DataError
+from release.values.events import Say
 
 SHOWN = 20  # faulty rows listed in a message; the rest is counted
 MOST_FAULTS = 1000  # nothing is read after as many
@@ -48,8 +49,8 @@ class Dataset:
     """The line of each row in ``path``."""
     canonical: bytes = field(default=b"", repr=False)
     """What to train on and to keep: the file itself where it is in the canonical format."""
-    examples: tuple[Example, ...] = field(default=(), repr=False)
-    """Each row as training sees it; empty where no tokenizer was at hand."""
+    measured: tuple[Measured, ...] = field(default=(), repr=False)
+    """How long each row is as training sees it; empty where no tokenizer was at hand."""
     told: tuple[str, ...] = ()
     """What of the file was kept apart, left out or not learned, a sentence each."""
     unused: frozenset[str] = frozenset()
@@ -125,6 +126,14 @@ def load(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None
 def rendered(rows: Sequence[gates.Golden], chat: Chat, learn: str | None = None) -> tuple[Example, ...]:
     """Each row as training sees it; ``learn``: ``data.learn``, without it ``last``."""
     return tuple(_rendered(row, chat, every=learn == "all") for row in rows)
+
+
+def measured(data: Dataset, chat: Chat, say: Say, learn: str | None = None) -> Dataset:
+    """The same rows with their lengths as training sees them."""
+    every = learn == "all"
+    name = f"lengths of {data.path.name}"
+    found = parallel.each(lambda n: _rendered(data.rows[n], chat, every=every).measured, len(data.rows), say, name)
+    return replace(data, measured=tuple(found))
 
 
 def _rendered(row: gates.Golden, chat: Chat, *, every: bool) -> Example:
