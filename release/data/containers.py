@@ -61,6 +61,14 @@ ADVICE = {
 }
 PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """How files of gzip, bzip2, xz and zstd begin."""
+SPELLINGS = {
+    r"\s*[\[{]?\s*\{?\s*'|[^\n]*:\s*(?:None|True|False)\b|(?:None|True|False)\b":
+        "It is how Python shows an object: write `json.dumps(row)`, one a line",
+    r"\s*(?://|/\*|#)": "JSON has no comments: take them out",
+    r"\s*[\]}]": "Take the comma before it out",
+    r"\s*-\s+\w+:": "It is YAML: write its rows as JSON, one object a line",
+}  # fmt: skip
+"""How texts begin that are nearly JSON, and what to do."""
 CANNOT_UNPACK = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
 SCAN = json.JSONDecoder(parse_int=str, parse_float=str)  # finds where a value ends; strict_json says what it is
 
@@ -275,14 +283,21 @@ def _read(text: bytes | str, line: int, *, raw: bool) -> Item | Fault:
     advice = ADVICE.get(reading.code, "Write one JSON object a line")
     if reading.code == "trailing_text" and isinstance(text, bytes) and b"\r{" in text.replace(b"\r ", b"\r"):
         advice = "End each line with a line feed, not with a carriage return alone"
-    if reading.code in ("syntax", "prose_before") and line == 1 and _like_cells(text):
-        advice = "It looks like CSV: name the file .csv, or .tsv if tabs part its cells"
+    if reading.code in ("syntax", "prose_before"):
+        shown = text.decode("utf-8", "ignore") if isinstance(text, bytes) else text
+        advice = _spelling(shown) or advice
+        if line == 1 and _like_cells(shown):
+            advice = "It looks like CSV: name the file .csv, or .tsv if tabs part its cells"
     return Fault(line=line, says=f"{reading.code}: {reading.detail}. {advice}")
 
 
-def _like_cells(text: bytes | str) -> bool:
-    shown = text.decode("utf-8", "ignore") if isinstance(text, bytes) else text
-    return bool(re.fullmatch(r'"?[\w .-]+"?(?:[,;\t]"?[\w .-]+"?)+\r?', shown))
+def _like_cells(text: str) -> bool:
+    return bool(re.fullmatch(r'"?[\w .-]+"?(?:[,;\t]"?[\w .-]+"?)+\r?', text))
+
+
+def _spelling(text: str) -> str:
+    """What to do about a text that another language writes so; empty where nothing is known."""
+    return next((advice for pattern, advice in SPELLINGS.items() if re.match(pattern, text, re.DOTALL)), "")
 
 
 class _Text:
@@ -360,7 +375,9 @@ def _closed(text: _Text, *, wrapped: bool) -> Found:
     for closing in ("]", "}")[: 1 + wrapped]:
         if text.next() == closing:
             text.pass_to(text.at + 1)
-    if rest := text.next():
+    if wrapped and text.next() == ",":
+        yield Fault(line=text.line, says="trailing_text: the object holds more than one list. Write each as a file")
+    elif rest := text.next():
         yield Fault(line=text.line, says=f"trailing_text: {rest!r} after the rows. {_ARRAY}")
 
 
@@ -370,13 +387,17 @@ def _end(text: _Text) -> int | str:
         try:
             end = SCAN.raw_decode(text.text, text.at)[1]
         except json.JSONDecodeError as error:
+            ahead = error.pos - text.at
             if text.more():
                 continue
             if len(text.text) - text.at > LONGEST:
                 return f"too_long: more than {LONGEST:,} characters, or not JSON. {ADVICE['too_long']}"
-            cut = error.pos >= len(text.text.rstrip()) or error.msg.startswith("Unterminated")
-            line = text.line + text.text.count("\n", text.at, error.pos)
-            return f"{'truncated' if cut else 'syntax'}: {error.msg} (line {line}). {_ARRAY}"
+            place = text.at + ahead
+            rest = text.text[place:].rstrip()
+            cut = not rest or error.msg.startswith("Unterminated") or strict_json.CUT_TOKEN.fullmatch(rest) is not None
+            line = text.line + text.text.count("\n", text.at, place)
+            advice = _spelling(rest) or _ARRAY
+            return f"{'truncated' if cut else 'syntax'}: {error.msg} (line {line}). {advice}"
         except RecursionError:
             return f"too_deep: more than {strict_json.MAX_DEPTH} levels. {_ARRAY}"
         if end < len(text.text) or not text.more():

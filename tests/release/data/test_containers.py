@@ -105,7 +105,7 @@ def test_canonical_rows_are_the_same_in_an_array_as_in_lines(tmp_path: Path) -> 
     ("name", "text", "says"),
     [
         ("a.json", json.dumps([*ROWS, {"prompt": ""}], indent=1), "line 27: prompt is empty"),
-        ("a.json", json.dumps(ROWS, indent=1)[:-1] + ", nul]", "line 27: truncated: "),
+        ("a.json", json.dumps(ROWS, indent=1)[:-1] + ", nul]", "line 27: syntax: "),
         ("a.json", json.dumps(ROWS, indent=1)[:-20], "line 22: truncated: "),
         ("a.json", json.dumps(ROWS)[:-1], "line 1: truncated: the array does not end"),
         ("a.json", json.dumps(ROWS) + "x", "trailing_text: 'x' after the rows"),
