@@ -15,7 +15,7 @@ from release.config.settings import Config, Lora
 from release.data import chat as chats
 from release.data import gate, sources
 from release.data.checks import Report
-from release.data.dataset import Dataset, rendered
+from release.data.dataset import Dataset, measured
 from release.data.evidence import Limits
 from release.importing import fit, peft_settings, telling
 from release.importing.bring import Brought, bring
@@ -69,8 +69,10 @@ def load(config: Config, say: Say) -> Inputs:
     own = brought if isinstance(brought, Brought) else None
     chat = base if isinstance(base, Unread) else _chat(config, base, own)
     if not isinstance(rows, Unread) and not isinstance(chat, Unread):
-        golden = replace(rows.golden, examples=rendered(rows.golden.rows, chat))
-        train = replace(rows.train, examples=rendered(rows.train.rows, chat, config.data.learn)) if rows.train else None
+        train, golden = (
+            rows.train and measured(rows.train, chat, say, config.data.learn),
+            measured(rows.golden, chat, say),
+        )
         rows = Rows(train=train, golden=golden)
     contract = read_contract(config)
     if not isinstance(contract, Unread):
@@ -87,7 +89,7 @@ def there(value: T | Unread) -> T:
     return value
 
 
-def examined(found: Inputs, docs: Path | None = None) -> Report:
+def examined(found: Inputs, say: Say, docs: Path | None = None) -> Report:
     """The data gate's report on the rows; ``docs``: a folder for Great Expectations' own pages."""
     contract, policy, rows = there(found.contract), there(found.policy), there(found.rows)
     config, unread = found.config, found.chat.why if isinstance(found.chat, Unread) else None
@@ -102,6 +104,7 @@ def examined(found: Inputs, docs: Path | None = None) -> Report:
         docs=docs,
         limits=limits,
         policy=policy,
+        say=say,
     )
     return gate.examine(rows.train, rows.golden, contract, options)
 

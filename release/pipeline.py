@@ -89,7 +89,7 @@ def accept(config: Config, made: Candidate, run: Path, say: Say) -> Package:
 def check_data(found: Inputs, say: Say) -> Judged:
     """The data gate, and the self-test of the gates: reference answers must pass, and broken ones must fail."""
     say(Stage(name="data"))
-    checked = inputs.examined(found)
+    checked = inputs.examined(found, say)
     if not checked.passed:
         tell(say, [line for split in checked.splits for line in data_report.told_of(split)])
     gate.check(checked)

@@ -71,7 +71,7 @@ def doctor(found: Inputs, hub: Mapping[str, str], say: Say) -> None:
     items = [
         *look(found, say),
         *_container_items(found.config),
-        *_data_items(found),
+        *_data_items(found, say),
         *_gate_zero_items(found),
         *_items("Hub", hub_problems(found.config, hub, say), fine),
     ]
@@ -270,10 +270,10 @@ def _unknown_memory(why: PreflightError) -> Item:
     return Item(name="memory", state="not checked", says=str(why).partition(". ")[0])
 
 
-def _data_items(found: Inputs) -> list[Item]:
+def _data_items(found: Inputs, say: Say) -> list[Item]:
     """The data gate's verdict; its report says more."""
     try:
-        report = inputs.examined(found)
+        report = inputs.examined(found, say)
     except (DataError, HubError) as faulty:
         return _items("data", [str(faulty)])
     problems = (
@@ -345,12 +345,13 @@ def _chat_items(chat: chats.Chat | Unread, rows: Rows | None) -> list[Item]:
     if isinstance(chat, Unread):
         return _items("chat template", [str(chat.why)])
     both = (rows.train, rows.golden) if rows else ()
-    examples = [(row.id, seen) for one in both if one for row, seen in zip(one.rows, one.examples, strict=True)]
-    examples = examples or [("", chat.example(chats.PROBE, chats.PROBE_ANSWER))]
+    seen = [(row.id, one) for data in both if data for row, one in zip(data.rows, data.measured, strict=True)]
+    seen = seen or [("", chat.example(chats.PROBE, chats.PROBE_ANSWER).measured)]
+    asked = next((data.rows[0].prompt for data in both if data), chats.PROBE)
     ends = " or ".join(chat.token(one) for one in chat.ends)
     fine = " ".join([f"asks as it was trained, and ends an answer with {ends}.", *chat.changed])
     return [
-        *_items("chat template", [*chat_faults.faults(examples), *chat_faults.doubled(chat, examples)], fine),
+        *_items("chat template", [*chat_faults.faults(seen), *chat_faults.doubled(chat, asked)], fine),
         *_items("generation markers", [], chat_faults.markers(chat)),
     ]
 

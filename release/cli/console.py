@@ -15,6 +15,8 @@ from release.cli.terminal import one_line
 from release.values import events
 from release.values.events import Event, Say
 
+SOON = 1.0
+"""Seconds after which the time left is told for the first time, however little of the work is done."""
 PLAIN_EVERY = 0.1  # of a step's work: about ten lines in a log
 
 
@@ -71,6 +73,7 @@ def _bars() -> Iterator[Say]:
 def _lines() -> Iterator[Say]:
     started: dict[str, tuple[float, int]] = {}
     shown: dict[str, float] = {}
+    timed = set[str]()  # of these the time left was told
 
     def say(event: Event) -> None:
         match event:
@@ -78,8 +81,11 @@ def _lines() -> Iterator[Say]:
                 _print(f"{name}  {note}".rstrip())
             case events.Progress(name=name, done=done, total=total) if total:
                 first, first_done = started.setdefault(name, (time.monotonic(), done))
-                if done < total and done / total < shown.get(name, 0.0):
+                early = name in timed or time.monotonic() - first < SOON
+                if done < total and done / total < shown.get(name, 0.0) and early:
                     return
+                if name in shown:
+                    timed.add(name)
                 shown[name] = done / total + PLAIN_EVERY
                 rate = (done - first_done) / max(time.monotonic() - first, 1e-9)
                 left = f", {_duration((total - done) / rate)} left" if rate and done < total else ""

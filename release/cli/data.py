@@ -42,7 +42,7 @@ def check(given: Check, say: Say) -> None:
     loaded = options.load(given.configured, say)
     folder = given.report or loaded.run.output_dir
     wanted = data_report.Pages(folder=folder, docs=given.data_docs, text=not given.without_text)
-    for line in data_report.told(inputs.examined(inputs.load(loaded, say), wanted.docs), wanted):
+    for line in data_report.told(inputs.examined(inputs.load(loaded, say), say, wanted.docs), wanted):
         say(Line(text=line))
 
 

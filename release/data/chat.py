@@ -69,12 +69,32 @@ class Example:
     def total(self) -> int:
         return len(self.asked) + len(self.learned)
 
+    @property
+    def measured(self) -> "Measured":
+        return Measured(asked=len(self.asked), learned=len(self.learned), special=self.special, fault=self.fault)
+
     def labels(self, ignored: int) -> list[int]:
         """For each token itself where it is learned, and ``ignored`` where it is not."""
         labels = [ignored] * len(self.asked)
         for start, end in self.earlier:
             labels[start:end] = self.asked[start:end]
         return [*labels, *self.learned]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What the checks know of an example: of a million rows their tokens are not held."""
+
+    asked: int
+    """Tokens of the prompt."""
+    learned: int
+    """Tokens of the answer and of what ends it."""
+    special: tuple[str, ...] = ()
+    fault: str = ""
+
+    @property
+    def total(self) -> int:
+        return self.asked + self.learned
 
 
 @dataclass(frozen=True, kw_only=True)

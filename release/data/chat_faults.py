@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator, Sequence
 
 from gates.shown import some
-from release.data.chat import PROBE, PROBE_ANSWER, Chat, Example
+from release.data.chat import PROBE, PROBE_ANSWER, Chat, Measured, Messages
 from release.values.errors import PreflightError
 
 
-def faults(examples: Sequence[tuple[str, Example]]) -> Iterator[str]:
+def faults(examples: Sequence[tuple[str, Measured]]) -> Iterator[str]:
     """Each kind of fault once: the first row that has it, and how many more."""
     faulty = [(name, one.fault) for name, one in examples if one.fault]
     kinds: dict[str, list[str]] = {}
@@ -19,9 +19,12 @@ def faults(examples: Sequence[tuple[str, Example]]) -> Iterator[str]:
         yield f"row {some(names, 1)}: {said}" if names[0] else said
 
 
-def doubled(chat: Chat, examples: Sequence[tuple[str, Example]]) -> Iterator[str]:
+def doubled(chat: Chat, prompt: Messages) -> Iterator[str]:
     """A beginning-of-sequence token that stands twice, as where template and tokenizer both write it."""
-    asked = examples[0][1].asked
+    try:
+        asked = chat.ask(prompt)
+    except PreflightError:
+        return  # it is told of the row
     if len(asked) > 1 and asked[0] == asked[1] and asked[0] in chat.tokenizer.get_added_tokens_decoder():
         what = f"The chat template begins with {chat.token(asked[0])} twice: a doubled beginning-of-sequence token."
         yield f"{what} Take one out of a copy of the template, and name that in model.chat_template."

@@ -13,10 +13,10 @@ import json
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from gates import strict_json
 from gates.canonical import Json
@@ -26,6 +26,7 @@ from release.values.errors import DataError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+T = TypeVar("T")
 LONGEST = 10_000_000  # characters of a row: far more than any context holds
 LONGEST_LINE = 4 * LONGEST + 1  # bytes of as many characters, and one more
 PIECE = 1 << 20
@@ -58,6 +59,16 @@ ADVICE = {
     "duplicate_key": "Leave one of the two out",
     "non_finite": "Write null, or leave the key out",
 }
+PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""How files of gzip, bzip2, xz and zstd begin."""
+SPELLINGS = {
+    r"\s*[\[{]?\s*\{?\s*'|[^\n]*:\s*(?:None|True|False)\b|(?:None|True|False)\b":
+        "It is how Python shows an object: write `json.dumps(row)`, one a line",
+    r"\s*(?://|/\*|#)": "JSON has no comments: take them out",
+    r"\s*[\]}]": "Take the comma before it out",
+    r"\s*-\s+\w+:": "It is YAML: write its rows as JSON, one object a line",
+}  # fmt: skip
+"""How texts begin that are nearly JSON, and what to do."""
 CANNOT_UNPACK = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
 SCAN = json.JSONDecoder(parse_int=str, parse_float=str)  # finds where a value ends; strict_json says what it is
 
@@ -88,19 +99,38 @@ Watch = Callable[[int, int], None]
 
 def items(path: Path, watch: Watch = lambda _done, _all: None) -> Found:
     """Every row of a file; ``DataError`` where the file holds none in any way that is known."""
+    with contextlib.closing(_each_of(path, lambda stream: _rows(path, stream), watch)) as found:
+        yield from found
+
+
+def lines(path: Path, watch: Watch = lambda _done, _all: None) -> Iterator[bytes]:
+    """Every line of a file that is not blank, unpacked and unread."""
+    with contextlib.closing(_each_of(path, lambda stream: filter(bytes.strip, stream), watch)) as found:
+        yield from found
+
+
+def _each_of(
+    path: Path, read: "Callable[[io.BufferedReader], Iterator[T]]", watch: Watch
+) -> "Generator[T, None, None]":
+    """What is read of an unpacked file, with how far it is."""
     try:
         with path.open("rb", buffering=HEAD) as opened, contextlib.ExitStack() as open_until_here:
             file = cast("io.BufferedReader", opened)
-            head = file.peek(HEAD)[:HEAD]
             size = max(path.stat().st_size, 1)
-            stream = open_until_here.enter_context(_unpacked(path, file, head))
-            for number, found in enumerate(_rows(path, cast("io.BufferedReader", stream))):
+            stream = open_until_here.enter_context(_unpacked(path, file, file.peek(HEAD)[:HEAD]))
+            for number, found in enumerate(read(cast("io.BufferedReader", stream))):
                 if number % SAID == 0 and not file.closed:
                     watch(min(file.tell(), size), size)
                 yield found
             watch(size, size)
     except CANNOT_UNPACK as error:
         raise _unreadable(path, error) from None
+
+
+def packed(path: Path) -> bool:
+    """Whether a file's bytes are not those of its rows."""
+    with path.open("rb") as file:
+        return file.read(8).startswith(PACKED)
 
 
 def stem(path: Path) -> str:
@@ -140,13 +170,13 @@ def _of_the_hub(path: Path) -> str:
 
 def _unpacked(path: Path, file: IO[bytes], head: bytes) -> contextlib.AbstractContextManager[IO[bytes]]:
     """The file's own bytes, by how it begins."""
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(PACKED[0]):
         return io.BufferedReader(gzip.GzipFile(fileobj=file), HEAD)
-    if head.startswith(b"BZh"):
+    if head.startswith(PACKED[1]):
         return io.BufferedReader(bz2.BZ2File(file), HEAD)
-    if head.startswith(b"\xfd7zXZ"):
+    if head.startswith(PACKED[2]):
         return io.BufferedReader(lzma.LZMAFile(file), HEAD)
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
+    if head.startswith(PACKED[3]):
         return io.BufferedReader(tables.unpacked(file, path), HEAD)
     return contextlib.nullcontext(file)
 
@@ -253,14 +283,21 @@ def _read(text: bytes | str, line: int, *, raw: bool) -> Item | Fault:
     advice = ADVICE.get(reading.code, "Write one JSON object a line")
     if reading.code == "trailing_text" and isinstance(text, bytes) and b"\r{" in text.replace(b"\r ", b"\r"):
         advice = "End each line with a line feed, not with a carriage return alone"
-    if reading.code in ("syntax", "prose_before") and line == 1 and _like_cells(text):
-        advice = "It looks like CSV: name the file .csv, or .tsv if tabs part its cells"
+    if reading.code in ("syntax", "prose_before"):
+        shown = text.decode("utf-8", "ignore") if isinstance(text, bytes) else text
+        advice = _spelling(shown) or advice
+        if line == 1 and _like_cells(shown):
+            advice = "It looks like CSV: name the file .csv, or .tsv if tabs part its cells"
     return Fault(line=line, says=f"{reading.code}: {reading.detail}. {advice}")
 
 
-def _like_cells(text: bytes | str) -> bool:
-    shown = text.decode("utf-8", "ignore") if isinstance(text, bytes) else text
-    return bool(re.fullmatch(r'"?[\w .-]+"?(?:[,;\t]"?[\w .-]+"?)+\r?', shown))
+def _like_cells(text: str) -> bool:
+    return bool(re.fullmatch(r'"?[\w .-]+"?(?:[,;\t]"?[\w .-]+"?)+\r?', text))
+
+
+def _spelling(text: str) -> str:
+    """What to do about a text that another language writes so; empty where nothing is known."""
+    return next((advice for pattern, advice in SPELLINGS.items() if re.match(pattern, text, re.DOTALL)), "")
 
 
 class _Text:
@@ -338,7 +375,9 @@ def _closed(text: _Text, *, wrapped: bool) -> Found:
     for closing in ("]", "}")[: 1 + wrapped]:
         if text.next() == closing:
             text.pass_to(text.at + 1)
-    if rest := text.next():
+    if wrapped and text.next() == ",":
+        yield Fault(line=text.line, says="trailing_text: the object holds more than one list. Write each as a file")
+    elif rest := text.next():
         yield Fault(line=text.line, says=f"trailing_text: {rest!r} after the rows. {_ARRAY}")
 
 
@@ -348,13 +387,17 @@ def _end(text: _Text) -> int | str:
         try:
             end = SCAN.raw_decode(text.text, text.at)[1]
         except json.JSONDecodeError as error:
+            ahead = error.pos - text.at
             if text.more():
                 continue
             if len(text.text) - text.at > LONGEST:
                 return f"too_long: more than {LONGEST:,} characters, or not JSON. {ADVICE['too_long']}"
-            cut = error.pos >= len(text.text.rstrip()) or error.msg.startswith("Unterminated")
-            line = text.line + text.text.count("\n", text.at, error.pos)
-            return f"{'truncated' if cut else 'syntax'}: {error.msg} (line {line}). {_ARRAY}"
+            place = text.at + ahead
+            rest = text.text[place:].rstrip()
+            cut = not rest or error.msg.startswith("Unterminated") or strict_json.CUT_TOKEN.fullmatch(rest) is not None
+            line = text.line + text.text.count("\n", text.at, place)
+            advice = _spelling(rest) or _ARRAY
+            return f"{'truncated' if cut else 'syntax'}: {error.msg} (line {line}). {advice}"
         except RecursionError:
             return f"too_deep: more than {strict_json.MAX_DEPTH} levels. {_ARRAY}"
         if end < len(text.text) or not text.more():

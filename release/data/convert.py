@@ -89,7 +89,7 @@ def _free(name: str, seen: set[str]) -> str:
     return name if name not in seen else _free(f"{name}-again", seen)
 
 
-def watch(path: Path, say: Say) -> Watch:
+def watch(path: Path, say: Say, what: str = "read") -> Watch:
     """What says how many megabytes of a file were read, as often as there is another one."""
     last = -1
 
@@ -97,7 +97,9 @@ def watch(path: Path, say: Say) -> Watch:
         nonlocal last
         if size >= MEGABYTE and (done // MEGABYTE > last or done == size):
             last = done // MEGABYTE
-            event: Event = Progress(name=f"MB of {path.name}", done=min(last, size // MEGABYTE), total=size // MEGABYTE)
+            event: Event = Progress(
+                name=f"MB of {path.name} {what}", done=min(last, size // MEGABYTE), total=size // MEGABYTE
+            )
             say(event)
 
     return read

@@ -148,7 +148,7 @@ class _Measured:
 
 
 def _measured(split: Split) -> _Measured:
-    lengths = sorted(one.total for one in split.dataset.examples)
+    lengths = sorted(one.total for one in split.dataset.measured)
     labels = Counter({None: "unknown", True: "unanswerable", False: "answerable"}[one] for one in split.unanswerable)
     names, found = ("shortest", "median", "longest"), len(lengths)
     return _Measured(
@@ -177,9 +177,9 @@ def _html_of_split(split: Split, longest: int | None) -> str:
     title += f" <small>sha256 {split.dataset.sha256}</small></p>"
     title += f"<ul>{''.join(f'<li>{escape(one)}' for one in measured.told)}</ul>" if measured.told else ""
     charts = [_bars("rows by label", {name: n for name, n in measured.labels.items() if n})]
-    if split.dataset.examples:
+    if split.dataset.measured:
         limit = longest if split.name == "train" else None
-        charts.insert(0, _histogram("rows by tokens", [one.total for one in split.dataset.examples], limit))
+        charts.insert(0, _histogram("rows by tokens", [one.total for one in split.dataset.measured], limit))
     return f'{title}<div class="charts">{"".join(charts)}</div>'
 
 

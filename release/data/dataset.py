@@ -9,11 +9,12 @@ from pathlib import Path
 import gates
 from gates import rows as golden_rows
 from gates.shown import counted, some
-from release.data import containers, formats, shapes
-from release.data.chat import PROBE_ANSWER, Chat, Example
-from release.data.containers import Fault, Item, Watch, stem
+from release.data import containers, formats, parallel, shapes
+from release.data.chat import PROBE_ANSWER, Chat, Example, Measured
+from release.data.containers import Fault, Item, Watch, packed, stem
 from release.data.turns import BadRow, How, Row, shown
 from release.values.errors import DataError
+from release.values.events import Say
 
 SHOWN = 20  # faulty rows listed in a message; the rest is counted
 MOST_FAULTS = 1000  # nothing is read after as many
@@ -48,8 +49,8 @@ class Dataset:
     """The line of each row in ``path``."""
     canonical: bytes = field(default=b"", repr=False)
     """What to train on and to keep: the file itself where it is in the canonical format."""
-    examples: tuple[Example, ...] = field(default=(), repr=False)
-    """Each row as training sees it; empty where no tokenizer was at hand."""
+    measured: tuple[Measured, ...] = field(default=(), repr=False)
+    """How long each row is as training sees it; empty where no tokenizer was at hand."""
     told: tuple[str, ...] = ()
     """What of the file was kept apart, left out or not learned, a sentence each."""
     unused: frozenset[str] = frozenset()
@@ -127,6 +128,14 @@ def rendered(rows: Sequence[gates.Golden], chat: Chat, learn: str | None = None)
     return tuple(_rendered(row, chat, every=learn == "all") for row in rows)
 
 
+def measured(data: Dataset, chat: Chat, say: Say, learn: str | None = None) -> Dataset:
+    """The same rows with their lengths as training sees them."""
+    every = learn == "all"
+    name = f"lengths of {data.path.name}"
+    found = parallel.each(lambda n: _rendered(data.rows[n], chat, every=every).measured, len(data.rows), say, name)
+    return replace(data, measured=tuple(found))
+
+
 def _rendered(row: gates.Golden, chat: Chat, *, every: bool) -> Example:
     answer = row.gold or PROBE_ANSWER
     seen = chat.conversation(row.prompt, answer, unlearned(row)) if every else chat.example(row.prompt, answer)
@@ -159,7 +168,7 @@ def read(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None
     return Read(
         rows=tuple(golden_rows.golden_row(one.row, number) for number, one in enumerate(kept, 1)),
         lines=tuple(one.line for one in kept),
-        canonical=path.read_bytes() if account.as_it_is else b"".join(one.text for one in kept),
+        canonical=path.read_bytes() if account.as_it_is and not packed(path) else b"".join(one.text for one in kept),
         form=account.shown_form,
         told=tuple(account.sentences()),
         unused=account.unused,
@@ -179,6 +188,16 @@ def converted(account: Account, watch: Watch = lambda _done, _all: None) -> Iter
         if len(account.problems) == MOST_FAULTS or (account.problems and not account.form and account.seen == 1):
             return  # where the first row is of no format, all are
     account.as_it_is = account.as_it_is and not account.left and account.rows == account.seen
+
+
+def texts(account: Account, watch: Watch = lambda _done, _all: None) -> Iterator[bytes]:
+    """The canonical text of each row of a file that was read without a fault, once more: unread, where it is a line."""
+    if account.as_it_is:
+        for line in containers.lines(account.path, watch):
+            if text := line.rstrip(b"\r\n"):
+                yield text + b"\n"
+    else:
+        yield from (one.text for one in converted(Account(account.path, account.how), watch))
 
 
 def _messages(row: Row) -> list[Row]:

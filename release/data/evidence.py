@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import gates
-from gates.canonical import canonical_json
-from release.data import golden_checks, text_checks
-from release.data.chat import Example
+from gates.canonical import digest
+from release.data import golden_checks, parallel, text_checks
+from release.data.chat import Example, Measured
 from release.data.checks import CHECKS, Mark, Split
 from release.data.dataset import Dataset, earlier_answers
 from release.data.expectations import Column
+from release.values.events import Say
 
 WENT_THROUGH = "Give the messages apart, as they were before a chat template wrote them, or take it out of the text"
 WORDS = 4
@@ -56,24 +57,36 @@ def splits(datasets: Sequence[tuple[str, Dataset]], contract: gates.Contract) ->
     ]
 
 
-def facts(split: Split, others: Sequence[Split], contract: gates.Contract, limits: Limits) -> list[Facts]:
+def facts(
+    split: Split, others: Sequence[Split], contract: gates.Contract, limits: Limits, say: Say = lambda _: None
+) -> list[Facts]:
     """What each row of a file shows, beside the rows of the other files."""
-    found = [_of_row(row, contract) for row in split.dataset.rows]
-    for number, (one, label) in enumerate(zip(found, split.unanswerable, strict=True)):
-        one.columns["balance"] = None if label is None else float(label)
-        if split.dataset.examples:
-            _measure(one, split.dataset.examples[number], split.name, limits)
-            _special(one, split.dataset.rows[number], split.dataset.examples[number])
-        one.columns["earlier_answers"] = True
-        if limits.every_answer:
-            _earlier(one, split.dataset.rows[number], contract)
+    rows, name = split.dataset.rows, f"rows of {split.dataset.path.name} checked"
+    found = parallel.each(lambda number: _of_number(split, number, contract, limits), len(rows), say, name)
     _repeats(found, split)
     if split.name == "golden":
         _lies(found, split.dataset.rows, contract)
     for other in others:
         if split.name == "train" and other.name == "golden":
-            _leaks(found, split, other)
+            _leaks(found, split, other, say)
     return found
+
+
+def _of_number(split: Split, number: int, contract: gates.Contract, limits: Limits) -> Facts:
+    """What a row shows by itself, with evidence only for what it fails."""
+    row, label = split.dataset.rows[number], split.unanswerable[number]
+    one = _of_row(row, contract)
+    one.columns["balance"] = None if label is None else float(label)
+    if split.dataset.measured:
+        _measure(one, split.dataset.measured[number], split.name, limits)
+        _special(one, row, split.dataset.measured[number])
+    one.columns["earlier_answers"] = True
+    if limits.every_answer:
+        _earlier(one, row, contract)
+    for name in [name for name, value in one.columns.items() if value is True]:
+        one.says.pop(name, None)
+        one.marks.pop(name, None)
+    return one
 
 
 def _answer(row: gates.Golden, contract: gates.Contract) -> gates.Answer:
@@ -87,7 +100,7 @@ def _unanswerable(row: gates.Golden, answer: gates.Answer) -> bool | None:
 def _of_row(row: gates.Golden, contract: gates.Contract) -> Facts:
     answer = _answer(row, contract)
     facts = Facts()
-    facts.columns |= {"ids": row.id, "prompts": canonical_json(list(row.prompt)).decode()}
+    facts.columns |= {"ids": row.id, "prompts": digest(list(row.prompt))}
     facts.columns["roles"] = _turns_in_order(row)
     facts.columns["json"] = answer.parsed
     if not answer.parsed:
@@ -106,7 +119,7 @@ def _of_row(row: gates.Golden, contract: gates.Contract) -> Facts:
     return facts
 
 
-def _special(facts: Facts, row: gates.Golden, example: Example) -> None:
+def _special(facts: Facts, row: gates.Golden, example: Measured) -> None:
     """The base's own special tokens in a row's text, beside those that any chat template writes."""
     if not example.special:
         return
@@ -164,10 +177,10 @@ def _turns_in_order(row: gates.Golden) -> bool:
     return len(turns) % 2 == 1 and turns == (["user", "assistant"] * len(turns))[: len(turns)]
 
 
-def _measure(facts: Facts, example: Example, split: str, limits: Limits) -> None:
+def _measure(facts: Facts, example: Measured, split: str, limits: Limits) -> None:
     counted, limit, setting = example.total, limits.max_length, "data.max_length"
     if split == "golden":
-        counted, limit, setting = len(example.learned), limits.max_new_tokens, "generation.max_new_tokens"
+        counted, limit, setting = example.learned, limits.max_new_tokens, "generation.max_new_tokens"
     counted = counted or 1  # a row that the template refuses has no length; its own finding says so
     facts.columns |= {"length": counted, "end_token": counted <= (limit or 0), "template": not example.fault}
     facts.says["length"] = f": {counted} tokens, {setting} is {limit}"
@@ -203,7 +216,7 @@ def _asked(row: gates.Golden, lines: Sequence[str], usual: frozenset[str]) -> tu
 def unfit(row: gates.Golden, example: Example, max_length: int) -> Iterator[str]:
     """Why a row cannot be trained on, in the words of the checks; it must fit, and be learned as it would be asked."""
     shown = Facts()
-    _measure(shown, example, "train", Limits(max_length=max_length))
+    _measure(shown, example.measured, "train", Limits(max_length=max_length))
     failed = {"length": example.total > max_length, "template": bool(example.fault)}
     for name in (name for name, wrong in failed.items() if wrong):
         yield f"row {row.id}: {CHECKS[name].says}{shown.says[name]}"
@@ -236,29 +249,31 @@ def _lies(facts: Sequence[Facts], rows: Sequence[gates.Golden], contract: gates.
         one.says |= {"documents": problem, "copies": f" (row {same.get(number, '')})"}
 
 
-def _leaks(facts: Sequence[Facts], split: Split, golden: Split) -> None:
+def _leaks(facts: Sequence[Facts], split: Split, golden: Split, say: Say) -> None:
     """Rows that ask what the golden set asks, or nearly; in their earlier turns and in their system text too."""
     ids = {asked: row.id for row, some in zip(golden.dataset.rows, golden.asked, strict=True) for asked in some}
-    inside = _Inside(ids)
-    asked = [
-        (number, place)
-        for number, row in enumerate(split.dataset.rows)
-        for place, message in enumerate(row.prompt)
-        if place == len(row.prompt) - 1 or message["role"] == "user"
-    ]
-    texts = [split.dataset.rows[number].prompt[place]["content"] for number, place in asked]
-    near = text_checks.near_duplicates(texts, [row.prompt[-1]["content"] for row in golden.dataset.rows])
-    alike = {asked[number][0]: (asked[number][1], *near[number]) for number in reversed(near)}
-    for number, row in enumerate(split.dataset.rows):
-        one, last = facts[number], len(row.prompt) - 1
+    inside, near = _Inside(ids), text_checks.Near([row.prompt[-1]["content"] for row in golden.dataset.rows])
+
+    def leak(number: int) -> tuple[tuple[int, str] | None, tuple[int, int, float] | None]:
+        """Message and golden row of what is asked there too, and of what nearly is, with how similar."""
+        row = split.dataset.rows[number]
+        last = len(row.prompt) - 1
         same = next(((last, ids[asked]) for asked in split.asked[number] if asked in ids), None)
         same = same or next(((n, id_) for n in range(last) if (id_ := inside.of(row.prompt[n]["content"]))), None)
-        one.columns |= {"leakage": same is None, "near_duplicates": number not in alike}
+        asked = (n for n, message in enumerate(row.prompt) if n == last or message["role"] == "user")
+        alike = ((n, *found) for n in asked if (found := near.of(row.prompt[n]["content"])))
+        return same, next(alike, None)
+
+    rows = split.dataset.rows
+    name = f"rows of {split.dataset.path.name} compared"
+    for one, row, (same, alike) in zip(facts, rows, parallel.each(leak, len(rows), say, name), strict=True):
+        one.columns |= {"leakage": same is None, "near_duplicates": alike is None}
         if same is not None:
-            where = "" if same[0] == last else f", in message {same[0] + 1}, by {row.prompt[same[0]]['role']}"
-            one.says["leakage"], one.marks["leakage"] = f" (golden row {same[1]}{where})", (_whole(row, same[0]),)
-        if number in alike:
-            place, other, similarity = alike[number]
+            place = same[0]
+            where = "" if place == len(row.prompt) - 1 else f", in message {place + 1}, by {row.prompt[place]['role']}"
+            one.says["leakage"], one.marks["leakage"] = f" (golden row {same[1]}{where})", (_whole(row, place),)
+        if alike is not None:
+            place, other, similarity = alike
             one.says["near_duplicates"] = f" (row {golden.dataset.rows[other].id}: {similarity:.0%} of three-word runs)"
             one.marks["near_duplicates"] = (_whole(row, place),)
 

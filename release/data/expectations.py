@@ -63,7 +63,9 @@ def failures(
     fewest, longest = limits
     plan = [_Expectation(check="rows", kind="ExpectTableRowCountToBeBetween", arguments={"min_value": fewest})]
     plan += [one for name in names for one in _expectations(name, longest)]
-    frame = pd.DataFrame([{"_row": number, **row} for number, row in enumerate(rows)])
+    there = [name for name in names if any(name in row for row in rows)]
+    columns = {name: [row.get(name) for row in rows] for name in there}
+    frame = pd.DataFrame({"_row": range(len(rows)), **columns})
     results = _run(plan, frame, docs)
     failed: dict[str, list[int | str]] = {}
     for number, one in enumerate(plan):

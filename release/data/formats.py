@@ -106,8 +106,9 @@ def _near(key: str) -> str:
 def _common(take: Taken, *, strict: bool) -> Row:
     """What every format may hold; an id or tags of another's meaning stay where they are, and go under meta."""
     common: Row = {}
+    there = take.names.keys() | take.left.keys()
     for key in COMMON:
-        if key in take.how.ignored or (not strict and _of_another_meaning(take, key)):
+        if key not in there or key in take.how.ignored or (not strict and _of_another_meaning(take, key)):
             continue
         if (value := take(key)) is not None:
             common[key] = (
@@ -119,6 +120,8 @@ def _common(take: Taken, *, strict: bool) -> Row:
 
 
 def _of_another_meaning(take: Taken, key: str) -> bool:
+    if key not in ("id", "tags"):
+        return False
     value = take.left.get(take.key(key))
     if key == "id":
         return isinstance(value, dict | list | float | bool) or value == ""

@@ -19,6 +19,7 @@ from release.data.checks import (
 )
 from release.data.dataset import Dataset, refuse
 from release.data.evidence import Facts, Limits
+from release.values.events import Say
 
 FEWEST_TRAINING_ROWS = 8  # fewer teach nothing, and an expectation over an empty table passes
 
@@ -37,6 +38,7 @@ class Options:
     """A folder for Great Expectations' own pages."""
     limits: Limits = field(default_factory=Limits)
     policy: gates.Policy | None = None
+    say: Say = lambda _: None
 
 
 def check(report: Report) -> None:
@@ -84,7 +86,7 @@ def _unchecked(
     splits: Sequence[Split], golden: Dataset | None, contract: gates.Contract, options: Options
 ) -> dict[str, str]:
     missing: dict[str, str] = {}
-    if options.limits.max_length is None or not all(split.dataset.examples for split in splits):
+    if options.limits.max_length is None or not all(split.dataset.measured for split in splits):
         why = f": {options.without_tokens}" if options.without_tokens else ""
         missing |= dict.fromkeys(sorted(NEED_TOKENS), f"the base model's tokenizer is not at hand{why}")
     if golden is None:
@@ -134,9 +136,9 @@ def _findings(
     if limit is None:
         not_here.add("length")
     names = [name for name in CHECKS if name not in not_here]
-    facts = evidence.facts(split, splits, contract, options.limits)
+    facts = evidence.facts(split, splits, contract, options.limits, options.say)
     fewest = FEWEST_TRAINING_ROWS if split.name == "train" else 1
-    columns = [{name: one.columns[name] for name in names} for one in facts]
+    columns = [one.columns for one in facts]
     docs = options.docs / split.name if options.docs else None
     results = expectations.failures(columns, names, (fewest, limit or 1), docs)
     found = []

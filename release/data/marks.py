@@ -8,10 +8,15 @@ from typing import TypeGuard
 from gates.canonical import Json
 from release.data.turns import OTHER, BadRow, Taken, empty, shown
 
-GOOD = ("label", "kto_tag", "liked", "is_good")
-"""Keys whose ``false`` marks an answer as bad: KTO of TRL and LLaMA-Factory."""
-BAD = ("toxic", "flagged", "deleted", "is_bad", "is_toxic")
+GOOD = ("label", "kto_tag", "liked", "is_good", "is_correct", "correct", "is_valid", "approved", "accepted")
+"""Keys whose ``false`` marks an answer as bad: KTO of TRL and LLaMA-Factory, reviewed and graded rows."""
+BAD = ("toxic", "flagged", "deleted", "rejected", "is_bad", "is_toxic", "is_rejected")
 """Keys whose ``true`` does: WildChat, OpenAssistant."""
+SAID = ("label", "kto_tag", "quality", "feedback", "vote", "verdict", "grade")
+"""Keys whose text may be a word for bad."""
+BAD_WORDS = ("bad", "wrong", "incorrect", "rejected", "undesirable", "down", "thumbs_down")
+TRUTH = {"true": True, "false": False}
+"""What stands as a text where a program meant true or false."""
 MODERATED = "openai_moderation"
 """LMSYS and WildChat: a list with ``flagged`` for each message."""
 LIKED = {True: 1.0, False: 0.0, "up": 1.0, "down": 0.0, "good": 1.0, "bad": 0.0, "thumbs_up": 1.0, "thumbs_down": 0.0}
@@ -21,7 +26,7 @@ ORDERED = ("chosen", "rejected_response", "non_preferred_output")
 """Halves of a preference in a row that is read as something else."""
 
 
-MARKED = frozenset((*GOOD, *BAD, MODERATED, "weight"))
+MARKED = frozenset((*GOOD, *BAD, *SAID, MODERATED, "weight"))
 USED_UP = frozenset((*MEDIA, *TOOLS, *ORDERED))
 """What most rows have nothing of."""
 
@@ -31,15 +36,23 @@ def bad(take: Taken) -> str:
     if take.how.least is None and MARKED.isdisjoint(take.left) and take.key("rating") not in take.left:
         return ""
     for key in (*GOOD, *BAD):
-        value, means = take.left.get(key), key in GOOD
+        value, means = _truth(take.left.get(key)), key in GOOD
         if key in take.how.ignored or not isinstance(value, bool):
             _unclear(take, key, value)
         elif value is not means:
             return f"marked as bad ({key}: {'true' if value else 'false'})"
+    for key in SAID:
+        said = take.left.get(key)
+        if key not in take.how.ignored and isinstance(said, str) and said.strip().lower() in BAD_WORDS:
+            return f"marked as bad ({key}: {shown(said)})"
     moderated = take.left.get(MODERATED)
     if MODERATED not in take.how.ignored and isinstance(moderated, list) and any(map(_flagged, moderated)):
         return f"marked as bad ({MODERATED}: flagged)"
     return _weighed(take) or _rated(take)
+
+
+def _truth(value: Json) -> Json:
+    return TRUTH.get(value.strip().lower(), value) if isinstance(value, str) else value
 
 
 def _unclear(take: Taken, key: str, value: Json) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gates.shown import shorten
-from release.data.turns import BadRow, How, Row
+from release.data.turns import BadRow, How, Row, inside
 
 AUTO = ("auto", "chat_jsonl", "jsonl")  # the first, and what older configurations call it
 
@@ -118,8 +118,8 @@ def nearest(row: Row) -> str:
     """What to say of a row whose keys are those of no format: the one that comes nearest, and how to ask for it."""
     keys = ", ".join(map(str, row))
     what = f"no format has these keys: {shorten(keys, 200)}"
-    if commands := _of_dataset_info(row):
-        return f"it is LLaMA-Factory's dataset_info.json, which names files of rows. Convert those: {commands}"
+    if other := _of_many_rows(row):
+        return other
     lists = [key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if len(lists) == 1:
         return f"{what}. If {lists[0]} is the list of rows, write that list alone; {_messages(lists[0])}"
@@ -153,6 +153,16 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
 TAGS = {"user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"}
 
 
+def _of_many_rows(row: Row) -> str:
+    """What to say of an object that is a list of rows, or of files of them; empty for any other."""
+    if commands := _of_dataset_info(row):
+        return f"it is LLaMA-Factory's dataset_info.json, which names files of rows. Convert those: {commands}"
+    objects = [value for value in row.values() if isinstance(value, dict)]
+    if 1 < len(objects) == len(row) and len({frozenset(one) for one in objects}) == 1:
+        return f"it is one object of {len(objects)} rows by name. Write its values as one list, or one a line"
+    return ""
+
+
 def _of_dataset_info(row: Row) -> str:
     """The commands that convert the files of LLaMA-Factory's list of datasets; empty for anything else."""
     entries = [one for one in row.values() if isinstance(one, dict) and ("file_name" in one or "hf_hub_url" in one)]
@@ -181,7 +191,10 @@ def _columns(row: Row) -> bool:
 
 
 def _guess(row: Row, words: tuple[str, ...]) -> str | None:
-    texts = {str(key).lower(): str(key) for key, value in row.items() if isinstance(value, str)}
+    texts = {key.lower(): key for key, value in row.items() if isinstance(value, str)}
+    if not texts:  # the texts stand one level further in
+        paths = (f"{key}.{name}" for key, value in row.items() if isinstance(value, dict) for name in value)
+        texts = {path.partition(".")[2].lower(): path for path in paths if isinstance(inside(row, path), str)}
     exact = next((texts[word] for word in words if word in texts), None)
     within: Callable[[str], bool] = lambda key: any(len(word) > 2 and word in key for word in words)  # noqa: E731
     return exact or next((name for key, name in texts.items() if within(key)), None)

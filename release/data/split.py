@@ -1,7 +1,9 @@
 """`data split`: canonical rows → rows to train on and rows to judge by. What belongs together is never split."""
 
 import hashlib
+import itertools
 import json
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from release.values.events import Say
 
 WORDS = 4
 """Of an earlier question: with fewer it may be a greeting, which many conversations share."""
+DIGEST = 16
+"""Bytes of a sha256 that are kept: two of a million texts share them once in 10^27 files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +33,53 @@ class Wanted:
     """A dotted key: rows with the same value there are one group."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Facts:
-    """What a row is split by."""
+class _Seen:
+    """What rows are split by, taken down while they go by: some 200 bytes for each, however long it is.
 
-    answerable: Json
-    keys: tuple[bytes, ...]
-    """What it shares with the rows that belong to it, as digests."""
-    order: bytes
-    """Its place among all rows."""
+    Rows that share a key are one group (union-find); the first row of a group stands for it.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.labels: list[Json] = []
+        self.orders = bytearray()
+        """For each row its place among all."""
+        self.above = array("L")
+        """For each row an earlier one of its group, or itself."""
+        self.first: dict[bytes, int] = {}
+        """For each key the first row that has it."""
+
+    def add(self, row: Row, more: Sequence[str] = ()) -> None:
+        number = len(self.labels)
+        self.labels.append(row.get("answerable"))
+        self.orders += _digest(f"{self.wanted.seed} {json.dumps(row, sort_keys=True)}")
+        self.above.append(number)
+        for key in (*_keys(row, self.wanted.together), *more):
+            one, other = self.find(number), self.find(self.first.setdefault(_digest(key), number))
+            self.above[max(one, other)] = min(one, other)
+
+    def find(self, number: int) -> int:
+        above = self.above
+        while above[number] != number:
+            above[number] = above[above[number]]  # the next search is shorter
+            number = above[number]
+        return number
+
+    def order(self, number: int) -> bytes:
+        """The place of a row's group."""
+        at = DIGEST * self.find(number)
+        return bytes(self.orders[at : at + DIGEST])
+
+    def chosen(self) -> set[int]:
+        """The numbers of the rows to judge by."""
+        there, taken, chosen = Counter(self.labels), Counter[Json](), set[int]()
+        for _, some in itertools.groupby(sorted(range(len(self.labels)), key=self.order), self.find):
+            members = list(some)
+            labels = Counter(self.labels[number] for number in members)
+            if all(taken[label] + n <= self.wanted.share * there[label] + 0.5 for label, n in labels.items()):
+                taken.update(labels)
+                chosen.update(members)
+        return chosen
 
 
 def to_files(source: Path, targets: tuple[Path, Path], wanted: Wanted, say: Say = lambda _: None) -> list[str]:
@@ -45,17 +87,19 @@ def to_files(source: Path, targets: tuple[Path, Path], wanted: Wanted, say: Say 
     new_files.refuse(*targets)
     _check(wanted)
     account = Account(source, How())
-    facts = [_facts(one.row, wanted) for one in dataset.converted(account, convert.watch(source, say))]
+    seen = _Seen(wanted)
+    for one in dataset.converted(account, convert.watch(source, say)):
+        seen.add(one.row)
     dataset.refuse(account.problems, done="written")
-    golden = _chosen(facts, wanted)
-    if not 0 < len(golden) < len(facts):
+    golden = seen.chosen()
+    if not 0 < len(golden) < account.rows:
         raise DataError(
-            f"{source} has {counted(len(facts), 'row')}, and a share of {wanted.share:g} of them leaves no row to "
+            f"{source} has {counted(account.rows, 'row')}, and a share of {wanted.share:g} of them leaves no row to "
             f"{'train on' if golden else 'judge by'}. Nothing was written. Give more rows, or another --share."
         )
     with new_files.Writer(targets[0]) as train, new_files.Writer(targets[1]) as judged:
-        for number, one in enumerate(dataset.converted(Account(source, How()))):
-            (judged if number in golden else train).add(one.text)
+        for number, text in enumerate(dataset.texts(account, convert.watch(source, say, "written"))):
+            (judged if number in golden else train).add(text)
     return [*account.sentences(), train.told(), judged.told()]
 
 
@@ -68,9 +112,10 @@ def split(read: dataset.Read, wanted: Wanted, alike: Sequence[Sequence[str]] = (
     """
     _check(wanted)
     texts = read.texts()
-    more = alike or [()] * len(texts)
-    facts = [_facts(json.loads(text), wanted, some) for text, some in zip(texts, more, strict=True)]
-    golden = _chosen(facts, wanted)
+    seen = _Seen(wanted)
+    for text, more in zip(texts, alike or [()] * len(texts), strict=True):
+        seen.add(json.loads(text), more)
+    golden = seen.chosen()
     return (
         b"".join(text + b"\n" for number, text in enumerate(texts) if number not in golden),
         b"".join(text + b"\n" for number, text in enumerate(texts) if number in golden),
@@ -82,23 +127,8 @@ def _check(wanted: Wanted) -> None:
         raise ConfigError([f"--share is {wanted.share:g}; expected a number between 0 and 1, such as 0.2."])
 
 
-def _chosen(facts: Sequence[_Facts], wanted: Wanted) -> set[int]:
-    """The numbers of the rows to judge by."""
-    there = Counter(one.answerable for one in facts)
-    taken: Counter[Json] = Counter()
-    chosen: set[int] = set()
-    for members in sorted(_groups([one.keys for one in facts]), key=lambda some: facts[some[0]].order):
-        labels = Counter(facts[number].answerable for number in members)
-        if all(taken[label] + count <= wanted.share * there[label] + 0.5 for label, count in labels.items()):
-            taken += labels
-            chosen.update(members)
-    return chosen
-
-
-def _facts(row: Row, wanted: Wanted, more: Sequence[str] = ()) -> _Facts:
-    keys = [hashlib.sha256(key.encode()).digest() for key in (*_keys(row, wanted.together), *more)]
-    order = f"{wanted.seed} {json.dumps(row, sort_keys=True)}"
-    return _Facts(answerable=row.get("answerable"), keys=tuple(keys), order=hashlib.sha256(order.encode()).digest())
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()[:DIGEST]
 
 
 def _keys(row: Row, together: str | None) -> Iterator[str]:
@@ -109,28 +139,8 @@ def _keys(row: Row, together: str | None) -> Iterator[str]:
     yield f"asks {asked[-1] if asked else ''}"
     yield from (f"asks {one}" for one in asked[:-1] if len(one.split()) >= WORDS)
     if together is not None:
-        value = turns.take_out(json.loads(json.dumps(row)), together)
+        value = turns.inside(row, together)
         if value is None:
             name = row.get("id")
             raise DataError(f"Row {name} has no {together}, by which rows belong together. Name a key that all have.")
         yield f"{together} {json.dumps(value, sort_keys=True)}"
-
-
-def _groups(keys: Sequence[Sequence[bytes]]) -> list[list[int]]:
-    """The numbers of the rows that belong together: joined by every key that two of them share (union-find)."""
-    root = list(range(len(keys)))
-
-    def find(number: int) -> int:
-        while root[number] != number:
-            root[number] = root[root[number]]  # the next search is shorter
-            number = root[number]
-        return number
-
-    first: dict[bytes, int] = {}
-    for number, some in enumerate(keys):
-        for key in some:
-            root[find(number)] = find(first.setdefault(key, number))
-    joined: dict[int, list[int]] = {}
-    for number in range(len(keys)):
-        joined.setdefault(find(number), []).append(number)
-    return list(joined.values())

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SEPARATORS = ",;\t|"
 CELL = 10_000_000  # characters, as of a row
+INDEX = "index"
+"""What pandas writes first and without a name: the number of each row."""
 BATCH = 256  # rows that are held at once
 JSON_IN_CELLS = ("[", "{")
 WORDS: Mapping[str, bool] = {"true": True, "false": False}
@@ -41,6 +43,8 @@ def cells(text: io.TextIOWrapper, path: Path) -> Iterator[tuple[int, dict[str, J
     line = 1
     try:
         heading = next(reader, [])
+        if heading[:1] == [""] and INDEX not in heading:
+            heading[0] = INDEX
         if len(set(heading)) < len(heading) or "" in heading:
             raise DataError(f"{path} line 1: the heading {heading!r} names a column twice or not at all.")
         line = reader.line_num + 1

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gates.normal import normal
 
+ASCII_LETTER = re.compile("[A-Za-z]")
 Span = tuple[int, int]
 Shingles = frozenset[tuple[str, ...]]
 
@@ -59,7 +60,12 @@ def normalised(text: str) -> str:
 
 def script(text: str) -> str:
     """The script most of its letters are in, as Unicode names them; empty where there is no letter."""
-    counts = Counter(unicodedata.name(letter, "?").split()[0] for letter in text if letter.isalpha())
+    if text.isascii():
+        return "LATIN" if ASCII_LETTER.search(text) else ""
+    counts = Counter[str]()
+    for letter, n in Counter(text).items():
+        if letter.isalpha():
+            counts[unicodedata.name(letter, "?").split()[0]] += n
     return counts.most_common(1)[0][0] if counts else ""
 
 
@@ -71,30 +77,40 @@ def shingles(text: str) -> Shingles:
 
 
 def near_duplicates(texts: Sequence[str], others: Sequence[str]) -> dict[int, tuple[int, float]]:
-    """For each text that has one, the most similar of the others and how similar, where that is ``NEAR`` or more.
+    """For each text that has one, the most similar of the others and how similar, where that is ``NEAR`` or more."""
+    near = Near(others)
+    return {number: found for number, text in enumerate(texts) if (found := near.of(text)) is not None}
 
-    Exact: texts that similar share a shingle among each one's few rarest, so only such pairs are compared (prefix
-    filtering: Chaudhuri, Ganti and Kaushik 2006).
+
+class Near:
+    """Finds texts that nearly are one of some others; it holds those, and nothing of the texts that it is asked about.
+
+    Exact: two texts that similar share a shingle among each one's few first, in whatever order shingles are, so only
+    such pairs are compared (prefix filtering: Chaudhuri, Ganti and Kaushik 2006). First come the rarest of the others,
+    so a text's own words lead to nothing.
     """
-    left, right = [shingles(text) for text in texts], [shingles(text) for text in others]
-    frequency = Counter(shingle for one in (*left, *right) for shingle in one)
-    index: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for number, one in enumerate(right):
-        for shingle in _rarest(one, frequency):
-            index[shingle].append(number)
-    found = {}
-    for number, one in enumerate(left):
-        candidates = sorted({other for shingle in _rarest(one, frequency) for other in index.get(shingle, ())})
-        alike = [(len(one & right[other]) / len(one | right[other]), -other) for other in candidates]
+
+    def __init__(self, others: Sequence[str]) -> None:
+        self.others = [shingles(text) for text in others]
+        self.frequency = Counter(shingle for one in self.others for shingle in one)
+        self.index: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for number, one in enumerate(self.others):
+            for shingle in self._first(one):
+                self.index[shingle].append(number)
+
+    def _first(self, one: Shingles) -> list[tuple[str, ...]]:
+        ordered = sorted(one, key=lambda shingle: (self.frequency.get(shingle, 0), shingle))
+        return ordered[: len(ordered) - math.ceil(NEAR * len(ordered)) + 1]
+
+    def of(self, text: str) -> tuple[int, float] | None:
+        """The number of the most similar of the others, and how similar; None below ``NEAR``."""
+        one = shingles(text)
+        if len(one) * NEAR > sum(shingle in self.frequency for shingle in one) + 0.5:  # a float may be a little off
+            return None
+        candidates = sorted({other for shingle in self._first(one) for other in self.index.get(shingle, ())})
+        alike = [(len(one & self.others[other]) / len(one | self.others[other]), -other) for other in candidates]
         similarity, other = max(alike, default=(0.0, 0))
-        if similarity >= NEAR:
-            found[number] = (-other, similarity)
-    return found
-
-
-def _rarest(one: Shingles, frequency: Mapping[tuple[str, ...], int]) -> list[tuple[str, ...]]:
-    ordered = sorted(one, key=lambda shingle: (frequency[shingle], shingle))
-    return ordered[: len(ordered) - math.ceil(NEAR * len(ordered)) + 1]
+        return (-other, similarity) if similarity >= NEAR else None
 
 
 def locate(text: str, path: str) -> Span | None:

@@ -4,6 +4,7 @@ Nothing in a message is passed over: what changes what should be learned stops w
 """
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,8 @@ NOT_LEARNED = {"weight": (0, False), "train": (False,), "training": (False,)}
 LEARNED = {"weight": (1, True), "train": (True,), "training": (True,)}
 HARMLESS = ("cache_control", "citations_enabled")
 """Keys of a part of a text that say nothing of the text: they are left out and counted."""
+SYSTEM = ("system", "system_prompt", "system_message")
+"""Keys of a system text that stands beside the messages."""
 SHOWN = 60  # characters of a row's value in a message
 OTHER = {
     **dict.fromkeys(("tool_calls", "function_call", "tools", "functions", "tool_call_id"), "a call of a tool"),
@@ -93,6 +96,16 @@ def take_out(left: Row, path: str) -> Json:
     return inside.pop(last, None) if isinstance(inside, dict) else None
 
 
+def inside(row: Row, path: str) -> Json:
+    """The value at a dotted key; None where there is none."""
+    if path in row:
+        return row[path]
+    found: Json = row
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
 def empty(value: Json) -> bool:
     """Whether a key says nothing: null, or an empty text, list or object."""
     return value is None or (isinstance(value, str | list | dict) and not value)
@@ -108,6 +121,9 @@ def shown(value: object) -> str:
 
 def system(take: Taken) -> list[Message]:
     """The system text that stands beside the messages, if any."""
+    named = next((key for key in SYSTEM if not empty(take.left.get(key)) and key not in take.how.ignored), "system")
+    if "system" not in take.names:
+        take.names = {**take.names, "system": named}
     said = take("system")
     return [] if empty(said) else [{"role": "system", "content": text(take, said, "system")}]
 
@@ -129,13 +145,27 @@ def messages_of(take: Taken, name: str) -> list[Message]:
     value = take(name)
     if value is None:
         raise take.missing(name)
+    if isinstance(value, dict) and (inner := next((key for key, one in value.items() if isinstance(one, list)), "")):
+        key = take.key(name)
+        raise BadRow(f"{key} is an object. If {inner} in it are the messages: --field {name}={key}.{inner}")
     return messages(take, tables.json_in(value) if isinstance(value, str) else value)
 
 
 def messages(take: Taken, value: Json) -> list[Message]:
     if not isinstance(value, list) or not value:
         raise BadRow(f"its messages are not a list of messages: {shown(value)}")
-    return [_message(take, one, number) for number, one in enumerate(value, 1)]
+    plain = not take.how.roles and "role" not in take.names and "content" not in take.names
+    return [(plain and _plain(one)) or _message(take, one, number) for number, one in enumerate(value, 1)]
+
+
+def _plain(one: Json) -> Message | None:
+    """A message of a role and a text and nothing else, as most are: what ``_message`` makes of it, at a third of it."""
+    if not isinstance(one, dict) or len(one) > 2:
+        return None
+    who, said = one.get("role"), one.get("content")
+    if isinstance(who, str) and who in SPEAKERS and isinstance(said, str) and said:
+        return {"role": SPEAKERS[who], "content": said}
+    return None
 
 
 def _named(take: Taken, one: Mapping[str, Json]) -> tuple[str, str] | None:
@@ -169,12 +199,14 @@ _LEAVE = "Take the row out"
 
 def _speaker(take: Taken, name: Json, number: int) -> str:
     said = name if isinstance(name, str) else ""
-    found = take.how.roles.get(said) or SPEAKERS.get(said.lower())
+    found = take.how.roles.get(said) or SPEAKERS.get(said.strip().lower())
     if found is None:
         tool = (
             "A call of a tool cannot be learned here: take the row out" if "function" in said or "tool" in said else ""
         )
-        tool = tool or f"If it is one of these: `data convert` with --role {said or 'NAME'}=user"
+        likely = "user" if number % 2 else "assistant"
+        named = shlex.quote(f"{said or 'NAME'}={likely}")
+        tool = tool or f"If it is one of these: `data convert` with --role {named}"
         raise BadRow(f"message {number} is by {shown(name)}; expected system, user or assistant. {tool}")
     return found
 
@@ -207,7 +239,9 @@ def text(take: Taken, value: Json, name: str, *, learned: bool = False) -> str:
     if value == "":
         raise BadRow(f"{name} is empty; expected text")
     if not isinstance(value, str):
-        raise BadRow(f"{name} is {'null' if value is None else 'not text'}; expected text: {shown(value)}")
+        do = "" if isinstance(value, dict) or value is None else ". Write it in quotes"
+        do = ". Write one text, or a row for each" if isinstance(value, list) else do
+        raise BadRow(f"{name} is {'null' if value is None else 'not text'}; expected text: {shown(value)}{do}")
     return value
 
 

@@ -68,6 +68,6 @@ def estimate(found: Inputs, built: Architecture | None, *, cuda: bool) -> estima
     there(found.chat)
     if rows.train is None or config.adapter.method == "imported":
         return estimates.answering(built, config, cuda=cuda)
-    lengths = [(len(one.asked), one.total) for one in rows.train.examples]
+    lengths = [(one.asked, one.total) for one in rows.train.measured]
     load = estimates.load_of(lengths, len(rows.train.rows), config.data.max_length)
     return estimates.estimate(built, config, load, cuda=cuda)

@@ -49,7 +49,7 @@ def test_rows_policy_contract_and_tokens_are_loaded_once_for_every_check(tmp_pat
     def work() -> None:
         found = inputs.load(loaded, quiet)
         pipeline.check_data(found, quiet)
-        inputs.examined(found)
+        inputs.examined(found, quiet)
 
     counted = calls(work)
 
@@ -63,8 +63,9 @@ def test_the_rows_are_there_as_token_ids(tmp_path: Path) -> None:
     rows = there(found.rows)
 
     assert rows.train is not None
-    assert len(rows.train.examples) == len(rows.train.rows) == 10
-    assert there(found.chat).decoded(rows.golden.examples[0].learned).startswith(str(rows.golden.rows[0].gold)[:20])
+    assert len(rows.train.measured) == len(rows.train.rows) == 10
+    answered = there(found.chat).example(rows.golden.rows[0].prompt, str(rows.golden.rows[0].gold))
+    assert rows.golden.measured[0].learned == len(answered.learned)
 
 
 @pytest.mark.usefixtures("base")
@@ -117,7 +118,7 @@ def test_half_of_a_surrogate_pair_that_the_template_writes_is_told_of_its_rows(t
 
     train = there(found.rows).train
     assert train is not None
-    assert "writes half of a surrogate pair" in train.examples[0].fault
+    assert "writes half of a surrogate pair" in train.measured[0].fault
 
 
 def test_rows_are_checked_where_no_hub_can_be_asked_for_the_base(

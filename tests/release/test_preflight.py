@@ -4,7 +4,6 @@ import json
 import shutil
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from release.config import reading
 from release.config.settings import Config
 from release.data import chat as chats
 from release.data import chat_faults, sources
-from release.data.dataset import rendered
+from release.data.dataset import measured
 from release.hub import address
 from release.models import base as bases
 from release.planning import disk, forecast
@@ -228,7 +227,7 @@ def test_a_template_is_judged_by_the_users_own_rows_and_each_kind_of_fault_is_to
     (base_copy / "chat_template.jinja").write_text(refuse + template, "utf-8")
     mine = loaded(base_copy.parent)
     chat = inputs.there(chat_of(base_copy, mine))
-    train, golden = (replace(one, examples=rendered(one.rows, chat)) for one in sources.load(mine, quiet) if one)
+    train, golden = (measured(one, chat, quiet) for one in sources.load(mine, quiet) if one)
     said = problems(preflight._chat_items(chat, inputs.Rows(train=train, golden=golden)))
 
     assert said.startswith(f"row {train.rows[0].id} and 739 more: The base model's chat template refuses a row")

@@ -5,7 +5,12 @@ import pty
 import re
 import subprocess
 import sys
+import time
 
+import pytest
+
+from release.cli import console
+from release.values.events import Progress
 from tests.helpers.line import ROOT
 
 COMMAND = "adapter-release verify " + "a-long-name-" * 12 + "@v1 --hub file:hub"
@@ -79,3 +84,18 @@ def test_a_terminal_gets_the_same_text_as_it_is() -> None:
 
 def test_ci_gets_plain_lines_on_a_terminal_too() -> None:
     assert "━" not in on_a_terminal(CI="true")
+
+
+def test_the_time_left_is_told_after_a_second_however_little_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "1")
+    monkeypatch.setattr(console, "SOON", 0.02)
+    with console.watch() as say:
+        for done in (1, 2, 3, 4):
+            say(Progress(name="rows", done=done, total=1000))
+            time.sleep(0.03)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0].strip() for line in lines] == ["rows 1/1000", "rows 2/1000"]
+    assert lines[1].endswith(" left")

@@ -201,3 +201,17 @@ def test_a_trainers_file_in_the_place_of_a_release_yaml_is_told_how_to_convert_i
         reading.load(path)
 
     assert refused.value.problems[0].startswith(f"{path} is written for Axolotl: `adapter-release config convert")
+
+
+@pytest.mark.parametrize(
+    ("text", "learn"),
+    [
+        ("finetuning_type: lora\nlora_rank: 8\ncutoff_len: 512\n", "all"),
+        ("finetuning_type: lora\nlora_rank: 8\nmask_history: true\n", "last"),
+        ("iters: 10\nnum_layers: 4\nmask_prompt: true\n", "last"),
+        ("iters: 10\nnum_layers: 4\n", "all"),
+        ("micro_batch_size: 1\nsequence_len: 512\n", "all"),
+    ],
+)
+def test_which_answers_of_a_conversation_are_learned_goes_with_the_file(tmp_path: Path, text: str, learn: str) -> None:
+    assert f"learn: {learn}" in converted(text, tmp_path).text

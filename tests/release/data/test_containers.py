@@ -105,7 +105,7 @@ def test_canonical_rows_are_the_same_in_an_array_as_in_lines(tmp_path: Path) -> 
     ("name", "text", "says"),
     [
         ("a.json", json.dumps([*ROWS, {"prompt": ""}], indent=1), "line 27: prompt is empty"),
-        ("a.json", json.dumps(ROWS, indent=1)[:-1] + ", nul]", "line 27: truncated: "),
+        ("a.json", json.dumps(ROWS, indent=1)[:-1] + ", nul]", "line 27: syntax: "),
         ("a.json", json.dumps(ROWS, indent=1)[:-20], "line 22: truncated: "),
         ("a.json", json.dumps(ROWS)[:-1], "line 1: truncated: the array does not end"),
         ("a.json", json.dumps(ROWS) + "x", "trailing_text: 'x' after the rows"),
@@ -180,3 +180,10 @@ def test_an_item_of_an_array_is_found_over_the_edges_of_what_is_read_at_once(
 
     assert [one.value for one in containers.items(path) if isinstance(one, containers.Item)] == ROWS
     assert [one.line for one in containers.items(path)] == [2, 7, 12, 17, 22]
+
+
+def test_canonical_lines_are_their_own_bytes_unpacked(tmp_path: Path) -> None:
+    lines = b'{"prompt": "1?",  "gold": "x"}\n{"prompt": "2?", "gold": "y"}\n'
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(lines))
+
+    assert dataset.read(tmp_path / "rows.jsonl.gz").canonical == lines

@@ -159,7 +159,7 @@ def test_doctor_says_it_too(tmp_path: Path) -> None:
     from release import preflight
 
     found = inputs.load(reading.load(strangers(tmp_path)), lambda _: None)
-    items = preflight._data_items(found)
+    items = preflight._data_items(found, lambda _: None)
 
     assert [one.says for one in items if "label: false" in one.says]
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,12 +36,12 @@ def quiet(_: Event) -> None:
 
 def faulty(folder: Path, fault: str) -> Report:
     data = {"train_file": str(ROOT / "tests" / "data" / "dataset" / fault / "train.jsonl")}
-    return inputs.examined(inputs.load(reading.load(small_config(folder, data=data)), quiet))
+    return inputs.examined(inputs.load(reading.load(small_config(folder, data=data)), quiet), quiet)
 
 
 @pytest.mark.usefixtures("base")
 def test_the_example_in_the_docs_is_what_is_made_today() -> None:
-    report = inputs.examined(inputs.load(reading.load(ROOT / "release.yaml"), quiet))
+    report = inputs.examined(inputs.load(reading.load(ROOT / "release.yaml"), quiet), quiet)
 
     assert (EXAMPLES / "data_report.html").read_text("utf-8") == data_report.html(report)
 
@@ -52,7 +51,7 @@ def test_the_example_of_a_real_users_dataset_is_what_is_made_today(base: bases.B
     """Without its text, which has another licence."""
     contract = gates.load_contract(KWANZAA_CONTRACT, KWANZAA)
     rows = dataset.load(KWANZAA / "train.jsonl")
-    seen = replace(rows, examples=dataset.rendered(rows.rows, chats.read(base.folder)))
+    seen = dataset.measured(rows, chats.read(base.folder), quiet)
     report = gate.examine(seen, None, contract, gate.Options(limits=Limits(max_length=2048)))
 
     assert (EXAMPLES / "real_dataset_report.html").read_text("utf-8") == data_report.html(report, text=False)
@@ -96,7 +95,7 @@ def test_the_page_renders_in_a_browser_and_can_load_nothing(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("base")
 def test_great_expectations_pages_are_written_on_request_and_load_nothing_from_elsewhere(tmp_path: Path) -> None:
-    report = inputs.examined(inputs.load(reading.load(small_config(tmp_path)), quiet), tmp_path / "docs")
+    report = inputs.examined(inputs.load(reading.load(small_config(tmp_path)), quiet), quiet, tmp_path / "docs")
     lines = data_report.told(report, data_report.Pages(folder=tmp_path, docs=tmp_path / "docs"))
     pages = sorted((tmp_path / "docs").rglob("*.html"))
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,7 +154,7 @@ def test_every_violation_is_listed_at_once(tmp_path: Path) -> None:
 
 def seen(rows: dataset.Dataset, tokens: chats.Chat | None) -> dataset.Dataset:
     """The same rows as token ids too, where there is a tokenizer."""
-    return replace(rows, examples=dataset.rendered(rows.rows, tokens)) if tokens else rows
+    return dataset.measured(rows, tokens, quiet) if tokens else rows
 
 
 def examined(train: str, options: gate.Options | None = None, tokens: chats.Chat | None = None) -> checks.Report:

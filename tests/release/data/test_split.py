@@ -1,5 +1,6 @@
 """A split loses nothing, keeps the labels' share, and never parts what belongs together."""
 
+import gzip
 import json
 from collections import Counter
 from pathlib import Path
@@ -90,3 +91,44 @@ def test_half_of_a_surrogate_pair_is_refused_by_the_command(tmp_path: Path) -> N
 
     assert done.returncode == 3
     assert "all.jsonl line 1: lone_surrogate" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["all.jsonl.gz", "all.json", "all.jsonl"])
+def test_the_same_rows_split_the_same_whatever_they_are_packed_in(tmp_path: Path, name: str) -> None:
+    made = [json.loads(text) for text in archive(tmp_path, [n % 3 > 0 for n in range(30)]).texts()]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made)
+    whole = {
+        ".gz": gzip.compress(lines.encode()),
+        ".json": json.dumps(made).encode(),
+        ".jsonl": f"\n{lines}\n".encode(),
+    }
+    source, folder = tmp_path / name, tmp_path / "made"
+    source.write_bytes(whole[source.suffix])
+    folder.mkdir()
+    split.to_files(source, (folder / "t", folder / "g"), FIFTH)
+
+    train, golden = split.split(dataset.read(source), FIFTH)
+    assert ((folder / "t").read_bytes(), (folder / "g").read_bytes()) == (train, golden)
+    assert sorted(rows(train + golden), key=str) == sorted(made, key=str)
+
+
+@given(st.lists(st.sets(st.integers(0, 8), max_size=3), min_size=1, max_size=30))
+@settings(deadline=None)
+def test_rows_that_share_a_key_over_other_rows_are_on_one_side(
+    tmp_path_factory: pytest.TempPathFactory, keys: list[set[int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("shared")
+    said = [
+        {"messages": [*({"role": role, "content": f"what is the thing number {key}"} for key in some
+                        for role in ("user", "assistant")),
+                      {"role": "user", "content": f"row {n}"}, {"role": "assistant", "content": "x"}]}
+        for n, some in enumerate(keys)
+    ]  # fmt: skip
+    (folder / "all.jsonl").write_text("".join(json.dumps(one) + "\n" for one in said), "utf-8")
+    sides = split.split(dataset.read(folder / "all.jsonl"), split.Wanted(share=0.4, seed=1))
+
+    both = [
+        {m["content"] for row in rows(side) for m in row["messages"] if m["content"].startswith("what")}
+        for side in sides
+    ]
+    assert not both[0] & both[1]

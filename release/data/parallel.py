@@ -1,0 +1,56 @@
+"""The same work on each of many rows, in as many processes as there are cores; what it gives, in the rows' order."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, TypeVar
+
+from release.running import environment, tied
+from release.values.events import Progress, Say
+
+T = TypeVar("T")
+FEW = 4000
+"""Rows whose work takes less time than processes for it."""
+PIECE = 200
+"""Rows that a process is given at once."""
+_WORK: list[Callable[[int], Any]] = []
+"""What the processes that are made in this moment do: they have the rows as their parent has them, and get numbers."""
+
+
+def each(work: Callable[[int], T], count: int, say: Say, name: str) -> list[T]:
+    """``work(number)`` for each number below ``count``; told as it goes where they are not few."""
+    done: list[T] = []
+    for some in _pieces(work, count, few=count < FEW):
+        done += some
+        if count >= FEW:
+            say(Progress(name=name, done=len(done), total=count))
+    return done
+
+
+def _pieces(work: Callable[[int], T], count: int, *, few: bool) -> Iterator[list[T]]:
+    starts, cores = range(0, count, PIECE), environment.threads(None)
+    if few or cores == 1 or sys.platform != "linux":  # elsewhere a forked process may hang
+        for start in starts:
+            yield [work(number) for number in range(start, min(start + PIECE, count))]
+        return
+    _WORK.append(work)
+    forked = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(cores, mp_context=forked, initializer=_begin, initargs=(os.getpid(),))
+    try:
+        yield from pool.map(_piece, starts, [count] * len(starts))
+    finally:
+        pool.shutdown(cancel_futures=True)
+        _WORK.pop()
+
+
+def _begin(parent: int) -> None:
+    """Each process ends with its parent, which is also who hears Ctrl-C."""
+    tied.end_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _piece(start: int, count: int) -> list[Any]:
+    return [_WORK[-1](number) for number in range(start, min(start + PIECE, count))]

@@ -1,0 +1,97 @@
+"""Files as strangers have them: each is understood, or refused with what would make it work."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from release.data import convert
+from release.values.errors import DataError
+
+PAIR = {"prompt": "q", "completion": "a"}
+ASKED = {"role": "user", "content": "q"}
+
+
+def to_rows(folder: Path, name: str, text: str, wanted: convert.Wanted | None = None) -> tuple[list[Any], list[str]]:
+    (folder / name).write_text(text, "utf-8")
+    lines = convert.to_file([folder / name], folder / "out.jsonl", wanted or convert.Wanted())
+    return [json.loads(line) for line in (folder / "out.jsonl").read_text("utf-8").splitlines()], lines
+
+
+@pytest.mark.parametrize(
+    ("mark", "bad"),
+    [
+        ({"is_correct": False}, True),
+        ({"is_correct": True}, False),
+        ({"rejected": True}, True),
+        ({"quality": "Bad"}, True),
+        ({"quality": "good"}, False),
+        ({"label": "False"}, True),
+        ({"label": "true"}, False),
+        ({"label": "undesirable"}, True),
+        ({"label": "negative"}, False),
+        ({"toxic": "true"}, True),
+        ({"feedback": "thumbs_down"}, True),
+    ],
+)
+def test_what_is_marked_as_bad_in_words_or_by_another_key_is_left_out(
+    tmp_path: Path, mark: dict[str, Any], bad: bool
+) -> None:
+    marked = "".join(json.dumps(one) + "\n" for one in ({**PAIR, **mark}, PAIR))
+    made, lines = to_rows(tmp_path, "rows.jsonl", marked)
+
+    assert len(made) == 1 + (not bad)
+    assert any("marked as bad" in line for line in lines) is bad
+
+
+@pytest.mark.parametrize("key", ["system", "system_prompt", "system_message"])
+def test_a_system_text_beside_the_messages_goes_in_front_whatever_it_is_called(tmp_path: Path, key: str) -> None:
+    row = {key: "be brief", "messages": [ASKED, {"role": "assistant", "content": "a"}]}
+    made, _ = to_rows(tmp_path, "rows.jsonl", json.dumps(row))
+
+    assert made[0]["messages"][0] == {"role": "system", "content": "be brief"}
+
+
+def test_spaces_around_who_speaks_and_the_unnamed_first_column_of_pandas_are_understood(tmp_path: Path) -> None:
+    row = {"messages": [{"role": " user ", "content": "q"}, {"role": "Assistant\n", "content": "a"}]}
+    made, _ = to_rows(tmp_path, "rows.jsonl", json.dumps(row))
+    (tmp_path / "out.jsonl").unlink()
+    table, lines = to_rows(tmp_path, "rows.csv", ",prompt,completion\n0,q,a\n")
+
+    assert made[0]["messages"] == table[0]["messages"]
+    assert "  kept under meta: index (1 row)" in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.json", '[{"prompt": "q", "completion": "a"},]', "(line 1). Take the comma before it out"),
+        ("a.json", '// made by us\n[{"prompt": "q"}]', "JSON has no comments: take them out"),
+        ("a.jsonl", "{'prompt': 'q', 'completion': 'a'}", "It is how Python shows an object: write `json.dumps(row)`"),
+        ("a.jsonl", '{"prompt": "q", "completion": None}', "It is how Python shows an object: write `json.dumps(row)`"),
+        ("a.yaml", "- prompt: q\n  completion: a\n", "It is YAML: write its rows as JSON, one object a line"),
+        ("a.json", json.dumps({"0": PAIR, "1": PAIR}), "one object of 2 rows by name. Write its values as one list"),
+        ("a.json", json.dumps({"train": [PAIR], "test": [PAIR]}), "more than one list. Write each as a file"),
+        ("a.jsonl", json.dumps({"inputs": {"question": "q"}, "outputs": {"answer": "a"}, "metadata": {}}),
+         "--field prompt=inputs.question --field completion=outputs.answer"),
+        ("a.jsonl", json.dumps({"conversation": {"messages": [ASKED]}}),
+         "conversation is an object. If messages in it are the messages: --field conversations=conversation.messages"),
+        ("a.jsonl", json.dumps({"messages": [ASKED, {"role": "Chat bot", "content": "a"}]}),
+         "with --role 'Chat bot=assistant'"),
+        ("a.jsonl", json.dumps({"prompt": "2 + 2", "completion": 4}), "expected text: 4. Write it in quotes"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": ["a", "b"]}), "Write one text, or a row for each"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused_with_what_to_do(tmp_path: Path, name: str, text: str, says: str) -> None:
+    with pytest.raises(DataError) as raised:
+        to_rows(tmp_path, name, text)
+    assert says in str(raised.value)
+
+
+def test_what_was_advised_for_objects_in_objects_works(tmp_path: Path) -> None:
+    nested = json.dumps({"inputs": {"question": "q"}, "outputs": {"answer": "a"}})
+    fields = ("prompt=inputs.question", "completion=outputs.answer")
+    made, _ = to_rows(tmp_path, "a.jsonl", nested, convert.Wanted(form="prompt_completion", pairs=fields))
+
+    assert [one["content"] for one in made[0]["messages"]] == ["q", "a"]
