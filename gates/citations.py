@@ -52,11 +52,8 @@ LOOKS = {
     "address": re.compile(r"\b(?:https?://|www\.|doi:\s?10\.|arxiv:\s?\d)[^\s<>\"'()\[\]\u3001\u3002]+", re.IGNORECASE),
 }
 """Every form in which a reader takes something for a citation; a group holds what is cited."""
-IN_ASCII = {
-    "[": ("brackets", "named"), "(": ("round", "author and year"), "<": ("tag",),
-    "://": ("address",), "www.": ("address",), "doi:": ("address",), "arxiv:": ("address",),
-}  # fmt: skip
-"""What a text in ASCII has in it, in small letters, where it has something of these forms; of others it has nothing."""
+IN_ASCII = {"[": ("brackets", "named"), "(": ("round", "author and year"), "<": ("tag",)}
+"""What a text in ASCII has in it where it has something of these forms; of others but addresses it has nothing."""
 MONTHS = frozenset(
     "January February March April May June July August September October November December".split()  # noqa: SIM905
 )
@@ -200,8 +197,10 @@ def _forms(text: str) -> Iterable[str]:
     """The forms that can be in a text: looking for each takes longer than reading the answer."""
     if not text.isascii():
         return LOOKS
+    found = [form for sign, forms in IN_ASCII.items() if sign in text for form in forms]
     small = text.lower()
-    return dict.fromkeys(form for sign, forms in IN_ASCII.items() if sign in small for form in forms)
+    with_colon = ":" in small and ("://" in small or "doi:" in small or "arxiv:" in small)
+    return [*found, "address"] if with_colon or "www." in small else found
 
 
 def _is_harmless(form: str, match: re.Match[str], known: Mapping[str, str]) -> bool:
