@@ -37,7 +37,7 @@ NUMBERS = re.compile(
 """Brackets around numbers; the text of a Markdown link is another matter."""
 LOOKS = {
     "brackets": NUMBERS,
-    "named": re.compile(rf"\[\s*(\^[^\[\]\n]{{1,60}}|{LABEL}[^\[\]\n]{{0,60}})\](?!\()", re.IGNORECASE),
+    "named": re.compile(rf"\[\s*((?:\^|@\w|#\s?\d)[^\[\]\n]{{0,60}}|{LABEL}[^\[\]\n]{{0,60}})\](?!\()", re.IGNORECASE),
     "lenticular": re.compile("\u3010([^\u3010\u3011\n]{1,80})\u3011"),
     "round": re.compile(rf"\(\s*({LABEL}[ .:#]*\d[^()\n]{{0,40}})\)", re.IGNORECASE),
     "author and year": re.compile(
@@ -48,11 +48,14 @@ LOOKS = {
         r"(?<!\d)<\s*(?:cite|citation|ref|reference|source|footnote|sup|a)\b([^<>\n]{0,200}>[^<>\n]{0,80})",
         re.IGNORECASE,
     ),
+    "command": re.compile(r"\\[a-zA-Z]{0,12}cite[a-zA-Z]{0,12}\*?(?:\[[^\[\]\n]{0,60}\]){0,2}\{([^{}\n]{1,80})\}"),
     "private marks": re.compile("[\ue000-\uf8ff][^\ue000-\uf8ff\n]{0,80}[\ue000-\uf8ff]?"),
-    "address": re.compile(r"\b(?:https?://|www\.|doi:\s?10\.|arxiv:\s?\d)[^\s<>\"'()\[\]\u3001\u3002]+", re.IGNORECASE),
+    "address": re.compile(
+        r"\b(?:https?://|ftp://|www\.|doi:\s?10\.|arxiv:\s?\d)[^\s<>\"'()\[\]\u3001\u3002]+", re.IGNORECASE
+    ),
 }
 """Every form in which a reader takes something for a citation; a group holds what is cited."""
-IN_ASCII = {"[": ("brackets", "named"), "(": ("round", "author and year"), "<": ("tag",)}
+IN_ASCII = {"[": ("brackets", "named"), "(": ("round", "author and year"), "<": ("tag",), "{": ("command",)}
 """What a text in ASCII has in it where it has something of these forms; of others but addresses it has nothing."""
 MONTHS = frozenset(
     "January February March April May June July August September October November December".split()  # noqa: SIM905
