@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import NamedTuple, cast
 
 from gates import citations, correctness, pointer, strict_json
 from gates.answer_schema import Fault
@@ -24,9 +24,8 @@ NAMED = 10
 NOTHING_FOUND = citations.Found(markers=(), strange=(), prose="")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """What the prompt holds and an answer may cite."""
+class Document(NamedTuple):
+    """What the prompt holds and an answer may cite; a tuple, for each answer has several."""
 
     fields: Mapping[str, Json]
     text: str
@@ -216,16 +215,13 @@ def _expected(golden: Golden, contract: Contract, documents: Mapping[str, Mappin
 
 def _document(document: Mapping[str, Json], contract: Contract) -> Document:
     text = document.get(contract.document_text)
-    return Document(
-        fields=document,
-        text=text if isinstance(text, str) else "",
-        score=_number(document.get(contract.document_score)),
-    )
+    score = _number(document.get(contract.document_score))
+    return Document(fields=document, text=text if isinstance(text, str) else "", score=score)
 
 
 def _number(value: Json) -> float | None:
     """A score as it stands in a row or in a prompt's text; None for anything else, NaN included."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
         number = float(value)

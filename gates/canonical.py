@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from json.encoder import encode_basestring
 from typing import TypeAlias
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
@@ -19,14 +20,17 @@ def digest_of_texts(rows: Iterable[Sequence[str]]) -> str:
     """What ``digest`` gives for a list of lists of texts, of which there may be many: none of them empty."""
     found, before = hashlib.sha256(b"["), "\n  [\n    "
     for row in rows:
-        texts = ",\n    ".join(map(_text.encode, row))
+        texts = ",\n    ".join(map(_quoted, row))
         found.update(f"{before}{texts}\n  ]".encode("utf-8", "backslashreplace"))
         before = ",\n  [\n    "
     found.update(b"\n]\n" if before.startswith(",") else b"]\n")
     return found.hexdigest()
 
 
-_text = json.JSONEncoder(ensure_ascii=False)
+def _quoted(text: str) -> str:
+    if text.isascii() and text.isprintable():  # then these two alone are escaped, and soon found
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return encode_basestring(text)
 
 
 def digest(value: object) -> str:

@@ -37,7 +37,7 @@ NUMBERS = re.compile(
 """Brackets around numbers; the text of a Markdown link is another matter."""
 LOOKS = {
     "brackets": NUMBERS,
-    "named": re.compile(rf"\[\s*(\^[^\[\]\n]{{1,60}}|{LABEL}[^\[\]\n]{{0,60}})\](?!\()", re.IGNORECASE),
+    "named": re.compile(rf"\[\s*((?:\^|@\w|#\s?\d)[^\[\]\n]{{0,60}}|{LABEL}[^\[\]\n]{{0,60}})\](?!\()", re.IGNORECASE),
     "lenticular": re.compile("\u3010([^\u3010\u3011\n]{1,80})\u3011"),
     "round": re.compile(rf"\(\s*({LABEL}[ .:#]*\d[^()\n]{{0,40}})\)", re.IGNORECASE),
     "author and year": re.compile(
@@ -48,15 +48,15 @@ LOOKS = {
         r"(?<!\d)<\s*(?:cite|citation|ref|reference|source|footnote|sup|a)\b([^<>\n]{0,200}>[^<>\n]{0,80})",
         re.IGNORECASE,
     ),
+    "command": re.compile(r"\\[a-zA-Z]{0,12}cite[a-zA-Z]{0,12}\*?(?:\[[^\[\]\n]{0,60}\]){0,2}\{([^{}\n]{1,80})\}"),
     "private marks": re.compile("[\ue000-\uf8ff][^\ue000-\uf8ff\n]{0,80}[\ue000-\uf8ff]?"),
-    "address": re.compile(r"\b(?:https?://|www\.|doi:\s?10\.|arxiv:\s?\d)[^\s<>\"'()\[\]\u3001\u3002]+", re.IGNORECASE),
+    "address": re.compile(
+        r"\b(?:https?://|ftp://|www\.|doi:\s?10\.|arxiv:\s?\d)[^\s<>\"'()\[\]\u3001\u3002]+", re.IGNORECASE
+    ),
 }
 """Every form in which a reader takes something for a citation; a group holds what is cited."""
-IN_ASCII = {
-    "[": ("brackets", "named"), "(": ("round", "author and year"), "<": ("tag",),
-    "://": ("address",), "www.": ("address",), "doi:": ("address",), "arxiv:": ("address",),
-}  # fmt: skip
-"""What a text in ASCII has in it, in small letters, where it has something of these forms; of others it has nothing."""
+IN_ASCII = {"[": ("brackets", "named"), "(": ("round", "author and year"), "<": ("tag",), "{": ("command",)}
+"""What a text in ASCII has in it where it has something of these forms; of others but addresses it has nothing."""
 MONTHS = frozenset(
     "January February March April May June July August September October November December".split()  # noqa: SIM905
 )
@@ -200,8 +200,10 @@ def _forms(text: str) -> Iterable[str]:
     """The forms that can be in a text: looking for each takes longer than reading the answer."""
     if not text.isascii():
         return LOOKS
+    found = [form for sign, forms in IN_ASCII.items() if sign in text for form in forms]
     small = text.lower()
-    return dict.fromkeys(form for sign, forms in IN_ASCII.items() if sign in small for form in forms)
+    with_colon = ":" in small and ("://" in small or "doi:" in small or "arxiv:" in small)
+    return [*found, "address"] if with_colon or "www." in small else found
 
 
 def _is_harmless(form: str, match: re.Match[str], known: Mapping[str, str]) -> bool:

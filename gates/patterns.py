@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from gates import kinds
 from gates.invalid import InvalidData
@@ -51,9 +51,8 @@ class _Cannot(Exception):
     """Why RE2 cannot run it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """One place where a pattern matches."""
+class Found(NamedTuple):
+    """One place where a pattern matches; a tuple, for there are many and a tuple is made soonest."""
 
     text: str
     """What it matches."""
@@ -81,15 +80,20 @@ class Pattern:
     def _engine(self) -> "re2._Regexp":
         return _engine(self.written)
 
+    @cached_property
+    def _size(self) -> int:
+        """Steps of its program."""
+        return int(self._engine.programsize)
+
     def find(self, text: str) -> Iterator[Found]:
         """Each place where it matches, from left to right; ``TooMuchWork`` before it could take long."""
-        written, size = self.alphabet.write(text), self._engine.programsize
+        written, size = self.alphabet.write(text), self._size
         work = len(text) * size
         self._affordable(work, text)
         for match in self._engine.finditer(written):
             start, end = match.span()
-            spans = tuple(match.span(group) for group in range(1, self.groups + 1))
-            groups = tuple(None if low < 0 else text[low:high] for low, high in spans)
+            spans = tuple(map(match.span, range(1, self.groups + 1)))
+            groups = tuple([None if low < 0 else text[low:high] for low, high in spans])
             yield Found(text=text[start:end], groups=groups, start=start, end=end, spans=spans)
             work += (len(text) - end) * size
             self._affordable(work, text)

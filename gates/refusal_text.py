@@ -55,7 +55,7 @@ LANGUAGES: Mapping[str, Words] = {
         "|not possible to|impossible to)",
         answer="answer|tell|say|determine|find|confirm|provide|help|be answered|be determined|be found",
         sources="sources?|documents?|texts?|passages?|context|articles?|excerpts?|materials?",
-        says="say|state|mention|tell|give|name|contain|provide|answer|include|specify|support|cover|have",
+        says="say|state|mention|tell|give|name|contain|provide|answer|include|specify|support|cover|have|make",
         no="do not|don't|does not|doesn't|did not|didn't|not|isn't|aren't|nowhere|nothing|never",
         after="nothing|no",
         none="no|none of the|neither of the|neither",
@@ -63,7 +63,10 @@ LANGUAGES: Mapping[str, Words] = {
         also=r"\b(?:i|we) (?:do not|don't) (?:know|have)|^unable to\b"
         r"|\b(?:cannot|can't) be (?:answered|determined|told|said)\b"
         r"|\b(?:insufficient|not enough|no) (?:\w+ )?information\b"
-        r"|\b(?:is|are|was) not (?:stated|mentioned|given|specified|known|available)\b"
+        r"|\b(?:is|are|was|were)(?: not|n't) (?:stated|mentioned|given|specified|known|available|provided|discussed)\b"
+        r"|\bthere (?:is|was|are)(?: no|n't any) mention\b"
+        r"|\b(?:sources?|documents?|texts?|passages?|context|articles?) "
+        r"(?:(?:is|are|remains?) silent|lacks? (?:\w+ ){0,2}(?:information|details?|answer))\b"
         r"|\bnothing (?:is|was) (?:said|known)",
     ),
     "de": Words(

@@ -97,7 +97,8 @@ def id_key(value: object) -> str:
     """One spelling for an id: 1 and "1" are the same, and so are composed and decomposed letters."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return normal("NFC", str(value))
+    text = str(value)
+    return text if text.isascii() else normal("NFC", text)
 
 
 def parse_golden(rows: Sequence[object], where: str = "golden") -> tuple[Golden, ...]:

@@ -150,7 +150,7 @@ def _has_half(text: str, value: Json) -> bool:
     """Whether half of a surrogate pair stands in the text, as itself or as an escape."""
     if not text.isascii() and SURROGATE.search(text):
         return True
-    return SURROGATE_ESCAPE.search(text) is not None and any(map(SURROGATE.search, _strings(value)))
+    return "\\u" in text and SURROGATE_ESCAPE.search(text) is not None and any(map(SURROGATE.search, _strings(value)))
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -15,6 +15,7 @@ from gates.contract import Contract
 from gates.policy import SPENDING, Bar, Policy
 from gates.rows import Golden, Output, golden_digest, outputs_digest
 from gates.score import Gate, Score, joined
+from gates.shares import in_shares
 from gates.table import ABOUT, ADVISORY, COMPARED, GATES
 
 VERSION = 1
@@ -221,7 +222,7 @@ def decide(bar: Bar, score: Score) -> tuple[State, str]:
 def _decided(
     bar: Bar, score: Score, cluster: Mapping[str, str], problems: Sequence[str], policy: Policy
 ) -> GateVerdict:
-    units = clustered(score, cluster)
+    units = score if policy.cluster_key is None else clustered(score, cluster)
     if problems:
         return GateVerdict(bar=bar, score=score, units=units, state="INVALID", reason=problems[0])
     state, reason = decide(bar, units)
@@ -251,12 +252,17 @@ def _measured(
 ) -> dict[str, Score]:
     """What each measure counts, a part of the answers after the other."""
     by_id = {output.id: output for output in outputs}
-    parts = []
-    for start in range(0, len(golden), PART):
-        with _uncollected():
-            answers = [read_answer(row, by_id[row.id], contract) for row in golden[start : start + PART]]
-            parts.append({name: measure(answers) for name, measure in measures.items()})
-            del answers
+
+    def share(first: int, end: int) -> list[dict[str, Score]]:
+        parts = []
+        for start in range(first, end, PART):
+            with _uncollected():
+                answers = [read_answer(row, by_id[row.id], contract) for row in golden[start : min(end, start + PART)]]
+                parts.append({name: measure(answers) for name, measure in measures.items()})
+                del answers
+        return parts
+
+    parts = [part for one in in_shares(share, len(golden)) for part in one]
     return {name: joined([part[name] for part in parts]) for name in measures}
 
 

@@ -14,6 +14,8 @@ from gates.shown import shorten
 from gates.words import SHARED, content, known
 
 SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*")
+ENDS = ".!?\n"
+"""What a sentence may end with; a text without any is one sentence, which need not be looked for."""
 FEW = 3
 """Content words below which a sentence claims nothing that could be compared."""
 
@@ -38,7 +40,9 @@ def compared(answers: Sequence[Answer]) -> Score:
 
 def _claims(answer: Answer) -> Sequence[tuple[str, set[str]]]:
     """The sentences that claim something, each with its words."""
-    sentences = ((one, content(one)) for one in SENTENCE.findall(answer.prose))
+    text = answer.prose
+    ends = any(mark in text for mark in ENDS)
+    sentences = ((one, content(one)) for one in (SENTENCE.findall(text) if ends else [text]))
     return [(sentence, words) for sentence, words in sentences if len(words) >= FEW]
 
 

@@ -14,9 +14,11 @@ from gates.words import THOUSANDS, folded
 URL = re.compile(r"https?://[^\s<>\"')\]]+")
 QUOTATION = re.compile('["\u201c\u201e\u00ab]([^"\u201c\u201d\u201e\u00ab\u00bb]{8,})["\u201d\u201c\u00bb]')
 """Eight characters or more: shorter ones are often a word that is named, not quoted."""
-SPECIFIC = ("://", *'"\u201c\u201e\u00ab0123456789')
-"""What an address, a quotation or a number in ASCII has in it."""
+SIGNS = bytes.maketrans(b'0123456789"', b"0" * 11)
+"""In ASCII: 0 for each digit, and for what a quotation begins with."""
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+ASCII_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
+"""The same in ASCII, in a third of the time; no number is found elsewhere once a text in ASCII is folded."""
 
 
 def score(answers: Sequence[Answer]) -> Score:
@@ -39,17 +41,29 @@ def _has_specifics(prose: str) -> bool:
 
 def _has_none(prose: str) -> bool:
     """Whether it is seen at once that there is none."""
-    return prose.isascii() and not any(one in prose for one in SPECIFIC)
+    return prose.isascii() and b"0" not in prose.encode().translate(SIGNS) and not _has_address(prose)
+
+
+def _has_address(text: str) -> bool:
+    return ":" in text and "://" in text  # one character is found sooner than three
+
+
+def _numbers(text: str) -> list[str]:
+    if text.isascii():
+        return ASCII_NUMBER.findall(text) if b"0" in text.encode().translate(SIGNS) else []
+    return NUMBER.findall(text)
 
 
 def _miss(answer: Answer) -> Miss | None:
     if _has_none(answer.prose):
         return None
-    prose, cited = folded(answer.prose), folded(answer.cited_text)
-    addresses = URL.findall(prose) if "://" in prose else []
-    strange = [one for one in (*addresses, *QUOTATION.findall(prose)) if one.rstrip(".,;:!?") not in cited]
-    numbers = NUMBER.findall(URL.sub(" ", prose) if addresses else prose)
-    known = set(map(_digits, NUMBER.findall(cited))) if numbers else set()
+    prose, cited = folded(answer.prose), answer.cited_text
+    addresses = URL.findall(prose) if _has_address(prose) else []
+    quoted = [*addresses, *QUOTATION.findall(prose)]
+    held = folded(cited) if quoted else ""
+    strange = [one for one in quoted if one.rstrip(".,;:!?") not in held]
+    numbers = _numbers(URL.sub(" ", prose) if addresses else prose)
+    known = set(map(_digits, _numbers(cited if cited.isascii() else folded(cited)))) if numbers else set()
     strange += [one for one in numbers if _digits(one) not in known]
     if not strange:
         return None
