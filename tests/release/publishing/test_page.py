@@ -17,6 +17,7 @@ from release.checking import verify
 from release.judging.released import Released
 from release.publishing.page import charts, rows
 from release.values import layout
+from release.values.record import CURVES
 from tests.helpers.pages import HOSTILE, KEPT, hostile_rows, page_of, release_in, shown_of
 from tests.helpers.small_release import reseal
 
@@ -199,11 +200,35 @@ def test_of_rows_that_are_too_many_those_that_are_wrong_come_first(
 
 
 def test_a_curve_goes_from_left_to_right_and_down() -> None:
-    drawn = charts.curve([(0, 4.0), (10, 2.0), (20, 0.0)], [(40, 1.0)])
+    drawn = charts.curve("loss", [(0, 4.0), (10, 2.0), (20, 0.0)], [(40, 1.0)])
 
     assert drawn is not None
     points = [tuple(map(float, point.split(","))) for point in drawn.now.split()]
     assert points == sorted(points)
     assert [y for _, y in points] == sorted(y for _, y in points)
     assert drawn.before.startswith("332.0,")
-    assert charts.curve([], []) is None
+    assert charts.curve("loss", [], []) is None
+
+
+def test_a_curve_of_many_points_keeps_some_hundred_and_its_last() -> None:
+    drawn = charts.curve("loss", [(step, 1.0) for step in range(100_001)], ())
+
+    assert drawn is not None
+    assert len(drawn.points) <= charts.POINTS + 1
+    assert drawn.points[-1][0] == "100000"
+
+
+def test_what_a_training_logged_is_drawn_over_that_of_the_last_release(hostile: Path, tmp_path: Path) -> None:
+    made = shown_of(release_in(tmp_path, golden=hostile_rows(tmp_path / "rows.jsonl"), before=hostile))
+    assert made.record.training is not None
+    older = replace(made, record=replace(made.record, training=replace(made.record.training, curves=None)))
+
+    page, page_then = Read(page_of(made)), Read(page_of(older))
+
+    assert len([1 for tag, given in page.elements if given.get("class") == "curve"]) == 1 + len(CURVES)
+    assert len([1 for tag, given in page.elements if tag == "polyline" and given["class"] == "before"]) == 3
+    assert len([1 for tag, given in page_then.elements if given.get("class") == "curve"]) == 1
+    assert "Not recorded: learning rate and gradient norm" in page_then.text
+    assert (
+        len([1 for tag, given in page.elements if tag == "circle" and given["class"] == "last"]) == 2
+    )  # and in the legend
