@@ -72,10 +72,15 @@ class Opened:
         return served.of_release(self.release)
 
     @property
+    def shown(self) -> shown.Shown:
+        """What its page is made of."""
+        derived = shown.Derived(alone=self.alone, beside=self.beside, forms=self.forms)
+        return shown.of_release(self.release, derived)
+
+    @property
     def page(self) -> bytes:
         """The page that record and answers make."""
-        derived = shown.Derived(alone=self.alone, beside=self.beside, forms=self.forms)
-        return page.page(shown.of_release(self.release, derived), verify_card.publishing(self.release.record))
+        return page.page(self.shown, verify_card.publishing(self.release.record))
 
     @property
     def name(self) -> str:

@@ -69,14 +69,17 @@ class Link:
 def parts(shown: Shown, publishing: Publishing) -> dict[str, object]:
     """Every value that the template names."""
     record, verdict, repo, tag = shown.record, shown.alone.verdict, publishing.hf_repo, publishing.tag
+    called = shown.before.called if shown.before else report.AGAINST["last"]
     return {
         "record": record,
+        "called": called,
+        "differences": shown.differences,
         "release": f"{repo}@{tag}",
         "method": str(record.setting("adapter", "method")),
         "verdict": verdict,
         "stopped": list(_stopped(shown)),
         "notes": report.notes(verdict),
-        "gates": [_gate(one, _last(shown).get(one.name)) for one in verdict.gates],
+        "gates": [_gate(one, _last(shown).get(one.name), called) for one in verdict.gates],
         "advisory": [(name, f"{score.k}/{score.n}") for name, score in verdict.advisory.items()],
         "forms": list(_forms(shown, repo, tag)),
         "form_rows": _side_by_side(shown),
@@ -97,14 +100,14 @@ def _last(shown: Shown) -> dict[str, Pairing]:
     return {one.gate: one for one in found.pairings if one.n} if found else {}
 
 
-def _gate(one: gates.GateVerdict, last: Pairing | None) -> Gate:
+def _gate(one: gates.GateVerdict, last: Pairing | None, called: str) -> Gate:
     before = last.right_before / last.n if last else None
     return Gate(
         name=one.name,
         state=one.state,
         required=one.bar.required,
         counts=f"{one.units.k}/{one.units.n}",
-        says=report.line(one) + (f"; the last release {last.right_before}/{last.n}" if last else ""),
+        says=report.line(one) + (f"; {called} {last.right_before}/{last.n}" if last else ""),
         reason=one.reason if one.state != "PASS" else "",
         wrong=len(one.score.misses),
         bar=charts.bar(one.value, one.bound, one.bar.target, one.bar.floor, before),
@@ -121,13 +124,19 @@ def _stopped(shown: Shown) -> Iterator[str]:
     )
     for comparison in _comparisons(shown):
         if not comparison.passed:
-            against = report.AGAINST[comparison.against]
+            against = _against(shown, comparison)
             yield from (f"beside {against}: {fault}" for fault in (*comparison.problems, *comparison.faults))
     yield from (f"in the form {one.name}: {one.state}, and it must pass" for one in shown.forms if one.in_the_way)
 
 
 def _comparisons(shown: Shown) -> list[gates.Comparison]:
     return [*([shown.alone.comparison] if shown.alone.comparison else []), *shown.beside.comparisons.values()]
+
+
+def _against(shown: Shown, comparison: gates.Comparison) -> str:
+    """What a comparison is with, in words."""
+    last = comparison.against == "last" and shown.before
+    return shown.before.called if last and shown.before else report.AGAINST[comparison.against]
 
 
 def _forms(shown: Shown, repo: str, tag: str) -> Iterator[Form]:
@@ -189,13 +198,12 @@ def _compared(shown: Shown) -> Iterator[Beside]:
             for pairing in one.pairings
         ]
         says = [*one.problems, *one.faults, same, *(f"not compared with {skipped}" for skipped in one.skipped)]
-        yield Beside(against=report.AGAINST[one.against], state=one.state, says=says, rows=rows)
+        yield Beside(against=_against(shown, one), state=one.state, says=says, rows=rows)
 
 
 def _curves(shown: Shown) -> Iterator[Curve]:
     """What was logged over steps, beside the same of the last release."""
-    before = [one.released for one in shown.before if one.released]
-    now, then = shown.record.training, before[-1].record.training if before else None
+    now, then = shown.record.training, shown.before.training if shown.before else None
     found = [("loss", now.losses if now else (), then.losses if then else ())]
     logged, logged_then = (one.curves if one and one.curves else {} for one in (now, then))
     found += [(says, logged.get(name, ()), logged_then.get(name, ())) for name, says in CURVES.items()]
