@@ -127,7 +127,8 @@ def _side(name: str, where: Where, say: Say) -> Iterator[Side]:
         with verify.opened(name, where.endpoint, say, known) as found:
             verify.report(found, say)
             release = found.release
-            made = None if release.golden is None else found.shown
+            with explain.reading(name):
+                made = None if release.golden is None else found.shown
             yield Side(name=name, answers=release.answers, shown=made, released=release, seconds=release.listed.seconds)
 
 

@@ -26,7 +26,9 @@ def of_release(name: str, endpoint: str, say: Say, known: verify.Known) -> Path:
         verify.report(found, say)
         if found.release.golden is None:
             raise ConfigError([f"The rows of {name} are not in the release: give their folder with --data."])
-        return kept(found.page, found.name)
+        with explain.reading(found.name):
+            made = found.page
+        return kept(made, found.name)
 
 
 def of_run(place: Judged, say: Say) -> Path:

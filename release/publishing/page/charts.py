@@ -88,7 +88,7 @@ def curve(name: str, now: Points, before: Points) -> Curve | None:
         now=line(now),
         before=line(before),
         across=[Tick(at=across(step), says=f"{step}") for step in dict.fromkeys((0, steps // 2, steps))],
-        up=[Tick(at=up(top * part / 2), says=f"{top * part / 2:.3g}") for part in range(3)],
+        up=[Tick(at=up(top / 2 * part), says=f"{top / 2 * part:.3g}") for part in range(3)],
         points=[(str(step), f"{value:.4g}") for step, value in now],
     )
 
