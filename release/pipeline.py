@@ -306,6 +306,7 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
         write_atomically(run / name, statement)
         files[name] = run / name
     files |= exported_files(candidate, run) | {layout.PAGE: page.to_publish(run, record)}
+    files[layout.PICTURE] = run / layout.in_run(layout.PICTURE)
     if config.data.license:
         files |= {name: run / name for name in layout.DATA.values() if (run / name).exists()}
     table, judged = (run / "report.md").read_text("utf-8"), verdict.get("content_judged")

@@ -64,7 +64,7 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
                 f"{REFUSED}/{layout.in_run(name)}": path for name, path in pipeline.judged_files(made, run).items()
             }
             judged[f"{REFUSED}/{layout.in_run(layout.PAGE)}"] = page.to_publish(run, made.record)
-            _lay_out(folder, {REPORT: run / REPORT, **judged}, sums=False)
+            _lay_out(folder, {REPORT: run / page.SUMMARY, **judged}, sums=False)
             raise
         hand_over(packed, run, folder)
     holds = f"{folder} holds the candidate, manifest {packed.manifest.digest}."
@@ -76,7 +76,7 @@ def hand_over(packed: Package, run: Path, folder: Path) -> None:
     files = {f"{PACKAGE}/{file.path}": packed.folder / file.path for file in packed.manifest.files}
     rows = {f"{ROWS}/golden.jsonl": run / "data" / "golden.jsonl"}
     published = packed.candidate.record.data.golden.file is not None
-    _lay_out(folder, {REPORT: run / REPORT, **files, **({} if published else rows)}, sums=True)
+    _lay_out(folder, {REPORT: run / page.SUMMARY, **files, **({} if published else rows)}, sums=True)
 
 
 def publish(folder: Path, receipts: Path, rules: Rules, say: Say) -> Publication:

@@ -270,7 +270,14 @@ def trajectory(then: Training | None, now: Training | None) -> str:
             )
     if len(then.losses) != len(now.losses):
         return f"they logged {len(then.losses)} and {len(now.losses)} losses, equal as far as both go"
-    return "the first LoRA weights and every logged loss are equal"
+    published, again = then.curves or {}, now.curves or {}
+    both = sorted(published.keys() & again.keys())
+    for name in reversed(both):  # the learning rate explains a norm of the gradient
+        early, late = dict(published[name]), dict(again[name])
+        if apart := [step for step in sorted(early | late) if early.get(step) != late.get(step)]:
+            values = f"at step {apart[0]} was {early.get(apart[0])}, is {late.get(apart[0])}"
+            return f"the first LoRA weights and every logged loss are equal; the {name} logged {values}"
+    return f"the first LoRA weights and every logged {' and '.join(['loss', *both])} are equal"
 
 
 def compare_answers(then: Made, now: Made) -> dict[str, Any]:

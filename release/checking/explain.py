@@ -170,7 +170,7 @@ def reading(name: str) -> Iterator[None]:
         raise ConfigError(
             [f"{name} is neither a run that was judged nor a release: {error.filename} is missing."]
         ) from None
-    except (gates.Invalid, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (gates.Invalid, *verify.UNREADABLE) as error:
         raise VerificationError(
             f"{name} cannot be read: {shorten(str(error), bounds.LINE)}. See `adapter-release verify`."
         ) from None

@@ -72,10 +72,15 @@ class Opened:
         return served.of_release(self.release)
 
     @property
+    def shown(self) -> shown.Shown:
+        """What its page is made of."""
+        derived = shown.Derived(alone=self.alone, beside=self.beside, forms=self.forms)
+        return shown.of_release(self.release, derived)
+
+    @property
     def page(self) -> bytes:
         """The page that record and answers make."""
-        derived = shown.Derived(alone=self.alone, beside=self.beside, forms=self.forms)
-        return page.page(shown.of_release(self.release, derived), verify_card.publishing(self.release.record))
+        return page.page(self.shown, verify_card.publishing(self.release.record))
 
     @property
     def name(self) -> str:
@@ -422,7 +427,7 @@ def _card(found: Opened) -> Iterator[str]:
 def _page(found: Opened) -> Iterator[str | Unchecked]:
     """What a browser shows of the release is what record and answers make, to the byte: no other word, no program."""
     release = found.release
-    if layout.PAGE not in release.names:
+    if layout.PAGE not in release.names and layout.PICTURE not in release.names:
         yield Unchecked(why="it has none, as early releases")
     elif release.golden is None:
         yield "the golden rows are not in the release: give their folder with --data to check the page"
@@ -432,6 +437,10 @@ def _page(found: Opened) -> Iterator[str | Unchecked]:
             f"{layout.PAGE} is not the page that record and answers make: do not open it. If adapter-release "
             f"{made_by:.40} made it and draws pages otherwise, verify it with that version"
         )
+    elif release.read(layout.PICTURE) != page.drawn(
+        release.record, release.counted, verify_card.publishing(release.record)
+    ):
+        yield f"{layout.PICTURE} is not the picture that record and verdict make: the card shows other gates"
 
 
 def _verdict(found: Opened) -> Iterator[str | Unchecked]:

@@ -12,6 +12,7 @@ from release.checking.explain import Judged
 from release.judging import derive, served, terms
 from release.publishing import page
 from release.publishing.page import shown
+from release.publishing.page.shown import Shown
 from release.values import layout, record
 from release.values.artifacts import write_atomically
 from release.values.errors import ConfigError, VerificationError
@@ -25,19 +26,22 @@ def of_release(name: str, endpoint: str, say: Say, known: verify.Known) -> Path:
         verify.report(found, say)
         if found.release.golden is None:
             raise ConfigError([f"The rows of {name} are not in the release: give their folder with --data."])
-        return _kept(found.page, found.name)
+        with explain.reading(found.name):
+            made = found.page
+        return kept(made, found.name)
 
 
 def of_run(place: Judged, say: Say) -> Path:
     """The page of a run that was judged: its own, or one made now where that is missing or another."""
     with explain.in_time(place), explain.reading(place.name):
-        made = _page(place)
+        found = shown_of(place)
+        made = page.page(found, verify_card.publishing(found.record))
     there = place.folder / layout.in_run(layout.PAGE)
     if there.is_file() and not there.is_symlink() and there.read_bytes() == made:
         return there.absolute()
     if there.exists():
         say(Line(text=f"note: {there} is not what its answers make; this page is made again from them."))
-    return _kept(made, place.folder.name)
+    return kept(made, place.folder.name)
 
 
 def at_row(path: Path, row: str | None) -> str:
@@ -45,7 +49,8 @@ def at_row(path: Path, row: str | None) -> str:
     return path.as_uri() + (f"#row-{quote(row, safe='')}" if row is not None else "")
 
 
-def _page(place: Judged) -> bytes:
+def shown_of(place: Judged) -> Shown:
+    """A run that was judged, and is again; ``VerificationError`` where that is another verdict."""
     made, run = _record(place.folder), place.folder
     agreed = terms.read(run, place.golden, made.config.get("serving"))
     answers = gates.read_outputs(run / layout.in_run(layout.ANSWERS))
@@ -61,8 +66,7 @@ def _page(place: Judged) -> bytes:
             "changed, or another version made it. Run `adapter-release release` again: nothing is trained again."
         )
     derived = shown.Derived(alone=alone, beside=beside, forms=forms)
-    found = shown.of_run(run, made, agreed, derived, place.before)
-    return page.page(found, verify_card.publishing(made))
+    return shown.of_run(run, made, agreed, derived, place.before)
 
 
 def _answers(form: str) -> str:
@@ -78,7 +82,7 @@ def _record(run: Path) -> Record:
         raise ConfigError([f"{says:.300}. Run `adapter-release release` again: nothing is trained again."]) from None
 
 
-def _kept(made: bytes, name: str) -> Path:
+def kept(made: bytes, name: str) -> Path:
     """The page in a folder of this session's own, which only this user can read."""
     folder = Path(tempfile.mkdtemp(prefix="adapter-release-"))
     path = folder / f"{re.sub('[^A-Za-z0-9.-]+', '-', name)[:80]}.html"

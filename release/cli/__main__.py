@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from release import __version__
-from release.cli import checking, config, console, data, ending, hub, making, preparing, repository, terminal
+from release.cli import checking, comparing, config, console, data, ending, hub, making, preparing, repository, terminal
 from release.cli.command import Parser
 from release.running import fence, kept
 
@@ -16,7 +16,7 @@ GROUPS = {
     "a repository of your own": repository.COMMANDS,
     "before a release": preparing.COMMANDS,
     "make a release": making.COMMANDS,
-    "look at a release again": checking.COMMANDS,
+    "look at a release again": (*checking.COMMANDS, *comparing.COMMANDS),
     "datasets": data.COMMANDS,
     "configurations of other trainers": config.COMMANDS,
     "embedded Hub and base model": hub.COMMANDS,

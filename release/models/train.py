@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from release.values import layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
 from release.values.errors import GatesFailed, PreflightError, VerificationError
 from release.values.events import Progress, Say
-from release.values.record import Training, part
+from release.values.record import CURVES, Training, part
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from trl import SFTConfig, SFTTrainer
 
 IGNORED = -100  # the label of a token that is not learned (PyTorch cross_entropy's ignore_index)
-"""What a release holds of the base's tokenizer as it is, where the base has it."""
 
 
 def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
@@ -86,6 +85,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
                 "over": list(forms.trained_over(config)),
                 "steps": trainer.state.global_step,
                 "losses": [[entry["step"], float(entry["loss"])] for entry in steps],
+                "curves": curves(trainer.state.log_history),
                 "tokens": trainer.state.num_input_tokens_seen,
                 "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
                 "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
@@ -98,6 +98,12 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
         ),
     )
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
+
+
+def curves(logged: Sequence[Mapping[str, float]]) -> dict[str, list[list[float]]]:
+    """Step and value of each thing that is logged over steps, but the loss; what was never logged is left out."""
+    found = {name: [[entry["step"], float(entry[name])] for entry in logged if name in entry] for name in CURVES}
+    return {name: points for name, points in found.items() if points}
 
 
 def _is_last(checkpoint: Path) -> bool:

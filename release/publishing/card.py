@@ -12,7 +12,7 @@ from release.config.settings import Publishing
 from release.data.checks import CHECKS
 from release.judging.released import Counted
 from release.publishing import programs, snippet
-from release.values.layout import PAGE, TRAINED
+from release.values.layout import PAGE, PICTURE, TRAINED
 from release.values.record import PreviousRelease, Record, Training, tree
 
 LIBRARY = "peft"
@@ -189,6 +189,7 @@ def _page(*, page: bool) -> str:
     if not page:
         return ""
     return (
+        f"\n![Each gate's share that is right, beside what is proved and asked]({PICTURE})\n"
         f"\nRow by row, with what each answered: [`{PAGE}`]({PAGE}), a page for a browser that asks nobody for "
         "anything. `adapter-release open` verifies the release first.\n"
     )

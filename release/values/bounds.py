@@ -28,6 +28,7 @@ class Kind:
 
 CARD = Kind(form="text", most=64 * MB, why="a table that lists every lost and won row of 100,000 for each gate")
 PAGE = Kind(form="text", most=64 * MB, why="a page with all the rows that a browser opens without a wait, twice over")
+PICTURE = Kind(form="text", most=1 * MB, why="a picture of all the gates there are")
 TEMPLATE = Kind(form="text", most=1 * MB, why="a chat template of hundreds of lines")
 TERMS = Kind(form="text", most=1 * MB, why="a licence or a notice")
 RECORD = Kind(form="json", most=64 * MB, why="a line for each of 100,000 tensors and files")

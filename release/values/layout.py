@@ -48,6 +48,8 @@ GOLDEN_ROWS = "gates/golden_rows.json"
 LEDGER = "gates/ledger.jsonl"
 PAGE = "gates/report.html"
 """The page for people, which nothing loads."""
+PICTURE = "gates/report.svg"
+"""The gates as a picture, which the card shows."""
 DATA = {"train": "data/train.jsonl", "golden": "data/golden.jsonl"}
 EXPORTS = "exports"
 """The folder, of a run and of a release, with the same weights in other engines' formats."""
@@ -121,6 +123,11 @@ FILES = (
     File(name=ANSWER_SCHEMA, kind=bounds.RULES, needed=True, judged=True, holds="the JSON Schema of an answer"),
     File(name=GOLDEN_ROWS, kind=bounds.RESULT, judged=True, compared=True, holds="a digest of each golden row"),
     File(name=PAGE, kind=bounds.PAGE, holds="what was measured, as a page for a browser; early releases have none"),
+    File(
+        name=PICTURE,
+        kind=bounds.PICTURE,
+        holds="the gates as a picture, which the card shows; in every release that holds a page",
+    ),
     File(
         name=LEDGER,
         kind=bounds.LEDGER,

@@ -131,6 +131,10 @@ class Arithmetic:
     nondeterministic: list[str] | None = field(default=None, metadata=OPTIONAL)
 
 
+CURVES = {"learning_rate": "learning rate", "grad_norm": "norm of the gradient, before it is clipped"}
+"""What the Trainer logs with each loss that the same training gives again to the bit, in words: no times, no speed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     lora_init_sha256: str
@@ -150,6 +154,8 @@ class Training:
     arithmetic: Arithmetic | None = field(default=None, metadata=OPTIONAL)
     over: list[str] | None = field(default=None, metadata=OPTIONAL)
     """The precisions of the frozen base, which alternated from step to step."""
+    curves: Mapping[str, list[tuple[int, float]]] | None = field(default=None, metadata=OPTIONAL)
+    """Step and value of what else is logged with the loss, by the trainer's names."""
 
 
 @dataclass(frozen=True, kw_only=True)

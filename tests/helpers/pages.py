@@ -43,7 +43,10 @@ def page_of(made: Shown) -> bytes:
 
 def redraw(folder: Path) -> None:
     """Make the page of a release fit its changed record, as a careful liar would."""
-    (folder / layout.PAGE).write_bytes(page_of(shown_of(folder)))
+    made = shown_of(folder)
+    (folder / layout.PAGE).write_bytes(page_of(made))
+    counted, publishing = Released(folder=folder).counted, verify_card.publishing(made.record)
+    (folder / layout.PICTURE).write_bytes(page.drawn(made.record, counted, publishing))
     reseal(folder)
 
 

@@ -109,6 +109,7 @@ def training(**changes: Any) -> Training:
         "lora_init_sha256": "1" * 64,
         "steps": 20,
         "losses": [[10, 1.5], [20, 0.5]],
+        "curves": {"learning_rate": [[10, 0.0002], [20, 0.0001]], "grad_norm": [[10, 2.5], [20, 1.25]]},
         "tokens": 4000,
         "trainable_parameters": 48,
         "resumed_from_step": None,

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,7 +13,9 @@ from markupsafe import Markup
 
 from gates.shown import plain
 from release.config.settings import Publishing
-from release.publishing.page import parts, rows
+from release.judging import released
+from release.judging.released import Counted
+from release.publishing.page import parts, picture, rows
 from release.publishing.page.shown import Shown
 from release.values import layout
 from release.values.artifacts import write_atomically
@@ -19,6 +23,8 @@ from release.values.record import Record
 
 HERE = Path(__file__).parent
 """Template, style and program lie beside this module, as the page holds them."""
+SUMMARY = "summary.md"
+"""In a run folder, the report with bars of characters on top: what a job's summary shows."""
 VERSION = 1
 """Of the page: one that was published is made again by the same template, so a later one gets another number."""
 
@@ -28,10 +34,21 @@ PUBLISHED = "report_published.html"
 
 
 def write(run: Path, shown: Shown, publishing: Publishing) -> None:
-    """The page of a run into its folder, and beside it the one to publish where that is another."""
+    """Page, picture and summary of a run into its folder, and beside them the page to publish where that is another."""
     write_atomically(run / layout.in_run(layout.PAGE), page(shown, publishing))
     if to_publish(run, shown.record).name == PUBLISHED:
         write_atomically(run / PUBLISHED, page(replace(shown, with_rows=False), publishing))
+    counted = released.counted(json.loads(shown.alone.verdict.to_json()))
+    write_atomically(run / layout.in_run(layout.PICTURE), drawn(shown.record, counted, publishing))
+    report = (run / "report.md").read_text("utf-8")
+    write_atomically(run / SUMMARY, f"{picture.text(counted)}\n{report}".encode())
+
+
+def drawn(record: Record, counted: Sequence[Counted], publishing: Publishing) -> bytes:
+    """The gates as a picture for the card; ``report.svg``."""
+    template = _environment().get_template("picture.svg.jinja")
+    given = picture.drawn(record, counted, f"{publishing.hf_repo}@{publishing.tag}")
+    return (template.render(given).strip() + "\n").encode()
 
 
 def to_publish(run: Path, record: Record) -> Path:

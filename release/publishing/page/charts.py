@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 WIDTH, HEIGHT = 340, 150
 LEFT, TOP = 36, 8
 """Room for the numbers of both axes."""
 ROOM = 22
+POINTS = 400
+"""Of a line, at most."""
+Points: TypeAlias = Sequence[tuple[int, float]]
+"""Step and value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +22,8 @@ class Bar:
     bound: str | None
     target: str
     floor: str | None
+    last: str | None = None
+    """The last release's share of the rows that both answered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +34,9 @@ class Tick:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A loss over steps, and that of the last release."""
+    """A value over steps, and that of the last release."""
+
+    name: str
 
     now: str
     before: str
@@ -35,20 +44,21 @@ class Curve:
     across: Sequence[Tick]
     up: Sequence[Tick]
     points: Sequence[tuple[str, str]]
-    """Step and loss, for a table."""
+    """Step and value, for a table."""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
     bottom: int = HEIGHT - ROOM
 
 
-def bar(value: float | None, bound: float | None, target: float, floor: float | None) -> Bar:
+def bar(value: float | None, bound: float | None, target: float, floor: float | None, last: float | None = None) -> Bar:
     """The bar of a gate."""
     return Bar(
         value=_hundredths(value or 0.0),
         bound=None if bound is None else _hundredths(bound),
         target=_hundredths(target),
         floor=None if floor is None else _hundredths(floor),
+        last=None if last is None else _hundredths(last),
     )
 
 
@@ -56,26 +66,34 @@ def _hundredths(share: float) -> str:
     return f"{min(max(100 * share, 0.0), 100.0):.2f}"
 
 
-def curve(now: Sequence[tuple[int, float]], before: Sequence[tuple[int, float]]) -> Curve | None:
-    """Both losses on the same axes, from zero; None where nothing was logged."""
+def curve(name: str, now: Points, before: Points) -> Curve | None:
+    """Both on the same axes, from zero; None where nothing was logged."""
     if not now:
         return None
+    now, before = _thinned(now), _thinned(before)
     steps = max(step for step, _ in (*now, *before)) or 1
-    top = max(loss for _, loss in (*now, *before)) or 1.0
+    top = max(value for _, value in (*now, *before)) or 1.0
 
     def across(step: float) -> str:
         return f"{LEFT + (WIDTH - LEFT - TOP) * step / steps:.1f}"
 
-    def up(loss: float) -> str:
-        return f"{TOP + (HEIGHT - ROOM - TOP) * (1 - loss / top):.1f}"
+    def up(value: float) -> str:
+        return f"{TOP + (HEIGHT - ROOM - TOP) * (1 - value / top):.1f}"
 
-    def line(points: Sequence[tuple[int, float]]) -> str:
-        return " ".join(f"{across(step)},{up(loss)}" for step, loss in points)
+    def line(points: Points) -> str:
+        return " ".join(f"{across(step)},{up(value)}" for step, value in points)
 
     return Curve(
+        name=name,
         now=line(now),
         before=line(before),
         across=[Tick(at=across(step), says=f"{step}") for step in dict.fromkeys((0, steps // 2, steps))],
-        up=[Tick(at=up(top * part / 2), says=f"{top * part / 2:.2f}") for part in range(3)],
-        points=[(str(step), f"{loss:.4g}") for step, loss in now],
+        up=[Tick(at=up(top / 2 * part), says=f"{top / 2 * part:.3g}") for part in range(3)],
+        points=[(str(step), f"{value:.4g}") for step, value in now],
     )
+
+
+def _thinned(points: Points) -> Points:
+    """At most some hundred of them, evenly, and always the last one: more than that no picture shows."""
+    every = -(-len(points) // POINTS)
+    return points if every <= 1 else [*points[:-1:every], points[-1]]

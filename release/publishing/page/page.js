@@ -173,7 +173,7 @@
   }
 
   const misses = (row, name) => row.w[name] || [];
-  const titles = { reference: "reference", base: "the base alone", last: `last release${data.last ? `, ${data.last}` : ""}` };
+  const titles = { reference: "reference", base: "the base alone", last: data.last === data.called ? data.last : `${data.called}, ${data.last}` };
   const title = (who) => titles[who] || who;
 
   function documents(row, number) {
@@ -249,7 +249,7 @@
     for (const against of ["base", "last"])
       for (const what of ["lost", "won"])
         if (changed(row, against, what, EVERY))
-          told.push(make("span", { class: "chip quiet" }, `${what} against ${against === "base" ? "the base" : "the last release"}`));
+          told.push(make("span", { class: "chip quiet" }, `${what} against ${against === "base" ? "the base" : data.called}`));
     if (row.refused && row.refused[chosen]) told.push(make("span", { class: "chip quiet" }, "refuses"));
     return told.flatMap((one) => [one, " "]);
   }

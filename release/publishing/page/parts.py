@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import gates
 from gates import report
+from gates.comparison import Pairing
 from release.config.settings import Publishing
 from release.publishing import programs, snippet
 from release.publishing.page import charts
@@ -12,7 +13,7 @@ from release.publishing.page.charts import Bar, Curve
 from release.publishing.page.shown import Shown
 from release.values import layout
 from release.values.layout import TRAINED
-from release.values.record import Record
+from release.values.record import CURVES, Record
 
 Cells = Sequence[str]
 
@@ -68,21 +69,24 @@ class Link:
 def parts(shown: Shown, publishing: Publishing) -> dict[str, object]:
     """Every value that the template names."""
     record, verdict, repo, tag = shown.record, shown.alone.verdict, publishing.hf_repo, publishing.tag
+    called = shown.before.called if shown.before else report.AGAINST["last"]
     return {
         "record": record,
+        "called": called,
+        "differences": shown.differences,
         "release": f"{repo}@{tag}",
         "method": str(record.setting("adapter", "method")),
         "verdict": verdict,
         "stopped": list(_stopped(shown)),
         "notes": report.notes(verdict),
-        "gates": [_gate(one) for one in verdict.gates],
+        "gates": [_gate(one, _last(shown).get(one.name), called) for one in verdict.gates],
         "advisory": [(name, f"{score.k}/{score.n}") for name, score in verdict.advisory.items()],
         "forms": list(_forms(shown, repo, tag)),
         "form_rows": _side_by_side(shown),
         "slices": list(_slices(verdict)),
         "beside": list(_compared(shown)),
         "earlier": record.earlier,
-        "loss": _loss(shown),
+        "curves": list(_curves(shown)),
         "stages": list(_stages(record)),
         "spent": list(_spent(record)),
         "chain": list(_chain(record, f"{repo}@{tag}")),
@@ -90,16 +94,23 @@ def parts(shown: Shown, publishing: Publishing) -> dict[str, object]:
     }
 
 
-def _gate(one: gates.GateVerdict) -> Gate:
+def _last(shown: Shown) -> dict[str, Pairing]:
+    """Each gate on the rows that the last release answered too, by name."""
+    found = shown.beside.comparisons.get(layout.COMPARISON_LAST)
+    return {one.gate: one for one in found.pairings if one.n} if found else {}
+
+
+def _gate(one: gates.GateVerdict, last: Pairing | None, called: str) -> Gate:
+    before = last.right_before / last.n if last else None
     return Gate(
         name=one.name,
         state=one.state,
         required=one.bar.required,
         counts=f"{one.units.k}/{one.units.n}",
-        says=report.line(one),
+        says=report.line(one) + (f"; {called} {last.right_before}/{last.n}" if last else ""),
         reason=one.reason if one.state != "PASS" else "",
         wrong=len(one.score.misses),
-        bar=charts.bar(one.value, one.bound, one.bar.target, one.bar.floor),
+        bar=charts.bar(one.value, one.bound, one.bar.target, one.bar.floor, before),
     )
 
 
@@ -113,13 +124,19 @@ def _stopped(shown: Shown) -> Iterator[str]:
     )
     for comparison in _comparisons(shown):
         if not comparison.passed:
-            against = report.AGAINST[comparison.against]
+            against = _against(shown, comparison)
             yield from (f"beside {against}: {fault}" for fault in (*comparison.problems, *comparison.faults))
     yield from (f"in the form {one.name}: {one.state}, and it must pass" for one in shown.forms if one.in_the_way)
 
 
 def _comparisons(shown: Shown) -> list[gates.Comparison]:
     return [*([shown.alone.comparison] if shown.alone.comparison else []), *shown.beside.comparisons.values()]
+
+
+def _against(shown: Shown, comparison: gates.Comparison) -> str:
+    """What a comparison is with, in words."""
+    last = comparison.against == "last" and shown.before
+    return shown.before.called if last and shown.before else report.AGAINST[comparison.against]
 
 
 def _forms(shown: Shown, repo: str, tag: str) -> Iterator[Form]:
@@ -181,14 +198,16 @@ def _compared(shown: Shown) -> Iterator[Beside]:
             for pairing in one.pairings
         ]
         says = [*one.problems, *one.faults, same, *(f"not compared with {skipped}" for skipped in one.skipped)]
-        yield Beside(against=report.AGAINST[one.against], state=one.state, says=says, rows=rows)
+        yield Beside(against=_against(shown, one), state=one.state, says=says, rows=rows)
 
 
-def _loss(shown: Shown) -> Curve | None:
-    before = [one.released for one in shown.before if one.released]
-    then = before[-1].record.training if before else None
-    now = shown.record.training
-    return charts.curve(now.losses if now else (), then.losses if then else ())
+def _curves(shown: Shown) -> Iterator[Curve]:
+    """What was logged over steps, beside the same of the last release."""
+    now, then = shown.record.training, shown.before.training if shown.before else None
+    found = [("loss", now.losses if now else (), then.losses if then else ())]
+    logged, logged_then = (one.curves if one and one.curves else {} for one in (now, then))
+    found += [(says, logged.get(name, ()), logged_then.get(name, ())) for name, says in CURVES.items()]
+    yield from filter(None, (charts.curve(*one) for one in found))
 
 
 def _stages(record: Record) -> Iterator[Cells]:

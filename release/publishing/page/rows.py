@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TypeAlias
 
 import gates
+from gates import report
 from gates.answer import pair, pairing_problems
 from gates.canonical import Json
 from release.publishing.page.shown import Shown
@@ -28,7 +29,8 @@ def data(shown: Shown) -> str:
         "gates": [*shown.alone.verdict.names],
         "required": [gate.name for gate in shown.alone.verdict.gates if gate.bar.required],
         "forms": [*shown.answers],
-        "last": shown.before[-1].tag if shown.before else None,
+        "last": shown.before.name if shown.before else None,
+        "called": shown.before.called if shown.before else report.AGAINST["last"],
         "tags": [*shown.alone.verdict.slices],
         "asked": [*asked],
         "all": len(found),
@@ -98,7 +100,7 @@ def _rows(shown: Shown) -> tuple[list[Row], tuple[Json, ...]]:
     read = {name: _read(shown, outputs) for name, outputs in shown.answers.items()}
     wrong = {name: _wrong(verdict) for name, verdict in shown.verdicts.items()}
     base = {one.id: one.output for one in shown.base_answers or ()}
-    last, asked = shown.earlier, dict[str, int]()
+    last, asked = shown.before.answers if shown.before else {}, dict[str, int]()
     tags = {tag: number for number, tag in enumerate(shown.alone.verdict.slices)}
     found: list[Row] = []
     for row in golden:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gates
+from gates import report
 from release.judging import previous
 from release.judging.derive import Alone, Beside
 from release.judging.previous import Release
@@ -13,7 +14,19 @@ from release.judging.served import Served
 from release.judging.terms import Terms
 from release.values import layout
 from release.values.layout import TRAINED
-from release.values.record import Record
+from release.values.record import Record, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What it is shown beside: the last release, or what somebody compares it with."""
+
+    name: str
+    called: str
+    """In words: the last release, or its name."""
+    answers: Mapping[str, str]
+    """To the rows that are still the same, by id."""
+    training: Training | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +41,17 @@ class Shown:
     answers: Mapping[str, Sequence[gates.Output]]
     """In each form, the one it was trained in first."""
     base_answers: Sequence[gates.Output] | None
-    before: Sequence[Release]
-    """The previous releases that are kept with it, oldest first."""
+    before: Before | None
+    """The last release, where it is kept with it."""
     with_rows: bool
     """Whether questions, documents and references are shown, or only what a release without licence holds."""
+    differences: Sequence[tuple[str, str, str]] | None = None
+    """What is set or made otherwise than in what somebody compares it with, then and here; None where nobody does."""
 
     @property
     def verdicts(self) -> Mapping[str, gates.Verdict]:
         """Of each form, the one it was trained in first."""
         return {TRAINED: self.alone.verdict, **{one.name: one.verdict for one in self.forms}}
-
-    @property
-    def earlier(self) -> Mapping[str, str]:
-        """What the last release answered to the rows that are still the same, by id."""
-        return previous.answers_before(self.before, self.terms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +76,7 @@ def of_release(release: Released, derived: Derived) -> Shown:
         forms=derived.forms,
         answers={TRAINED: release.answers, **{one.name: release.answers_as(one.name) for one in derived.forms}},
         base_answers=release.base_answers,
-        before=previous.kept(kept, release.folder / "gates" / layout.PREVIOUS),
+        before=_last(previous.kept(kept, release.folder / "gates" / layout.PREVIOUS), release.terms),
         with_rows=release.record.data.golden.file is not None,
     )
 
@@ -84,6 +94,19 @@ def of_run(run: Path, record: Record, terms: Terms, derived: Derived, before: Se
         forms=derived.forms,
         answers={form: gates.read_outputs(run / layout.in_run(name)) for form, name in names.items()},
         base_answers=gates.read_outputs(run / layout.in_run(layout.BASE_ANSWERS)),
-        before=[one for one in before if one.tag in kept],
+        before=_last([one for one in before if one.tag in kept], terms),
         with_rows=True,
+    )
+
+
+def _last(kept: Sequence[Release], now: Terms) -> Before | None:
+    """The last of the releases that are kept with it."""
+    last = previous.last(kept)
+    if last is None or last.released is None:
+        return None
+    return Before(
+        name=last.tag,
+        called=report.AGAINST["last"],
+        answers=previous.answers_before(kept, now),
+        training=last.released.record.training,
     )

@@ -293,7 +293,14 @@ def test_of_several_differences_the_strongest_is_the_first_cause(then: Made, now
         ({"lora_init_sha256": "9" * 64}, "differ from the start"),
         ({"losses": [[10, 1.5], [20, 0.25]]}, "the loss logged at step 20 was 0.5, at 20 is 0.25"),
         ({"losses": [[10, 1.5]]}, "they logged 2 and 1 losses"),
-        ({}, "every logged loss are equal"),
+        (
+            {"curves": {"learning_rate": [[10, 0.0002], [20, 0.0001]], "grad_norm": [[10, 2.5], [20, 1.5]]}},
+            "every logged loss are equal; the grad_norm logged at step 20 was 1.25, is 1.5",
+        ),
+        ({"curves": {"learning_rate": [[10, 0.0003]]}}, "the learning_rate logged at step 10 was 0.0002, is 0.0003"),
+        ({"curves": {"learning_rate": [[10, 0.0002]]}}, "the learning_rate logged at step 20 was 0.0001, is None"),
+        ({"curves": None}, "every logged loss are equal"),
+        ({}, "every logged loss and grad_norm and learning_rate are equal"),
     ],
 )
 def test_where_two_trainings_first_differ_is_said(change: dict[str, Any], told: str) -> None:

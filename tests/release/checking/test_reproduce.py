@@ -394,7 +394,9 @@ def test_an_adapter_made_again_from_its_tag_is_bit_identical(line: Path) -> None
     assert done.returncode == 0, done.stderr
     found = result(line / "runs" / "reproduced" / f"local--elements@{TAG}")
     assert (found["reached"], found["differences"]) == ("bits", [])
-    assert found["adapter"]["trajectory"] == "the first LoRA weights and every logged loss are equal"
+    assert found["adapter"]["trajectory"] == (
+        "the first LoRA weights and every logged loss and grad_norm and learning_rate are equal"
+    )
     assert found["answers"]["same"] == GOLDEN_ROWS
 
 

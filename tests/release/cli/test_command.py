@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from release.cli import __main__ as cli
-from release.cli import checking, command, config, data, hub, making, options, preparing, repository
+from release.cli import checking, command, comparing, config, data, hub, making, options, preparing, repository
 
 RULES = "--config c --set a=b --weaker-because c --repo a/b --tag v1 --private " + " ".join(
     f"--{name}-sha256 {'0' * 64}" for name in ("golden", "policy", "contract", "schema")
@@ -45,6 +45,7 @@ TYPED: dict[str, tuple[type, str]] = {
         checking.Reproduce,
         f"a/b@v1 {EXPECTED} {PERMITTED} {REPRODUCED} --level answers --output o --attach --anyway",
     ),
+    "compare": (comparing.Compare, "a/b@v1 a/b@v2 --config c.yaml --no-browser --hub file:h --data d"),
     "data check": (data.Check, f"{CONFIGURED} --report r --without-text --data-docs d"),
     "data convert": (
         data.Convert,
@@ -66,6 +67,7 @@ REQUIRED = {
     "rejudge": "r",
     "reproduce": "r",
     "data convert": "a --to b",
+    "compare": "a b",
     "data split": "a --train b --golden c",
     "config convert": "a",
     "base": "f",

@@ -130,6 +130,11 @@ CASES: Mapping[str, Sequence[Case]] = {
     "verify": [(a_release, ("release",)), (a_receipt, ("release", "--receipt", "receipt"))],
     "explain": [(a_release, (TEXT, "release"))],
     "open": [(a_release, ("release", "--no-browser", "--row", TEXT))],
+    "compare": [
+        (a_release, ("release", "release", "--no-browser")),
+        (other_keys, ("rows.jsonl", "elsewhere", "--no-browser")),
+        (nothing, (TEXT, TEXT, "--no-browser")),
+    ],
     "serve-check": [(a_release, ("release",))],
     "export": [(a_release, ("release",)), (nothing, ("release", "--as", TEXT))],
     "rejudge": [(a_release, ("release",))],

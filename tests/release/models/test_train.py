@@ -27,6 +27,7 @@ from release.values import layout
 from release.values.artifacts import sha256_file
 from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
 from release.values.events import Event, Progress
+from release.values.record import CURVES, tree
 from tests.helpers.line import ROOT, small_config
 
 pytestmark = pytest.mark.slow
@@ -88,6 +89,10 @@ def test_trainings_of_the_same_inputs_give_the_same_bytes(reference: Path, tmp_p
     assert first.files == second.files
     assert first.trained.lora_init_sha256 == second.trained.lora_init_sha256
     assert first.trained.losses == second.trained.losses
+    assert first.trained.curves == second.trained.curves
+    assert {name: len(points) for name, points in (first.trained.curves or {}).items()} == {
+        name: len(first.trained.losses) for name in CURVES
+    }
 
 
 def test_a_killed_training_goes_on_at_its_checkpoint_and_gives_the_same_bytes(
@@ -184,6 +189,7 @@ def test_a_start_after_the_last_step_makes_no_step_more(reference: Path, tmp_pat
     assert adapter.trained.resumed_from_step == STEPS
     then = json.loads((reference / "training.json").read_bytes())
     assert [list(one) for one in adapter.trained.losses] == then["losses"]
+    assert tree(adapter.trained)["curves"] == then["curves"]
     assert adapter.trained.tokens == then["tokens"]
     assert weights(run) == weights(reference)
 

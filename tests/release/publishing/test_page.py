@@ -5,18 +5,22 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
 import gates
-from release.checking import verify
-from release.judging.released import Released
-from release.publishing.page import charts, rows
+from release.checking import verify, verify_card
+from release.judging.released import Counted, Released
+from release.publishing import page
+from release.publishing.page import charts, picture, rows
 from release.values import layout
+from release.values.record import CURVES
 from tests.helpers.pages import HOSTILE, KEPT, hostile_rows, page_of, release_in, shown_of
 from tests.helpers.small_release import reseal
 
@@ -86,6 +90,69 @@ def test_a_page_that_was_edited_fails_verification(hostile: Path, tmp_path: Path
     reseal(folder)
 
     assert "is not the page that record and answers make: do not open it" in page_step(folder).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (layout.PICTURE, lambda path: path.write_bytes(path.read_bytes().replace(b"19/20", b"20/20"))),
+        (layout.PICTURE, lambda path: path.write_bytes(path.read_bytes().replace(b"</svg>", b"<script/></svg>"))),
+        (layout.PICTURE, Path.unlink),
+        (layout.PAGE, Path.unlink),
+    ],
+)
+def test_a_picture_that_was_edited_and_one_without_its_page_fail_verification(
+    hostile: Path, tmp_path: Path, name: str, change: Callable[[Path], object]
+) -> None:
+    folder = Path(shutil.copytree(hostile, tmp_path / "release"))
+    whole = (folder / name).read_bytes()
+    change(folder / name)
+    assert not (folder / name).exists() or (folder / name).read_bytes() != whole
+    reseal(folder)
+
+    assert page_step(folder).outcome == "FAILED"
+
+
+def test_a_picture_is_an_image_with_a_title_and_nothing_that_acts() -> None:
+    release = Released(folder=KEPT / "v3")
+    record, publishing = release.record, verify_card.publishing(release.record)
+    odd = replace(record, name='</title><script>alert(1)</script>&"\u202e\x1b' + "long " * 100)
+
+    for one in (record, odd):
+        root = ET.fromstring(page.drawn(one, release.counted, publishing))
+        found = [(element.tag.rpartition("}")[2], element.attrib) for element in root.iter()]
+
+        assert {tag for tag, _ in found} == {"svg", "title", "desc", "rect", "text", "g", "path"}
+        assert not any(
+            name.startswith("on") or "href" in name or name == "style" for _, given in found for name in given
+        )
+        assert len([tag for tag, _ in found if tag == "g"]) == len(release.counted)
+        assert len(root[0].text or "") < 100
+    assert page.drawn(record, release.counted, publishing) == page.drawn(record, release.counted, publishing)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "bound", "bar"),
+    [
+        (0, 0, None, "░" * 32 + ":" + "░" * 3 + "|" + "░" * 3),
+        (0, 40, 0.0, "▲" + "░" * 31 + ":" + "░" * 3 + "|" + "░" * 3),
+        (39, 40, 0.85, "█" * 32 + ":" + "█" + "▲" + "█" + "|" + "██" + "░"),
+        (999, 1000, None, "█" * 32 + ":" + "███" + "|" + "██" + "░"),
+        (40, 40, 1.0, "█" * 32 + ":" + "███" + "|" + "██" + "▲"),
+    ],
+)
+def test_a_bar_of_characters_is_full_only_where_all_is_right(k: int, n: int, bound: float | None, bar: str) -> None:
+    one = Counted(gate="a", state="PASS", required=True, k=k, n=n, bound=bound, target=0.9, floor=0.8)
+
+    assert picture.text([one]).splitlines()[1].split("  ")[1] == bar
+
+
+def test_the_card_shows_the_picture_and_the_summary_of_a_run_its_bars(hostile: Path) -> None:
+    assert f"]({layout.PICTURE})" in (hostile / layout.CARD).read_text("utf-8")
+    summary = (hostile.parent / page.SUMMARY).read_text("utf-8")
+
+    assert "json_parse  ████" in summary
+    assert summary.endswith((hostile.parent / "report.md").read_text("utf-8"))
 
 
 def test_a_run_holds_the_page_that_its_release_is_published_with(hostile: Path) -> None:
@@ -199,11 +266,35 @@ def test_of_rows_that_are_too_many_those_that_are_wrong_come_first(
 
 
 def test_a_curve_goes_from_left_to_right_and_down() -> None:
-    drawn = charts.curve([(0, 4.0), (10, 2.0), (20, 0.0)], [(40, 1.0)])
+    drawn = charts.curve("loss", [(0, 4.0), (10, 2.0), (20, 0.0)], [(40, 1.0)])
 
     assert drawn is not None
     points = [tuple(map(float, point.split(","))) for point in drawn.now.split()]
     assert points == sorted(points)
     assert [y for _, y in points] == sorted(y for _, y in points)
     assert drawn.before.startswith("332.0,")
-    assert charts.curve([], []) is None
+    assert charts.curve("loss", [], []) is None
+
+
+def test_a_curve_of_many_points_keeps_some_hundred_and_its_last() -> None:
+    drawn = charts.curve("loss", [(step, 1.0) for step in range(100_001)], ())
+
+    assert drawn is not None
+    assert len(drawn.points) <= charts.POINTS + 1
+    assert drawn.points[-1][0] == "100000"
+
+
+def test_what_a_training_logged_is_drawn_over_that_of_the_last_release(hostile: Path, tmp_path: Path) -> None:
+    made = shown_of(release_in(tmp_path, golden=hostile_rows(tmp_path / "rows.jsonl"), before=hostile))
+    assert made.record.training is not None
+    older = replace(made, record=replace(made.record, training=replace(made.record.training, curves=None)))
+
+    page, page_then = Read(page_of(made)), Read(page_of(older))
+
+    assert len([1 for tag, given in page.elements if given.get("class") == "curve"]) == 1 + len(CURVES)
+    assert len([1 for tag, given in page.elements if tag == "polyline" and given["class"] == "before"]) == 3
+    assert len([1 for tag, given in page_then.elements if given.get("class") == "curve"]) == 1
+    assert "Not recorded: learning rate and gradient norm" in page_then.text
+    assert (
+        len([1 for tag, given in page.elements if tag == "circle" and given["class"] == "last"]) == 2
+    )  # and in the legend

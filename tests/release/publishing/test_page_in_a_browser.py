@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from release.checking import side_by_side
 from release.values import layout
 from tests.helpers.pages import HOSTILE, KEPT, hostile_rows, page_of, release_in, shown_of
 
@@ -64,7 +65,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         path.write_bytes(page_of(shown_of(KEPT / name)))
     first = release_in(folder / "first", golden=hostile_rows(folder / "rows.jsonl"))
     second = release_in(folder / "second", golden=folder / "rows.jsonl", wrong=(0, 2, 9), before=first)
-    return {**found, "hostile": second / layout.PAGE}
+    where = side_by_side.Where(endpoint="file:hub", data=None, runs=folder)
+    beside = side_by_side.compared(str(KEPT / "v2"), str(KEPT / "v3"), where, lambda _: None)
+    assert beside is not None
+    return {**found, "hostile": second / layout.PAGE, "beside": beside}
 
 
 def opened(browser: Browser, path: Path, at: str = "", **how: Any) -> Shown:
@@ -87,7 +91,7 @@ def much_open(shown: Shown) -> None:
         shown.page.wait_for_timeout(50)
 
 
-@pytest.mark.parametrize(("name", "scheme"), [("v3", "light"), ("hostile", "dark")])
+@pytest.mark.parametrize(("name", "scheme"), [("v3", "light"), ("hostile", "dark"), ("beside", "light")])
 def test_anybody_can_read_it(browser: Browser, pages: dict[str, Path], name: str, scheme: str) -> None:
     shown = opened(browser, pages[name], color_scheme=scheme, viewport=NARROW if scheme == "dark" else WIDE)
     much_open(shown)
@@ -97,7 +101,7 @@ def test_anybody_can_read_it(browser: Browser, pages: dict[str, Path], name: str
     assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
 
 
-@pytest.mark.parametrize("name", ["v1", "v2", "v3", "hostile"])
+@pytest.mark.parametrize("name", ["v1", "v2", "v3", "hostile", "beside"])
 def test_it_fits_a_telephone_and_asks_nobody_for_anything(browser: Browser, pages: dict[str, Path], name: str) -> None:
     shown = opened(browser, pages[name], viewport=NARROW)
     much_open(shown)
@@ -185,6 +189,18 @@ def test_the_last_release_stands_beside_and_what_was_lost_is_found(browser: Brow
     assert "last release, v0.0.9" in shown.row("golden-0010").inner_text()
     shown.choose("last", "lost")
     assert shown.rows() == []
+
+
+def test_of_two_beside_each_other_the_rows_won_are_found(browser: Browser, pages: dict[str, Path]) -> None:
+    shown = opened(browser, pages["beside"])
+    shown.choose("last", "won")
+
+    assert shown.rows() == ["golden-0077", "golden-0085"]
+    shown.row("golden-0077").locator("> summary").press("Enter")
+    panel = shown.row("golden-0077").locator(".answers > div").filter(has_text=str(KEPT / "v2"))
+    expect(panel).to_contain_text('"refusal":false')
+    shown.choose("from", "last")
+    assert panel.locator("del").count() > 0
 
 
 def test_it_prints_without_its_controls(browser: Browser, pages: dict[str, Path]) -> None:

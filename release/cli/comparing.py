@@ -1,0 +1,67 @@
+"""The command that shows two runs, releases or files of answers beside each other: compare."""
+
+import argparse
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+from release.cli import options
+from release.cli.command import Command, takes
+from release.cli.options import Source
+from release.values.events import Line, Say
+
+SIDE = "RUN|REPO@TAG|FILE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    before: str
+    now: str
+    config: Path
+    browser: bool
+    source: Source
+
+
+def _options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "before", metavar=SIDE, help="a run's folder, a release on the Hub, a downloaded folder, or a file of answers"
+    )
+    command.add_argument("now", metavar=SIDE, help="the same; both are judged by its golden rows and rules")
+    command.add_argument(
+        "--no-browser", action="store_false", dest="browser", help="start no browser, and print where the page is"
+    )
+    command.add_argument(
+        "--config", type=Path, default=Path("release.yaml"),
+        help="configuration whose latest run has the rules for two files of answers (default: %(default)s)",
+    )  # fmt: skip
+    options.source(command)
+
+
+def compare(given: Compare, say: Say) -> None:
+    from release.checking import side_by_side
+    from release.config import reading
+
+    files = all(Path(one).is_file() for one in (given.before, given.now))
+    runs = reading.load(given.config).run.output_dir if files else Path()
+    where = side_by_side.Where(endpoint=given.source.hub, data=given.source.data, runs=runs)
+    page = side_by_side.compared(given.before, given.now, where, say)
+    if page is None:
+        say(Line(text="no page: a file of answers has no record. Name it first to see it on the other's page."))
+        return
+    address = page.as_uri()
+    started = given.browser and webbrowser.open(address)
+    say(Line(text=f"{'opened' if started else 'the page, for any browser'}: {address}"))
+
+
+COMMANDS = (
+    Command(
+        name="compare",
+        about="look at two runs, releases or files of answers side by side",
+        description="""Prints, gate by gate, what both answered rightly of the rows that both answered, which rows were
+        lost and won, and what was set or made otherwise; and shows the page of the second beside the first. Releases
+        are verified first. The exit code is 0 whichever is better; 7: one is not what it says, and nothing of it is
+        shown; 3: nothing can be compared.""",
+        options=_options,
+        run=takes(Compare, compare),
+    ),
+)
