@@ -23,7 +23,7 @@ READ_AS = "--role h=user --ignore i --without w"
 TYPED: dict[str, tuple[type, str]] = {
     "init": (
         repository.Init,
-        "there --base embedded --data d --golden g --repo a/b --example --seed 7 --tool o/n --yes",
+        "there --base embedded --data d --golden g --repo a/b --from f --example --seed 7 --tool o/n --yes",
     ),
     "changes": (repository.Changed, "then c.yaml --markdown m"),
     "example": (preparing.Example, "there"),
