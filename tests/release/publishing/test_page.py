@@ -14,6 +14,7 @@ import pytest
 
 import gates
 from release.checking import verify
+from release.checking.steps import Step
 from release.judging.released import Released
 from release.publishing.page import charts, rows
 from release.values import layout
@@ -54,7 +55,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return release_in(folder, golden=hostile_rows(folder / "rows.jsonl"), wrong=(0, 1, 9))
 
 
-def page_step(folder: Path) -> verify.Step:
+def page_step(folder: Path) -> Step:
     found = verify.Opened(release=Released(folder=folder, name="release"))
     return verify.check(found, [verify.PAGE])[0]
 
