@@ -34,6 +34,7 @@ TYPED: dict[str, tuple[type, str]] = {
     "release": (making.Release, f"{CONFIGURED} --sign key.pem"),
     "candidate": (making.Candidate, f"{CONFIGURED} --to there"),
     "publish": (making.Publish, f"there --hub file:h --receipts r --keyless {RULES}"),
+    "attest": (making.Attest, f"{CONFIGURED} --url http://h/v1 --model m --constraint json_schema"),
     "pilot": (options.Configured, CONFIGURED),
     "verify": (checking.Published, f"a/b@v1 {EXPECTED}"),
     "explain": (checking.Explain, f"json_parse a/b@v1 --config c.yaml --form plain {EXPECTED}"),
@@ -57,6 +58,7 @@ TYPED: dict[str, tuple[type, str]] = {
 }
 """Every command with the values it takes, and a line that gives all its options."""
 REQUIRED = {
+    "attest": "--url u --model n",
     "changes": "a",
     "import": "a",
     "verify": "r",

@@ -136,6 +136,10 @@ CASES: Mapping[str, Sequence[Case]] = {
     "release": [(a_key, ()), (rows, ())],
     "candidate": [(a_key, ())],
     "publish": [(a_candidate, ("release",))],
+    "attest": [
+        (a_key, ("--url", "http://127.0.0.1:1/v1", "--model", TEXT)),
+        (nothing, ("--url", TEXT, "--model", TEXT)),
+    ],
     "pilot": [(a_key, ())],
     "verify": [(a_release, ("release",)), (a_receipt, ("release", "--receipt", "receipt"))],
     "explain": [(a_release, (TEXT, "release"))],
