@@ -138,7 +138,7 @@ CASES: Mapping[str, Sequence[Case]] = {
     "publish": [(a_candidate, ("release",))],
     "attest": [
         (a_key, ("--url", "http://127.0.0.1:1/v1", "--model", TEXT)),
-        (nothing, ("--url", TEXT, "--model", TEXT)),
+        (settings, ("--url", TEXT, "--model", TEXT)),
     ],
     "pilot": [(a_key, ())],
     "verify": [(a_release, ("release",)), (a_receipt, ("release", "--receipt", "receipt"))],
