@@ -12,7 +12,7 @@ from pathlib import Path
 import gates
 from gates import report
 from gates.shown import plain, shorten
-from release.checking import verify
+from release.checking import steps, verify
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import derive, previous, terms
@@ -170,7 +170,7 @@ def reading(name: str) -> Iterator[None]:
         raise ConfigError(
             [f"{name} is neither a run that was judged nor a release: {error.filename} is missing."]
         ) from None
-    except (gates.Invalid, *verify.UNREADABLE) as error:
+    except (gates.Invalid, *steps.UNREADABLE) as error:
         raise VerificationError(
             f"{name} cannot be read: {shorten(str(error), bounds.LINE)}. See `adapter-release verify`."
         ) from None

@@ -15,6 +15,7 @@ from gates.canonical import canonical_json
 from gates.shown import plain, shorten
 from release.checking import (
     allowed,
+    steps,
     verify_attempts,
     verify_card,
     verify_chat,
@@ -22,23 +23,17 @@ from release.checking import (
     verify_forms,
     verify_loaded,
 )
+from release.checking.steps import FIRST_LOOK, Step, Unchecked
 from release.data.dataset import Dataset
 from release.hub import address
 from release.judging import derive, previous, served
 from release.judging.released import Released
 from release.publishing import attestations, page, sign
 from release.publishing.page import shown
-from release.values import bounds, clock, contents, layout, lora_settings, tensors
-from release.values.contents import NotOpened
-from release.values.errors import ConfigError, DataError, VerificationError
+from release.values import bounds, contents, layout, lora_settings, tensors
+from release.values.errors import ConfigError
 from release.values.events import Line, Say
 from release.values.record import Record, Rows, Tensor
-
-UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
-              RecursionError)  # fmt: skip
-"""What a file of somebody else's can raise while it is read."""
-FIRST_LOOK = "no file is missing, and each is one that a release may hold: no code, no link, none too large"
-"""The step that decides which files the others open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,26 +87,6 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unchecked:
-    """What a step could not look at, and did not have to: no fault, and not ok either."""
-
-    why: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """A numbered check and what is wrong, if anything."""
-
-    name: str
-    problems: tuple[str, ...]
-    unchecked: tuple[str, ...] = ()
-
-    @property
-    def outcome(self) -> str:
-        return "FAILED" if self.problems else "--" if self.unchecked else "ok"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Known:
     """What the caller of a check gives: nothing of it comes from the release."""
 
@@ -162,70 +137,19 @@ def verify(release: str, endpoint: str, say: Say, known: Known) -> None:
 
 def report(found: Opened, say: Say) -> list[Step]:
     """Every step, told with its outcome; ``VerificationError`` if any failed."""
-    steps = check(found)
-    for number, step in enumerate(steps, 1):
-        say(Line(text=f"{number:2}. {step.outcome:<6} {step.name}"))
-        for told in step.problems + step.unchecked:
-            say(Line(text=f"           {told}"))
-    failed = [f"{number}. {step.name}" for number, step in enumerate(steps, 1) if step.problems]
-    if failed:
-        raise VerificationError(
-            f"{found.name} is not what its record says. Failed:\n  "
-            + "\n  ".join(failed)
-            + "\nDo not use it, and inform its publisher."
-        )
-    for told in allowed.asks_for(found.release.record):
-        say(Line(text=f"    --     {told}"))
-    return steps
+    made = steps.told(check(found), found.name, say)
+    for line in allowed.asks_for(found.release.record):
+        say(Line(text=f"    --     {line}"))
+    return made
 
 
 def check(found: Opened, names: Iterable[str] | None = None) -> list[Step]:
-    """Every check over the files of a release, or those of these names, in order; one that cannot run has failed.
-
-    What the first look refuses no step opens: a step that needs it says so, and the first look has failed.
-    """
-    asked, seconds, steps = tuple(CHECKS if names is None else names), float(bounds.SECONDS), list[Step]()
-    with contextlib.suppress(OSError):
-        seconds = found.release.listed.seconds
-    try:
-        with clock.within(seconds):
-            for name in asked:
-                steps.append(_step(name, found, known_to_fail=FIRST_LOOK in asked and name != FIRST_LOOK))
-    except clock.TimeUp:
-        late = f"not looked at: the time for a release of this size, {seconds:.0f} seconds of a processor, is over"
-        steps += [Step(name=name, problems=(late,)) for name in asked[len(steps) :]]
-    return steps
+    """Every check over the files of a release, or those of these names, in order; one that cannot run has failed."""
+    return steps.taken(CHECKS, found, CHECKS if names is None else names, found.release)
 
 
-def _step(name: str, found: Opened, *, known_to_fail: bool) -> Step:
-    """A step with what it found, cut to what a person can read."""
-    here: list[str | Unchecked] = []
-    try:
-        here += CHECKS[name](found)
-    except NotOpened as error:
-        here += (
-            [Unchecked(why=f"not looked at, as step 2 failed: {error}")]
-            if known_to_fail
-            else [f"not looked at: {error}"]
-        )
-    except UNREADABLE as error:
-        here.append(f"it cannot be checked: {type(error).__name__}: {error}")
-    except DataError as error:
-        here.append(f"it cannot be checked: {error}")
-    except (gates.InvalidData, gates.InvalidConfig) as error:
-        here += [f"it cannot be checked: {problem}" for problem in error.problems]
-    problems = _bounded([one for one in here if isinstance(one, str)])
-    return Step(
-        name=name, problems=problems, unchecked=_bounded([one.why for one in here if isinstance(one, Unchecked)])
-    )
-
-
-def _bounded(lines: list[str]) -> tuple[str, ...]:
-    more = [f"and {len(lines) - bounds.PROBLEMS:,} more"] if len(lines) > bounds.PROBLEMS else []
-    return (*(shorten(line, bounds.LINE) for line in lines[: bounds.PROBLEMS]), *more)
-
-
-def _place(found: Opened) -> Iterator[str]:
+def place(found: Opened) -> Iterator[str]:
+    """Whether tag and files are those that the caller knows."""
     expected = found.expected or {}
     commit, manifest = expected.get("commit"), expected.get("manifest_digest")
     if commit and found.commit and commit != found.commit:
@@ -547,7 +471,7 @@ EARLIER = "not worse than previous releases, and requires less only with a reaso
 SIGNED = "the signature covers these files and is by the expected signer"
 PAGE = "the page is the one that record, verdict and answers make, to the byte"
 CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
-    "tag, commit and files match your receipt or commit": _place,
+    "tag, commit and files match your receipt or commit": place,
     FIRST_LOOK: _files,
     "every file has the recorded sha256, and there is no extra file": _digests,
     "the record is complete, canonical JSON, and valid under its schema": _record,

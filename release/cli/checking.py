@@ -33,7 +33,8 @@ class Published:
 def _published_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "release", metavar=RELEASE,
-        help="a release on the Hub, with its commit if you know which it must be; or a downloaded folder",
+        help="a release on the Hub, with its commit if you know which it must be; or a downloaded folder. An "
+        "attestation is datasets/REPO@TAG",
     )  # fmt: skip
     options.source(command)
     about = "A release has one signature: give --public-key or --identity, not both."
@@ -41,9 +42,11 @@ def _published_options(command: argparse.ArgumentParser) -> None:
 
 
 def verify(given: Published, say: Say) -> None:
-    from release.checking import verify
+    from release.checking import verify, verify_attested
 
-    verify.verify(given.release, given.source.hub, say, options.known(given.expected, given.source.data))
+    known = options.known(given.expected, given.source.data)
+    with verify.opened(given.release, given.source.hub, say, known) as found:
+        (verify_attested.report if verify_attested.is_one(found) else verify.report)(found, say)
 
 
 @dataclass(frozen=True, kw_only=True)

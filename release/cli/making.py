@@ -3,9 +3,9 @@
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from release.cli import options
 from release.cli.command import Command, takes
@@ -62,6 +62,36 @@ def candidate(given: Candidate, say: Say) -> None:
     for name in kept.SECRETS:
         os.environ.pop(name, None)  # what trains and judges may run a model's code: it never holds a token
     two_jobs.candidate(options.load(given.configured, say), given.to, say)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attest:
+    configured: Configured
+    url: str
+    model: str
+    constraint: Literal["none", "json_schema"]
+
+
+def _attest_options(command: argparse.ArgumentParser) -> None:
+    options.configured(command)
+    command.add_argument("--url", required=True, help="address that speaks OpenAI's API, up to and with /v1")
+    command.add_argument("--model", required=True, metavar="NAME", help="the name that the address gives the model")
+    command.add_argument(
+        "--constraint", choices=("none", "json_schema"), default="none",
+        help="json_schema: let the address hold answers to the answer schema (default: %(default)s)",
+    )  # fmt: skip
+
+
+def attest(given: Attest, say: Say) -> None:
+    from release import attest
+    from release.models import hosted
+
+    asked = {"engine": "openai", "url": given.url, "model": given.model, "constraint": given.constraint}
+    typed = {f"serving.{hosted.FORM}.{name}": value for name, value in asked.items()}
+    loaded = options.load(given.configured, say, typed)
+    alone = replace(loaded, serving={hosted.FORM: loaded.serving[hosted.FORM]})
+    _, publication = attest.attest(alone, say)
+    tell(say, attest.what_next(alone, publication).splitlines())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +236,17 @@ COMMANDS = (
         published.""",
         options=_publish_options,
         run=takes(Publish, publish),
+    ),
+    Command(
+        name="attest",
+        about="judge a model that somebody serves, and publish the verdict as a dataset",
+        description="""Asks an address that speaks OpenAI's API the golden questions, judges the answers by answer
+        format and policy of the configuration, and publishes answers, verdict and what they were judged by as a dataset
+        repository, datasets/REPO of publishing.hf_repo, if every required gate passes. No bytes are judged, and record
+        and card say so. Of the configuration, model, adapter and training are not used. The key is OPENAI_API_KEY of
+        the environment, and is recorded nowhere. Exit code 5: a gate failed, and nothing was published.""",
+        options=_attest_options,
+        run=takes(Attest, attest),
     ),
     Command(
         name="pilot",

@@ -14,6 +14,7 @@ from release.values.events import Line, Say, tell
 
 if TYPE_CHECKING:
     from release.repository.asked import Wanted
+    from release.repository.elsewhere import Elsewhere
 
 QUESTIONS = {
     "base": "Which base model? NAMESPACE/NAME@COMMIT on the Hub, or `embedded`, the small one of this tool",
@@ -31,6 +32,7 @@ class Init:
     data: Path | None
     golden: Path | None
     repo: str | None
+    elsewhere: Path | None
     example: bool
     seed: int
     tool: str | None
@@ -44,6 +46,10 @@ def _init_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--base", help="base model: NAMESPACE/NAME@COMMIT, or `embedded`")
     command.add_argument("--data", type=Path, metavar="FILE", help="rows, in any format that `data convert` reads")
     command.add_argument("--repo", metavar="NAMESPACE/NAME", help="the adapter's repository on the Hub")
+    command.add_argument(
+        "--from", dest="elsewhere", type=Path, metavar="FILE",
+        help="configuration of Axolotl, LLaMA-Factory, TRL, MLX or Unsloth: its base, rows, repository and settings",
+    )  # fmt: skip
     command.add_argument("--example", action="store_true", help="the example's base, rows and settings instead")
     command.add_argument(
         "--golden", type=Path, metavar="FILE", help="rows to judge by (default: a part of --data, split by --seed)"
@@ -69,26 +75,55 @@ def init(given: Init, say: Say) -> None:
 
 
 def _wanted(given: Init, say: Say) -> "Wanted":
-    from release.repository import asked
+    from release.data.turns import How
+    from release.repository import asked, elsewhere
     from release.repository.rows import Given
 
     tool = given.tool or asked.TOOL
     if given.example:
-        if others := [f"--{name}" for name in ("base", "data", "golden", "repo") if getattr(given, name) is not None]:
-            raise ConfigError([f"--example has its own of all that {' and '.join(others)} say. Leave one out."])
+        others = [name for name in ("base", "data", "golden", "repo") if getattr(given, name) is not None]
+        others += ["from"] if given.elsewhere else []
+        if others:
+            named = " and ".join(f"--{name}" for name in others)
+            raise ConfigError([f"--example has its own of all that {named} say. Leave one out."])
         return asked.Wanted(base=asked.EMBEDDED, repo=asked.EXAMPLE_REPO, rows=None, tool=tool)
-    answers = {name: getattr(given, name) for name in QUESTIONS}
-    missing = [name for name, answer in answers.items() if answer is None]
+    found = elsewhere.read(given.elsewhere) if given.elsewhere else None
+    answers = _answers(given, found, say)
+    golden = given.golden or _golden(found, given)
+    how = found.how if found and given.data is None else How()
+    rows = Given(data=Path(answers["data"]), golden=golden, seed=given.seed, how=how)
+    return asked.Wanted(base=answers["base"], repo=answers["repo"], rows=rows, tool=tool, elsewhere=found)
+
+
+def _answers(given: Init, found: "Elsewhere | None", say: Say) -> dict[str, str]:
+    """An answer to each question: as it is typed, as the other trainer's file says it where that can be, or asked."""
+    from release.repository import asked
+
+    problems = {"base": asked.base_problem, "data": _data_problem, "repo": asked.repo_problem}
+    answers, why = dict[str, str](), dict[str, str]()
+    for name in QUESTIONS:
+        typed, there = getattr(given, name), found.answers.get(name, "") if found else ""
+        wrong = problems[name](there) if there and typed is None else ""
+        if typed is not None or (there and not wrong):
+            answers[name] = there if typed is None else str(typed)
+        elif found:
+            why[name] = f"{found.path}: {wrong}" if wrong else found.why_not(name)
+    missing = [name for name in QUESTIONS if name not in answers]
     if missing and (given.yes or not sys.stdin.isatty()):
-        lines = [f"--{name} is missing. {QUESTIONS[name]}." for name in missing]
+        lines = [f"--{name} is missing. {QUESTIONS[name]}. {why.get(name, '')}".rstrip() for name in missing]
         raise ConfigError(
             [*lines, "Nothing was written. Give them, or --example for a repository that releases as it is."]
         )
-    problems = {"base": asked.base_problem, "data": _data_problem, "repo": asked.repo_problem}
     for name in missing:
+        tell(say, [why[name]] if why.get(name) else [])
         answers[name] = ask(QUESTIONS[name], problems[name], say)
-    rows = Given(data=Path(answers["data"]), golden=given.golden, seed=given.seed)
-    return asked.Wanted(base=str(answers["base"]), repo=str(answers["repo"]), rows=rows, tool=tool)
+    return answers
+
+
+def _golden(found: "Elsewhere | None", given: Init) -> Path | None:
+    """The rows to judge by that the other trainer's file names, where it is its rows that are taken."""
+    there = found.answers.get("golden") if found and given.data is None else None
+    return Path(there) if there and Path(there).is_file() else None
 
 
 def ask(question: str, problem: Callable[[str], str], say: Say) -> str:
@@ -141,9 +176,11 @@ COMMANDS = (
         name="init",
         about="a repository of your own: configuration, rows, answer format, workflows",
         description="""Looks at the rows, proposes the answer format that they speak for, keeps rows to judge by
-        apart, and writes a repository with a configuration, a Makefile and workflows. Asks for the base model, the
-        rows and the repository on the Hub where they are not given and somebody is at the terminal, and says what it
-        guessed. An existing file is never overwritten. Exit code 3: the rows are not what gates can judge.""",
+        apart, and writes a repository with a configuration, a Makefile and workflows. With --from, another trainer's
+        configuration answers what it can and its settings are taken, as `config convert` reads them. Asks for the base
+        model, the rows and the repository on the Hub where they are not given and somebody is at the terminal, and
+        says what it guessed. An existing file is never overwritten. Exit code 3: the rows are not what gates can
+        judge.""",
         options=_init_options,
         run=takes(Init, init),
     ),

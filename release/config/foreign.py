@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +84,8 @@ def convert(file: trees.File, name: str | None = None) -> Converted:
     trainer = trainers.named(name) if name else trainers.whose({} if own else file.tree)
     if trainer is None and not own:
         names = ", ".join(trainers.trainers())
-        raise ConfigError([f"{file.path} has no key of a trainer that is known. Say which it is: --from {names}."])
+        say = f"Say which it is: adapter-release config convert --from NAME, one of {names}."
+        raise ConfigError([f"{file.path} has no key of a trainer that is known. {say}"])
     settings, without = _translated(file.tree, trainer)
     to_fill_in = _completed(settings, file.path)
     called = trainer.name if trainer else "sections of a release.yaml"
@@ -233,18 +234,28 @@ def _completed(settings: dict[str, Set], path: Path) -> list[str]:
 def _written(settings: Mapping[str, Set], without: list[str], to_fill_in: list[str], source: str) -> str:
     lines = [f"# Made by `adapter-release config convert` of {_one_line(source)}.", ""]
     for section in messages.SCHEMA["properties"]:
-        tree: Tree = {}
-        for key, one in settings.items():
-            if key.split(".")[0] == section != key:
-                trees.put(tree, key, one)
         filled = [key for key in to_fill_in if key.split(".")[0] == section]
-        if section in settings:
-            lines += [f"{section}: {_scalar(settings[section].value)}", ""]
-        elif section in tree or filled:
-            lines += [*_section(section, tree.get(section), filled), ""]
+        if found := block(settings, section, filled):
+            lines += [*found, ""]
     if without:
-        lines += ["# What has no counterpart here:", *(f"#   {_one_line(one)}" for one in without), ""]
+        lines += [*comments(without), ""]
     return "\n".join(lines)
+
+
+def block(settings: Mapping[str, Set], section: str, filled: list[str]) -> list[str]:
+    """The lines of a section, ``filled`` as comments to fill in; none where nothing is said of it."""
+    if section in settings:
+        return [f"{section}: {_scalar(settings[section].value)}"]
+    tree: Tree = {}
+    for key, one in settings.items():
+        if key.split(".")[0] == section:
+            trees.put(tree, key, one)
+    return _section(section, tree.get(section), filled) if tree or filled else []
+
+
+def comments(without: Sequence[str]) -> list[str]:
+    """The keys without a counterpart, each with its reason, as comments."""
+    return ["# What has no counterpart here:", *(f"#   {_one_line(one)}" for one in without)] if without else []
 
 
 def _section(section: str, inner: object, filled: list[str]) -> list[str]:

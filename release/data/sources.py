@@ -23,10 +23,16 @@ def load(config: Config, say: Say) -> tuple[Dataset | None, Dataset]:
     """
     data = config.data
     train = dataset.load(local(data.train_file, say), data.format, data.fields) if data.train_file else None
-    golden = dataset.load(local(data.golden_file, say), data.format, data.fields)
-    unused = golden.unused if train is None else golden.unused & train.unused
+    rows = golden(config, say)
+    unused = rows.unused if train is None else rows.unused & train.unused
     dataset.refuse([f"data.fields: {convert.unused_field(name, data.fields[name])}" for name in sorted(unused)])
-    return train and replace(train, told=(*train.told, *_several(train, data.learn))), golden
+    return train and replace(train, told=(*train.told, *_several(train, data.learn))), rows
+
+
+def golden(config: Config, say: Say) -> Dataset:
+    """The rows to judge by."""
+    data = config.data
+    return dataset.load(local(data.golden_file, say), data.format, data.fields)
 
 
 def _several(train: Dataset, learn: str | None) -> Iterator[str]:

@@ -46,7 +46,8 @@ class Folder:
 
     def look(self, repo_id: str, tag: str) -> str:  # noqa: ARG002  a clone has every tag
         """How to look at a release there."""
-        return f"git clone {self.written.removeprefix('file:')}/models/{repo_id}.git"
+        name = repo_id if repo_id.startswith("datasets/") else f"models/{repo_id}"
+        return f"git clone {self.written.removeprefix('file:')}/{name}.git"
 
 
 @dataclass(frozen=True, kw_only=True)

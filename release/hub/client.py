@@ -18,6 +18,7 @@ from glob import escape
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypedDict
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if not sys.stderr.isatty():
@@ -156,7 +157,7 @@ def may_write(repo_id: str) -> bool:
     """False when the Hub says that this token may not write to an existing repository; not every Hub can say."""
     with _asking(f"Checking the right to write to {repo_id}"):
         try:
-            _api(must_write=True).auth_check(repo_id, write=True)
+            _api(must_write=True).auth_check(**_named(repo_id), write=True)
         except HfHubHTTPError as error:
             if error.response.status_code == HTTPStatus.NOT_FOUND:
                 return True
@@ -166,11 +167,27 @@ def may_write(repo_id: str) -> bool:
     return True
 
 
+DATASETS = "datasets/"
+"""How a dataset repository's name begins here, as in the Hub's addresses; any other is a model's."""
+
+
+class _Named(TypedDict):
+    repo_id: str
+    repo_type: str
+
+
+def _named(repo_id: str) -> _Named:
+    """A repository by name and kind, as huggingface_hub asks for both."""
+    if repo_id.startswith(DATASETS) and repo_id.count("/") > 1:
+        return {"repo_id": repo_id.removeprefix(DATASETS), "repo_type": "dataset"}
+    return {"repo_id": repo_id, "repo_type": "model"}
+
+
 def repo(repo_id: str) -> Repo | None:
     """The repository as it is now; None when there is none that this token may see."""
     with _asking(f"Looking up {repo_id}"):
         try:
-            info = _api().model_info(repo_id, timeout=TIMEOUT)
+            info = _api().repo_info(**_named(repo_id), timeout=TIMEOUT)
         except RepositoryNotFoundError:
             return None
     if info.private is None or info.sha is None:
@@ -181,19 +198,19 @@ def repo(repo_id: str) -> Repo | None:
 def create_repo(repo_id: str, *, private: bool) -> None:
     """Make a repository. One that exists stays as it is, its visibility too."""
     with _asking(f"Creating the repository {repo_id}"):
-        _api(must_write=True).create_repo(repo_id, private=private, exist_ok=True)
+        _api(must_write=True).create_repo(**_named(repo_id), private=private, exist_ok=True)
 
 
 def tags(repo_id: str) -> dict[str, str]:
     """Every tag with the commit it names."""
     with _asking(f"Reading the tags of {repo_id}"):
-        return {str(tag.name): _commit(tag.target_commit) for tag in _api().list_repo_refs(repo_id).tags}
+        return {str(tag.name): _commit(tag.target_commit) for tag in _api().list_repo_refs(**_named(repo_id)).tags}
 
 
 def commits(repo_id: str) -> list[tuple[str, str]]:
     """(commit, message body) of everything on main, newest first."""
     with _asking(f"Reading the history of {repo_id}"):
-        history = _api().list_repo_commits(repo_id)
+        history = _api().list_repo_commits(**_named(repo_id))
         return [(_commit(commit.commit_id), str(commit.message)) for commit in history]
 
 
@@ -201,7 +218,7 @@ def resolve(repo_id: str, revision: str) -> str:
     """The commit that a tag, branch or commit names now."""
     with _asking(f"Looking up {revision} of {repo_id}"):
         try:
-            sha = _api().model_info(repo_id, revision=revision, timeout=TIMEOUT).sha
+            sha = _api().repo_info(**_named(repo_id), revision=revision, timeout=TIMEOUT).sha
         except RevisionNotFoundError:
             sha = None
     if sha is None:
@@ -220,13 +237,13 @@ def _commit(said: object) -> str:
 def message(repo_id: str, commit: str) -> str:
     """The message body of a commit, which need not be on main."""
     with _asking(f"Reading commit {commit} of {repo_id}"):
-        return _api().list_repo_commits(repo_id, revision=commit)[0].message
+        return _api().list_repo_commits(**_named(repo_id), revision=commit)[0].message
 
 
-def listing(repo_id: str, revision: str, kind: str = "model", *, most: int = bounds.FILES) -> dict[str, Listed]:
+def listing(repo_id: str, revision: str, *, most: int = bounds.FILES) -> dict[str, Listed]:
     """Every file as the Hub lists it, less its own `.gitattributes`; ``HubError`` for what is not a listing."""
     with _asking(f"Listing the files of {repo_id} at {revision}", listing=most * LINE):
-        entries = _api().list_repo_tree(repo_id, revision=revision, recursive=True, repo_type=kind)
+        entries = _api().list_repo_tree(**_named(repo_id), revision=revision, recursive=True)
         files = (entry for entry in entries if isinstance(entry, RepoFile))
         said = ((file.path, file.size, file.lfs.sha256 if file.lfs else file.blob_id) for file in files)
         found = listed(said, f"{repo_id} at {revision} of {endpoint()}", most)
@@ -294,8 +311,11 @@ def commit(repo_id: str, change: Change) -> str:
         return (
             _api(must_write=True)
             .create_commit(
-                repo_id,
-                [*adding.values(), *(CommitOperationDelete(path, is_folder=False) for path in change.delete)],
+                **_named(repo_id),
+                operations=[
+                    *adding.values(),
+                    *(CommitOperationDelete(path, is_folder=False) for path in change.delete),
+                ],
                 commit_message=change.title,
                 commit_description=change.description,
                 parent_commit=change.parent,
@@ -320,7 +340,7 @@ def propose(repo_id: str, files: Mapping[str, str], *, title: str, description: 
 def tag(repo_id: str, name: str, *, commit: str, message: str) -> None:
     """Make an annotated tag, never move one. After a HubError it may be there all the same."""
     with _asking(f"Tagging commit {commit} of {repo_id} as {name}"):
-        _api(must_write=True).create_tag(repo_id, tag=name, tag_message=message, revision=commit)
+        _api(must_write=True).create_tag(**_named(repo_id), tag=name, tag_message=message, revision=commit)
 
 
 def download(repo_id: str, commit: str, files: Sequence[Listed], destination: Path) -> list[str]:
@@ -334,7 +354,7 @@ def download(repo_id: str, commit: str, files: Sequence[Listed], destination: Pa
 
     @contextmanager
     def get(path: str, more: Mapping[str, str]) -> Iterator[httpx2.Response]:
-        url = hf_hub_url(repo_id, path, revision=commit, endpoint=endpoint())
+        url = hf_hub_url(**_named(repo_id), filename=path, revision=commit, endpoint=endpoint())
         with get_session().stream("GET", url, headers={**headers, **more}) as response:
             hf_raise_for_status(response)
             yield response
@@ -443,7 +463,7 @@ def download_adapter(repo_id: str, destination: Path, *, commit: str, names: Col
 
 def download_dataset_file(repo_id: str, destination: Path, *, commit: str, path: str) -> str:
     """One file of a dataset repository at a commit, as a new file with the content that the Hub lists; its sha256."""
-    there = listing(repo_id, commit, "dataset", most=OTHERS_FILES)
+    there = listing(f"{DATASETS}{repo_id}", commit, most=OTHERS_FILES)
     if path not in there:
         near = ", ".join(sorted(one for one in there if one.endswith((".jsonl", ".json")))[:10]) or "no JSON file"
         raise HubError(f"The dataset {repo_id} at {commit} has no file {path!r}. There are: {near}.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
 from release.running import child, kept
-from release.values.artifacts import Package, Publication
+from release.values.artifacts import Attested, Package, Publication
 from release.values.errors import HubError
 from release.values.events import Say
 
@@ -36,7 +36,7 @@ class Publish:
     """A package as a tagged commit; its receipt."""
 
     answer: ClassVar[type[Publication]] = Publication
-    package: Package
+    package: Package | Attested
     repo_id: str
     tag: str
     private: bool

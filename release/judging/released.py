@@ -19,7 +19,7 @@ from release.values import bounded, bounds, contents, layout, record
 from release.values.artifacts import FileDigest, Manifest, sha256_file
 from release.values.contents import Contents
 from release.values.errors import DataError
-from release.values.record import Record
+from release.values.record import Record, Rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +134,12 @@ class Released:
         inside = self.path(layout.DATA[kind])
         if inside.exists():
             return dataset.load(inside)
+        return self.rows_of({"train": self.record.data.train, "golden": self.record.data.golden}[kind])
+
+    def rows_of(self, facts: Rows | None) -> Dataset | None:
+        """The rows in ``data`` with a sha256; None where there are none."""
         if self.data is None:
             return None
-        facts = {"train": self.record.data.train, "golden": self.record.data.golden}[kind]
         found = (_rows(path) for path in sorted(self.data.rglob("*.json*")))
         return next((one for one in found if one is not None and facts and one.sha256 == facts.sha256), None)
 

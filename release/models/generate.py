@@ -121,8 +121,8 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
         base_facts = _base_answers(run, kept, asked, opened, prompts, say) if form == TRAINED else {}
         alone = frozenset() if form == TRAINED else _without(run, opened, prompts)
         started, name = time.monotonic(), NAME if form == TRAINED else f"answering as {form}"
-        outputs = answer_all(opened.adapted(), prompts, lambda done: say(_progress(name, done, len(prompts))))
-        lines, seconds = _jsonl(outputs), time.monotonic() - started
+        outputs = answer_all(opened.adapted(), prompts, lambda done: say(progress(name, done, len(prompts))))
+        lines, seconds = jsonl(outputs), time.monotonic() - started
         if alone and alone <= {*outputs}:
             raise VerificationError(_without_effect(form, settings, len(alone)))
         write_atomically(folder / "answers.jsonl", lines)
@@ -181,7 +181,7 @@ def _how(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[str, o
         "prompts_sha256": digest([one.text for one in prompts]),
         "chat": _asked_by(asked.chat, asked.adapter.with_name(chats.SETTLED)),
         "loaded": opened.loaded,
-        "decoding": _decoding(asked.settings.generation, asked.form),
+        "decoding": decoding(asked.settings.generation, asked.form),
         "peak_memory_bytes": environment.peak_memory_bytes(),
         "image_digest": environment.image_digest(),
         "gpu_peak_memory_bytes": environment.gpu_peak_memory_bytes(),
@@ -189,7 +189,8 @@ def _how(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[str, o
     }
 
 
-def _decoding(generation: Generation, form: Form) -> dict[str, object]:
+def decoding(generation: Generation, form: Form) -> dict[str, object]:
+    """How answers are written, as a record says it."""
     return {
         "do_sample": False,
         "max_new_tokens": generation.max_new_tokens,
@@ -216,7 +217,7 @@ def _base_key(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[s
         "loaded": opened.loaded,
         "trust_remote_code": asked.settings.model.trust_remote_code,
         "code_sha256": environment.code_sha256(),
-        "decoding": _decoding(asked.settings.generation, asked.form),
+        "decoding": decoding(asked.settings.generation, asked.form),
         "batches": asked.settings.generation.batches,
         "prompts": digest([asdict(one) for one in prompts]),
         "ends": list(asked.chat.ends),
@@ -236,7 +237,7 @@ def _base_answers(
     lines = _kept_answers(record, answers, key)
     reused = lines is not None
     if lines is None:
-        lines = _jsonl(answer_all(opened.alone, prompts, lambda done: say(_progress(BASE_NAME, done, len(prompts)))))
+        lines = jsonl(answer_all(opened.alone, prompts, lambda done: say(progress(BASE_NAME, done, len(prompts)))))
         write_atomically(answers, lines)
         write_atomically(record, canonical_json({**key, "answers_sha256": hashlib.sha256(lines).hexdigest()}))
     else:
@@ -273,11 +274,13 @@ def answer_all(answerer: Answerer, prompts: Sequence[Prompt], done: Callable[[in
     return [found[one.id] for one in prompts]
 
 
-def _progress(name: str, done: int, total: int) -> Progress:
+def progress(name: str, done: int, total: int) -> Progress:
+    """How many questions are answered."""
     return Progress(name=name, done=done, total=total)
 
 
-def _jsonl(outputs: Sequence[Output]) -> bytes:
+def jsonl(outputs: Sequence[Output]) -> bytes:
+    """A file of answers."""
     return "".join(json.dumps(asdict(output), ensure_ascii=False) + "\n" for output in outputs).encode()
 
 

@@ -39,6 +39,10 @@ def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: 
 
 def complete(record: Record, folder: Path) -> Record:
     """The record with the sha256 of every file published beside it."""
+    return replace(record, files=listed(folder))
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """The sha256 of each file of a folder that a record lists."""
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
-    listed = {name: sha256_file(folder / name) for name in names if name not in layout.UNLISTED}
-    return replace(record, files=listed)
+    return {name: sha256_file(folder / name) for name in names if name not in layout.UNLISTED}

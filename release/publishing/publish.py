@@ -9,14 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from release.hub import address, client
-from release.values.artifacts import Manifest, Package, Publication
+from release.values.artifacts import Attested, Manifest, Package, Publication
 from release.values.errors import ConfigError, HubError, VerificationError
 from release.values.record import Record
 
 log = logging.getLogger("release.publishing.publish")
 
 
-def publish(package: Package, *, repo_id: str, tag: str, private: bool, attempt_note: str = "") -> Publication:
+def publish(
+    package: Package | Attested, *, repo_id: str, tag: str, private: bool, attempt_note: str = ""
+) -> Publication:
     """Publish under a tag, or find that an earlier run did: however often it runs, one commit and one tag.
 
     1. The bytes are read once, and are the manifest's.
@@ -34,7 +36,8 @@ def publish(package: Package, *, repo_id: str, tag: str, private: bool, attempt_
     done = _ensure_repo(repo_id, private=private)
     tagged = client.tags(repo_id).get(tag)
     if tagged is None:
-        _refuse_unseen(repo_id, package.candidate.record)
+        if isinstance(package, Package):
+            _refuse_unseen(repo_id, package.candidate.record)
         commit, how = _find_or_commit(repo_id, tag, contents, package.manifest.digest, attempt_note)
     else:
         commit, how = tagged, "found tag"
@@ -98,7 +101,7 @@ def _fetch(repo_id: str, revision: str, destination: Path) -> str:
     return commit
 
 
-def _read(package: Package) -> dict[str, client.Held]:
+def _read(package: Package | Attested) -> dict[str, client.Held]:
     """Every file, read once: the bytes compared here are the bytes sent."""
     contents = {file.path: client.hold(package.folder / file.path) for file in package.manifest.files}
     changed = [
@@ -228,7 +231,7 @@ def _differences(listing: Mapping[str, str], contents: Mapping[str, client.Held]
     return lines
 
 
-def _verify(package: Package, repo_id: str, commit: str) -> None:
+def _verify(package: Package | Attested, repo_id: str, commit: str) -> None:
     with TemporaryDirectory(prefix="adapter-release-verify-") as scratch:
         files = Path(scratch, "files")
         _fetch(repo_id, commit, files)

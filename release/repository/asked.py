@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from release.config import messages
+from release.repository.elsewhere import Elsewhere
 from release.repository.rows import Given
 from release.values.errors import shown
 
@@ -29,6 +30,8 @@ class Wanted:
     """None: the example, with its own rows and configuration."""
     tool: str = TOOL
     """``OWNER/NAME`` or ``OWNER/NAME@COMMIT`` on GitHub, where workflows take this tool from."""
+    elsewhere: Elsewhere | None = None
+    """Another trainer's configuration, whose settings are taken."""
 
     @property
     def base_id(self) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gates
@@ -24,11 +24,12 @@ ROUNDS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """The files of a new repository, and the seed of a split."""
+    """The files of a new repository, how they are read, and the seed of a split."""
 
     data: Path
     golden: Path | None = None
     seed: int = 42
+    how: How = field(default_factory=How)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Rows:
 def read(given: Given) -> Rows:
     """The rows of the files, split where there is only one; ``DataError`` where they are not what gates can judge."""
     sources = [given.data, *([given.golden] if given.golden else [])]
-    reads = [_canonical(source) for source in sources]
+    reads = [_canonical(source, given.how) for source in sources]
     proposed = proposal.propose([row for one in reads for row in one.rows])
     contract = proposed.loaded()
     labelled = [_labelled(one, contract) for one in reads]
@@ -65,9 +66,9 @@ def read(given: Given) -> Rows:
     return Rows(train=parts[0], golden=parts[1], proposal=proposed, told=tuple(told))
 
 
-def _canonical(source: Path) -> dataset.Read:
+def _canonical(source: Path, how: How) -> dataset.Read:
     """A file's rows with ids of their own, each with a JSON object as its answer."""
-    account = dataset.Account(source, How())
+    account = dataset.Account(source, how)
     lines = list(convert.joined([account]))
     dataset.refuse(account.problems, done="written")
     rows = gates.parse_golden([dict(one.row) for one in lines])

@@ -15,9 +15,10 @@ import yaml
 from release import __version__
 from release.config import example, reading
 from release.config.settings import EMBEDDED_BASE
-from release.repository import asked
+from release.repository import asked, elsewhere
 from release.repository import rows as given_rows
 from release.repository.asked import EMBEDDED, Wanted
+from release.repository.elsewhere import Elsewhere
 from release.repository.proposal import SCHEMA, Proposal
 from release.repository.rows import Rows
 from release.running import environment
@@ -52,12 +53,12 @@ def write(folder: Path, wanted: Wanted) -> Written:
     if wrong := list(asked.problems(wanted)):
         raise ConfigError(wrong)
     rows = given_rows.read(wanted.rows) if wanted.rows else None
-    values = _values(wanted) | (_of_format(rows.proposal) if rows else {})
+    values = _values(wanted) | elsewhere.sections(wanted.elsewhere) | (_of_format(rows.proposal) if rows else {})
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "repository"
         _fill(made, values, without=() if rows else (CONFIG,))
         _put(made, rows) if rows else example.write(made)
-        reading.load(made / CONFIG)  # what is proposed is what this tool takes
+        _load(made, wanted.elsewhere)
         names = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
         if there := [str(folder / name) for name in names if os.path.lexists(folder / name)]:
             says = "there already. Nothing was written, for nothing is overwritten: name another folder."
@@ -67,10 +68,22 @@ def write(folder: Path, wanted: Wanted) -> Written:
             shutil.copyfile(made / name, folder / name)
     return Written(
         files=tuple(folder / name for name in names),
-        told=rows.told if rows else (),
-        guessed=tuple(_guessed(rows.proposal)) if rows else (),
-        left=tuple(_left(values, rows)),
+        told=(*(rows.told if rows else ()), *(wanted.elsewhere.told if wanted.elsewhere else ())),
+        guessed=tuple(_guessed(rows.proposal, wanted.elsewhere)) if rows else (),
+        left=tuple(_left(values, rows, wanted.elsewhere)),
     )
+
+
+def _load(made: Path, found: Elsewhere | None) -> None:
+    """What is proposed is what this tool takes; ``ConfigError`` where settings of another trainer are not."""
+    try:
+        reading.load(made / CONFIG)
+    except ConfigError as error:
+        if found is None:
+            raise
+        problems = [one.replace(f"{made}{os.sep}", "") for one in error.problems]
+        says = f"The settings of {found.path} do not go together here. Change them there. Nothing was written."
+        raise ConfigError([*problems, says]) from None
 
 
 def _values(wanted: Wanted) -> dict[str, str]:
@@ -159,16 +172,18 @@ def _comment(text: str) -> str:
     return json.dumps(text)[1:-1].replace('\\"', '"').replace("\x7f", "\\u007f")
 
 
-def _guessed(proposal: Proposal) -> Iterator[str]:
+def _guessed(proposal: Proposal, found: Elsewhere | None) -> Iterator[str]:
     for name, why in proposal.why.items():
         yield f"contract.{name}: {_flow(proposal.contract[name])} ({why})"
     yield from (f"data/{SCHEMA}: {one}" for one in proposal.guessed)
-    yield "publishing.language: en"
+    if not elsewhere.said(found, "publishing.language"):
+        yield "publishing.language: en"
 
 
-def _left(values: Mapping[str, str], rows: Rows | None) -> Iterator[str]:
+def _left(values: Mapping[str, str], rows: Rows | None, found: Elsewhere | None) -> Iterator[str]:
     """What only the user can say."""
-    if rows:
+    if rows and not elsewhere.said(found, "publishing.license"):
         yield "release.yaml, publishing.license: the adapter's licence, as the Hub names it"
+    if rows and not elsewhere.said(found, "data.license"):
         yield "release.yaml, data.license: the rows' licence, if they may be given away"
     yield from (f".github/workflows: {one}" for one in _unknown_action(values["action"]))

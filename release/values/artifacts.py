@@ -138,6 +138,22 @@ class Package:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attested:
+    """A verdict on a model that somebody serves, ready to publish. It cannot exist unless the gates passed."""
+
+    folder: Path
+    manifest: Manifest
+    passed: bool
+
+    def __post_init__(self) -> None:
+        if not self.passed:
+            raise VerificationError("An attestation needs a verdict that passed; this one's did not.")
+        if changed := self.manifest.differences(Manifest.of_folder(self.folder)):
+            lines = "\n  ".join(changed)
+            raise VerificationError(f"The files to publish are not those that were judged:\n  {lines}\nRun again.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Publication:
     """A release on a Hub, seen there: commit verified byte for byte, tag read back."""
 

@@ -30,6 +30,8 @@ class File:
 
 
 RECORD = "release.json"
+ATTESTATION = "attestation.json"
+"""The record of a model that somebody serves, in a repository that holds no adapter."""
 CARD = "README.md"
 WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"
@@ -146,6 +148,8 @@ FILES = (
     File(name=ENVELOPES, kind=bounds.ENVELOPES, listed=False, holds="both statements, signed with a key"),
     File(name=SIGNATURE, kind=bounds.STATEMENT, listed=False, holds="the signature over all other files"),
 )
+OF_AN_ATTESTATION = (CARD, VERDICT, ANSWERS, POLICY, CONTRACT, ANSWER_SCHEMA, GOLDEN_ROWS, LEDGER)
+"""The files of a repository that holds one, beside it, its golden rows and texts for people."""
 NEEDED = tuple(file.name for file in FILES if file.needed)
 JUDGED = tuple(file.name for file in FILES if file.judged)
 COMPARED = tuple(file.name for file in FILES if file.compared)
@@ -170,6 +174,7 @@ IN_MERGED = {
 FOLDERS = ("gates/", "data/", "attestations/", f"{EXPORTS}/")
 """Where a release holds what is not a part of the adapter; whatever else is there is loaded with it."""
 _KINDS = {file.name: file.kind for file in FILES} | TOKENIZER | dict.fromkeys(TERMS, bounds.TERMS)
+_KINDS |= {ATTESTATION: bounds.RECORD}
 _FORM, _COMMIT, _EXPORT = "[a-z0-9][a-z0-9_-]{0,39}", "[0-9a-f]{40}", "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 GGUF = rf"{_EXPORT}\.gguf"
 """The name of a file for llama.cpp, as a regular expression."""

@@ -16,7 +16,9 @@ from tests.helpers.line import ROOT
 TRACKED = frozenset(
     subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 )
-DOCUMENTS = sorted(name for name in TRACKED if re.fullmatch(r"(docs/|docs/decisions/|\.github/)?[\w.-]+\.md", name))
+DOCUMENTS = sorted(
+    name for name in TRACKED if re.fullmatch(r"(docs/|docs/decisions/|docs/from/|\.github/)?[\w.-]+\.md", name)
+)
 OLD = re.compile(r"CHANGELOG|docs/decisions/")
 """Documents that say what was, in the names of their day."""
 IN_A_RELEASE = (*(file.name for file in layout.FILES), "gates/earlier")

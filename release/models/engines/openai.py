@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gates import Output
+from release.config.settings import Config, Form
 from release.hub.address import LOOPBACK
 from release.models.engines import completion
 from release.models.engines.engine import Asked, Opened, Prompt
@@ -78,18 +80,30 @@ class Asking:
 def opened(asked: Asked, patience: Patience = Patience()) -> Iterator[Opened]:
     """The address, once it was seen to serve the models that the form names."""
     form = asked.form
+    served = ready(form, asked.settings, asked.chat.arguments, asked.schema, patience)
+    yield Opened(
+        loaded=served.told,  # the first answer adds what it says of itself
+        alone=partial(answers, replace(served, model=form.base_model, told={})) if form.base_model else None,
+        adapted=lambda: partial(answers, served),
+        ran_on=_ran_on,
+    )
+
+
+def ready(
+    form: Form, settings: Config, arguments: Mapping[str, object], schema: Path, patience: Patience = Patience()
+) -> Asking:
+    """What goes with every question to the address of a form, once it was seen to serve the models that it names."""
     assert form.url  # with this engine `reading` asks for both
     assert form.model
     address = address_of(form.url, patience)
     loaded: dict[str, object] = {"url": address.url, "model": form.model, "bytes": NOT_JUDGED, "asked_by": ASKED_BY}
     loaded |= asyncio.run(_look(address, [name for name in (form.model, form.base_model) if name]))
-    at_a_time = asked.settings.generation.batch_size
-    served = Asking(address=address, model=form.model, more=_more(asked), at_a_time=at_a_time, told=loaded)
-    yield Opened(
-        loaded=loaded,  # the first answer adds what it says of itself
-        alone=partial(answers, replace(served, model=form.base_model, told={})) if form.base_model else None,
-        adapted=lambda: partial(answers, served),
-        ran_on=_ran_on,
+    return Asking(
+        address=address,
+        model=form.model,
+        more=_more(form, settings, arguments, schema),
+        at_a_time=settings.generation.batch_size,
+        told=loaded,
     )
 
 
@@ -170,7 +184,7 @@ async def _output(client: "AsyncOpenAI", asking: Asking, prompt: Prompt, gate: a
     return completion.output(prompt.id, said, asking.where)
 
 
-def _more(asked: Asked) -> dict[str, object]:
+def _more(form: Form, settings: Config, arguments: Mapping[str, object], schema: Path) -> dict[str, object]:
     """What is asked for with every question. Arguments and a constraint are left out where there are none.
 
     So an address that does not know them can be asked without. What ends an answer is not said: a server that stops
@@ -178,17 +192,14 @@ def _more(asked: Asked) -> dict[str, object]:
     """
     more: dict[str, object] = {
         "temperature": 0,
-        "max_tokens": asked.settings.generation.max_new_tokens,
-        "seed": asked.settings.run.seed,
+        "max_tokens": settings.generation.max_new_tokens,
+        "seed": settings.run.seed,
     }
-    if asked.chat.arguments:
-        more["chat_template_kwargs"] = dict(asked.chat.arguments)
-    if asked.form.constraint == "json_schema":
-        schema = json.loads(asked.schema.read_bytes())
-        more["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {"name": "answer", "strict": True, "schema": schema},
-        }
+    if arguments:
+        more["chat_template_kwargs"] = dict(arguments)
+    if form.constraint == "json_schema":
+        named = {"name": "answer", "strict": True, "schema": json.loads(schema.read_bytes())}
+        more["response_format"] = {"type": "json_schema", "json_schema": named}
     return more
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from release.checking import verify, verify_loaded
+from release.checking.steps import Step
 from release.judging.released import Released
 from release.values import layout
 from tests.helpers import hostile_records
@@ -68,7 +69,7 @@ def release(original: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "release"))
 
 
-def judged(folder: Path) -> verify.Step:
+def judged(folder: Path) -> Step:
     (step,) = verify.check(verify.Opened(release=Released(folder=folder)), [JUDGED])
     return step
 

@@ -23,7 +23,7 @@ READ_AS = "--role h=user --ignore i --without w"
 TYPED: dict[str, tuple[type, str]] = {
     "init": (
         repository.Init,
-        "there --base embedded --data d --golden g --repo a/b --example --seed 7 --tool o/n --yes",
+        "there --base embedded --data d --golden g --repo a/b --from f --example --seed 7 --tool o/n --yes",
     ),
     "changes": (repository.Changed, "then c.yaml --markdown m"),
     "example": (preparing.Example, "there"),
@@ -34,6 +34,7 @@ TYPED: dict[str, tuple[type, str]] = {
     "release": (making.Release, f"{CONFIGURED} --sign key.pem"),
     "candidate": (making.Candidate, f"{CONFIGURED} --to there"),
     "publish": (making.Publish, f"there --hub file:h --receipts r --keyless {RULES}"),
+    "attest": (making.Attest, f"{CONFIGURED} --url http://h/v1 --model m --constraint json_schema"),
     "pilot": (options.Configured, CONFIGURED),
     "verify": (checking.Published, f"a/b@v1 {EXPECTED}"),
     "explain": (checking.Explain, f"json_parse a/b@v1 --config c.yaml --form plain {EXPECTED}"),
@@ -58,6 +59,7 @@ TYPED: dict[str, tuple[type, str]] = {
 }
 """Every command with the values it takes, and a line that gives all its options."""
 REQUIRED = {
+    "attest": "--url u --model n",
     "changes": "a",
     "import": "a",
     "verify": "r",

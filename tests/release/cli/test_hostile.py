@@ -67,6 +67,11 @@ def a_trainers_file(folder: Path) -> None:
     (folder / "given.yaml").write_text(json.dumps(told), "utf-8")
 
 
+def a_trainers_repository(folder: Path) -> None:
+    rows(folder)
+    a_trainers_file(folder)
+
+
 def a_release(folder: Path) -> None:
     """Names of files, versions of libraries, the base, the tag and the commit."""
     shutil.copytree(KEPT, folder / "release")
@@ -116,7 +121,12 @@ def nothing(_: Path) -> None:
 STARTED = ("--base", "embedded", "--data", "rows.jsonl", "--repo", "you/name", "--yes")
 Case = tuple[Callable[[Path], None], Sequence[str]]
 CASES: Mapping[str, Sequence[Case]] = {
-    "init": [(in_the_way, (NAME, "--example", "--yes")), (rows, ("new", *STARTED))],
+    "init": [
+        (in_the_way, (NAME, "--example", "--yes")),
+        (rows, ("new", *STARTED)),
+        (a_trainers_file, ("new", "--from", "given.yaml", "--yes")),
+        (a_trainers_repository, ("new", "--from", "given.yaml", *STARTED)),
+    ],
     "changes": [(a_key, ("then",))],
     "example": [(in_the_way, (NAME,))],
     "import": [(a_brought_adapter, ("adapter",)), (nothing, (TEXT,))],
@@ -126,6 +136,10 @@ CASES: Mapping[str, Sequence[Case]] = {
     "release": [(a_key, ()), (rows, ())],
     "candidate": [(a_key, ())],
     "publish": [(a_candidate, ("release",))],
+    "attest": [
+        (a_key, ("--url", "http://127.0.0.1:1/v1", "--model", TEXT)),
+        (settings, ("--url", TEXT, "--model", TEXT)),
+    ],
     "pilot": [(a_key, ())],
     "verify": [(a_release, ("release",)), (a_receipt, ("release", "--receipt", "receipt"))],
     "explain": [(a_release, (TEXT, "release"))],

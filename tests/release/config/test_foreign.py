@@ -135,7 +135,7 @@ def test_of_two_keys_for_one_setting_the_one_that_says_something_counts(tmp_path
     [
         ("", "holds no settings"),
         ("[1, 2]", "holds no settings"),
-        ("a: 1\nb: {c: 2}\n", "Say which it is: --from axolotl, llamafactory"),
+        ("a: 1\nb: {c: 2}\n", "config convert --from NAME, one of axolotl, llamafactory"),
         ("a: [", "cannot be read as YAML"),
         ("lora_r: 8\nlora_r: 16\n", "written twice"),
         ("a: &x 1\nb: *x\n", "write the value out"),

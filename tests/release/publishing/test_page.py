@@ -16,6 +16,7 @@ import pytest
 
 import gates
 from release.checking import verify, verify_card
+from release.checking.steps import Step
 from release.judging.released import Counted, Released
 from release.publishing import page
 from release.publishing.page import charts, picture, rows
@@ -58,7 +59,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return release_in(folder, golden=hostile_rows(folder / "rows.jsonl"), wrong=(0, 1, 9))
 
 
-def page_step(folder: Path) -> verify.Step:
+def page_step(folder: Path) -> Step:
     found = verify.Opened(release=Released(folder=folder, name="release"))
     return verify.check(found, [verify.PAGE])[0]
 

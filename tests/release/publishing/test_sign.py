@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from gates.canonical import canonical_json
 from release.checking import verify
+from release.checking.steps import Step
 from release.checking.verify import Known
 from release.config.settings import Publishing
 from release.judging.released import Released
@@ -63,7 +64,7 @@ def release(original: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "release"))
 
 
-def signature_step(folder: Path, key: Path | None = None) -> verify.Step:
+def signature_step(folder: Path, key: Path | None = None) -> Step:
     """How the step came out, for somebody who trusts a key, or names none."""
     trust = sign.Trust(public_key=key) if key else None
     (step,) = verify.check(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from release.checking import explain, verify
+from release.checking.steps import FIRST_LOOK, Step
 from release.judging import attempts
 from release.judging.released import Released
 from release.publishing import package
@@ -36,7 +37,7 @@ def release(original: Path, tmp_path: Path) -> Path:
     return hostile.copy(original, tmp_path / "release")
 
 
-def steps(folder: Path) -> list[verify.Step]:
+def steps(folder: Path) -> list[Step]:
     return verify.check(verify.Opened(release=Released(name="release", folder=folder)))
 
 
@@ -93,13 +94,13 @@ def test_what_is_refused_is_read_by_no_step_and_the_others_still_say_what_is_wro
     found = {step.name: step for step in steps(release)}
 
     assert [step.name for step in found.values() if any("not looked at" in line for line in step.unchecked)]
-    assert found[verify.FIRST_LOOK].problems == (f"{layout.POLICY} {contents.SPECIAL}",)
+    assert found[FIRST_LOOK].problems == (f"{layout.POLICY} {contents.SPECIAL}",)
     assert any("two base models" in line for step in found.values() for line in step.problems)
 
 
 def test_a_step_alone_does_not_pass_over_what_the_first_look_would_refuse(release: Path) -> None:
     hostile.MAKERS["a pipe in place of the record"](release)
-    place, *names = (name for name in verify.CHECKS if name != verify.FIRST_LOOK)
+    place, *names = (name for name in verify.CHECKS if name != FIRST_LOOK)
 
     each = [verify.check(verify.Opened(release=Released(folder=release)), [name])[0] for name in names]
 
