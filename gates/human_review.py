@@ -49,10 +49,10 @@ class Row:
     """What one person says of a row."""
 
     id: str
-    this: Opinion
-    """Of the adapter's answer."""
+    this: Opinion | None = None
+    """Of the adapter's answer; None: not yet."""
     other: Opinion | None = None
-    """Of the answer beside it; None where the two were the same, so that one was shown."""
+    """Of the answer beside it, likewise; where both are the same text, one word stands for both."""
     notes: str = ""
 
 
@@ -62,6 +62,8 @@ class Reviewer:
 
     name: str
     rows: tuple[Row, ...]
+    through: bool = False
+    """Whether it is their last word: whose answers were which is shown from then on, and no word changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +107,17 @@ class Review:
             "review": VERSION,
             "bound": dict(vars(self.bound)),
             "rows": list(self.rows),
-            "reviewers": [{"name": one.name, "rows": [_row(row) for row in one.rows]} for one in self.reviewers],
+            "reviewers": [
+                {"name": one.name, "rows": [_row(row) for row in one.rows], "through": one.through}
+                for one in self.reviewers
+            ],
             "settled": [dict(vars(one)) for one in self.settled],
         }
 
 
 def _row(row: Row) -> dict[str, Json]:
-    other: dict[str, Json] = {"other": dict(vars(row.other))} if row.other else {}
-    return {"id": row.id, "this": dict(vars(row.this)), **other, "notes": row.notes}
+    sides: dict[str, Json] = {name: dict(vars(one)) for name, one in (("this", row.this), ("other", row.other)) if one}
+    return {"id": row.id, **sides, "notes": row.notes}
 
 
 def parse(value: object, where: str) -> Review:
@@ -124,7 +129,11 @@ def parse(value: object, where: str) -> Review:
         bound=Bound(**cast("dict[str, str]", found["bound"])),
         rows=tuple(cast("list[str]", found["rows"])),
         reviewers=tuple(
-            Reviewer(name=str(one["name"]), rows=tuple(map(_read, cast("list[dict[str, object]]", one["rows"]))))
+            Reviewer(
+                name=str(one["name"]),
+                rows=tuple(map(_read, cast("list[dict[str, object]]", one["rows"]))),
+                through=one["through"] is True,
+            )
             for one in found["reviewers"]
         ),
         settled=tuple(Settled(**cast("dict[str, str]", one)) for one in found["settled"]),
@@ -133,7 +142,7 @@ def parse(value: object, where: str) -> Review:
 
 def _read(row: Mapping[str, object]) -> Row:
     sides = {name: Opinion(**cast("dict[str, str]", row[name])) for name in ("this", "other") if name in row}
-    return Row(id=str(row["id"]), notes=str(row["notes"]), this=sides["this"], other=sides.get("other"))
+    return Row(id=str(row["id"]), notes=str(row["notes"]), **sides)
 
 
 def draw(seed: str, strata: Mapping[str, str], n: int) -> tuple[str, ...]:
@@ -197,10 +206,17 @@ def unfinished(review: Review, asked: HumanReview) -> Iterator[str]:
     if len(review.reviewers) < asked.reviewers:
         yield f"{len(review.reviewers)} of {asked.reviewers} reviewers began"
     for one in review.reviewers:
-        if missing := [row for row in review.rows if row not in {said.id for said in one.rows}]:
-            yield f"{_called(one)} answered {len(review.rows) - len(missing)} of {len(review.rows)} rows"
+        if (done := answered(one, review.rows)) < len(review.rows):
+            yield f"{_called(one)} answered {done} of {len(review.rows)} rows"
+        elif not one.through:
+            yield f"{_called(one)} answered every row, and did not finish the review"
     if open_ := [row for row in disagreed(review) if row not in {one.id for one in review.settled}]:
         yield f"reviewers disagree, and nobody settled it: {some(open_, NAMED)}"
+
+
+def answered(one: Reviewer, rows: Sequence[str]) -> int:
+    """How many of these rows somebody has said everything of."""
+    return len({row.id for row in one.rows if row.this and row.other} & set(rows))
 
 
 def _called(one: Reviewer) -> str:
@@ -209,7 +225,7 @@ def _called(one: Reviewer) -> str:
 
 def disagreed(review: Review) -> tuple[str, ...]:
     """The rows of which two people say different things of the adapter's answer."""
-    said = [{row.id: row.this.says for row in one.rows} for one in review.reviewers]
+    said = [{row.id: row.this.says for row in one.rows if row.this} for one in review.reviewers]
     return tuple(row for row in review.rows if len({one[row] for one in said if row in one}) > 1)
 
 
@@ -258,12 +274,12 @@ def judged(review: Review, asked: HumanReview, attempt: int, verdict: Verdict) -
     score = Score(counted=review.rows, misses=misses, empty="no row was reviewed")
     bar = asked.at(attempt, verdict.policy.version)
     state, reason = decide(bar, score)
-    first = {row.id: row.other or row.this for row in review.reviewers[0].rows}
+    other = [row.other for row in review.reviewers[0].rows if row.other]
     return Reviewed(
         gate=GateVerdict(bar=bar, score=score, units=score, state=state, reason=reason),
         reviewers=len(review.reviewers),
         beside=review.bound.beside,
-        other=(sum(one.says == "right" for one in first.values()), len(first)),
+        other=(sum(one.says == "right" for one in other), len(other)),
         settled=tuple(settled),
         trust=_trust(said, verdict),
     )
@@ -272,7 +288,7 @@ def judged(review: Review, asked: HumanReview, attempt: int, verdict: Verdict) -
 def _said(review: Review, row: str, settled: Settled | None) -> Opinion:
     if settled is not None:
         return Opinion(says=settled.says, reason=settled.notes)
-    each = [one.this for who in review.reviewers for one in who.rows if one.id == row]
+    each = [one.this for who in review.reviewers for one in who.rows if one.id == row and one.this]
     return next((one for one in each if one.reason), each[0])
 
 

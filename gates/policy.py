@@ -252,6 +252,11 @@ def _review_problems(entry: ReviewEntry) -> list[str]:
     return []
 
 
+def usual_review() -> HumanReview:
+    """What people are asked to read where a policy asks nobody."""
+    return _review({"target": 0.9})
+
+
 def _review(entry: ReviewEntry) -> HumanReview:
     known: BarEntry = {"target": entry["target"], "minimum": entry.get("rows", ROWS)}
     known |= {"floor": entry["floor"]} if "floor" in entry else {}

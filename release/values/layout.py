@@ -46,6 +46,8 @@ CONTRACT = "gates/contract.json"
 ANSWER_SCHEMA = "gates/answer.schema.json"
 GOLDEN_ROWS = "gates/golden_rows.json"
 LEDGER = "gates/ledger.jsonl"
+REVIEW = "gates/review.json"
+"""What people said of the answers, where the policy asks them."""
 PAGE = "gates/report.html"
 """The page for people, which nothing loads."""
 DATA = {"train": "data/train.jsonl", "golden": "data/golden.jsonl"}
@@ -121,6 +123,9 @@ FILES = (
     File(name=ANSWER_SCHEMA, kind=bounds.RULES, needed=True, judged=True, holds="the JSON Schema of an answer"),
     File(name=GOLDEN_ROWS, kind=bounds.RESULT, judged=True, compared=True, holds="a digest of each golden row"),
     File(name=PAGE, kind=bounds.PAGE, holds="what was measured, as a page for a browser; early releases have none"),
+    File(
+        name=REVIEW, kind=bounds.RESULT, holds="what people said of a sample of the answers, where the policy asks them"
+    ),
     File(
         name=LEDGER,
         kind=bounds.LEDGER,

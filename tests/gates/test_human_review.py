@@ -30,7 +30,7 @@ def person(name: str = "Ada", wrong: tuple[str, ...] = (), says: str = "wrong") 
     rows = (
         Row(id=row, this=Opinion(says=says if row in wrong else "right"), other=Opinion(says="wrong")) for row in ROWS
     )
-    return Reviewer(name=name, rows=tuple(rows))
+    return Reviewer(name=name, rows=tuple(rows), through=True)
 
 
 def whole(*people: Reviewer, settled: tuple[Settled, ...] = ()) -> Review:
@@ -87,6 +87,11 @@ def test_a_later_attempt_must_meet_a_surer_bound_on_more_rows() -> None:
             lambda one: replace(one, reviewers=(of(one, lambda rows: (*rows, replace(rows[0], id="x"))),)),
             "of Ada were not drawn: x",
         ),
+        (
+            lambda one: replace(one, reviewers=(of(one, lambda rows: (replace(rows[0], other=None), *rows[1:])),)),
+            "Ada answered 19 of 20 rows",
+        ),
+        (lambda one: replace(one, reviewers=(replace(person(), through=False),)), "did not finish the review"),
         (lambda one: replace(one, reviewers=(person(), person())), "two reviewers have the same name"),
         (
             lambda one: replace(one, reviewers=(person(), person("Bo", wrong=ROWS[:1]))),
@@ -183,7 +188,7 @@ def test_a_file_is_what_was_said() -> None:
         lambda one: one["reviewers"][0]["rows"][0]["this"].update(says="pass"),
         lambda one: one["reviewers"][0]["rows"][0]["this"].update(says=True),
         lambda one: one["reviewers"][0].update(name="a" * 101),
-        lambda one: one["reviewers"][0]["rows"][0].pop("this"),
+        lambda one: one["reviewers"][0].pop("through"),
     ],
 )
 def test_another_file_is_refused(harm: Callable[[Any], object]) -> None:

@@ -9,6 +9,7 @@ from release.judging import previous
 from release.judging.derive import Alone, Beside
 from release.judging.previous import Release
 from release.judging.released import Released
+from release.judging.reviewed import Heard
 from release.judging.served import Served
 from release.judging.terms import Terms
 from release.values import layout
@@ -32,6 +33,8 @@ class Shown:
     """The previous releases that are kept with it, oldest first."""
     with_rows: bool
     """Whether questions, documents and references are shown, or only what a release without licence holds."""
+    people: Heard | None = None
+    """What people said, where the policy asks them."""
 
     @property
     def verdicts(self) -> Mapping[str, gates.Verdict]:
@@ -51,6 +54,7 @@ class Derived:
     alone: Alone
     beside: Beside
     forms: Sequence[Served]
+    people: Heard | None = None
 
 
 def of_release(release: Released, derived: Derived) -> Shown:
@@ -68,6 +72,7 @@ def of_release(release: Released, derived: Derived) -> Shown:
         base_answers=release.base_answers,
         before=previous.kept(kept, release.folder / "gates" / layout.PREVIOUS),
         with_rows=release.record.data.golden.file is not None,
+        people=derived.people,
     )
 
 
@@ -86,4 +91,5 @@ def of_run(run: Path, record: Record, terms: Terms, derived: Derived, before: Se
         base_answers=gates.read_outputs(run / layout.in_run(layout.BASE_ANSWERS)),
         before=[one for one in before if one.tag in kept],
         with_rows=True,
+        people=derived.people,
     )
