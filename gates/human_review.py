@@ -14,9 +14,10 @@ from gates import statistics
 from gates.canonical import Json, canonical_json
 from gates.invalid import InvalidData, against_schema
 from gates.policy import CONFIDENCE, HumanReview
-from gates.report import cell, line
+from gates.report import EXCERPT, cell, line
+from gates.rows import Golden
 from gates.score import Miss, Score
-from gates.shown import plain, some
+from gates.shown import plain, shorten, some
 from gates.verdict import GateVerdict, Verdict, decide
 
 VERSION: Final = 1
@@ -338,6 +339,23 @@ def terminal(found: Reviewed) -> list[str]:
     gate = found.gate
     reason = f": {plain(gate.reason)}" if gate.state not in ("PASS", "FAIL") else ""
     return [f"{gate.state:12} {gate.name}  {line(gate)}{reason}", *(f"  {one}" for one in sentences(found))]
+
+
+def told(review: Review, found: Reviewed, golden: Sequence[Golden], answers: Mapping[str, str]) -> list[str]:
+    """The gate, and every row that counts as wrong: what each person says, the question and the answer."""
+    questions, lines = {row.id: row.prompt[-1]["content"] for row in golden}, terminal(found)
+    for miss in found.gate.score.misses:
+        lines.append(f"  {plain(miss.id)}: {plain(miss.reason)}")
+        for who in review.reviewers:
+            lines += [f"      {_called(who)}: {_worded(row)}" for row in who.rows if row.id == miss.id and row.this]
+        details = (("question", questions.get(miss.id, "")), ("answer", answers.get(miss.id, "")))
+        lines += [f"      {what:9} {plain(shorten(text, EXCERPT))}" for what, text in details]
+    return lines
+
+
+def _worded(row: Row) -> str:
+    said = [row.this.says, row.this.reason, row.notes] if row.this else []
+    return plain("; ".join(filter(None, said)))
 
 
 def markdown(found: Reviewed) -> str:

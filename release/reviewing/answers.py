@@ -109,7 +109,7 @@ def shown(review: Review, asked: Asked, name: str) -> list[Json]:
 def _row(row: gates.Golden, asked: Asked, said: Row | None) -> Json:
     texts, opinions = _in_order(asked, row.id), ordered(asked, row.id, said)
     before: list[Json] = [[one["role"], one["content"]] for one in row.prompt[:-1]]
-    documents: list[Json] = [json.dumps(dict(one), ensure_ascii=False) for one in row.documents]
+    documents: list[Json] = [_document(one) for one in row.documents]
     answers: list[Json] = [
         {"text": text, "says": one.says if one else None, "reason": one.reason if one else ""}
         for text, one in zip(texts, opinions, strict=True)
@@ -123,6 +123,13 @@ def _row(row: gates.Golden, asked: Asked, said: Row | None) -> Json:
         "answers": answers,
         "notes": said.notes if said else "",
     }
+
+
+def _document(one: Mapping[str, Json]) -> str:
+    """A document as people read it: its name and text, or all its fields."""
+    if one.keys() == {"id", "text"} and isinstance(one["text"], str):
+        return f"[{one['id']}] {one['text']}"
+    return json.dumps(dict(one), ensure_ascii=False)
 
 
 def _in_order(asked: Asked, row: str) -> list[str]:
