@@ -2,6 +2,10 @@
 
 import http.client
 import json
+import os
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +16,7 @@ import pytest
 from release.reviewing import answers, opened, server
 from release.reviewing.server import Serving
 from release.values.errors import ConfigError
+from tests.helpers.line import ROOT
 from tests.helpers.reviews import quiet, read_by_people, waiting
 
 
@@ -156,6 +161,23 @@ def test_who_knows_whose_answers_they_are_changes_no_word(serving: Serving) -> N
 
     status, told = post(serving, "say", {"name": "Ada", "id": rows[0], "answers": whole, "notes": ""})
     assert (status, "is finished" in told["error"]) == (400, True)
+
+
+def test_the_command_serves_until_the_page_says_so(run: Path, tmp_path: Path) -> None:
+    typed = [sys.executable, "-m", "release.cli", "review", str(run), "--no-browser", "--to", "review.json"]
+    environment = {**os.environ, "CI": "true", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(typed, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as command:
+        assert command.stderr is not None
+        address = next(line.split()[-1] for line in command.stderr if "http://" in line)
+        origin, _, token = address.rstrip("/").rpartition("/")
+        asked = urllib.request.Request(f"{address}close", b"{}", {"Origin": origin, "Content-Type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert answer.status == 200
+        said = command.stderr.read()
+
+    assert command.returncode == 0
+    assert "Nobody said anything" in said
+    assert token not in said
 
 
 def test_a_file_of_another_review_is_left_as_it_is(serving: Serving, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from gates import human_review
 from release import pipeline, two_jobs
-from release.checking import completed, verify
+from release.checking import completed, explain, verify, view
 from release.config import reading
 from release.judging import previous
 from release.judging.released import Released
@@ -19,6 +19,7 @@ from release.publishing import rules
 from release.values import layout
 from release.values.artifacts import Manifest
 from release.values.errors import ConfigError, GatesFailed, ReviewNeeded, VerificationError
+from tests.helpers.line import adapter_release
 from tests.helpers.pages import redraw
 from tests.helpers.reviews import ASKS, quiet, read_by_people, waiting
 from tests.helpers.small_release import edit, reseal, small_candidate, small_settings
@@ -74,6 +75,34 @@ def test_a_candidate_waits_for_people_with_one_line_of_what_to_do_and_loses_noth
     assert failed(packed.folder) == []
     assert "Read by people, **PASS**" in (packed.folder / layout.CARD).read_text("utf-8")
     assert "people call 0 of 20 rows wrong that the gates call right" in (packed.folder / layout.PAGE).read_text()
+
+
+def test_what_people_said_is_explained_and_shown_before_and_after(tmp_path: Path) -> None:
+    loaded, _, run = waiting(tmp_path)
+    told: list[str] = []
+
+    def explained() -> str:
+        told.clear()
+        with explain.found(str(run), Path(), "file:hub", quiet, None) as judged:
+            explain.explain("human_review", judged, lambda one: told.append(str(one)))
+            assert view.of_run(judged, quiet) == run / "report.html"
+        return "\n".join(told)
+
+    assert "no one has reviewed it yet" in explained()
+    read_by_people(run, wrong=(3,), says="cannot tell")
+    small_candidate(loaded)
+    found = explained()
+
+    assert "19/20" in found
+    assert "Ada: cannot tell" in found
+    assert "question" in found
+
+
+def test_the_command_that_publishes_ends_with_nine(dist: Path) -> None:
+    ended = adapter_release("publish", "dist", cwd=dist.parent)
+
+    assert ended.returncode == 9
+    assert "waits for people: no one has reviewed it yet" in ended.stderr
 
 
 def test_people_who_call_too_much_wrong_refuse_it(tmp_path: Path) -> None:
