@@ -125,7 +125,7 @@ CASES: Mapping[str, Sequence[Case]] = {
     "doctor": [(a_key, ())],
     "release": [(a_key, ()), (rows, ())],
     "candidate": [(a_key, ())],
-    "review": [(a_candidate, ("release", "--no-browser"))],
+    "review": [(nothing, (TEXT, "--no-browser"))],
     "publish": [(a_candidate, ("release",))],
     "pilot": [(a_key, ())],
     "verify": [(a_release, ("release",)), (a_receipt, ("release", "--receipt", "receipt"))],
