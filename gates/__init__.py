@@ -20,7 +20,7 @@ from gates.contract import Contract, load_contract
 from gates.controls import gate_zero, negative_controls, prove_gates_can_fail, self_test
 from gates.invalid import Invalid, InvalidConfig, InvalidData
 from gates.loosened import weaker_contract
-from gates.policy import DEFAULT_POLICY, Policy, default_policy, load_policy, weaker
+from gates.policy import DEFAULT_POLICY, HumanReview, Policy, completed, default_policy, load_policy, weaker
 from gates.provable import GatePlan, plan
 from gates.rows import (
     Golden,
@@ -52,6 +52,7 @@ __all__ = [
     "GatePlan",
     "GateVerdict",
     "Golden",
+    "HumanReview",
     "Invalid",
     "InvalidConfig",
     "InvalidData",
@@ -65,6 +66,7 @@ __all__ = [
     "Verdict",
     "blind",
     "compare",
+    "completed",
     "default_policy",
     "gate_zero",
     "gold_outputs",

@@ -40,6 +40,10 @@ DECLARED: Mapping[str, tuple[str, Mapping[str, object]]] = {
 """What the default policy asks for too, where the contract declares the means."""
 
 
+HUMAN_REVIEW: Final = "human_review"
+"""The gate that people are: no function of the answers, so it stands beside the table of those."""
+ROWS: Final = 20
+"""Rows that they read, where a policy does not say."""
 REFUSABLE: Final = "answer_rate"
 """A gate of the default policy that can only fail where a contract says who refuses."""
 
@@ -98,6 +102,25 @@ class Bar:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HumanReview:
+    """What people must say of a sample of the answers."""
+
+    bar: Bar
+    """Its minimum is how many rows are drawn."""
+    reviewers: int
+
+    def at(self, attempt: int, version: int) -> Bar:
+        """What this attempt must meet under a policy of this version: a surer bound, and as many rows as prove it."""
+        return self.bar if version < SPENDING else self.bar.at(attempt)
+
+    def as_dict(self) -> dict[str, Json]:
+        """As a policy writes it."""
+        bar = self.bar
+        numbers = {"target": bar.target, "floor": bar.floor, "confidence": bar.confidence}
+        return {"rows": bar.minimum, "reviewers": self.reviewers, **numbers}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     bars: tuple[Bar, ...]
     cluster_key: str | None = None
@@ -109,6 +132,8 @@ class Policy:
     version: int = 1
     """Since 2 advisory rates count what they compared, near-copies are one, and a verdict says what was tested. Since 3
     each attempt on a golden set needs a surer bound, and a comparison with earlier releases one on what is lost."""
+    review: HumanReview | None = None
+    """What people must say before a release; None: nobody is asked."""
     attempt: int = 1
     """Which attempt on its golden set is judged, at least. No part of the policy as it is written out."""
 
@@ -140,7 +165,8 @@ class Policy:
         margin = {} if self.loss_margin == LOSS_MARGIN else {"loss_margin": self.loss_margin}
         bars = {bar.gate: {key: value for key, value in asdict(bar).items() if key != "gate"} for bar in self.bars}
         versions = {} if self.version == 1 else {"version": self.version}
-        return {**versions, **clusters, **losses, **margin, **bars}
+        people = {} if self.review is None else {HUMAN_REVIEW: self.review.as_dict()}
+        return {**versions, **clusters, **losses, **margin, **bars, **people}
 
 
 class BarEntry(TypedDict, total=False):
@@ -156,9 +182,20 @@ class BarEntry(TypedDict, total=False):
     minimum: int
 
 
+class ReviewEntry(TypedDict, total=False):
+    """What a policy says of people's word, likewise."""
+
+    rows: int
+    reviewers: int
+    target: float
+    floor: float
+    confidence: float
+
+
 class PolicyFile(TypedDict, total=False):
     """What a policy says of all gates together, beside a ``BarEntry`` for each."""
 
+    human_review: ReviewEntry
     cluster_key: str
     max_net_loss: float
     loss_margin: float
@@ -176,6 +213,8 @@ def load_policy(mapping: Mapping[str, object], *, where: str = "gates") -> Polic
     entries = {gate: cast("BarEntry", entry) for gate, entry in mapping.items() if gate in ABOUT}
     for gate, entry in entries.items():
         problems += [f"{where}.{gate}.{problem}" for problem in _problems(gate, entry)]
+    review = given.get(HUMAN_REVIEW)
+    problems += [] if review is None else [f"{where}.{HUMAN_REVIEW}.{one}" for one in _review_problems(review)]
     if not any(entry.get("required", True) for entry in entries.values()):
         problems.append(f"{where}: no gate is required, so anything would pass")
     if "loss_margin" in given and given.get("version", 1) < SPENDING:
@@ -192,7 +231,37 @@ def load_policy(mapping: Mapping[str, object], *, where: str = "gates") -> Polic
         max_net_loss=float(given.get("max_net_loss", MAX_NET_LOSS)),
         loss_margin=float(given.get("loss_margin", LOSS_MARGIN)),
         version=given.get("version", 1),
+        review=None if review is None else _review(review),
     )
+
+
+def completed(mapping: Mapping[str, object], declares: Collection[str] | None) -> Mapping[str, object]:
+    """A policy as its user means it: one that names no gate but people's word asks for the default's other gates."""
+    if HUMAN_REVIEW not in mapping or mapping.keys() & ABOUT.keys():
+        return mapping
+    return {**default_policy(declares), **mapping}
+
+
+def _review_problems(entry: ReviewEntry) -> list[str]:
+    floor: BarEntry = {"floor": entry["floor"]} if "floor" in entry else {}
+    if problems := _floor_problems({"target": entry["target"], **floor}):
+        return problems
+    bar = _review(entry).bar
+    if bar.minimum > (rows := entry.get("rows", ROWS)):
+        return [f"rows: all of {rows} would not prove the floor {_number(bar.floor)}; {bar.minimum} would"]
+    return []
+
+
+def usual_review() -> HumanReview:
+    """What people are asked to read where a policy asks nobody."""
+    return _review({"target": 0.9})
+
+
+def _review(entry: ReviewEntry) -> HumanReview:
+    known: BarEntry = {"target": entry["target"], "minimum": entry.get("rows", ROWS)}
+    known |= {"floor": entry["floor"]} if "floor" in entry else {}
+    known |= {"confidence": entry["confidence"]} if "confidence" in entry else {}
+    return HumanReview(bar=_bar(HUMAN_REVIEW, known), reviewers=entry.get("reviewers", 1))
 
 
 def _problems(gate: str, entry: BarEntry) -> list[str]:
@@ -246,7 +315,7 @@ def _bar(gate: str, entry: BarEntry) -> Bar:
     mode = entry.get("mode", "target_and_floor")
     target = float(entry.get("target", 1.0))
     confidence = float(entry.get("confidence", CONFIDENCE))
-    own = entry.get("min_support") if ABOUT[gate].counts_outputs else entry.get("min_n")
+    own = entry.get("min_support") if gate in ABOUT and ABOUT[gate].counts_outputs else entry.get("min_n")
     asked = entry.get("minimum", own)
     floor = None
     if mode == "lower_bound":
@@ -270,6 +339,10 @@ def weaker(policy: Policy, than: Policy) -> tuple[str, ...]:
     """Every way in which ``policy`` asks for less than another did; if none, what passes it passes the other."""
     now = {bar.gate: bar for bar in policy.bars}
     lines = [line for bar in than.bars for line in _weaker_bar(now.get(bar.gate), bar)]
+    if than.review is not None:
+        lines += _weaker_bar(policy.review.bar if policy.review else None, than.review.bar)
+        if policy.review and policy.review.reviewers < than.review.reviewers:
+            lines.append(f"{HUMAN_REVIEW}: reviewers {policy.review.reviewers}, was {than.review.reviewers}")
     # Which key clusters the rows decides which of them are wrong together: another may hide them, and so may a first.
     watched = than.cluster_key is not None or policy.version >= SPENDING
     if watched and policy.cluster_key != than.cluster_key:

@@ -209,7 +209,7 @@ def decide(bar: Bar, score: Score) -> tuple[State, str]:
     """The state of one gate, given what it is decided on, and the reason for it."""
     if score.n == 0:
         return "UNDEFINED", score.empty
-    if score.n < bar.minimum and ABOUT[bar.gate].counts_outputs:
+    if score.n < bar.minimum and bar.gate in ABOUT and ABOUT[bar.gate].counts_outputs:
         return "UNDEFINED", f"only {score.n} answers are counted, at least {bar.minimum} are needed to tell"
     needs = bar.needs(score.n)
     if score.n < bar.minimum or needs is None:

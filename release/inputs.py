@@ -177,7 +177,8 @@ def read_contract(config: Config) -> gates.Contract | Unread:
 def read_policy(config: Config, declares: Collection[str] | None) -> gates.Policy | Unread:
     """The policy that the configuration names, or the default one for what its contract declares."""
     try:
-        return gates.load_policy(gates.default_policy(declares) if config.gates is None else config.gates)
+        asked = gates.default_policy(declares) if config.gates is None else gates.completed(config.gates, declares)
+        return gates.load_policy(asked)
     except gates.InvalidConfig as why:
         return _unread(config, why)
 

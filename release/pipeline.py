@@ -21,9 +21,10 @@ from release.hub import address, requests
 from release.importing import taking
 from release.importing.bring import Brought
 from release.inputs import Inputs, there
-from release.judging import attempts, derive, ledger, previous, recording, released, served, terms
+from release.judging import attempts, derive, ledger, previous, recording, released, reviewed, served, terms
 from release.judging.derive import Alone, Beside
 from release.judging.recording import Started
+from release.judging.reviewed import Heard
 from release.judging.served import Served
 from release.judging.terms import Terms
 from release.models import base as bases
@@ -35,10 +36,12 @@ from release.publishing.page import shown
 from release.running import lock
 from release.running import place as places
 from release.values import layout
-from release.values.artifacts import Adapter, Candidate, Package, Publication, sha256_file, write_atomically
-from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
+from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, sha256_file, write_atomically
+from release.values.errors import DataError, GatesFailed, PreflightError, ReviewNeeded, VerificationError
 from release.values.events import Line, Say, Stage, tell
 from release.values.record import Generation, part, to_json, tree
+
+REVIEW_WAITS = "All that is measured passed, and people have still to say what the answers are worth"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,9 @@ def candidate(found: Inputs, before: tuple[previous.Release, ...], say: Say) -> 
 
 
 def accept(config: Config, made: Candidate, run: Path, say: Say) -> Package:
-    """The package of a candidate; ``GatesFailed`` for one that did not pass."""
+    """The package of a candidate; ``GatesFailed`` for one that did not pass, ``ReviewNeeded`` where it waits."""
+    if made.waits:
+        raise ReviewNeeded(to_review(made, run))
     if not made.passed:
         raise GatesFailed(_refusal(made, run))
     say(Stage(name="package"))
@@ -161,8 +166,9 @@ class Made:
 def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) -> Candidate:
     """Judge the answers in a run folder, and write the record of all."""
     say(Stage(name="gates"))
-    alone, beside, served_as = judge(run, config, judged, made.adapter.files.digest, say)
-    passed = alone.passed and beside.passed and not any(one.in_the_way for one in served_as)
+    alone, beside, served_as, people = judge(run, config, judged, made.adapter.files.digest, say)
+    measured = derive.passed(alone, beside, served_as)
+    passed = measured and (people is None or people.passed)
     outcome = recording.Outcome(
         generation=part(Generation, json.loads((run / "generation.json").read_bytes())),
         verdict_sha256=hashlib.sha256(alone.files[layout.VERDICT]).hexdigest(),
@@ -171,22 +177,25 @@ def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) ->
         attempt=alone.attempt,
         earlier=beside.earlier,
         forms={one.name: recording.of_form(run, config, one) for one in served_as},
+        review=people.in_record if people else None,
     )
     record = recording.build(config, made.base, made.started, made.adapter, outcome)
     write_atomically(run / "record.json", canonical_json(tree(record)))
-    derived = shown.Derived(alone=alone, beside=beside, forms=served_as)
+    derived = shown.Derived(alone=alone, beside=beside, forms=served_as, people=people)
     found = shown.of_run(run, record, _terms(config, judged), derived, judged.before)
     page.write(run, found, config.publishing)
-    return Candidate(adapter=made.adapter, record=record, verdict=alone.verdict.to_json(), passed=passed)
+    waits = people.waits if people and measured else ()
+    verdict = alone.verdict.to_json()
+    return Candidate(adapter=made.adapter, record=record, verdict=verdict, passed=passed, waits=waits)
 
 
 def judge(
     run: Path, config: Config, judged: Judged, adapter: str, say: Say
-) -> tuple[Alone, Beside, tuple[Served, ...]]:
+) -> tuple[Alone, Beside, tuple[Served, ...], Heard | None]:
     """Verdicts and comparisons of an adapter of this digest, written to the run folder, counted and reported.
 
     The adapter may be released if every required gate passes in every required form, the base is beaten, and neither
-    the last release nor the best one is better.
+    the last release nor the best one is better; and, where the policy asks people, if they say so too.
     """
     terms = _terms(config, judged)
     attempt = terms.attempt(adapter, sha256_file(run / layout.in_run(layout.ANSWERS)))
@@ -216,9 +225,17 @@ def judge(
     for name, content in (alone.files | beside.files | of_forms | counted).items():
         write_atomically(run / layout.in_run(name), content)
     write_atomically(run / "earlier.json", canonical_json(tree(beside.earlier)))
-    write_atomically(run / "report.md", derive.markdown(alone, beside, served_as).encode())
-    tell(say, derive.lines(alone, beside, served_as))
-    return alone, beside, served_as
+    candidate = reviewed.Answered(
+        adapter_sha256=adapter,
+        answers_sha256=answered[layout.TRAINED],
+        answers=answers,
+        base_answers=base_answers,
+        before=judged.before,
+    )
+    people = reviewed.of_run(run, terms, candidate, alone.verdict)
+    write_atomically(run / "report.md", derive.markdown(alone, beside, served_as, people).encode())
+    tell(say, derive.lines(alone, beside, served_as, people))
+    return alone, beside, served_as, people
 
 
 def _terms(config: Config, judged: Judged) -> Terms:
@@ -292,7 +309,13 @@ def _is(path: Path, sha256: str) -> bool:
 
 
 def pack(config: Config, candidate: Candidate, run: Path) -> Package:
-    """The folder to publish. Rows travel with the release only where the configuration names their licence."""
+    """The folder to publish, which only a candidate that passed has."""
+    folder = lay(config, candidate, run, run / "package")
+    return Package(folder=folder, manifest=Manifest.of_folder(folder), candidate=candidate)
+
+
+def lay(config: Config, candidate: Candidate, run: Path, folder: Path) -> Path:
+    """All files of a candidate in ``folder``. Rows are among them only where the configuration names their licence."""
     verdict = json.loads(candidate.verdict)
     record, counted = candidate.record, released.counted(verdict)
     files = judged_files(candidate, run)
@@ -307,11 +330,12 @@ def pack(config: Config, candidate: Candidate, run: Path) -> Package:
         files[name] = run / name
     files |= exported_files(candidate, run) | {layout.PAGE: page.to_publish(run, record)}
     files[layout.PICTURE] = run / layout.in_run(layout.PICTURE)
+    files |= {layout.REVIEW: run / layout.in_run(layout.REVIEW)} if record.review else {}
     if config.data.license:
         files |= {name: run / name for name in layout.DATA.values() if (run / name).exists()}
     table, judged = (run / "report.md").read_text("utf-8"), verdict.get("content_judged")
     readme = card.render(record, counted, table, config.publishing, content_judged=judged, page=True)
-    return package.build(candidate, files, readme, run / "package")
+    return package.lay(candidate, files, readme, folder)
 
 
 def publish(publishing: Publishing, packed: Package, run: Path, hub: Mapping[str, str], say: Say) -> Publication:
@@ -338,6 +362,14 @@ def _refusal(made: Candidate, run: Path) -> str:
         f"A gate did not pass{where}: nothing was published. The adapter is kept in {run / 'adapter'}, the failing "
         f"rows are in {run / 'report.md'}, and on a page in {run / 'report.html'}. "
         f"Improve the data or the training and run again{less if failed else ''}."
+    )
+
+
+def to_review(made: Candidate, run: Path) -> str:
+    """What people have to do, where nothing else stands in the way."""
+    return (
+        f"{REVIEW_WAITS}: {'; '.join(made.waits)}. Nothing is lost and nothing was published. "
+        f"Run `adapter-release review {os.path.relpath(run)}`, then this command again: it goes on from here."
     )
 
 

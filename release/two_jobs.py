@@ -17,7 +17,8 @@ from pathlib import Path
 import gates
 from gates import report
 from release import inputs, pipeline, preflight
-from release.checking import verify
+from release.checking import completed, verify
+from release.checking.steps import UNREADABLE
 from release.config.settings import Config, Publishing
 from release.hub import address
 from release.judging import attempts, derive, previous
@@ -27,10 +28,10 @@ from release.publishing import page, sign
 from release.publishing import rules as own
 from release.publishing.rules import Rules
 from release.running import lock
-from release.values import bounds, contents, layout
+from release.values import bounds, clock, contents, layout
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
 from release.values.bounds import Kind
-from release.values.errors import ConfigError, GatesFailed, HubError, VerificationError
+from release.values.errors import ConfigError, DataError, GatesFailed, HubError, ReviewNeeded, VerificationError
 from release.values.events import Line, Say, Stage, tell
 from release.values.record import VERSION, Record
 
@@ -41,7 +42,14 @@ ROWS = "rows"
 """The golden rows, which the verdict is derived from, where they are not published themselves."""
 REPORT = "report.md"
 REFUSED = "refused"
-BESIDE: Mapping[str, Kind] = {SUMS: bounds.STATEMENT, REPORT: bounds.CARD, f"{ROWS}/golden.jsonl": bounds.ROWS}
+REVIEW = "review.json"
+"""What people say of a candidate that waits for them; it comes after the checksums."""
+BESIDE: Mapping[str, Kind] = {
+    SUMS: bounds.STATEMENT,
+    REPORT: bounds.CARD,
+    REVIEW: bounds.RESULT,
+    f"{ROWS}/golden.jsonl": bounds.ROWS,
+}
 """What lies in a candidate's folder beside the package, and how much of it is read."""
 
 
@@ -59,6 +67,9 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
         made, run = pipeline.candidate(found, before, say)
         try:
             packed = pipeline.accept(config, made, run, say)
+        except ReviewNeeded:
+            _hand_over(pipeline.lay(config, made, run, run / "waits"), made.record, run, folder)
+            raise ReviewNeeded(_to_review(made, folder)) from None
         except GatesFailed:
             judged = {
                 f"{REFUSED}/{layout.in_run(name)}": path for name, path in pipeline.judged_files(made, run).items()
@@ -73,20 +84,40 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
 
 def hand_over(packed: Package, run: Path, folder: Path) -> None:
     """The candidate's folder: the package, the report, rows that the verdict is derived from, and digests of them."""
-    files = {f"{PACKAGE}/{file.path}": packed.folder / file.path for file in packed.manifest.files}
+    _hand_over(packed.folder, packed.candidate.record, run, folder)
+
+
+def _hand_over(package: Path, record: Record, run: Path, folder: Path) -> None:
+    files = {f"{PACKAGE}/{file.path}": package / file.path for file in Manifest.of_folder(package).files}
     rows = {f"{ROWS}/golden.jsonl": run / "data" / "golden.jsonl"}
-    published = packed.candidate.record.data.golden.file is not None
+    published = record.data.golden.file is not None
     _lay_out(folder, {REPORT: run / page.SUMMARY, **files, **({} if published else rows)}, sums=True)
 
 
-def publish(folder: Path, receipts: Path, rules: Rules, say: Say) -> Publication:
+def _to_review(made: Candidate, folder: Path) -> str:
+    there = os.path.relpath(folder)
+    return (
+        f"{pipeline.REVIEW_WAITS}: {'; '.join(made.waits)}. {there} holds the candidate, and nothing is lost. Run "
+        f"`adapter-release review {there}`, here or where that folder is fetched to, then `adapter-release publish "
+        f"{there}`, with --review for a file that lies elsewhere."
+    )
+
+
+def publish(folder: Path, receipts: Path, rules: Rules, say: Say, reviews: Sequence[Path] = ()) -> Publication:
     """Prove a candidate's folder again, and that it is what the rules ask for; then publish it, signed if required.
 
-    The receipt goes to a folder named by the manifest of what arrived.
+    The receipt goes to a folder named by the manifest of what arrived. ``reviews`` are what people said of a candidate
+    that waits for them, where it does not lie in the folder.
     """
     say(Stage(name="check", note=str(folder)))
-    found = Released(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
-    with _arrived(folder, found, say) as arrived:
+    with _reviewed(folder, reviews) as whole:
+        return _publish(folder, whole, receipts, rules, say)
+
+
+def _publish(folder: Path, whole: Path, receipts: Path, rules: Rules, say: Say) -> Publication:
+    """The same of the folder ``whole``, which people's word is in, if it is asked for."""
+    found = Released(name=str(folder), folder=whole / PACKAGE, data=whole / ROWS)
+    with _arrived(whole, found, say) as arrived:
         own.check(found, rules)
         tell(say, [f"  {line}" for line in own.unchecked(found, rules)])
         _prove_the_gates(found)
@@ -114,7 +145,7 @@ def _replaceable(folder: Path) -> None:
 def _is_candidate(folder: Path) -> bool:
     """Whether it is empty, or all that is there was laid out here; SHA256SUMS alone is in many folders."""
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
-    return not there or (there <= {SUMS, REPORT, PACKAGE, ROWS, REFUSED} and bool(there & {SUMS, REFUSED}))
+    return not there or (there <= {SUMS, REPORT, PACKAGE, ROWS, REFUSED, REVIEW} and bool(there & {SUMS, REFUSED}))
 
 
 def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
@@ -126,23 +157,72 @@ def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
         (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, temporary / name)
     if sums:
-        lines = (f"{file.sha256}  {file.path}\n" for file in Manifest.of_folder(temporary).files)
-        write_atomically(temporary / SUMS, "".join(lines).encode())
+        _sum(temporary)
+    if (folder / REVIEW).is_file():
+        shutil.copyfile(folder / REVIEW, temporary / REVIEW)  # somebody's work; whether it counts is told later
     if folder.exists():
         folder.rename(before)  # in one step: a kill leaves no half of a candidate in the way of the next
     temporary.rename(folder)
     shutil.rmtree(before, ignore_errors=True)
 
 
+def _sum(folder: Path) -> None:
+    lines = (f"{file.sha256}  {file.path}\n" for file in Manifest.of_folder(folder).files)
+    write_atomically(folder / SUMS, "".join(lines).encode())
+
+
 @contextlib.contextmanager
-def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
-    """The package in a candidate's folder, while the block lasts; ``VerificationError`` names whatever is wrong."""
+def _reviewed(folder: Path, reviews: Sequence[Path]) -> Iterator[Path]:
+    """The candidate's folder itself; or, where it waits for people, one with it and their word."""
+    found = Released(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
+    _sound(folder, found)
+    with _trusting_nothing(found):
+        waits = completed.waits(found)
+    if reviews and not waits:
+        raise ConfigError(
+            [f"{folder} waits for no review: its policy asks nobody, or it holds one. Take --review out."]
+        )
+    if not waits:
+        yield folder
+        return
+    said = completed.joined(reviews or [folder / REVIEW] if reviews or os.path.lexists(folder / REVIEW) else [])
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = Path(scratch) / "candidate"
+        whole.mkdir()
+        with _trusting_nothing(found):
+            completed.complete(found, said, whole / PACKAGE)
+        for name in (REPORT, f"{ROWS}/golden.jsonl"):
+            if (folder / name).exists():
+                (whole / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(folder / name, whole / name)
+        _sum(whole)
+        yield whole
+
+
+@contextlib.contextmanager
+def _trusting_nothing(found: Released) -> Iterator[None]:
+    """A block that derives something of a candidate that is not verified yet, within its time."""
+    try:
+        with clock.within(found.listed.seconds):
+            yield
+    except (*UNREADABLE, clock.TimeUp, gates.Invalid, DataError) as error:
+        raise VerificationError(f"{found.name} cannot be read: {error}. Nothing was published.") from None
+
+
+def _sound(folder: Path, found: Released) -> None:
+    """``VerificationError`` where the folder is not the one that was laid out."""
     if wrong := _refused(folder, found) or _differences(folder):
         raise VerificationError(
             f"{folder} is not the candidate that was made:\n  "
             + "\n  ".join(wrong)
             + "\nNothing was published. Fetch the folder again, or make the candidate again."
         )
+
+
+@contextlib.contextmanager
+def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
+    """The package in a candidate's folder, while the block lasts; ``VerificationError`` names whatever is wrong."""
+    _sound(folder, found)
     steps = verify.report(verify.Opened(release=found), say)
     made = found.record
     if made.record != VERSION:
@@ -203,7 +283,7 @@ def _differences(folder: Path) -> list[str]:
             problems.append(f"{SUMS}:{number} is not a line of sha256sum, or repeats a file: {line[:120]!r}")
         else:
             told[parts[2]] = parts[1]
-    there = {file.path: file.sha256 for file in Manifest.of_folder(folder).files if file.path != SUMS}
+    there = {file.path: file.sha256 for file in Manifest.of_folder(folder).files if file.path not in (SUMS, REVIEW)}
     problems += [f"missing: {name}" for name in sorted(told.keys() - there.keys())]
     problems += [f"extra: {name}" for name in sorted(there.keys() - told.keys())]
     problems += [

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gates
-from gates import report
+from gates import human_review, report
+from gates.policy import HUMAN_REVIEW, usual_review
 from gates.shown import plain, shorten
 from release.checking import steps, verify
 from release.data import dataset
 from release.data.dataset import Dataset
-from release.judging import derive, previous, terms
-from release.values import bounds, clock, layout
+from release.judging import derive, previous, reviewed, terms
+from release.judging.reviewed import Asked
+from release.values import bounded, bounds, clock, layout, record
+from release.values.artifacts import sha256_file
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Say, tell
 from release.values.layout import TRAINED
@@ -46,7 +49,53 @@ def explain(gate: str, place: Judged, say: Say) -> None:
     The answers are judged again; ``VerificationError`` if that is not the stored verdict.
     """
     with in_time(place):
-        _explain(gate, place, say)
+        if gate == HUMAN_REVIEW:
+            _people(place, say)
+        else:
+            _explain(gate, place, say)
+
+
+def _people(place: Judged, say: Say) -> None:
+    """What people said: who, and of which rows, where not everybody calls them right."""
+    with reading(place.name):
+        of, verdict = asked(place)
+        content = reviewed.content(place.folder / layout.in_run(layout.REVIEW))
+        people = reviewed.heard(of, content, verdict)
+    if people.found is None or content is None:
+        tell(say, [place.name, "people have still to say what the answers are worth:", *map(plain, people.waits)])
+        return
+    lines = human_review.told(reviewed.read(content, place.name), people.found, place.golden.rows, of.this)
+    tell(say, [place.name, *lines])
+
+
+def of_release(folder: Path) -> bool:
+    """Whether this is the folder of a release in which it holds what was judged."""
+    return folder.name == "gates" and (folder.parent / layout.RECORD).is_file()
+
+
+def asked(place: Judged) -> tuple[Asked, gates.Verdict]:
+    """What people are asked to read of it, and its verdict; ``VerificationError`` if that is not the stored one."""
+    folder = place.folder
+    path = folder.parent / layout.RECORD if of_release(folder) else folder / "record.json"
+    if path.stat().st_size > bounds.RECORD.most:
+        raise ValueError(f"{path.name} has more than {bounds.RECORD.most:,} bytes")
+    made = record.read(bounded.json_object(path.read_bytes(), path.name))
+    agreed = terms.read(folder, place.golden, made.config.get("serving"))
+    answers = gates.read_outputs(folder / "answers.jsonl")
+    verdict = derive.alone(agreed, answers, None).verdict
+    if verdict.to_json() != (folder / "verdict.json").read_bytes():
+        raise VerificationError(
+            f"The gates give another verdict on the answers in {place.name} than the one stored there: a file was "
+            "changed, or another version made it. Nobody should read them for it."
+        )
+    candidate = reviewed.Answered(
+        adapter_sha256=made.adapter.sha256,
+        answers_sha256=sha256_file(folder / "answers.jsonl"),
+        answers=answers,
+        base_answers=gates.read_outputs(folder / "base_answers.jsonl"),
+        before=place.before,
+    )
+    return reviewed.asked(agreed, candidate, agreed.policy.review or usual_review()), verdict
 
 
 def _explain(gate: str, place: Judged, say: Say) -> None:

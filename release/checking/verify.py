@@ -26,7 +26,7 @@ from release.checking import (
 from release.checking.steps import FIRST_LOOK, Step, Unchecked
 from release.data.dataset import Dataset
 from release.hub import address
-from release.judging import derive, previous, served
+from release.judging import derive, previous, reviewed, served
 from release.judging.released import Released
 from release.publishing import attestations, page, sign
 from release.publishing.page import shown
@@ -66,10 +66,15 @@ class Opened:
         """Each form of its record, judged again."""
         return served.of_release(self.release)
 
+    @cached_property
+    def people(self) -> reviewed.Heard | None:
+        """What people said of its answers, counted again; None where its policy asks nobody."""
+        return reviewed.of_release(self.release, self.alone.verdict)
+
     @property
     def shown(self) -> shown.Shown:
         """What its page is made of."""
-        derived = shown.Derived(alone=self.alone, beside=self.beside, forms=self.forms)
+        derived = shown.Derived(alone=self.alone, beside=self.beside, forms=self.forms, people=self.people)
         return shown.of_release(self.release, derived)
 
     @property
@@ -344,7 +349,7 @@ def _card(found: Opened) -> Iterator[str]:
         verify_card.metadata(found.release)
         yield "the golden rows are not in the release: give their folder with --data to check the card"
     else:
-        table = derive.markdown(found.alone, found.beside, found.forms)
+        table = derive.markdown(found.alone, found.beside, found.forms, found.people)
         yield from verify_card.problems(found.release, table)
 
 
@@ -389,6 +394,22 @@ def _verdict(found: Opened) -> Iterator[str | Unchecked]:
         yield Unchecked(why=says)
     elif not alone.comparison.passed:
         yield "the adapter does not beat the base"
+
+
+def _people(found: Opened) -> Iterator[str]:
+    """Rows are drawn again from the seed, and what people said of them is counted again."""
+    release, said = found.release, found.release.record.review
+    if release.policy.review is None:
+        if said is not None or layout.REVIEW in release.names:
+            yield f"{layout.REVIEW} is there, or in the record, and the policy asks nobody"
+    elif release.golden is None:
+        yield "the golden rows are not in the release: give their folder with --data to check what people said"
+    elif (people := found.people) is None or people.waits:
+        yield from (f"its policy asks people: {plain(one)}" for one in (people.waits if people else ()))
+    elif said != people.in_record:
+        yield f"counted again, {layout.REVIEW} is {people.in_record}, the record says {said}"
+    elif not people.passed:
+        yield "people do not call enough of its answers right"
 
 
 def _forms(found: Opened) -> Iterator[str | Unchecked]:
@@ -487,4 +508,5 @@ CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     SIGNED: _signature,
     "every form it is served in was judged, and what is offered passed": _forms,
     PAGE: _page,
+    "what people say, where the policy asks them, is of these answers, and its count comes out again": _people,
 }

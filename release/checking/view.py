@@ -9,12 +9,12 @@ from urllib.parse import quote
 import gates
 from release.checking import explain, verify, verify_card
 from release.checking.explain import Judged
-from release.judging import derive, served, terms
+from release.judging import derive, reviewed, served, terms
 from release.publishing import page
 from release.publishing.page import shown
 from release.publishing.page.shown import Shown
 from release.values import layout, record
-from release.values.artifacts import write_atomically
+from release.values.artifacts import sha256_file, write_atomically
 from release.values.errors import ConfigError, VerificationError
 from release.values.events import Line, Say
 from release.values.record import Record
@@ -65,7 +65,15 @@ def shown_of(place: Judged) -> Shown:
             f"The gates give another verdict on the answers in {place.name} than the one stored there: a file was "
             "changed, or another version made it. Run `adapter-release release` again: nothing is trained again."
         )
-    derived = shown.Derived(alone=alone, beside=beside, forms=forms)
+    candidate = reviewed.Answered(
+        adapter_sha256=made.adapter.sha256,
+        answers_sha256=sha256_file(run / layout.in_run(layout.ANSWERS)),
+        answers=answers,
+        base_answers=base_answers,
+        before=place.before,
+    )
+    people = reviewed.of_run(run, agreed, candidate, alone.verdict)
+    derived = shown.Derived(alone=alone, beside=beside, forms=forms, people=people)
     return shown.of_run(run, made, agreed, derived, place.before)
 
 

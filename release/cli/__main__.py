@@ -11,6 +11,7 @@ from release.running import fence, kept
 ABOUT = "Train a LoRA adapter, evaluate the saved files, and publish exactly those files if every gate passes."
 EXIT_CODES = """exit codes: 0 released · 1 our bug · 2 usage or configuration · 3 data · 4 preflight ·
 5 gates failed or could not be decided · 6 Hub · 7 bytes differ · 8 not reproduced ·
+9 waits for a person's review ·
 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP"""
 GROUPS = {
     "a repository of your own": repository.COMMANDS,

@@ -1,4 +1,4 @@
-"""Commands that make a release: release, its two halves candidate and publish, and the pilot."""
+"""Commands that make a release: release, its two halves candidate and publish, people's review, and the pilot."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from release.cli import options
 from release.cli.command import Command, takes
-from release.cli.options import Configured, Signing
+from release.cli.options import RELEASE, Configured, Signing, Source
 from release.values import extras
 from release.values.errors import ConfigError
 from release.values.events import Say, tell
@@ -121,6 +121,7 @@ class Terms:
 class Publish:
     folder: Path
     receipts: Path
+    review: Sequence[Path]
     asked: Asked
     terms: Terms
     signing: Signing
@@ -136,6 +137,10 @@ def _publish_options(command: argparse.ArgumentParser) -> None:
         default=Path("runs/published"),
         help="folder for the receipt (default: %(default)s)",
     )
+    command.add_argument(
+        "--review", type=Path, action="append", default=[], metavar="FILE",
+        help="what people say of a candidate that waits for them (default: review.json in its folder); may be repeated",
+    )  # fmt: skip
     group = command.add_argument_group(
         "rules", "What the candidate must be, and where it goes. The candidate itself has no say in it."
     )
@@ -161,7 +166,7 @@ _TERMS = {
 def publish(given: Publish, say: Say) -> None:
     from release import two_jobs
 
-    two_jobs.publish(given.folder, given.receipts, _rules(given, say), say)
+    two_jobs.publish(given.folder, given.receipts, _rules(given, say), say, given.review)
 
 
 def _rules(given: Publish, say: Say) -> "Rules":
@@ -197,6 +202,51 @@ def _rules(given: Publish, say: Say) -> "Rules":
     return rules.of_config(options.load(configured, say, more), said, say)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    release: str | None
+    config: Path
+    to: Path | None
+    browser: bool
+    source: Source
+
+
+def _review_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "release", nargs="?", metavar=f"RUN|{RELEASE}",
+        help="a run's folder, a candidate's folder, a downloaded release or one on the Hub (default: the latest run)",
+    )  # fmt: skip
+    command.add_argument(
+        "--to", type=Path, metavar="FILE", help="the file of what is said (default: review.json in the folder)"
+    )
+    command.add_argument(
+        "--no-browser", action="store_false", dest="browser", help="start no browser, and print where the page is"
+    )
+    command.add_argument(
+        "--config", type=Path, default=Path("release.yaml"),
+        help="configuration of which the latest run is read (default: %(default)s)",
+    )  # fmt: skip
+    options.source(command)
+
+
+def review(given: Review, say: Say) -> None:
+    import webbrowser
+
+    from release.config import reading
+    from release.reviewing import opened, server
+
+    runs = Path() if given.release else reading.load(given.config).run.output_dir
+    source = given.source
+    with opened.opened(given.release, runs, source.hub, say, source.data, given.to) as to_read:
+        with server.served(to_read) as serving, server.door(serving) as door:
+            rows = f"{len(to_read.asked.rows)} rows of {to_read.name}, kept in {to_read.file}"
+            tell(say, [f"to be read: {rows}", f"the page, on this machine alone: {serving.address}"])
+            if given.browser:
+                webbrowser.open(door)
+            serving.ended.wait()
+        tell(say, server.summary(to_read))
+
+
 def pilot(given: Configured, say: Say) -> None:
     from release import pilot
 
@@ -212,7 +262,7 @@ COMMANDS = (
         publishes exactly those files under a tag if every required gate passes. Needs the configuration and its
         data, and HF_TOKEN for a Hub on the web. Leaves the run in run.output_dir; started again after an
         interruption, it continues there. Exit code 5: a gate failed or could not be decided, and nothing was
-        published.""",
+        published. Exit code 9: people have still to say what the answers are worth (`review`).""",
         options=_release_options,
         run=takes(Release, release),
     ),
@@ -222,9 +272,20 @@ COMMANDS = (
         description="""The first half of a two-job release: trains and evaluates as `release` does, and writes
         the package with its checksums to a folder. Reads previous releases from the Hub; HF_TOKEN and the other
         secrets are removed from its environment first. Exit code 5: a gate failed or could not be decided, and
-        the folder holds the report and the answers, but no package.""",
+        the folder holds the report and the answers, but no package. Exit code 9: the folder holds a candidate
+        that waits for people (`review`).""",
         options=_candidate_options,
         run=takes(Candidate, candidate),
+    ),
+    Command(
+        name="review",
+        about="read a sample of the answers in a browser, blind, and say what they are worth",
+        description="""Serves a page on this machine alone: rows that were drawn by a digest of what was judged,
+        each with this adapter's answer and another's, and keys for right, wrong and cannot tell. Every word is
+        saved at once, and the page goes on where it was closed. Leaves review.json, which the gate human_review
+        counts: run `release` again, or `publish`. Ends when the page says so, or by Ctrl-C.""",
+        options=_review_options,
+        run=takes(Review, review),
     ),
     Command(
         name="publish",
@@ -233,7 +294,7 @@ COMMANDS = (
         candidate's folder again, compares it with the configuration here and with the releases that the Hub has, and
         publishes its package if all is right. Needs HF_TOKEN for a Hub on the web, and no GPU. Leaves the receipt,
         publication.json. Exit code 7: the folder is not what its record or the configuration says, and nothing was
-        published.""",
+        published. Exit code 9: it waits for people's review.""",
         options=_publish_options,
         run=takes(Publish, publish),
     ),

@@ -79,7 +79,19 @@ def unprovable(golden: Dataset, policy: gates.Policy) -> list[str]:
         f"Add {one.missing} such rows, or lower gates.{one.bar.gate}."
         for one in plan
         if one.bar.required and not one.possible
-    ]
+    ] + list(_too_few_to_read(golden, policy))
+
+
+def _too_few_to_read(golden: Dataset, policy: gates.Policy) -> Iterator[str]:
+    """A line where people are to read more rows than there are."""
+    if policy.review is None:
+        return
+    rows = policy.review.at(policy.attempt, policy.version).minimum
+    if rows > len(golden.rows):
+        yield (
+            f"Gate human_review needs {rows} rows that people read, and {golden.path.name} has {len(golden.rows)}. "
+            f"Add {rows - len(golden.rows)} rows, or lower gates.human_review."
+        )
 
 
 def _unchecked(

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import gates
-from gates import report
+from gates import human_review, report
 from gates.policy import SPENDING
 from release.judging import attempts, previous, served
 from release.judging.attempts import Entry
 from release.judging.previous import Release
+from release.judging.reviewed import Heard
 from release.judging.served import Served
 from release.judging.terms import Terms
 from release.values import layout
@@ -94,6 +95,11 @@ def beside(terms: Terms, answers: Sequence[gates.Output], releases: Sequence[Rel
     return Beside(comparisons=comparisons, earlier=earlier)
 
 
+def passed(one: Alone, other: Beside, forms: Sequence[Served]) -> bool:
+    """Whether all that is measured lets it be released."""
+    return one.passed and other.passed and not any(form.in_the_way for form in forms)
+
+
 def entries(
     terms: Terms, adapter: str, answers: Mapping[str, str], found: tuple[Alone, Beside, Sequence[Served]]
 ) -> list[Entry]:
@@ -120,17 +126,19 @@ def entries(
     ]
 
 
-def lines(one: Alone, other: Beside, forms: Sequence[Served]) -> list[str]:
-    """Verdict and comparisons for a terminal."""
+def lines(one: Alone, other: Beside, forms: Sequence[Served], people: Heard | None = None) -> list[str]:
+    """Verdict, comparisons and people's word for a terminal."""
     compared = (line for each in _compared(one, other) for line in report.comparison_terminal(each))
     which = f"attempt {one.attempt} on this golden set, at least; see {layout.LEDGER}"
-    return [*report.terminal(one.verdict), *compared, *served.lines(forms), which]
+    said = human_review.terminal(people.found) if people and people.found else []
+    return [*report.terminal(one.verdict), *compared, *served.lines(forms), *said, which]
 
 
-def markdown(one: Alone, other: Beside, forms: Sequence[Served]) -> str:
+def markdown(one: Alone, other: Beside, forms: Sequence[Served], people: Heard | None = None) -> str:
     """The same as a report to keep, and as the card shows it."""
     parts = [report.markdown(one.verdict), *map(report.comparison_markdown, _compared(one, other))]
     parts += [served.markdown(one.verdict, forms)] if forms else []
+    parts += [human_review.markdown(people.found)] if people and people.found else []
     counted = one.verdict.policy.version >= SPENDING  # cards of before keep their bytes
     return "\n".join([*parts, *([attempts.markdown(one.tried)] if counted else [])])
 

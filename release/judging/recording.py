@@ -78,6 +78,7 @@ class Outcome:
     attempt: int
     earlier: Previous
     forms: Mapping[str, records.Form]
+    review: records.PeoplesWord | None = None
 
 
 def of_form(run: Path, config: Config, one: Served) -> records.Form:
@@ -148,6 +149,7 @@ def build(config: Config, base: Base, started: Started, adapter: Adapter, judged
         attempt=judged.attempt,
         earlier=judged.earlier,
         forms=judged.forms,
+        review=judged.review,
         determinism=environment.determinism(config.run.seed, ran.hardware),
         image_digest=ran.image_digest if ran.image_digest == generation.image_digest else None,
         spent=_spent(training, generation, config.budget),

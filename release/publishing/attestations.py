@@ -54,6 +54,7 @@ def _test_result(
     states += [(test, beside[name], True) for name, test in COMPARISONS.items() if name in beside]
     forms = record.forms or {}
     states += [(f"served_as_{name}", form.passed, form.settings["required"] is True) for name, form in forms.items()]
+    states += [("human_review", record.review.state == "PASS", True)] if record.review else []
     golden = _file("golden rows", record.data.golden.sha256)
     of_forms = {layout.of_form(name)["verdict.json"]: form.verdict_sha256 for name, form in forms.items()}
     return {

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from gates.canonical import canonical_json
 from release.values import contents, layout
-from release.values.artifacts import Candidate, Manifest, Package, sha256_file, write_atomically
+from release.values.artifacts import Candidate, sha256_file, write_atomically
 from release.values.errors import VerificationError
 from release.values.record import Record, tree
 
 
-def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: Path) -> Package:
+def lay(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: Path) -> Path:
     """Replace ``folder`` by: the adapter, its card, ``files`` by the name each is published under, the record last.
 
     The same candidate gives the same bytes, so a run that is started again finds its own release on the Hub.
@@ -34,7 +34,7 @@ def build(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: 
             "adapter's folder in the run, and run again."
         )
     temporary.rename(folder)
-    return Package(folder=folder, manifest=Manifest.of_folder(folder), candidate=candidate)
+    return folder
 
 
 def complete(record: Record, folder: Path) -> Record:

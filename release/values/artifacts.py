@@ -108,6 +108,8 @@ class Candidate:
     verdict: bytes
     """The verdict file's bytes, as the gates wrote them."""
     passed: bool
+    waits: tuple[str, ...] = ()
+    """What people have still to do, where all else passed; empty where nobody is waited for."""
 
 
 @dataclass(frozen=True, kw_only=True)

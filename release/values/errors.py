@@ -7,7 +7,8 @@
      ├── GatesFailed        5   a gate failed, or could not be decided
      ├── HubError           6   the Hub refused, is unreachable, or holds something else under this tag
      ├── VerificationError  7   bytes are not the bytes they should be
-     └── NotReproduced      8   another adapter came out
+     ├── NotReproduced      8   another adapter came out
+     └── ReviewNeeded       9   all is well so far, and a person has to say what the answers are worth
 
 A message says what happened (with the value and the file), what it means, and what to do. Anything that is not a
 ``Stop`` is our bug: it keeps its traceback and exits with 1.
@@ -57,6 +58,10 @@ class NotReproduced(Stop):
     exit_code = 8
 
 
+class ReviewNeeded(Stop):
+    exit_code = 9
+
+
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 """What the system says of a path that was named: it may not be written, or something else is there."""
 
@@ -82,7 +87,7 @@ def disk_full(error: OSError) -> PreflightError | None:
 
 BY_EXIT_CODE: dict[int, type[Stop]] = {
     kind.exit_code: kind
-    for kind in (DataError, PreflightError, GatesFailed, HubError, VerificationError, NotReproduced)
+    for kind in (DataError, PreflightError, GatesFailed, HubError, VerificationError, NotReproduced, ReviewNeeded)
 }
 
 

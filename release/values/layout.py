@@ -48,6 +48,8 @@ CONTRACT = "gates/contract.json"
 ANSWER_SCHEMA = "gates/answer.schema.json"
 GOLDEN_ROWS = "gates/golden_rows.json"
 LEDGER = "gates/ledger.jsonl"
+REVIEW = "gates/review.json"
+"""What people said of the answers, where the policy asks them."""
 PAGE = "gates/report.html"
 """The page for people, which nothing loads."""
 PICTURE = "gates/report.svg"
@@ -129,6 +131,9 @@ FILES = (
         name=PICTURE,
         kind=bounds.PICTURE,
         holds="the gates as a picture, which the card shows; in every release that holds a page",
+    ),
+    File(
+        name=REVIEW, kind=bounds.RESULT, holds="what people said of a sample of the answers, where the policy asks them"
     ),
     File(
         name=LEDGER,

@@ -382,6 +382,18 @@ class Previous:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PeoplesWord:
+    """What people said of a sample of the answers."""
+
+    sha256: str
+    """Of the file of their answers."""
+    state: str
+    k: int
+    n: int
+    reviewers: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     record: int
     program: Program
@@ -412,6 +424,8 @@ class Record:
     """Where it was trained, if not by this program."""
     forms: Mapping[str, Form] | None = field(default=None, metadata=OPTIONAL)
     """By name; records before version 3 have none."""
+    review: PeoplesWord | None = field(default=None, metadata=OPTIONAL)
+    """None where its policy asks nobody, or nobody answered yet."""
     files: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     """sha256 of every file published beside this record."""
 

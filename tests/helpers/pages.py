@@ -34,7 +34,8 @@ HOSTILE = (
 def shown_of(folder: Path) -> Shown:
     """A release in a folder, judged again."""
     found = verify.Opened(release=Released(folder=folder, name=folder.name))
-    return shown.of_release(found.release, shown.Derived(alone=found.alone, beside=found.beside, forms=found.forms))
+    derived = shown.Derived(alone=found.alone, beside=found.beside, forms=found.forms, people=found.people)
+    return shown.of_release(found.release, derived)
 
 
 def page_of(made: Shown) -> bytes:

@@ -14,11 +14,12 @@ from safetensors.numpy import save_file
 
 import gates
 from gates.canonical import canonical_json, digest
-from release import pipeline
+from release import inputs, pipeline
 from release.config import reading
 from release.config.settings import Config
 from release.data import sources
 from release.data.chat import Messages
+from release.inputs import there
 from release.judging import previous, recording
 from release.judging.released import Released
 from release.models import base as bases
@@ -184,7 +185,7 @@ def small_candidate(
         train=train,
         golden=judged_by,
         contract=contract,
-        policy=gates.load_policy(loaded.gates or gates.default_policy(contract.declares)),
+        policy=there(inputs.read_policy(loaded, contract.declares)),
         before=before,
     )
     base = small_base(loaded.path.parent / "base", loaded)

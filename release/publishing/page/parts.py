@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import gates
-from gates import report
+from gates import human_review, report
 from gates.comparison import Pairing
+from gates.policy import HUMAN_REVIEW
 from release.config.settings import Publishing
 from release.publishing import programs, snippet
 from release.publishing.page import charts
@@ -81,6 +82,8 @@ def parts(shown: Shown, publishing: Publishing) -> dict[str, object]:
         "notes": report.notes(verdict),
         "gates": [_gate(one, _last(shown).get(one.name), called) for one in verdict.gates],
         "advisory": [(name, f"{score.k}/{score.n}") for name, score in verdict.advisory.items()],
+        "people": shown.people.found if shown.people else None,
+        "people_say": list(_people(shown)),
         "forms": list(_forms(shown, repo, tag)),
         "form_rows": _side_by_side(shown),
         "slices": list(_slices(verdict)),
@@ -127,6 +130,19 @@ def _stopped(shown: Shown) -> Iterator[str]:
             against = _against(shown, comparison)
             yield from (f"beside {against}: {fault}" for fault in (*comparison.problems, *comparison.faults))
     yield from (f"in the form {one.name}: {one.state}, and it must pass" for one in shown.forms if one.in_the_way)
+    if shown.people and not shown.people.passed:
+        found = shown.people.found
+        why = (f"{found.gate.state}, {found.gate.reason}",) if found else shown.people.waits
+        yield from (f"{HUMAN_REVIEW}: {one}" for one in why)
+
+
+def _people(shown: Shown) -> Iterator[str]:
+    """What people said, as far as it counts."""
+    if shown.people and shown.people.found:
+        found = shown.people.found
+        yield report.line(found.gate)
+        yield from human_review.sentences(found)
+        yield from (f"{miss.id}: {miss.reason}" for miss in found.gate.score.misses)
 
 
 def _comparisons(shown: Shown) -> list[gates.Comparison]:

@@ -10,6 +10,7 @@ from release.judging import previous
 from release.judging.derive import Alone, Beside
 from release.judging.previous import Release
 from release.judging.released import Released
+from release.judging.reviewed import Heard
 from release.judging.served import Served
 from release.judging.terms import Terms
 from release.values import layout
@@ -47,6 +48,8 @@ class Shown:
     """Whether questions, documents and references are shown, or only what a release without licence holds."""
     differences: Sequence[tuple[str, str, str]] | None = None
     """What is set or made otherwise than in what somebody compares it with, then and here; None where nobody does."""
+    people: Heard | None = None
+    """What people said, where the policy asks them."""
 
     @property
     def verdicts(self) -> Mapping[str, gates.Verdict]:
@@ -61,6 +64,7 @@ class Derived:
     alone: Alone
     beside: Beside
     forms: Sequence[Served]
+    people: Heard | None = None
 
 
 def of_release(release: Released, derived: Derived) -> Shown:
@@ -78,6 +82,7 @@ def of_release(release: Released, derived: Derived) -> Shown:
         base_answers=release.base_answers,
         before=_last(previous.kept(kept, release.folder / "gates" / layout.PREVIOUS), release.terms),
         with_rows=release.record.data.golden.file is not None,
+        people=derived.people,
     )
 
 
@@ -96,6 +101,7 @@ def of_run(run: Path, record: Record, terms: Terms, derived: Derived, before: Se
         base_answers=gates.read_outputs(run / layout.in_run(layout.BASE_ANSWERS)),
         before=_last([one for one in before if one.tag in kept], terms),
         with_rows=True,
+        people=derived.people,
     )
 
 

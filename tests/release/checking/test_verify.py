@@ -27,7 +27,7 @@ from tests.helpers.small_release import edit, reseal, small_release
 
 REPO, TAG = "local/elements", "v0.1.0"
 PLACE, FILES, DIGESTS, RECORD, AGREEMENT, BASE, DATA, JUDGED, TENSORS, CARD, VERDICT, EARLIER = range(1, 13)
-STEPS = 16  # with statements and signature, whose lies have modules of their own
+STEPS = 17  # with statements and signature, whose lies have modules of their own
 Lie = Callable[[Path], object]
 
 

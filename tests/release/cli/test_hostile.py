@@ -135,6 +135,7 @@ CASES: Mapping[str, Sequence[Case]] = {
     "doctor": [(a_key, ())],
     "release": [(a_key, ()), (rows, ())],
     "candidate": [(a_key, ())],
+    "review": [(nothing, (TEXT, "--no-browser"))],
     "publish": [(a_candidate, ("release",))],
     "attest": [
         (a_key, ("--url", "http://127.0.0.1:1/v1", "--model", TEXT)),

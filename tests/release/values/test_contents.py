@@ -298,5 +298,5 @@ def test_what_is_packed_is_what_verify_allows(tmp_path: Path) -> None:
     (made.candidate.adapter.folder / "modeling.py").write_text("print('hello')", "utf-8")
 
     with pytest.raises(VerificationError, match=r"modeling\.py is not a file that a release may hold"):
-        package.build(made.candidate, {}, b"# card\n", tmp_path / "packed")
+        package.lay(made.candidate, {}, b"# card\n", tmp_path / "packed")
     assert not (tmp_path / "packed").exists()
