@@ -24,7 +24,8 @@ MAX_FILE = 10_000_000
 """Characters of a schema, or of a row of a golden set: its documents stand in it."""
 
 MAX_VALUES = 10_000_000
-"""Brackets and commas, those within texts too; a brace as four: ``{"a":1},`` is eight bytes, and 230 of memory."""
+"""Brackets and commas, those within texts too; a colon as two, a brace as four: ``{"a":1},`` is eight bytes, and 230 of
+memory, and a member with a name of its own has as many."""
 
 WHITESPACE = " \t\n\r"
 FENCE = re.compile(r"```[ \t]*+\w*+[ \t]*+\r?\n(.*?)\r?\n?```", re.DOTALL)
@@ -99,7 +100,7 @@ def _from_bytes(data: bytes) -> str:
 
 
 def _values(text: str) -> int:
-    return text.count("[") + 4 * text.count("{") + text.count(",")
+    return text.count("[") + 4 * text.count("{") + text.count(",") + 2 * text.count(":")
 
 
 def _too_deep(text: str) -> bool:

@@ -10,6 +10,8 @@ _PLACES = ("refs", "heads", "tags", "remotes", "pr")
 """First parts of a name that git reads as the place of another one (gitrevisions(7))."""
 _ORDER = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Characters that change the order in which others are shown."""
+_UNSEEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
+"""Kinds of characters that write nothing; a file may have a joiner in its name, as words of some languages have."""
 LONGEST_PART, LONGEST = 255, 1024
 """Bytes of a name between two slashes, and of a whole path: what file systems take."""
 
@@ -44,4 +46,6 @@ def ref_problem(name: str) -> str:
         return "git reads it as the place of another one"
     if name.startswith("-"):
         return "git reads it as an option"
+    if any(unicodedata.category(character) in _UNSEEN for character in name):
+        return "a character of it cannot be seen, and it looks like another"
     return ""

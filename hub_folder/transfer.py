@@ -171,6 +171,8 @@ def resolve(call: Call) -> Response:
         if entry.pointer:
             headers |= {"X-Linked-Etag": f'"{entry.content_id}"', "X-Linked-Size": str(entry.size)}
             stored = repository.large_file(entry.pointer.sha256)
+            if not stored.is_file():
+                raise Refusal(404, f"The large file {path!r} at {sha} is not in this Hub.", "EntryNotFound", sha)
             content: Path | bytes = stored
         else:
             content = repository.read(entry.oid)

@@ -20,6 +20,9 @@ from schemas import plain_yaml
 BLOCK = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))")
 """``REGEX_YAML_BLOCK`` of huggingface_hub, which is the Hub's own; a test compares the two."""
 
+FIRST = 3
+"""Lines that are shown of those that differ."""
+
 
 def metadata(release: Released) -> dict[str, object]:
     """What a machine reads of the card; ``ValueError`` where readers could differ in it."""
@@ -58,12 +61,14 @@ def problems(release: Released, table: str) -> Iterator[str]:
     if there == made:
         return
     lines = zip_longest(there.decode("utf-8").split("\n"), made.decode("utf-8").split("\n"))
-    different = [(number, *pair) for number, pair in enumerate(lines, 1) if pair[0] != pair[1]]
-    for number, has, expected in different[:3]:
-        yield f"line {number} of the card is {_shown(has)}, record and answers make {_shown(expected)}"
+    different = 0
+    for number, (has, expected) in enumerate(lines, 1):
+        different += has != expected
+        if has != expected and different <= FIRST:
+            yield f"line {number} of the card is {_shown(has)}, record and answers make {_shown(expected)}"
     made_by = release.record.program.version
     yield (
-        f"the card is not the one that record and answers make: {len(different)} lines differ. If adapter-release "
+        f"the card is not the one that record and answers make: {different} lines differ. If adapter-release "
         f"{plain(made_by):.40} made it and writes cards otherwise, verify it with that version"
     )
 

@@ -126,7 +126,9 @@ class Chat:
         return rendered
 
     def ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        """The token ids of a text, within time and room: a tokenizer's own rules may write it many times over."""
+        with self.in_time():
+            return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def ask(self, messages: Messages) -> tuple[int, ...]:
         """The token ids of a prompt, up to where an answer begins."""

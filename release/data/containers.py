@@ -31,6 +31,9 @@ LONGEST = 10_000_000  # characters of a row: far more than any context holds
 LONGEST_LINE = 4 * LONGEST + 1  # bytes of as many characters, and one more
 PIECE = 1 << 20
 HEAD = 1 << 16
+PLENTY, TIMES = 16 << 20, 200
+"""Bytes to which any file may unpack, and how many times its own if that is more: rows as people write them pack to a
+tenth, and rows that repeat a long prompt to a hundredth."""
 SAID = 64  # rows between two looks at how far a file is read
 WRAPPED = re.compile(
     r'\s*\{\s*"(?:data|rows|examples|train|instances|items|records|dataset|samples|entries)"\s*:\s*(?=\[\s*\{)'
@@ -117,7 +120,8 @@ def _each_of(
         with path.open("rb", buffering=HEAD) as opened, contextlib.ExitStack() as open_until_here:
             file = cast("io.BufferedReader", opened)
             size = max(path.stat().st_size, 1)
-            stream = open_until_here.enter_context(_unpacked(path, file, file.peek(HEAD)[:HEAD]))
+            most = max(PLENTY, TIMES * size)
+            stream = open_until_here.enter_context(_unpacked(path, file, file.peek(HEAD)[:HEAD], most))
             for number, found in enumerate(read(cast("io.BufferedReader", stream))):
                 if number % SAID == 0 and not file.closed:
                     watch(min(file.tell(), size), size)
@@ -168,17 +172,38 @@ def _of_the_hub(path: Path) -> str:
     )
 
 
-def _unpacked(path: Path, file: IO[bytes], head: bytes) -> contextlib.AbstractContextManager[IO[bytes]]:
-    """The file's own bytes, by how it begins."""
+def _unpacked(path: Path, file: IO[bytes], head: bytes, most: int) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """The file's own bytes, by how it begins; of what is packed ``most``."""
     if head.startswith(PACKED[0]):
-        return io.BufferedReader(gzip.GzipFile(fileobj=file), HEAD)
+        return _within(gzip.GzipFile(fileobj=file), most)
     if head.startswith(PACKED[1]):
-        return io.BufferedReader(bz2.BZ2File(file), HEAD)
+        return _within(bz2.BZ2File(file), most)
     if head.startswith(PACKED[2]):
-        return io.BufferedReader(lzma.LZMAFile(file), HEAD)
+        return _within(lzma.LZMAFile(file), most)
     if head.startswith(PACKED[3]):
-        return io.BufferedReader(tables.unpacked(file, path), HEAD)
+        return _within(tables.unpacked(file, path), most)
     return contextlib.nullcontext(file)
+
+
+def _within(unpacked: io.IOBase, most: int) -> io.BufferedReader:
+    return io.BufferedReader(_Within(cast("io.RawIOBase", unpacked), most), HEAD)
+
+
+class _Within(io.RawIOBase):
+    """What was packed, as long as there is not more of it than there may be."""
+
+    def __init__(self, unpacked: io.RawIOBase, most: int) -> None:
+        self.unpacked, self.left, self.most = unpacked, most, most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "Buffer") -> int:
+        count = self.unpacked.readinto(buffer) or 0
+        self.left -= count
+        if self.left < 0:
+            raise OSError(f"it unpacks to more than {self.most:,} bytes, {TIMES} times its own, as no rows do")
+        return count
 
 
 def _rows(path: Path, stream: io.BufferedReader) -> Found:

@@ -48,7 +48,7 @@ def in_time(template: str, allowed: clock.Allowance) -> Iterator[None]:
         sha256 = hashlib.sha256(template.encode()).hexdigest()
         number = "one conversation" if allowed.done == 1 else f"{allowed.done:,} conversations"
         raise DataError(
-            f"The chat template {shortened(template)} (sha256 {sha256}) does not end: "
+            f"The chat template {shortened(template)} (sha256 {sha256}), or the tokenizer, does not end: "
             f"{number} took {allowed.used:.0f} seconds of a processor, where each takes a thousandth of one. "
             "Nothing was asked with it. In a release of somebody else's: do not use it, and inform its publisher. Of "
             "your own: look for loops in it, or set model.chat_template to a file with another one."

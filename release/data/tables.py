@@ -3,7 +3,6 @@
 import csv
 import importlib.util
 import io
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,16 +10,20 @@ from typing import IO, TYPE_CHECKING, cast
 
 from gates import strict_json
 from gates.canonical import Json
+from gates.shown import shorten
+from release.values import room
 from release.values.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SEPARATORS = ",;\t|"
-CELL = 10_000_000  # characters, as of a row
+CELL = 10_000_000  # characters of a cell, and of all cells of a row together
 INDEX = "index"
 """What pandas writes first and without a name: the number of each row."""
-BATCH = 256  # rows that are held at once
+BATCH = 64  # rows that are held at once
+ROOM = 384 << 20
+"""Bytes that these rows may ask for: a Parquet file of a kilobyte can hold gigabytes of one text, over and over."""
 JSON_IN_CELLS = ("[", "{")
 WORDS: Mapping[str, bool] = {"true": True, "false": False}
 
@@ -36,26 +39,57 @@ def cells(text: io.TextIOWrapper, path: Path) -> Iterator[tuple[int, dict[str, J
     An empty cell is none. A cell that is a JSON list or object is that, and the words true and false are.
     """
     csv.field_size_limit(CELL)
-    first = text.readline()
-    tabs = ".tsv" in map(str.lower, path.suffixes)
-    mark = "\t" if tabs else max(SEPARATORS, key=lambda one: (first.count(one), -SEPARATORS.index(one)))
-    reader = csv.reader(itertools.chain([first] if first else [], text), delimiter=mark, strict=True)
-    line = 1
+    lines, line = _Lines(text, tabs=".tsv" in map(str.lower, path.suffixes)), 1
     try:
+        reader = csv.reader(lines, delimiter=lines.mark(), strict=True)
         heading = next(reader, [])
         if heading[:1] == [""] and INDEX not in heading:
             heading[0] = INDEX
         if len(set(heading)) < len(heading) or "" in heading:
-            raise DataError(f"{path} line 1: the heading {heading!r} names a column twice or not at all.")
-        line = reader.line_num + 1
+            says = f"the heading {shorten(repr(heading), 300)} names a column twice or not at all"
+            raise DataError(f"{path} line 1: {says}.")
+        line = lines.next_row(reader.line_num)
         for row in reader:
             if row and len(row) != len(heading):
                 yield line, f"{len(row)} cells where the heading has {len(heading)}. Put quotes around its texts"
             elif row:
                 yield line, {name: _cell(one) for name, one in zip(heading, row, strict=True) if one}
-            line = reader.line_num + 1
+            line = lines.next_row(reader.line_num)
     except csv.Error as error:
         yield line, f"it is not CSV: {error}. Save the file as CSV again, in UTF-8, or as JSON Lines"
+
+
+class _Lines:
+    """The lines of a table; ``csv.Error`` where a row, which may be over several, has more characters than `CELL`."""
+
+    def __init__(self, text: io.TextIOWrapper, *, tabs: bool) -> None:
+        self.text, self.tabs, self.row, self.first = text, tabs, 0, ""
+
+    def mark(self) -> str:
+        """What parts the cells: by the name of the file, or what the first line has the most of."""
+        self.first = self._line()
+        return "\t" if self.tabs else max(SEPARATORS, key=lambda one: (self.first.count(one), -SEPARATORS.index(one)))
+
+    def next_row(self, read: int) -> int:
+        """The line that the next row begins on, after so many that were read."""
+        self.row = 0
+        return read + 1
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line, self.first = self.first or self._line(), ""
+        if not line:
+            raise StopIteration
+        return line
+
+    def _line(self) -> str:
+        line = self.text.readline(CELL + 1 - self.row)
+        self.row += len(line)
+        if self.row > CELL:
+            raise csv.Error(f"a row has more than {CELL:,} characters")
+        return line
 
 
 def _cell(text: str) -> Json:
@@ -96,12 +130,36 @@ def rows(stream: IO[bytes], head: bytes, path: Path) -> Iterator[Json]:
     import pyarrow as pa
 
     try:
-        for batch in _batches(stream, head):
-            for start in range(0, batch.num_rows, BATCH):
-                yield from map(_json, batch.slice(start, BATCH).to_pylist())
-    except (pa.ArrowException, OSError) as error:
+        for number, value in enumerate(_values(stream, head), 1):
+            if _size(value) > CELL:
+                raise DataError(f"{path} row {number} has more than {CELL:,} characters. Leave it out, or cut it.")
+            yield _json(value)
+    except (MemoryError, pa.ArrowMemoryError):
+        raise DataError(
+            f"{path} cannot be read: {BATCH} rows of it ask for more than {ROOM:,} bytes. Cut them."
+        ) from None
+    except (pa.ArrowException, OSError, RecursionError) as error:
         why = str(error).partition("\n")[0][:200]
         raise DataError(f"{path} cannot be read: {why}. Write it again, or export its rows as JSON Lines.") from None
+
+
+def _values(stream: IO[bytes], head: bytes) -> "Iterator[object]":
+    """Each row, within the room that there is.
+
+    What a file says of the places in it is looked at first: a text that began outside of it would be read all the same,
+    from whatever this process holds there.
+    """
+    batches = _batches(stream, head)
+    while True:
+        with room.within(ROOM):
+            batch = next(batches, None)
+            if batch is None:
+                return
+            batch.validate(full=True)
+        for start in range(0, batch.num_rows, BATCH):
+            with room.within(ROOM):
+                found = batch.slice(start, BATCH).to_pylist()
+            yield from found
 
 
 def _batches(stream: IO[bytes], head: bytes) -> "Iterator[pa.RecordBatch]":
@@ -109,7 +167,7 @@ def _batches(stream: IO[bytes], head: bytes) -> "Iterator[pa.RecordBatch]":
     from pyarrow import parquet
 
     if head.startswith(b"PAR1"):
-        yield from parquet.ParquetFile(stream).iter_batches(batch_size=BATCH)
+        yield from parquet.ParquetFile(stream).iter_batches(batch_size=BATCH, use_threads=False)
     elif head.startswith(b"ARROW1"):
         with pa.ipc.open_file(stream) as opened:
             for number in range(opened.num_record_batches):
@@ -117,6 +175,17 @@ def _batches(stream: IO[bytes], head: bytes) -> "Iterator[pa.RecordBatch]":
     else:
         with pa.ipc.open_stream(stream) as opened:
             yield from opened
+
+
+def _size(value: object) -> int:
+    """Characters of a row, and one for each of its values."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(len(str(name)) + _size(one) for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return len(value) + sum(map(_size, value))
+    return 1
 
 
 def _json(value: object) -> Json:

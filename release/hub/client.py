@@ -90,6 +90,8 @@ SHAPES = (LookupError, TypeError, AttributeError, RecursionError)
 """What they raise for an answer of another shape: they look into it without looking at it."""
 WANTS_A_TOKEN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 """How a Hub answers who may not see something."""
+SHORT = 8
+"""Characters of a part of a secret that is left out of messages by itself."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 _open_only: ContextVar[bool] = ContextVar("_open_only", default=False)
 
@@ -131,8 +133,10 @@ def keyless() -> bool:
 def redact(text: str) -> str:
     """``text`` without tokens and without the signatures of upload addresses."""
     for name in ("HF_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "HF_OIDC_ID_TOKEN"):
-        if secret := os.environ.get(name):
-            text = text.replace(secret, "hf_REDACTED")
+        secret = os.environ.get(name, "")
+        parts = [part for part in secret.split() if len(part) >= SHORT]  # libraries quote a line end in it as \\n
+        for one in filter(None, [secret, *parts]):
+            text = text.replace(one, "hf_REDACTED")
     # a token of the Hub, those of a keyless exchange (hf_jwt_...) among them; a bare JWT, as CI providers sign them
     text = re.sub(r"hf_\w{20,}(\.[\w-]+)*|\beyJ[\w-]{8,}(\.[\w-]+)+", "hf_REDACTED", text)
     return re.sub(r"([?&](?:sig|X-Amz-[\w-]+)=)[^&\s\"']+", r"\1REDACTED", text)
@@ -382,7 +386,8 @@ def download_base(repo_id: str, destination: Path, *, revision: str, code: bool)
     there = listing(repo_id, revision, most=OTHERS_FILES)
     names = wanted(there, code=code)
     _refuse_pickles(repo_id, revision, names)
-    size = sum(there[name].size for name in names)
+    where = f"{repo_id} at {revision} of {endpoint()}"
+    size = need_room((there[name] for name in names), destination.parent, where, elsewhere="ADAPTER_RELEASE_CACHE")
     with (
         _asking(f"Downloading {repo_id} at {revision}", files=size, number=len(there)),
         _scratch(destination) as scratch,

@@ -69,16 +69,19 @@ def _both(files: Mapping[str, Listed]) -> str | None:
 _NONE = "Nothing was fetched. If this is the repository that is meant, clone it and look at the folder."
 
 
-def need_room(files: Iterable[Listed], folder: Path, where: str) -> int:
-    """Bytes of the files together; ``PreflightError`` where the disk of ``folder`` has no room for them."""
+def need_room(files: Iterable[Listed], folder: Path, where: str, *, elsewhere: str = "TMPDIR") -> int:
+    """Bytes of the files together; ``PreflightError`` where the disk of ``folder`` has no room for them.
+
+    ``elsewhere``: the variable that names another disk.
+    """
     size = sum(file.size for file in files)
     if size > bounds.TOTAL:
-        raise HubError(f"{where} has {size:,} bytes, and a release has at most {bounds.TOTAL:,}. {_NONE}")
+        raise HubError(f"{where} has {size:,} bytes; at most {bounds.TOTAL:,} are fetched. {_NONE}")
     free = shutil.disk_usage(folder).free
     if size > free:
         raise PreflightError(
             f"{where} has {size / GIB:.2f} GiB, and the disk of {folder} has {free / GIB:.2f} GiB free. Nothing was "
-            "fetched. Free some space, or point TMPDIR to another disk."
+            f"fetched. Free some space, or point {elsewhere} to another disk."
         )
     return size
 

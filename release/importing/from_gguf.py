@@ -5,9 +5,10 @@ the architectures in ``ORDERS``; of any other the read-back is refused, for a wr
 without a word.
 """
 
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -26,6 +27,12 @@ ORDERS = {"llama": True, "qwen2": False, "qwen3": False, "gemma2": False, "gemma
 """Whether llama.cpp's converter turns the rows of q and k of this architecture for its rotary embedding."""
 MODEL_TYPES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma2": "gemma2", "gemma3_text": "gemma3"}  # fmt: skip  # noqa: E501
 """The GGUF architecture of each model type of transformers that is read back."""
+MOST = 4_000_000
+"""Values of a head that are walked over: the vocabularies and merges of any model."""
+OF_A_LORA = 10_000
+"""Values in lists of a LoRA's head, such as its tags; gguf's reader makes an object of each."""
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_FLOAT, _TEXT, _LIST = 6, 8, 9
 _SUFFIXES = {".lora_a": "lora_A.weight", ".lora_b": "lora_B.weight"}
 _CURE = f"Import the PEFT or MLX folder that the file was converted from. {NOTHING}"
 
@@ -42,14 +49,11 @@ def to_peft(file: Path, target: Path, built: Architecture) -> dict[str, object]:
 
 
 def _to_peft(file: Path, target: Path, built: Architecture) -> dict[str, object]:
-    from gguf import GGUFReader
-
-    reader = GGUFReader(str(file))
-    architecture, kind = _told(reader, "general.architecture"), _told(reader, "adapter.type")
-    if _told(reader, "general.type") != "adapter" or kind != "lora":
+    told, listed = _head(file)
+    architecture, kind, of = (told.get(name) for name in ("general.architecture", "adapter.type", "general.type"))
+    if of != "adapter" or kind != "lora":
         raise PreflightError(
-            f"{file.name} is a whole model, not a LoRA (general.type is "
-            f"{contents.shown(str(_told(reader, 'general.type')))}). {_CURE}"
+            f"{file.name} is a whole model, not a LoRA (general.type is {contents.shown(str(of))}). {_CURE}"
         )
     if architecture not in ORDERS:
         raise PreflightError(
@@ -61,10 +65,12 @@ def _to_peft(file: Path, target: Path, built: Architecture) -> dict[str, object]
             f"{file.name} is a LoRA for {architecture}, and the base is {built.name} ({built.model_type}): it is "
             f"another model's. Name the base that it was trained on. {NOTHING}"
         )
-    alpha = _told(reader, "adapter.lora.alpha")
+    alpha = told.get("adapter.lora.alpha")
     if not isinstance(alpha, float):
         raise PreflightError(f"{file.name} says no adapter.lora.alpha, so its scale is not known. {_CURE}")
-    found = dict(_tensors(reader, _names(architecture, built), built, turned=ORDERS[architecture]))
+    if listed > OF_A_LORA:
+        raise ValueError(f"{listed:,} values in its lists, where a LoRA has at most {OF_A_LORA:,}")
+    found = dict(_tensors(file, _names(architecture, built), built, turned=ORDERS[architecture]))
     tensors.write(found, target)
     ranks = [one.shape[0] for name, one in found.items() if name.endswith("lora_A.weight")]
     return {
@@ -72,18 +78,61 @@ def _to_peft(file: Path, target: Path, built: Architecture) -> dict[str, object]
         "task_type": "CAUSAL_LM",
         "r": max(ranks, default=0),
         "lora_alpha": alpha,
-        "base_model_name_or_path": _base(reader),
+        "base_model_name_or_path": _base(told),
     }
 
 
-def _told(reader: Any, name: str) -> object:
-    field = reader.get_field(name)
-    return None if field is None else field.contents()
+def _head(file: Path) -> tuple[dict[str, object], int]:
+    """The texts and floats that a GGUF says of itself, and how many values its lists hold (ggml, docs/gguf.md).
+
+    ``ValueError`` where it says more than is there: gguf's reader looks for no end.
+    """
+    told: dict[str, object] = {}
+    listed = 0
+    with file.open("rb") as opened:
+        version, tensors_, count = struct.unpack("<4xIQQ", opened.read(24))
+        if version not in (2, 3) or max(tensors_, count) > OF_A_LORA:
+            raise ValueError(f"version {version}, {tensors_:,} tensors and {count:,} settings")
+        for _ in range(count):
+            name, kind = _text(opened), _number(opened, "<I")
+            if kind == _LIST:
+                listed += _passed(opened, MOST - listed)
+            elif kind == _TEXT:
+                told[name] = _text(opened)
+            elif kind == _FLOAT:
+                told[name] = _number(opened, "<f")
+            else:
+                opened.seek(_SIZES[kind], 1)
+    return told, listed
 
 
-def _base(reader: Any) -> str | None:
+def _number(opened: BinaryIO, form: str) -> Any:
+    return struct.unpack(form, opened.read(struct.calcsize(form)))[0]
+
+
+def _text(opened: BinaryIO) -> str:
+    size = _number(opened, "<Q")
+    if size > tensors.BLOCK:
+        raise ValueError(f"a text of {size:,} bytes")
+    return opened.read(size).decode("utf-8", "replace")
+
+
+def _passed(opened: BinaryIO, most: int) -> int:
+    """Pass over a list; how many values it holds."""
+    kind, count = _number(opened, "<I"), _number(opened, "<Q")
+    if count > most:
+        raise ValueError(f"a list of {count:,} values")
+    if kind != _TEXT:
+        opened.seek(_SIZES[kind] * count, 1)
+        return int(count)
+    for _ in range(count):
+        opened.seek(_number(opened, "<Q"), 1)
+    return int(count)
+
+
+def _base(told: Mapping[str, object]) -> str | None:
     """The base's repository, where the file names one."""
-    url = _told(reader, "general.base_model.0.repo_url")
+    url = told.get("general.base_model.0.repo_url")
     prefix = "https://huggingface.co/"
     return url.removeprefix(prefix) if isinstance(url, str) and url.startswith(prefix) else None
 
@@ -101,9 +150,14 @@ def _names(architecture: str, built: Architecture) -> dict[str, str]:
 
 
 def _tensors(
-    reader: Any, modules: Mapping[str, str], built: Architecture, *, turned: bool
+    file: Path, modules: Mapping[str, str], built: Architecture, *, turned: bool
 ) -> Iterator[tuple[str, Whole]]:
-    for one in reader.tensors:
+    from gguf import GGUFReader
+
+    found = GGUFReader(str(file)).tensors
+    if sum(int(one.n_bytes) for one in found) > file.stat().st_size:
+        raise ValueError("its tensors lie over each other")
+    for one in found:
         name, suffix = next(((one.name.removesuffix(end), part) for end, part in _SUFFIXES.items() if one.name.endswith(end)), (one.name, ""))  # fmt: skip  # noqa: E501
         if not suffix or name not in modules:
             raise PreflightError(

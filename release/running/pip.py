@@ -33,7 +33,8 @@ def fetch(requirement: str, to: Path) -> Asked:
 
 def _download(to: Path, *options: str) -> Asked:
     wanted = ["--no-deps", "--dest", str(to), *options]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *wanted]
+    # -P: pip, and nothing that lies in the folder where somebody looks at a release under a module's name
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *wanted]
     ways = kept.to_install()
     env = {**kept.kept(), **ways}
     done = subprocess.run(tied(command), env=env, capture_output=True, text=True, check=False, **locks())

@@ -16,7 +16,7 @@ LESS_MEMORY = (
 _MEMORY = re.compile(
     r"MemoryError|bad_alloc|(?:CUDA|HIP) out of memory|OutOfMemoryError|CUDA error: out of memory|_ALLOC_FAILED"
     r"|[Cc]an't allocate memory|[Cc]annot allocate memory(?! in static TLS)|[Oo]ut of memory|failed to map segment"
-    r"|[Cc]an't start new thread|Unable to allocate|mmap failed|not enough memory"
+    r"|[Cc]an't start new thread|memory allocation of \d+ bytes failed|Unable to allocate|mmap failed|not enough memory"
 )
 """What libraries say that were given no memory: Python, C++, PyTorch, CUDA, NumPy, safetensors, the dynamic linker."""
 

@@ -101,3 +101,22 @@ def test_objects_weigh_more_than_lists_in_what_is_read_of_a_file() -> None:
     assert strict_json.read(objects, max_characters=len(objects)).code == "too_long"
     lists = f'{{"a": [{"[]," * 2_000_001}1]}}'
     assert strict_json.read(lists, max_characters=len(lists)).ok
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("{" + ",".join(f'"k{n}":1' for n in range(332)) + "}", True),
+        ("{" + ",".join(f'"k{n}":1' for n in range(334)) + "}", False),
+        ('{"a":[' + ",".join("1" for _ in range(990)) + "]}", True),
+        ('{"a":[' + ",".join("1" for _ in range(996)) + "]}", False),
+        ('{"a":[' + ",".join('{"b":1}' for _ in range(141)) + "]}", True),
+        ('{"a":[' + ",".join('{"b":1}' for _ in range(143)) + "]}", False),
+    ],
+    ids=["members", "a member more", "values", "a value more", "objects", "an object more"],
+)
+def test_what_many_values_take_of_memory_is_known_before(
+    monkeypatch: pytest.MonkeyPatch, text: str, fits: bool
+) -> None:
+    monkeypatch.setattr(strict_json, "MAX_VALUES", 1000)
+    assert (strict_json.read(text).code == "ok") == fits

@@ -25,7 +25,8 @@ def test_a_files_name_that_is_another_somewhere_is_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["v1", "v1.0.0", "main", "release/1.0", "20261121", "deadbeef", "refsx", "x/refs", "Head"]
+    "name",
+    ["v1", "v1.0.0", "main", "release/1.0", "20261121", "deadbeef", "refsx", "x/refs", "Head", "größe-1", "版本1"],
 )
 def test_a_ref_that_is_read_as_itself_is_taken(name: str) -> None:
     assert ref_problem(name) == ""
@@ -34,7 +35,8 @@ def test_a_ref_that_is_read_as_itself_is_taken(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["a" * 40, "0" * 40, "f" * 64, "refs/heads/x", "refs/tags/main", "refs/pr/1", "refs", "heads/main", "tags/v1",
-     "remotes/origin/x", "pr/1", "HEAD", "FETCH_HEAD", "ORIG_HEAD", "@", "-d"],
+     "remotes/origin/x", "pr/1", "HEAD", "FETCH_HEAD", "ORIG_HEAD", "@", "-d", "v1\u200b", "v\u00ad1", "\u202ev1",
+     "v1\u2028", "v1\ue000"],
 )  # fmt: skip
 def test_a_ref_that_is_read_as_another_is_refused(name: str) -> None:
     assert ref_problem(name)

@@ -531,3 +531,26 @@ def test_a_card_is_checked_as_the_hub_checks_it(released: EmbeddedHub, block: st
 def test_a_card_without_a_block_is_only_a_warning(released: EmbeddedHub) -> None:
     answer = released.send("POST", "/api/validate-yaml", {"content": "# Card\n"})
     assert (answer.status, answer.json["errors"], len(answer.json["warnings"])) == (200, [], 1)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_token_that_lies_elsewhere_or_never_ends_is_not_read(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "secret").write_text("secret", "utf-8")
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "hub" / "token", 0o600)
+    else:
+        (tmp_path / "hub" / "token").symlink_to(tmp_path / "secret")
+
+    with pytest.raises(Unusable, match="token is neither a file nor a folder"):
+        read_or_create_token(tmp_path / "hub")
+
+
+def test_a_large_file_that_is_gone_is_said_to_be(embedded_hub: EmbeddedHub) -> None:
+    release(embedded_hub)
+    next(embedded_hub.bare(REPO).glob("lfs/objects/*/*/*")).unlink()
+
+    answer = embedded_hub.send("GET", f"/{REPO}/resolve/v1/{WEIGHTS}")
+
+    assert (answer.status, answer.headers["x-error-code"]) == (404, "EntryNotFound")
+    assert f"The large file '{WEIGHTS}'" in answer.headers["x-error-message"]

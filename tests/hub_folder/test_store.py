@@ -304,3 +304,47 @@ def test_a_folder_of_something_else_is_not_made_a_hub(tmp_path: Path) -> None:
 
     assert (tmp_path / ".tmp" / "draft.tex").read_text("utf-8") == "mine"
     assert not (tmp_path / ".lock").exists()
+
+
+PLACES = (
+    ".lock",
+    ".tmp",
+    "models",
+    "datasets",
+    "models/user",
+    "models/user/model.git/hub.json",
+    "models/x/refs/main.lock",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["link to a file", "link to a folder", "link to nothing", "pipe"])
+def test_a_folder_that_leads_elsewhere_or_has_no_end_is_not_served(tmp_path: Path, place: str, kind: str) -> None:
+    """Whoever made the folder would have others' files emptied, their locks deleted, or its reader wait for ever."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "poetry.lock").write_text("mine", "utf-8")
+    path = tmp_path / "hub" / place
+    path.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        ends = {"link to a file": "theirs/poetry.lock", "link to a folder": "theirs", "link to nothing": "nothing"}
+        path.symlink_to(tmp_path / ends[kind])
+
+    with pytest.raises(Unusable, match=f"{place} is neither a file nor a folder"), open_store(tmp_path / "hub"):
+        pass
+
+    assert (tmp_path / "theirs" / "poetry.lock").read_text("utf-8") == "mine"
+    assert [one.name for one in (tmp_path / "theirs").iterdir()] == ["poetry.lock"]
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_folder_that_is_reached_by_a_link_is_served(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "hub").symlink_to(tmp_path / "disk")
+
+    with open_store(tmp_path / "hub") as store:
+        store.create("models", "user/model", private=False)
+
+    with open_store(tmp_path / "hub") as store, store.open("models", "user/model", private_too=False) as found:
+        assert found.name == "user/model"

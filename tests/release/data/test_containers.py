@@ -6,14 +6,16 @@ import gzip
 import io
 import json
 import lzma
+import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from release.data import containers, dataset
+from release.data import containers, dataset, tables
 from release.values.errors import ConfigError, DataError
 
 ROWS = [
@@ -187,3 +189,82 @@ def test_canonical_lines_are_their_own_bytes_unpacked(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(lines))
 
     assert dataset.read(tmp_path / "rows.jsonl.gz").canonical == lines
+
+
+def zstd(data: bytes) -> bytes:
+    return bytes(pa.Codec("zstd").compress(data, asbytes=True))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd])
+def test_a_file_that_unpacks_to_more_than_rows_do_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr(containers, "PLENTY", 1 << 20)
+    just = LINES.encode() + b"\n" * ((1 << 20) - len(LINES.encode()))
+    (tmp_path / "just.jsonl").write_bytes(pack(just))
+    (tmp_path / "more.jsonl").write_bytes(pack(just + b"\n"))
+
+    assert len(list(containers.items(tmp_path / "just.jsonl"))) == len(ROWS)
+    with pytest.raises(DataError, match="cannot be unpacked: it unpacks to more than 1,048,576 bytes"):
+        list(containers.items(tmp_path / "more.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("row", "fits"),
+    [
+        (f"a,{'b' * 97}\n", True),
+        (f"a,{'b' * 98}\n", False),
+        ("a," + "b" * 1_000_000, False),
+        ("," * 1_000_000, False),
+        ('"\n",' * 1_000_000, False),
+    ],
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_a_row_of_cells_has_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: str, fits: bool, first: bool
+) -> None:
+    monkeypatch.setattr(tables, "CELL", 100)
+    path = tmp_path / "rows.csv"
+    path.write_text(row * 2 if first else f"x,y\n{row}{row}", "utf-8")
+
+    found = list(containers.items(path))
+
+    assert [one for one in found if isinstance(one, containers.Item)] == (
+        [] if not fits else [containers.Item(line=2, value={"a": "a", "b" * 97: "b" * 97})] if first else [
+            containers.Item(line=line, value={"x": "a", "y": "b" * 97}) for line in (2, 3)
+        ]
+    )  # fmt: skip
+    assert fits or "a row has more than 100 characters" in str(found[-1])
+
+
+def test_one_text_that_a_parquet_file_holds_over_and_over_asks_for_no_more_room_than_there_is(tmp_path: Path) -> None:
+    again = pa.array(["x" * 9_000_000] * 64).dictionary_encode()
+    columns = pa.table({"prompt": again, "completion": ["y"] * 64})
+    parquet.write_table(columns, tmp_path / "rows.parquet", compression="zstd")
+    nothing = pa.ListArray.from_arrays(pa.array([0, 20_000_000], pa.int32()), pa.nulls(20_000_000, pa.int8()))
+    parquet.write_table(pa.table({"prompt": nothing}), tmp_path / "one.parquet")
+
+    assert (tmp_path / "rows.parquet").stat().st_size < 10_000
+    with pytest.raises(DataError, match="ask for more than 402,653,184 bytes"):
+        list(containers.items(tmp_path / "rows.parquet"))
+    with pytest.raises(DataError, match="row 1 has more than 10,000,000 characters"):
+        list(containers.items(tmp_path / "one.parquet"))
+
+
+@pytest.mark.parametrize("kind", ["file", "stream"])
+@pytest.mark.parametrize("ends", [[0, 8, 16, 24, 3_000_000], [-900_000, 8, 16, 24, 32], [0, 8, 24, 16, 32]])
+def test_a_text_of_an_arrow_file_that_lies_outside_of_it_is_not_read(
+    tmp_path: Path, kind: str, ends: list[int]
+) -> None:
+    """It would be whatever this process holds there: another file, or a token."""
+    sink = io.BytesIO()
+    columns = pa.table({"prompt": pa.array([b"AAAAAAAA"] * 4, pa.binary()), "completion": ["BBBBBBBB"] * 4})
+    with (pa.ipc.new_file if kind == "file" else pa.ipc.new_stream)(sink, columns.schema) as writer:
+        writer.write_table(columns)
+    honest, lying = struct.pack("<5i", 0, 8, 16, 24, 32), struct.pack("<5i", *ends)
+    (tmp_path / "rows.arrow").write_bytes(sink.getvalue())
+    (tmp_path / "lying.arrow").write_bytes(sink.getvalue().replace(honest, lying, 1))
+
+    assert len(list(containers.items(tmp_path / "rows.arrow"))) == 4
+    with pytest.raises(DataError, match="Offset invariant failure"):
+        list(containers.items(tmp_path / "lying.arrow"))

@@ -1,7 +1,10 @@
 """A chat template that does not end is ended, and named; one that a row does not fit is refused for that row alone."""
 
+import os
 import re
 import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,7 +13,9 @@ import pytest
 from release.data import chat as chats
 from release.data import rendering
 from release.models import loading
+from release.values import reasons
 from release.values.errors import DataError, PreflightError
+from tests.helpers.line import ROOT
 from tests.helpers.stand_in_tokenizer import Tokens, write
 
 pytestmark = pytest.mark.apart
@@ -135,3 +140,35 @@ def test_a_long_conversation_is_written_whole(tmp_path: Path) -> None:
     long = "word " * 500_000
 
     assert long in chats.read(tmp_path).text([{"role": "user", "content": long}], generation_prompt=True)
+
+
+MANIFOLD = """
+import json, resource, sys
+from pathlib import Path
+from release.data import chat as chats
+folder = Path(sys.argv[1])
+path = folder / "tokenizer.json"
+replaced = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
+rules = {"type": "Sequence", "normalizers": [replaced] * int(sys.argv[2])}
+path.write_text(json.dumps({**json.loads(path.read_bytes()), "normalizer": rules}), "utf-8")
+print(len(chats.read(folder).ids("a")))
+"""
+
+
+@pytest.mark.parametrize(("rules", "said"), [(3, "1000"), (9, "")])
+def test_a_tokenizer_that_writes_a_text_many_times_over_has_no_room_for_it(
+    tmp_path: Path, rules: int, said: str
+) -> None:
+    """In a process of its own, as stages are: the library ends it where it is given no memory."""
+    write(tmp_path, TOKENS, CHATML)
+    done = subprocess.run(
+        [sys.executable, "-c", MANIFOLD, str(tmp_path), str(rules)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "RUST_BACKTRACE": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout.strip() == said
+    assert (done.returncode == 0) == bool(said)
+    assert bool(reasons.speaks_of_memory(done.stderr)) == (not said)

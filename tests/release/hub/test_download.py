@@ -1,5 +1,6 @@
 """A release's files on their way from a Hub: never held in memory, never more than was listed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from release.hub import client
+from release.hub import client, requests
 from release.hub.download import Listed, listed, need_room
 from release.values import bounds
 from release.values.errors import HubError, PreflightError
@@ -77,9 +78,25 @@ def test_a_file_of_somebody_elses_repository_with_another_name_is_passed_over() 
     assert list(found) == ["c"]
 
 
+def test_a_base_that_a_record_names_needs_its_room_first(embedded_hub: EmbeddedHub, tmp_path: Path) -> None:
+    """Its size is somebody else's to choose."""
+    embedded_hub.api.create_repo("user/base")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize {10**15}\n"
+    lines = [
+        {"key": "header", "value": {"summary": "a petabyte"}},
+        {"key": "file", "value": {"path": "model.safetensors", "content": pointer}},
+    ]
+    embedded_hub.send("POST", "/api/models/user/base/commit/main", "\n".join(map(json.dumps, lines)).encode())
+    commit = str(embedded_hub.api.model_info("user/base").sha)
+    request = requests.FetchBase(repo_id="user/base", revision=commit, code=False, destination=tmp_path / "base")
+
+    with pytest.raises(HubError, match="bytes; at most"):
+        requests.ask(request, {"HF_ENDPOINT": embedded_hub.endpoint}, lambda _: None, tmp_path / "log")
+
+
 def test_a_download_needs_its_room_first(tmp_path: Path) -> None:
     assert need_room([Listed(path="x", size=3, id=BLOB), Listed(path="y", size=4, id=BLOB)], tmp_path, "it") == 7
-    with pytest.raises(HubError, match="a release has at most"):
+    with pytest.raises(HubError, match="at most"):
         need_room([Listed(path="x", size=bounds.TOTAL + 1, id=BLOB)], tmp_path, "it")
     with pytest.raises(PreflightError, match=r"it has [0-9.]+ GiB, and the disk of .* has [0-9.]+ GiB free"):
         need_room([Listed(path="x", size=bounds.TOTAL, id=BLOB)], tmp_path, "it")

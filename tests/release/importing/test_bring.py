@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -400,12 +401,41 @@ def test_a_lora_in_gguf_is_read_back_in_the_order_of_transformers(tmp_path: Path
     assert (found.origin.form, found.settings["r"], found.settings["lora_alpha"]) == ("gguf", 4, 12)
 
 
-@pytest.mark.parametrize("content", [b"GGUF", b"GGUF" + b"\xff" * 64, b"GGUF\3\0\0\0" + b"\xff" * 16])
+def gguf(*settings: bytes, tensors: int = 0) -> bytes:
+    """A GGUF with these settings, each with its type and value behind the letter it is called."""
+    return (
+        b"GGUF" + struct.pack("<IQQ", 3, tensors, len(settings)) + b"".join(b"\1" + bytes(7) + one for one in settings)
+    )
+
+
+NESTED = b"a" + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 100_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"GGUF", b"GGUF" + b"\xff" * 64, b"GGUF\3\0\0\0" + b"\xff" * 16),
+        gguf(b"a" + struct.pack("<IIQ", 9, 0, 1 << 40)),
+        gguf(b"a" + struct.pack("<IIQ", 9, 8, 1 << 20)),
+        gguf(b"a" + struct.pack("<IQ", 8, 1 << 60)),
+        gguf(NESTED),
+        gguf(tensors=1 << 40),
+    ],
+    ids=["letters", "ones", "counts", "a list without end", "texts without end", "a text", "lists in lists", "tensors"],
+)
 def test_a_file_that_is_no_gguf_is_refused_as_one(content: bytes, base: Known, tmp_path: Path) -> None:
     (tmp_path / "lora.gguf").write_bytes(content)
 
     with pytest.raises(PreflightError, match="not a GGUF file that can be read"):
         bring(str(tmp_path / "lora.gguf"), base, lambda _: None)
+
+
+def test_a_model_of_many_words_is_told_to_be_one(base: Known, tmp_path: Path) -> None:
+    words = b"a" + struct.pack("<IIQ", 9, 8, 20_000) + struct.pack("<Q1s", 1, b"w") * 20_000
+    (tmp_path / "model.gguf").write_bytes(gguf(words))
+
+    with pytest.raises(PreflightError, match="a whole model, not a LoRA"):
+        bring(str(tmp_path / "model.gguf"), base, lambda _: None)
 
 
 def test_the_command_writes_what_it_found_and_the_keys_to_set(tmp_path: Path) -> None:
