@@ -65,7 +65,9 @@ SchemaCheck: TypeAlias = Callable[[Json], tuple[Fault, ...]]
 def read_schema(path: Path) -> tuple[Schema | None, list[str], tuple[str, ...]]:
     """The schema in a file, what is wrong with it, and how it was read; it is None if it cannot be used at all."""
     try:
-        reading = strict_json.read(path.read_bytes(), max_characters=MAX_SCHEMA)
+        with path.open("rb") as file:  # a contract may name what has no end, such as /dev/zero
+            data = file.read(4 * MAX_SCHEMA + 1)  # bytes of a character in UTF-8, at most
+        reading = strict_json.read(data, max_characters=MAX_SCHEMA)
     except OSError as error:
         return None, [f"schema {path}: {error.strerror}. Give the path relative to the contract's folder"], ()
     if not reading.ok or not isinstance(reading.value, dict):

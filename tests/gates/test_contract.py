@@ -370,3 +370,10 @@ def test_a_value_is_replaced_in_a_copy_and_only_where_its_parent_is_there() -> N
     assert pointer.replaced(value, "", 3) == 3
     for elsewhere in ("/x/b", "/c/0"):
         assert pointer.replaced(value, elsewhere, 2) == value
+
+
+def test_a_schema_that_has_no_end_is_read_no_further_than_one_may_be_long(tmp_path: Path) -> None:
+    (tmp_path / "schema.json").symlink_to("/dev/zero")
+    schema, (problem,), _ = answer_schema.read_schema(tmp_path / "schema.json")
+    assert schema is None
+    assert "not a JSON object (not_utf8" in problem
