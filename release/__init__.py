@@ -33,7 +33,7 @@ whom, and says where trust enters. `gates` is a package of its own, and so is `h
 
 `say` takes what stages tell (`release.values.events`). A ``Stop`` (`release.values.errors`) is every way to end, with a
 message and an exit code. `release.running.child` starts processes, and `release.running.place` says where. torch and
-its like are imported in `release.models`, huggingface_hub in `release.hub.client`, Docker in
+its like are imported in `release.models`, huggingface_hub in `release.hub`, Docker in
 `release.running.container`. All of this may move between versions: docs/versions.md says what does not.
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_never, get_args
 
-from release.hub import client, history, requests
+from release.hub import client, fetching, history, requests, session
 from release.hub.requests import AnyRequest
 from release.publishing import publish
 from release.running import child
@@ -30,15 +30,15 @@ def answer(request: AnyRequest) -> object:  # noqa: C901, PLR0911  one case a re
         case requests.Fetch(repo_id=repo_id, revision=revision, destination=folder):
             return publish.fetch(repo_id, revision, folder)
         case requests.OutlineBase(repo_id=repo_id, revision=revision, destination=folder):
-            return client.outline_base(repo_id, folder, revision=revision)
+            return fetching.outline_base(repo_id, folder, revision=revision)
         case requests.FetchBase(repo_id=repo_id, revision=revision, code=code, destination=folder):
-            client.download_base(repo_id, folder, revision=revision, code=code)
+            fetching.download_base(repo_id, folder, revision=revision, code=code)
             return None
         case requests.FetchAdapter(repo_id=repo_id, commit=commit, names=names, destination=folder):
-            client.download_adapter(repo_id, folder, commit=commit, names=names)
+            fetching.download_adapter(repo_id, folder, commit=commit, names=names)
             return None
         case requests.FetchDatasetFile(repo_id=repo_id, commit=commit, path=path, destination=file):
-            return client.download_dataset_file(repo_id, file, commit=commit, path=path)
+            return fetching.download_dataset_file(repo_id, file, commit=commit, path=path)
         case requests.History(repo_id=repo_id, before=before, folder=folder):
             return history.tags(repo_id, before=before, folder=folder)
         case requests.Propose(repo_id=repo_id, files=files, title=title, description=description):
@@ -57,9 +57,9 @@ def run(name: str, request: Path, answered: Path, say: Say) -> None:
         asked = requests.from_json(REQUESTS[name], request.read_bytes())
         write_atomically(answered, requests.to_json(asked.answer, answer(asked)))
     except ConfigError as stop:
-        raise ConfigError([client.redact(problem) for problem in stop.problems]) from None
+        raise ConfigError([session.redact(problem) for problem in stop.problems]) from None
     except Stop as stop:
-        raise type(stop)(client.redact(str(stop))) from None
+        raise type(stop)(session.redact(str(stop))) from None
 
 
 class _Saying(logging.Handler):
@@ -70,7 +70,7 @@ class _Saying(logging.Handler):
         self.say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.say(Line(text=f"  {client.redact(record.getMessage())}"))
+        self.say(Line(text=f"  {session.redact(record.getMessage())}"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from release.hub import address, client
+from release.hub import address, client, session
 from release.values.artifacts import Attested, Manifest, Package, Publication
 from release.values.errors import ConfigError, HubError, VerificationError
 from release.values.record import Record
@@ -50,7 +50,7 @@ def publish(
         done.append("tagged")
     log.info("%s of %s is commit %s", tag, repo_id, commit)
     return Publication(
-        endpoint=client.endpoint(),
+        endpoint=session.endpoint(),
         repo_id=repo_id,
         tag=tag,
         commit=commit,
@@ -82,10 +82,10 @@ def fetch(repo_id: str, revision: str, destination: Path) -> str:
         )
     destination.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with client.without_token():
+        with session.without_token():
             return _fetch(repo_id, revision, destination)
-    except client.Refused as refused:
-        if refused.status not in client.WANTS_A_TOKEN or not client.has_token():
+    except session.Refused as refused:
+        if refused.status not in session.WANTS_A_TOKEN or not session.has_token():
             raise
     return _fetch(repo_id, revision, destination)
 
@@ -124,7 +124,7 @@ def _ensure_repo(repo_id: str, *, private: bool) -> list[str]:
     found = client.repo(repo_id)
     done = []
     if found is None:
-        if client.keyless():
+        if session.keyless():
             raise HubError(_no_repo_for_keyless(repo_id))
         client.create_repo(repo_id, private=private)
         done.append("created repo")
@@ -132,14 +132,16 @@ def _ensure_repo(repo_id: str, *, private: bool) -> list[str]:
     wrong = _wrong_visibility(repo_id, found, private=private)
     if wrong:
         raise HubError(f"{wrong} Nothing was uploaded.")
-    log.info("%s: %s at %s", done[0] if done else "found repo", repo_id, client.endpoint())
+    log.info("%s: %s at %s", done[0] if done else "found repo", repo_id, session.endpoint())
     return done
 
 
 def _repo(repo_id: str) -> client.Repo:
     found = client.repo(repo_id)
     if found is None:
-        raise HubError(f"{client.endpoint()} has no repository {repo_id}, though it was there a moment ago. Run again.")
+        raise HubError(
+            f"{session.endpoint()} has no repository {repo_id}, though it was there a moment ago. Run again."
+        )
     return found
 
 
@@ -148,7 +150,7 @@ def _wrong_visibility(repo_id: str, found: client.Repo, *, private: bool) -> str
         return ""
     asked, actual = ("private", "public") if private else ("public", "private")
     return (
-        f"{repo_id} at {client.endpoint()} is {actual}, but release.yaml says {asked}."
+        f"{repo_id} at {session.endpoint()} is {actual}, but release.yaml says {asked}."
         " Change the repository's settings, or publishing.private."
     )
 
@@ -238,7 +240,7 @@ def _verify(package: Package | Attested, repo_id: str, commit: str) -> None:
         wrong = package.manifest.differences(Manifest.of_folder(files))
     if wrong:
         raise VerificationError(
-            f"Commit {commit} of {repo_id} at {client.endpoint()} does not give back what was sent:\n  "
+            f"Commit {commit} of {repo_id} at {session.endpoint()} does not give back what was sent:\n  "
             + "\n  ".join(wrong)
             + "\nNo tag was made. Run again; if that does not help, the Hub's store is damaged: restore it there."
         )
@@ -254,7 +256,7 @@ def _tag(repo_id: str, tag: str, commit: str, digest: str) -> None:
     at = client.tags(repo_id).get(tag)
     if at is None:
         raise refused or HubError(
-            f"{client.endpoint()} took the tag {tag} of {repo_id} but does not list it. Run again."
+            f"{session.endpoint()} took the tag {tag} of {repo_id} but does not list it. Run again."
         )
     if at != commit:
         raise HubError(
@@ -265,10 +267,10 @@ def _tag(repo_id: str, tag: str, commit: str, digest: str) -> None:
 
 def _problems(repo_id: str, tag: str, private: bool, manifest_digests: Sequence[str]) -> Iterator[str]:
     # A keyless token belongs to no user, so there is nobody to ask about.
-    identity = None if client.keyless() else client.whoami()
+    identity = None if session.keyless() else client.whoami()
     found = client.repo(repo_id)
     if identity is not None:
-        yield from token_problems(repo_id, identity, exists=found is not None, endpoint=client.endpoint())
+        yield from token_problems(repo_id, identity, exists=found is not None, endpoint=session.endpoint())
     elif found is None:
         yield _no_repo_for_keyless(repo_id)
     if found is None:
@@ -289,7 +291,7 @@ def _problems(repo_id: str, tag: str, private: bool, manifest_digests: Sequence[
 
 def _no_repo_for_keyless(repo_id: str) -> str:
     return (
-        f"{client.endpoint()} has no {repo_id} that the keyless token may see, and such a token cannot create one."
+        f"{session.endpoint()} has no {repo_id} that the keyless token may see, and such a token cannot create one."
         " Create it there, add this workflow as its trusted publisher, and set HF_OIDC_RESOURCE to its name."
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import CommitOperationAdd
 
-from release.hub import client
+from release.hub import session
 from release.values.errors import HubError
 from tests.helpers.hub_fixture import hub_in
 from tests.helpers.line import ROOT
@@ -172,7 +172,7 @@ def test_offline_mode_is_named() -> None:
 )
 def test_tokens_and_signatures_are_redacted(secret: str, text: str) -> None:
     assert secret in text
-    assert secret not in client.redact(text)
+    assert secret not in session.redact(text)
 
 
 @pytest.mark.parametrize("secret", ["my-own-token-9f3c\n", "\r\nmy-own-token-9f3c", "my-own-token\n9f3c-the-rest"])
@@ -181,7 +181,7 @@ def test_a_token_with_a_line_end_is_not_shown_as_a_library_quotes_it(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", secret)
 
-    said = client.redact(f"Illegal header value {f'Bearer {secret}'.encode()!r}")
+    said = session.redact(f"Illegal header value {f'Bearer {secret}'.encode()!r}")
 
     assert "my-own-token" not in said
     assert "9f3c" not in said
@@ -189,12 +189,12 @@ def test_a_token_with_a_line_end_is_not_shown_as_a_library_quotes_it(
 
 def test_of_a_token_with_a_short_part_only_the_whole_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "a b")
-    assert client.redact("a b and a hook") == "hf_REDACTED and a hook"
+    assert session.redact("a b and a hook") == "hf_REDACTED and a hook"
 
 
 def test_text_without_secrets_is_left_as_it_is() -> None:
     text = "hf_hub_download of ?revision=v1&size=3 took 2 s"
-    assert client.redact(text) == text
+    assert session.redact(text) == text
 
 
 def test_writing_without_a_token_says_how_to_set_one() -> None:

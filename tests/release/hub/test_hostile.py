@@ -16,7 +16,7 @@ SAYS = {
     "twice": "twice",
     "file-and-folder": "as a file and as a folder",
     "many-files": "has more than 20,000 files",
-    "size-of-everything": "a release has at most",
+    "size-of-everything": "are fetched",
     "huge-json": "which is no answer to it",
     "pages-for-ever": "the Hub still has more to say",
     "trickle": "was stopped",

@@ -527,9 +527,9 @@ def test_a_package_that_arrives_is_proved_anew(tmp_path: Path) -> None:
     asked = requests.to_json(Publish, to_publish(a_package(tmp_path)))
 
     with pytest.raises(VerificationError, match="did not"):
-        requests.from_json(Publish, asked.replace(b'"passed":true}', b'"passed":false}'))
+        requests.from_json(Publish, asked.replace(b'"passed":true,"waits"', b'"passed":false,"waits"'))
     with pytest.raises(ValueError, match="valid boolean"):
-        requests.from_json(Publish, asked.replace(b'"passed":true}', b'"passed":"false"}'))
+        requests.from_json(Publish, asked.replace(b'"passed":true,"waits"', b'"passed":"false","waits"'))
     (tmp_path / "package" / "README.md").write_text("another card")
     with pytest.raises(VerificationError, match=r"different: README\.md"):
         requests.from_json(Publish, asked)
