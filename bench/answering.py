@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from gates.canonical import canonical_json  # noqa: E402
-from release.checking import laid_out, serve_check, verify  # noqa: E402
+from release.checking import laid_out, opening, serve_check  # noqa: E402
 from release.config import forms, reading  # noqa: E402
 from release.config.settings import Config, Form  # noqa: E402
 from release.judging.released import Released  # noqa: E402
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--as", dest="forms", action="append", default=[])
     options = parser.parse_args()
     served = serve_check.forms(options.forms or DEFAULT)
-    found = verify.Opened(release=Released(folder=KEPT, name="v2"))
+    found = opening.Opened(release=Released(folder=KEPT, name="v2"))
     settings = {**laid_out.settings_of(found.release.record), "serving": served}
     config = reading.parse(settings, ROOT / "release.yaml")
     base = laid_out.base_of(found, quiet)

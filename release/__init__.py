@@ -24,7 +24,7 @@ and within `pipeline.make`:
 
 and afterwards, for anybody who holds the release, the same `derive` over its files, compared byte for byte:
 
-    steps = verify.check(verify.Opened(release=Released(folder=folder)))
+    steps = verify.check(opening.Opened(release=Released(folder=folder)))
 
 To read, in this order: `release.pipeline`; the values in `release.values.artifacts` and `release.values.record`, and
 what a release holds in `release.values.layout`; `release.judging.derive` and `release.checking.verify`; then the wing

@@ -17,7 +17,7 @@ from pathlib import Path
 import gates
 from gates import report
 from release import inputs, pipeline, preflight
-from release.checking import completed, verify
+from release.checking import completed, opening, verify
 from release.checking.steps import UNREADABLE
 from release.config.settings import Config, Publishing
 from release.hub import address
@@ -223,7 +223,7 @@ def _sound(folder: Path, found: Released) -> None:
 def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
     """The package in a candidate's folder, while the block lasts; ``VerificationError`` names whatever is wrong."""
     _sound(folder, found)
-    steps = verify.report(verify.Opened(release=found), say)
+    steps = verify.report(opening.Opened(release=found), say)
     made = found.record
     if made.record != VERSION:
         raise VerificationError(

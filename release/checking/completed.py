@@ -8,7 +8,7 @@ from pathlib import Path
 import gates
 from gates import human_review, report
 from gates.canonical import canonical_json
-from release.checking import verify, verify_card
+from release.checking import opening, verify_card
 from release.judging import derive, reviewed
 from release.judging.released import Released
 from release.publishing import attestations, card, package, page
@@ -48,7 +48,7 @@ def complete(found: Released, review: bytes | None, folder: Path) -> None:
 
     Nothing of it is proved here: whoever publishes it verifies what was made.
     """
-    opened, asked = verify.Opened(release=found), found.policy.review
+    opened, asked = opening.Opened(release=found), found.policy.review
     assert asked is not None
     verdict = opened.alone.verdict
     people = reviewed.heard(reviewed.asked(found.terms, reviewed.answered(found), asked), review, verdict)
@@ -67,7 +67,7 @@ def complete(found: Released, review: bytes | None, folder: Path) -> None:
     _write(folder, found, made, opened, people)
 
 
-def _write(folder: Path, found: Released, made: Record, opened: verify.Opened, people: reviewed.Heard) -> None:
+def _write(folder: Path, found: Released, made: Record, opened: opening.Opened, people: reviewed.Heard) -> None:
     """Page, statements, card and record, which follow from people's word too."""
     derived = shown.Derived(alone=opened.alone, beside=opened.beside, forms=opened.forms, people=people)
     publishing = verify_card.publishing(made)

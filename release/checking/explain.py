@@ -13,7 +13,7 @@ import gates
 from gates import human_review, report
 from gates.policy import HUMAN_REVIEW, usual_review
 from gates.shown import plain, shorten
-from release.checking import steps, verify
+from release.checking import opening, steps
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import derive, previous, reviewed, terms
@@ -141,7 +141,7 @@ def found(
             name=str(run), typed=str(run), folder=run, answers=answers, golden=golden, before=before, seconds=seconds
         )
         return
-    with verify.opened(str(run) if place is None else place, endpoint, say, verify.Known(data=data)) as opened:
+    with opening.opened(str(run) if place is None else place, endpoint, say, opening.Known(data=data)) as opened:
         release = opened.release
         with reading(release.name):
             release.contents.need("gates")

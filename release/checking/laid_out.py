@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gates.canonical import canonical_json
-from release.checking import verify
+from release.checking import opening, verify
 from release.config import reading
 from release.config import tree as trees
 from release.config.rules import HubFile
@@ -31,15 +31,15 @@ DEFAULT = Container()
 
 
 @contextlib.contextmanager
-def verified(release: str, endpoint: str, known: verify.Known, say: Say) -> Iterator[verify.Opened]:
+def verified(release: str, endpoint: str, known: opening.Known, say: Say) -> Iterator[opening.Opened]:
     """The release, after every check that needs no model: what is not as its record says is not made again."""
-    with verify.opened(release, endpoint, say, known) as found:
+    with opening.opened(release, endpoint, say, known) as found:
         say(Stage(name="verify", note=found.name))
         verify.report(found, say)
         yield found
 
 
-def output_folder(given: Path | None, found: verify.Opened) -> Path:
+def output_folder(given: Path | None, found: opening.Opened) -> Path:
     """Where the report goes: the folder that was given, or one named for the release."""
     folder = (given or FOLDER / found.name.replace("/", "--")).absolute()
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "lock").exists():
@@ -133,7 +133,7 @@ def _is_an_address(form: object) -> bool:
     return isinstance(form, dict) and (form.get("engine") == "openai" or "url" in form)
 
 
-def base_of(found: verify.Opened, say: Say) -> bases.Base:
+def base_of(found: opening.Opened, say: Say) -> bases.Base:
     """The base model, with the recorded digest of each of its files."""
     release = found.release.record
     settings = settings_of(release)
@@ -156,7 +156,7 @@ def place_of(settings: Mapping[str, Any], say: Say) -> Place:
     return places.find(parsed(settings, Path("release.yaml")).container, say)
 
 
-def rows_of(found: verify.Opened, kind: str) -> Dataset:
+def rows_of(found: opening.Opened, kind: str) -> Dataset:
     """The rows of ``train`` or ``golden``; ``DataError`` where neither the release nor ``--data`` has them."""
     data = found.release.record.data
     rows, facts = {"train": (found.release.train, data.train), "golden": (found.release.golden, data.golden)}[kind]
@@ -171,7 +171,7 @@ def rows_of(found: verify.Opened, kind: str) -> Dataset:
     return rows
 
 
-def answering_run(found: verify.Opened, settings: Mapping[str, Any], run: Path) -> Path:
+def answering_run(found: opening.Opened, settings: Mapping[str, Any], run: Path) -> Path:
     """A run folder as it is when training has ended, with the published adapter in it."""
     (run / "adapter").mkdir(parents=True)
     (run / "data").mkdir()

@@ -15,7 +15,7 @@ from typing import Any
 import gates
 from gates.canonical import canonical_json
 from release import inputs, pipeline
-from release.checking import allowed, compare, laid_out, recorded_commit, recorded_tool, verify
+from release.checking import allowed, compare, laid_out, opening, recorded_commit, recorded_tool
 from release.checking.allowed import REF, Allowed
 from release.checking.compare import Made
 from release.checking.recorded_commit import RecordedCommit
@@ -45,7 +45,7 @@ class Request:
     endpoint: str
     level: str
     """One of ``compare.LEVELS`` but the last."""
-    known: verify.Known
+    known: opening.Known
     allowed: Allowed = field(default_factory=Allowed)
     """What of the release may run here."""
     output: Path | None = None
@@ -102,7 +102,7 @@ def reproduce(request: Request, say: Say) -> Reproduction:
             return _finish(result, request, output, say)
 
 
-def _rejudged(found: verify.Opened, request: Request, say: Say) -> Reproduction:
+def _rejudged(found: opening.Opened, request: Request, say: Say) -> Reproduction:
     """The same of a release that is here and was verified."""
     with tempfile.TemporaryDirectory() as scratch:
         output = laid_out.output_folder(request.output, found)
@@ -137,7 +137,7 @@ def _rejudged(found: verify.Opened, request: Request, say: Say) -> Reproduction:
             return _finish(result, request, output, say)
 
 
-def _elsewhere(found: verify.Opened, request: Request) -> None:
+def _elsewhere(found: opening.Opened, request: Request) -> None:
     """Stop where the same bytes are asked of an adapter that was trained elsewhere."""
     origin = found.release.record.origin
     if request.level == "bits" and origin is not None:
@@ -149,7 +149,7 @@ def _elsewhere(found: verify.Opened, request: Request) -> None:
         raise ConfigError([why])
 
 
-def published(found: verify.Opened) -> Made:
+def published(found: opening.Opened) -> Made:
     """What the release holds, as one side of a comparison."""
     return _side(found.release.record, found.folder, found.folder / "gates")
 
@@ -178,7 +178,7 @@ def _in_run(run: Path) -> Made:
     return _side(made, run / "adapter", run)
 
 
-def _lay_out(found: verify.Opened, settings: Mapping[str, Any], output: Path) -> Config:
+def _lay_out(found: opening.Opened, settings: Mapping[str, Any], output: Path) -> Config:
     """A configuration and its files, as the release has them, in ``output``."""
     own = [layout.ANSWER_SCHEMA, *([layout.CHAT_TEMPLATE] if "chat_template" in settings["model"] else [])]
     files = {name: (found.folder / name).read_bytes() for name in own}
@@ -195,7 +195,7 @@ def _lay_out(found: verify.Opened, settings: Mapping[str, Any], output: Path) ->
 
 
 def _answer_as_served(
-    found: verify.Opened, run: Path, base: bases.Base, adapter: Adapter, place: Place, say: Say
+    found: opening.Opened, run: Path, base: bases.Base, adapter: Adapter, place: Place, say: Say
 ) -> dict[str, Path]:
     """The folder of each form that was asked again, with its verdict."""
     folders: dict[str, Path] = {}
@@ -358,7 +358,7 @@ def _why_no_source(source: Source, ref: str) -> list[str]:
     return []
 
 
-def _make(found: verify.Opened, maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
+def _make(found: opening.Opened, maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
     """The run folder of this configuration."""
     if maker.commit:
         return maker.commit.make(loaded.path, output / "made")
@@ -366,7 +366,7 @@ def _make(found: verify.Opened, maker: Maker, loaded: Config, output: Path, say:
     return pipeline.make(as_then, pipeline.check_data(inputs.load(as_then, say), say), say)[1]
 
 
-def _rules_of_then(found: verify.Opened) -> dict[str, str]:
+def _rules_of_then(found: opening.Opened) -> dict[str, str]:
     """What it had to pass, as settings: the default policy of that day, and the data checks that there were."""
     record, rules = found.release.record, dict[str, str]()
     named = record.config.get("gates") or {}

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import gates
-from release.checking import allowed, laid_out, verify
+from release.checking import allowed, laid_out, opening
 from release.checking.allowed import Allowed
 from release.config import reading
 from release.config import tree as trees
@@ -31,7 +31,7 @@ class Request:
     release: str
     """``REPO@TAG``, ``REPO@TAG@COMMIT`` or a folder."""
     endpoint: str
-    known: verify.Known
+    known: opening.Known
     forms: Mapping[str, Mapping[str, object]]
     """As under ``serving`` in release.yaml."""
     allowed: Allowed = field(default_factory=Allowed)

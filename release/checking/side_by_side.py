@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gates
 from gates.shown import plain, shorten, some
-from release.checking import compare, explain, verify, verify_card, view
+from release.checking import compare, explain, opening, verify, verify_card, view
 from release.judging import previous
 from release.judging.derive import Beside
 from release.judging.released import Released
@@ -123,8 +123,8 @@ def _side(name: str, where: Where, say: Say) -> Iterator[Side]:
     elif path.exists() and not path.is_dir():
         yield _of_file(path)
     else:
-        known = verify.Known(data=where.data)
-        with verify.opened(name, where.endpoint, say, known) as found:
+        known = opening.Known(data=where.data)
+        with opening.opened(name, where.endpoint, say, known) as found:
             verify.report(found, say)
             release = found.release
             with explain.reading(name):

@@ -1,14 +1,8 @@
 """Check a published release against its own record: bytes, card, verdict, signature. Seconds, and no GPU."""
 
-import contextlib
 import json
 import math
-import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import gates
 from gates.canonical import canonical_json
@@ -23,115 +17,15 @@ from release.checking import (
     verify_forms,
     verify_loaded,
 )
+from release.checking.opening import Known, Opened, opened
 from release.checking.steps import FIRST_LOOK, Step, Unchecked
 from release.data.dataset import Dataset
-from release.hub import address
-from release.judging import derive, previous, reviewed, served
+from release.judging import derive, previous
 from release.judging.released import Released
 from release.publishing import attestations, page, sign
-from release.publishing.page import shown
 from release.values import bounds, contents, layout, lora_settings, tensors
-from release.values.errors import ConfigError
 from release.values.events import Line, Say
 from release.values.record import Record, Rows, Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """A release on this disk, and what is known of where it comes from."""
-
-    release: Released
-    commit: str | None = None
-    """None: a folder that somebody downloaded before."""
-    expected: Mapping[str, str] | None = None
-    """What a receipt, or the commit in ``REPO@TAG@COMMIT``, says it must be: ``commit``, ``manifest_digest``."""
-    trust: sign.Trust | None = None
-    """Whose signature it must have; None: none is required."""
-
-    @cached_property
-    def alone(self) -> derive.Alone:
-        """The verdict that comes out again from its answers."""
-        return derive.alone(self.release.terms, self.release.answers, self.release.base_answers)
-
-    @cached_property
-    def beside(self) -> derive.Beside:
-        """The comparisons with the previous releases of its record, from their files in it."""
-        self.release.contents.need(f"gates/{layout.PREVIOUS}")
-        said = self.release.record.earlier
-        before = previous.kept(said.releases if said else (), self.folder / "gates" / layout.PREVIOUS)
-        return derive.beside(self.release.terms, self.release.answers, before)
-
-    @cached_property
-    def forms(self) -> tuple[served.Served, ...]:
-        """Each form of its record, judged again."""
-        return served.of_release(self.release)
-
-    @cached_property
-    def people(self) -> reviewed.Heard | None:
-        """What people said of its answers, counted again; None where its policy asks nobody."""
-        return reviewed.of_release(self.release, self.alone.verdict)
-
-    @property
-    def shown(self) -> shown.Shown:
-        """What its page is made of."""
-        derived = shown.Derived(alone=self.alone, beside=self.beside, forms=self.forms, people=self.people)
-        return shown.of_release(self.release, derived)
-
-    @property
-    def page(self) -> bytes:
-        """The page that record and answers make."""
-        return page.page(self.shown, verify_card.publishing(self.release.record))
-
-    @property
-    def name(self) -> str:
-        return self.release.name
-
-    @property
-    def folder(self) -> Path:
-        return self.release.folder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """What the caller of a check gives: nothing of it comes from the release."""
-
-    receipt: Path | None = None
-    """``publication.json`` of the run that made it."""
-    data: Path | None = None
-    trust: sign.Trust | None = None
-
-
-@contextlib.contextmanager
-def opened(release: str, endpoint: str, say: Say, known: Known) -> Iterator[Opened]:
-    """``REPO@TAG``, ``REPO@TAG@COMMIT`` or a folder, on this disk while the block lasts. A tag is resolved once."""
-    expected = _receipt(known.receipt) if known.receipt else {}
-    if known.trust and (problem := sign.trust_problem(known.trust)):
-        raise ConfigError([f"The signature cannot be checked: {problem}"])
-    folder = Path(release)
-    if folder.is_dir():
-        here = Released(name=folder.resolve().name, folder=folder, data=known.data)
-        yield Opened(release=here, expected=expected, trust=known.trust)
-        return
-    name, at, commit = release.rpartition("@")
-    if "@" in name and at:
-        if not re.fullmatch("[0-9a-f]{40}", commit):
-            raise ConfigError([f"{release!r}: {commit!r} is not a commit. Write REPO@TAG@ and its 40 hex digits."])
-        release, expected = name, {**expected, "commit": commit}
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "release"
-        found = address.fetch(release, address.parse(endpoint, Path.cwd()), folder, say)
-        say(Line(text=f"{release} is commit {found}"))
-        there = Released(name=release, folder=folder, data=known.data)
-        yield Opened(release=there, commit=found, expected=expected, trust=known.trust)
-
-
-def _receipt(path: Path) -> dict[str, str]:
-    try:
-        receipt = json.loads(path.read_bytes())
-        return {name: str(receipt[name]) for name in ("commit", "manifest_digest")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"{path} is not a receipt: {type(error).__name__}: {error}."
-        raise ConfigError([f"{what} A release leaves one as publication.json in its run folder."]) from None
 
 
 def verify(release: str, endpoint: str, say: Say, known: Known) -> None:

@@ -8,8 +8,8 @@ import gates
 from gates.canonical import canonical_json
 from gates.shown import plain, shorten
 from release.checking import steps, verify
+from release.checking.opening import Opened
 from release.checking.steps import FIRST_LOOK, Step, Unchecked
-from release.checking.verify import Opened
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import attempts, derive, hosted, terms

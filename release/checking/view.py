@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import gates
-from release.checking import explain, verify, verify_card
+from release.checking import explain, opening, verify, verify_card
 from release.checking.explain import Judged
 from release.judging import derive, reviewed, served, terms
 from release.publishing import page
@@ -20,9 +20,9 @@ from release.values.events import Line, Say
 from release.values.record import Record
 
 
-def of_release(name: str, endpoint: str, say: Say, known: verify.Known) -> Path:
+def of_release(name: str, endpoint: str, say: Say, known: opening.Known) -> Path:
     """The page of a release on a Hub or in a folder, verified before; ``VerificationError`` where it is not sound."""
-    with verify.opened(name, endpoint, say, known) as found:
+    with opening.opened(name, endpoint, say, known) as found:
         verify.report(found, say)
         if found.release.golden is None:
             raise ConfigError([f"The rows of {name} are not in the release: give their folder with --data."])

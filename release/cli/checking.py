@@ -42,10 +42,10 @@ def _published_options(command: argparse.ArgumentParser) -> None:
 
 
 def verify(given: Published, say: Say) -> None:
-    from release.checking import verify, verify_attested
+    from release.checking import opening, verify, verify_attested
 
     known = options.known(given.expected, given.source.data)
-    with verify.opened(given.release, given.source.hub, say, known) as found:
+    with opening.opened(given.release, given.source.hub, say, known) as found:
         (verify_attested.report if verify_attested.is_one(found) else verify.report)(found, say)
 
 

@@ -11,7 +11,7 @@ from release.values.errors import ConfigError
 from release.values.events import Line, Say
 
 if TYPE_CHECKING:
-    from release.checking.verify import Known
+    from release.checking.opening import Known
     from release.config.settings import Config
 
 
@@ -120,7 +120,7 @@ def expected(command: argparse.ArgumentParser, title: str, about: str) -> None:
 
 def known(given: Expected, data: Path | None) -> "Known":
     """What ``verify`` compares a release with. An empty identity is refused: nothing would be checked."""
-    from release.checking.verify import Known
+    from release.checking.opening import Known
     from release.publishing import sign
 
     if given.identity == "":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from release import pipeline
-from release.checking import verify, verify_card
+from release.checking import opening, verify_card
 from release.judging import previous
 from release.judging.released import Released
 from release.publishing import page
@@ -33,7 +33,7 @@ HOSTILE = (
 
 def shown_of(folder: Path) -> Shown:
     """A release in a folder, judged again."""
-    found = verify.Opened(release=Released(folder=folder, name=folder.name))
+    found = opening.Opened(release=Released(folder=folder, name=folder.name))
     derived = shown.Derived(alone=found.alone, beside=found.beside, forms=found.forms, people=found.people)
     return shown.of_release(found.release, derived)
 

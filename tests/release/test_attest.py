@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gates.canonical import canonical_json
-from release.checking import verify, verify_attested
-from release.checking.verify import Known, Opened
+from release.checking import opening, verify_attested
+from release.checking.opening import Known, Opened
 from release.judging.released import Released
 from release.publishing import sign
 from release.publishing.package import listed
@@ -167,7 +167,7 @@ def test_a_publication_is_verified_by_its_receipt_and_a_signature_that_is_requir
 ) -> None:
     folder, _ = attested
     (receipt,) = (folder / "runs").glob("attested-*/publication.json")
-    with verify.opened(NAME, f"file:{folder / 'hub'}", lambda _: None, Known(receipt=receipt)) as found:
+    with opening.opened(NAME, f"file:{folder / 'hub'}", lambda _: None, Known(receipt=receipt)) as found:
         assert verify_attested.is_one(found)
         assert {one.outcome for one in verify_attested.check(found)} == {"ok", "--"}
 

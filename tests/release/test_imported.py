@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gates.report import cell
-from release.checking import reproduce, verify
+from release.checking import opening, reproduce, verify
+from release.checking.opening import Known
 from release.checking.reproduce import Request
-from release.checking.verify import Known
 from release.config import reading
 from release.judging.released import Released
 from release.values import layout
@@ -74,7 +74,7 @@ def test_a_record_that_says_two_things_of_its_training_is_no_record_of_one(
     reseal(copy, lie)
     with pytest.raises(VerificationError):
         verify.verify(str(copy), "file:hub", quiet, Known())
-    found = verify.Opened(release=Released(folder=copy, name="copy"))
+    found = opening.Opened(release=Released(folder=copy, name="copy"))
     told = [line for step in verify.check(found) for line in step.problems]
     assert any(said in line for line in told)
 

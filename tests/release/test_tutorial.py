@@ -11,11 +11,12 @@ import release
 from tests.helpers.line import ROOT
 
 PIPELINE = ast.parse((ROOT / "release" / "pipeline.py").read_text("utf-8"))
-AFTERWARDS = ("verify", "Released")
+AFTERWARDS = ("verify", "opening", "Released")
 OWN = {
     "pipeline": "release.pipeline",
     "reading": "release.config.reading",
     "verify": "release.checking.verify",
+    "opening": "release.checking.opening",
     "Released": "release.judging.released.Released",
 }
 """What the pipeline does not import by the name that the docstring uses."""

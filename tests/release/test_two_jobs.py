@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from release import pipeline, two_jobs
-from release.checking import verify, verify_card
+from release.checking import opening, verify_card
 from release.config import reading
 from release.config.settings import Config
 from release.hub import address
@@ -113,7 +113,7 @@ def test_its_digests_are_what_sha256sum_checks(made: Path) -> None:
 def mend_the_card(folder: Path) -> None:
     """The card and the page that the changed record makes, as a careful liar would write them."""
     pages.redraw(folder / "package")
-    found = verify.Opened(release=Released(name="", folder=folder / "package", data=folder / "rows"))
+    found = opening.Opened(release=Released(name="", folder=folder / "package", data=folder / "rows"))
     table = derive.markdown(found.alone, found.beside, found.forms)
     (folder / "package" / layout.CARD).write_bytes(verify_card.derived(found.release, table))
     reseal(folder / "package")

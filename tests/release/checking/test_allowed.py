@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from release.checking import allowed, verify
+from release.checking import allowed, opening, verify
 from release.checking.allowed import Allowed
 from release.config.settings import Config, Container
 from release.models import base as bases
@@ -143,7 +143,7 @@ def test_verify_tells_what_a_release_asks_for(sections: Mapping[str, Any], tmp_p
     folder = small_release(tmp_path / "made", **sections).folder
     told: list[Event] = []
 
-    verify.verify(str(folder), "file:hub", told.append, verify.Known())
+    verify.verify(str(folder), "file:hub", told.append, opening.Known())
 
     said = [one.text.strip() for one in told if isinstance(one, Line)]
     noted = [text for text in said if text.startswith("--") and "Nothing here" in text]

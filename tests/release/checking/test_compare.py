@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 import schemas
 from gates.canonical import canonical_json
-from release.checking import compare, reproduce, verify
+from release.checking import compare, opening, reproduce
 from release.checking.compare import Made
 from release.judging.released import Released
 from release.values import layout
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def then(folder: Path) -> Made:
-    return reproduce.published(verify.Opened(release=Released(name="local/elements@v1", folder=folder)))
+    return reproduce.published(opening.Opened(release=Released(name="local/elements@v1", folder=folder)))
 
 
 @pytest.fixture

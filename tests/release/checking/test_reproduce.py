@@ -17,7 +17,7 @@ import yaml
 
 import gates
 import schemas
-from release.checking import laid_out, reproduce, verify
+from release.checking import laid_out, opening, reproduce, verify
 from release.checking.allowed import Allowed
 from release.config import reading
 from release.config.settings import Container, Model
@@ -128,7 +128,7 @@ def test_a_commit_runs_only_if_it_is_of_a_history_that_the_caller_trusts(
     monkeypatch.setattr(reproduce, "_probe", lambda *_: here(release)["training"])
     value = read_record(release)
     value["source"] |= {"commit": ancestor if ref is None else held_by(root, ref), "dirty": False}
-    request = reproduce.Request(release=str(release), endpoint="file:hub", level="verdict", known=verify.Known())
+    request = reproduce.Request(release=str(release), endpoint="file:hub", level="verdict", known=opening.Known())
     output = tmp_path / "output"
 
     with reproduce._maker(known(value), request, Container(use="never"), output, quiet) as maker:
@@ -150,7 +150,7 @@ def test_recorded_libraries_are_installed_only_if_the_caller_says_so(
     value = read_record(release)
     value["source"] |= {"commit": git(root, "rev-parse", "HEAD").strip(), "dirty": False}
     allowed = Allowed(install=install)
-    request = reproduce.Request(release="r", endpoint="file:hub", level="bits", known=verify.Known(), allowed=allowed)
+    request = reproduce.Request(release="r", endpoint="file:hub", level="bits", known=opening.Known(), allowed=allowed)
     told: list[Event] = []
 
     with reproduce._maker(known(value), request, Container(use="never"), tmp_path / "output", told.append):
@@ -167,7 +167,7 @@ def test_the_image_of_a_recorded_commit_is_not_built_without_the_callers_word(
     monkeypatch.setattr(container, "absent", str)  # as if an engine answered
     value = read_record(release)
     value["source"] |= {"commit": ancestor, "dirty": False}
-    request = reproduce.Request(release="r", endpoint="file:hub", level="bits", known=verify.Known())
+    request = reproduce.Request(release="r", endpoint="file:hub", level="bits", known=opening.Known())
 
     with (
         pytest.raises(NotReproduced, match=r"give --install-libraries; --container never"),
@@ -176,8 +176,8 @@ def test_the_image_of_a_recorded_commit_is_not_built_without_the_callers_word(
         pass
 
 
-def opened(folder: Path, data: Path | None = None) -> verify.Opened:
-    return verify.Opened(release=Released(name="local/elements@v0.1.0", folder=folder, data=data))
+def opened(folder: Path, data: Path | None = None) -> opening.Opened:
+    return opening.Opened(release=Released(name="local/elements@v0.1.0", folder=folder, data=data))
 
 
 def settings(folder: Path) -> dict[str, Any]:
@@ -281,7 +281,7 @@ def a_reproduction(release: str, commit: str | None) -> Reproduction:
 
 
 def attach(result: Reproduction, endpoint: str, folder: Path) -> str:
-    request = reproduce.Request(release=result.release, endpoint=endpoint, level="answers", known=verify.Known())
+    request = reproduce.Request(release=result.release, endpoint=endpoint, level="answers", known=opening.Known())
     return reproduce._attach(result, request, folder, quiet)
 
 
@@ -306,7 +306,7 @@ def test_a_report_is_offered_as_a_pull_request_and_main_stays(tmp_path: Path) ->
     offered = git(store, "ls-tree", "-r", "--name-only", "refs/pr/1")
     assert f"reproductions/{commit[:12]}-" in offered
     assert git(store, "rev-parse", "main").strip() == commit
-    verify.verify(f"{REPO}@{TAG}", endpoint, quiet, verify.Known())
+    verify.verify(f"{REPO}@{TAG}", endpoint, quiet, opening.Known())
 
 
 def test_a_report_that_cannot_be_attached_is_kept_and_why_is_told(tmp_path: Path) -> None:
@@ -501,4 +501,4 @@ def test_a_report_does_not_overwrite_the_files_of_a_project(tmp_path: Path) -> N
     (tmp_path / "release.yaml").write_text("mine", "utf-8")
 
     with pytest.raises(ConfigError, match="has no previous report"):
-        laid_out.output_folder(tmp_path, verify.Opened(release=Released(name="a", folder=tmp_path)))
+        laid_out.output_folder(tmp_path, opening.Opened(release=Released(name="a", folder=tmp_path)))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from release.checking import serve_check, verify
+from release.checking import opening, serve_check
 from release.values.errors import ConfigError, GatesFailed, VerificationError
 from tests.helpers.line import ROOT
 from tests.helpers.small_release import reseal, small_release
@@ -17,7 +17,7 @@ def quiet(_: object) -> None:
 
 
 def request(release: Path, output: Path, *texts: str) -> serve_check.Request:
-    known = verify.Known()
+    known = opening.Known()
     forms = serve_check.forms(list(texts))
     return serve_check.Request(release=str(release), endpoint="file:hub", known=known, forms=forms, output=output)
 

@@ -14,8 +14,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from gates.canonical import canonical_json
-from release.checking import verify
-from release.checking.verify import Known
+from release.checking import opening, verify
+from release.checking.opening import Known
 from release.hub import address, requests
 from release.judging.released import Released
 from release.values import layout, tensors
@@ -49,7 +49,7 @@ def release(original: Path, tmp_path: Path) -> Path:
 
 def failed(folder: Path, data: Path | None = None, **more: Any) -> dict[int, tuple[str, ...]]:
     """The problems of the steps that failed, by the step's number."""
-    steps = verify.check(verify.Opened(release=Released(name="release", folder=folder, data=data), **more))
+    steps = verify.check(opening.Opened(release=Released(name="release", folder=folder, data=data), **more))
     assert len(steps) == STEPS
     return {number: step.problems for number, step in enumerate(steps, 1) if step.problems}
 
@@ -460,7 +460,7 @@ def test_a_release_of_an_earlier_version_is_still_verified(version: str) -> None
 
 
 def test_what_an_early_record_says_nothing_of_is_not_called_ok() -> None:
-    steps = verify.check(verify.Opened(release=Released(name="release", folder=KEPT / "v1")))
+    steps = verify.check(opening.Opened(release=Released(name="release", folder=KEPT / "v1")))
 
     assert steps[EARLIER - 1].outcome == "--"
     assert "names no previous releases" in steps[EARLIER - 1].unchecked[0]

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-from release.checking import verify, verify_card
+from release.checking import opening, verify, verify_card
 from release.config.settings import Publishing
 from release.judging.released import Released
 from release.publishing import card, snippet
@@ -26,7 +26,7 @@ def release(tmp_path: Path) -> Path:
 
 
 def problems(folder: Path) -> tuple[str, ...]:
-    (step,) = verify.check(verify.Opened(release=Released(name="release", folder=folder)), [CARD])
+    (step,) = verify.check(opening.Opened(release=Released(name="release", folder=folder)), [CARD])
     return step.problems
 
 

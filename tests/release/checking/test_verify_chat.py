@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from release.checking import verify
+from release.checking import opening, verify
 from release.data.chat import NO_THINKING
 from release.judging.released import Released
 from release.values.artifacts import sha256_file
@@ -29,7 +29,7 @@ def release(kept: Path, tmp_path: Path) -> Path:
 
 
 def problems(folder: Path) -> str:
-    (step,) = verify.check(verify.Opened(release=Released(name="release", folder=folder)), [STEP])
+    (step,) = verify.check(opening.Opened(release=Released(name="release", folder=folder)), [STEP])
     return "\n".join(step.problems)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from release.checking import verify
+from release.checking import opening, verify
 from release.judging.released import Released
 from release.values.artifacts import sha256_file
 from tests.helpers.line import ROOT
@@ -34,7 +34,7 @@ def release(kept: Path, tmp_path: Path) -> Path:
 
 
 def problems(folder: Path) -> tuple[str, ...]:
-    steps = verify.check(verify.Opened(release=Released(name="release", folder=folder)), [STEP, CARD])
+    steps = verify.check(opening.Opened(release=Released(name="release", folder=folder)), [STEP, CARD])
     return tuple(problem for step in steps for problem in step.problems)
 
 
@@ -212,7 +212,7 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 def test_an_untouched_release_with_forms_passes_every_step(release: Path) -> None:
-    steps = verify.check(verify.Opened(release=Released(name="release", folder=release)))
+    steps = verify.check(opening.Opened(release=Released(name="release", folder=release)))
 
     assert [step.name for step in steps if step.problems] == []
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from release.checking import verify, verify_loaded
+from release.checking import opening, verify, verify_loaded
 from release.checking.steps import Step
 from release.judging.released import Released
 from release.values import layout
@@ -70,7 +70,7 @@ def release(original: Path, tmp_path: Path) -> Path:
 
 
 def judged(folder: Path) -> Step:
-    (step,) = verify.check(verify.Opened(release=Released(folder=folder)), [JUDGED])
+    (step,) = verify.check(opening.Opened(release=Released(folder=folder)), [JUDGED])
     return step
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlparse
 
 import pytest
 
-from release.checking import explain, verify, view
+from release.checking import explain, opening, view
 from release.values import layout
 from release.values.errors import ConfigError, VerificationError
 from release.values.events import Event
@@ -72,7 +72,7 @@ def test_a_run_without_a_record_says_what_to_do(run: Path, tmp_path: Path) -> No
 
 
 def test_a_kept_release_is_verified_and_shown() -> None:
-    made = view.of_release(str(KEPT / "v3"), "file:hub", quiet, verify.Known())
+    made = view.of_release(str(KEPT / "v3"), "file:hub", quiet, opening.Known())
 
     assert made.read_bytes() == page_of(shown_of(KEPT / "v3"))
     assert made.stat().st_mode & 0o077 == 0 or made.parent.stat().st_mode & 0o077 == 0

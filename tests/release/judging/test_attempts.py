@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 import gates
 import schemas
 from release import pipeline, preflight
-from release.checking import verify
+from release.checking import opening, verify
 from release.config.settings import Config
 from release.hub import address
 from release.judging import attempts, ledger, previous
@@ -52,7 +52,7 @@ def publish(loaded: Config, candidate: Candidate, run: Path) -> Path:
 
 
 def problems(folder: Path) -> list[str]:
-    found = verify.check(verify.Opened(release=Released(name="release", folder=folder)))
+    found = verify.check(opening.Opened(release=Released(name="release", folder=folder)))
     return [line for step in found for line in step.problems]
 
 

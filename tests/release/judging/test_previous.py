@@ -14,7 +14,7 @@ import pytest
 import gates
 from gates.canonical import canonical_json
 from release import pipeline, preflight
-from release.checking import verify
+from release.checking import opening, verify
 from release.config import reading
 from release.config.settings import Config
 from release.data import sources
@@ -82,7 +82,7 @@ def line(published: Path, tmp_path: Path) -> Path:
 
 
 def steps(folder: Path) -> dict[str, tuple[str, ...]]:
-    found = verify.check(verify.Opened(release=Released(name="release", folder=folder)))
+    found = verify.check(opening.Opened(release=Released(name="release", folder=folder)))
     return {step.name: step.problems for step in found if step.problems}
 
 
@@ -162,7 +162,7 @@ def test_a_release_that_changes_no_comparison_does_not_travel(chain: Path) -> No
     assert kept == {"v0.1.0": True, "v0.2.0": False, "v0.3.0": True}
     assert len(list((packed / "gates" / "earlier").iterdir())) == 2
     assert steps(packed) == {}
-    told = verify.check(verify.Opened(release=Released(name="release", folder=packed)), [EARLIER])[0].unchecked
+    told = verify.check(opening.Opened(release=Released(name="release", folder=packed)), [EARLIER])[0].unchecked
     assert [line.split(" (")[0] for line in told] == ["v0.2.0"]
     assert "compared on 60 rows: by its record alone" in told[0]
 

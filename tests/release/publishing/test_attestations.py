@@ -13,7 +13,7 @@ from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
 from in_toto_attestation.v1 import statement, statement_pb2
 
-from release.checking import verify
+from release.checking import opening, verify
 from release.judging.released import Counted, Released
 from release.publishing import attestations
 from release.values import layout
@@ -107,7 +107,7 @@ def test_a_statement_that_says_something_else_is_named(name: str, change: Any, r
     folder = Path(shutil.copytree(release, tmp_path / "release"))
     edit(folder / name, change)
 
-    (step,) = verify.check(verify.Opened(release=Released(name="release", folder=folder)), [STATEMENTS])
+    (step,) = verify.check(opening.Opened(release=Released(name="release", folder=folder)), [STATEMENTS])
 
     assert step.problems == (f"{name} does not agree with record and verdict",)
 
@@ -116,6 +116,6 @@ def test_a_missing_statement_fails(release: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(release, tmp_path / "release"))
     (folder / layout.PROVENANCE).unlink()
 
-    (step,) = verify.check(verify.Opened(release=Released(name="release", folder=folder)), [STATEMENTS])
+    (step,) = verify.check(opening.Opened(release=Released(name="release", folder=folder)), [STATEMENTS])
 
     assert step.outcome == "FAILED"

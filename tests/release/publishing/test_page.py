@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import gates
-from release.checking import verify, verify_card
+from release.checking import opening, verify, verify_card
 from release.checking.steps import Step
 from release.judging.released import Counted, Released
 from release.publishing import page
@@ -60,7 +60,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def page_step(folder: Path) -> Step:
-    found = verify.Opened(release=Released(folder=folder, name="release"))
+    found = opening.Opened(release=Released(folder=folder, name="release"))
     return verify.check(found, [verify.PAGE])[0]
 
 
@@ -170,7 +170,7 @@ def test_rows_without_a_licence_stay_in_the_run(tmp_path: Path) -> None:
     data = data_of(published)
     assert data["whole"] is False
     assert data["rows"][0].keys() == {"id", "a", "w", "refused", "cites"} - {"cites"}
-    found = verify.Opened(release=Released(folder=package, data=package.parent / "data"))
+    found = opening.Opened(release=Released(folder=package, data=package.parent / "data"))
     assert [step.outcome for step in verify.check(found, [verify.PAGE])] == ["ok"]
 
 

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from gates.canonical import canonical_json
-from release.checking import verify
+from release.checking import opening, verify
+from release.checking.opening import Known
 from release.checking.steps import Step
-from release.checking.verify import Known
 from release.config.settings import Publishing
 from release.judging.released import Released
 from release.publishing import sign
@@ -68,7 +68,7 @@ def signature_step(folder: Path, key: Path | None = None) -> Step:
     """How the step came out, for somebody who trusts a key, or names none."""
     trust = sign.Trust(public_key=key) if key else None
     (step,) = verify.check(
-        verify.Opened(release=Released(name="release", folder=folder), trust=trust), [list(verify.CHECKS)[SIGNATURE]]
+        opening.Opened(release=Released(name="release", folder=folder), trust=trust), [list(verify.CHECKS)[SIGNATURE]]
     )
     return step
 
@@ -76,7 +76,7 @@ def signature_step(folder: Path, key: Path | None = None) -> Step:
 def test_a_release_signed_by_the_expected_key_passes_every_step(release: Path, keys: Path) -> None:
     trust = sign.Trust(public_key=keys / "mine.pub")
 
-    steps = verify.check(verify.Opened(release=Released(name="release", folder=release), trust=trust))
+    steps = verify.check(opening.Opened(release=Released(name="release", folder=release), trust=trust))
 
     assert {step.outcome for step in steps} == {"ok"}
 
@@ -180,7 +180,7 @@ def test_a_release_forged_as_a_whole_is_found_by_key_receipt_and_commit_alone(
     for known in (Known(receipt=receipt), Known(trust=sign.Trust(public_key=keys / "mine.pub"))):
         with pytest.raises(VerificationError):
             verify.verify(str(forged), "file:hub", lambda _: None, known)
-    moved = verify.Opened(release=Released(name="r@t", folder=forged), commit="d" * 40, expected={"commit": "c" * 40})
+    moved = opening.Opened(release=Released(name="r@t", folder=forged), commit="d" * 40, expected={"commit": "c" * 40})
     assert "the tag was moved" in verify.check(moved)[0].problems[0]
 
 
@@ -358,7 +358,7 @@ def test_a_signed_record_says_nothing_of_how_it_is_signed(release: Path) -> None
 
 def test_a_statement_swapped_under_its_envelope_is_noticed(release: Path) -> None:
     edit(release / layout.TEST_RESULT, lambda value: value["predicate"].update(result="FAILED"))
-    steps = verify.check(verify.Opened(release=Released(name="release", folder=release)))
+    steps = verify.check(opening.Opened(release=Released(name="release", folder=release)))
 
     problems = steps[SIGNATURE - 1].problems
     assert any("does not agree with record and verdict" in problem for problem in problems)

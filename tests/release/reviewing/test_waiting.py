@@ -11,7 +11,7 @@ import pytest
 
 from gates import human_review
 from release import pipeline, two_jobs
-from release.checking import completed, explain, verify, view
+from release.checking import completed, explain, opening, verify, view
 from release.config import reading
 from release.judging import previous
 from release.judging.released import Released
@@ -29,7 +29,7 @@ HERE = {**ASKS, "publishing": {"endpoint": "file:hub"}}
 
 def failed(folder: Path) -> list[str]:
     """What verification finds wrong."""
-    return [line for step in verify.check(verify.Opened(release=Released(folder=folder))) for line in step.problems]
+    return [line for step in verify.check(opening.Opened(release=Released(folder=folder))) for line in step.problems]
 
 
 @pytest.fixture(scope="module")

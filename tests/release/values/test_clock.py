@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from release.checking import verify
+from release.checking import opening, verify
 from release.judging.released import Released
 from release.values import bounds, clock, layout
 from tests.helpers.line import ROOT
@@ -120,7 +120,7 @@ def test_a_step_that_is_not_done_in_time_has_failed(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(bounds, "SECONDS", 0)
     monkeypatch.setattr(bounds, "PER_MEGABYTE", dict.fromkeys(bounds.PER_MEGABYTE, 0.001))
 
-    steps = verify.check(verify.Opened(release=Released(name="release", folder=folder)))
+    steps = verify.check(opening.Opened(release=Released(name="release", folder=folder)))
 
     assert len(steps) == len(verify.CHECKS)
     assert steps[-1].outcome == "FAILED"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from release.checking import explain, verify
+from release.checking import explain, opening, verify
 from release.checking.steps import FIRST_LOOK, Step
 from release.judging import attempts
 from release.judging.released import Released
@@ -38,7 +38,7 @@ def release(original: Path, tmp_path: Path) -> Path:
 
 
 def steps(folder: Path) -> list[Step]:
-    return verify.check(verify.Opened(release=Released(name="release", folder=folder)))
+    return verify.check(opening.Opened(release=Released(name="release", folder=folder)))
 
 
 def failed(folder: Path) -> list[str]:
@@ -102,7 +102,7 @@ def test_a_step_alone_does_not_pass_over_what_the_first_look_would_refuse(releas
     hostile.MAKERS["a pipe in place of the record"](release)
     place, *names = (name for name in verify.CHECKS if name != FIRST_LOOK)
 
-    each = [verify.check(verify.Opened(release=Released(folder=release)), [name])[0] for name in names]
+    each = [verify.check(opening.Opened(release=Released(folder=release)), [name])[0] for name in names]
 
     assert place  # asks nothing where nothing is expected
     assert all(step.unchecked or "not looked at" in step.problems[0] for step in each)  # unsigned is said as it is

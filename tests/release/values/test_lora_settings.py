@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from release.checking import verify
+from release.checking import opening, verify
 from release.judging.released import Released
 from release.models.engines.transformers import with_adapter
 from release.values import layout, lora_settings
@@ -193,7 +193,7 @@ def test_a_release_with_them_is_neither_verified_nor_loaded(case: str, tmp_path:
     edit(folder / layout.SETTINGS, lambda settings: settings.update(WRONG[case]))
     name = next(iter(WRONG[case]))
 
-    (step,) = verify.check(verify.Opened(release=Released(name="release", folder=folder)), [BASE])
+    (step,) = verify.check(opening.Opened(release=Released(name="release", folder=folder)), [BASE])
     with pytest.raises(VerificationError, match=re.escape(name)):
         with_adapter(None, folder)  # no base is touched
 
