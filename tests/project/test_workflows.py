@@ -78,6 +78,11 @@ MAY_WRITE: Mapping[tuple[str, str], set[str]] = {
     ("publish.yml", "attest"): {"id-token", "attestations"},
 }
 """Every right to write that any job has."""
+RELEASES = (
+    WORKFLOWS / "release.yml",
+    ROOT / "release" / "repository" / "template" / "dot.github" / "workflows" / "release.yml",
+)
+"""A release in two jobs, here and in a repository that `init` writes."""
 PUBLISHES = "Prove the candidate anew, by this checkout's rules, and publish it"
 """The one step that gets a secret."""
 WITHOUT = "env -u ACTIONS_ID_TOKEN_REQUEST_URL -u ACTIONS_ID_TOKEN_REQUEST_TOKEN "
@@ -179,6 +184,64 @@ def test_a_workflow_that_gives_more_is_found(workflow: str, old: str, new: str, 
     assert old in text
 
     assert says in "\n".join(faults(workflow, text.replace(old, new)))
+
+
+def test_a_fetch_of_reviews_is_an_action_by_commit_without_credentials() -> None:
+    text = (WORKFLOWS / "release.yml").read_text("utf-8")
+    fetched = "          ref: reviews\n          path: people\n          persist-credentials: false\n"
+    assert fetched in text
+
+    assert "keeps its credentials" in "\n".join(
+        faults("release.yml", text.replace(fetched, "          ref: reviews\n"))
+    )
+
+
+def run_step(workflow: Path, name: str, tree: Path, program: str) -> subprocess.CompletedProcess[str]:
+    """A step's commands as a runner gives them to bash, in ``tree``, with ``program`` as the tool."""
+    written = re.sub(r"%%\{(\w+)\}", r"\1", workflow.read_text("utf-8"))  # what `init` fills in
+    jobs = yaml.safe_load(written)["jobs"].values()
+    commands = next(step["run"] for job in jobs for step in job["steps"] if step.get("name") == name)
+    tool = tree / ".venv" / "bin" / "adapter-release"
+    tool.parent.mkdir(parents=True)
+    tool.write_text(f"#!/bin/sh\n{program}\n", "utf-8")
+    tool.chmod(0o755)
+    (tree / "Makefile").write_text("setup:\n", "utf-8")
+    env = {"PATH": f"{tool.parent}:{os.environ['PATH']}", "CONFIG": "release.yaml", "TAG": "v1", "HUB": ""}
+    env |= {"GITHUB_OUTPUT": str(tree / "output"), "GITHUB_RUN_ID": "7"}
+    shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", commands]
+    return subprocess.run(shell, cwd=tree, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("workflow", RELEASES, ids=["this repository", "one of yours"])
+@pytest.mark.parametrize(("code", "ends", "told"), [(0, 0, ""), (5, 5, ""), (9, 0, "waits=true\n"), (130, 130, "")])
+def test_a_candidate_that_waits_for_people_goes_on_to_the_job_whose_reviewers_have_to_agree(
+    workflow: Path, code: int, ends: int, told: str, tmp_path: Path
+) -> None:
+    done = run_step(workflow, "Make the candidate", tmp_path, f'echo "$@"; exit {code}')
+
+    assert done.returncode == ends
+    assert "candidate release.yaml --set publishing.tag=v1" in done.stdout
+    output = tmp_path / "output"
+    assert (output.read_text("utf-8") if output.exists() else "") == told
+
+
+@pytest.mark.parametrize("workflow", RELEASES, ids=["this repository", "one of yours"])
+def test_what_people_said_of_this_run_is_given_to_the_program_and_nothing_else(workflow: Path, tmp_path: Path) -> None:
+    for name in ("7/a b.json", "7/x.json", "7/notes.md", "8/y.json"):
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "people" / name).write_text("{}", "utf-8")
+
+    done = run_step(workflow, PUBLISHES, tmp_path, 'printf "%s|" "$@"')
+
+    files = "--review|people/7/a b.json|--review|people/7/x.json|"
+    assert (done.returncode, done.stdout) == (0, f"publish|dist|--config|release.yaml|--tag|v1|{files}")
+
+
+@pytest.mark.parametrize("workflow", RELEASES, ids=["this repository", "one of yours"])
+def test_where_nobody_is_asked_no_review_is_given(workflow: Path, tmp_path: Path) -> None:
+    done = run_step(workflow, PUBLISHES, tmp_path, 'printf "%s|" "$@"')
+
+    assert (done.returncode, done.stdout) == (0, "publish|dist|--config|release.yaml|--tag|v1|")
 
 
 def test_ci_does_what_every_commit_is_checked_by() -> None:
