@@ -18,7 +18,7 @@ from gates.contract import Contract, load_contract
 from gates.controls import gate_zero
 from gates.files import read_yaml
 from gates.invalid import InvalidConfig, InvalidData
-from gates.policy import Policy, default_policy, load_policy
+from gates.policy import HUMAN_REVIEW, Policy, completed, default_policy, load_policy
 from gates.provable import plan
 from gates.rows import Golden, read_golden
 from gates.shown import plain, printable
@@ -76,6 +76,9 @@ def _judge(given: Sequence[str]) -> int:
             "\n".join(lines) for lines in (report.terminal(verdict), *map(report.comparison_terminal, comparisons))
         ]
         _say("\n\n".join([*report.unfinished(outputs), *parts]))
+    if policy.review is not None:
+        _say(f"{HUMAN_REVIEW}: not measured here, where nobody is asked. `adapter-release review` asks people.")
+        return NOT_PASSED
     return PASSED if verdict.passed and all(one.passed for one in comparisons) else NOT_PASSED
 
 
@@ -191,7 +194,9 @@ def _contract(path: Path) -> Contract:
 
 
 def _policy(path: Path | None, declares: Collection[str] | None = None) -> Policy:
-    return load_policy(default_policy(declares)) if path is None else load_policy(read_yaml(path), where=str(path))
+    if path is None:
+        return load_policy(default_policy(declares))
+    return load_policy(completed(read_yaml(path), declares), where=str(path))
 
 
 def _write(path: Path, data: bytes) -> None:

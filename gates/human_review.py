@@ -31,6 +31,8 @@ REASONS: Final = (
     "not to be understood",
 )
 """Why an answer is wrong, or cannot be told: offered, and never asked for."""
+MOST_REVIEWERS: Final = 100
+"""Of one review, as its schema says."""
 NAMED: Final = 10
 """Rows that a message names."""
 _SIXTY_FOUR_BITS: Final = 2**64
@@ -208,7 +210,7 @@ def unfinished(review: Review, asked: HumanReview) -> Iterator[str]:
         yield f"{len(review.reviewers)} of {asked.reviewers} reviewers began"
     for one in review.reviewers:
         if (done := answered(one, review.rows)) < len(review.rows):
-            yield f"{_called(one)} answered {done} of {len(review.rows)} rows"
+            yield f"{_called(one)} answered {done} of {len(review.rows)} rows: go on under that name"
         elif not one.through:
             yield f"{_called(one)} answered every row, and did not finish the review"
     if open_ := [row for row in disagreed(review) if row not in {one.id for one in review.settled}]:
@@ -372,7 +374,7 @@ def markdown(found: Reviewed) -> str:
 def joined(reviews: Sequence[Review]) -> Review:
     """One review of several files of the same rows; ``InvalidData`` where they are not, or contradict each other."""
     first, people, settled = reviews[0], dict[str, Reviewer](), dict[str, Settled]()
-    for one in reviews:
+    for one in sorted(reviews, key=Review.to_json):  # in whatever order the files are given, the same review
         if (one.bound, one.rows) != (first.bound, first.rows):
             raise InvalidData(["two files are reviews of different answers or rows: give those of one candidate"])
         for who in one.reviewers:

@@ -55,14 +55,15 @@ def _started(work: Callable[[int, int], T], first: int, end: int) -> Child | Non
     try:
         reading, writing = context.Pipe(duplex=False)
         with writing:
-            child = context.Process(target=_send, args=(work, first, end, writing), daemon=True)
+            child = context.Process(target=_send, args=(work, first, end, reading, writing), daemon=True)
             child.start()
     except OSError:
         return None
     return child, reading
 
 
-def _send(work: Callable[[int, int], T], first: int, end: int, writing: Connection) -> None:
+def _send(work: Callable[[int, int], T], first: int, end: int, reading: Connection, writing: Connection) -> None:
+    reading.close()  # else one that lost its parent writes to itself, and waits for ever with the parent's lock
     with contextlib.suppress(BaseException):  # said where the share is judged again
         writing.send(work(first, end))
     os._exit(0)

@@ -25,7 +25,7 @@ from release.values import layout
 from release.values import record as records
 from release.values.artifacts import Attested, Publication, write_atomically
 from release.values.attestation import NO_BYTES, VERSION, Asked, Attestation, Hosted, Published
-from release.values.errors import GatesFailed, PreflightError
+from release.values.errors import ConfigError, GatesFailed, PreflightError
 from release.values.events import Line, Say, Stage, tell
 
 DATASETS = "datasets/"
@@ -47,6 +47,9 @@ def attest(config: Config, say: Say) -> tuple[Attested, Publication]:
         say(Stage(name="preflight"))
         _look(config, hub, say)
         judged = pipeline.check_data(_inputs(config, say), say)
+        if judged.policy.review is not None:
+            what = "gates.human_review: nobody reads the answers of an attestation"
+            raise ConfigError([f"{what}. Take it out to attest. Nothing was asked."])
         form = hosted.form_of(config)
         say(Stage(name="ask", note=f"{form.model} at {form.url}"))
         say(Line(text=f"  {NO_BYTES}"))

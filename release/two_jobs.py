@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gates
@@ -103,15 +103,29 @@ def _to_review(made: Candidate, folder: Path) -> str:
     )
 
 
-def publish(folder: Path, receipts: Path, rules: Rules, say: Say, reviews: Sequence[Path] = ()) -> Publication:
+@dataclass(frozen=True, kw_only=True)
+class People:
+    """Where the word of people comes from, on a candidate that waits for them."""
+
+    files: Sequence[Path] = ()
+    """None: from the candidate's folder."""
+    apart: bool = False
+    """Whether it comes from these files alone: who made the candidate could have written what came with it."""
+
+
+ANY = People()
+
+
+def publish(folder: Path, receipts: Path, rules: Rules, say: Say, people: People = ANY) -> Publication:
     """Prove a candidate's folder again, and that it is what the rules ask for; then publish it, signed if required.
 
-    The receipt goes to a folder named by the manifest of what arrived. ``reviews`` are what people said of a candidate
-    that waits for them, where it does not lie in the folder.
+    The receipt goes to a folder named by the manifest of what arrived; the digests of what is published lie beside it.
     """
     say(Stage(name="check", note=str(folder)))
-    with _reviewed(folder, reviews) as whole:
-        return _publish(folder, whole, receipts, rules, say)
+    with _reviewed(folder, people) as whole:
+        publication = _publish(folder, whole, receipts, rules, say)
+        write_atomically(receipts / SUMS, (whole / SUMS).read_bytes())
+        return publication
 
 
 def _publish(folder: Path, whole: Path, receipts: Path, rules: Rules, say: Say) -> Publication:
@@ -144,8 +158,13 @@ def _replaceable(folder: Path) -> None:
 
 def _is_candidate(folder: Path) -> bool:
     """Whether it is empty, or all that is there was laid out here; SHA256SUMS alone is in many folders."""
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
+    there = {path.name for path in folder.iterdir() if not _left(path.name)} if folder.is_dir() else {""}
     return not there or (there <= {SUMS, REPORT, PACKAGE, ROWS, REFUSED, REVIEW} and bool(there & {SUMS, REFUSED}))
+
+
+def _left(name: str) -> bool:
+    """Whether it is half of a review, as a kill leaves it beside the one before; nobody reads it."""
+    return re.fullmatch(rf"\.{re.escape(REVIEW)}\.\d{{1,9}}\.tmp", name) is not None
 
 
 def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
@@ -172,20 +191,27 @@ def _sum(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _reviewed(folder: Path, reviews: Sequence[Path]) -> Iterator[Path]:
+def _reviewed(folder: Path, people: People) -> Iterator[Path]:
     """The candidate's folder itself; or, where it waits for people, one with it and their word."""
     found = Released(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
     _sound(folder, found)
     with _trusting_nothing(found):
         waits = completed.waits(found)
-    if reviews and not waits:
+        there = found.record.review is not None
+    if people.apart and there:
+        raise VerificationError(
+            f"The package in {folder} holds people's word already, and with --people-apart it comes by --review alone: "
+            "who made the candidate could have written it. Nothing was published. Make it where no review is."
+        )
+    if people.files and not waits:
         raise ConfigError(
             [f"{folder} waits for no review: its policy asks nobody, or it holds one. Take --review out."]
         )
     if not waits:
         yield folder
         return
-    said = completed.joined(reviews or [folder / REVIEW] if reviews or os.path.lexists(folder / REVIEW) else [])
+    own_ = [folder / REVIEW] if os.path.lexists(folder / REVIEW) and not people.apart else []
+    said = completed.joined(people.files or own_)
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / "candidate"
         whole.mkdir()
@@ -257,6 +283,8 @@ def _refused(folder: Path, found: Released) -> list[str]:
     for entry in [*folder.glob("*"), *(folder / ROWS).glob("*")]:
         name = entry.relative_to(folder).as_posix()
         state = entry.lstat()
+        if _left(name):
+            continue
         if stat.S_ISDIR(state.st_mode) and name in (PACKAGE, ROWS):
             continue
         kind = BESIDE.get(name)
@@ -283,7 +311,8 @@ def _differences(folder: Path) -> list[str]:
             problems.append(f"{SUMS}:{number} is not a line of sha256sum, or repeats a file: {line[:120]!r}")
         else:
             told[parts[2]] = parts[1]
-    there = {file.path: file.sha256 for file in Manifest.of_folder(folder).files if file.path not in (SUMS, REVIEW)}
+    found = {file.path: file.sha256 for file in Manifest.of_folder(folder).files}
+    there = {name: sha256 for name, sha256 in found.items() if name not in (SUMS, REVIEW) and not _left(name)}
     problems += [f"missing: {name}" for name in sorted(told.keys() - there.keys())]
     problems += [f"extra: {name}" for name in sorted(there.keys() - told.keys())]
     problems += [

@@ -68,11 +68,12 @@ def complete(found: Released, review: bytes | None, folder: Path) -> None:
 
 
 def _write(folder: Path, found: Released, made: Record, opened: opening.Opened, people: reviewed.Heard) -> None:
-    """Page, statements, card and record, which follow from people's word too."""
+    """Page, picture, statements, card and record, which follow from people's word too."""
     derived = shown.Derived(alone=opened.alone, beside=opened.beside, forms=opened.forms, people=people)
     publishing = verify_card.publishing(made)
     drawn = page.page(replace(shown.of_release(found, derived), record=made), publishing)
     write_atomically(folder / layout.PAGE, drawn)
+    write_atomically(folder / layout.PICTURE, page.drawn(made, found.counted, publishing))
     names = [name for name in attestations.COMPARISONS if name in found.files]
     beside = {name: found.json(name)["passed"] is True for name in names}
     digests = {name: sha256_file(folder / name) for name in (*attestations.POLICY, *attestations.EVIDENCE)}

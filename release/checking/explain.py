@@ -133,7 +133,8 @@ def found(
     if is_run(run):
         seconds = _plain(run)
         beside = run / "earlier.json"
-        earlier = part(Previous, json.loads(beside.read_bytes())) if beside.exists() else None
+        with reading(str(run)):
+            earlier = part(Previous, json.loads(beside.read_bytes())) if beside.exists() else None
         before = _kept(earlier, run.parent / layout.PREVIOUS)
         golden = dataset.load(run / layout.DATA["golden"])
         answers = _as(run, form)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -107,6 +108,16 @@ def opened(release: str, endpoint: str, say: Say, known: Known) -> Iterator[Open
         say(Line(text=f"{release} is commit {found}"))
         there = Released(name=release, folder=folder, data=known.data)
         yield Opened(release=there, commit=found, expected=expected, trust=known.trust)
+
+
+def must_be_released(found: Opened) -> None:
+    """``ConfigError`` for a folder that was never meant to be a release: nobody lied, and nobody is to be told so."""
+    there = {name for name in (layout.RECORD, layout.ATTESTATION) if os.path.lexists(found.folder / name)}
+    if there == {layout.ATTESTATION}:
+        what = f"{found.name} is an attestation, which holds no adapter and has no page"
+        raise ConfigError([f"{what}: `adapter-release verify` checks it."])
+    if not there and found.commit is None:
+        raise ConfigError([f"{found.name} has no {layout.RECORD}: it is neither a release nor a run that was judged."])
 
 
 def _receipt(path: Path) -> dict[str, str]:

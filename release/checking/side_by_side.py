@@ -125,6 +125,7 @@ def _side(name: str, where: Where, say: Say) -> Iterator[Side]:
     else:
         known = opening.Known(data=where.data)
         with opening.opened(name, where.endpoint, say, known) as found:
+            opening.must_be_released(found)
             verify.report(found, say)
             release = found.release
             with explain.reading(name):

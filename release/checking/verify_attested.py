@@ -23,7 +23,7 @@ from release.values.errors import DataError
 from release.values.events import Line, Say
 from release.values.record import part
 
-HELD = (layout.ATTESTATION, *layout.OF_AN_ATTESTATION, layout.DATA["golden"], *layout.TERMS)
+HELD = (layout.ATTESTATION, *layout.OF_AN_ATTESTATION, layout.DATA["golden"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +121,8 @@ def _golden(found: Found) -> Iterator[str]:
         yield f"the golden rows are {len(rows.rows)} with sha256 {rows.sha256}, {told}"
     if found.release.read(layout.GOLDEN_ROWS) != found.terms.files[layout.GOLDEN_ROWS]:
         yield f"{layout.GOLDEN_ROWS} does not hold the digests of the golden rows"
+    if said.file != (layout.DATA["golden"] if layout.DATA["golden"] in found.release.names else None):
+        yield "the record says otherwise whether the golden rows are in it"
     asked = attestation.prompts_sha256(row.prompt for row in rows.rows)
     if asked != found.record.asked.prompts_sha256:
         yield "the record says that other questions were asked"
@@ -133,6 +135,8 @@ def _judged(found: Found) -> Iterator[str]:
             yield f"{name} is not the one that the record names"
     if release.policy.digest != record.policy_sha256:
         yield f"{layout.POLICY} is not the policy that the record names"
+    if release.policy.review is not None:
+        yield "its policy asks people, and an attestation does not hold their word"
     if not (record.passed and release.verdict["passed"] is True):
         yield "the verdict is not a pass"
 

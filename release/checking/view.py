@@ -23,6 +23,7 @@ from release.values.record import Record
 def of_release(name: str, endpoint: str, say: Say, known: opening.Known) -> Path:
     """The page of a release on a Hub or in a folder, verified before; ``VerificationError`` where it is not sound."""
     with opening.opened(name, endpoint, say, known) as found:
+        opening.must_be_released(found)
         verify.report(found, say)
         if found.release.golden is None:
             raise ConfigError([f"The rows of {name} are not in the release: give their folder with --data."])

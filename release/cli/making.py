@@ -118,10 +118,16 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True)
+class People:
+    review: Sequence[Path]
+    people_apart: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Publish:
     folder: Path
     receipts: Path
-    review: Sequence[Path]
+    people: People
     asked: Asked
     terms: Terms
     signing: Signing
@@ -141,6 +147,11 @@ def _publish_options(command: argparse.ArgumentParser) -> None:
         "--review", type=Path, action="append", default=[], metavar="FILE",
         help="what people say of a candidate that waits for them (default: review.json in its folder); may be repeated",
     )  # fmt: skip
+    command.add_argument(
+        "--people-apart",
+        action="store_true",
+        help="take what people say from --review alone: who made the candidate could have written what came with it",
+    )
     group = command.add_argument_group(
         "rules", "What the candidate must be, and where it goes. The candidate itself has no say in it."
     )
@@ -166,7 +177,8 @@ _TERMS = {
 def publish(given: Publish, say: Say) -> None:
     from release import two_jobs
 
-    two_jobs.publish(given.folder, given.receipts, _rules(given, say), say, given.review)
+    people = two_jobs.People(files=given.people.review, apart=given.people.people_apart)
+    two_jobs.publish(given.folder, given.receipts, _rules(given, say), say, people)
 
 
 def _rules(given: Publish, say: Say) -> "Rules":

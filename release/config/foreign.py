@@ -1,6 +1,7 @@
 """A configuration of another trainer as a release.yaml: what has a counterpart, what has none, what is to fill in."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -209,7 +210,7 @@ def _scaled(settings: dict[str, Set]) -> None:
         return
     rank = settings["adapter.lora.r"].value if "adapter.lora.r" in settings else DEFAULT_RANK
     factor = alpha.value["value"]
-    known = isinstance(rank, int) and isinstance(factor, int | float)
+    known = isinstance(rank, int) and isinstance(factor, int | float) and math.isfinite(factor)
     value = round(rank * factor) if known else 0
     settings["adapter.lora.alpha"] = Set(value=value, by=f"{alpha.by}: {factor:g} times the rank")
 

@@ -31,7 +31,7 @@ LONGEST = 10_000_000  # characters of a row: far more than any context holds
 LONGEST_LINE = 4 * LONGEST + 1  # bytes of as many characters, and one more
 PIECE = 1 << 20
 HEAD = 1 << 16
-PLENTY, TIMES = 16 << 20, 200
+PLENTY, TIMES = 256 << 20, 200
 """Bytes to which any file may unpack, and how many times its own if that is more: rows as people write them pack to a
 tenth, and rows that repeat a long prompt to a hundredth."""
 SAID = 64  # rows between two looks at how far a file is read

@@ -6,10 +6,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from release.running import environment, tied
+from release.values.errors import PreflightError
 from release.values.events import Progress, Say
+from release.values.reasons import LESS_MEMORY
 
 T = TypeVar("T")
 FEW = 4000
@@ -41,15 +44,20 @@ def _pieces(work: Callable[[int], T], count: int, *, few: bool) -> Iterator[list
     pool = ProcessPoolExecutor(cores, mp_context=forked, initializer=_begin, initargs=(os.getpid(),))
     try:
         yield from pool.map(_piece, starts, [count] * len(starts))
+    except BrokenProcessPool:
+        what = "A process at work on the rows was ended from outside, or for want of memory."
+        raise PreflightError(f"{what} {LESS_MEMORY}") from None
     finally:
         pool.shutdown(cancel_futures=True)
         _WORK.pop()
 
 
 def _begin(parent: int) -> None:
-    """Each process ends with its parent, which is also who hears Ctrl-C."""
+    """Each process ends with its parent, which is also who hears Ctrl-C and says how it ended."""
     tied.end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL)
 
 
 def _piece(start: int, count: int) -> list[Any]:

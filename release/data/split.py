@@ -1,5 +1,6 @@
 """`data split`: canonical rows → rows to train on and rows to judge by. What belongs together is never split."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -86,7 +87,7 @@ def to_files(source: Path, targets: tuple[Path, Path], wanted: Wanted, say: Say 
     """Write the rows of a file to two; how many went where, in lines. It is read twice, and never held whole."""
     new_files.refuse(*targets)
     _check(wanted)
-    account = Account(source, How())
+    account, before = Account(source, How()), _as_it_is(source)
     seen = _Seen(wanted)
     for one in dataset.converted(account, convert.watch(source, say)):
         seen.add(one.row)
@@ -100,6 +101,8 @@ def to_files(source: Path, targets: tuple[Path, Path], wanted: Wanted, say: Say 
     with new_files.Writer(targets[0]) as train, new_files.Writer(targets[1]) as judged:
         for number, text in enumerate(dataset.texts(account, convert.watch(source, say, "written"))):
             (judged if number in golden else train).add(text)
+        if _as_it_is(source) != before:
+            raise DataError(f"{source} changed while it was read. Nothing was written. Run again.")
     return [*account.sentences(), train.told(), judged.told()]
 
 
@@ -125,6 +128,14 @@ def split(read: dataset.Read, wanted: Wanted, alike: Sequence[Sequence[str]] = (
 def _check(wanted: Wanted) -> None:
     if not 0 < wanted.share < 1:
         raise ConfigError([f"--share is {wanted.share:g}; expected a number between 0 and 1, such as 0.2."])
+
+
+def _as_it_is(source: Path) -> tuple[int, ...]:
+    """What another content of a file changes; whether there is one is said by whoever reads it."""
+    with contextlib.suppress(OSError):
+        state = source.stat()
+        return state.st_ino, state.st_size, state.st_mtime_ns
+    return ()
 
 
 def _digest(text: str) -> bytes:

@@ -22,6 +22,7 @@ CELL = 10_000_000  # characters of a cell, and of all cells of a row together
 INDEX = "index"
 """What pandas writes first and without a name: the number of each row."""
 BATCH = 64  # rows that are held at once
+BUFFER = 1 << 20  # bytes that are read of a column at once
 ROOM = 384 << 20
 """Bytes that these rows may ask for: a Parquet file of a kilobyte can hold gigabytes of one text, over and over."""
 JSON_IN_CELLS = ("[", "{")
@@ -166,14 +167,16 @@ def _batches(stream: IO[bytes], head: bytes) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
     from pyarrow import parquet
 
+    alone = pa.ipc.IpcReadOptions(use_threads=False)  # its threads would have to start within the room
     if head.startswith(b"PAR1"):
-        yield from parquet.ParquetFile(stream).iter_batches(batch_size=BATCH, use_threads=False)
+        file = parquet.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER)  # else a group of rows is read whole
+        yield from file.iter_batches(batch_size=BATCH, use_threads=False)
     elif head.startswith(b"ARROW1"):
-        with pa.ipc.open_file(stream) as opened:
+        with pa.ipc.open_file(stream, options=alone) as opened:
             for number in range(opened.num_record_batches):
                 yield opened.get_batch(number)
     else:
-        with pa.ipc.open_stream(stream) as opened:
+        with pa.ipc.open_stream(stream, options=alone) as opened:
             yield from opened
 
 

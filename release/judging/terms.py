@@ -85,7 +85,10 @@ class Terms:
 
     def attempt(self, adapter_sha256: str, answers_sha256: str) -> str:
         """The digest of an attempt to meet these terms."""
-        asked = [self.policy.digest, sorted(self.contract_sha256.items()), self.golden_set.golden_sha256]
+        contract: list[Json] = [[name, sha256] for name, sha256 in sorted(self.contract_sha256.items())]
+        asked: list[Json] = [self.policy.digest, contract, self.golden_set.golden_sha256]
+        if self.policy.review is not None:  # they read rows that are drawn by tags: with other tags it is another look
+            asked.append([[row.id, *sorted(row.tags)] for row in sorted(self.golden.rows, key=lambda row: row.id)])
         return digest([adapter_sha256, answers_sha256, *asked])
 
     def after(self, tried: Sequence[Entry]) -> "Terms":

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -56,9 +57,12 @@ def changed(to_read: ToRead, change: Callable[[Review], Review]) -> Review:
 
 @contextlib.contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    with file.with_name(f".{file.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = os.open(file.parent, os.O_RDONLY)  # a file for it beside a candidate's would be one too many
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
 
 
 def of(review: Review, name: str) -> Reviewer:
@@ -68,6 +72,8 @@ def of(review: Review, name: str) -> Reviewer:
 
 def _with(review: Review, now: Reviewer) -> Review:
     if now.name not in {one.name for one in review.reviewers}:
+        if len(review.reviewers) >= human_review.MOST_REVIEWERS:
+            raise Refused(f"{human_review.MOST_REVIEWERS} people have begun, and a review holds no more")
         return replace(review, reviewers=(*review.reviewers, now))
     return replace(review, reviewers=tuple(now if one.name == now.name else one for one in review.reviewers))
 

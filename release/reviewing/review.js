@@ -11,6 +11,7 @@
   let active = 0;
   let judged = 0;
   let saving = Promise.resolve();
+  const unsaved = new Set(); // rows whose last word is not in the file yet
 
   function make(tag, attributes, ...children) {
     const element = document.createElement(tag);
@@ -66,15 +67,29 @@
   }
 
   // One after the other, so that the last word is the one that is kept.
-  function save() {
-    const row = all.rows[at];
+  function save(index = at) {
+    const row = all.rows[index];
     const body = {
       name: me,
       id: row.id,
       notes: row.notes,
       answers: row.answers.map(({ says, reason }) => ({ says, reason })),
     };
-    saving = saving.then(() => ask("say", body)).then(told, trouble);
+    unsaved.add(index);
+    saving = saving.then(() => {
+      unsaved.delete(index);
+      return ask("say", body);
+    }).then(saved, (error) => {
+      unsaved.add(index);
+      trouble(error);
+    });
+  }
+
+  // What could not be saved is sent again once something could.
+  function saved(said) {
+    told(said);
+    const [first] = unsaved;
+    if (first !== undefined) save(first);
   }
 
   function told({ done }) {
@@ -216,8 +231,14 @@
     event.preventDefault();
     begin().catch(trouble);
   });
-  find("notes").addEventListener("change", () => {
+  let typing; // notes are saved half a second after the last key, and where they are left
+  find("notes").addEventListener("input", () => {
     all.rows[at].notes = find("notes").value;
+    clearTimeout(typing);
+    typing = setTimeout(save, 500, at);
+  });
+  find("notes").addEventListener("change", () => {
+    clearTimeout(typing);
     save();
   });
   find("back").addEventListener("click", () => go(at - 1));
@@ -240,8 +261,9 @@
   };
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && event.target === find("notes")) find("row-title").focus();
-    const typing = event.target.closest("input, textarea, select");
-    if (find("read").hidden || !find("keys").checked || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const writes = event.target.closest("input, textarea, select");
+    const held = event.repeat || event.ctrlKey || event.metaKey || event.altKey;
+    if (find("read").hidden || !find("keys").checked || writes || held) return;
     const reason = all.reasons[Number(event.key) - 1];
     const action = Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : reason && (() => why(judged, reason));
     if (!action) return;

@@ -3,6 +3,7 @@
 import contextlib
 import hmac
 import json
+import re
 import secrets
 import tempfile
 import threading
@@ -84,6 +85,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     serving: Serving
 
+    def handle_error(self, *_: object) -> None:
+        """Nothing: the browser has gone, and the next one asks again."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = WAIT
@@ -106,7 +110,11 @@ class _Handler(BaseHTTPRequestHandler):
         if (what := self._asked_for(self.headers.get("Origin"))) is None:
             return
         size = self.headers.get("Content-Length", "")
-        if self.headers.get("Content-Type") != "application/json" or not size.isdecimal() or int(size) > MOST:
+        if (
+            self.headers.get("Content-Type") != "application/json"
+            or not re.fullmatch("[0-9]{1,7}", size)
+            or int(size) > MOST
+        ):
             self._send(400, b"the page sends no such thing", "text/plain")
             return
         try:

@@ -33,6 +33,10 @@ class ConfigError(Stop):
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
 
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[tuple[str, ...]]]:
+        """From another process it comes as it was raised there."""
+        return type(self), (self.problems,)
+
 
 class DataError(Stop):
     exit_code = 3

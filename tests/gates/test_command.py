@@ -35,6 +35,19 @@ def test_answers_that_pass_exit_with_0_and_leave_verdict_and_report(
     assert "40/40 = 100.0 %" in capsys.readouterr().out
 
 
+def test_a_policy_that_asks_people_is_not_passed_where_nobody_is_asked(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("human_review: {target: 0.9}\n", "utf-8")
+
+    assert main([files[0], "--golden", files[1], "--contract", CONTRACT, "--policy", str(policy)]) == 5
+
+    shown = capsys.readouterr().out
+    assert "PASS" in shown  # the default's gates, which are asked for beside people
+    assert "human_review: not measured here" in shown
+
+
 def test_answers_that_fail_exit_with_5_and_can_be_explained(
     files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -201,6 +201,7 @@ def test_another_file_is_refused(harm: Callable[[Any], object]) -> None:
 
 def test_files_of_several_people_are_joined() -> None:
     found = human_review.joined([whole(person("Ada")), whole(person("Bo")), whole(person("Ada"))])
+    assert found == human_review.joined([whole(person("Bo")), whole(person("Ada"))])
 
     assert [one.name for one in found.reviewers] == ["Ada", "Bo"]
     with pytest.raises(gates.InvalidData, match="different things for Ada"):

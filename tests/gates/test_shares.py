@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -96,3 +97,32 @@ def test_where_a_clock_bounds_the_work_no_other_process_does_it(clock: int) -> N
 def test_few_rows_are_judged_here() -> None:
     assert in_shares(lambda first, end: (first, end, os.getpid()), LEAST) == [(0, LEAST, os.getpid())]
     assert processes() >= 1
+
+
+KILLED = """
+import sys, time
+from gates import shares
+
+shares.processes = lambda: 3
+
+def work(first, end):
+    if first:
+        return b"x" * 1_000_000  # more than a pipe holds
+    print("working", flush=True)
+    time.sleep(60)
+
+shares.in_shares(work, 3000)
+"""
+
+
+def test_no_child_outlives_a_parent_that_is_killed() -> None:
+    """Its output stays open while any child has it."""
+    with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        time.sleep(0.5)
+        parent.kill()
+        began = time.monotonic()
+
+        assert parent.stdout.read() == b""
+        assert time.monotonic() - began < 20

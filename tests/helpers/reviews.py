@@ -7,8 +7,8 @@ from typing import Any
 from gates.human_review import Opinion, Review, Reviewer, Row
 from release.config.settings import Config
 from release.judging import previous
-from release.reviewing import opened
-from release.values.artifacts import Candidate, write_atomically
+from release.reviewing import answers, opened
+from release.values.artifacts import Candidate
 from tests.helpers.small_release import small_candidate, small_settings
 
 ASKS: Mapping[str, Any] = {"gates": {"human_review": {"rows": 20, "target": 0.9, "floor": 0.6}}}
@@ -38,5 +38,5 @@ def read_by_people(
             rows=to_read.asked.rows,
             reviewers=(Reviewer(name=name, rows=rows, through=True),),
         )
-        write_atomically(to_read.file, review.to_json())
+        answers.changed(to_read, lambda _: review)
         return to_read.file

@@ -233,7 +233,7 @@ def test_what_people_said_of_this_run_is_given_to_the_program_and_nothing_else(w
 
     done = run_step(workflow, PUBLISHES, tmp_path, 'printf "%s|" "$@"')
 
-    files = "--review|people/7/a b.json|--review|people/7/x.json|"
+    files = "--people-apart|--review|people/7/a b.json|--review|people/7/x.json|"
     assert (done.returncode, done.stdout) == (0, f"publish|dist|--config|release.yaml|--tag|v1|{files}")
 
 
@@ -241,7 +241,7 @@ def test_what_people_said_of_this_run_is_given_to_the_program_and_nothing_else(w
 def test_where_nobody_is_asked_no_review_is_given(workflow: Path, tmp_path: Path) -> None:
     done = run_step(workflow, PUBLISHES, tmp_path, 'printf "%s|" "$@"')
 
-    assert (done.returncode, done.stdout) == (0, "publish|dist|--config|release.yaml|--tag|v1|")
+    assert (done.returncode, done.stdout) == (0, "publish|dist|--config|release.yaml|--tag|v1|--people-apart|")
 
 
 def test_ci_does_what_every_commit_is_checked_by() -> None:

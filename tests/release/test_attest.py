@@ -145,6 +145,16 @@ def test_a_model_that_changes_in_the_middle_is_not_judged(tmp_path: Path) -> Non
     assert not (tmp_path / "runs" / "ledger.jsonl").exists()
 
 
+def test_a_policy_that_asks_people_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    told = {"hf_repo": "me/attested", "tag": "v1", "endpoint": f"file:{tmp_path / 'hub'}"}
+    small_config(tmp_path, publishing=told, gates={"human_review": {"target": 0.9}})
+
+    with asked(tmp_path, right) as (server, done):
+        assert done.returncode == 2
+        assert "gates.human_review: nobody reads the answers of an attestation" in done.stderr
+        assert server.asked == []
+
+
 def test_a_tag_that_is_taken_is_seen_before_anything_is_asked(attested: tuple[Path, str]) -> None:
     folder, _ = attested
     with asked(folder, right) as (server, done):

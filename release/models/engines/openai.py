@@ -225,7 +225,7 @@ async def _version(address: Address) -> str | None:
             answer = await http.get(f"{address.url.removesuffix('/v1')}/version", timeout=10)
         except httpx2.HTTPError:
             return None
-    return completion.version(answer.content) if answer.is_success else None
+    return completion.version(_kept(address, answer).content) if answer.is_success else None
 
 
 def _http(address: Address) -> "httpx2.AsyncClient":
@@ -260,13 +260,18 @@ async def _send(client: "AsyncOpenAI", address: Address, body: dict[str, object]
                 response = await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
     except APIStatusError as error:
         if body is None and error.status_code in NO_LIST:
-            return error.response
+            return _kept(address, error.response)
         said = completion.complaint(error.response.content).replace(address.key or NO_KEY, "***")
         raise completion.refusal(address.url, error.status_code, said) from None
     except TimeoutError:
         raise completion.silence(address.url, f"did not answer within {address.patience.answer:,g} s") from None
     except (APIConnectionError, httpx2.HTTPError) as error:
         raise completion.silence(address.url, f"gave no answer: {error} {error.__cause__ or ''}".rstrip()) from None
+    return _kept(address, response)
+
+
+def _kept(address: Address, response: "httpx2.Response") -> "httpx2.Response":
+    """An answer that can be kept and shown: the key is not in it."""
     if address.key and (address.key in response.text or address.key in _said(response)):
         raise PreflightError(
             f"{address.url} sent back the key that it was given, so its answers cannot be kept. Replace the key, and "

@@ -104,3 +104,17 @@ def test_explain_names_the_page_of_its_first_row(run: Path, tmp_path: Path) -> N
     done = adapter_release("explain", "json_parse", str(run), cwd=tmp_path)
 
     assert f"adapter-release open {run} --row golden-0001" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("holds", "says"),
+    [("attestation.json", "is an attestation, which holds no adapter"), ("notes.txt", "neither a release nor a run")],
+)
+def test_a_folder_that_was_never_a_release_accuses_nobody(holds: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / holds).write_text("{}", "utf-8")
+
+    for command in ("open", "compare"):
+        done = adapter_release(command, str(tmp_path), *([str(tmp_path)] if command == "compare" else []), cwd=tmp_path)
+        assert done.returncode == 2
+        assert says in done.stderr
+        assert "inform its publisher" not in done.stderr

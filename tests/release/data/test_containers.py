@@ -6,17 +6,20 @@ import gzip
 import io
 import json
 import lzma
+import os
 import struct
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import feather, parquet
 
 from release.data import containers, dataset, tables
 from release.values.errors import ConfigError, DataError
+from tests.helpers.line import ROOT
 
 ROWS = [
     {"prompt": f"What is {n}\u2028 or “ü”,\nor\r\nboth?", "completion": f'{{"answer":"{n};\t"}}', "topic": f"t{n % 2}"}
@@ -249,6 +252,37 @@ def test_one_text_that_a_parquet_file_holds_over_and_over_asks_for_no_more_room_
         list(containers.items(tmp_path / "rows.parquet"))
     with pytest.raises(DataError, match="row 1 has more than 10,000,000 characters"):
         list(containers.items(tmp_path / "one.parquet"))
+
+
+READS = """
+import sys
+from pathlib import Path
+from release.data import containers
+print(sum(isinstance(one, containers.Item) for one in containers.items(Path(sys.argv[1]))))
+"""
+
+
+@pytest.mark.parametrize("cores", [1, 16, 64])
+def test_honest_columns_are_read_on_a_machine_of_any_size(cores: int, tmp_path: Path) -> None:
+    """pyarrow takes as many threads as there are cores, or as OMP_NUM_THREADS says."""
+    columns = pa.table({f"c{number}": [f"{number} {row}" for row in range(3000)] for number in range(20)})
+    feather.write_feather(columns, tmp_path / "rows.arrow")  # packed, as its default is
+    env = {**os.environ, "OMP_NUM_THREADS": str(cores), "PYTHONPATH": str(ROOT)}
+
+    command = [sys.executable, "-c", READS, str(tmp_path / "rows.arrow")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "3000\n"), done.stderr
+
+
+def test_a_parquet_file_with_all_its_rows_in_one_group_is_read(tmp_path: Path) -> None:
+    texts = [f"{number} {'abcdefgh' * 1250}" for number in range(40)]
+    rows = [f"{number} {texts[number % 40]}" for number in range(45_000)]
+    columns = pa.table({"prompt": rows, "completion": ["y"] * len(rows)})
+    parquet.write_table(columns, tmp_path / "rows.parquet", row_group_size=len(rows), use_dictionary=False)
+    del columns, rows
+
+    assert sum(1 for _ in containers.items(tmp_path / "rows.parquet")) == 45_000
 
 
 @pytest.mark.parametrize("kind", ["file", "stream"])

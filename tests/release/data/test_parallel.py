@@ -1,6 +1,7 @@
 """What is done in several processes is what one process does, in order, and told as it goes."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from release.data import parallel
-from release.values.errors import DataError
+from release.values.errors import ConfigError, DataError, PreflightError
 from release.values.events import Event, Progress
 from tests.helpers.line import ROOT
 
@@ -34,6 +35,28 @@ def test_what_stops_the_work_on_one_row_stops_all_of_it() -> None:
 
     with pytest.raises(DataError, match="this row is not one"):
         parallel.each(work, MANY, lambda _: None, "rows")
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core works alone")
+def test_a_process_that_is_killed_is_the_machines_fault() -> None:
+    def work(number: int) -> int:
+        if number == MANY // 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    with pytest.raises(PreflightError, match="ended from outside, or for want of memory"):
+        parallel.each(work, MANY, lambda _: None, "rows")
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core works alone")
+def test_what_is_wrong_with_settings_comes_from_another_process_as_it_was_raised_there() -> None:
+    def work(number: int) -> int:
+        raise ConfigError(["one", f"two {number < 0}"])
+
+    with pytest.raises(ConfigError) as raised:
+        parallel.each(work, MANY, lambda _: None, "rows")
+
+    assert raised.value.problems == ("one", "two False")
 
 
 PARENT = """

@@ -142,10 +142,12 @@ def test_two_jobs_make_the_bytes_that_one_makes(made: Path, dist: Path, tmp_path
     assert Manifest.of_folder(made / "package").differences(Manifest.of_folder(tmp_path / "whole")) == []
 
 
-def published(dist: Path, *reviews: Path) -> Any:
+def published(dist: Path, *reviews: Path, apart: bool = False) -> Any:
     config = reading.load(dist.parent / "release.yaml")
     asked = rules.of_config(config, rules.Given(digests={}), quiet)
-    return two_jobs.publish(dist, dist.parent / "runs" / "published", asked, quiet, reviews)
+    return two_jobs.publish(
+        dist, dist.parent / "runs" / "published", asked, quiet, two_jobs.People(files=reviews, apart=apart)
+    )
 
 
 def test_a_waiting_candidate_is_published_with_what_people_say_of_its_folder(dist: Path) -> None:
@@ -154,7 +156,40 @@ def test_a_waiting_candidate_is_published_with_what_people_say_of_its_folder(dis
     review = read_by_people(dist)
     assert review == dist / "review.json"
 
+    (dist / ".review.json.123.tmp").write_text("{", "utf-8")  # as a kill leaves it
     assert published(dist).done == ("created repo", "committed", "verified", "tagged")
+    assert published(dist).done == ("found tag", "verified")
+
+
+def test_the_digests_beside_the_receipt_are_those_of_what_was_published(dist: Path, tmp_path: Path) -> None:
+    read_by_people(dist)
+    published(dist)
+
+    lines = (tmp_path / "runs" / "published" / "SHA256SUMS").read_text("utf-8").splitlines()
+    told = {name: sha256 for sha256, name in (line.split("  ") for line in lines)}
+    with opening.opened("local/elements@v0.1.0", f"file:{tmp_path / 'hub'}", quiet, opening.Known()) as found:
+        assert {name: found.release.sha256(name) for name in found.release.names} == {
+            name.removeprefix("package/"): sha256 for name, sha256 in told.items() if name.startswith("package/")
+        }
+
+
+def test_a_publisher_who_asks_people_himself_takes_no_word_that_came_with_the_candidate(
+    dist: Path, made: Path, tmp_path: Path
+) -> None:
+    theirs = read_by_people(dist)
+    with pytest.raises(ReviewNeeded, match="no one has reviewed it yet"):
+        published(dist, apart=True)
+
+    mine = read_by_people(dist, to=tmp_path / "mine.json")
+    assert published(dist, mine, apart=True).tag
+    theirs.unlink()
+
+    shutil.rmtree(dist / "package")
+    shutil.copytree(made / "package", dist / "package")
+    (dist / "SHA256SUMS").unlink()
+    two_jobs._sum(dist)
+    with pytest.raises(VerificationError, match="holds people's word already"):
+        published(dist, apart=True)
 
 
 def test_what_several_people_say_comes_in_files_of_their_own(dist: Path, tmp_path: Path) -> None:
