@@ -26,8 +26,8 @@ def waits(found: Released) -> bool:
     return found.record.passed is False and found.record.review is None and found.policy.review is not None
 
 
-def joined(paths: Sequence[Path]) -> bytes | None:
-    """What several people said, each in a file of his own, as one review; None where there is none."""
+def said(paths: Sequence[Path]) -> list[human_review.Review]:
+    """What people said, each in a file of their own; ``ConfigError`` for what is no review."""
     found = []
     for path in paths:
         content = reviewed.content(path)
@@ -37,6 +37,12 @@ def joined(paths: Sequence[Path]) -> bytes | None:
             found.append(reviewed.read(content, str(path)))
         except (gates.Invalid, ValueError) as error:
             raise ConfigError([f"{path} is not a review: {error}. `adapter-release review` writes one."]) from None
+    return found
+
+
+def joined(paths: Sequence[Path]) -> bytes | None:
+    """What several people said, each in a file of their own, as one review; None where there is none."""
+    found = said(paths)
     try:
         return human_review.joined(found).to_json() if found else None
     except gates.InvalidData as error:

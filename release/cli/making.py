@@ -219,6 +219,7 @@ class Review:
     release: str | None
     config: Path
     to: Path | None
+    others: Sequence[Path]
     browser: bool
     source: Source
 
@@ -232,6 +233,10 @@ def _review_options(command: argparse.ArgumentParser) -> None:
         "--to", type=Path, metavar="FILE", help="the file of what is said (default: review.json in the folder)"
     )
     command.add_argument(
+        "--with", type=Path, action="append", default=[], dest="others", metavar="FILE",
+        help="take in what somebody else said in a file of their own; may be repeated",
+    )  # fmt: skip
+    command.add_argument(
         "--no-browser", action="store_false", dest="browser", help="start no browser, and print where the page is"
     )
     command.add_argument(
@@ -244,12 +249,16 @@ def _review_options(command: argparse.ArgumentParser) -> None:
 def review(given: Review, say: Say) -> None:
     import webbrowser
 
+    from release.checking import completed
     from release.config import reading
-    from release.reviewing import opened, server
+    from release.reviewing import answers, opened, server
 
     runs = Path() if given.release else reading.load(given.config).run.output_dir
     source = given.source
+    others = completed.said(given.others)
     with opened.opened(given.release, runs, source.hub, say, source.data, given.to) as to_read:
+        if others:
+            answers.take(to_read, others)
         with server.served(to_read) as serving, server.door(serving) as door:
             rows = f"{len(to_read.asked.rows)} rows of {to_read.name}, kept in {to_read.file}"
             tell(say, [f"to be read: {rows}", f"the page, on this machine alone: {serving.address}"])

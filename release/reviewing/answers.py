@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +53,14 @@ def changed(to_read: ToRead, change: Callable[[Review], Review]) -> Review:
         now = change(read(to_read))
         write_atomically(to_read.file, now.to_json())
     return now
+
+
+def take(to_read: ToRead, others: Sequence[Review]) -> Review:
+    """The review with what other people said in files of their own, written; ``ConfigError`` where they do not fit."""
+    try:
+        return changed(to_read, lambda one: human_review.joined([*([one] if one.reviewers else []), *others]))
+    except gates.InvalidData as error:
+        raise ConfigError([f"The reviews do not go together: {error}. {to_read.file} stays as it is."]) from None
 
 
 @contextlib.contextmanager

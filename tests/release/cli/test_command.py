@@ -33,7 +33,7 @@ TYPED: dict[str, tuple[type, str]] = {
     "doctor": (options.Configured, CONFIGURED),
     "release": (making.Release, f"{CONFIGURED} --sign key.pem"),
     "candidate": (making.Candidate, f"{CONFIGURED} --to there"),
-    "review": (making.Review, "there --to f --no-browser --config c.yaml --hub file:h --data d"),
+    "review": (making.Review, "there --to f --with g --no-browser --config c.yaml --hub file:h --data d"),
     "publish": (making.Publish, f"there --hub file:h --receipts r --review f --people-apart --keyless {RULES}"),
     "attest": (making.Attest, f"{CONFIGURED} --url http://h/v1 --model m --constraint json_schema"),
     "pilot": (options.Configured, CONFIGURED),

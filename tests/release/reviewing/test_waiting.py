@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from release.config import reading
 from release.judging import previous
 from release.judging.released import Released
 from release.publishing import rules
+from release.reviewing import answers, opened
 from release.values import layout
 from release.values.artifacts import Manifest
 from release.values.errors import ConfigError, GatesFailed, ReviewNeeded, VerificationError
@@ -159,6 +161,19 @@ def test_a_waiting_candidate_is_published_with_what_people_say_of_its_folder(dis
     (dist / ".review.json.123.tmp").write_text("{", "utf-8")  # as a kill leaves it
     assert published(dist).done == ("created repo", "committed", "verified", "tagged")
     assert published(dist).done == ("found tag", "verified")
+
+
+def test_what_others_said_at_theirs_is_taken_in_and_their_disagreement_is_seen(dist: Path, tmp_path: Path) -> None:
+    read_by_people(dist, name="Ada")
+    bo = completed.said([read_by_people(dist, name="Bo", wrong=(0,), to=tmp_path / "bo.json")])
+
+    with opened.opened(str(dist), Path(), "file:hub", quiet) as to_read:
+        found = answers.take(to_read, bo)
+        assert human_review.disagreed(found) == to_read.asked.rows[:1]
+        assert answers.read(to_read) == found
+        with pytest.raises(ConfigError, match="two files say different things for Bo"):
+            answers.take(to_read, [replace(one, reviewers=(replace(one.reviewers[0], rows=()),)) for one in bo])
+        assert answers.read(to_read) == found
 
 
 def test_the_digests_beside_the_receipt_are_those_of_what_was_published(dist: Path, tmp_path: Path) -> None:
