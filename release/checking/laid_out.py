@@ -35,6 +35,7 @@ def verified(release: str, endpoint: str, known: opening.Known, say: Say) -> Ite
     """The release, after every check that needs no model: what is not as its record says is not made again."""
     with opening.opened(release, endpoint, say, known) as found:
         say(Stage(name="verify", note=found.name))
+        opening.must_be_released(found)
         verify.report(found, say)
         yield found
 

@@ -113,7 +113,7 @@ def test_explain_names_the_page_of_its_first_row(run: Path, tmp_path: Path) -> N
 def test_a_folder_that_was_never_a_release_accuses_nobody(holds: str, says: str, tmp_path: Path) -> None:
     (tmp_path / holds).write_text("{}", "utf-8")
 
-    for command in ("open", "compare"):
+    for command in ("open", "compare", "rejudge", "export"):
         done = adapter_release(command, str(tmp_path), *([str(tmp_path)] if command == "compare" else []), cwd=tmp_path)
         assert done.returncode == 2
         assert says in done.stderr
