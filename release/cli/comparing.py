@@ -32,7 +32,7 @@ def _options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--config", type=Path, default=Path("release.yaml"),
-        help="configuration whose latest run has the rules for two files of answers (default: %(default)s)",
+        help="configuration; its latest run has the rules for two files of answers (default: %(default)s)",
     )  # fmt: skip
     options.source(command)
 
@@ -57,10 +57,10 @@ COMMANDS = (
     Command(
         name="compare",
         about="look at two runs, releases or files of answers side by side",
-        description="""Prints, gate by gate, what both answered rightly of the rows that both answered, which rows were
-        lost and won, and what was set or made otherwise; and shows the page of the second beside the first. Releases
-        are verified first. The exit code is 0 whichever is better; 7: one is not what it says, and nothing of it is
-        shown; 3: nothing can be compared.""",
+        description="""Prints, gate by gate, how many rows both answered right, which rows were lost and won, and which
+        settings differ, and shows the page of the second beside the first. Releases are verified first; neither has to
+        be better. Exit code 7: one is not what its record says, and nothing of it is shown. Exit code 3: the two cannot
+        be compared.""",
         options=_options,
         run=takes(Compare, compare),
     ),

@@ -281,9 +281,8 @@ COMMANDS = (
         about="train, evaluate and publish in one go",
         description="""Trains the adapter that the configuration describes, evaluates the saved files, and
         publishes exactly those files under a tag if every required gate passes. Needs the configuration and its
-        data, and HF_TOKEN for a Hub on the web. Leaves the run in run.output_dir; started again after an
-        interruption, it continues there. Exit code 5: a gate failed or could not be decided, and nothing was
-        published. Exit code 9: people have still to say what the answers are worth (`review`).""",
+        data, and HF_TOKEN for a Hub on the web; leaves the run in run.output_dir, and continues there when it is
+        started again. Exit code 5: a gate failed or could not be decided, and nothing was published. Exit code 9: people have still to say what the answers are worth (`review`).""",
         options=_release_options,
         run=takes(Release, release),
     ),
@@ -313,7 +312,7 @@ COMMANDS = (
         about="check a candidate's folder again and publish it",
         description="""The second half of a two-job release: computes every checksum and the verdict of a
         candidate's folder again, compares it with the configuration here and with the releases that the Hub has, and
-        publishes its package if all is right. Needs HF_TOKEN for a Hub on the web, and no GPU. Leaves the receipt,
+        publishes its package if all is right. Needs HF_TOKEN for a Hub on the web, and no GPU; leaves the receipt,
         publication.json. Exit code 7: the folder is not what its record or the configuration says, and nothing was
         published. Exit code 9: it waits for people's review.""",
         options=_publish_options,
@@ -325,7 +324,7 @@ COMMANDS = (
         description="""Asks an address that speaks OpenAI's API the golden questions, judges the answers by answer
         format and policy of the configuration, and publishes answers, verdict and what they were judged by as a dataset
         repository, datasets/REPO of publishing.hf_repo, if every required gate passes. No bytes are judged, and record
-        and card say so. Of the configuration, model, adapter and training are not used. The key is OPENAI_API_KEY of
+        and card say so; the configuration's model, adapter and training are not used. The key is OPENAI_API_KEY of
         the environment, and is recorded nowhere. Exit code 5: a gate failed, and nothing was published.""",
         options=_attest_options,
         run=takes(Attest, attest),

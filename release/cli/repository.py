@@ -179,7 +179,7 @@ COMMANDS = (
         apart, and writes a repository with a configuration, a Makefile and workflows. With --from, another trainer's
         configuration answers what it can and its settings are taken, as `config convert` reads them. Asks for the base
         model, the rows and the repository on the Hub where they are not given and somebody is at the terminal, and
-        says what it guessed. An existing file is never overwritten. Exit code 3: the rows are not what gates can
+        says what it guessed; an existing file is never overwritten. Exit code 3: the rows are not what gates can
         judge.""",
         options=_init_options,
         run=takes(Init, init),

@@ -58,7 +58,7 @@ def test_no_rows_are_no_success(gate: str) -> None:
 
 
 def test_gates_and_the_schema_of_a_policy_name_the_same_gates() -> None:
-    of_all = {"version", "cluster_key", "max_net_loss", "loss_margin"}
+    of_all = {"version", "cluster_key", "max_net_loss", "loss_margin", "human_review"}
     assert set(GATES) == set(ABOUT) == set(schemas.load("policy")["properties"]) - of_all
 
 
