@@ -282,7 +282,8 @@ COMMANDS = (
         description="""Trains the adapter that the configuration describes, evaluates the saved files, and
         publishes exactly those files under a tag if every required gate passes. Needs the configuration and its
         data, and HF_TOKEN for a Hub on the web; leaves the run in run.output_dir, and continues there when it is
-        started again. Exit code 5: a gate failed or could not be decided, and nothing was published. Exit code 9: people have still to say what the answers are worth (`review`).""",
+        started again. Exit code 5: a gate failed or could not be decided, and nothing was published.
+        Exit code 9: people have still to say what the answers are worth (`review`).""",
         options=_release_options,
         run=takes(Release, release),
     ),
