@@ -7,7 +7,7 @@ from typing import Final, TypedDict, cast
 from gates import statistics
 from gates.canonical import Json, digest
 from gates.invalid import InvalidConfig, against_schema
-from gates.table import ABOUT
+from gates.table import ABOUT, COUNT_OUTPUTS
 
 CONFIDENCE: Final = 0.95
 FLOOR_BELOW_TARGET: Final = statistics.exact(0.10)
@@ -288,10 +288,10 @@ def _implied_floor(mode: str, entry: BarEntry) -> float | None:
 
 def _minimum_problems(gate: str, entry: BarEntry) -> list[str]:
     problems = []
-    without_effect = "min_n" if ABOUT[gate].counts_outputs else "min_support"
+    without_effect = "min_n" if gate in COUNT_OUTPUTS else "min_support"
     if without_effect in entry:
-        other = "min_support" if ABOUT[gate].counts_outputs else "min_n"
-        counts = "the model's answers decide" if ABOUT[gate].counts_outputs else "the golden set decides"
+        other = "min_support" if gate in COUNT_OUTPUTS else "min_n"
+        counts = "the model's answers decide" if gate in COUNT_OUTPUTS else "the golden set decides"
         problems.append(f"{without_effect}: has no effect here, for {counts} what is counted; write {other}")
     if "minimum" in entry and {"min_n", "min_support"} & entry.keys():
         problems.append("minimum: stands for min_n and min_support; keep one of them")
@@ -315,7 +315,7 @@ def _bar(gate: str, entry: BarEntry) -> Bar:
     mode = entry.get("mode", "target_and_floor")
     target = float(entry.get("target", 1.0))
     confidence = float(entry.get("confidence", CONFIDENCE))
-    own = entry.get("min_support") if gate in ABOUT and ABOUT[gate].counts_outputs else entry.get("min_n")
+    own = entry.get("min_support") if gate in COUNT_OUTPUTS else entry.get("min_n")
     asked = entry.get("minimum", own)
     floor = None
     if mode == "lower_bound":

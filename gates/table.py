@@ -104,6 +104,8 @@ ABOUT: Mapping[str, About] = {
 }
 """A line for each gate that a policy may name."""
 
+COUNT_OUTPUTS = frozenset(name for name, about in ABOUT.items() if about.counts_outputs)
+"""Gates whose rows the model's answers decide; of all others the golden set does, of people's word too."""
 GATES: Mapping[str, Gate] = {name: about.score for name, about in ABOUT.items()}
 
 ADVISORY: Mapping[str, Gate] = {

@@ -16,7 +16,7 @@ from gates.policy import SPENDING, Bar, Policy
 from gates.rows import Golden, Output, golden_digest, outputs_digest
 from gates.score import Gate, Score, joined
 from gates.shares import in_shares
-from gates.table import ABOUT, ADVISORY, COMPARED, GATES
+from gates.table import ABOUT, ADVISORY, COMPARED, COUNT_OUTPUTS, GATES
 
 VERSION = 1
 SelfTest = Literal["passed", "failed", "not run"]
@@ -209,7 +209,7 @@ def decide(bar: Bar, score: Score) -> tuple[State, str]:
     """The state of one gate, given what it is decided on, and the reason for it."""
     if score.n == 0:
         return "UNDEFINED", score.empty
-    if score.n < bar.minimum and bar.gate in ABOUT and ABOUT[bar.gate].counts_outputs:
+    if score.n < bar.minimum and bar.gate in COUNT_OUTPUTS:
         return "UNDEFINED", f"only {score.n} answers are counted, at least {bar.minimum} are needed to tell"
     needs = bar.needs(score.n)
     if score.n < bar.minimum or needs is None:

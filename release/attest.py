@@ -11,6 +11,7 @@ from release.config.reading import effective
 from release.config.settings import Config
 from release.data import sources
 from release.hub import address, requests
+from release.hub.requests import DATASETS
 from release.inputs import Inputs, Rows, Unread
 from release.judging import attempts, derive, ledger, recording, terms
 from release.judging import hosted as judging
@@ -27,9 +28,6 @@ from release.values.artifacts import Attested, Publication, write_atomically
 from release.values.attestation import NO_BYTES, VERSION, Asked, Attestation, Hosted, Published
 from release.values.errors import ConfigError, GatesFailed, PreflightError
 from release.values.events import Line, Say, Stage, tell
-
-DATASETS = "datasets/"
-"""How the repository's name begins."""
 
 
 @dataclass(frozen=True, kw_only=True)

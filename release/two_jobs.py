@@ -29,7 +29,7 @@ from release.publishing import rules as own
 from release.publishing.rules import Rules
 from release.running import lock
 from release.values import bounds, clock, contents, layout
-from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
+from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, is_half, write_atomically
 from release.values.bounds import Kind
 from release.values.errors import ConfigError, DataError, GatesFailed, HubError, ReviewNeeded, VerificationError
 from release.values.events import Line, Say, Stage, tell
@@ -68,7 +68,7 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
         try:
             packed = pipeline.accept(config, made, run, say)
         except ReviewNeeded:
-            _hand_over(pipeline.lay(config, made, run, run / "waits"), made.record, run, folder)
+            hand_over(pipeline.lay(config, made, run, run / "waits"), made.record, run, folder)
             raise ReviewNeeded(_to_review(made, folder)) from None
         except GatesFailed:
             judged = {
@@ -77,17 +77,13 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
             judged[f"{REFUSED}/{layout.in_run(layout.PAGE)}"] = page.to_publish(run, made.record)
             _lay_out(folder, {REPORT: run / page.SUMMARY, **judged}, sums=False)
             raise
-        hand_over(packed, run, folder)
+        hand_over(packed.folder, made.record, run, folder)
     holds = f"{folder} holds the candidate, manifest {packed.manifest.digest}."
     tell(say, ["", holds, f"Publish it, where this configuration is too:  adapter-release publish {folder}"])
 
 
-def hand_over(packed: Package, run: Path, folder: Path) -> None:
+def hand_over(package: Path, record: Record, run: Path, folder: Path) -> None:
     """The candidate's folder: the package, the report, rows that the verdict is derived from, and digests of them."""
-    _hand_over(packed.folder, packed.candidate.record, run, folder)
-
-
-def _hand_over(package: Path, record: Record, run: Path, folder: Path) -> None:
     files = {f"{PACKAGE}/{file.path}": package / file.path for file in Manifest.of_folder(package).files}
     rows = {f"{ROWS}/golden.jsonl": run / "data" / "golden.jsonl"}
     published = record.data.golden.file is not None
@@ -158,13 +154,8 @@ def _replaceable(folder: Path) -> None:
 
 def _is_candidate(folder: Path) -> bool:
     """Whether it is empty, or all that is there was laid out here; SHA256SUMS alone is in many folders."""
-    there = {path.name for path in folder.iterdir() if not _left(path.name)} if folder.is_dir() else {""}
+    there = {path.name for path in folder.iterdir() if not is_half(path.name, REVIEW)} if folder.is_dir() else {""}
     return not there or (there <= {SUMS, REPORT, PACKAGE, ROWS, REFUSED, REVIEW} and bool(there & {SUMS, REFUSED}))
-
-
-def _left(name: str) -> bool:
-    """Whether it is half of a review, as a kill leaves it beside the one before; nobody reads it."""
-    return re.fullmatch(rf"\.{re.escape(REVIEW)}\.\d{{1,9}}\.tmp", name) is not None
 
 
 def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
@@ -192,13 +183,13 @@ def _sum(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _reviewed(folder: Path, people: People) -> Iterator[Path]:
-    """The candidate's folder itself; or, where it waits for people, one with it and their word."""
+    """The candidate's folder as it was laid out; or, where it waits for people, one with it and their word."""
     found = Released(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
     _sound(folder, found)
     with _trusting_nothing(found):
         waits = completed.waits(found)
-        there = found.record.review is not None
-    if people.apart and there:
+        spoken = found.record.review is not None
+    if people.apart and spoken:
         raise VerificationError(
             f"The package in {folder} holds people's word already, and with --people-apart it comes by --review alone: "
             "who made the candidate could have written it. Nothing was published. Make it where no review is."
@@ -210,8 +201,8 @@ def _reviewed(folder: Path, people: People) -> Iterator[Path]:
     if not waits:
         yield folder
         return
-    own_ = [folder / REVIEW] if os.path.lexists(folder / REVIEW) and not people.apart else []
-    said = completed.joined(people.files or own_)
+    came = [folder / REVIEW] if os.path.lexists(folder / REVIEW) and not people.apart else []
+    said = completed.joined(people.files or came)
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / "candidate"
         whole.mkdir()
@@ -248,7 +239,6 @@ def _sound(folder: Path, found: Released) -> None:
 @contextlib.contextmanager
 def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
     """The package in a candidate's folder, while the block lasts; ``VerificationError`` names whatever is wrong."""
-    _sound(folder, found)
     steps = verify.report(opening.Opened(release=found), say)
     made = found.record
     if made.record != VERSION:
@@ -283,7 +273,7 @@ def _refused(folder: Path, found: Released) -> list[str]:
     for entry in [*folder.glob("*"), *(folder / ROWS).glob("*")]:
         name = entry.relative_to(folder).as_posix()
         state = entry.lstat()
-        if _left(name):
+        if is_half(name, REVIEW):
             continue
         if stat.S_ISDIR(state.st_mode) and name in (PACKAGE, ROWS):
             continue
@@ -312,7 +302,7 @@ def _differences(folder: Path) -> list[str]:
         else:
             told[parts[2]] = parts[1]
     found = {file.path: file.sha256 for file in Manifest.of_folder(folder).files}
-    there = {name: sha256 for name, sha256 in found.items() if name not in (SUMS, REVIEW) and not _left(name)}
+    there = {name: sha256 for name, sha256 in found.items() if name not in (SUMS, REVIEW) and not is_half(name, REVIEW)}
     problems += [f"missing: {name}" for name in sorted(told.keys() - there.keys())]
     problems += [f"extra: {name}" for name in sorted(there.keys() - told.keys())]
     problems += [

@@ -110,13 +110,17 @@ def opened(release: str, endpoint: str, say: Say, known: Known) -> Iterator[Open
         yield Opened(release=there, commit=found, expected=expected, trust=known.trust)
 
 
+def is_attestation(found: Opened) -> bool:
+    """Whether a folder holds an attestation, and no release."""
+    return (found.folder / layout.ATTESTATION).exists() and not (found.folder / layout.RECORD).exists()
+
+
 def must_be_released(found: Opened) -> None:
     """``ConfigError`` for a folder that was never meant to be a release: nobody lied, and nobody is to be told so."""
-    there = {name for name in (layout.RECORD, layout.ATTESTATION) if os.path.lexists(found.folder / name)}
-    if there == {layout.ATTESTATION}:
+    if is_attestation(found):
         what = f"{found.name} is an attestation, which holds no adapter and has no page"
         raise ConfigError([f"{what}: `adapter-release verify` checks it."])
-    if not there and found.commit is None:
+    if found.commit is None and not os.path.lexists(found.folder / layout.RECORD):
         raise ConfigError([f"{found.name} has no {layout.RECORD}: it is neither a release nor a run that was judged."])
 
 

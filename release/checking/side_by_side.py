@@ -59,7 +59,7 @@ class Side:
 def compared(before: str, now: str, where: Where, say: Say) -> Path | None:
     """Tell both beside each other; the page of ``now`` beside ``before``, or None where ``now`` is a file of answers.
 
-    Both are judged on the rows that both answered by the rules of ``now``, or of ``before`` where ``now`` is a file,
+    Both are judged on the golden rows by the rules of ``now``, or of ``before`` where ``now`` is a file,
     or of the latest run where both are. ``VerificationError`` where one of them is not what it says.
     """
     with contextlib.ExitStack() as stack:

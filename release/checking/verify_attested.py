@@ -69,11 +69,6 @@ class Found:
         return derive.alone(self.terms, self.release.answers, None)
 
 
-def is_one(found: Opened) -> bool:
-    """Whether a folder holds an attestation, and no release."""
-    return (found.folder / layout.ATTESTATION).exists() and not (found.folder / layout.RECORD).exists()
-
-
 def report(found: Opened, say: Say) -> list[Step]:
     """Every step, told with its outcome; ``VerificationError`` if any failed."""
     made = steps.told(check(found), found.name, say)

@@ -46,7 +46,7 @@ def verify(given: Published, say: Say) -> None:
 
     known = options.known(given.expected, given.source.data)
     with opening.opened(given.release, given.source.hub, say, known) as found:
-        (verify_attested.report if verify_attested.is_one(found) else verify.report)(found, say)
+        (verify_attested.report if opening.is_attestation(found) else verify.report)(found, say)
 
 
 @dataclass(frozen=True, kw_only=True)

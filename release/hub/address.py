@@ -46,7 +46,7 @@ class Folder:
 
     def look(self, repo_id: str, tag: str) -> str:  # noqa: ARG002  a clone has every tag
         """How to look at a release there."""
-        name = repo_id if repo_id.startswith("datasets/") else f"models/{repo_id}"
+        name = repo_id if repo_id.startswith(requests.DATASETS) else f"models/{repo_id}"
         return f"git clone {self.written.removeprefix('file:')}/{name}.git"
 
 

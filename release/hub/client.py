@@ -19,6 +19,7 @@ from huggingface_hub.utils._http import hf_raise_for_status
 
 from release.hub import advice
 from release.hub.download import Listed, digest_of, listed, need_room, save
+from release.hub.requests import DATASETS
 from release.hub.session import api, asking, endpoint, usable_token
 from release.hub.wire import TIMEOUT
 from release.values import bounds
@@ -68,10 +69,6 @@ def may_write(repo_id: str) -> bool:
                 raise
             return False
     return True
-
-
-DATASETS = "datasets/"
-"""How a dataset repository's name begins here, as in the Hub's addresses; any other is a model's."""
 
 
 class Named(TypedDict):

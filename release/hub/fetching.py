@@ -9,9 +9,9 @@ from pathlib import Path
 from huggingface_hub.errors import RevisionNotFoundError
 
 from release.hub.base_files import wanted
-from release.hub.client import DATASETS, content_id, download, listing, not_as_listed, scratch_beside
+from release.hub.client import content_id, download, listing, not_as_listed, scratch_beside
 from release.hub.download import need_room
-from release.hub.requests import BaseOutline
+from release.hub.requests import DATASETS, BaseOutline
 from release.hub.session import api, asking, endpoint
 from release.hub.wire import TIMEOUT
 from release.values.artifacts import write_atomically

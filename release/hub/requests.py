@@ -15,6 +15,8 @@ from release.values.artifacts import Attested, Package, Publication
 from release.values.errors import HubError
 from release.values.events import Say
 
+DATASETS = "datasets/"
+"""How a dataset repository's name begins here, as in the Hub's addresses; any other is a model's."""
 ANSWERING = "release.publishing.hub_request"
 """The module that answers: named and not imported, for it stands higher, since one of its answers is a publication."""
 _DO = "Nothing was taken from it. Check HF_ENDPOINT or publishing.endpoint, then run again."

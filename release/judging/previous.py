@@ -352,6 +352,14 @@ def kept(releases: Sequence[PreviousRelease], folder: Path) -> tuple[Release, ..
     return tuple(read(one.tag, one.commit, folder / one.commit if one.kept else None) for one in releases)
 
 
+def kept_in(release: Released) -> tuple[Release, ...]:
+    """The previous releases that are kept with a release, oldest first."""
+    release.contents.need(f"gates/{layout.PREVIOUS}")
+    said = release.record.earlier
+    listed = [one for one in said.releases if one.kept] if said else []
+    return kept(listed, release.folder / "gates" / layout.PREVIOUS)
+
+
 def unnamed(said: Previous | None, found: Previous) -> tuple[str, ...]:
     """The tags that a Hub has and a record does not name, and those that it names and the Hub does not have."""
     theirs = {(one.tag, one.commit) for one in said.releases} if said else set()

@@ -159,13 +159,11 @@ def of_release(release: Released, verdict: gates.Verdict) -> Heard | None:
 
 def answered(release: Released) -> Answered:
     """A release's answers, from its own files."""
-    record, said = release.record, release.record.earlier
-    release.contents.need(f"gates/{layout.PREVIOUS}")
-    kept = [one for one in said.releases if one.kept] if said else []
+    record = release.record
     return Answered(
         adapter_sha256=record.adapter.sha256,
         answers_sha256=record.generation.answers_sha256,
         answers=release.answers,
         base_answers=release.base_answers or (),
-        before=previous.kept(kept, release.folder / "gates" / layout.PREVIOUS),
+        before=previous.kept_in(release),
     )

@@ -1,7 +1,5 @@
 """The page of a review: one file of markup, style and program, in which no row stands. Rows come as JSON, as texts."""
 
-import base64
-import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from markupsafe import Markup
 
 from gates.human_review import REASONS
 from gates.shown import plain
+from release.publishing.page import VISIBLE, source
 
 HERE = Path(__file__).parent
 STYLE = HERE.parent / "publishing" / "page" / "page.css"
@@ -19,7 +18,7 @@ STYLE = HERE.parent / "publishing" / "page" / "page.css"
 @cache
 def _parts() -> tuple[str, str]:
     style = STYLE.read_text("utf-8") + (HERE / "review.css").read_text("utf-8")
-    return style, (HERE / "review.js").read_text("utf-8")
+    return style, VISIBLE.read_text("utf-8") + (HERE / "review.js").read_text("utf-8")
 
 
 def page(name: str) -> bytes:
@@ -39,11 +38,7 @@ def page(name: str) -> bytes:
 def policy() -> str:
     """What a browser may do with it: run this program and no other, and ask its own server alone."""
     style, program = _parts()
-    allowed = [f"style-src {_hash(style)}", f"script-src {_hash(program)}", "connect-src 'self'"]
+    allowed = [f"style-src {source(style)}", f"script-src {source(program)}", "connect-src 'self'"]
     return "; ".join(
         ["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
     )
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,8 +1,6 @@
 "use strict";
 // A review by keyboard or mouse. What others wrote reaches the page as text nodes, never as markup.
 (() => {
-  // What acts on a reader or is not seen, but for line feeds, tabs and the joiners that words are written with.
-  const HIDDEN = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]/gu;
   const LONG = 4000; // characters of a text shown before "show all"
   const find = (id) => document.getElementById(id);
   let me = "";
@@ -12,25 +10,6 @@
   let judged = 0;
   let saving = Promise.resolve();
   const unsaved = new Set(); // rows whose last word is not in the file yet
-
-  function make(tag, attributes, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
-
-  function visible(text) {
-    const nodes = [];
-    let from = 0;
-    for (const match of text.matchAll(HIDDEN)) {
-      nodes.push(text.slice(from, match.index));
-      const code = match[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-      nodes.push(make("span", { class: "hidden-character" }, `U+${code}`));
-      from = match.index + match[0].length;
-    }
-    return [...nodes, text.slice(from)];
-  }
 
   function shown(text) {
     const pre = make("pre", { tabindex: "0", dir: "auto", class: "text" });

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +31,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def is_half(name: str, of: str) -> bool:
+    """Whether a file of this name is what a kill leaves of ``write_atomically``, beside the one before."""
+    return re.fullmatch(rf"\.{re.escape(of)}\.\d{{1,9}}\.tmp", name) is not None
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

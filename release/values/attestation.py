@@ -6,7 +6,6 @@ Its schema is ``schemas/attestation.schema.json``.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import schemas
 from gates.canonical import digest
 from release.values import record as records
 from release.values.record import OPTIONAL, Decoding, Program, Rows, Source, Tree
@@ -91,15 +90,4 @@ def prompts_sha256(prompts: Iterable[Sequence[Mapping[str, str]]]) -> str:
 
 def problems(value: object) -> list[str]:
     """Where a JSON value is not what the schema says, or its own digest is another."""
-    from jsonschema import Draft202012Validator
-
-    version = value.get("attestation", VERSION) if isinstance(value, dict) else VERSION
-    if isinstance(version, int) and version > VERSION:
-        return [f"it is an attestation of version {version}, this program knows {VERSION}: use a newer adapter-release"]
-    found = [
-        f"{'.'.join(map(str, error.absolute_path)) or 'the attestation'}: {error.message[:200]}"
-        for error in Draft202012Validator(schemas.load("attestation")).iter_errors(value)
-    ]
-    if not found and isinstance(value, dict) and records.digest(value) != value["record_sha256"]:
-        found.append(f"its content has sha256 {records.digest(value)}, it says {value['record_sha256']}")
-    return found
+    return records.checked(value, "attestation", VERSION)

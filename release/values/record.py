@@ -535,14 +535,20 @@ def is_origin(value: object) -> bool:
 
 def problems(value: object) -> list[str]:
     """Where a JSON value is not what a record's schema says, or its own digest is another."""
+    return checked(value, "record", VERSION)
+
+
+def checked(value: object, what: str, known: int) -> list[str]:
+    """The same of what has the schema ``what`` and says its version under that name, of which ``known`` is the last."""
     from jsonschema import Draft202012Validator
 
-    version = value.get("record", VERSION) if isinstance(value, dict) else VERSION
-    if isinstance(version, int) and version > VERSION:
-        return [f"it is a record of version {version}, this program knows {VERSION}: use a newer adapter-release"]
+    version = value.get(what, known) if isinstance(value, dict) else known
+    if isinstance(version, int) and version > known:
+        named = f"a{'n' if what[0] in 'aeiou' else ''} {what}"
+        return [f"it is {named} of version {version}, this program knows {known}: use a newer adapter-release"]
     found = [
-        f"{'.'.join(map(str, error.absolute_path)) or 'the record'}: {error.message[:200]}"
-        for error in Draft202012Validator(schemas.load("record")).iter_errors(value)
+        f"{'.'.join(map(str, error.absolute_path)) or f'the {what}'}: {error.message[:200]}"
+        for error in Draft202012Validator(schemas.load(what)).iter_errors(value)
     ]
     if not found and isinstance(value, dict) and digest(value) != value["record_sha256"]:
         found.append(f"its content has sha256 {digest(value)}, it says {value['record_sha256']}")

@@ -178,7 +178,7 @@ def test_a_publication_is_verified_by_its_receipt_and_a_signature_that_is_requir
     folder, _ = attested
     (receipt,) = (folder / "runs").glob("attested-*/publication.json")
     with opening.opened(NAME, f"file:{folder / 'hub'}", lambda _: None, Known(receipt=receipt)) as found:
-        assert verify_attested.is_one(found)
+        assert opening.is_attestation(found)
         assert {one.outcome for one in verify_attested.check(found)} == {"ok", "--"}
 
     (package,) = (folder / "runs").glob("attested-*/package")
@@ -295,4 +295,4 @@ def test_a_release_beside_it_is_not_taken_for_it(published: Path) -> None:
     """A folder with both records is a release, in which no record names the other's."""
     (published / layout.RECORD).write_text("{}", "utf-8")
 
-    assert not verify_attested.is_one(Opened(release=Released(folder=published)))
+    assert not opening.is_attestation(Opened(release=Released(folder=published)))

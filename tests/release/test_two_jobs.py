@@ -53,7 +53,7 @@ def handed_over(folder: Path, *, licence: bool, **settings: Mapping[str, Any]) -
 
 def laid_out(loaded: Config, made: Candidate, run: Path) -> Path:
     dist = loaded.path.parent / "dist"
-    two_jobs.hand_over(pipeline.pack(loaded, made, run), run, dist)
+    two_jobs.hand_over(pipeline.pack(loaded, made, run).folder, made.record, run, dist)
     return dist
 
 

@@ -22,6 +22,8 @@ from release.values.artifacts import write_atomically
 from release.values.record import Record
 
 HERE = Path(__file__).parent
+VISIBLE = HERE / "visible.js"
+"""How a page shows what others wrote; it comes before the page's own program."""
 """Template, style and program lie beside this module, as the page holds them."""
 SUMMARY = "summary.md"
 """In a run folder, the report with bars of characters on top: what a job's summary shows."""
@@ -59,7 +61,8 @@ def to_publish(run: Path, record: Record) -> Path:
 def page(shown: Shown, publishing: Publishing) -> bytes:
     """The page of a run, or of a release without what may not travel with it; ``report.html``."""
     shown = replace(shown, record=replace(shown.record, files=None))  # the page is one of them
-    style, program = ((HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    style, *programs = (path.read_text("utf-8") for path in (HERE / "page.css", VISIBLE, HERE / "page.js"))
+    program = "".join(programs)
     template = _environment().get_template("page.html.jinja")
     given = {
         "version": VERSION,
@@ -74,11 +77,12 @@ def page(shown: Shown, publishing: Publishing) -> bytes:
 
 def _policy(style: str, program: str) -> str:
     """What a browser may do with the page: run this program and no other, and ask nobody for anything."""
-    allowed = [f"style-src {_hash(style)}", f"script-src {_hash(program)}", "base-uri 'none'", "form-action 'none'"]
+    allowed = [f"style-src {source(style)}", f"script-src {source(program)}", "base-uri 'none'", "form-action 'none'"]
     return "; ".join(["default-src 'none'", *allowed])
 
 
-def _hash(text: str) -> str:
+def source(text: str) -> str:
+    """How a Content-Security-Policy allows this text and no other."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -5,8 +5,6 @@
   const LONG = 2000; // characters of a text shown before "show all"
   const WORK = 4e6; // cells of a table of differences; beyond it a text differs as a whole
   const EVERY = "every_required_gate"; // the comparison's own name for a row that no required gate counts as wrong
-  // What acts on a reader or is not seen, but for line feeds, tabs and the joiners that words are written with.
-  const HIDDEN = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]/gu;
   const WORDS = /\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu;
   const MARKER = /\[([^[\]\s]{1,60})\]/g;
 
@@ -18,26 +16,6 @@
   const rowIds = new Set(data.rows.map((row) => row.id));
   let found = [];
   let shown = 0;
-
-  function make(tag, attributes, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
-    element.append(...children.filter((child) => child !== null));
-    return element;
-  }
-
-  // A text as nodes: what hides or acts is shown by its number.
-  function visible(text) {
-    const nodes = [];
-    let from = 0;
-    for (const match of text.matchAll(HIDDEN)) {
-      nodes.push(text.slice(from, match.index));
-      const code = match[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-      nodes.push(make("span", { class: "hidden-character" }, `U+${code}`));
-      from = match.index + match[0].length;
-    }
-    return [...nodes, text.slice(from)];
-  }
 
   // A text with spans marked in it: { from, to, kind } of kind ins, del, place or cite.
   function marked(text, spans) {

@@ -69,9 +69,6 @@ class Derived:
 
 def of_release(release: Released, derived: Derived) -> Shown:
     """A release on this disk as its page shows it; ``ValueError`` and its like where a file cannot be read."""
-    said = release.record.earlier
-    release.contents.need(f"gates/{layout.PREVIOUS}")
-    kept = [one for one in said.releases if one.kept] if said else []
     return Shown(
         record=release.record,
         terms=release.terms,
@@ -80,7 +77,7 @@ def of_release(release: Released, derived: Derived) -> Shown:
         forms=derived.forms,
         answers={TRAINED: release.answers, **{one.name: release.answers_as(one.name) for one in derived.forms}},
         base_answers=release.base_answers,
-        before=_last(previous.kept(kept, release.folder / "gates" / layout.PREVIOUS), release.terms),
+        before=_last(previous.kept_in(release), release.terms),
         with_rows=release.record.data.golden.file is not None,
         people=derived.people,
     )

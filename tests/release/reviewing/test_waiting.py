@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release that people read, with its run and its waiting candidate beside it: folder ``package``, ``dist``."""
     folder = tmp_path_factory.mktemp("made")
     loaded, candidate, run = waiting(folder, **HERE)
-    two_jobs._hand_over(pipeline.lay(loaded, candidate, run, run / "waits"), candidate.record, run, folder / "dist")
+    two_jobs.hand_over(pipeline.lay(loaded, candidate, run, run / "waits"), candidate.record, run, folder / "dist")
     read_by_people(run, wrong=(1,))
     again, run = small_candidate(loaded)
     shutil.copytree(pipeline.accept(loaded, again, run, quiet).folder, folder / "package")
@@ -240,7 +240,7 @@ def test_a_review_that_does_not_count_publishes_nothing(
 def test_a_candidate_that_waits_for_nobody_takes_no_review(made: Path, tmp_path: Path) -> None:
     loaded = small_settings(tmp_path, publishing={"endpoint": "file:hub"})
     candidate, run = small_candidate(loaded)
-    two_jobs.hand_over(pipeline.pack(loaded, candidate, run), run, tmp_path / "dist")
+    two_jobs.hand_over(pipeline.pack(loaded, candidate, run).folder, candidate.record, run, tmp_path / "dist")
 
     with pytest.raises(ConfigError, match="waits for no review"):
         published(tmp_path / "dist", made / "review.json")
