@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from release.values import layout
 from release.values.errors import ConfigError, VerificationError
 from tests.helpers.line import ROOT, adapter_release
 
@@ -58,10 +59,21 @@ def test_explain_without_a_run_says_what_to_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["rejudge", "reproduce"])
-def test_what_does_not_verify_is_not_made_again(command: str, tmp_path: Path) -> None:
+def test_what_is_no_release_is_not_made_again(command: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
     done = adapter_release(command, "empty", cwd=tmp_path)
+
+    assert done.returncode == ConfigError.exit_code, done.stderr
+    assert "empty has no release.json" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["rejudge", "reproduce"])
+def test_what_does_not_verify_is_not_made_again(command: str, tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / layout.RECORD).write_text("{}")
+
+    done = adapter_release(command, "half", cwd=tmp_path)
 
     assert done.returncode == VerificationError.exit_code, done.stderr
     assert "Traceback" not in done.stderr
