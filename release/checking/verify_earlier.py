@@ -57,5 +57,6 @@ def _left_out(theirs: PreviousRelease, rows: int) -> Iterator[str]:
     """No comparison comes out otherwise without it; it cannot share more rows than there are."""
     if theirs.rows > rows:
         yield f"{theirs.tag}: compared on {theirs.rows} rows, there are {rows}"
+    yield from (f"{theirs.tag}: {name} is {k} of {n}" for name, (k, n) in (theirs.gates or {}).items() if k > n)
     if theirs.not_compared == previous.NO_RELEASE:
         yield f"{theirs.tag}: it has a record, and {theirs.not_compared}"

@@ -88,8 +88,8 @@ def _faults(found: Released) -> Iterator[str]:
     digests = {**(record.files or {}), layout.ANSWERS: record.generation.answers_sha256}
     wrong = [
         f"{name} is not the file that its record names"
-        for name in (layout.ANSWERS, layout.POLICY, layout.GOLDEN_ROWS, layout.LEDGER, layout.DATA["golden"])
-        if name in found.files and digests.get(name) != found.sha256(name)
+        for name in (*layout.COMPARED, layout.DATA["golden"])
+        if name != layout.RECORD and name in found.files and digests.get(name) != found.sha256(name)
     ]
     needed = (layout.ANSWERS, layout.POLICY, *([layout.LEDGER] if layout.LEDGER in digests else []))
     wrong += [f"{name} is missing" for name in needed if name not in found.files]
@@ -100,6 +100,7 @@ def _faults(found: Released) -> Iterator[str]:
         gates.read_outputs(found.path(layout.ANSWERS))
         _rows_then(found, ())
         ledger(found)
+        _shares(found)
 
 
 def _rows_then(found: Released, labels_in_meta: Sequence[str]) -> dict[str, gates.Known]:
@@ -134,6 +135,15 @@ def ledger(found: Released) -> list[Entry]:
 def tried(releases: Sequence[Release]) -> list[Entry]:
     """Every attempt that previous releases counted, the oldest release's first."""
     return attempts.together(*(ledger(one.released) for one in releases if one.released is not None))
+
+
+def _shares(found: Released) -> Mapping[str, tuple[int, int]] | None:
+    """What its verdict counted, by gate; None where its verdict did not come along."""
+    if layout.VERDICT not in found.files:
+        return None
+    if wrong := [one.gate for one in found.counted if not 0 <= one.k <= one.n]:
+        raise ValueError(f"{layout.VERDICT} counts more right rows than rows: {', '.join(wrong)}")
+    return {one.gate: (one.k, one.n) for one in found.counted}
 
 
 def uncounted(counted: Sequence[Entry], releases: Sequence[Release], now: Terms) -> list[str]:
@@ -314,6 +324,7 @@ def in_record(release: Release, now: Terms, *, kept: bool) -> PreviousRelease:
         kept=kept,
         rows=shared(release, now),
         not_compared=not_compared(release, now) or None,
+        gates=_shares(release.released) if release.released else None,
     )
 
 
@@ -386,6 +397,6 @@ def misstated(said: Previous | None, found: Previous) -> Iterator[str]:
 def misstated_of(said: PreviousRelease, found: PreviousRelease) -> Iterator[str]:
     """Each way in which a record says of one release what it does not say itself."""
     theirs, ours = tree(said), tree(found)
-    for name in ours:
-        if theirs[name] != ours[name]:
-            yield f"{found.tag}: {name} is {shown(ours[name])}, the record says {shown(theirs[name])}"
+    for name in theirs:  # a record of before says nothing of what its gates counted
+        if theirs[name] != ours.get(name):
+            yield f"{found.tag}: {name} is {shown(ours.get(name))}, the record says {shown(theirs[name])}"

@@ -92,7 +92,14 @@ FILES = (
     File(
         name=CHAT_TEMPLATE, kind=bounds.TEMPLATE, holds="the chat template that the adapter was trained and judged with"
     ),
-    File(name=VERDICT, kind=bounds.RESULT, needed=True, judged=True, holds="each gate's counts and state"),
+    File(
+        name=VERDICT,
+        kind=bounds.RESULT,
+        needed=True,
+        judged=True,
+        compared=True,
+        holds="each gate's counts and state",
+    ),
     File(name=COMPARISON, kind=bounds.RESULT, judged=True, holds="the adapter beside the base without it"),
     File(name=COMPARISON_LAST, kind=bounds.RESULT, holds="the adapter beside the last release, where there is one"),
     File(

@@ -368,6 +368,8 @@ class PreviousRelease:
     """Golden rows that are the same as then."""
     not_compared: str | None
     """Why it was not compared with."""
+    gates: Mapping[str, tuple[int, int]] | None = field(default=None, metadata=OPTIONAL)
+    """How many rows were right, of how many, for each gate by its own verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)

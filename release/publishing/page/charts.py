@@ -62,6 +62,53 @@ def bar(value: float | None, bound: float | None, target: float, floor: float | 
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dot:
+    """A release: where its share lies, and what it proves."""
+
+    across: str
+    value: str
+    bound: str
+    says: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """A gate's share in one release after another, and what each proves."""
+
+    name: str
+    dots: Sequence[Dot]
+    """Oldest first; the last is this one."""
+    line: str
+    target: str
+    up: Sequence[Tick]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+
+
+def history(name: str, shares: Sequence[tuple[str, int, int, float]], target: float) -> History:
+    """``shares`` are tag, right rows, counted rows and the proved rate of each release; one at least."""
+    low = min(0.9, target, *(min(k / n, bound) for _, k, n, bound in shares))
+    low = int(low * 10) / 10
+
+    def up(value: float) -> str:
+        return f"{TOP + (HEIGHT - 2 * TOP) * (1 - (value - low) / (1 - low)):.1f}"
+
+    step = (WIDTH - LEFT - 2 * TOP) / max(len(shares) - 1, 1)
+    dots = [
+        Dot(across=f"{LEFT + TOP + step * i:.1f}", value=up(k / n), bound=up(bound), says=f"{tag}: {k}/{n}")
+        for i, (tag, k, n, bound) in enumerate(shares)
+    ]
+    return History(
+        name=name,
+        dots=dots,
+        line=" ".join(f"{one.across},{one.value}" for one in dots),
+        target=up(target),
+        up=[Tick(at=up(value), says=f"{100 * value:.0f} %") for value in (low, (1 + low) / 2, 1.0)],
+    )
+
+
 def _hundredths(share: float) -> str:
     return f"{min(max(100 * share, 0.0), 100.0):.2f}"
 

@@ -4,19 +4,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import gates
-from gates import human_review, report
+from gates import human_review, report, statistics
 from gates.comparison import Pairing
 from gates.policy import HUMAN_REVIEW
 from release.config.settings import Publishing
 from release.publishing import programs, snippet
 from release.publishing.page import charts
-from release.publishing.page.charts import Bar, Curve
+from release.publishing.page.charts import Bar, Curve, History
 from release.publishing.page.shown import Shown
 from release.values import layout
 from release.values.layout import TRAINED
 from release.values.record import CURVES, Record
 
 Cells = Sequence[str]
+OF_HISTORY = 30
+"""Previous releases that a chart shows, at most: the last ones."""
+HERE = "this one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,7 @@ def parts(shown: Shown, publishing: Publishing) -> dict[str, object]:
         "slices": list(_slices(verdict)),
         "beside": list(_compared(shown)),
         "earlier": record.earlier,
+        "histories": list(_histories(shown)),
         "curves": list(_curves(shown)),
         "stages": list(_stages(record)),
         "spent": list(_spent(record)),
@@ -215,6 +219,19 @@ def _compared(shown: Shown) -> Iterator[Beside]:
         ]
         says = [*one.problems, *one.faults, same, *(f"not compared with {skipped}" for skipped in one.skipped)]
         yield Beside(against=_against(shown, one), state=one.state, says=says, rows=rows)
+
+
+def _histories(shown: Shown) -> Iterator[History]:
+    """Each gate over the releases of the repository, this one the last, as each was counted by its own verdict."""
+    earlier = shown.record.earlier
+    before = [(one.tag, one.gates) for one in (earlier.releases if earlier else ()) if one.gates]
+    for gate in shown.alone.verdict.gates:
+        counted = [(tag, *counts[gate.name]) for tag, counts in before if gate.name in counts]
+        counted = [*counted[-OF_HISTORY:], (HERE, gate.units.k, gate.units.n)]
+        proved = gate.bar.confidence
+        shares = [(tag, k, n, statistics.lower_bound(k, n, proved)) for tag, k, n in counted if n]
+        if len(shares) > 1:
+            yield charts.history(gate.name, shares, gate.bar.target)
 
 
 def _curves(shown: Shown) -> Iterator[Curve]:

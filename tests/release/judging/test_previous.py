@@ -167,6 +167,39 @@ def test_a_release_that_changes_no_comparison_does_not_travel(chain: Path) -> No
     assert "compared on 60 rows: by its record alone" in told[0]
 
 
+def test_a_page_draws_every_release_before_it_those_that_did_not_travel_too(chain: Path) -> None:
+    loaded = later(chain, 4)
+    packed = packed_of(loaded, *judged(loaded))
+
+    said = read_record(packed)["earlier"]["releases"]
+    page = (packed / layout.PAGE).read_text("utf-8")
+
+    assert [one["gates"]["json_parse"] for one in said] == [[60, 60], [59, 60], [57, 60]]
+    history = page[page.index("Over the releases") :]
+    for line in ("v0.1.0: 60/60", "v0.2.0: 59/60", "v0.3.0: 57/60", "this one: 60/60"):
+        assert f"<bdi>{line}</bdi>" in history
+
+
+@pytest.mark.parametrize(
+    ("tag", "told"),
+    [("v0.3.0", 'the record says {"json_parse": [58, 60]}'), ("v0.2.0", "v0.2.0: json_parse is 61 of 60")],
+)
+def test_a_record_that_lies_about_what_earlier_gates_counted_fails(
+    tag: str, told: str, chain: Path, tmp_path: Path
+) -> None:
+    loaded = later(chain, 4)
+    shutil.copytree(packed_of(loaded, *judged(loaded)), tmp_path / "lie")
+
+    def lie(record: Any) -> None:
+        (one,) = (one for one in record["earlier"]["releases"] if one["tag"] == tag)
+        one["gates"] = {"json_parse": [58, 60] if tag == "v0.3.0" else [61, 60]}
+
+    reseal(tmp_path / "lie", lie)
+    found = "\n".join(steps(tmp_path / "lie")[EARLIER])
+
+    assert told in found
+
+
 def test_a_release_run_again_after_a_later_one_has_the_same_bytes(chain: Path) -> None:
     loaded = later(chain, 2)
     (first_time,) = (

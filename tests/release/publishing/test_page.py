@@ -292,10 +292,32 @@ def test_what_a_training_logged_is_drawn_over_that_of_the_last_release(hostile: 
 
     page, page_then = Read(page_of(made)), Read(page_of(older))
 
-    assert len([1 for tag, given in page.elements if given.get("class") == "curve"]) == 1 + len(CURVES)
-    assert len([1 for tag, given in page.elements if tag == "polyline" and given["class"] == "before"]) == 3
-    assert len([1 for tag, given in page_then.elements if given.get("class") == "curve"]) == 1
+    assert len(_drawn(page, "now")) == 1 + len(CURVES)
+    assert len(_drawn(page, "before")) == len(_drawn(page, "now")) + len(made.alone.verdict.gates)
+    assert len(_drawn(page_then, "now")) == 1
     assert "Not recorded: learning rate and gradient norm" in page_then.text
-    assert (
-        len([1 for tag, given in page.elements if tag == "circle" and given["class"] == "last"]) == 2
-    )  # and in the legend
+    last = [given["cx"] for tag, given in page.elements if tag == "circle" and given["class"] == "last"]
+    assert len([1 for at in last if at and "%" in at]) == 1
+
+
+def _drawn(page: Read, line: str) -> list[str]:
+    return [tag for tag, given in page.elements if tag == "polyline" and given["class"] == line]
+
+
+def test_a_history_goes_from_left_to_right_and_what_is_proved_lies_below_what_was_right() -> None:
+    drawn = charts.history("parses", [("v1", 90, 100, 0.84), ("v2", 60, 60, 0.95), ("here", 99, 100, 0.96)], 0.9)
+
+    across, shares = zip(*((float(one.across), float(one.value)) for one in drawn.dots), strict=True)
+    assert sorted(across) == list(across)
+    assert shares[1] < shares[2] < shares[0]
+    assert all(float(one.bound) > float(one.value) for one in drawn.dots)
+    assert all(0 <= float(one.bound) <= drawn.height for one in drawn.dots)
+    assert [one.says for one in drawn.dots] == ["v1: 90/100", "v2: 60/60", "here: 99/100"]
+    assert [one.says for one in drawn.up] == ["80 %", "90 %", "100 %"]
+
+
+@pytest.mark.parametrize("shares", [[("a", 0, 5, 0.0)], [("a", 5, 5, 0.6), ("b", 0, 1, 0.0)]])
+def test_a_history_of_nothing_right_stays_in_its_picture(shares: list[tuple[str, int, int, float]]) -> None:
+    drawn = charts.history("parses", shares, 1.0)
+
+    assert all(0 <= float(y) <= drawn.height for one in drawn.dots for y in (one.value, one.bound))
