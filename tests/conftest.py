@@ -1,4 +1,5 @@
 import os
+from collections.abc import Generator
 
 import hypothesis
 import pytest
@@ -38,3 +39,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     given = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     apart(lambda: pyfuncitem.obj(**given))
     return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Beside other workers a slow test has one core: threads of torch that share cores wait for each other."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None or item.get_closest_marker("slow") is None:
+        return (yield)
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(cores)[int(worker.removeprefix("gw")) % len(cores)]})
+    try:
+        return (yield)
+    finally:
+        os.sched_setaffinity(0, cores)
