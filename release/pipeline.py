@@ -233,6 +233,9 @@ def judge(
         before=judged.before,
     )
     people = reviewed.of_run(run, terms, candidate, alone.verdict)
+    if people and people.found and not people.passed:
+        (trained,) = (one for one in own if one.form == layout.TRAINED)
+        ledger.add(config, [attempts.by_people(trained, people.found.gate.reason)])
     write_atomically(run / "report.md", derive.markdown(alone, beside, served_as, people).encode())
     tell(say, derive.lines(alone, beside, served_as, people))
     return alone, beside, served_as, people

@@ -8,7 +8,7 @@ its rows were asked before, whatever file, ids, order or tags they stand in.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any, Final, cast
 
@@ -30,6 +30,8 @@ SHOWN: Final = 20
 """Attempts that a report lists."""
 OF_BEFORE: Final = frozenset(("golden_sha256", "adapter_sha256", "passed"))
 """What a line of a ledger held before version 3 of a policy."""
+PEOPLE: Final = "people"
+"""The form in a line that says what people refused; in a form of that name it stays unsaid."""
 NOBODY: Final = "0" * 64
 """The digest of what such a line does not say."""
 
@@ -169,6 +171,11 @@ def refusals(verdict: gates.Verdict, comparisons: Iterable[gates.Comparison]) ->
     for one in comparisons:
         lines += [f"against {one.against}: {why}" for why in (*one.problems, *one.faults)]
     return tuple(shorten(plain(line), 300) for line in lines[:REASONS])
+
+
+def by_people(entry: Entry, why: str) -> Entry:
+    """The line after ``entry``, of the same attempt, which people refused."""
+    return replace(entry, form=PEOPLE, passed=False, refused_by=(shorten(plain(why), 300),))
 
 
 def markdown(tried: Sequence[Entry]) -> str:

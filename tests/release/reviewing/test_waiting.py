@@ -14,7 +14,7 @@ from gates import human_review
 from release import pipeline, two_jobs
 from release.checking import completed, explain, opening, verify, view
 from release.config import reading
-from release.judging import previous
+from release.judging import attempts, ledger, previous
 from release.judging.released import Released
 from release.publishing import rules
 from release.reviewing import answers, opened
@@ -115,6 +115,19 @@ def test_people_who_call_too_much_wrong_refuse_it(tmp_path: Path) -> None:
     with pytest.raises(GatesFailed):
         pipeline.accept(loaded, candidate, run, quiet)
     assert "human_review: FAIL, 11 of 20 are right" in (run / "report.html").read_text("utf-8")
+
+
+def test_the_next_attempt_says_what_people_refused_and_counts_it_once(tmp_path: Path) -> None:
+    loaded, _, run = waiting(tmp_path)
+    read_by_people(run, wrong=range(9))
+    small_candidate(loaded)
+    small_candidate(loaded)
+
+    lines = ledger.read(loaded)
+    assert [(one.form, one.passed) for one in lines] == [("trained", True), ("people", False)]
+    assert attempts.number(lines) == 2
+    assert "people, policy" in attempts.markdown(lines)
+    assert "11 of 20" in attempts.markdown(lines)
 
 
 def test_people_are_not_asked_while_a_gate_says_no(tmp_path: Path) -> None:
