@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import gates
 from gates import human_review, report
 from gates.policy import HUMAN_REVIEW, usual_review
 from gates.shown import plain, shorten
-from release.checking import opening, steps
+from release.checking import opening, rows_to_add, steps
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import derive, previous, reviewed, terms
@@ -38,13 +38,15 @@ class Judged:
     answers: Path
     """Of verdict.json and answers.jsonl."""
     golden: Dataset
+    train: Callable[[], Dataset | None]
+    """Reads the rows that it was trained on; None where they are not at hand."""
     before: Sequence[previous.Release]
     seconds: float
     """Of a processor, that judging it again may take."""
 
 
-def explain(gate: str, place: Judged, say: Say) -> None:
-    """Say why, row by row, with the last release's answer where there is one.
+def explain(gate: str, place: Judged, say: Say, *, to_add: bool = False) -> None:
+    """Say why, row by row, with the last release's answer where there is one; ``to_add``: which rows to add instead.
 
     The answers are judged again; ``VerificationError`` if that is not the stored verdict.
     """
@@ -52,7 +54,7 @@ def explain(gate: str, place: Judged, say: Say) -> None:
         if gate == HUMAN_REVIEW:
             _people(place, say)
         else:
-            _explain(gate, place, say)
+            _explain(gate, place, say, to_add=to_add)
 
 
 def _people(place: Judged, say: Say) -> None:
@@ -98,7 +100,7 @@ def asked(place: Judged) -> tuple[Asked, gates.Verdict]:
     return reviewed.asked(agreed, candidate, agreed.policy.review or usual_review()), verdict
 
 
-def _explain(gate: str, place: Judged, say: Say) -> None:
+def _explain(gate: str, place: Judged, say: Say, *, to_add: bool) -> None:
     with reading(place.name):
         agreed = terms.read(place.folder, place.golden)
         outputs = gates.read_outputs(place.answers / "answers.jsonl")
@@ -111,6 +113,12 @@ def _explain(gate: str, place: Judged, say: Say) -> None:
         )
     if gate not in verdict.names:
         raise ConfigError([f"{gate!r} was not measured in {place.name}. Measured are {', '.join(verdict.names)}."])
+    if to_add:
+        score = verdict.advisory[gate] if gate in verdict.advisory else verdict.gate(gate).score
+        with reading(place.name):
+            train = place.train()
+        tell(say, [place.name, *rows_to_add.lines(score, place.golden.rows, train.rows if train else None)])
+        return
     before = previous.answers_before(place.before, agreed)
     lines = report.explain(verdict, gate, before, golden=place.golden.rows, outputs=outputs)
     tell(say, [place.name, *lines, *_to_look_at(place, verdict, gate)])
@@ -137,9 +145,16 @@ def found(
             earlier = part(Previous, json.loads(beside.read_bytes())) if beside.exists() else None
         before = _kept(earlier, run.parent / layout.PREVIOUS)
         golden = dataset.load(run / layout.DATA["golden"])
-        answers = _as(run, form)
+        train = run / layout.DATA["train"]
         yield Judged(
-            name=str(run), typed=str(run), folder=run, answers=answers, golden=golden, before=before, seconds=seconds
+            name=str(run),
+            typed=str(run),
+            folder=run,
+            answers=_as(run, form),
+            golden=golden,
+            train=lambda: dataset.load(train) if train.is_file() else None,
+            before=before,
+            seconds=seconds,
         )
         return
     with opening.opened(str(run) if place is None else place, endpoint, say, opening.Known(data=data)) as opened:
@@ -160,6 +175,7 @@ def found(
             folder=stored,
             answers=answers,
             golden=rows,
+            train=lambda: release.train,
             before=before,
             seconds=seconds,
         )

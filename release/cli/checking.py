@@ -91,6 +91,7 @@ class Explain:
     release: str | None
     config: Path
     form: str
+    rows_to_add: bool
     source: Source
     expected: Expected
 
@@ -109,6 +110,10 @@ def _explain_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--form", default=TRAINED, metavar="NAME", help="form that answered, as in serving (default: %(default)s)"
     )
+    command.add_argument(
+        "--rows-to-add", action="store_true",
+        help="instead of the wrong rows: of which kinds they are, and how many training rows are of each",
+    )  # fmt: skip
     options.expected(command, "accepted and not used", "`adapter-release verify` checks these.")
 
 
@@ -121,7 +126,7 @@ def explain(given: Explain, say: Say) -> None:
         say(Line(text="note: explain checks no signature and no receipt: `adapter-release verify` does."))
     runs = Path() if given.release else reading.load(given.config).run.output_dir
     with explain.found(given.release, runs, given.source.hub, say, given.source.data, given.form) as judged:
-        explain.explain(given.gate, judged, say)
+        explain.explain(given.gate, judged, say, to_add=given.rows_to_add)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ TYPED: dict[str, tuple[type, str]] = {
     "attest": (making.Attest, f"{CONFIGURED} --url http://h/v1 --model m --constraint json_schema"),
     "pilot": (options.Configured, CONFIGURED),
     "verify": (checking.Published, f"a/b@v1 {EXPECTED}"),
-    "explain": (checking.Explain, f"json_parse a/b@v1 --config c.yaml --form plain {EXPECTED}"),
+    "explain": (checking.Explain, f"json_parse a/b@v1 --config c.yaml --form plain --rows-to-add {EXPECTED}"),
     "open": (checking.Open, f"a/b@v1 --config c.yaml --row r --no-browser {EXPECTED}"),
     "serve-check": (checking.ServeCheck, f"a/b@v1 {EXPECTED} {PERMITTED} --as merged=true --output o"),
     "export": (checking.Export, f"a/b@v1 {EXPECTED} {PERMITTED} --as merged=true --to o"),
