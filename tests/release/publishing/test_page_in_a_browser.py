@@ -12,6 +12,7 @@ import pytest
 from release.checking import side_by_side
 from release.values import layout
 from tests.helpers.pages import HOSTILE, KEPT, hostile_rows, page_of, release_in, shown_of
+from tests.helpers.pictures import keep
 
 CHROMIUM = shutil.which("chromium")
 if not os.environ.get("CI"):  # where it must be there
@@ -94,6 +95,7 @@ def much_open(shown: Shown) -> None:
 @pytest.mark.parametrize(("name", "scheme"), [("v3", "light"), ("hostile", "dark"), ("beside", "light")])
 def test_anybody_can_read_it(browser: Browser, pages: dict[str, Path], name: str, scheme: str) -> None:
     shown = opened(browser, pages[name], color_scheme=scheme, viewport=NARROW if scheme == "dark" else WIDE)
+    keep(shown.page, f"page-{name}-{scheme}")
     much_open(shown)
 
     found = Axe().run(shown.page).response["violations"]

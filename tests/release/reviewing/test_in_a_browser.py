@@ -15,6 +15,7 @@ from gates import human_review
 from release.reviewing import opened, server
 from release.reviewing.server import Serving
 from tests.helpers.pages import HOSTILE, hostile_rows
+from tests.helpers.pictures import keep
 from tests.helpers.reviews import quiet, waiting
 
 CHROMIUM = shutil.which("chromium")
@@ -111,6 +112,7 @@ def test_twenty_rows_by_keyboard_closed_in_the_middle_and_gone_on_and_settled(
     expect(again.page.locator("#people")).to_contain_text("Ada: 7 of 20 rows")
     again.begin("Ada")
     assert "Row 8 of 20" in again.page.locator("#row-title").inner_text()
+    keep(again.page, "review-gone-on")
     again.press("r")
     for row in range(8, 20):
         again.done(row)
@@ -136,6 +138,7 @@ def test_twenty_rows_by_keyboard_closed_in_the_middle_and_gone_on_and_settled(
     wrong = [row.id for row in ada.rows if row.this and row.this.says == "wrong"]
     expect(other.page.locator("#disagreed > div")).to_have_count(len(wrong))
     assert axe(other) == []
+    keep(other.page, "review-settled")
     for number in range(len(wrong)):
         button = other.page.locator("#disagreed > div").nth(number).get_by_role("button", name="right", exact=True)
         button.focus()
@@ -159,6 +162,7 @@ def test_anybody_can_read_it_and_hostile_rows_are_texts(browser: Browser, servin
         seen += shown.page.locator("#read").inner_text()
         assert shown.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         shown.press("n")
+    keep(shown.page, f"review-hostile-{scheme}")
     assert axe(shown) == []
     assert shown.page.locator("img, #read script, #read b").count() == 0
     assert (shown.said, shown.asked) == ([], [])
