@@ -12,8 +12,8 @@ from typing import TypeVar
 import gates
 from gates.report import left_out, terminal
 from release.config.settings import Config, Lora
+from release.data import apart, gate, sources
 from release.data import chat as chats
-from release.data import gate, sources
 from release.data.checks import Report
 from release.data.dataset import Dataset, measured
 from release.data.evidence import Limits
@@ -41,6 +41,8 @@ class Rows:
     train: Dataset | None
     """None: an imported adapter's, which are not here."""
     golden: Dataset
+    tuning: Dataset | None = None
+    """The rows to evaluate by while it trains; None where nothing is evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +64,17 @@ class Inputs:
 
 def load(config: Config, say: Say) -> Inputs:
     """Everything that the configuration names but the base's weights, fetched if need be."""
-    rows, base = _rows(config, say), _base(config, say)
+    contract = read_contract(config)
+    rows, base = _rows(config, contract, say), _base(config, say)
     brought = _brought(config, base, say)
     if isinstance(brought, Brought):
         config = replace(config, adapter=replace(config.adapter, lora=brought.lora))
     own = brought if isinstance(brought, Brought) else None
     chat = base if isinstance(base, Unread) else _chat(config, base, own)
     if not isinstance(rows, Unread) and not isinstance(chat, Unread):
-        train, golden = (
-            rows.train and measured(rows.train, chat, say, config.data.learn),
-            measured(rows.golden, chat, say),
-        )
-        rows = Rows(train=train, golden=golden)
-    contract = read_contract(config)
+        learned = (one and measured(one, chat, say, config.data.learn) for one in (rows.train, rows.tuning))
+        train, tuning = learned
+        rows = Rows(train=train, golden=measured(rows.golden, chat, say), tuning=tuning)
     if not isinstance(contract, Unread):
         for note in (*contract.notes, *(left_out(contract.declares) if config.gates is None else ())):
             say(Line(text=f"note: {note}"))
@@ -104,6 +104,7 @@ def examined(found: Inputs, say: Say, docs: Path | None = None) -> Report:
         docs=docs,
         limits=limits,
         policy=policy,
+        tuning=rows.tuning,
         say=say,
     )
     return gate.examine(rows.train, rows.golden, contract, options)
@@ -128,12 +129,15 @@ def wanted_chat(config: Config, brought: Brought | None = None) -> chats.Wanted:
     return chats.Wanted(template=template, arguments=config.model.chat_template_kwargs)
 
 
-def _rows(config: Config, say: Say) -> Rows | Unread:
+def _rows(config: Config, contract: gates.Contract | Unread, say: Say) -> Rows | Unread:
     try:
         train, golden = sources.load(config, say)
+        tuning = sources.tuning(config, say)
+        if train and config.data.tuning_share and not isinstance(contract, Unread):
+            train, tuning = apart.tuning(train, config.data.tuning_share, config.run.seed, contract)
     except (DataError, HubError) as why:
         return Unread(why=why)
-    return Rows(train=train, golden=golden)
+    return Rows(train=train, golden=golden, tuning=tuning)
 
 
 def _base(config: Config, say: Say) -> Outline | Unread:

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import chain, zip_longest
 from pathlib import Path
 
 import gates
@@ -12,6 +11,7 @@ from gates.canonical import canonical_json
 from release import inputs, pipeline, preflight
 from release.config import reading as configs
 from release.config.settings import Config
+from release.data.dataset import few
 from release.hub import address
 from release.inputs import Inputs, there
 from release.models import generate
@@ -70,31 +70,27 @@ def prepare(found: Inputs) -> Config:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     paths = {}
-    for name, loaded in (("train", rows.train), ("golden", rows.golden)):
+    for name, loaded in (("train", rows.train), ("tuning", rows.tuning), ("golden", rows.golden)):
         if loaded is None:
             continue
         lines = [line for line in loaded.canonical.split(b"\n") if line.strip()]
         paths[name] = folder / f"{name}.jsonl"
-        write_atomically(paths[name], b"".join(lines[number] + b"\n" for number in few(loaded.rows)))
+        write_atomically(paths[name], b"".join(lines[number] + b"\n" for number in few(loaded.rows, ROWS)))
     tree = configs.effective(config)
     tree["run"] |= {"name": "pilot", "output_dir": str(folder / "runs")}
     tree["data"] |= {f"{name}_file": str(path) for name, path in paths.items()}
     tree["data"] |= {"format": "auto", "fields": {}}
+    tree["data"].pop("tuning_share", None)  # it was taken, above
     few_say_little = {"support": "warning"}  # it asks of most rows, and these are ten
     tree["data"]["checks"] = {**tree["data"].get("checks", {}), **few_say_little}
     if "training" in tree:
         tree["training"] |= {"num_train_epochs": 1, "max_steps": -1, "warmup_steps": 0, "save_steps": 0.5}
+        few_evaluations = {"eval_steps": 1, "eval_generate": 2, "metric_for_best_model": "eval_loss"}
+        tree["training"] |= {name: value for name, value in few_evaluations.items() if name in tree["training"]}
     tree["gates"] = {"json_parse": {"mode": "zero_failures", "min_n": 1}}
     tree["publishing"] |= {"endpoint": f"file:{folder / 'hub'}", "hf_repo": "local/pilot", "private": False}
     del tree["budget"]
     return configs.parse(tree, config.path)
-
-
-def few(rows: Sequence[gates.Golden]) -> list[int]:
-    """The first rows of each label in turn, so that both are there."""
-    labels = [[n for n, row in enumerate(rows) if row.answerable is label] for label in (True, False, None)]
-    in_turn = (number for number in chain.from_iterable(zip_longest(*labels)) if number is not None)
-    return sorted(list(in_turn)[:ROWS])
 
 
 def _with_reference_answers(config: Config, judged: pipeline.Judged, run: Path, say: Say) -> Candidate:

@@ -57,11 +57,14 @@ class Judged:
     """The releases that the repository holds already, oldest first."""
     brought: Brought | None = None
     """An adapter that was trained elsewhere; None where one is trained."""
+    tuning: Dataset | None = None
+    """Rows to evaluate by while it trains."""
 
     @property
     def rows(self) -> Mapping[str, Dataset]:
-        """Both files of rows, as far as they are here."""
-        return {**({"train": self.train} if self.train else {}), "golden": self.golden}
+        """The files of rows, as far as they are here."""
+        found = {"train": self.train, "tuning": self.tuning, "golden": self.golden}
+        return {name: rows for name, rows in found.items() if rows is not None}
 
 
 def release(config: Config, say: Say) -> tuple[Package, Publication]:
@@ -111,6 +114,7 @@ def check_data(found: Inputs, say: Say) -> Judged:
         contract=there(found.contract),
         policy=there(found.policy),
         brought=there(found.brought) if found.brought else None,
+        tuning=rows.tuning,
     )
 
 
@@ -334,6 +338,8 @@ def lay(config: Config, candidate: Candidate, run: Path, folder: Path) -> Path:
     files |= exported_files(candidate, run) | {layout.PAGE: page.to_publish(run, record)}
     files[layout.PICTURE] = run / layout.in_run(layout.PICTURE)
     files |= {layout.REVIEW: run / layout.in_run(layout.REVIEW)} if record.review else {}
+    if record.training and record.training.evaluation:
+        files[layout.TRAINING_METRICS] = run / layout.TRAINING_METRICS
     if config.data.license:
         files |= {name: run / name for name in layout.DATA.values() if (run / name).exists()}
     table, judged = (run / "report.md").read_text("utf-8"), verdict.get("content_judged")

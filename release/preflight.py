@@ -344,10 +344,10 @@ def _chat_items(chat: chats.Chat | Unread, rows: Rows | None) -> list[Item]:
     """Whether the user's own rows are learned as they will be asked; without rows, a question of one word."""
     if isinstance(chat, Unread):
         return _items("chat template", [str(chat.why)])
-    both = (rows.train, rows.golden) if rows else ()
-    seen = [(row.id, one) for data in both if data for row, one in zip(data.rows, data.measured, strict=True)]
+    files = (rows.train, rows.tuning, rows.golden) if rows else ()
+    seen = [(row.id, one) for data in files if data for row, one in zip(data.rows, data.measured, strict=True)]
     seen = seen or [("", chat.example(chats.PROBE, chats.PROBE_ANSWER).measured)]
-    asked = next((data.rows[0].prompt for data in both if data), chats.PROBE)
+    asked = next((data.rows[0].prompt for data in files if data), chats.PROBE)
     ends = " or ".join(chat.token(one) for one in chat.ends)
     fine = " ".join([f"asks as it was trained, and ends an answer with {ends}.", *chat.changed])
     return [

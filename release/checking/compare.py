@@ -27,6 +27,7 @@ ARITHMETIC = ("deterministic_algorithms", "float32_matmul_precision", "onednn", 
 PLACES = (
     ("prompts", "sha256 of the rendered prompts", "generation.prompts_sha256"),
     ("data", "sha256 of the training rows", "data.train.sha256"),
+    ("data", "sha256 of the tuning rows", "data.tuning.sha256"),
     ("data", "sha256 of the golden rows", "data.golden.sha256"),
     ("base", "files of the base model", "base.files"),
     ("seed", "seed", "determinism.seed"),

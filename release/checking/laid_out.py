@@ -54,6 +54,7 @@ OF_THE_RELEASE: Mapping[str, str | None] = {
     "model.chat_template": layout.CHAT_TEMPLATE,
     "data.train_file": layout.DATA["train"],
     "adapter.source": "adapter",
+    "data.tuning_file": layout.DATA["tuning"],
     "data.golden_file": layout.DATA["golden"],
     "contract.schema": layout.ANSWER_SCHEMA,
     "container.image": None,
@@ -158,9 +159,9 @@ def place_of(settings: Mapping[str, Any], say: Say) -> Place:
 
 
 def rows_of(found: opening.Opened, kind: str) -> Dataset:
-    """The rows of ``train`` or ``golden``; ``DataError`` where neither the release nor ``--data`` has them."""
+    """The rows of a kind as in ``layout.DATA``; ``DataError`` where neither the release nor ``--data`` has them."""
     data = found.release.record.data
-    rows, facts = {"train": (found.release.train, data.train), "golden": (found.release.golden, data.golden)}[kind]
+    rows, facts = found.release.rows(kind), data.of(kind)
     if rows is None or facts is None:
         if facts is None:
             raise DataError(f"{found.name} was trained elsewhere, on rows that nobody named.")

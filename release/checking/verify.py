@@ -149,8 +149,8 @@ def _base(found: Opened) -> Iterator[str]:
 
 def _data(found: Opened) -> Iterator[str]:
     release, data = found.release, found.release.record.data
-    for kind, facts, rows in (("train", data.train, release.train), ("golden", data.golden, release.golden)):
-        yield from _rows(release, layout.DATA[kind], facts, rows)
+    for kind, rows in (("train", release.train), ("tuning", release.tuning), ("golden", release.golden)):
+        yield from _rows(release, layout.DATA[kind], data.of(kind), rows)
     if release.golden is not None and layout.GOLDEN_ROWS in release.files:
         stored = release.read(layout.GOLDEN_ROWS)
         if stored != release.terms.files[layout.GOLDEN_ROWS]:
@@ -160,10 +160,10 @@ def _data(found: Opened) -> Iterator[str]:
 
 
 def _rows(release: Released, name: str, facts: Rows | None, rows: Dataset | None) -> Iterator[str]:
-    """Whether a file of rows is the one of the record; None: what an imported adapter was trained on is not known."""
+    """Whether a file of rows is the one of the record, which says nothing of those that are not known or not there."""
     if facts is None:
         if name in release.files:
-            yield f"{name} is there, and the record says that these rows are not known"
+            yield f"{name} is there, and the record names no such rows"
     elif facts.file is not None and name not in release.files:
         yield f"{name} is missing, the record says it is published"
     elif rows is not None and rows.sha256 != facts.sha256:

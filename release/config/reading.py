@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from release.config import messages, older, trainers
+from release.config import evaluating, messages, older, trainers
 from release.config import tree as trees
 from release.config.rules import HubFile, relative
 from release.config.settings import EMBEDDED_BASE, Adapter, Budget, Config, Data, Form, Generation, Model, Training
@@ -174,6 +174,7 @@ def _contradictions(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:
         why = older.WITHOUT_EFFECT["generation.do_sample"]
         yield "generation.do_sample", f"is {shown(idle['generation.do_sample'])}, but {why}. Take it out."
     yield from _contradictory_numbers(known, idle)
+    yield from evaluating.contradictions(known.value, method)
 
 
 def _contradictory_adapter(known: _Known, method: str) -> Iterator[tuple[str, str]]:

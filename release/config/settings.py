@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AliasPath, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from gates.table import GATES
 from release.config.rules import (
     AS_WRITTEN,
     DISTINCT,
@@ -54,8 +55,10 @@ CHECKS = (
     *("roles", "json", "schema", "rules", "refusal", "labels", "citations", "length", "end_token", "template", "ids"),
     *("prompts", "questions", "leakage", "near_duplicates", "placeholders", "control_characters", "script", "secrets"),
     *("personal_data", "balance", "support", "documents", "given_away", "copies"),
-    *("special_tokens", "earlier_answers"),
+    *("special_tokens", "earlier_answers", "tuning_leakage"),
 )
+MEASURES = ("eval_loss", *(f"eval_{name}" for name in GATES))
+"""What an evaluation measures: the first over all tuning rows, the others over answers to some of them."""
 OF_THE_TEMPLATE = (  # the parameters of transformers' apply_chat_template, and what it gives a template itself
     *("self", "kwargs", "messages", "conversations", "strftime_now", "raise_exception", "conversation", "tools"),
     *("documents", "chat_template", "add_generation_prompt", "continue_final_message", "tokenize"),
@@ -179,6 +182,13 @@ class Data:
         RowFile, Field(examples=["data/golden.jsonl", f"hf://datasets/me/rows@{_COMMIT}/golden.jsonl"])
     ]
     """a JSONL file to judge by, relative to this file, or hf://datasets/NAMESPACE/NAME@COMMIT/PATH"""
+    tuning_file: Annotated[
+        Given[RowFile], Field(examples=["data/tuning.jsonl", f"hf://datasets/me/rows@{_COMMIT}/tuning.jsonl"])
+    ] = None
+    """a JSONL file of rows to evaluate by while it trains, relative to this file, or
+    hf://datasets/NAMESPACE/NAME@COMMIT/PATH"""
+    tuning_share: Annotated[Given[Annotated[float, Field(gt=0, le=0.5)]], AS_WRITTEN, Field(examples=[0.1, 0.2])] = None
+    """a share above 0 and up to 0.5 of the training rows, kept apart to evaluate by while it trains"""
     max_length: Annotated[int, Field(ge=16, le=1048576, examples=[1024])] = 2048
     """a whole number of tokens from 16 to 1048576, the longest row"""
     license: Annotated[Given[Text], Field(examples=["CC0-1.0", "Apache-2.0"])] = None
@@ -258,6 +268,18 @@ class Training:
     """a share of the steps above 0 and below 1, or a whole number of steps from 1"""
     logging_steps: Annotated[Steps, Field(examples=[1])] = 10
     """a whole number of steps from 1"""
+    eval_steps: Annotated[Given[Steps], Field(examples=[20, 50])] = None
+    """a whole number of steps from 1: after each so many, and after the last, the tuning rows are evaluated"""
+    eval_generate: Annotated[Given[Annotated[int, Field(ge=1, le=1000)]], Field(examples=[8, 16])] = None
+    """a whole number from 1 to 1000: of so many tuning rows an evaluation also generates and judges the answers"""
+    load_best_model_at_end: Annotated[Given[bool], Field(examples=[True, False])] = None
+    """true or false: whether the adapter of the best evaluation is kept, and not that of the last step"""
+    metric_for_best_model: Annotated[
+        Given[Annotated[str, matches(f"^({'|'.join(MEASURES)})$")]], Field(examples=["eval_loss", "eval_json_parse"])
+    ] = None
+    """eval_loss, or eval_ and a gate's name: what says which evaluation is the best (without it eval_loss)"""
+    early_stopping_patience: Annotated[Given[Steps], Field(examples=[2, 3])] = None
+    """a whole number from 1: training ends after so many evaluations in a row that are not better than the best"""
 
 
 @dataclass(frozen=True, kw_only=True)

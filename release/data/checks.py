@@ -52,9 +52,12 @@ CHECKS: Mapping[str, Check] = {
     "documents": Check(level="error", says="its documents are not those that its prompt shows"),
     "given_away": Check(level="error", says="its reference answer stands in its question"),
     "copies": Check(level="error", says="its prompt is another row's, but for case, marks or invisible characters"),
+    "tuning_leakage": Check(
+        level="error", says="its question is among the tuning rows too, or nearly: evaluation would measure memory"
+    ),
     "balance": Check(level="warning", says="the share of unanswerable rows is outside 20-40 %", kind="share"),
 }
-OF_TRAINING_ONLY = {"leakage", "near_duplicates", "end_token", "earlier_answers"}
+OF_TRAINING_ONLY = {"leakage", "near_duplicates", "end_token", "earlier_answers", "tuning_leakage"}
 OF_GOLDEN_ONLY = {"support", "documents", "given_away", "copies"}
 NEED_TOKENS = {"length", "end_token", "template"}
 FOLLOW_FROM_JSON = {"schema", "rules", "refusal", "labels", "citations"}

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import gates
@@ -148,6 +149,13 @@ def unlearned(row: gates.Golden) -> frozenset[int]:
     listed = row.row.get("messages")
     messages = listed if isinstance(listed, list) else []
     return frozenset(number for number, one in enumerate(messages) if one.get("weight") == 0)
+
+
+def few(rows: Sequence[gates.Golden], most: int) -> list[int]:
+    """The numbers of the first rows of each label in turn, so that every label is there; in the rows' order."""
+    labels = [[n for n, row in enumerate(rows) if row.answerable is label] for label in (True, False, None)]
+    in_turn = (number for number in chain.from_iterable(zip_longest(*labels)) if number is not None)
+    return sorted(list(in_turn)[:most])
 
 
 def earlier_answers(row: gates.Golden) -> list[tuple[int, str]]:

@@ -67,8 +67,10 @@ def facts(
     if split.name == "golden":
         _lies(found, split.dataset.rows, contract)
     for other in others:
-        if split.name == "train" and other.name == "golden":
+        if split.name != "golden" and other.name == "golden":
             _leaks(found, split, other, say)
+        if split.name == "train" and other.name == "tuning":
+            _leaks_to_tuning(found, split, other, say)
     return found
 
 
@@ -249,13 +251,18 @@ def _lies(facts: Sequence[Facts], rows: Sequence[gates.Golden], contract: gates.
         one.says |= {"documents": problem, "copies": f" (row {same.get(number, '')})"}
 
 
-def _leaks(facts: Sequence[Facts], split: Split, golden: Split, say: Say) -> None:
-    """Rows that ask what the golden set asks, or nearly; in their earlier turns and in their system text too."""
+Same = tuple[int, str]
+"""A message, and the row of another file that asks the same."""
+Alike = tuple[int, int, float]
+"""A message, the number of a row of another file that nearly asks the same, and how similar they are."""
+
+
+def _shared(split: Split, golden: Split, say: Say) -> Iterator[tuple[Same | None, Alike | None]]:
+    """Of each row what another file asks too, or nearly; in its earlier turns and in its system text too."""
     ids = {asked: row.id for row, some in zip(golden.dataset.rows, golden.asked, strict=True) for asked in some}
     inside, near = _Inside(ids), text_checks.Near([row.prompt[-1]["content"] for row in golden.dataset.rows])
 
-    def leak(number: int) -> tuple[tuple[int, str] | None, tuple[int, int, float] | None]:
-        """Message and golden row of what is asked there too, and of what nearly is, with how similar."""
+    def leak(number: int) -> tuple[Same | None, Alike | None]:
         row = split.dataset.rows[number]
         last = len(row.prompt) - 1
         same = next(((last, ids[asked]) for asked in split.asked[number] if asked in ids), None)
@@ -264,9 +271,21 @@ def _leaks(facts: Sequence[Facts], split: Split, golden: Split, say: Say) -> Non
         alike = ((n, *found) for n in asked if (found := near.of(row.prompt[n]["content"])))
         return same, next(alike, None)
 
-    rows = split.dataset.rows
-    name = f"rows of {split.dataset.path.name} compared"
-    for one, row, (same, alike) in zip(facts, rows, parallel.each(leak, len(rows), say, name), strict=True):
+    yield from parallel.each(leak, len(split.dataset.rows), say, f"rows of {split.dataset.path.name} compared")
+
+
+def _leaks_to_tuning(facts: Sequence[Facts], split: Split, tuning: Split, say: Say) -> None:
+    """Training rows that ask what a tuning row asks, or nearly."""
+    for one, row, (same, alike) in zip(facts, split.dataset.rows, _shared(split, tuning, say), strict=True):
+        one.columns["tuning_leakage"] = same is None and alike is None
+        other = same[1] if same else tuning.dataset.rows[alike[1]].id if alike else ""
+        place = (same or alike or (0,))[0]
+        one.says["tuning_leakage"], one.marks["tuning_leakage"] = f" (tuning row {other})", (_whole(row, place),)
+
+
+def _leaks(facts: Sequence[Facts], split: Split, golden: Split, say: Say) -> None:
+    """Rows that ask what the golden set asks, or nearly."""
+    for one, row, (same, alike) in zip(facts, split.dataset.rows, _shared(split, golden, say), strict=True):
         one.columns |= {"leakage": same is None, "near_duplicates": alike is None}
         if same is not None:
             place = same[0]

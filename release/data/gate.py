@@ -38,6 +38,8 @@ class Options:
     """A folder for Great Expectations' own pages."""
     limits: Limits = field(default_factory=Limits)
     policy: gates.Policy | None = None
+    tuning: Dataset | None = None
+    """Rows to evaluate by while it trains."""
     say: Say = lambda _: None
 
 
@@ -49,9 +51,13 @@ def check(report: Report) -> None:
 def examine(
     train: Dataset | None, golden: Dataset | None, contract: gates.Contract, options: Options | None = None
 ) -> Report:
-    """What the checks find in both files; without one of them what compares them counts as not checked."""
+    """What the checks find in the files; without one of them what compares them counts as not checked."""
     options = options or Options()
-    datasets = [(name, one) for name, one in (("train", train), ("golden", golden)) if one is not None]
+    datasets = [
+        (name, one)
+        for name, one in (("train", train), ("tuning", options.tuning), ("golden", golden))
+        if one is not None
+    ]
     splits = evidence.splits(datasets, contract)
     unchecked = _unchecked(splits, golden, contract, options)
     if train is None:
@@ -144,7 +150,9 @@ def _findings(
     if all(label is None for label in split.unanswerable) and split.unanswerable:
         unchecked.setdefault("balance", f"no label and no answer of {split.name} says what is unanswerable")
     not_here = {*unchecked, *(OF_TRAINING_ONLY if split.name == "golden" else OF_GOLDEN_ONLY)}
-    limit = options.limits.max_length if split.name == "train" else options.limits.max_new_tokens
+    if split.name != "train" or options.tuning is None:
+        not_here.add("tuning_leakage")
+    limit = options.limits.max_new_tokens if split.name == "golden" else options.limits.max_length
     if limit is None:
         not_here.add("length")
     names = [name for name in CHECKS if name not in not_here]

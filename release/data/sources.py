@@ -35,6 +35,12 @@ def golden(config: Config, say: Say) -> Dataset:
     return dataset.load(local(data.golden_file, say), data.format, data.fields)
 
 
+def tuning(config: Config, say: Say) -> Dataset | None:
+    """The rows to evaluate by while it trains, where they are a file of their own."""
+    data = config.data
+    return dataset.load(local(data.tuning_file, say), data.format, data.fields) if data.tuning_file else None
+
+
 def _several(train: Dataset, learn: str | None) -> Iterator[str]:
     """Which answers are learned of a conversation that has several."""
     if several := sum(bool(dataset.earlier_answers(row)) for row in train.rows):

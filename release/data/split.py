@@ -6,7 +6,7 @@ import itertools
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,16 +113,26 @@ def split(read: dataset.Read, wanted: Wanted, alike: Sequence[Sequence[str]] = (
     one of the keys that ``alike`` has for each row. Groups are taken in an order that depends on ``seed`` and their own
     text alone, in each label to its share.
     """
-    _check(wanted)
     texts = read.texts()
-    seen = _Seen(wanted)
-    for text, more in zip(texts, alike or [()] * len(texts), strict=True):
-        seen.add(json.loads(text), more)
-    golden = seen.chosen()
+    golden = chosen(texts, wanted, alike)
+    return parts(texts, golden)
+
+
+def parts(texts: Sequence[bytes], golden: Container[int]) -> tuple[bytes, bytes]:
+    """The rows of all numbers but these, and those of these, as canonical bytes."""
     return (
         b"".join(text + b"\n" for number, text in enumerate(texts) if number not in golden),
         b"".join(text + b"\n" for number, text in enumerate(texts) if number in golden),
     )
+
+
+def chosen(texts: Sequence[bytes], wanted: Wanted, alike: Sequence[Sequence[str]] = ()) -> set[int]:
+    """The numbers of the rows to judge by, as ``split`` takes them."""
+    _check(wanted)
+    seen = _Seen(wanted)
+    for text, more in zip(texts, alike or [()] * len(texts), strict=True):
+        seen.add(json.loads(text), more)
+    return seen.chosen()
 
 
 def _check(wanted: Wanted) -> None:

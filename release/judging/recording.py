@@ -51,7 +51,8 @@ def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | Non
 
 def source(config: Config) -> Source:
     """The code that runs, and the commit of the user's own repository that the configuration and its files are in."""
-    named = [config.data.train_file, config.data.golden_file, config.model.chat_template]
+    data = config.data
+    named = [data.train_file, data.tuning_file, data.golden_file, config.model.chat_template]
     files = [config.path.absolute(), config.path.parent.absolute() / str(config.contract["schema"])]
     files += [file for file in named if isinstance(file, Path)]
     return replace(environment.source(), project=environment.project(config.path.parent, files))
@@ -64,7 +65,7 @@ class Started:
     source: Source
     policy_sha256: str
     data: Mapping[str, Mapping[str, str | int]]
-    """``sha256`` and ``rows`` of both datasets."""
+    """``sha256`` and ``rows`` of each dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +170,8 @@ def as_published(config: Config) -> dict[str, Any]:
     # The published rows are canonical chat rows, whatever form and names the files had that they were read from.
     if config.data.train_file:
         tree["data"]["train_file"] = layout.DATA["train"]
+    if config.data.tuning_file or tree["data"].pop("tuning_share", None):
+        tree["data"]["tuning_file"] = layout.DATA["tuning"]
     if isinstance(config.adapter.source, Path):
         tree["adapter"]["source"] = "."  # the release itself: what is published is what was brought
     tree["data"] |= {
@@ -192,7 +195,11 @@ def _data(config: Config, started: Started) -> Data:
         for name, facts in started.data.items()
     }
     return Data(
-        train=kinds.get("train"), golden=kinds["golden"], license=config.data.license, source=config.data.source
+        train=kinds.get("train"),
+        tuning=kinds.get("tuning"),
+        golden=kinds["golden"],
+        license=config.data.license,
+        source=config.data.source,
     )
 
 

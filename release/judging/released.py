@@ -129,12 +129,17 @@ class Released:
         """The rows that it was trained on, likewise."""
         return self.rows("train")
 
+    @cached_property
+    def tuning(self) -> Dataset | None:
+        """The rows that it was evaluated by while it trained, likewise."""
+        return self.rows("tuning")
+
     def rows(self, kind: str) -> Dataset | None:
-        """The rows of ``train`` or ``golden``: in the release, or in ``data`` with the recorded sha256."""
+        """The rows of ``train``, ``tuning`` or ``golden``: in the release, or in ``data`` with the recorded sha256."""
         inside = self.path(layout.DATA[kind])
         if inside.exists():
             return dataset.load(inside)
-        return self.rows_of({"train": self.record.data.train, "golden": self.record.data.golden}[kind])
+        return self.rows_of(self.record.data.of(kind))
 
     def rows_of(self, facts: Rows | None) -> Dataset | None:
         """The rows in ``data`` with a sha256; None where there are none."""

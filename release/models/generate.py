@@ -163,12 +163,7 @@ def _without_effect(name: str, form: Form, rows: int) -> str:
 
 def prompts_of(run: Path, chat: chats.Chat) -> list[Prompt]:
     """The golden questions, asked as everybody asks them who loads this adapter's tokenizer with transformers."""
-    rows = gates.read_golden(run / "data" / "golden.jsonl")
-    texts = [chat.text(row.prompt, generation_prompt=True) for row in rows]
-    prompts = [
-        Prompt(id=row.id, messages=row.prompt, text=text, ids=chat.ids(text))
-        for row, text in zip(rows, texts, strict=True)
-    ]
+    prompts = engine.prompts(gates.read_golden(run / "data" / "golden.jsonl"), chat)
     told = loading.load_tokenizer(run / "adapter", chat)
     if problem := loading.asks_otherwise(told, chat, ((one.messages, one.ids) for one in prompts)):
         raise VerificationError(f"{problem} Nothing was judged.")

@@ -7,23 +7,24 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gates
 from gates.canonical import canonical_json
 from release.config import forms
 from release.config.reading import load as load_config
-from release.config.settings import Config, Data
+from release.config.settings import Config, Data, Form
 from release.data import chat as chats
 from release.data import evidence
 from release.data.dataset import refuse, rendered
-from release.models import arithmetic, base_weights, built_modules, callbacks, loading
+from release.models import arithmetic, base_weights, built_modules, callbacks, evaluation, loading, loss
 from release.models import base as bases
 from release.running import child, environment, spending
 from release.running.place import Place
-from release.values import layout
-from release.values.artifacts import Adapter, Manifest, write_atomically
+from release.values import layout, training_metrics
+from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
 from release.values.errors import GatesFailed, PreflightError, VerificationError
 from release.values.events import Progress, Say
 from release.values.record import CURVES, Training, part
@@ -31,10 +32,14 @@ from release.values.record import CURVES, Training, part
 if TYPE_CHECKING:
     import torch
     from peft import LoraConfig
-    from transformers import PreTrainedModel, TrainerCallback
+    from transformers import PreTrainedModel
     from trl import SFTConfig, SFTTrainer
 
-IGNORED = -100  # the label of a token that is not learned (PyTorch cross_entropy's ignore_index)
+OURS = (
+    *("activation_checkpointing", "over", "eval_steps", "eval_generate", "load_best_model_at_end"),
+    *("metric_for_best_model", "early_stopping_patience"),
+)
+"""Settings of training that the Trainer is not told: this module and `evaluation` do what they say."""
 
 
 def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
@@ -58,7 +63,16 @@ def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
             f"{run / 'adapter'} is not the adapter that training wrote (see {record}). It is left as it is. "
             f"Restore its files, or move {run} away and run again to train anew."
         )
+    _same_metrics(run, told)
     return Adapter(folder=run / "adapter", files=files, training=part(Training, told))
+
+
+def _same_metrics(run: Path, told: Mapping[str, Any]) -> None:
+    """Stop where what was measured while it trained is not what training wrote."""
+    metrics = run / layout.TRAINING_METRICS
+    said = (told.get("evaluation") or {}).get("metrics_sha256")
+    if said is not None and not (metrics.exists() and sha256_file(metrics) == said):
+        raise VerificationError(f"{metrics} is not what training wrote. Restore it, or move {run} away and run again.")
 
 
 def run_training(run: Path, base_folder: Path, say: Say) -> None:
@@ -69,13 +83,15 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     trainer = build_trainer(config, run, base_folder, say)
     started_from = _tensor_digest(trainer)
     checkpoint = callbacks.last_whole_checkpoint(run / "checkpoints")
+    if checkpoint and not evaluation.knows(run, config, checkpoint):
+        checkpoint = None
     started = time.monotonic()
-    if checkpoint and _is_last(checkpoint):
+    if checkpoint and (_is_last(checkpoint) or evaluation.ended(run, config, checkpoint)):
         _take_over(trainer, checkpoint)
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    evaluated = _evaluated(trainer, config, run)
     _save_adapter(trainer, config, run, base_folder)
-    steps = [entry for entry in trainer.state.log_history if "loss" in entry]
     write_atomically(
         run / "training.json",
         canonical_json(
@@ -84,7 +100,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
                 "lora_init_sha256": started_from,
                 "over": list(forms.trained_over(config)),
                 "steps": trainer.state.global_step,
-                "losses": [[entry["step"], float(entry["loss"])] for entry in steps],
+                "losses": losses(trainer.state.log_history),
                 "curves": curves(trainer.state.log_history),
                 "tokens": trainer.state.num_input_tokens_seen,
                 "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
@@ -93,6 +109,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
                 "peak_memory_bytes": environment.peak_memory_bytes(),
                 "image_digest": environment.image_digest(),
                 "gpu_peak_memory_bytes": environment.gpu_peak_memory_bytes(),
+                **({"evaluation": evaluated} if evaluated else {}),
                 **arithmetic.surroundings(),
             }
         ),
@@ -100,9 +117,28 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
 
 
-def curves(logged: Sequence[Mapping[str, float]]) -> dict[str, list[list[float]]]:
+def _evaluated(trainer: "SFTTrainer", config: Config, run: Path) -> dict[str, object] | None:
+    """Put the best state back, where it is to be kept, and write down what was measured; None where nothing was."""
+    if config.training.eval_steps is None:
+        return None
+    logged = trainer.state.log_history
+    found, kept = evaluation.kept(run, config, trainer.state.global_step)
+    if kept.best_step is not None:
+        evaluation.put_back(trainer.model, run, kept.best_step)
+    content = training_metrics.written(losses(logged), curves(logged), found, kept)
+    write_atomically(run / layout.TRAINING_METRICS, content)
+    told: dict[str, object] = {"metrics_sha256": hashlib.sha256(content).hexdigest(), "best_step": kept.best_step}
+    return told | {"stopped_early": kept.stopped_early}
+
+
+def losses(logged: Sequence[Mapping[str, float]]) -> list[tuple[int, float]]:
+    """Step and loss, as logged."""
+    return [(int(entry["step"]), float(entry["loss"])) for entry in logged if "loss" in entry]
+
+
+def curves(logged: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, float]]]:
     """Step and value of each thing that is logged over steps, but the loss; what was never logged is left out."""
-    found = {name: [[entry["step"], float(entry[name])] for entry in logged if name in entry] for name in CURVES}
+    found = {name: [(int(entry["step"]), float(entry[name])) for entry in logged if name in entry] for name in CURVES}
     return {name: points for name, points in found.items() if points}
 
 
@@ -139,7 +175,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     over = forms.trained_over(config)
     said = loading.loaded_as(config.adapter, "nf4" if "nf4" in over else "unquantized")
     model = loading.load_model(base_folder, said, trust_remote_code=config.model.trust_remote_code)
-    turns = [_alternation(model, base_folder, config)] if len(over) > 1 else []
+    both = _both(model, base_folder, config) if len(over) > 1 else None
     missing = unmatched_targets(model, config.adapter.lora.target_modules)
     if missing:
         raise PreflightError(
@@ -147,36 +183,47 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
             "is called. Such a name would be skipped silently. Take it out, or name the model's own modules."
         )
     dataset = Dataset.from_list(
-        [{"input_ids": [*one.asked, *one.learned], "labels": one.labels(IGNORED)} for one in examples]
+        [{"input_ids": [*one.asked, *one.learned], "labels": one.labels(loss.IGNORED)} for one in examples]
     )
     meter = _meter(config, run)
+    plan = evaluation.planned(config, run, base_folder, chat, partial(_as_trained, both, config))
     trainer: SFTTrainer = _trainer_class()(
         model=model,
         args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
         train_dataset=dataset,
         processing_class=tokenizer,
         peft_config=lora_config(config, model),
-        callbacks=[*turns, callbacks.watch(say), *([callbacks.budget(meter, say)] if meter else [])],
+        callbacks=[
+            *([base_weights.alternate(both, over)] if both else []),
+            callbacks.watch(say),
+            *([callbacks.budget(meter, say)] if meter else []),
+            *([evaluation.watch(plan, say)] if plan else []),
+        ],
     )
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
         raise RuntimeError("TRL changed the rows that it was given")
     return trainer
 
 
-def _alternation(model: "PreTrainedModel", base_folder: Path, config: Config) -> "TrainerCallback":
-    """The unquantized weights beside those of ``model``, in the memory of the host, and what takes them in turn."""
+def _both(model: "PreTrainedModel", base_folder: Path, config: Config) -> base_weights.Now:
+    """The unquantized weights beside those of ``model``, in the memory of the host, and which of them compute."""
     plain = replace(loading.loaded_as(config.adapter, "unquantized"), device="cpu")
     other = loading.load_model(base_folder, plain, trust_remote_code=config.model.trust_remote_code)
-    return base_weights.alternate(base_weights.both(model, other), forms.trained_over(config))
+    return base_weights.both(model, other)
+
+
+def _as_trained(both: base_weights.Now | None, config: Config) -> None:
+    """Let the base compute in the precision of the form that the adapter is trained in, until the next step begins."""
+    if both is not None:
+        both.precision = forms.precision(Form(), config.adapter)
 
 
 def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfig":
     """The configuration in TRL's own names; what is not the user's choice is fixed here, with its reason."""
     from trl import SFTConfig
 
-    values = asdict(config.training)
-    checkpointing = values.pop("activation_checkpointing")
-    del values["over"]
+    values = {name: value for name, value in asdict(config.training).items() if name not in OURS}
+    checkpointing = config.training.activation_checkpointing
     arguments = SFTConfig(
         **values,
         output_dir=str(output),
@@ -237,23 +284,12 @@ def _trainer_class() -> "type[SFTTrainer]":
             return_outputs: bool = False,  # noqa: ARG002  transformers' signature
             num_items_in_batch: torch.Tensor | None = None,
         ) -> torch.Tensor:
-            """Mean cross entropy over the learned tokens of the whole optimizer step.
-
-            The same loss as TRL's ``nll``; the vocabulary projection, a fifth of a 135M model's work, runs only at
-            positions where a row of the batch has a label.
-            """
-            labels = inputs.pop("labels")
-            positions = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
-            logits = model(**inputs, use_cache=False, logits_to_keep=positions - 1).logits.float()
-            targets = labels[:, positions]
-            total = torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-            )
-            counted = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-            loss = total / counted
-            if not torch.isfinite(loss):
-                raise GatesFailed(callbacks.diverged(f"the loss is {loss.item()}", self.state.global_step))
-            return loss
+            """Mean cross entropy over the learned tokens of the whole optimizer step."""
+            total, learned = loss.summed(model, inputs, inputs.pop("labels"))
+            mean: torch.Tensor = total / (learned if num_items_in_batch is None else num_items_in_batch)
+            if not torch.isfinite(mean):
+                raise GatesFailed(callbacks.diverged(f"the loss is {mean.item()}", self.state.global_step))
+            return mean
 
         def _load_from_checkpoint(self, *arguments: object, **options: object) -> None:
             """PEFT loads a checkpoint's adapter in float32; over a 4-bit base TRL trains it in bfloat16."""

@@ -107,9 +107,8 @@ def _dependencies(record: Record) -> list[dict[str, object]]:
     where = f"https://huggingface.co/{base.base_model_id}/resolve/{base.revision}/"
     for name, sha256 in sorted(base.files.items()):
         found.append(_file(f"base/{name}", sha256) | ({"uri": where + name} if base.revision else {}))
-    if record.data.train:
-        found.append(_file("train rows", record.data.train.sha256))
-    found.append(_file("golden rows", record.data.golden.sha256))
+    rows = ((kind, record.data.of(kind)) for kind in ("train", "tuning", "golden"))
+    found += [_file(f"{kind} rows", one.sha256) for kind, one in rows if one]
     if brought := record.origin:
         found += [_file(f"adapter/{name}", sha256) for name, sha256 in sorted(brought.files.items())]
     if image:

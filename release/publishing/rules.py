@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import gates
 from release import inputs
 from release.config import reading, tree
 from release.config.rules import HubFile
 from release.config.settings import Config, Publishing
-from release.data import dataset, sources
+from release.data import apart, dataset, sources
 from release.hub import address
 from release.hub.address import HubAddress
 from release.inputs import there
@@ -87,7 +88,7 @@ def of_config(config: Config, given: Given, say: Say) -> Rules:
         "policy": policy.digest,
         "contract": hashlib.sha256(files[layout.CONTRACT]).hexdigest(),
         "schema": hashlib.sha256(files[layout.ANSWER_SCHEMA]).hexdigest(),
-        **_rows(config, given, say),
+        **_rows(config, given, contract, say),
     }
     both = [*found.items(), *given.digests.items()]
     hub = address.parse(given.hub, Path.cwd()) if given.hub else address.of(config)
@@ -166,8 +167,8 @@ def _made_otherwise(record: Record, rules: Rules) -> Iterator[str]:
         yield from making_machine.problems(record, rules.config)
 
 
-def _rows(config: Config, given: Given, say: Say) -> dict[str, str]:
-    """sha256 of the golden rows, and of the rows to train on where they are here."""
+def _rows(config: Config, given: Given, contract: gates.Contract, say: Say) -> dict[str, str]:
+    """sha256 of the golden rows, and of the rows to train on and to tune by where they are here."""
     data = config.data
     found = {}
     if isinstance(data.golden_file, HubFile) or data.golden_file.exists():
@@ -179,8 +180,14 @@ def _rows(config: Config, given: Given, say: Say) -> dict[str, str]:
             "rows it was judged by. Nothing was published. Put the file there, or give --golden-sha256: `sha256sum` of "
         )
         raise ConfigError([f"{what}{do}data/golden.jsonl in a release that you trust, or of the file in that form."])
+    if isinstance(data.tuning_file, Path) and data.tuning_file.exists():
+        found["tuning"] = dataset.load(data.tuning_file, data.format, data.fields).sha256
     if isinstance(data.train_file, Path) and data.train_file.exists():
-        found["train"] = dataset.load(data.train_file, data.format, data.fields).sha256
+        train = dataset.load(data.train_file, data.format, data.fields)
+        if data.tuning_share:
+            train, tuning = apart.tuning(train, data.tuning_share, config.run.seed, contract)
+            found["tuning"] = tuning.sha256
+        found["train"] = train.sha256
     elif data.train_file:
         say(Line(text=f"  not checked: the rows it was trained on, for {data.train_file} is not here"))
     return found
@@ -226,6 +233,7 @@ def _other_terms(found: Released, rules: Rules) -> Iterator[str]:
         "schema": found.sha256(layout.ANSWER_SCHEMA),
         "golden": record.data.golden.sha256,
         "train": record.data.train.sha256 if record.data.train else None,
+        "tuning": record.data.tuning.sha256 if record.data.tuning else None,
     }
     for name, asked in sorted(rules.digests.items()):
         if asked != {theirs[name]}:
@@ -239,6 +247,7 @@ _CALLED = {
     "schema": "answer schema",
     "golden": "golden rows",
     "train": "rows it was trained on",
+    "tuning": "rows it was evaluated by while it trained",
 }
 
 

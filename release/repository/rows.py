@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gates
-from release.data import convert, dataset, evidence, formats, split, text_checks
+from release.data import apart, convert, dataset, formats, split
 from release.data.turns import How, Row
 from release.repository import proposal
 from release.repository.proposal import Proposal
@@ -18,8 +18,6 @@ SHARES = (0.2, 0.3, 0.4, 0.5)
 """Of rows to judge by, the first that is enough for every gate."""
 GROUPS = ("group", "topic", "cluster", "document_id", "source", "conversation_id", "session", "user")
 """Keys of ``meta`` by which rows belong together, where every row has one."""
-ROUNDS = 20
-"""How often rows that are found to be alike are put on one side, and the split is made again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,21 +138,8 @@ def _proves(golden: Sequence[gates.Golden], policy: gates.Policy) -> bool:
 
 def _apart(whole: dataset.Read, contract: gates.Contract, wanted: split.Wanted) -> tuple[bytes, bytes]:
     """The split in which the rows that the data gate calls alike are on one side."""
-    everything = dataset.Dataset(path=Path("rows"), rows=whole.rows, sha256="")
-    (asked,) = evidence.splits([("all", everything)], contract)
-    alike = [[f"asks {one}" for one in some] for some in asked.asked]
-    number = {row.id: place for place, row in enumerate(whole.rows)}
-    parts = split.split(whole, wanted, alike)
-    for _ in range(ROUNDS):
-        train, golden = (gates.parse_golden(_objects(part)) for part in parts)
-        near = text_checks.near_duplicates(*([row.prompt[-1]["content"] for row in one] for one in (train, golden)))
-        if not near:
-            break
-        for one, (other, _) in near.items():
-            for row in (train[one], golden[other]):
-                alike[number[row.id]].append(f"near {golden[other].id}")
-        parts = split.split(whole, wanted, alike)
-    return parts
+    texts = whole.texts()
+    return split.parts(texts, apart.chosen(whole.rows, texts, contract, wanted))
 
 
 def _together(whole: dataset.Read) -> str | None:

@@ -54,7 +54,9 @@ PAGE = "gates/report.html"
 """The page for people, which nothing loads."""
 PICTURE = "gates/report.svg"
 """The gates as a picture, which the card shows."""
-DATA = {"train": "data/train.jsonl", "golden": "data/golden.jsonl"}
+DATA = {"train": "data/train.jsonl", "tuning": "data/tuning.jsonl", "golden": "data/golden.jsonl"}
+TRAINING_METRICS = "training_metrics.json"
+"""What was measured on tuning rows while it trained, beside the adapter's own files, which nothing loads."""
 EXPORTS = "exports"
 """The folder, of a run and of a release, with the same weights in other engines' formats."""
 TRAINED = "trained"
@@ -150,10 +152,16 @@ FILES = (
         holds="every attempt on this golden set that is known, this one last",
     ),
     File(
+        name=TRAINING_METRICS,
+        kind=bounds.RESULT,
+        holds="what was logged and evaluated while it trained, where it was evaluated",
+    ),
+    File(
         name=DATA["train"],
         kind=bounds.ROWS,
         holds="the rows that it was trained on, where their licence allows to publish them",
     ),
+    File(name=DATA["tuning"], kind=bounds.ROWS, holds="the rows that it was evaluated by while it trained, likewise"),
     File(name=DATA["golden"], kind=bounds.ROWS, holds="the rows that it was judged by, likewise"),
     File(name=TEST_RESULT, kind=bounds.STATEMENT, holds="the verdict as an in-toto statement"),
     File(name=PROVENANCE, kind=bounds.STATEMENT, holds="what it was made of, as an in-toto statement"),

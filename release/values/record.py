@@ -67,7 +67,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """One of the two datasets."""
+    """One of the datasets."""
 
     sha256: str
     rows: int
@@ -82,6 +82,12 @@ class Data:
     golden: Rows
     source: str | None
     license: str | None = None
+    tuning: Rows | None = field(default=None, metadata=OPTIONAL)
+    """What it was evaluated by while it trained; None where it was not."""
+
+    def of(self, kind: str) -> Rows | None:
+        """``train``, ``tuning`` or ``golden``."""
+        return {"train": self.train, "tuning": self.tuning, "golden": self.golden}[kind]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +142,17 @@ CURVES = {"learning_rate": "learning rate", "grad_norm": "norm of the gradient, 
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What was measured on tuning rows while it trained, and what followed."""
+
+    metrics_sha256: str
+    """Of ``training_metrics.json``."""
+    best_step: int | None
+    """The step whose state of the adapter was kept, by ``training.metric_for_best_model``; None: the last."""
+    stopped_early: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     lora_init_sha256: str
     steps: int
@@ -156,6 +173,7 @@ class Training:
     """The precisions of the frozen base, which alternated from step to step."""
     curves: Mapping[str, list[tuple[int, float]]] | None = field(default=None, metadata=OPTIONAL)
     """Step and value of what else is logged with the loss, by the trainer's names."""
+    evaluation: Evaluated | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gates import Output
+from gates import Golden, Output
 from release.config.settings import Config, Form
 from release.data import chat as chats
 from release.data.chat import Chat, Messages
@@ -23,6 +23,15 @@ class Prompt:
     """As the template writes it, up to where the answer begins."""
     ids: tuple[int, ...]
     """The tokens of that text, nothing added: what is judged is the answer to these."""
+
+
+def prompts(rows: Sequence[Golden], chat: Chat) -> list[Prompt]:
+    """What rows ask, as the chat template writes it."""
+    texts = [chat.text(row.prompt, generation_prompt=True) for row in rows]
+    return [
+        Prompt(id=row.id, messages=row.prompt, text=text, ids=chat.ids(text))
+        for row, text in zip(rows, texts, strict=True)
+    ]
 
 
 Answerer = Callable[[Sequence[Prompt]], Iterator[Output]]

@@ -100,7 +100,7 @@ def _generated(asked: Asked, model: "PreTrainedModel", prompts: Sequence[Sequenc
     held = _held(asked, model, len(prompts), longest)
     ids = torch.tensor([[ends[0]] * (longest - len(one)) + list(one) for one in prompts], device=model.device)
     mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in prompts], device=model.device)
-    with torch.inference_mode():
+    with torch.no_grad():  # a training that goes on afterwards can use what a model keeps, such as rotary tables
         whole = model.generate(
             input_ids=ids,
             attention_mask=mask,

@@ -290,7 +290,8 @@ def _chain(record: Record, release: str) -> Iterator[Link]:
     """From the rows to the tag: what each thing is, its digest, and the command that checks it."""
     data, base, source = record.data, record.base, record.source
     verify = f"adapter-release verify {release}"
-    for name, rows in (("training rows", data.train), ("golden rows", data.golden)):
+    tuning = (("tuning rows", data.tuning),) if data.tuning else ()
+    for name, rows in (("training rows", data.train), *tuning, ("golden rows", data.golden)):
         if rows is None:
             what = "not known: it was trained elsewhere"
             yield Link(name=name, what=what, digest="not known", check="nobody can")

@@ -24,6 +24,17 @@ FILES = ROOT / "tests" / "data" / "config"
 COMPLETE = FILES / "complete.yaml"
 SHA = "f" * 40
 MISSING_IN_SEED = {"model.revision": SHA, "publishing.tag": "1.0", "contract.schema": "answer.schema.json"}
+EVALUATED = {"data.tuning_file": "tuning.jsonl", "training.eval_steps": 7}
+BEST = {**EVALUATED, "training.eval_generate": 4, "training.load_best_model_at_end": True}
+NEEDED_BY: dict[str, dict[str, object]] = {
+    "data.tuning_file": {"training.eval_steps": 7},
+    "data.tuning_share": {"training.eval_steps": 7},
+    "training.eval_steps": EVALUATED,
+    "training.eval_generate": EVALUATED,
+    "training.load_best_model_at_end": EVALUATED,
+    "training.metric_for_best_model": BEST,
+    "training.early_stopping_patience": BEST,
+}
 LEAVES = [key for key, rule in SETTINGS.items() if "examples" in rule]
 
 
@@ -63,6 +74,8 @@ def with_setting(key: str, value: object) -> Config:
         if engine == "openai":
             tree["serving"]["a"] |= {"url": "http://127.0.0.1:1/v1", "model": "any"}
         key = key.replace("*", "a")
+    for name, needed in NEEDED_BY.get(key, {}).items():
+        put(tree, name, needed)
     put(tree, key, value)
     return reading.parse(tree, COMPLETE)
 

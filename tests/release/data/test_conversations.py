@@ -15,7 +15,7 @@ from release.data import dataset, gate
 from release.data.checks import Report
 from release.data.evidence import Limits
 from release.models import base as bases
-from release.models.train import IGNORED
+from release.models.loss import IGNORED
 from release.values.errors import DataError
 from tests.helpers.line import ROOT, adapter_release, small_config
 

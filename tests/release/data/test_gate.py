@@ -52,6 +52,7 @@ FAULTS = {
     "copies": "golden_near_copy",
     "special_tokens": "special_tokens_in_question",
     "earlier_answers": "earlier_answer_is_prose",
+    "tuning_leakage": "training_question_in_tuning",
 }
 
 
@@ -62,7 +63,9 @@ def quiet(_: Event) -> None:
 def checked(folder: Path, **files: str) -> pipeline.Judged:
     """The default configuration over the files of these folders of tests/data/dataset."""
     paths = {name: str(FILES / fault / f"{name.removesuffix('_file')}.jsonl") for name, fault in files.items()}
-    return pipeline.check_data(inputs.load(reading.load(small_config(folder, data=paths)), quiet), quiet)
+    training = {"eval_steps": 5} if "tuning_file" in files else {}
+    loaded = reading.load(small_config(folder, data=paths, training=training))
+    return pipeline.check_data(inputs.load(loaded, quiet), quiet)
 
 
 def test_the_default_dataset_is_fit_to_use(tmp_path: Path) -> None:
@@ -135,6 +138,49 @@ def test_a_broken_training_file_is_refused(tmp_path: Path, file: str, said: str)
 def test_a_golden_file_that_cannot_measure_is_refused(tmp_path: Path, file: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         checked(tmp_path, golden_file=file)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("training_question_in_tuning", r"row train-0005: its question is among the tuning rows too.*row tuning-0001"),
+        ("tuning_row_is_golden", "row tuning-gold: its question is in the golden set too"),
+        ("tuning_answer_is_prose", r"tuning\.jsonl:1: row train-0005: the reference answer is not JSON"),
+    ],
+)
+def test_tuning_rows_are_neither_trained_on_nor_judged_by(tmp_path: Path, file: str, said: str) -> None:
+    train = file if (FILES / file / "train.jsonl").exists() else "good"
+    with pytest.raises(DataError, match=said):
+        checked(tmp_path, train_file=train, tuning_file=file)
+
+
+def test_a_share_of_the_training_rows_is_kept_apart_without_leakage(tmp_path: Path) -> None:
+    """Both parts together are the file; the data gate finds nothing between them; the share is the label's too."""
+    loaded = reading.load(small_config(tmp_path, data={"tuning_share": 0.1}, training={"eval_steps": 5}))
+
+    judged = pipeline.check_data(inputs.load(loaded, quiet), quiet)
+
+    assert judged.train is not None
+    assert judged.tuning is not None
+    whole = dataset.load(ROOT / "data" / "elements" / "train.jsonl")
+    apart = [*judged.train.canonical.splitlines(), *judged.tuning.canonical.splitlines()]
+    assert sorted(apart) == sorted(whole.canonical.splitlines())
+    assert 58 <= len(judged.tuning.rows) <= 64
+    unanswerable = [
+        sum(row.answerable is False for row in rows) / len(rows) for rows in (whole.rows, judged.tuning.rows)
+    ]
+    assert abs(unanswerable[0] - unanswerable[1]) < 0.03
+    assert judged.rows.keys() == {"train", "tuning", "golden"}
+
+
+def test_a_share_that_leaves_no_rows_is_refused(tmp_path: Path) -> None:
+    """Ten rows, and a hundredth of them."""
+    train = str(FILES / "good" / "train.jsonl")
+    data = {"train_file": train, "tuning_share": 0.01}
+    found = inputs.load(reading.load(small_config(tmp_path, data=data, training={"eval_steps": 5})), quiet)
+
+    with pytest.raises(DataError, match=r"10 rows, and data.tuning_share 0.01 of them leaves none to evaluate by"):
+        pipeline.check_data(found, quiet)
 
 
 def test_every_violation_is_listed_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""What a configuration says of evaluation while it trains: what of it is right alone and wrong together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from release.config.settings import MEASURES, Config
+from release.values.errors import shown
+
+T = TypeVar("T")
+NEEDS = {
+    "eval_generate": "eval_steps",
+    "load_best_model_at_end": "eval_steps",
+    "metric_for_best_model": "load_best_model_at_end",
+    "early_stopping_patience": "load_best_model_at_end",
+}
+"""A setting of training that says something only where another one is there."""
+
+
+class Value(Protocol):
+    """The value at a key where it is there and right, else the default."""
+
+    def __call__(self, key: str, default: T) -> T: ...
+
+
+def contradictions(value: Value, method: str) -> Iterator[tuple[str, str]]:
+    """Keys with what is wrong with them, beside others."""
+    data, training = value("data", dict[str, object]()), value("training", dict[str, object]())
+    rows = [f"data.{name}" for name in ("tuning_file", "tuning_share") if name in data]
+    if len(rows) > 1:
+        yield "data.tuning_share", "is given, but data.tuning_file names the tuning rows. Take one of them out."
+    for of, what in (("train_file", "the file to train on"), ("golden_file", "the file to judge by")):
+        if "data.tuning_file" in rows and data["tuning_file"] == data.get(of):
+            yield "data.tuning_file", f"is {what}, but tuning rows must be neither trained on nor judged by."
+    if method == "imported":  # that there is a training section is told elsewhere
+        yield from ((key, "is given, but adapter.method 'imported' trains nothing. Take it out.") for key in rows)
+        return
+    yield from _idle(training, rows)
+    metric = value("training.metric_for_best_model", MEASURES[0])
+    if metric != MEASURES[0] and "eval_generate" not in training:
+        yield (
+            "training.metric_for_best_model",
+            f"is {metric}, which is measured on generated answers. Set training.eval_generate, such as 16.",
+        )
+
+
+def _idle(training: Mapping[str, object], rows: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Settings that say nothing for want of another."""
+    if rows and "eval_steps" not in training:
+        yield rows[0], "is given, but without training.eval_steps nothing reads those rows. Set it, or take this out."
+    if "eval_steps" in training and not rows:
+        problem = f"is {shown(training['eval_steps'])}, but there are no tuning rows."
+        yield "training.eval_steps", f"{problem} Set data.tuning_share or tuning_file."
+    for name, needs in NEEDS.items():
+        if training.get(name) and training.get(needs) in (None, False):
+            with_it = f"Set training.{needs}{': true' if needs.startswith('load') else ''}, or take this out."
+            yield f"training.{name}", f"is {shown(training[name])}, but training.{needs} is not set. {with_it}"
+
+
+def metric(config: Config) -> str | None:
+    """What says which evaluation is the best; None where the last step's adapter is kept."""
+    training = config.training
+    return (training.metric_for_best_model or MEASURES[0]) if training.load_best_model_at_end else None

@@ -1,0 +1,312 @@
+"""Tuning rows evaluated while an adapter is trained: their loss, the gates of some generated answers, the best state.
+
+Training is not disturbed: the state of every random generator is put back, so the adapter of a step has the same bytes
+with and without evaluation. What was found lies in the run folder, and a resumed training goes on from it.
+"""
+
+import contextlib
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gates
+from release.config.evaluating import metric
+from release.config.settings import Config, Form
+from release.data import chat as chats
+from release.data.chat import Example
+from release.data.dataset import few, rendered
+from release.models import callbacks, loss
+from release.models.engines import engine, transformers
+from release.models.engines.engine import Asked, Prompt
+from release.running import environment
+from release.values import layout, training_metrics
+from release.values.artifacts import write_atomically
+from release.values.errors import GatesFailed
+from release.values.events import Line, Say
+from release.values.training_metrics import Evaluation, Kept
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState
+
+METRICS = "metrics.jsonl"
+"""In a run folder: a row for each step that was logged or evaluated, written as it goes."""
+ALWAYS = ("json_parse", "schema_compliance")
+"""Gates that are measured whatever the policy requires."""
+BARS = "▁▂▃▄▅▆▇█"
+SHOWN = 24  # evaluations in a line of the terminal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is evaluated, how often, and what follows."""
+
+    run: Path
+    every: int
+    metric: str | None
+    patience: int | None
+    examples: Sequence[Example]
+    batch: int
+    asked: Asked
+    """How answers are generated."""
+    judged: Sequence[gates.Golden]
+    """The tuning rows whose answers are generated."""
+    prompts: Sequence[Prompt]
+    contract: gates.Contract
+    gates: Sequence[str]
+    as_trained: Callable[[], None]
+    """Lets the base compute in the precision of the form that the adapter is trained in."""
+
+
+def planned(config: Config, run: Path, base: Path, chat: chats.Chat, as_trained: Callable[[], None]) -> Plan | None:
+    """What the configuration asks for; None where nothing is evaluated."""
+    training = config.training
+    if training.eval_steps is None:
+        return None
+    rows = gates.read_golden(run / layout.DATA["tuning"])
+    judged = [rows[number] for number in few(rows, training.eval_generate or 0)]
+    contract = json.loads((run / layout.in_run(layout.CONTRACT)).read_bytes())
+    policy = gates.load_policy(json.loads((run / layout.in_run(layout.POLICY)).read_bytes()))
+    best = metric(config)
+    measured = [*ALWAYS, *(bar.gate for bar in policy.bars if bar.required)]
+    measured += [best.removeprefix("eval_")] if best and best != training_metrics.LOSS else []
+    return Plan(
+        run=run,
+        every=training.eval_steps,
+        metric=best,
+        patience=training.early_stopping_patience,
+        examples=rendered(rows, chat, config.data.learn),
+        batch=config.generation.batch_size,
+        asked=Asked(
+            base=base,
+            adapter=run / "adapter",
+            chat=chat,
+            settings=config,
+            form=Form(),
+            schema=run / layout.in_run(layout.ANSWER_SCHEMA),
+            exports=run / layout.EXPORTS,
+        ),
+        judged=judged,
+        prompts=engine.prompts(judged, chat),
+        contract=gates.load_contract(contract, run, kept=True),
+        gates=[name for name in dict.fromkeys(measured) if name in gates.GATES] if judged else [],
+        as_trained=as_trained,
+    )
+
+
+def watch(plan: Plan, say: Say) -> "TrainerCallback":
+    """Evaluates after each so many steps and after the last, keeps the best state, and stops when patience ends."""
+    from transformers import TrainerCallback
+
+    class Evaluate(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
+        found: list[Evaluation]
+        started = 0.0
+
+        def on_train_begin(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
+            self.found, self.started = goes_on(plan.run, state.global_step), time.monotonic()
+
+        def on_log(
+            self, _args: object, state: "TrainerState", _control: object, *, logs: Mapping[str, float], **_: object
+        ) -> None:
+            if "loss" in logs:
+                _append(plan.run, {"step": state.global_step, **logs, **_spent(self.started)})
+
+        def on_step_end(
+            self,
+            _args: object,
+            state: "TrainerState",
+            control: "TrainerControl",
+            *,
+            model: "PreTrainedModel",
+            **_: object,
+        ) -> None:
+            if state.global_step % plan.every and state.global_step < state.max_steps:
+                return
+            one = measured(plan, model, state.global_step)
+            self.found.append(one)
+            if plan.metric and training_metrics.best(self.found, plan.metric) is one:
+                _keep(plan.run, model, self.found, plan.metric)
+            _append(plan.run, {**one.as_dict(), **_spent(self.started)})
+            say(Line(text=told(self.found)))
+            if training_metrics.stops(self.found, plan.metric, plan.patience):
+                say(Line(text=f"  {plan.metric} has not been better for {plan.patience} evaluations: training ends"))
+                control.should_training_stop = True
+
+    return Evaluate()
+
+
+def measured(plan: Plan, model: "PreTrainedModel", step: int) -> Evaluation:
+    """The tuning rows as this state of the adapter answers them."""
+    with _undisturbed(model):
+        plan.as_trained()
+        mean = _loss(model, plan.examples, plan.batch)
+        outputs = list(transformers.answers(plan.asked, model, plan.prompts)) if plan.prompts else []
+    if not math.isfinite(mean):
+        raise GatesFailed(callbacks.diverged(f"{training_metrics.LOSS} is {mean}", step))
+    said = {one.id: one for one in outputs}
+    answers = [gates.read_answer(row, said[row.id], plan.contract) for row in plan.judged]
+    scores = {name: gates.GATES[name](answers) for name in plan.gates}
+    return Evaluation(step=step, loss=mean, gates={name: (one.k, one.n) for name, one in scores.items()})
+
+
+@contextlib.contextmanager
+def _undisturbed(model: "PreTrainedModel") -> Iterator[None]:
+    """The model evaluates, and learns nothing; every random generator goes on as if nothing had been asked."""
+    import numpy as np
+    import torch
+
+    state, numbers, training = random.getstate(), np.random.get_state(), model.training  # noqa: NPY002  the Trainer's
+    cards = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=list(cards)), torch.no_grad():
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train(training)
+            random.setstate(state)
+            np.random.set_state(numbers)  # noqa: NPY002
+
+
+def _loss(model: "PreTrainedModel", examples: Sequence[Example], size: int) -> float:
+    """Mean cross entropy of the learned tokens of all rows; the longest together, so that little is padded."""
+    import torch
+
+    ordered = sorted(examples, key=lambda one: -one.total)
+    total, counted = 0.0, 0
+    for start in range(0, len(ordered), size):
+        some = ordered[start : start + size]
+        longest = some[0].total
+        inputs, labels = _batch(some, longest, model.device)
+        summed, n = loss.summed(model, inputs, labels)
+        total, counted = total + float(torch.as_tensor(summed)), counted + int(n)
+    return total / counted
+
+
+def _batch(
+    some: Sequence[Example], longest: int, device: "torch.device"
+) -> "tuple[dict[str, torch.Tensor], torch.Tensor]":
+    """Rows of one length, padded on the right with what is neither read nor learned."""
+    import torch
+
+    def padded(rows: Sequence[Sequence[int]], filler: int) -> "torch.Tensor":
+        return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows], device=device)
+
+    ids = [[*one.asked, *one.learned] for one in some]
+    mask = padded([[1] * len(row) for row in ids], 0)
+    labels = padded([one.labels(loss.IGNORED) for one in some], loss.IGNORED)
+    return {"input_ids": padded(ids, 0), "attention_mask": mask}, labels
+
+
+def told(found: Sequence[Evaluation]) -> str:
+    """The last evaluation in a line, with all losses so far as small bars."""
+    last, losses = found[-1], [one.loss for one in found][-SHOWN:]
+    low, high = min(losses), max(losses)
+    heights = [round((one - low) / (high - low) * (len(BARS) - 1)) if high > low else 0 for one in losses]
+    rates = "".join(f", {name} {k}/{n}" for name, (k, n) in last.gates.items())
+    perplexity = training_metrics.perplexity(last.loss)
+    bars = "".join(BARS[height] for height in heights)
+    return f"  step {last.step}: {training_metrics.LOSS} {last.loss:.4g}, perplexity {perplexity:.4g}{rates}  {bars}"
+
+
+def goes_on(run: Path, step: int) -> list[Evaluation]:
+    """The evaluations up to a step, from where training goes on; what came after it is taken out of the file."""
+    rows = [row for row in _rows(run) if row["step"] <= step]
+    write_atomically(run / METRICS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    return [training_metrics.evaluation(row) for row in rows if training_metrics.LOSS in row]
+
+
+def knows(run: Path, config: Config, checkpoint: Path) -> bool:
+    """Whether the run folder has every evaluation up to a checkpoint, and the best of them; else it begins anew."""
+    every, step = config.training.eval_steps, int(checkpoint.name.rpartition("-")[2])
+    if every is None:
+        return True
+    there = [one for one in _evaluations(run) if one.step <= step]
+    best = training_metrics.best(there, name) if (name := metric(config)) else None
+    whole = {*range(every, step + 1, every)} <= {one.step for one in there}
+    return whole and (best is None or _state(run, best.step).exists())
+
+
+def ended(run: Path, config: Config, checkpoint: Path) -> bool:
+    """Whether training ended early at this checkpoint."""
+    step = int(checkpoint.name.rpartition("-")[2])
+    there = [one for one in _evaluations(run) if one.step <= step]
+    patience = config.training.early_stopping_patience
+    return bool(there) and there[-1].step == step and training_metrics.stops(there, metric(config), patience)
+
+
+def kept(run: Path, config: Config, step: int) -> tuple[list[Evaluation], Kept]:
+    """What was evaluated up to the last step, and which state of the adapter is kept."""
+    found, name = [one for one in _evaluations(run) if one.step <= step], metric(config)
+    best = training_metrics.best(found, name) if name else None
+    if name and best is None:
+        raise GatesFailed(
+            f"No evaluation counted anything for {name}: nobody can tell which state of the adapter is the best. "
+            "Nothing was published. Name another training.metric_for_best_model, or evaluate more rows."
+        )
+    stopped = training_metrics.stops(found, name, config.training.early_stopping_patience)
+    return found, Kept(metric=name, best_step=best.step if best else None, stopped_early=stopped)
+
+
+def put_back(model: "torch.nn.Module", run: Path, step: int) -> None:
+    """Give the model's trained parameters the values that they had after this step."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(str(_state(run, step)))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.data.copy_(tensors.pop(name))
+    if tensors:
+        raise RuntimeError(f"the best state has parameters that are not trained: {sorted(tensors)[:3]}")
+
+
+def _keep(run: Path, model: "torch.nn.Module", found: Sequence[Evaluation], name: str) -> None:
+    """Save the trained parameters as the best, and let go of what no checkpoint could go on with."""
+    from safetensors.torch import save_file
+
+    state = _state(run, found[-1].step)
+    state.parent.mkdir(exist_ok=True)
+    trained = {name: one.detach().cpu().contiguous() for name, one in model.named_parameters() if one.requires_grad}
+    save_file(trained, str(state.with_suffix(".tmp")))
+    state.with_suffix(".tmp").rename(state)
+    steps = [int(one.name.rpartition("-")[2]) for one in state.parent.glob("checkpoint-*") if one.is_dir()]
+    until = [training_metrics.best([one for one in found if one.step <= step], name) for step in steps]
+    needed = {state, *(_state(run, one.step) for one in until if one)}
+    for other in set(state.parent.glob("best-*.safetensors")) - needed:
+        other.unlink()
+
+
+def _state(run: Path, step: int) -> Path:
+    return run / "checkpoints" / f"best-{step}.safetensors"
+
+
+def _evaluations(run: Path) -> list[Evaluation]:
+    return [training_metrics.evaluation(row) for row in _rows(run) if training_metrics.LOSS in row]
+
+
+def _rows(run: Path) -> list[dict[str, float]]:
+    """What the file holds, less a last line of which a part is missing."""
+    path = run / METRICS
+    lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _append(run: Path, row: Mapping[str, object]) -> None:
+    with (run / METRICS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # a checkpoint that is there has its evaluation too
+
+
+def _spent(started: float) -> dict[str, object]:
+    """What another run would not give again: seconds since this start, and memory in bytes."""
+    return {
+        "seconds": round(time.monotonic() - started, 1),
+        "peak_memory_bytes": environment.peak_memory_bytes(),
+        "gpu_peak_memory_bytes": environment.gpu_peak_memory_bytes(),
+    }

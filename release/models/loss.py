@@ -1,0 +1,28 @@
+"""The loss that is learned and evaluated: cross entropy at the positions where a row has a label, and nowhere else."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+IGNORED = -100  # the label of a token that is not learned (PyTorch cross_entropy's ignore_index)
+
+
+def summed(
+    model: "torch.nn.Module", inputs: Mapping[str, "torch.Tensor"], labels: "torch.Tensor"
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """The sum over a batch's learned tokens, and how many there are.
+
+    The same loss as TRL's ``nll``; the vocabulary projection, a fifth of a 135M model's work, runs only at
+    positions where a row of the batch has a label.
+    """
+    import torch
+
+    positions = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
+    logits = model(**inputs, use_cache=False, logits_to_keep=positions - 1).logits.float()
+    targets = labels[:, positions]
+    total = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return total, (targets != IGNORED).sum()
