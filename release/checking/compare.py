@@ -278,7 +278,15 @@ def trajectory(then: Training | None, now: Training | None) -> str:
         if apart := [step for step in sorted(early | late) if early.get(step) != late.get(step)]:
             values = f"at step {apart[0]} was {early.get(apart[0])}, is {late.get(apart[0])}"
             return f"the first LoRA weights and every logged loss are equal; the {name} logged {values}"
-    return f"the first LoRA weights and every logged {' and '.join(['loss', *both])} are equal"
+    evaluated = _evaluated_otherwise(then, now)
+    return f"the first LoRA weights and every logged {' and '.join(['loss', *both])} are equal{evaluated}"
+
+
+def _evaluated_otherwise(then: Training, now: Training) -> str:
+    """Whether two trainings differ in what was evaluated on tuning rows, or in the state that was kept therefore."""
+    if then.evaluation is None or now.evaluation is None or then.evaluation == now.evaluation:
+        return ""
+    return "; what was evaluated on tuning rows is not"
 
 
 def compare_answers(then: Made, now: Made) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from release.checking import (
     verify_earlier,
     verify_forms,
     verify_loaded,
+    verify_training,
 )
 from release.checking.opening import Known, Opened, opened
 from release.checking.steps import FIRST_LOOK, Step, Unchecked
@@ -108,6 +109,7 @@ def _agreement(found: Opened) -> Iterator[str]:
     image = training.image_digest if training.image_digest == generation.image_digest else None
     yield from _unequal("container images", {"the record": record.image_digest, "training and answering": image})
     yield from verify_chat.problems(found.release)
+    yield from verify_training.problems(found.release)
 
 
 def _unequal(what: str, values: Mapping[str, object]) -> Iterator[str]:
@@ -204,7 +206,7 @@ def _same_adapter(found: Opened) -> Iterator[str]:
     there = all(name in release.files for name in adapter.files)
     if there and release.manifest(list(adapter.files)).digest != adapter.sha256:
         yield "the adapter's files together are not the adapter that was judged"
-    ours = (layout.CARD, *layout.UNLISTED, *layout.TERMS)
+    ours = (layout.CARD, layout.TRAINING_METRICS, *layout.UNLISTED, *layout.TERMS)
     for name in release.names:
         if name not in adapter.files and name not in ours and not name.startswith(layout.FOLDERS):
             yield f"{contents.shown(name)} was not there when the adapter was judged, and may be loaded with it"

@@ -27,9 +27,10 @@ from release.models import embedded, generate
 from release.models.exports import files, modelfile
 from release.publishing import attestations, sign
 from release.running import environment
-from release.values import layout, record
+from release.values import layout, record, training_metrics
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, sha256_file
 from release.values.record import Origin, Training, part
+from release.values.training_metrics import Evaluation, Kept
 from tests.helpers.line import ROOT, small_config
 
 GOLDEN_ROWS = 60
@@ -187,6 +188,7 @@ def small_candidate(
         contract=contract,
         policy=there(inputs.read_policy(loaded, contract.declares)),
         before=before,
+        tuning=sources.tuning(loaded, lambda _: None),
     )
     base = small_base(loaded.path.parent / "base", loaded)
     digests = {name: rows.sha256 for name, rows in judged.rows.items()}
@@ -312,6 +314,8 @@ def _candidate(run: Path, loaded: Config, base: bases.Base, began: Any) -> Candi
     """Answers, verdict and record of the adapter, as ``pipeline.make`` leaves them."""
     judged, started, outputs = began
     adapter = _adapter(run, loaded)
+    if loaded.training.eval_steps:
+        adapter = replace(adapter, training=_evaluated(run))
     write_answers(run / "answers.jsonl", [asdict(output) for output in outputs])
     babble = [{"id": output.id, "output": "The answer is JSON.", "finish_reason": "stop"} for output in outputs]
     write_answers(run / "base_answers.jsonl", babble)
@@ -332,6 +336,22 @@ def _candidate(run: Path, loaded: Config, base: bases.Base, began: Any) -> Candi
     (run / "generation.json").write_bytes(canonical_json(generation))
     made = pipeline.Made(base=base, started=started, adapter=adapter)
     return pipeline.conclude(run, loaded, judged, made, lambda _: None)
+
+
+EVALUATIONS = (
+    Evaluation(step=10, loss=0.5, gates={"json_parse": (3, 4), "schema_compliance": (2, 4)}),
+    Evaluation(step=20, loss=0.75, gates={"json_parse": (4, 4), "schema_compliance": (4, 4)}),
+)
+
+
+def _evaluated(run: Path) -> Training:
+    """A training that was evaluated twice, of which the first was the better."""
+    logged = training()
+    kept = Kept(metric="eval_loss", best_step=10, stopped_early=False)
+    content = training_metrics.written(logged.losses, logged.curves or {}, EVALUATIONS, kept)
+    (run / layout.TRAINING_METRICS).write_bytes(content)
+    told = {"metrics_sha256": hashlib.sha256(content).hexdigest(), "best_step": 10, "stopped_early": False}
+    return training(evaluation=told)
 
 
 def write_answers(path: Path, rows: list[dict[str, Any]]) -> None:

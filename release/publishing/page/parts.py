@@ -14,7 +14,8 @@ from release.publishing.page.charts import Bar, Curve, History
 from release.publishing.page.shown import Shown
 from release.values import layout
 from release.values.layout import TRAINED
-from release.values.record import CURVES, Record
+from release.values.record import CURVES, Record, Training
+from release.values.training_metrics import Evaluation
 
 Cells = Sequence[str]
 OF_HISTORY = 30
@@ -94,6 +95,7 @@ def parts(shown: Shown, publishing: Publishing) -> dict[str, object]:
         "earlier": record.earlier,
         "histories": list(_histories(shown)),
         "curves": list(_curves(shown)),
+        "kept": _kept(shown.record.training),
         "stages": list(_stages(record)),
         "spent": list(_spent(record)),
         "chain": list(_chain(record, f"{repo}@{tag}")),
@@ -240,7 +242,26 @@ def _curves(shown: Shown) -> Iterator[Curve]:
     found = [("loss", now.losses if now else (), then.losses if then else ())]
     logged, logged_then = (one.curves if one and one.curves else {} for one in (now, then))
     found += [(says, logged.get(name, ()), logged_then.get(name, ())) for name, says in CURVES.items()]
+    found += [(says, points, ()) for says, points in _evaluated(shown.evaluated)]
     yield from filter(None, (charts.curve(*one) for one in found))
+
+
+def _evaluated(found: Sequence[Evaluation]) -> Iterator[tuple[str, list[tuple[int, float]]]]:
+    """The loss of the tuning rows over steps, and each gate's share of right answers to some of them."""
+    yield "loss of the tuning rows", [(one.step, one.loss) for one in found]
+    for name in dict.fromkeys(name for one in found for name in one.gates):
+        values = [(one.step, one.value(f"eval_{name}")) for one in found]
+        yield f"share of right answers, {name}", [(step, value) for step, value in values if value is not None]
+
+
+def _kept(training: Training | None) -> str:
+    """Which state of the adapter this is, where tuning rows were evaluated while it trained; else nothing."""
+    said = training.evaluation if training else None
+    if training is None or said is None:
+        return ""
+    which = f"the state after step {said.best_step}, the best of them," if said.best_step else "the last state"
+    ended = " Training ended early, for none was better." if said.stopped_early else ""
+    return f"The tuning rows were evaluated while it trained; {which} is this adapter.{ended}"
 
 
 def _stages(record: Record) -> Iterator[Cells]:

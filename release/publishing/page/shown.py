@@ -13,9 +13,10 @@ from release.judging.released import Released
 from release.judging.reviewed import Heard
 from release.judging.served import Served
 from release.judging.terms import Terms
-from release.values import layout
+from release.values import layout, training_metrics
 from release.values.layout import TRAINED
 from release.values.record import Record, Training
+from release.values.training_metrics import Evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class Shown:
     """What is set or made otherwise than in what somebody compares it with, then and here; None where nobody does."""
     people: Heard | None = None
     """What people said, where the policy asks them."""
+    evaluated: Sequence[Evaluation] = ()
+    """What was measured on tuning rows while it trained."""
 
     @property
     def verdicts(self) -> Mapping[str, gates.Verdict]:
@@ -80,6 +83,7 @@ def of_release(release: Released, derived: Derived) -> Shown:
         before=_last(previous.kept_in(release), release.terms),
         with_rows=release.record.data.golden.file is not None,
         people=derived.people,
+        evaluated=_evaluated(release.path(layout.TRAINING_METRICS), release.record),
     )
 
 
@@ -99,7 +103,15 @@ def of_run(run: Path, record: Record, terms: Terms, derived: Derived, before: Se
         before=_last([one for one in before if one.tag in kept], terms),
         with_rows=True,
         people=derived.people,
+        evaluated=_evaluated(run / layout.TRAINING_METRICS, record),
     )
+
+
+def _evaluated(path: Path, record: Record) -> Sequence[Evaluation]:
+    """The evaluations that a record's training left in a file."""
+    if record.training is None or record.training.evaluation is None:
+        return ()
+    return training_metrics.read(path.read_bytes(), layout.TRAINING_METRICS)
 
 
 def _last(kept: Sequence[Release], now: Terms) -> Before | None:

@@ -1,0 +1,48 @@
+"""What a release says of evaluation while it trained: the file is what was logged, and the kept state follows."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gates.shown import shorten
+from release.judging.released import Released
+from release.values import bounds, layout, training_metrics
+from release.values.record import Record
+from release.values.training_metrics import LOSS, Evaluation, Kept
+
+
+def problems(release: Released) -> Iterator[str]:
+    """A line for everything that the record, its configuration and ``training_metrics.json`` do not say alike."""
+    record, name = release.record, layout.TRAINING_METRICS
+    said = record.training.evaluation if record.training else None
+    if said is None:
+        if name in release.names:
+            yield f"{name} is there, and the record says that nothing was evaluated while it trained"
+        if record.setting("training", "eval_steps") is not None:
+            yield "its configuration evaluates while it trains, and its record holds no evaluation"
+        return
+    if release.sha256(name) != said.metrics_sha256:
+        yield f"{name} is not the one that the record names"
+        return
+    try:
+        found = training_metrics.read(release.read(name), name)
+    except ValueError as error:
+        yield shorten(str(error), bounds.LINE)
+        return
+    yield from _other(record, found, release.read(name))
+
+
+def _other(record: Record, found: tuple[Evaluation, ...], content: bytes) -> Iterator[str]:
+    """Whether the file comes out again from the record and from the evaluations in it."""
+    training, settings = record.training, record.config.get("training")
+    assert training is not None
+    asked: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
+    metric = str(asked.get("metric_for_best_model", LOSS)) if asked.get("load_best_model_at_end") else None
+    best = training_metrics.best(found, metric) if metric else None
+    patience = asked.get("early_stopping_patience")
+    stopped = training_metrics.stops(found, metric, patience if isinstance(patience, int) else None)
+    kept = Kept(metric=metric, best_step=best.step if best else None, stopped_early=stopped)
+    said = training.evaluation
+    if said is None or (said.best_step, said.stopped_early) != (kept.best_step, kept.stopped_early):
+        yield f"by {layout.TRAINING_METRICS} step {kept.best_step} is the best, the record says otherwise"
+    if content != training_metrics.written(training.losses, training.curves or {}, found, kept):
+        yield f"{layout.TRAINING_METRICS} does not hold what the record says was logged, or its best step is another"
