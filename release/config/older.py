@@ -31,7 +31,7 @@ RENAMED = {
 }
 WITHOUT_EFFECT = {
     "run.mixed_precision": "the device decides: bfloat16 on a GPU, float32 on a CPU",
-    "run.eval_steps": "the golden file is judged once, after training",
+    "run.eval_steps": "the golden file is judged once, after training; training.eval_steps evaluates tuning rows",
     "run.save_total_limit": "two checkpoints are kept while training, none after it",
     "run.report_to": "no tracker is used; losses are written to the run folder",
     "run.deterministic": "every run is deterministic",
@@ -52,7 +52,7 @@ WITHOUT_EFFECT = {
     "training.per_device_eval_batch_size": "generation.batch_size is used for the answers that are judged",
     "training.gradient_checkpointing_kwargs": "checkpointing is always the non-reentrant kind",
     "training.mixed_precision": "the device decides: bfloat16 on a GPU, float32 on a CPU",
-    "training.early_stopping": "training runs to its end; the gates decide on what it made",
+    "training.early_stopping": "training.early_stopping_patience says when it ends, by tuning rows",
     "generation.do_sample": "answers that are judged are decoded greedily, so that a verdict can be repeated",
     "evaluation.generation": "answers that are judged are decoded greedily, so that a verdict can be repeated",
     "evaluation.metrics": "the gates decide what is measured",

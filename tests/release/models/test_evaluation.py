@@ -35,18 +35,20 @@ def quiet(_: Event) -> None:
 
 
 def start_run(folder: Path, commit: str, training: dict[str, Any]) -> tuple[Path, bases.Base]:
-    """A run folder as the pipeline leaves it before training: sixteen rows, eight tuning rows, and the terms."""
+    """A run folder as the pipeline leaves it before training: sixteen rows, four tuning rows, and the terms."""
     run = folder / "run"
     (run / "data").mkdir(parents=True)
     model = {"base_model_id": REPO, "source": "hub", "revision": commit}
     data = {"tuning_file": str(run / "data" / "tuning.jsonl")} if "eval_steps" in training else {}
     steps = {"max_steps": STEPS, "save_steps": 2, "logging_steps": 1, "learning_rate": 0.02, "warmup_steps": 0}
     lora = {"dropout": 0.1}  # a generator's state that evaluation could disturb
-    path = small_config(folder, model=model, training=steps | training, data=data, adapter={"lora": lora})
+    steps |= {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 1}
+    brief, dropped = {"max_new_tokens": 8}, {"lora": lora}
+    path = small_config(folder, model=model, training=steps | training, data=data, generation=brief, adapter=dropped)
     loaded = reading.load(path)
     lines = (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines()
     (run / "data" / "train.jsonl").write_text("\n".join(lines[:16]) + "\n", "utf-8")
-    (run / "data" / "tuning.jsonl").write_text("\n".join(lines[16:24]) + "\n", "utf-8")
+    (run / "data" / "tuning.jsonl").write_text("\n".join(lines[16:20]) + "\n", "utf-8")
     (run / "config.yaml").write_bytes(canonical_json(reading.effective(loaded)))
     contract, policy = inputs.there(inputs.read_contract(loaded)), inputs.read_policy(loaded, None)
     for name, content in terms.contract_files(contract, loaded).items():
