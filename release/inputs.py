@@ -11,11 +11,14 @@ from typing import TypeVar
 
 import gates
 from gates.report import left_out, terminal
+from gates.shown import counted
+from gates.table import ABOUT
+from release.config.evaluating import metric
 from release.config.settings import Config, Lora
 from release.data import apart, gate, sources
 from release.data import chat as chats
 from release.data.checks import Report
-from release.data.dataset import Dataset, measured
+from release.data.dataset import Dataset, few, measured
 from release.data.evidence import Limits
 from release.importing import fit, peft_settings, telling
 from release.importing.bring import Brought, bring
@@ -121,6 +124,22 @@ def gate_zero_problem(found: Inputs) -> str:
         f"The reference answers of {golden.path} do not pass the gates themselves, so no adapter can:\n{table}\n"
         "Mend the golden rows, or a policy that asks what this set cannot prove."
     )
+
+
+def metric_problem(found: Inputs) -> str:
+    """Why the best evaluation could not be told by the measure that is asked for; empty where it can."""
+    name, tuning, contract = metric(found.config), there(found.rows).tuning, there(found.contract)
+    if tuning is None or name is None or (gate := name.removeprefix("eval_")) not in ABOUT:
+        return ""
+    says = f"training.metric_for_best_model is {name}, but"
+    if lacking := [one for one in ABOUT[gate].needs if one not in contract.declares]:
+        return f"{says} the contract declares no {' and no '.join(lacking)}, by which that gate measures. Name another."
+    rows = [tuning.rows[number] for number in few(tuning.rows, found.config.training.eval_generate or 0)]
+    answers = [gates.read_answer(row, gates.Output(id=row.id, output=row.gold or ""), contract) for row in rows]
+    if (score := ABOUT[gate].score(answers)).n:
+        return ""
+    of = f"of the {counted(len(rows), 'tuning row')} whose answers are generated it counts none"
+    return f"{says} {of}: {score.empty}. Raise training.eval_generate, or name another measure."
 
 
 def wanted_chat(config: Config, brought: Brought | None = None) -> chats.Wanted:

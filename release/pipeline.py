@@ -105,7 +105,7 @@ def check_data(found: Inputs, say: Say) -> Judged:
         say(Line(text=text))
     data_report.write(checked, found.config.run.output_dir)
     say(Stage(name="self-test of the gates", note="reference answers must pass every gate, broken answers must fail"))
-    if problem := inputs.gate_zero_problem(found):
+    if problem := inputs.metric_problem(found) or inputs.gate_zero_problem(found):
         raise DataError(f"{problem}\nNothing was trained.")
     rows = there(found.rows)
     return Judged(

@@ -173,6 +173,22 @@ def test_a_share_of_the_training_rows_is_kept_apart_without_leakage(tmp_path: Pa
     assert judged.rows.keys() == {"train", "tuning", "golden"}
 
 
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("eval_refusal_recall", r"1 tuning row whose answers are generated it counts none: .*Raise"),
+        ("eval_provenance_completeness", "the contract declares no provenance"),
+    ],
+)
+def test_a_measure_that_counts_nothing_is_refused_before_training(tmp_path: Path, metric: str, said: str) -> None:
+    """The first row whose answer is generated is an answerable one."""
+    training = {"eval_steps": 5, "eval_generate": 1, "load_best_model_at_end": True, "metric_for_best_model": metric}
+    found = inputs.load(reading.load(small_config(tmp_path, data={"tuning_share": 0.1}, training=training)), quiet)
+
+    with pytest.raises(DataError, match=said):
+        pipeline.check_data(found, quiet)
+
+
 def test_a_share_that_leaves_no_rows_is_refused(tmp_path: Path) -> None:
     """Ten rows, and a hundredth of them."""
     train = str(FILES / "good" / "train.jsonl")
