@@ -15,19 +15,25 @@ import pytest
 from gates.canonical import canonical_json
 from release import inputs
 from release.config import reading
+from release.config.settings import Config
 from release.judging import terms
 from release.models import base as bases
-from release.models import train
+from release.models import evaluation, train
 from release.running.place import Here
 from release.values import layout
-from release.values.artifacts import sha256_file
-from release.values.errors import VerificationError
+from release.values.errors import GatesFailed, VerificationError
 from release.values.events import Event, Line
+from release.values.training_metrics import Evaluation
 from tests.helpers.line import ROOT, small_config
 from tests.helpers.tiny_base import REPO
 
 STEPS = 6
-BEST = {"load_best_model_at_end": True, "early_stopping_patience": 2}
+EVALUATED = {"eval_steps": 1, "eval_generate": 2}
+BEST = {
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "eval_json_parse",
+    "early_stopping_patience": 3,
+}
 
 
 def quiet(_: Event) -> None:
@@ -59,10 +65,6 @@ def start_run(folder: Path, commit: str, training: dict[str, Any]) -> tuple[Path
     return run, base
 
 
-def weights(run: Path) -> str:
-    return sha256_file(run / "adapter" / layout.WEIGHTS)
-
-
 def rows(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
 
@@ -90,38 +92,101 @@ def kill_after(step: int, run: Path, base: bases.Base) -> None:
 
 
 @pytest.mark.slow
-def test_an_evaluation_disturbs_no_step_and_the_best_state_comes_out_again_after_a_kill(
-    tmp_path: Path, tiny_base: str
-) -> None:
-    """The same six steps: not evaluated; evaluated, the last kept; the best kept; and that one killed after step 4."""
-    evaluated = {"eval_steps": 1, "eval_generate": 2}
-    asked = {"plain": {}, "last": evaluated, "best": evaluated | BEST, "killed": evaluated | BEST}
-    made = {name: start_run(tmp_path / name, tiny_base, training) for name, training in asked.items()}
+def test_an_evaluation_disturbs_no_step(tmp_path: Path, tiny_base: str) -> None:
+    """The same steps with and without it, dropout and all: the adapter's bytes are equal, and the losses."""
+    plain = train.train(*start_run(tmp_path / "plain", tiny_base, {}), Here(), quiet)
     said: list[Event] = []
 
-    plain, last, best = (train.train(*made[name], Here(), said.append) for name in ("plain", "last", "best"))
-    kill_after(2, *made["killed"])
-    killed = train.train(*made["killed"], Here(), quiet)
+    run, base = start_run(tmp_path / "evaluated", tiny_base, EVALUATED)
+    evaluated = train.train(run, base, Here(), said.append)
 
-    assert weights(made["plain"][0]) == weights(made["last"][0])
-    assert plain.trained.losses == last.trained.losses
+    assert evaluated.files == plain.files
+    assert evaluated.trained.losses == plain.trained.losses
     assert plain.trained.evaluation is None
-    assert not (made["plain"][0] / layout.TRAINING_METRICS).exists()
-    found = evaluations(made["last"][0])
-    assert [one["step"] for one in found] == [1, 2, 3, 4, 5, 6]
-    assert all(one["eval_json_parse"][1] == 2 for one in found)
-    assert len([one for one in said if isinstance(one, Line) and "eval_loss" in one.text]) >= len(found)
-
-    stated = best.trained.evaluation
-    assert stated is not None
-    lowest = min(evaluations(made["best"][0]), key=lambda one: one["eval_loss"])
-    assert stated.best_step == lowest["step"] < STEPS
-    assert weights(made["best"][0]) != weights(made["last"][0])
-    assert killed.trained.resumed_from_step is not None
-    assert killed.trained.evaluation == stated
-    assert weights(made["killed"][0]) == weights(made["best"][0])
-    assert evaluations(made["killed"][0]) == evaluations(made["best"][0])
-
-    (made["best"][0] / layout.TRAINING_METRICS).write_text("{}", "utf-8")
+    assert not (plain.folder.parent / layout.TRAINING_METRICS).exists()
+    assert [one["step"] for one in evaluations(run)] == [1, 2, 3, 4, 5, 6]
+    assert all(one["eval_json_parse"][1] == 2 for one in evaluations(run))
+    assert len([one for one in said if isinstance(one, Line) and "eval_loss" in one.text]) == STEPS
+    (run / layout.TRAINING_METRICS).write_text("{}", "utf-8")
     with pytest.raises(VerificationError, match="is not what training wrote"):
-        train.train(*made["best"], Here(), quiet)
+        train.train(run, base, Here(), quiet)
+
+
+@pytest.mark.slow
+def test_the_best_state_and_an_early_end_come_out_again_after_a_kill(tmp_path: Path, tiny_base: str) -> None:
+    """No answer of so small a base is JSON, so the first evaluation stays the best, and the fourth is the last."""
+    best, killed = (start_run(tmp_path / name, tiny_base, EVALUATED | BEST) for name in ("best", "killed"))
+    made = train.train(*best, Here(), quiet)
+    kill_after(2, *killed)
+
+    again = train.train(*killed, Here(), quiet)
+
+    assert again.trained.resumed_from_step == 2
+    assert made.trained.evaluation is not None
+    assert (made.trained.evaluation.best_step, made.trained.evaluation.stopped_early) == (1, True)
+    assert (made.trained.steps, again.trained.steps) == (4, 4)
+    assert again.trained.evaluation == made.trained.evaluation
+    assert again.files == made.files
+    assert evaluations(killed[0]) == evaluations(best[0])
+    assert not (best[0] / "checkpoints").exists()
+
+
+def run_with(folder: Path, *steps: int, states: tuple[int, ...] = (), torn: str = "") -> tuple[Path, Config]:
+    """A run folder in which these steps were evaluated, each better than the one before, and these states saved."""
+    training = {"eval_steps": 2, "load_best_model_at_end": True, "early_stopping_patience": 2}
+    loaded = reading.load(small_config(folder, data={"tuning_share": 0.1}, training=training))
+    lines = [json.dumps({"step": step, "eval_loss": 1 / step}) + "\n" for step in steps]
+    (folder / evaluation.METRICS).write_text("".join(lines) + torn, "utf-8")
+    (folder / "checkpoints").mkdir()
+    for step in states:
+        (folder / "checkpoints" / f"best-{step}.safetensors").touch()
+    return folder, loaded
+
+
+@pytest.mark.parametrize(
+    ("steps", "states", "knows"),
+    [
+        ((2, 4), (4,), True),
+        ((2, 4, 6), (4, 6), True),
+        ((2,), (2,), False),  # the evaluation at the checkpoint is lost
+        ((2, 4), (2,), False),  # its best state is
+        ((), (), False),
+    ],
+)
+def test_a_checkpoint_without_its_evaluations_is_not_gone_on_from(
+    tmp_path: Path, steps: tuple[int, ...], states: tuple[int, ...], *, knows: bool
+) -> None:
+    run, loaded = run_with(tmp_path, *steps, states=states)
+
+    assert evaluation.knows(run, loaded, run / "checkpoints" / "checkpoint-5") is knows
+
+
+def test_where_training_goes_on_later_evaluations_and_half_a_line_are_gone(tmp_path: Path) -> None:
+    run, _ = run_with(tmp_path, 2, 4, 6, torn='{"step": 8, "eval_lo')
+
+    assert [one.step for one in evaluation.goes_on(run, 4)] == [2, 4]
+    assert [row["step"] for row in rows(run)] == [2, 4]
+
+
+def test_a_training_that_ended_early_at_a_checkpoint_makes_no_step_more(tmp_path: Path) -> None:
+    run, loaded = run_with(tmp_path, 2)
+    for step in (4, 6):
+        with (run / evaluation.METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "eval_loss": 9.0}) + "\n")
+
+    ended = {step: evaluation.ended(run, loaded, run / "checkpoints" / f"checkpoint-{step}") for step in (2, 4, 6)}
+
+    assert ended == {2: False, 4: False, 6: True}
+
+
+def test_a_measure_that_was_never_counted_stops_with_what_to_do(tmp_path: Path) -> None:
+    run, loaded = run_with(tmp_path)
+
+    with pytest.raises(GatesFailed, match="No evaluation counted anything for eval_loss"):
+        evaluation.kept(run, loaded, 6)
+
+
+def test_the_line_of_an_evaluation_has_its_counts_and_all_losses_as_bars() -> None:
+    found = [Evaluation(step=2, loss=3.0), Evaluation(step=4, loss=1.0, gates={"json_parse": (1, 2)})]
+
+    assert evaluation.told(found) == "  step 4: eval_loss 1, perplexity 2.718, json_parse 1/2  █▁"
