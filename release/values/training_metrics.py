@@ -14,6 +14,7 @@ from release.values import bounded
 
 LOSS = "eval_loss"
 VERSION = 1
+MOST_STEPS = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,9 @@ def evaluation(said: Mapping[str, Any]) -> Evaluation:
     step, loss = said.get("step"), said.get(LOSS)
     counts = {name.removeprefix("eval_"): value for name, value in said.items() if isinstance(value, list | tuple)}
     right = all(len(one) == 2 and all(type(n) is int for n in one) and 0 <= one[0] <= one[1] for one in counts.values())
-    if type(step) is not int or step < 1 or not isinstance(loss, int | float) or not math.isfinite(loss) or not right:
+    numbers = type(step) is int and 1 <= step <= MOST_STEPS and type(loss) is float and math.isfinite(loss)
+    if not numbers or not right:
         raise ValueError(f"an evaluation is not {dict(said)!r:.80}")
-    return Evaluation(step=step, loss=float(loss), gates={name: (k, n) for name, (k, n) in counts.items()})
+    assert isinstance(step, int)
+    assert isinstance(loss, float)
+    return Evaluation(step=step, loss=loss, gates={name: (k, n) for name, (k, n) in counts.items()})
