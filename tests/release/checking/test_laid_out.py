@@ -21,6 +21,7 @@ WORDS = (
     "adapter.named_base",
     *("model.base_model_id", "model.revision", "run.name", "publishing.hf_repo", "publishing.tag"),  # have a pattern
     *("data.license", "data.source", "publishing.license", "gates.weaker_because", "budget.currency"),
+    "training.metric_for_best_model",  # has a pattern too
     *("serving.*.model", "serving.*.base_model", "publishing.language"),
     *(f"data.fields.{name}" for name in FIELDS),  # keys of a row
 )
@@ -88,6 +89,8 @@ def lying(honest: Mapping[str, Any], lies: Mapping[str, object]) -> Record:
     value = json.loads(json.dumps(honest))
     for key, lie in lies.items():
         put(value["config"], key, lie)
+    if "data.tuning_file" in lies:
+        put(value["config"], "training.eval_steps", 5)  # without it nothing reads those rows
     return known(value)
 
 
