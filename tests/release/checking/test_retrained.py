@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
-from release.checking import compare, reproduce, verify
+from release.checking import opening, reproduce, retrained, verify
 from release.checking.allowed import Allowed
 from release.checking.opening import Known
 from release.checking.reproduce import Request
 from release.config import reading
 from release.importing import declared
+from release.judging.released import Released
+from release.models import base as bases
 from release.running import trainer
 from release.values import layout
 from release.values.errors import ConfigError, NotReproduced, PreflightError, Stop, VerificationError
@@ -312,41 +314,57 @@ def test_a_lock_whose_wheel_is_another_makes_no_environment(here: Path, tmp_path
         trainer.by_lock(["python", "train.py"], here, at(tmp_path, SEES), quiet)
 
 
-TRAINS = """
-import json, pathlib, sys
-import torch
-from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
-
-base, seed, output = sys.argv[1:]
-torch.manual_seed(0)
-model = LlamaForCausalLM(LlamaConfig.from_pretrained(base))
-torch.manual_seed(int(seed))
-model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], task_type="CAUSAL_LM"))
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-for step in range(3):
-    ids = torch.arange(16)[None] + step
-    model(input_ids=ids, labels=ids).loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-model.save_pretrained(output)
+LEAVES = """
+import shutil, sys
+shutil.copytree("start", sys.argv[1], dirs_exist_ok=True)
 """
 
 
-@pytest.mark.slow
-def test_plain_peft_trains_the_same_tensors_again_and_others_by_another_seed(
-    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Tensor by tensor; an adapter by another seed is told with its distance."""
-    monkeypatch.setenv("ADAPTER_RELEASE_CACHE", str(tmp_path / "cache"))
-    base = trainers.base(tmp_path / "base")
-    folders = []
-    for name, seed in (("first", "1"), ("again", "1"), ("other", "2")):
-        place = at(tmp_path / name, TRAINS)
-        command = ["python", "train.py", str(base.folder), seed, str(place.own / "output")]
-        trainer.by_lock(command, here, place, quiet)
-        folders.append(place.own / "output")
+def with_a_trainer(folder: Path, script: str) -> Path:
+    """A release whose trainer is this script and finds a real adapter of the embedded base in ``start``."""
+    said = {"command": ["python", "train.py", "{output}"], "lock": "lock.txt"}
+    names = [layout.WEIGHTS, layout.SETTINGS]
+    path = configuration(folder, {**said, "files": ["train.py", *(f"start/{name}" for name in names)]})
+    trainers.released(folder / "start")
+    (folder / "train.py").write_text(script, "utf-8")
+    shutil.copyfile(folder.parent / "wheels" / "lock.txt", folder / "lock.txt")
+    return small_release_of(reading.load(path)).folder
 
-    first, again, other = (folder / layout.WEIGHTS for folder in folders)
-    assert compare._distances(first, again) == (4, [])
-    assert len(compare._distances(first, other)[1]) == 4
+
+@pytest.mark.usefixtures("here")
+def test_what_the_trainer_leaves_is_laid_over_the_published_files(base: bases.Base, tmp_path: Path) -> None:
+    """Weights to the byte, and settings as an import writes them, under the base's name in the record."""
+    release = with_a_trainer(tmp_path / "theirs", LEAVES)
+    found = opening.Opened(release=Released(folder=release, name="it"))
+    (tmp_path / "adapter").mkdir()
+    request = asked(release, tmp_path / "again", allowed=INSTALL)
+    by = retrained.By(files=request.trainer, allowed=request.allowed, agree=request.agree)
+
+    trainer_ = retrained.agreed(found, tmp_path / "again", by, quiet)
+    retrained.into(tmp_path / "adapter", found, base, trainer_, quiet)
+
+    start = tmp_path / "theirs" / "start"
+    settings = json.loads((tmp_path / "adapter" / layout.SETTINGS).read_bytes())
+    assert (tmp_path / "adapter" / layout.WEIGHTS).read_bytes() == (start / layout.WEIGHTS).read_bytes()
+    assert settings["base_model_name_or_path"] == read_record(release)["base"]["base_model_id"]
+    assert settings["r"] == json.loads((start / layout.SETTINGS).read_bytes())["r"]
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "told"),
+    [
+        ("print('nothing')", NotReproduced, "left nothing in"),
+        ("import sys; open(sys.argv[1] + '/adapter_model.bin', 'w').write('x')", PreflightError, "a pickle"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_a_trainer_that_leaves_no_adapter_is_told(
+    script: str, kind: type[Stop], told: str, base: bases.Base, tmp_path: Path
+) -> None:
+    release = with_a_trainer(tmp_path / "theirs", script)
+    found = opening.Opened(release=Released(folder=release, name="it"))
+    by = retrained.By(files=release.parent, allowed=INSTALL, agree=lambda _: True)
+    trainer_ = retrained.agreed(found, tmp_path / "again", by, quiet)
+
+    with pytest.raises(kind, match=told):
+        retrained.into(tmp_path / "adapter", found, base, trainer_, quiet)
