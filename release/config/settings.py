@@ -158,18 +158,27 @@ BelowHere = Annotated[str, matches(r"^(?!/)(?!.*(^|/)\.\.?(/|$))[^\\:]{1,200}$")
 class ReproduceWith:
     """How an adapter was trained elsewhere: what its own trainer is started with, to train it again."""
 
-    command: Annotated[tuple[Text, ...], Field(min_length=1, examples=[["python", "train.py", "{base}", "{output}"]])]
+    command: Annotated[
+        tuple[Text, ...],
+        Field(
+            min_length=1,
+            examples=[
+                ["python", "train.py", "{base}", "{output}"],
+                ["axolotl", "train", "a.yml", "--output-dir={output}"],
+            ],
+        ),
+    ]
     """a list of the words of its trainer's command: {output} is the empty folder that it leaves the adapter in, {base}
     the base model's folder, {train} the file of training rows"""
     image: Annotated[
         Given[Annotated[str, matches("^[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$")]],
-        Field(examples=[f"registry.example/trainer@{_DIGEST}"]),
+        Field(examples=[f"registry.example/trainer@{_DIGEST}", f"registry.example/other@{_DIGEST}"]),
     ] = None
     """the image that the command runs in, by its digest, name@sha256:..."""
-    lock: Annotated[Given[BelowHere], Field(examples=["requirements.txt"])] = None
+    lock: Annotated[Given[BelowHere], Field(examples=["requirements.txt", "locks/trainer.txt"])] = None
     """a requirements file below this file's folder with a hash for every package, from which an environment for the
     command is made where no image is used"""
-    files: Annotated[tuple[BelowHere, ...], DISTINCT, Field(examples=[["train.py"], ["axolotl.yml"]])] = ()
+    files: Annotated[tuple[BelowHere, ...], DISTINCT, Field(examples=[["train.py"]])] = ()
     """a list of different files below this file's folder, that the command finds where it runs"""
 
 
