@@ -196,6 +196,7 @@ def _of_attestation(opened: opening.Opened, form: str) -> Judged:
         folder=stored,
         answers=_as(stored, form),
         golden=golden,
+        train=lambda: None,
         before=(),
         seconds=release.listed.seconds,
     )
