@@ -20,7 +20,7 @@ from release.data import chat as chats
 from release.data.checks import Report
 from release.data.dataset import Dataset, few, measured
 from release.data.evidence import Limits
-from release.importing import fit, peft_settings, telling
+from release.importing import base_commit, declared, fit, peft_settings, telling
 from release.importing.bring import Brought, bring
 from release.models import base as bases
 from release.models.base import Outline
@@ -66,9 +66,13 @@ class Inputs:
 
 
 def load(config: Config, say: Say) -> Inputs:
-    """Everything that the configuration names but the base's weights, fetched if need be."""
+    """Everything that the configuration names but the base's weights, fetched if need be.
+
+    ``ConfigError`` where it says wrongly how an imported adapter was trained: that is known before anything is read.
+    """
+    declared.of(config)
     contract = read_contract(config)
-    rows, base = _rows(config, contract, say), _base(config, say)
+    rows, config, base = _rows(config, contract, say), *_base(config, say)
     brought = _brought(config, base, say)
     if isinstance(brought, Brought):
         config = replace(config, adapter=replace(config.adapter, lora=brought.lora))
@@ -159,11 +163,13 @@ def _rows(config: Config, contract: gates.Contract | Unread, say: Say) -> Rows |
     return Rows(train=train, golden=golden, tuning=tuning)
 
 
-def _base(config: Config, say: Say) -> Outline | Unread:
+def _base(config: Config, say: Say) -> tuple[Config, Outline | Unread]:
+    """What is known of the base, and the configuration with its commit."""
     try:
-        return bases.outline(config.model, say)
-    except (PreflightError, HubError) as why:
-        return Unread(why=why)
+        settled = base_commit.settled(config, say)
+        return settled, bases.outline(settled.model, say)
+    except (ConfigError, PreflightError, HubError) as why:
+        return config, Unread(why=why)
 
 
 def _brought(config: Config, base: Outline | Unread, say: Say) -> Brought | Unread | None:

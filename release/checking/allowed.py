@@ -58,6 +58,8 @@ def place(record: Record, allowed: Allowed) -> Container:
         says = f"{IMAGE} {shown(allowed.image)} is not an image by its digest: write sha256:... or NAME@sha256:..."
         raise ConfigError([says])
     own, wanted = own_container(allowed), _digest(allowed.image)
+    if wanted is not None and wanted == _digest(_trainers(record)):
+        wanted, allowed = None, replace(allowed, image=None)  # for its trainer, and not for stages
     recorded = {one.rpartition("@")[2]: one for one in (record.image_digest, _named(record)) if one}
     if wanted is not None:
         if wanted not in recorded:
@@ -86,6 +88,14 @@ def asks_for(record: Record) -> Iterator[str]:
         yield f"it asks for remote code: {_files(record)}. Nothing here runs it; see {REMOTE_CODE} of rejudge"
     if foreign := _named(record):
         yield f"it was made in the image {foreign}. Nothing here starts it; see {IMAGE} of rejudge"
+    if record.origin and record.origin.reproduce_with:
+        yield "it names the trainer to train it again with. Nothing here starts it; `reproduce` shows it first"
+
+
+def _trainers(record: Record) -> str | None:
+    """The image that the trainer of an imported adapter is declared to run in."""
+    declared = record.origin.reproduce_with if record.origin else None
+    return declared.image if declared else None
 
 
 def _remote_code(record: Record, wanted: Container) -> Iterator[str]:

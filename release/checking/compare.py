@@ -71,7 +71,8 @@ def compare(
 ) -> Reproduction:
     """What of a published release came out again. The same adapter folder means that nothing was trained."""
     trained = then.adapter != now.adapter
-    found = differences(tree(then.record), tree(now.record), "training" if trained else "generation")
+    stage = "training" if trained and then.record.training else "generation"
+    found = differences(tree(then.record), tree(now.record), stage)
     adapter = _adapters(then, now) if trained else None
     answers, verdict, base = compare_answers(then, now), _verdicts(then.verdict, now.verdict), _base(then, now)
     forms = {name: _form(then, now, name) for name in then.forms}

@@ -13,7 +13,7 @@ import gates
 from gates import human_review, report
 from gates.policy import HUMAN_REVIEW, usual_review
 from gates.shown import plain, shorten
-from release.checking import opening, rows_to_add, steps
+from release.checking import opening, rows_to_add, steps, verify_attested
 from release.data import dataset
 from release.data.dataset import Dataset
 from release.judging import derive, previous, reviewed, terms
@@ -32,7 +32,7 @@ class Judged:
 
     name: str
     typed: str
-    """How a command names it."""
+    """How a command names it; empty for an attestation, which has no page."""
     folder: Path
     """Of policy.json and contract.json."""
     answers: Path
@@ -51,7 +51,7 @@ def explain(gate: str, place: Judged, say: Say, *, to_add: bool = False) -> None
     The answers are judged again; ``VerificationError`` if that is not the stored verdict.
     """
     with in_time(place):
-        if gate == HUMAN_REVIEW:
+        if gate == HUMAN_REVIEW and place.typed:
             _people(place, say)
         else:
             _explain(gate, place, say, to_add=to_add)
@@ -127,7 +127,7 @@ def _explain(gate: str, place: Judged, say: Say, *, to_add: bool) -> None:
 def _to_look_at(place: Judged, verdict: gates.Verdict, gate: str) -> Iterator[str]:
     """Where the first wrong row is to be seen; its page has all of them."""
     score = verdict.advisory[gate] if gate in verdict.advisory else verdict.gate(gate).score
-    if score.misses:
+    if score.misses and place.typed:
         typed, row = shlex.quote(place.typed), shlex.quote(plain(score.misses[0].id))
         yield f"on a page, beside the base and the last release:  adapter-release open {typed} --row {row}"
 
@@ -159,6 +159,9 @@ def found(
         return
     with opening.opened(str(run) if place is None else place, endpoint, say, opening.Known(data=data)) as opened:
         release = opened.release
+        if opening.is_attestation(opened):
+            yield _of_attestation(opened, form)
+            return
         with reading(release.name):
             release.contents.need("gates")
             earlier, rows = release.record.earlier, release.golden
@@ -179,6 +182,24 @@ def found(
             before=before,
             seconds=seconds,
         )
+
+
+def _of_attestation(opened: opening.Opened, form: str) -> Judged:
+    """The answers of a hosted model, which has one form and no releases before it."""
+    release, stored = opened.release, opened.release.folder / "gates"
+    with reading(release.name):
+        release.contents.need("gates")
+        golden = verify_attested.Found(opened=opened).golden
+    return Judged(
+        name=release.name,
+        typed="",
+        folder=stored,
+        answers=_as(stored, form),
+        golden=golden,
+        train=lambda: None,
+        before=(),
+        seconds=release.listed.seconds,
+    )
 
 
 def is_run(folder: Path) -> bool:

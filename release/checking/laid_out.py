@@ -55,6 +55,8 @@ OF_THE_RELEASE: Mapping[str, str | None] = {
     "data.train_file": layout.DATA["train"],
     "adapter.source": "adapter",
     "data.tuning_file": layout.DATA["tuning"],
+    "adapter.reproduce_with.image": None,
+    "adapter.reproduce_with.lock": None,
     "data.golden_file": layout.DATA["golden"],
     "contract.schema": layout.ANSWER_SCHEMA,
     "container.image": None,
@@ -77,6 +79,8 @@ def settings_of(release: Record, wanted: Container = DEFAULT) -> dict[str, Any]:
     settings["container"]["use"] = wanted.use
     if isinstance(served := settings.get("serving"), dict):
         settings["serving"] = {name: one for name, one in served.items() if not _is_an_address(one)}
+    if isinstance(adapter := settings.get("adapter"), dict):
+        adapter.pop("reproduce_with", None)  # the record's origin says it, with the digests of its files
     for key, own in OF_THE_RELEASE.items():
         section, _, name = key.partition(".")
         within = settings.get(section)
@@ -87,7 +91,7 @@ def settings_of(release: Record, wanted: Container = DEFAULT) -> dict[str, Any]:
         elif name in within or key == "run.output_dir":
             within[name] = own
     settings.get("publishing", {}).pop("keyless", None)
-    if isinstance(adapter := settings.get("adapter"), dict) and adapter.get("method") != "imported":
+    if isinstance(adapter, dict) and adapter.get("method") != "imported":
         adapter.pop("source", None)  # what is trained here comes from nowhere
     return settings
 

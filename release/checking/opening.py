@@ -119,7 +119,7 @@ def must_be_released(found: Opened) -> None:
     """``ConfigError`` for a folder that was never meant to be a release: nobody lied, and nobody is to be told so."""
     if is_attestation(found):
         what = f"{found.name} is an attestation, which holds no adapter and has no page"
-        raise ConfigError([f"{what}: `adapter-release verify` checks it."])
+        raise ConfigError([f"{what}: `adapter-release verify` checks it, `explain GATE` lists its wrong rows."])
     if found.commit is None and not os.path.lexists(found.folder / layout.RECORD):
         raise ConfigError([f"{found.name} has no {layout.RECORD}: it is neither a release nor a run that was judged."])
 

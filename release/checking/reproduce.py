@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -15,7 +16,7 @@ from typing import Any
 import gates
 from gates.canonical import canonical_json
 from release import inputs, pipeline
-from release.checking import allowed, compare, laid_out, opening, recorded_commit, recorded_tool
+from release.checking import allowed, compare, laid_out, opening, recorded_commit, recorded_tool, retrained
 from release.checking.allowed import REF, Allowed
 from release.checking.compare import Made
 from release.checking.recorded_commit import RecordedCommit
@@ -31,7 +32,7 @@ from release.running import place as places
 from release.running.place import Here, Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, Reproduction, write_atomically
-from release.values.errors import ConfigError, HubError, NotReproduced, shown
+from release.values.errors import HubError, NotReproduced
 from release.values.events import Line, Say, Stage, tell
 from release.values.record import Generation, Record, Source, Tree, known, part, tree
 
@@ -57,7 +58,9 @@ class Request:
     tool: str | None = None
     """A wheel of the tool that made it, or ``index``; None: this program, or a commit of its checkout."""
     agree: recorded_tool.Agree = lambda _: False
-    """Whether the caller lets that tool run, once it is named."""
+    """Whether the caller lets that tool, or a declared trainer, run, once it is named."""
+    trainer: Path = Path()
+    """A folder with the files that a declared trainer needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +83,12 @@ def rejudge(request: Request, say: Say) -> Reproduction:
 def reproduce(request: Request, say: Say) -> Reproduction:
     """Train again from the record, by the recorded source; ``NotReproduced`` if too little is the same.
 
-    An adapter that was trained elsewhere answers again, as for ``rejudge``: nobody here can train it.
+    An adapter that was trained elsewhere answers again, as for ``rejudge``; for equal bits it is trained by its own
+    trainer before, where its publisher has declared that.
     """
     started = time.monotonic()
     with laid_out.verified(request.release, request.endpoint, request.known, say) as found:
         if found.release.record.origin is not None:
-            _elsewhere(found, request)
             return _rejudged(found, request, say)
         output = laid_out.output_folder(request.output, found)
         settings = laid_out.settings_of(found.release.record, allowed.check(found.release.record, request.allowed, say))
@@ -103,26 +106,37 @@ def reproduce(request: Request, say: Say) -> Reproduction:
 
 
 def _rejudged(found: opening.Opened, request: Request, say: Say) -> Reproduction:
-    """The same of a release that is here and was verified."""
+    """The same of a release that is here and was verified; with its adapter made again where equal bits are asked."""
+    again = request.level == "bits"
+    if again:
+        retrained.declared(found)
     with tempfile.TemporaryDirectory() as scratch:
         output = laid_out.output_folder(request.output, found)
         settings = laid_out.settings_of(found.release.record, allowed.check(found.release.record, request.allowed, say))
         with lock.held(output):
             then = published(found)
+            by = retrained.By(files=request.trainer, allowed=request.allowed, agree=request.agree)
+            trainer = retrained.agreed(found, output, by, say) if again else None
             base = laid_out.base_of(found, say)
             place = laid_out.place_of(settings, say)
             run = laid_out.answering_run(found, settings, Path(scratch) / "run")
+            if trainer:
+                retrained.into(run / "adapter", found, base, trainer, say)
+                shutil.rmtree(output / "adapter", ignore_errors=True)
+                shutil.copytree(run / "adapter", output / "adapter")
             adapter = Adapter(
                 folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training=then.record.training
             )
-            say(Stage(name="generate", note="a fresh process loads the published files"))
+            which = "it left" if trainer else "were published"
+            say(Stage(name="generate", note=f"a fresh process loads the files that {which}"))
             answers = generate(run, base, adapter, place, say) / "answers.jsonl"
             base_answers = gates.read_outputs(run / "base_answers.jsonl")
             forms = _answer_as_served(found, run, base, adapter, place, say)
             alone = derive.alone(found.release.terms, gates.read_outputs(answers), base_answers)
+            made = run / "generation.json"
             now = Made(
-                record=_record_now(then.record, part(Generation, json.loads((run / "generation.json").read_bytes()))),
-                adapter=then.adapter,
+                record=_record_now(then.record, part(Generation, json.loads(made.read_bytes())), adapter),
+                adapter=adapter.folder if trainer else then.adapter,
                 answers=answers,
                 verdict=alone.verdict.as_dict(),
                 base_answers=run / "base_answers.jsonl",
@@ -135,18 +149,6 @@ def _rejudged(found: opening.Opened, request: Request, say: Say) -> Reproduction
                 then, now, release=found.name, commit=found.commit, seconds=now.record.generation.seconds
             )
             return _finish(result, request, output, say)
-
-
-def _elsewhere(found: opening.Opened, request: Request) -> None:
-    """Stop where the same bytes are asked of an adapter that was trained elsewhere."""
-    origin = found.release.record.origin
-    if request.level == "bits" and origin is not None:
-        tool = shown(origin.tool) if origin.tool else "a program that nothing names"
-        why = (
-            f"{found.name} was trained elsewhere, by {tool}, so its bytes cannot be made again here: how it was "
-            "trained is not in the release. Its answers can: give --level answers, or --level verdict."
-        )
-        raise ConfigError([why])
 
 
 def published(found: opening.Opened) -> Made:
@@ -219,10 +221,12 @@ def _answer_as_served(
     return folders
 
 
-def _record_now(release: Record, generation: Generation) -> Record:
-    """The record with what answering again found."""
+def _record_now(release: Record, generation: Generation, adapter: Adapter) -> Record:
+    """The record with what answering again found, and by which files."""
+    files = {file.path: file.sha256 for file in adapter.files.files}
     fixed = replace(release.determinism, threads=generation.hardware.threads)
-    return replace(release, generation=generation, source=environment.source(), determinism=fixed)
+    judged = replace(release.adapter, files=files)
+    return replace(release, adapter=judged, generation=generation, source=environment.source(), determinism=fixed)
 
 
 @contextlib.contextmanager

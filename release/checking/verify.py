@@ -146,6 +146,9 @@ def _base(found: Opened) -> Iterator[str]:
     imported = record.origin is not None
     if imported != (record.setting("adapter", "method") == "imported") or imported == (record.training is not None):
         yield "it says both that it was trained here and that it was trained elsewhere"
+    told = record.origin.reproduce_with if record.origin else None
+    if told and told.lock and told.lock not in told.files:
+        yield f"the lock of its trainer, {contents.shown(told.lock)}, is not among the files that it needs"
     yield from lora_settings.problems(settings, record.setting("adapter", "lora"), imported=imported)
 
 

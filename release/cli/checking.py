@@ -215,6 +215,7 @@ class Reproduce:
     trust_ref: str
     install_libraries: bool
     tool_wheel: str | None
+    trainer: Path
     yes: bool
     comparison: Comparison
     attach: bool
@@ -236,7 +237,11 @@ def _reproduce_options(command: argparse.ArgumentParser) -> None:
         "--tool-wheel", metavar="FILE|index",
         help="train with the version of this tool that made it, from a wheel or pip's index; its digest must match",
     )  # fmt: skip
-    group.add_argument("--yes", action="store_true", help="let that version run without a question")
+    group.add_argument(
+        "--trainer", type=Path, metavar="FOLDER", default=Path(),
+        help="files of the trainer that an imported adapter names; their digests must match (default: this folder)",
+    )  # fmt: skip
+    group.add_argument("--yes", action="store_true", help="let that version, or that trainer, run without a question")
     _comparison_options(command, ("bits", "answers", "verdict"))
     command.add_argument("--attach", action="store_true", help="propose the report to the Hub as a pull request")
     command.add_argument("--anyway", action="store_true", help="train even if the level cannot be expected here")
@@ -247,14 +252,14 @@ def reproduce(given: Reproduce, say: Say) -> None:
 
     permitted = _allowed(given.permitted, given.trust_ref, install=given.install_libraries)
     request = _request(given.published, given.comparison, permitted, anyway=given.anyway, attach=given.attach)
-    asked = replace(request, tool=given.tool_wheel, agree=lambda _: given.yes or _agrees(say))
-    reproduce.reproduce(asked, say)
+    agree = lambda _: given.yes or _agrees(say)  # noqa: E731
+    reproduce.reproduce(replace(request, tool=given.tool_wheel, trainer=given.trainer, agree=agree), say)
 
 
 def _agrees(say: Say) -> bool:
     """Whether somebody at the terminal types yes."""
     if not sys.stdin.isatty():
-        raise ConfigError(["Nobody is here to ask whether the tool that is named above may run. Give --yes if it may."])
+        raise ConfigError(["Nobody is here to ask whether what is named above may run. Give --yes if it may."])
     say(Line(text="Let it run? Type yes"))
     return sys.stdin.readline().strip() == "yes"
 

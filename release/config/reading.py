@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -183,7 +184,7 @@ def _contradictory_adapter(known: _Known, method: str) -> Iterator[tuple[str, st
     if method != "imported":
         if "data" not in known.wrong and "train_file" not in known.value("data", {}):
             yield "data.train_file", messages.missing("data.train_file")
-        for name in ("source", "named_base"):
+        for name in ("source", "named_base", "reproduce_with"):
             if name in given:
                 why = f"is given, but adapter.method is '{method}', which trains one."
                 yield f"adapter.{name}", f"{why} Write `method: imported`, or take it out."
@@ -192,11 +193,33 @@ def _contradictory_adapter(known: _Known, method: str) -> Iterator[tuple[str, st
         yield "adapter.source", messages.missing("adapter.source")
     if known.value("training", {}):
         yield "training", "is given, but adapter.method 'imported' trains nothing. Take it out."
+    yield from _contradictory_trainer(known)
+
+
+def _contradictory_trainer(known: _Known) -> Iterator[tuple[str, str]]:
+    """How an imported adapter was trained: what its command leaves where, and what it runs in."""
+    key, said = "adapter.reproduce_with", known.value("adapter.reproduce_with", dict[str, object]())
+    if not said or any(one.startswith(key) for one in known.wrong):
+        return
+    words = known.value(f"{key}.command", list[str]())
+    names = [name for word in words for name in re.findall(r"\{([a-z_]+)\}", word)]
+    if "output" not in names:
+        yield f"{key}.command", "has no {output}: nobody would know where it leaves the adapter. Write {output} there."
+    elif other := [name for name in names if name not in ("output", "base", "train")]:
+        yield (
+            f"{key}.command",
+            f"has {{{other[0]}}}, which nothing stands for. There are {{output}}, {{base}}, {{train}}.",
+        )
+    elif "train" in names and "train_file" not in known.value("data", dict[str, object]()):
+        yield f"{key}.command", "has {train}, but data.train_file names no rows. Name them, or take {train} out."
+    if "image" not in said and "lock" not in said:
+        yield key, "has neither an image nor a lock: nothing would say what its command runs in. Add one of them."
 
 
 def _contradictory_bases(known: _Known) -> Iterator[tuple[str, str]]:
     if known.value("model.source", Model.source) != "embedded":
-        if "model" not in known.wrong and "revision" not in known.value("model", {}):
+        imported = known.value("adapter.method", Adapter.method) == "imported"  # whose base's commit is looked up
+        if "model" not in known.wrong and "revision" not in known.value("model", {}) and not imported:
             yield "model.revision", messages.missing("model.revision")
         return
     if (base := known.value("model.base_model_id", EMBEDDED_BASE)) != EMBEDDED_BASE:

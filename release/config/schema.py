@@ -16,9 +16,11 @@ ABOUT = {
     "title": "release.yaml",
     "description": "sections of settings",
 }
+_IMPORTED = {"required": ["adapter"], "properties": {"adapter": {"required": ["method"], "properties": {"method": {"const": "imported"}}}}}  # fmt: skip  # noqa: E501
+_EMBEDDED = {"required": ["source"], "properties": {"source": {"const": "embedded"}}}
 NEEDS_A_REVISION = {
-    "if": {"required": ["source"], "properties": {"source": {"const": "embedded"}}},
-    "else": {"required": ["revision"]},
+    "if": {"anyOf": [_IMPORTED, {"properties": {"model": _EMBEDDED}}]},
+    "else": {"properties": {"model": {"required": ["revision"]}}},
 }
 Schema = dict[str, Any]
 
@@ -29,8 +31,7 @@ def text() -> str:
     schema = _whole(made, made.pop("$defs"))
     sections = schema["properties"]
     sections["gates"]["properties"] = {"weaker_because": sections.pop("weaker_because")}
-    sections["model"] |= NEEDS_A_REVISION
-    return _written(ABOUT | schema | ABOUT) + "\n"
+    return _written(ABOUT | schema | NEEDS_A_REVISION | ABOUT) + "\n"
 
 
 def _whole(rule: Schema, named: Schema) -> Schema:

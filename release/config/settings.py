@@ -153,6 +153,38 @@ class Quantization:
     bnb_4bit_compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
 
 
+BelowHere = Annotated[str, matches(r"^(?!/)(?!.*(^|/)\.\.?(/|$))[^\\:]{1,200}$")]
+"""The path of a file below the configuration's folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceWith:
+    """How an adapter was trained elsewhere: what its own trainer is started with, to train it again."""
+
+    command: Annotated[
+        tuple[Text, ...],
+        Field(
+            min_length=1,
+            examples=[
+                ["python", "train.py", "{base}", "{output}"],
+                ["axolotl", "train", "a.yml", "--output-dir={output}"],
+            ],
+        ),
+    ]
+    """a list of the words of its trainer's command: {output} is the empty folder that it leaves the adapter in, {base}
+    the base model's folder, {train} the file of training rows"""
+    image: Annotated[
+        Given[Annotated[str, matches("^[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$")]],
+        Field(examples=[f"registry.example/trainer@{_DIGEST}", f"registry.example/other@{_DIGEST}"]),
+    ] = None
+    """the image that the command runs in, by its digest, name@sha256:..."""
+    lock: Annotated[Given[BelowHere], Field(examples=["requirements.txt", "locks/trainer.txt"])] = None
+    """a requirements file below this file's folder with a hash for every package, from which an environment for the
+    command is made where no image is used"""
+    files: Annotated[tuple[BelowHere, ...], DISTINCT, Field(examples=[["train.py"]])] = ()
+    """a list of different files below this file's folder, that the command finds where it runs"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
     method: Literal["qlora", "lora", "imported"] = "qlora"
@@ -166,6 +198,8 @@ class Adapter:
     named_base: Annotated[Given[Text], Field(examples=["unsloth/Qwen3-0.6B-unsloth-bnb-4bit", "local-path"])] = None
     """the base as an imported adapter names it, where that is another name of the same weights as
     model.base_model_id; local-path for a path"""
+    reproduce_with: Given[ReproduceWith] = None
+    """a section that says how an imported adapter was trained: command, image or lock, and files"""
     lora: Lora = field(default_factory=Lora)
     """a section with the LoRA settings"""
     quantization: Quantization = field(default_factory=Quantization)

@@ -67,6 +67,15 @@ class Fetch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resolve:
+    """The commit that a branch or tag names now."""
+
+    answer: ClassVar[type[str]] = str
+    repo_id: str
+    revision: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class BaseOutline:
     """What a Hub says of a base model beside its small files."""
 
@@ -151,7 +160,16 @@ class Propose:
 
 
 AnyRequest = (
-    Publish | CheckRights | Fetch | OutlineBase | FetchBase | FetchAdapter | FetchDatasetFile | History | Propose
+    Publish
+    | CheckRights
+    | Fetch
+    | Resolve
+    | OutlineBase
+    | FetchBase
+    | FetchAdapter
+    | FetchDatasetFile
+    | History
+    | Propose
 )
 
 

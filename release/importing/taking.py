@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gates.canonical import canonical_json
 from release.config.settings import Config
+from release.importing import declared
 from release.importing.bring import Brought
 from release.models import base as bases
 from release.models.train import write_tokenizer
@@ -42,7 +43,8 @@ def take(run: Path, base: bases.Base, brought: Brought, config: Config) -> Adapt
             f"{adapter} is not the adapter that was imported (see {record}). It is left as it is. Restore its files, "
             f"or move {run} away and run again to take it anew."
         )
-    return Adapter(folder=adapter, files=found, training=None, origin=part(Origin, told["origin"]))
+    origin = replace(part(Origin, told["origin"]), reproduce_with=declared.of(config))
+    return Adapter(folder=adapter, files=found, training=None, origin=origin)
 
 
 def _whose(brought: Brought, config: Config) -> str:

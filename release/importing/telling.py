@@ -134,9 +134,10 @@ def keys(found: Brought, model: Model | None, source: str) -> Iterator[str]:
     yield "\nIn release.yaml:"
     yield "model:"
     yield f"  base_model_id: {base}"
-    yield (
-        "  source: embedded" if embedded else f'  revision: "{revision or "COMMIT, 40 hex digits, of that repository"}"'
-    )
+    if embedded or revision:
+        yield "  source: embedded" if embedded else f'  revision: "{revision}"'
+    else:
+        yield '  # revision: "COMMIT"  the one it was trained on; left out, `check` asks the Hub once for that of main'
     yield "adapter:"
     yield "  method: imported"
     yield f"  source: {json.dumps(source)}"

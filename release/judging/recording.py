@@ -35,7 +35,9 @@ def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | Non
     made_from = {name: value for name, value in known.items() if name not in left_out}
     made_from["training"] = {**made_from.get("training", {}), "over": list(forms.trained_over(config))}
     if config.adapter.method == "imported":
-        made_from["adapter"] = {**made_from["adapter"], "source": None}  # its bytes count, which are among the data
+        # its bytes count, which are among the data, and not how somebody may make them again
+        made_from["adapter"] = {**made_from["adapter"], "source": None}
+        made_from["adapter"].pop("reproduce_with", None)
         del made_from["training"]
     template = config.model.chat_template
     if template:
@@ -174,6 +176,7 @@ def as_published(config: Config) -> dict[str, Any]:
         tree["data"]["tuning_file"] = layout.DATA["tuning"]
     if isinstance(config.adapter.source, Path):
         tree["adapter"]["source"] = "."  # the release itself: what is published is what was brought
+    tree["adapter"].pop("reproduce_with", None)  # `origin` says it, with the digests of its files
     tree["data"] |= {
         "golden_file": layout.DATA["golden"],
         "format": "auto",

@@ -127,7 +127,8 @@ def outline(model: Model, say: Say) -> Outline:
 
 
 def _commit(model: Model) -> str:
-    assert model.revision is not None  # None is for the embedded base
+    if model.revision is None:  # as a record may say that was not made by this program
+        raise ConfigError([f"model.revision is missing: nothing says which commit of {model.base_model_id} is meant."])
     return model.revision
 
 

@@ -29,6 +29,8 @@ def answer(request: AnyRequest) -> object:  # noqa: C901, PLR0911  one case a re
             return tuple(publish.check_rights(repo_id, tag=tag, private=private, manifest_digests=digests))
         case requests.Fetch(repo_id=repo_id, revision=revision, destination=folder):
             return publish.fetch(repo_id, revision, folder)
+        case requests.Resolve(repo_id=repo_id, revision=revision):
+            return client.resolve(repo_id, revision)
         case requests.OutlineBase(repo_id=repo_id, revision=revision, destination=folder):
             return fetching.outline_base(repo_id, folder, revision=revision)
         case requests.FetchBase(repo_id=repo_id, revision=revision, code=code, destination=folder):

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -78,6 +79,57 @@ class InImage:
         if code == KILLED:
             raise PreflightError(_killed(stage, self, out_of_memory=out_of_memory))
         child.end(stage, code, message, log)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mounted:
+    """What a program of somebody else's image sees of this machine."""
+
+    reads: tuple[Path, ...]
+    writes: Path
+    starts_in: Path
+
+
+def run(command: Sequence[str], wanted: Container, mounted: Mounted, say: Say, log: Path) -> int:
+    """Run a program of somebody else's image with the rights of a stage; its exit status. What it says is logged."""
+    found = _gpu_for_image(wanted)
+    if found.problem:
+        raise PreflightError(found.problem)
+    with _engine() as engine, _lifeline(log.with_suffix(".lifeline")) as lifeline, log.open("ab") as said:
+        image = _named(engine, wanted, found.gpu, say)
+        for left in engine.containers.list(all=True, filters={"label": f"{LABEL}={mounted.writes}"}):
+            left.remove(force=True)
+        mounts = [*_mounts(mounted.reads, read_only=True), *_mounts([mounted.writes], read_only=False)]
+        options = {
+            **_rights(engine, image, {}),
+            "labels": {LABEL: str(mounted.writes)},
+            "mounts": mounts,
+            "working_dir": str(mounted.starts_in),
+            "entrypoint": [command[0]],  # what was shown is what runs, whatever the image would begin with
+        }
+        with _container(engine, image, command[1:], options) as (container, output):
+            _watch(lifeline, str(container.id))
+            for out, err in output:
+                said.write((out or b"") + (err or b""))
+                said.flush()
+            return int(container.wait()["StatusCode"])
+
+
+def _watch(lifeline: Path, container: str) -> None:
+    """Start a process that outlives this one, to end a container in which nobody of ours looks for its parent."""
+    engine = {name: os.environ[name] for name in ("DOCKER_HOST", "PYTHONPATH") if name in os.environ}
+    command = [sys.executable, "-P", "-m", __name__, str(lifeline), container]
+    subprocess.Popen(command, env={**child.inherited(), **engine}, start_new_session=True)
+
+
+def _end(lifeline: Path, container: str) -> None:
+    """Take a container away when its parent lets go of its lock: what is no stage of ours does not end by itself."""
+    from docker.errors import NotFound
+
+    with contextlib.suppress(FileNotFoundError), lifeline.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    with _engine() as engine, contextlib.suppress(NotFound):
+        engine.containers.get(container).remove(force=True)
 
 
 def absent() -> str:
@@ -369,3 +421,7 @@ def _build(
                 raise explained("\n".join(said[-30:]), _address())
             if step := re.match(r"Step (\d+)/(\d+)", text):
                 say(Progress(name="building the image", done=int(step[1]) - 1, total=int(step[2])))
+
+
+if __name__ == "__main__":
+    _end(Path(sys.argv[1]), sys.argv[2])

@@ -31,10 +31,20 @@ def fetch(requirement: str, to: Path) -> Asked:
     return _download(to, "--only-binary", ":all:", requirement)
 
 
+def install(lock: Path, python: Path) -> Asked:
+    """Every wheel that ``lock`` names with its hash, into the environment of ``python``; nothing is built."""
+    locked = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)]
+    return _run("--python", str(python), "install", "--quiet", "--disable-pip-version-check", *locked)
+
+
 def _download(to: Path, *options: str) -> Asked:
     wanted = ["--no-deps", "--dest", str(to), *options]
+    return _run("download", "--quiet", "--disable-pip-version-check", *wanted)
+
+
+def _run(*words: str) -> Asked:
     # -P: pip, and nothing that lies in the folder where somebody looks at a release under a module's name
-    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *wanted]
+    command = [sys.executable, "-P", "-m", "pip", *words]
     ways = kept.to_install()
     env = {**kept.kept(), **ways}
     done = subprocess.run(tied(command), env=env, capture_output=True, text=True, check=False, **locks())

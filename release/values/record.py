@@ -177,6 +177,17 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReproduceWith:
+    """How its publisher says that it was trained; nobody checked it until it is reproduced."""
+
+    command: list[str]
+    image: str | None
+    lock: str | None
+    files: Mapping[str, str]
+    """sha256 of each file that the command needs, the lock among them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Origin:
     """Where an adapter comes from that was trained elsewhere: what its files say, which nobody checked."""
 
@@ -199,6 +210,8 @@ class Origin:
     """Whose it was judged with: the base's, the adapter's, or one that the configuration names."""
     unknown: list[str]
     """What none of its files tells."""
+    reproduce_with: ReproduceWith | None = field(default=None, metadata=OPTIONAL)
+    """None where its publisher did not say how it was trained."""
 
 
 @dataclass(frozen=True, kw_only=True)

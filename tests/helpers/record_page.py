@@ -18,6 +18,7 @@ HEAD = "| field | what it is | there | what it says |\n|---|---|---|---|"
 PATTERNS = {
     "^[0-9a-f]{40}$": "40 hex digits",
     "^([0-9a-f]{40}|[0-9a-f]{64})$": "40 or 64 hex digits",
+    "^[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$": "a name, `@sha256:` and 64 hex digits",
     "^sha256:[0-9a-f]{64}$": "`sha256:` and 64 hex digits",
     "^[A-Z]{3}$": "three capital letters",
 }

@@ -19,6 +19,7 @@ from release.config import reading
 from release.config.settings import Config
 from release.data import sources
 from release.data.chat import Messages
+from release.importing import declared
 from release.inputs import there
 from release.judging import previous, recording
 from release.judging.released import Released
@@ -306,7 +307,10 @@ def _adapter(run: Path, loaded: Config) -> Adapter:
     files = Manifest.of_folder(folder)
     elsewhere = loaded.adapter.method == "imported"
     return Adapter(
-        folder=folder, files=files, training=None if elsewhere else training(), origin=origin() if elsewhere else None
+        folder=folder,
+        files=files,
+        training=None if elsewhere else training(),
+        origin=replace(origin(), reproduce_with=declared.of(loaded)) if elsewhere else None,
     )
 
 

@@ -96,6 +96,26 @@ def test_what_passed_is_a_dataset_that_says_that_no_bytes_were_judged(attested: 
     assert not (folder / "hub" / "models").exists() or not list((folder / "hub" / "models").iterdir())
 
 
+def test_its_wrong_rows_are_explained_and_it_has_no_page(published: Path) -> None:
+    """Here none is wrong; what is not as it was judged is told."""
+    right_one = adapter_release("explain", "citation_coverage", str(published), cwd=published)
+    people = adapter_release("explain", "human_review", str(published), cwd=published)
+    opened = adapter_release("open", str(published), "--no-browser", cwd=published)
+    answers = published / layout.ANSWERS
+    answers.write_text(answers.read_text("utf-8").replace("[1]", "[2]"), "utf-8")
+    changed = adapter_release("explain", "citation_coverage", str(published), cwd=published)
+
+    assert right_one.returncode == 0, right_one.stderr
+    assert "citation_coverage" in right_one.stderr
+    assert "adapter-release open" not in right_one.stderr
+    assert people.returncode == 2
+    assert "'human_review' was not measured" in people.stderr
+    assert opened.returncode == 2
+    assert "`adapter-release verify` checks it, `explain GATE` lists its wrong rows" in opened.stderr
+    assert changed.returncode == 7
+    assert "The gates give another verdict" in changed.stderr
+
+
 def test_record_and_card_say_what_the_address_said_of_itself_and_when(published: Path) -> None:
     record = json.loads((published / layout.ATTESTATION).read_bytes())
     card = (published / layout.CARD).read_text("utf-8")

@@ -1,6 +1,7 @@
 """An adapter that was trained elsewhere takes the way of one that was trained here, and says everywhere that it was."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from release.checking.opening import Known
 from release.checking.reproduce import Request
 from release.config import reading
 from release.judging.released import Released
+from release.models import base as bases
+from release.running import trainer
 from release.values import layout
 from release.values.errors import ConfigError, VerificationError
 from tests.helpers import trainers
 from tests.helpers.line import adapter_release, small_config
 from tests.helpers.prepared import prepared_config
 from tests.helpers.small_release import read_record, reseal, small_release_of
+from tests.release.checking.test_retrained import lent
 
 
 def quiet(_: object) -> None:
@@ -60,8 +64,6 @@ def test_a_release_of_an_imported_adapter_verifies_and_says_trained_elsewhere(pa
 def test_a_record_that_says_two_things_of_its_training_is_no_record_of_one(
     package: Path, change: Mapping[str, Any], said: str, tmp_path: Path
 ) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(package, copy)
 
@@ -130,12 +132,53 @@ def test_the_configuration_of_a_run_is_read_again_as_it_was(tmp_path: Path) -> N
     assert (loaded.adapter.quantization.load_in_4bit, loaded.data.train_file) == (False, None)
 
 
+TRAINS = """
+import sys
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+base, start, output = sys.argv[1:]
+torch.manual_seed(0)
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), start, is_trainable=True)
+optimizer = torch.optim.SGD((one for one in model.parameters() if one.requires_grad), lr=1e-6)
+ids = torch.arange(1000, 1032)[None]
+model(input_ids=ids, labels=ids).loss.backward()
+optimizer.step()
+model.save_pretrained(output)
+"""
+
+
+def steps_from_the_released(folder: Path) -> dict[str, Any]:
+    """A trainer of plain peft, one step on from the kept release's adapter; what it left is in ``brought``."""
+    start = folder / "start"
+    (folder / "train.py").write_text(TRAINS, "utf-8")
+    (folder / "brought").rename(start)
+    lock = lent(folder / "wheels")
+    shutil.copyfile(lock, folder / "lock.txt")
+    own = trainer.At(own=folder / "first", folder=folder)
+    own.own.mkdir()
+    base = bases.resolve(reading.load(folder / "release.yaml").model, quiet).folder
+    trainer.by_lock(["python", "train.py", str(base), "start", str(folder / "brought")], lock, own, quiet)
+    names = [f"start/{name}" for name in (layout.WEIGHTS, layout.SETTINGS)]
+    for name in ("README.md", layout.CHAT_TEMPLATE):  # what a trainer leaves beside an adapter
+        shutil.copyfile(start / name, folder / "brought" / name)
+    command = ["python", "train.py", "{base}", "start", "{output}"]
+    return {"command": command, "lock": "lock.txt", "files": ["train.py", *names]}
+
+
 @pytest.mark.slow
-def test_an_adapter_of_another_trainer_is_released_verified_and_answers_again(tmp_path: Path) -> None:
-    """By the commands alone: the kept release's adapter, as if Axolotl had left it."""
+def test_an_adapter_of_another_trainer_is_released_verified_and_trained_again_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the commands alone: an adapter of plain peft with the card of Axolotl."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
     prepared_config(tmp_path)
     trainers.released(tmp_path / "brought")
-    trainers.configuration(tmp_path / "release.yaml", "brought", quantization={"load_in_4bit": True})
+    declared = steps_from_the_released(tmp_path)
+    four_bits = {"load_in_4bit": True}
+    trainers.configuration(tmp_path / "release.yaml", "brought", quantization=four_bits, reproduce_with=declared)
 
     made = adapter_release("release", "release.yaml", "--set", "container.use=never", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
@@ -145,10 +188,15 @@ def test_an_adapter_of_another_trainer_is_released_verified_and_answers_again(tm
     released = f"{name.hf_repo}@{name.tag}"
     checked = adapter_release("verify", released, *hub, cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
-    again = adapter_release(
-        "reproduce", released, *hub, "--level", "answers", "--container", "never", "--output", "again", cwd=tmp_path
-    )
+    shutil.copytree(tmp_path, tmp_path.with_name("elsewhere"), ignore=shutil.ignore_patterns("run", "brought", "hub"))
+    options = ("--container", "never", "--output", "again", "--trainer", str(tmp_path.with_name("elsewhere")))
+    refused = adapter_release("reproduce", released, *hub, *options, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "give --install-libraries (an environment from lock.txt)" in refused.stderr
+    again = adapter_release("reproduce", released, *hub, *options, "--install-libraries", "--yes", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+    report = json.loads((tmp_path / "again" / "reproduction.json").read_bytes())
+    assert (report["how"], report["reached"], report["adapter"]["different"]) == ("reproduce", "bits", 0)
     run = next((tmp_path / "run").glob("**/origin.json")).parent
     assert (run / "adapter" / layout.WEIGHTS).read_bytes() == (tmp_path / "brought" / layout.WEIGHTS).read_bytes()
     assert json.loads((run / "record.json").read_bytes())["origin"]["tool"] == "Axolotl"

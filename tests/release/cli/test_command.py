@@ -18,7 +18,7 @@ RULES = "--config c --set a=b --weaker-because c --repo a/b --tag v1 --private "
 CONFIGURED = "c.yaml --set a=1 --set b=2 --weaker-because why"
 EXPECTED = "--hub file:h --data d --receipt r.json --identity me --issuer them"
 PERMITTED = f"--trust-remote-code --allow-image sha256:{'d' * 64} --container never"
-REPRODUCED = "--trust-ref main --install-libraries --tool-wheel w --yes"
+REPRODUCED = "--trainer t --trust-ref main --install-libraries --tool-wheel w --yes"
 READ_AS = "--role h=user --ignore i --without w"
 TYPED: dict[str, tuple[type, str]] = {
     "init": (

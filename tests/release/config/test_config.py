@@ -60,6 +60,9 @@ def with_setting(key: str, value: object) -> Config:
         tree["adapter"] = {"method": "qlora" if value in {"qlora", True} else "lora"}
     if key in {"adapter.source", "adapter.named_base"}:
         tree["adapter"] = {"method": "imported", "source": "there"}
+    if key.startswith("adapter.reproduce_with."):
+        said = {"command": ["train", "{output}"], "lock": "lock.txt"}
+        tree["adapter"] = {"method": "imported", "source": "there", "reproduce_with": said}
     if key.startswith("serving.*."):
         name = key.rpartition(".")[2]
         of = {

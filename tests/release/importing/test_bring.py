@@ -17,6 +17,7 @@ from release.values import layout, tensors
 from release.values.errors import ConfigError, PreflightError, Stop
 from release.values.tensors import Whole
 from tests.helpers import trainers
+from tests.helpers.line import ROOT
 
 NORMS = [f"model.layers.{n}.{name}_layernorm" for n in (0, 1) for name in ("input", "post_attention")]
 SECOND = ["model.layers.1.self_attn.q_proj", "model.layers.1.self_attn.v_proj"]
@@ -123,6 +124,35 @@ def test_mlx_is_there_and_back_the_same_and_scaled_as_mlx_scales(base: Known, tm
     said = json.loads((tmp_path / "back" / layout.SETTINGS).read_bytes())
     assert (said["lora_parameters"]["scale"], said["num_layers"]) == (20.0, -1)
     assert found.origin.told["dataset"] == "data"  # not the path on somebody's machine
+
+
+@peft
+@pytest.mark.parametrize("kind", ["lora", "dora"])
+def test_what_mlx_itself_trained_answers_in_peft_as_it_did_in_mlx(kind: str, base: Known) -> None:
+    """``tests/data/mlx`` was made by mlx-lm: ``make.py.txt`` there. The base's weights are drawn as they were there."""
+    import torch
+    from peft import PeftModel
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = ROOT / "tests" / "data" / "mlx" / kind
+    found = brought(folder, base)
+    config = LlamaConfig(**{name: value for name, value in trainers.SHAPE.items() if name != "architectures"})
+    model, numbers = LlamaForCausalLM(config), np.random.default_rng(7)
+    weights = model.state_dict()
+    for name in sorted(weights):
+        size = tuple(weights[name].shape)
+        drawn = np.ones(size) if "norm" in name else numbers.standard_normal(size) * 0.05
+        weights[name] = torch.from_numpy(drawn.astype("f4"))
+    model.load_state_dict(weights)
+    ids = torch.arange(16)[None]
+    alone = model(ids).logits[0].detach().numpy()
+    answered = PeftModel.from_pretrained(model, str(found.folder)).eval()(ids).logits[0].detach().numpy()
+
+    there = np.load(folder / "logits.npy")
+    assert found.origin.tool == "MLX"
+    assert found.settings.get("use_dora", False) == (kind == "dora")
+    assert np.abs(answered - there).max() < 1e-4
+    assert np.abs(alone - there).max() > 0.1  # so that the adapter was looked at
 
 
 def test_an_import_that_is_imported_still_says_where_it_comes_from(base: Known, tmp_path: Path) -> None:

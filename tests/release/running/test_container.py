@@ -23,8 +23,8 @@ from release import pipeline
 from release.config import reading
 from release.config.settings import Container, Publishing
 from release.publishing import making_machine
-from release.running import child, container, engine_faults, environment, image_source
-from release.values.errors import PreflightError, Stop
+from release.running import child, container, engine_faults, environment, image_source, trainer
+from release.values.errors import NotReproduced, PreflightError, Stop
 from release.values.events import Event, Line, Progress
 from tests.helpers import contained
 from tests.helpers.cards import ADA, ADA_LINE, TURING, TURING_LINE, machine_with
@@ -401,6 +401,94 @@ def test_a_container_whose_process_was_killed_ends_by_itself_and_is_taken_away_b
     assert until(lambda: [(status, code) for _, status, code in containers(images)] == [("exited", 137)])
     call(light, "look", tmp_path / "run", told)
     assert containers(images) == []
+
+
+TRAINS = """
+import json, os, pathlib, sys
+reach = {}
+for name, path in (("base", sys.argv[1]), ("secret", sys.argv[3])):
+    try:
+        reach[name] = pathlib.Path(path).read_text()
+    except OSError as error:
+        reach[name] = type(error).__name__
+try:
+    pathlib.Path(sys.argv[1]).write_text("changed")
+except OSError as error:
+    reach["written"] = type(error).__name__
+reach["interfaces"] = [one.split(":")[0].strip() for one in open("/proc/net/dev").read().splitlines()[2:]]
+reach["tokens"] = [name for name in os.environ if name.endswith(("_TOKEN", "_KEY"))]
+pathlib.Path(sys.argv[2], "reach.json").write_text(json.dumps(reach))
+print("it trained")
+"""
+
+
+@pytest.fixture
+def declared(images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trainer.At:
+    """The folders of somebody else's trainer, and the base and a secret beside them."""
+    monkeypatch.setenv("DOCKER_HOST", images.engine.address)
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "s" * 34)
+    found = trainer.At(own=tmp_path / "trainer", folder=tmp_path / "trainer" / "work")
+    for folder in (found.folder, found.own / "output", tmp_path / "base"):
+        folder.mkdir(parents=True)
+    (found.folder / "train.py").write_text(TRAINS)
+    for name in ("base/weights", "secret"):
+        (tmp_path / name).write_text(name)
+    return found
+
+
+def test_somebody_elses_trainer_runs_in_its_own_image_and_sees_its_folder_and_the_base(
+    declared: trainer.At, images: Images, tmp_path: Path, told: list[Event]
+) -> None:
+    paths = (tmp_path / "base" / "weights", declared.own / "output", tmp_path / "secret")
+    command = ["python3", "train.py", *map(str, paths)]
+
+    trainer.in_image(command, Container(image=images.base), declared, [tmp_path / "base"], told.append)
+
+    assert json.loads((declared.own / "output" / "reach.json").read_text()) == {
+        "base": "base/weights",
+        "secret": "FileNotFoundError",
+        "written": "OSError",
+        "interfaces": ["lo"],
+        "tokens": [],
+    }
+    assert declared.log.read_text() == "it trained\n"
+    assert containers(images) == []
+
+
+def test_how_somebody_elses_trainer_ended_in_its_image_is_told(
+    declared: trainer.At, images: Images, told: list[Event]
+) -> None:
+    (declared.folder / "train.py").write_text("raise SystemExit('no card')")
+
+    with pytest.raises(NotReproduced, match=r"ended with exit status 1; the end of .*\nno card"):
+        trainer.in_image(["python3", "train.py"], Container(image=images.base), declared, [], told.append)
+
+    assert containers(images) == []
+
+
+RUNNING = """
+import sys
+from pathlib import Path
+from release.config.settings import Container
+from release.running import trainer
+at = trainer.At(own=Path(sys.argv[2]), folder=Path(sys.argv[2]) / "work")
+trainer.in_image(["python3", "train.py"], Container(image=sys.argv[1]), at, [], print)
+"""
+
+
+def test_a_trainer_whose_process_was_killed_ends_with_it(declared: trainer.At, images: Images) -> None:
+    """It is no stage of ours, so it does not look whether its parent lives."""
+    (declared.folder / "train.py").write_text("import time; time.sleep(600)")
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUNNING, images.base, str(declared.own)],
+        env={**os.environ, **images.env, "PYTHONPATH": str(ROOT)},
+    )
+    assert until(lambda: [status for _, status, _ in containers(images)] == ["running"])
+
+    process.kill()
+    process.wait()
+
+    assert until(lambda: containers(images) == [])
 
 
 def test_a_container_that_somebody_else_killed_is_told_as_that(
