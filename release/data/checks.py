@@ -94,7 +94,10 @@ class Split:
     unanswerable: tuple[bool | None, ...]
     """Of each row, by its label or else by its reference answer; None where neither says."""
     asked: tuple[tuple[str, ...], ...]
-    """Of each row, its question: without its documents, without the lines that many rows share, and as it stands."""
+    """Of each row, its question: without its documents, without the lines that many rows share, and as it stands.
+
+    Of the rows to train on, which may be a million, the digests of those (`text_checks.short`).
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

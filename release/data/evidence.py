@@ -4,7 +4,7 @@ Answers are read by the gates' own strict reader, lengths by the base model's ow
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import gates
@@ -44,16 +44,16 @@ class Facts:
 
 def splits(datasets: Sequence[tuple[str, Dataset]], contract: gates.Contract) -> list[Split]:
     """Each file with what its rows ask, and which of them should be refused."""
-    lines = [[_lines(row, contract) for row in dataset.rows] for _, dataset in datasets]
-    usual = _usual([row for one in lines for row in one])
+    count = sum(len(dataset.rows) for _, dataset in datasets)
+    usual = _usual((_lines(row, contract) for _, dataset in datasets for row in dataset.rows), count)
     return [
         Split(
             name=name,
             dataset=dataset,
             unanswerable=tuple(_unanswerable(row, _answer(row, contract)) for row in dataset.rows),
-            asked=tuple(_asked(row, said, usual) for row, said in zip(dataset.rows, rows, strict=True)),
+            asked=tuple(_kept(name, _asked(row, _lines(row, contract), usual)) for row in dataset.rows),
         )
-        for (name, dataset), rows in zip(datasets, lines, strict=True)
+        for name, dataset in datasets
     ]
 
 
@@ -203,15 +203,22 @@ def _lines(row: gates.Golden, contract: gates.Contract) -> list[str]:
     return [line + mark for line, mark in named if line and not line.isdigit()]
 
 
-def _usual(rows: Sequence[Sequence[str]]) -> frozenset[str]:
-    """Lines that stand in a twentieth of all rows, such as instructions; a question is never one."""
-    counts = Counter(line for lines in rows for line in set(lines))
-    return frozenset(line for line, n in counts.items() if n >= max(MANY, len(rows) / 20) and not line.endswith("?"))
+def _usual(rows: Iterable[Sequence[str]], count: int) -> frozenset[str]:
+    """Lines that stand in a twentieth of all rows, such as instructions, by what is short for each.
+
+    A question is never one.
+    """
+    counts = Counter(text_checks.short(line) for lines in rows for line in set(lines) if not line.endswith("?"))
+    return frozenset(line for line, n in counts.items() if n >= max(MANY, count / 20))
+
+
+def _kept(name: str, asked: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(text_checks.short, asked)) if name == "train" else asked
 
 
 def _asked(row: gates.Golden, lines: Sequence[str], usual: frozenset[str]) -> tuple[str, ...]:
     whole = text_checks.normalised(row.prompt[-1]["content"])
-    without = (line for line in lines if line not in usual)
+    without = (line for line in lines if text_checks.short(line) not in usual)
     return tuple(dict.fromkeys(one for one in (" ".join(lines), " ".join(without), whole) if one))
 
 
@@ -237,8 +244,9 @@ def _repeats(facts: Sequence[Facts], split: Split) -> None:
     scripts = Counter(one.columns["script"] for one in facts)
     usual = scripts.most_common(1)[0][0] if scripts else ""
     for fact in facts:
-        fact.says["script"] = f": {fact.columns['script']}, most rows are {usual}"
-        fact.columns["script"] = fact.columns["script"] in (usual, "")
+        if (other := fact.columns["script"]) not in (usual, ""):
+            fact.says["script"] = f": {other}, most rows are {usual}"
+        fact.columns["script"] = other in (usual, "")
 
 
 def _lies(facts: Sequence[Facts], rows: Sequence[gates.Golden], contract: gates.Contract) -> None:
@@ -260,12 +268,13 @@ Alike = tuple[int, int, float]
 def _shared(split: Split, golden: Split, say: Say) -> Iterator[tuple[Same | None, Alike | None]]:
     """Of each row what another file asks too, or nearly; in its earlier turns and in its system text too."""
     ids = {asked: row.id for row, some in zip(golden.dataset.rows, golden.asked, strict=True) for asked in some}
+    asked_there = {text_checks.short(asked): id_ for asked, id_ in ids.items()}
     inside, near = _Inside(ids), text_checks.Near([row.prompt[-1]["content"] for row in golden.dataset.rows])
 
     def leak(number: int) -> tuple[Same | None, Alike | None]:
         row = split.dataset.rows[number]
         last = len(row.prompt) - 1
-        same = next(((last, ids[asked]) for asked in split.asked[number] if asked in ids), None)
+        same = next(((last, asked_there[one]) for one in split.asked[number] if one in asked_there), None)
         same = same or next(((n, id_) for n in range(last) if (id_ := inside.of(row.prompt[n]["content"]))), None)
         asked = (n for n, message in enumerate(row.prompt) if n == last or message["role"] == "user")
         alike = ((n, *found) for n in asked if (found := near.of(row.prompt[n]["content"])))

@@ -165,14 +165,8 @@ def _findings(
     for name, failed in results.items():
         level = "error" if name == "rows" else options.levels.get(name, CHECKS[name].level)
         found += [_finding(split, name, level, facts, number) for number in failed]
-    return [one for one in found if not _follows(one, found)]
-
-
-def _follows(finding: Finding, found: Sequence[Finding]) -> bool:
-    """Whether an error about this row's JSON already says it."""
-    return finding.check in FOLLOW_FROM_JSON and any(
-        other.check == "json" and other.level == "error" and other.line == finding.line for other in found
-    )
+    not_json = {one.line for one in found if one.check == "json" and one.level == "error"}
+    return [one for one in found if one.check not in FOLLOW_FROM_JSON or one.line not in not_json]
 
 
 def _finding(split: Split, name: str, level: str, facts: Sequence[Facts], number: int | str) -> Finding:

@@ -3,6 +3,7 @@
 A key that says nothing (null, empty) is not there. Every other key goes under ``meta``, and is counted.
 """
 
+from collections.abc import Mapping
 from typing import TypeGuard
 
 from gates.canonical import Json
@@ -10,11 +11,25 @@ from release.data.turns import OTHER, BadRow, Taken, empty, shown
 
 GOOD = ("label", "kto_tag", "liked", "is_good", "is_correct", "correct", "is_valid", "approved", "accepted")
 """Keys whose ``false`` marks an answer as bad: KTO of TRL and LLaMA-Factory, reviewed and graded rows."""
-BAD = ("toxic", "flagged", "deleted", "rejected", "is_bad", "is_toxic", "is_rejected")
-"""Keys whose ``true`` does: WildChat, OpenAssistant."""
+BAD = (
+    *("toxic", "flagged", "deleted", "rejected", "is_bad", "is_toxic", "is_rejected"),
+    *("was_cancelled", "cancelled", "discarded", "archived"),
+)
+"""Keys whose ``true`` does: WildChat, OpenAssistant, Label Studio."""
 SAID = ("label", "kto_tag", "quality", "feedback", "vote", "verdict", "grade")
 """Keys whose text may be a word for bad."""
+STATES = ("status", "answer")
+"""Keys whose text may say that people put the row aside: Argilla, Langfuse, Prodigy."""
+PUT_ASIDE = ("discarded", "archived", "cancelled", "rejected", "reject", "ignore")
+ENDED = ("finish_reason", "stop_reason", "done_reason", "finishReason", "stopReason")
+"""Keys whose text may say that the answer is not whole."""
+CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "content_filter", "safety", "recitation", "error")
 BAD_WORDS = ("bad", "wrong", "incorrect", "rejected", "undesirable", "down", "thumbs_down")
+WORDS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(SAID, BAD_WORDS),
+    **dict.fromkeys(STATES, PUT_ASIDE),
+    **dict.fromkeys(ENDED, CUT),
+}
 TRUTH = {"true": True, "false": False}
 """What stands as a text where a program meant true or false."""
 MODERATED = "openai_moderation"
@@ -24,10 +39,14 @@ MEDIA = ("images", "image", "videos", "video", "audios", "audio")
 TOOLS = ("tools", "functions", "tool_calls", "function_call")
 ORDERED = ("chosen", "rejected_response", "non_preferred_output")
 """Halves of a preference in a row that is read as something else."""
+MASKS = ("loss_mask", "label_mask", "train_mask")
+"""Lists that say which messages or tokens are learned."""
+BETTER = ("corrected", "correction", "corrected_output")
+"""A better answer beside the one that is read: Axolotl's reflection."""
 
 
-MARKED = frozenset((*GOOD, *BAD, *SAID, MODERATED, "weight"))
-USED_UP = frozenset((*MEDIA, *TOOLS, *ORDERED))
+MARKED = frozenset((*GOOD, *BAD, *WORDS, MODERATED, "weight"))
+USED_UP = frozenset((*MEDIA, *TOOLS, *ORDERED, *MASKS, *BETTER))
 """What most rows have nothing of."""
 
 
@@ -41,9 +60,9 @@ def bad(take: Taken) -> str:
             _unclear(take, key, value)
         elif value is not means:
             return f"marked as bad ({key}: {'true' if value else 'false'})"
-    for key in SAID:
+    for key, words in WORDS.items():
         said = take.left.get(key)
-        if key not in take.how.ignored and isinstance(said, str) and said.strip().lower() in BAD_WORDS:
+        if key not in take.how.ignored and isinstance(said, str) and said.strip().lower() in words:
             return f"marked as bad ({key}: {shown(said)})"
     moderated = take.left.get(MODERATED)
     if MODERATED not in take.how.ignored and isinstance(moderated, list) and any(map(_flagged, moderated)):
@@ -130,6 +149,7 @@ def refuse(take: Taken, form: str) -> None:
             f"it has {key}, {OTHER[key]}, which an answer of text cannot be learned with: {shown(value)}. Leave such "
             f"rows out with `data convert --without {key}`; if it means nothing for learning: --ignore {key}"
         )
+    _refuse_other(take)
     if form != "preference":
         for key in ORDERED:
             if key not in take.how.ignored and not empty(take.left.get(key)) and key != take.key("completion"):
@@ -137,3 +157,16 @@ def refuse(take: Taken, form: str) -> None:
                     f"it has {key}, one half of a preference. To learn the preferred answer: --format preference; if "
                     f"it means nothing for learning: `data convert` with --ignore {key}"
                 )
+
+
+def _refuse_other(take: Taken) -> None:
+    """Raise ``BadRow`` for a better answer, or a list of what is learned, that nothing reads."""
+    for key in (*MASKS, *BETTER):
+        if key in take.how.ignored or empty(take.left.get(key)):
+            continue
+        what = (
+            "which says what of it is learned. Write weight: 0 at each message that is not"
+            if key in MASKS
+            else f"a better answer than the one it is read with: --field completion={key} (alpaca: output={key})"
+        )
+        raise BadRow(f"it has {key}, {what}; if it means nothing for learning: `data convert` with --ignore {key}")

@@ -66,7 +66,10 @@ SHAPES = (
           fields={"prompt": "input", "completion": "output"}),
 )  # fmt: skip
 ASKED = ("prompt", "question", "query", "input", "instruction", "user_input", "user", "ask", "q", "request", "problem")
-ANSWERED = ("completion", "answer", "response", "output", "reply", "target", "assistant", "solution", "a", "chosen")
+ANSWERED = (
+    *("completion", "answer", "response", "output", "reply", "target", "assistant", "solution", "a", "chosen"),
+    *("expected", "ideal"),
+)
 WHOLE = ("text", "content", "body")
 MARKS: Mapping[str, tuple[str, ...]] = {
     "canonical": ("prompt", "gold"), "chat": ("messages",), "prompt_completion": ("prompt", "completion"),
@@ -121,12 +124,13 @@ def nearest(row: Row) -> str:
     if other := _of_many_rows(row):
         return other
     lists = [key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
-    if len(lists) == 1:
-        return f"{what}. If {lists[0]} is the list of rows, write that list alone; {_messages(lists[0])}"
     asked, answered = _guess(row, ASKED), _guess(row, ANSWERED)
+    if len(lists) == 1 and lists[0] in ASKED and answered:
+        asked = lists[0]
+    elif len(lists) == 1:
+        return f"{what}. If {lists[0]} is the list of rows, write that list alone; {_messages(lists[0])}"
     if asked and answered:
-        option = f"--format prompt_completion --field prompt={asked} --field completion={answered}"
-        return f"{what}. Nearest is prompt_completion: {option}"
+        return f"{what}. Nearest is prompt_completion: {_pair(asked, answered)}"
     if whole := next((key for key in WHOLE if isinstance(row.get(key), str)), None):
         return (
             f"{what}. {whole} does not say where the question ends and the answer begins, so there is nothing to "
@@ -138,6 +142,10 @@ def nearest(row: Row) -> str:
 
 
 _PANDAS = "`frame.to_json(path, orient='records', lines=True)` in pandas"
+
+
+def _pair(asked: str, answered: str) -> str:
+    return f"--format prompt_completion --field prompt={asked} --field completion={answered}"
 
 
 def _messages(key: str) -> str:
@@ -191,10 +199,13 @@ def _columns(row: Row) -> bool:
 
 
 def _guess(row: Row, words: tuple[str, ...]) -> str | None:
-    texts = {key.lower(): key for key, value in row.items() if isinstance(value, str)}
-    if not texts:  # the texts stand one level further in
-        paths = (f"{key}.{name}" for key, value in row.items() if isinstance(value, dict) for name in value)
-        texts = {path.partition(".")[2].lower(): path for path in paths if isinstance(inside(row, path), str)}
+    texts = {key.lower(): key for key, value in row.items() if isinstance(value, str) and key[:1] != "_"}
+    paths = [f"{key}.{name}" for key, value in row.items() if isinstance(value, dict) for name in value]
+    further = {path.partition(".")[2].lower(): path for path in paths if isinstance(inside(row, path), str)}
+    return _among(texts, words) or _among(further, words)
+
+
+def _among(texts: Mapping[str, str], words: tuple[str, ...]) -> str | None:
     exact = next((texts[word] for word in words if word in texts), None)
     within: Callable[[str], bool] = lambda key: any(len(word) > 2 and word in key for word in words)  # noqa: E731
     return exact or next((name for key, name in texts.items() if within(key)), None)

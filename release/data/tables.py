@@ -137,7 +137,8 @@ def rows(stream: IO[bytes], head: bytes, path: Path) -> Iterator[Json]:
             yield _json(value)
     except (MemoryError, pa.ArrowMemoryError):
         raise DataError(
-            f"{path} cannot be read: {BATCH} rows of it ask for more than {ROOM:,} bytes. Cut them."
+            f"{path} cannot be read: one of its batches, or {BATCH} of its rows as values, asks for more than {ROOM:,} "
+            "bytes. Write it in smaller batches (pyarrow: max_chunksize=10000), or cut its longest rows."
         ) from None
     except (pa.ArrowException, OSError, RecursionError) as error:
         why = str(error).partition("\n")[0][:200]

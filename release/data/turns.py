@@ -17,12 +17,12 @@ Message = dict[str, Json]
 SPEAKERS: Mapping[str, str] = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "prompter", "question", "instruction"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot", "ai", "answer"), "assistant"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "chatbot", "model", "bot", "ai", "answer"), "assistant"),
 }
 """Who speaks, by the names that files have for it."""
-NOT_LEARNED = {"weight": (0, False), "train": (False,), "training": (False,)}
-"""Keys of a message, and the values that say that it is not to be learned: OpenAI, Axolotl."""
-LEARNED = {"weight": (1, True), "train": (True,), "training": (True,)}
+NOT_LEARNED = {"weight": (0, False), "train": (False,), "training": (False,), "loss": (0, False), "masked": (1, True)}
+"""Keys of a message, and the values that say that it is not to be learned: OpenAI, Axolotl, Swift."""
+LEARNED = {"weight": (1, True), "train": (True,), "training": (True,), "loss": (1, True), "masked": (0, False)}
 HARMLESS = ("cache_control", "citations_enabled")
 """Keys of a part of a text that say nothing of the text: they are left out and counted."""
 SYSTEM = ("system", "system_prompt", "system_message")
@@ -218,7 +218,7 @@ def _beside(take: Taken, key: str, value: Json, number: int) -> Message:
         return {}
     if key in NOT_LEARNED and value in NOT_LEARNED[key]:
         return {"weight": 0}
-    if key in LEARNED and value in LEARNED[key]:
+    if (key in LEARNED and value in LEARNED[key]) or (key == "prefix" and value is False):  # Mistral's
         return {}
     what = f", {OTHER[key]}," if key in OTHER else ""
     raise BadRow(

@@ -95,3 +95,108 @@ def test_what_was_advised_for_objects_in_objects_works(tmp_path: Path) -> None:
     made, _ = to_rows(tmp_path, "a.jsonl", nested, convert.Wanted(form="prompt_completion", pairs=fields))
 
     assert [one["content"] for one in made[0]["messages"]] == ["q", "a"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "bad"),
+    [
+        ({"was_cancelled": True}, True),  # Label Studio
+        ({"was_cancelled": False}, False),
+        ({"status": "discarded"}, True),  # Argilla
+        ({"status": "submitted"}, False),
+        ({"status": "ARCHIVED"}, True),  # Langfuse
+        ({"status": "ACTIVE"}, False),
+        ({"answer": "reject"}, True),  # Prodigy
+        ({"answer": "ignore"}, True),
+        ({"answer": "accept"}, False),
+        ({"label": "ignore"}, False),
+        ({"finish_reason": "length"}, True),
+        ({"finish_reason": "stop"}, False),
+        ({"stop_reason": "max_tokens"}, True),
+        ({"stop_reason": "end_turn"}, False),
+        ({"finishReason": "SAFETY"}, True),
+        ({"label": "length"}, False),
+    ],
+)
+def test_what_people_put_aside_or_was_cut_is_left_out(tmp_path: Path, mark: dict[str, Any], bad: bool) -> None:
+    made, lines = to_rows(tmp_path, "rows.jsonl", "".join(json.dumps(one) + "\n" for one in ({**PAIR, **mark}, PAIR)))
+    key = next(iter(mark))
+
+    assert len(made) == 1 + (not bad)
+    assert any(f"marked as bad ({key}: " in line for line in lines) is bad
+    assert any(line.strip().startswith(f"kept under meta: {key}") for line in lines) is not bad
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"loss_mask": [0, 1]}, "it has loss_mask, which says what of it is learned"),
+        ({"corrected": "b"}, "it has corrected, a better answer .* --field completion=corrected"),
+    ],
+)
+def test_a_mask_and_a_better_answer_are_not_passed_over(tmp_path: Path, more: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        to_rows(tmp_path, "rows.jsonl", json.dumps({**PAIR, **more}))
+    nothing = {key: [] for key in more}
+    ignored = convert.Wanted(ignored=list(more))
+
+    assert to_rows(tmp_path, "rows.jsonl", json.dumps({**PAIR, **nothing}))[0][0]["messages"][-1]["content"] == "a"
+    (tmp_path / "out.jsonl").unlink()
+    assert to_rows(tmp_path, "rows.jsonl", json.dumps({**PAIR, **more}), ignored)[0][0]["meta"] == more
+
+
+@pytest.mark.parametrize(
+    ("more", "learned"),
+    [
+        ({"loss": False}, False),
+        ({"loss": True}, True),
+        ({"masked": True}, False),
+        ({"masked": False}, True),
+        ({"prefix": False}, True),
+    ],
+)
+def test_what_a_message_says_of_being_learned_is_heard_by_each_name(
+    tmp_path: Path, more: dict[str, Any], learned: bool
+) -> None:
+    said = {"role": "assistant", "content": "a"}
+    talk = [ASKED, {**said, **more}, ASKED, said]
+    made, _ = to_rows(tmp_path, "rows.jsonl", json.dumps({"messages": talk}))
+
+    assert made[0]["messages"] == [ASKED, said if learned else {**said, "weight": 0}, ASKED, said]
+
+
+def test_a_start_that_the_answer_must_go_on_from_is_refused(tmp_path: Path) -> None:
+    talk = [ASKED, {"role": "assistant", "content": "a", "prefix": True}]
+    with pytest.raises(DataError, match="message 2 has prefix"):
+        to_rows(tmp_path, "rows.jsonl", json.dumps({"messages": talk}))
+
+
+def test_coheres_chatbot_is_the_assistant(tmp_path: Path) -> None:
+    talk = [{"role": "User", "content": "q"}, {"role": "Chatbot", "content": "a"}]
+
+    assert to_rows(tmp_path, "rows.jsonl", json.dumps({"messages": talk}))[0][0]["messages"][-1]["role"] == "assistant"
+
+
+@pytest.mark.parametrize(
+    ("row", "way"),
+    [
+        ({"id": "1", "inputs": {"question": "q"}, "outputs": {"answer": "a"}}, ("inputs.question", "outputs.answer")),
+        ({"id": "1", "input": {"question": "q"}, "expectedOutput": "a"}, ("input.question", "expectedOutput")),
+        ({"input": "q", "expected": "a", "metadata": {"user": "u"}}, ("input", "expected")),
+        ({"input": [ASKED], "ideal": "a"}, ("input", "ideal")),
+    ],
+)
+def test_the_way_out_that_is_named_works(tmp_path: Path, row: dict[str, Any], way: tuple[str, str]) -> None:
+    with pytest.raises(DataError, match=f"--field prompt={way[0]} --field completion={way[1]}\n"):
+        to_rows(tmp_path, "rows.jsonl", json.dumps(row))
+    named = convert.Wanted(form="prompt_completion", pairs=(f"prompt={way[0]}", f"completion={way[1]}"))
+
+    assert to_rows(tmp_path, "rows.jsonl", json.dumps(row), named)[0][0]["messages"] == [
+        ASKED,
+        {"role": "assistant", "content": "a"},
+    ]
+
+
+def test_an_assertion_of_promptfoo_is_not_offered_as_an_answer(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="It has a question and no answer"):
+        to_rows(tmp_path, "rows.csv", "question,__expected\nq,equals:a\n")
