@@ -1,6 +1,6 @@
 """How fast engines answer in one run over a kept release: a plain `generate`, transformers, llama.cpp, vLLM.
 
-usage: python bench/answering.py [--rows 20] [--as engine=llama.cpp,merged=true,file_type=Q8_0 ...]
+usage: python bench/answering.py [--rows 20] [--threads 1] [--as engine=llama.cpp,merged=true,file_type=Q8_0 ...]
 Loading is not counted, but for llama.cpp's server, which each answerer starts anew (about a second).
 """
 
@@ -76,6 +76,12 @@ def by_plain_script(base: Path, rows: int) -> Measured:
     return Measured(tokens=found.tokens, seconds=found.seconds, versions=environment.versions())
 
 
+def told(name: str, one: Measured) -> Measured:
+    """The same, said as soon as it is known."""
+    print(f"{name}: {one.tokens:,} tokens in {one.seconds:.1f} s", file=sys.stderr, flush=True)
+    return one
+
+
 def markdown(results: Mapping[str, Measured]) -> str:
     """The table, as docs/figures.md has it."""
     first = results[PLAIN].speed
@@ -91,14 +97,19 @@ def markdown(results: Mapping[str, Measured]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20)
+    parser.add_argument("--threads", type=int, help="as many as the release was made with, unless given")
     parser.add_argument("--as", dest="forms", action="append", default=[])
     options = parser.parse_args()
     found = opening.Opened(release=Released(folder=KEPT, name=KEPT.name))
     settings = {**laid_out.settings_of(found.release.record), "serving": serve_check.forms(options.forms or DEFAULT)}
+    if (
+        options.threads
+    ):  # what vLLM takes is for VLLM_CPU_OMP_THREADS_BIND to say, and of the plain script for OMP's own
+        settings["run"]["threads"] = options.threads
     config = reading.parse(settings, ROOT / "release.yaml")
     lacking = {name: list(ready.of_a_form(config, form, here=True)) for name, form in config.serving.items()}
     base = laid_out.base_of(found, quiet)
-    results = {PLAIN: by_plain_script(base.folder, options.rows)}
+    results = {PLAIN: told(PLAIN, by_plain_script(base.folder, options.rows))}
     with tempfile.TemporaryDirectory() as folder:
         run = laid_out.answering_run(found, settings, Path(folder) / "run")
         one_by_one = replace(config, generation=replace(config.generation, batch_size=1))
@@ -107,7 +118,7 @@ def main() -> None:
         for name, at, form in each:
             if forms.has_files(form):
                 making.exported(run, base, Here(), quiet, name)
-            results[name] = measured(run, base.folder, at, form, options.rows)
+            results[name] = told(name, measured(run, base.folder, at, form, options.rows))
     said = environment.hardware()
     print(
         f"{options.rows} rows, batches of {config.generation.batch_size}, {config.run.threads} threads, {said['cpu']}"
