@@ -12,12 +12,13 @@ from release.checking import allowed, laid_out, opening
 from release.checking.allowed import Allowed
 from release.config import reading
 from release.config import tree as trees
-from release.config.settings import Form
+from release.config.settings import Config, Form
 from release.judging import derive, recording, served
+from release.models.engines import ready
 from release.models.generate import generate
 from release.values import assets, layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
-from release.values.errors import ConfigError, GatesFailed
+from release.values.errors import ConfigError, GatesFailed, PreflightError
 from release.values.events import Say, Stage, tell
 from release.values.layout import TRAINED
 
@@ -71,7 +72,9 @@ def serve_check(request: Request, say: Say) -> None:
         wanted = allowed.check(release.record, request.allowed, say)
         settings = {**laid_out.settings_of(release.record, wanted), "serving": request.forms}
         config = laid_out.parsed(settings, Path("release.yaml"))
-        base, place = laid_out.base_of(found, say), laid_out.place_of(settings, say)
+        place = laid_out.place_of(settings, say)
+        _must_be_ready(config, here=place.image_digest is None)
+        base = laid_out.base_of(found, say)
         run = laid_out.answering_run(found, settings, Path(scratch) / "run")
         files = Manifest.of_folder(run / "adapter")
         adapter = Adapter(folder=run / "adapter", files=files, training=release.record.training)
@@ -99,6 +102,13 @@ def serve_check(request: Request, say: Say) -> None:
             f"was judged. The failing rows are in {output / REPORT}. Load it as its card says, or train it over "
             "what it is to be served on (training.over)."
         )
+
+
+def _must_be_ready(config: Config, *, here: bool) -> None:
+    """``PreflightError`` with all that the forms lack: one that cannot be asked is not found out after the others."""
+    if lacking := ready.problems(config, here=here):
+        lines = "\n".join(f"- {one.replace('serving.', '--as ', 1)}" for one in lacking)
+        raise PreflightError(f"Nothing was asked yet, for it cannot be asked in every form that was named:\n{lines}")
 
 
 def told(form: Form) -> str:

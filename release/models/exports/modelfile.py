@@ -3,7 +3,6 @@
 The template is found by probing the chat template and kept only if it renders every golden prompt as was judged.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from release.values.errors import PreflightError
 USER, SYSTEM, ANSWER, AGAIN = "QuserQ", "QsystemQ", "QanswerQ", "QagainQ"
 """Contents that no template changes and that can be found again."""
 QUOTES = '"""'
-NOT_WRITTEN = re.compile(r'["\x00-\x1f\x7f]')
-"""In a word of a Modelfile: what ends the word or the line."""
+LINES = "\n\r\t"
+"""Of what is not printable all that Ollama's reader of a Modelfile keeps, within a template: the rest it drops."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,10 @@ def text(asks: Asks) -> str:
 def written(says: Says, template: str) -> str:
     """The file with this template; ``PreflightError`` where something in it would be read as more than it is."""
     words = [says.model, says.adapter or "", *says.ends]
-    if odd := [*(one for one in [template] if QUOTES in one), *filter(NOT_WRITTEN.search, words)]:
+    odd = [one for one in words if '"' in one or not one.isprintable()]
+    if QUOTES in template or not template.translate(dict.fromkeys(map(ord, LINES))).isprintable():
+        odd = [template]
+    if odd:
         raise PreflightError(f"No Modelfile for Ollama: it has no way to write {odd[0]!r}. Load the GGUF in llama.cpp.")
     parameters = [
         ("num_ctx", str(says.context)),
@@ -95,7 +97,7 @@ def problem(content: str, says: Says, adds: str, prompts: Sequence[Messages], ju
 
     Nothing of a chat template is run for that: its own template is read, by the few actions that it may have.
     """
-    template = content.partition(QUOTES)[2].partition(QUOTES)[0]
+    template = content.partition(QUOTES)[2].rpartition(QUOTES)[0]
     try:
         if content != written(says, template):
             return "does not say what was judged: files, length, stop tokens and greedy decoding"
@@ -113,7 +115,7 @@ def go_template(chat: Chat, adds: str = "") -> str:
     if "system" in around:
         around["system"] = (around["system"][0].removeprefix(adds), around["system"][1])
     pieces = [first, found.last, *(one for both in around.values() for one in both)]
-    if any("{{" in one or "}}" in one for one in pieces):
+    if any("{{" in one or "}}" in one or one.endswith("{") for one in pieces):
         raise PreflightError("No Modelfile for Ollama: the chat template writes '{{', which Go's templates read.")
     roles = list(around)
     cases = "".join(

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from release.checking import laid_out
+from release.checking import laid_out, opening
 from release.config import reading, schema
 from release.config.settings import FIELDS, Container
 from release.config.tree import get, put
-from release.values import layout
+from release.judging.released import Released
+from release.values import layout, record
 from release.values.errors import VerificationError
 from release.values.record import Record, known
+from tests.helpers.line import ROOT
 from tests.helpers.small_release import read_record, small_release
 
 WORDS = (
@@ -151,3 +153,15 @@ def test_a_record_does_not_choose_where_it_runs(digest: str | None, use: str, ho
 
     assert config.container == Container(use=use)  # type: ignore[arg-type]
     assert reading.parse(laid_out.settings_of(record), Path("release.yaml")).container == Container(use="auto")
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "of_another_revision.json"])
+def test_over_a_base_of_another_revision_nothing_is_asked(name: str, tmp_path: Path) -> None:
+    """The record says which bytes the base had: whatever comes by its name today must be these."""
+    value = read_record(ROOT / "tests" / "data" / "releases" / "v3")
+    value["base"]["files"][name] = "0" * 64
+    (tmp_path / layout.RECORD).write_text(json.dumps({**value, "record_sha256": record.digest(value)}), "utf-8")
+
+    with pytest.raises(VerificationError, match=f"not the one v3 was made on: {name} differ in"):
+        laid_out.base_of(opening.Opened(release=Released(folder=tmp_path, name="v3")), lambda _: None)

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+import gates
 from release.checking import opening, serve_check
-from release.values.errors import ConfigError, GatesFailed, VerificationError
+from release.models.engines import vllm
+from release.values.errors import ConfigError, GatesFailed, PreflightError, VerificationError
 from tests.helpers.line import ROOT
+from tests.helpers.served_model import Body, Reply, completion, served_model
 from tests.helpers.small_release import reseal, small_release
 
 KEPT = ROOT / "tests" / "data" / "releases" / "v2"
@@ -59,6 +62,48 @@ def test_a_release_that_lies_is_not_answered_with(tmp_path: Path) -> None:
 
     with pytest.raises(VerificationError, match="not what its record says"):
         serve_check.serve_check(request(folder, tmp_path / "out", "base=unquantized"), quiet)
+
+
+def test_all_that_forms_lack_is_told_before_one_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv(vllm.PYTHON, str(tmp_path / "python"))
+
+    texts = ("base=unquantized", "engine=vllm,base=unquantized", "engine=llama.cpp,file_type=Q4_K_M")
+
+    with pytest.raises(PreflightError, match="Nothing was asked yet") as stop:
+        serve_check.serve_check(request(KEPT, tmp_path / "out", *texts), quiet)
+
+    assert "--as vllm-unquantized: ADAPTER_RELEASE_VLLM is" in str(stop.value)
+    assert "--as llama-cpp-q4_k_m: file_type Q4_K_M is made by llama.cpp's own quantizer" in str(stop.value)
+    assert not (tmp_path / "out").exists()
+
+
+def of_the_kept_release() -> Reply:
+    """Answers as was judged: ``m`` as the adapter, any other name as the base without it."""
+    said = {name: gates.read_outputs(KEPT / "gates" / f"{name}.jsonl") for name in ("answers", "base_answers")}
+    texts = {name: {one.id: one.output for one in outputs} for name, outputs in said.items()}
+    rows = {row.prompt[-1]["content"]: row.id for row in gates.read_golden(KEPT / "data" / "golden.jsonl")}
+
+    async def reply(body: Body, _: int) -> Body:
+        name = "answers" if body["model"] == "m" else "base_answers"
+        return completion(texts[name][rows[body["messages"][-1]["content"]]], model=body["model"])
+
+    return reply
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("base")
+def test_an_address_is_judged_and_one_that_drops_the_adapter_is_refused_by_name(tmp_path: Path) -> None:
+    with served_model(of_the_kept_release(), listed=("m", "base", "dropped")) as server:
+        asked = f"engine=openai,url={server.url},base_model=base"
+        serve_check.serve_check(request(KEPT, tmp_path / "out", f"{asked},model=m"), quiet)
+        with pytest.raises(VerificationError, match="model dropped, answers 16 of 16 questions as the base without"):
+            serve_check.serve_check(request(KEPT, tmp_path / "dropped", f"{asked},model=dropped"), quiet)
+
+    report = (tmp_path / "out" / serve_check.REPORT).read_text("utf-8")
+    assert "| **verdict** | **PASS** | **PASS** |" in report
+    assert "| answers as trained | all | 100/100 |" in report
+    assert not (tmp_path / "dropped").exists()
 
 
 @pytest.mark.slow

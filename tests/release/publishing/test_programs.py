@@ -3,12 +3,19 @@
 import ast
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from release.publishing import programs
+from gates import read_golden, read_outputs
+from release.publishing import programs, snippet
 from release.values.record import Form, Record, tree
+from tests.helpers.card_snippet import answers, programs_of
+from tests.helpers.hub_fixture import EmbeddedHub
+from tests.helpers.line import ROOT, adapter_release
 from tests.helpers.small_release import VLLM, small_candidate, small_settings
+
+ASKED = 2
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +140,30 @@ def test_the_cards_of_early_records_had_no_program_for_these_and_have_none(
     assert programs.of_form(record, form(record, name, **settings), "team/name", "v1")
     assert programs.of_form(early, form(early, name, **settings), "team/name", "v1") == ""
     assert programs.of_form(early, form(early, "gguf"), "team/name", "v1")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("base")
+def test_the_programs_of_both_base_precisions_give_each_its_judged_answers(
+    embedded_hub: EmbeddedHub, tmp_path: Path
+) -> None:
+    """The kept release passed over NF4 and over the unquantized base, and has a program for each on its card."""
+    hub, kept = embedded_hub, ROOT / "tests" / "data" / "releases" / "v3"
+    hub.api.create_repo("local/elements")
+    hub.api.upload_folder(repo_id="local/elements", folder_path=kept)
+    hub.api.create_tag("local/elements", tag="v0.1.0")
+    unpacked = adapter_release("base", snippet.EMBEDDED, cwd=tmp_path)
+    assert unpacked.returncode == 0, unpacked.stderr
+    judged = {"trained": kept / "gates", "unquantized": kept / "gates" / "forms" / "unquantized"}
+    texts = {name: {one.id: one.output for one in read_outputs(at / "answers.jsonl")} for name, at in judged.items()}
+    rows = [
+        row for row in read_golden(kept / "data" / "golden.jsonl") if len({it[row.id] for it in texts.values()}) > 1
+    ]
+    assert rows  # that precision decides
+
+    programs_there = programs_of((kept / "README.md").read_text("utf-8"))
+    env = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+    for name, code in programs_there.items():
+        asked = [list(row.prompt) for row in rows[:ASKED]]
+        assert answers(code, asked, tmp_path, env) == [texts[name][row.id] for row in rows[:ASKED]]
+    assert programs_there.keys() == judged.keys()

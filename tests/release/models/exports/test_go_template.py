@@ -5,6 +5,7 @@ import pytest
 from release.data.chat import Messages
 from release.models.exports.go_template import rendered
 from release.values.errors import PreflightError
+from tests.helpers import ollama
 
 ASKED: Messages = (
     {"role": "system", "content": "Be short."},
@@ -49,3 +50,29 @@ def test_what_no_template_here_has_is_refused(template: str, says: str) -> None:
         rendered(template, ASKED)
 
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("number", range(len(ollama.ODD)))
+def test_a_template_of_somebody_else_is_read_as_ollama_reads_it_or_refused(number: int) -> None:
+    said, read = ollama.said(), 0
+    for case, messages in ollama.odd():
+        if case.template != ollama.ODD[number]:
+            continue
+        found = said[ollama.asked(case)]
+        try:
+            assert [rendered(case.template, messages)] == found["wrote"]
+            read += 1
+        except PreflightError:
+            continue
+    assert bool(read) is (ollama.ODD[number] in READ)
+
+
+READ = (
+    "X{{ range .Messages }}{{ .Content }}}{{ end }}",
+    "{{ range .Messages }}{ {{ .Content }}{{ end }}",
+    "{{ if not .System }}{{ range .Messages }}{{ .Content }}{{ end }}{{ end }}",
+    '{{ range .Messages }}{{ if eq .Role "user" }}x{{ else if eq .Role "user" }}y{{ end }}{{ end }}',
+    "a}}b",
+    "{",
+    "",
+)

@@ -12,6 +12,7 @@ from release.data.chat import Chat, Messages, read
 from release.models.exports import modelfile
 from release.models.exports.go_template import rendered
 from release.values.errors import PreflightError
+from tests.helpers import ollama
 from tests.helpers.line import ROOT
 from tests.helpers.stand_in_tokenizer import Tokens, write
 
@@ -107,6 +108,11 @@ CHANGES = {
     "another stop": lambda it: it.replace('stop "<|im_end|>"', 'stop "."'),
     "a system text of its own": lambda it: it + 'SYSTEM """Say yes."""\n',
     "warmer": lambda it: it.replace("temperature 0", "temperature 1"),
+    "words behind an else": lambda it: it.replace(
+        '"""\nPARAMETER', '{{ if not .System }}{{ else }}{{ end }}Say yes."""\nPARAMETER'
+    ),
+    "words behind an end": lambda it: it.replace('"""\nPARAMETER', '{{ end }}Say yes."""\nPARAMETER'),
+    "a character that Ollama drops": lambda it: it.replace("<|im_end|>\n{{", "<|im_end|>\u200d\n{{"),
     "no template": lambda it: it.replace("TEMPLATE", "LICENSE"),
 }
 
@@ -177,3 +183,50 @@ def test_no_word_of_a_modelfile_is_more_than_a_word(
     with pytest.raises(PreflightError, match="no way to write"):
         modelfile.written(said, "{{ .Content }}")
     assert "no way to write" in modelfile.problem("FROM x", said, "", [ASKED], "0" * 64)
+
+
+def test_ollamas_own_parser_and_templates_write_what_was_judged(tmp_path: Path) -> None:
+    """As recorded: its packages run over each Modelfile that is written for the default and for six families."""
+    said, count = ollama.said(), 0
+    for case, judged in ollama.of_chats(tmp_path):
+        found = said[ollama.asked(case)]
+        assert found["wrote"] == [judged]
+        assert found["commands"] == [
+            ["model", "./model.gguf"],
+            ["template", case.template],
+            ["num_ctx", "512"],
+            ["num_predict", "64"],
+            ["temperature", "0"],
+            ["top_k", "1"],
+            ["repeat_penalty", "1"],
+            *(["stop", end] for end in case.ends),
+        ]
+        count += 1
+    assert count > 25
+
+
+def test_ollamas_own_parser_reads_each_template_and_end_as_it_was_written() -> None:
+    said = ollama.said()
+    for case in ollama.plain():
+        commands = said[ollama.asked(case)]["commands"]
+        assert [text for name, text in commands if name == "template"] == [case.template]
+        assert [text for name, text in commands if name == "stop"] == [*case.ends]
+
+
+@pytest.mark.parametrize("letter", ["\u00a0", "\u00ad", "\u200d", "\u2028", "\ufeff", "\ue000", "\x00", "\x0b", "\x85"])
+def test_what_ollama_drops_as_it_reads_a_file_is_refused(letter: str, tmp_path: Path) -> None:
+    """Its reader keeps what can be printed, and spaces, tabs and line ends: no template or end has anything else."""
+    said = says(chat_of(CHATML, tmp_path))
+
+    for one, template in ((said, f"a{letter}b"), (replace(said, ends=[f"<e>{letter}"]), "a")):
+        with pytest.raises(PreflightError, match="no way to write"):
+            modelfile.written(one, template)
+
+
+@pytest.mark.parametrize("template", ['"a', 'a"', '""', "a\r\n\tb", 'a""'])
+def test_quotes_and_line_ends_within_a_template_are_read_again(template: str, tmp_path: Path) -> None:
+    chat = chat_of(
+        "{{ '" + template.replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t") + "' }}" + CHATML, tmp_path
+    )
+
+    assert problem(modelfile.text(asks(chat, [ASKED])), chat, [ASKED]) == ""
