@@ -137,7 +137,7 @@ def test_what_people_put_aside_or_was_cut_is_left_out(tmp_path: Path, mark: dict
 def test_a_mask_and_a_better_answer_are_not_passed_over(tmp_path: Path, more: dict[str, Any], says: str) -> None:
     with pytest.raises(DataError, match=says):
         to_rows(tmp_path, "rows.jsonl", json.dumps({**PAIR, **more}))
-    nothing = {key: [] for key in more}
+    nothing: dict[str, Any] = {key: [] for key in more}
     ignored = convert.Wanted(ignored=list(more))
 
     assert to_rows(tmp_path, "rows.jsonl", json.dumps({**PAIR, **nothing}))[0][0]["messages"][-1]["content"] == "a"
