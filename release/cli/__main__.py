@@ -1,6 +1,8 @@
 """The command `adapter-release`: every command of the groups, and what --help lists."""
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 
 from release import __version__
@@ -33,7 +35,8 @@ FAMILIES = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
     fence.hide(kept.kept().keys())
-    with terminal.neutral(), ending.exits():
+    typed = shlex.join(["adapter-release", *(sys.argv[1:] if arguments is None else arguments)])
+    with terminal.neutral(), ending.exits(typed):
         parsed = parser().parse_args(arguments)
         with console.watch() as say:
             parsed.run(parsed, say)

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from types import FrameType
 
+from release.cli.terminal import one_line
 from release.values.reasons import stop_of
 
 ENDING = {
@@ -16,7 +17,7 @@ ENDING = {
     signal.SIGHUP: "Ended by SIGHUP: the terminal or the connection is gone (nohup, tmux or a job keep it at work).",
 }
 """The signals that end a command, and what each one means; a CI job that is cancelled sends the first two."""
-GOES_ON = "What was finished is kept, and nothing is half done: run again to continue."
+GOES_ON = "What was finished is kept, and nothing is half done: run again to continue"
 
 
 class Ended(KeyboardInterrupt):
@@ -28,15 +29,18 @@ class Ended(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def exits() -> Iterator[None]:
-    """A block of which every way to stop ends the process. What is our bug passes through, with its traceback."""
+def exits(command: str = "") -> Iterator[None]:
+    """A block of which every way to stop ends the process. What is our bug passes through, with its traceback.
+
+    ``command`` is what was typed, for somebody who goes on in another shell.
+    """
     with _signals():
         try:
             yield
         except Ended as ended:
-            _end(ENDING[signal.Signals(ended.number)], ended.number)
+            _end(ENDING[signal.Signals(ended.number)], ended.number, command)
         except KeyboardInterrupt:
-            _end(ENDING[signal.SIGINT], signal.SIGINT)
+            _end(ENDING[signal.SIGINT], signal.SIGINT, command)
         except SystemExit:
             raise
         except BaseException as error:
@@ -52,8 +56,8 @@ def indented(message: str) -> str:
     return first + newline + textwrap.indent(more, "  ", lambda line: not line.startswith("  "))
 
 
-def _end(why: str, number: int) -> None:
-    sys.stderr.write(f"\n{why} {GOES_ON}\n")
+def _end(why: str, number: int, command: str) -> None:
+    sys.stderr.write(f"\n{why} {GOES_ON}{f': {one_line(command)}' if command else '.'}\n")
     sys.exit(128 + number)  # what a shell reports
 
 

@@ -19,7 +19,7 @@ from release.config.settings import Config, Data, Form
 from release.data import chat as chats
 from release.data import evidence
 from release.data.dataset import refuse, rendered
-from release.models import arithmetic, base_weights, built_modules, callbacks, evaluation, loading, loss
+from release.models import arithmetic, base_weights, built_modules, callbacks, evaluation, interrupted, loading, loss
 from release.models import base as bases
 from release.running import child, environment, spending
 from release.running.place import Place
@@ -89,7 +89,8 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     if checkpoint and (_is_last(checkpoint) or evaluation.ended(run, config, checkpoint)):
         _take_over(trainer, checkpoint)
     else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with interrupted.kept(trainer, say):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     evaluated = _evaluated(trainer, config, run)
     _save_adapter(trainer, config, run, base_folder)
     write_atomically(

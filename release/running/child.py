@@ -31,6 +31,8 @@ SERVER_KEY = "OPENAI_API_KEY"
 """Opens the address of a served model: only the process that asks it is given it, and no Hub is."""
 ENDED_BY = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 """The signals by which a person or a machine that shuts down ends a process."""
+NOTICE = 25.0
+"""Seconds from a signal to a child's end: a machine on loan or a pod is taken away 30 after it, at the earliest."""
 CRASHED = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS)
 """How a library of C or C++ ends that was given no memory; its words stand somewhere at the end of the log."""
 LIFELINE = "ADAPTER_RELEASE_LIFELINE"
@@ -81,12 +83,30 @@ def call(
         ) as process,
     ):
         assert process.stdout is not None
+        lines = iter(partial(process.stdout.readline, LONGEST + 1), b"")
         try:
-            message = listen(iter(partial(process.stdout.readline, LONGEST + 1), b""), say)
+            message = listen(lines, say)
+        except (KeyboardInterrupt, SystemExit):
+            _end_soon(process, lines, say)
+            raise
         except BaseException:
             process.kill()
             raise
     end(module, process.returncode, message, log)
+
+
+def _end_soon(process: "subprocess.Popen[bytes]", lines: Iterable[bytes], say: Say) -> None:
+    """End a child by SIGTERM: one that keeps something first says so, and has a moment for it."""
+    late = threading.Timer(NOTICE, process.kill)
+    late.start()
+    try:
+        process.terminate()
+        with contextlib.suppress(RuntimeError):  # a line that the signal cut
+            listen(lines, say)
+        process.wait()
+    finally:
+        process.kill()
+        late.cancel()
 
 
 def listen(lines: Iterable[bytes], say: Say) -> str:

@@ -16,6 +16,8 @@ from release.values.events import Line, Progress, Say
 
 def stage(arguments: list[str], say: Say) -> None:
     what, folder = arguments[0], Path(arguments[1])
+    if what in {"keep", "deaf"}:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     say(Progress(name=what, done=0, total=2))
     _talk()
     match what:
@@ -23,7 +25,7 @@ def stage(arguments: list[str], say: Say) -> None:
             (folder / "seen.json").write_text(json.dumps(seen(Path(arguments[2]))))
         case "given":
             (folder / "given.json").write_text(json.dumps(dict(os.environ)))
-        case "wait":
+        case "wait" | "deaf":
             time.sleep(60)
         case "fill" | "limited":
             if what == "limited":
@@ -34,7 +36,7 @@ def stage(arguments: list[str], say: Say) -> None:
             sys.stderr.flush()
             _die(signal.Signals(int(arguments[2])))
         case _:
-            _stop(what)
+            _stop(what, say)
     say(Progress(name=what, done=2, total=2))
 
 
@@ -43,7 +45,11 @@ def _talk() -> None:
         sys.stderr.write("a library talks\n")
 
 
-def _stop(what: str) -> None:
+def _stop(what: str, say: Say) -> None:
+    if what == "keep":
+        signal.sigwait([signal.SIGTERM])
+        say(Line(text="kept"))
+        sys.exit(128 + signal.SIGTERM)
     if what == "full":
         Path("/dev/full").write_text("x")
     raise DataError("x" * 2_000_000 if what == "endless" else "There is no such row.")

@@ -61,13 +61,13 @@ def test_a_signal_ends_as_a_shell_expects_and_says_what_is_kept(
 ) -> None:
     before = {one: signal.signal(one, signal.SIG_DFL) for one in ending.ENDING}  # a shell's background ignores SIGINT
     try:
-        with pytest.raises(SystemExit) as ended, ending.exits():
+        with pytest.raises(SystemExit) as ended, ending.exits("adapter-release release 'a b.yaml'"):
             signal.raise_signal(number)
     finally:
         for one, old in before.items():
             signal.signal(one, old)
     assert ended.value.code == 128 + number
-    assert "run again to continue" in capsys.readouterr().err
+    assert "run again to continue: adapter-release release 'a b.yaml'\n" in capsys.readouterr().err
 
 
 AT_ITS_END = """

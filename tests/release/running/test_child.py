@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,32 @@ def test_a_reason_to_stop_that_is_endless_is_cut_and_keeps_its_exit_code(tmp_pat
             log=tmp_path / "log",
             env={"PYTHONPATH": str(ROOT)},
         )
+
+
+@pytest.mark.parametrize(("how", "kept"), [("wait", []), ("keep", [Line(text="kept")]), ("deaf", [])])
+def test_a_stage_that_is_interrupted_may_keep_something_first_and_has_no_longer_than_the_notice(
+    how: str, kept: list[Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "NOTICE", 2.0)
+    told: list[Event] = []
+    started = time.monotonic()
+
+    def say(event: Event) -> None:
+        told.append(event)
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        child.call(
+            "tests.helpers.contained",
+            *(how, str(tmp_path)),
+            say=say,
+            log=tmp_path / "log",
+            env={"PYTHONPATH": str(ROOT)},
+        )
+
+    assert told[1:] == kept
+    assert time.monotonic() - started < 30  # it would sleep for 60
 
 
 def called(tmp_path: Path, *arguments: str, log: Path | None = None) -> None:

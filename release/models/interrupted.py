@@ -1,0 +1,57 @@
+"""A training that is ended by a signal: its step is finished and kept as a checkpoint before the process ends."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from release.values.events import Line, Say
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback, TrainerControl, TrainerState
+    from trl import SFTTrainer
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def kept(trainer: "SFTTrainer", say: Say) -> Iterator[None]:
+    """A block in which a signal ends the training after its step, with a checkpoint, and then the process."""
+    heard: list[int] = []
+
+    def hear(number: int, _: FrameType | None) -> None:
+        heard.append(number)
+
+    before = {one: signal.getsignal(one) for one in SIGNALS}
+    trainer.add_callback(_ending(heard, say))
+    for one, old in before.items():
+        if old is not signal.SIG_IGN:  # nohup's wish
+            signal.signal(one, hear)
+    try:
+        yield
+    finally:
+        for one, old in before.items():
+            signal.signal(one, old)
+
+
+def _ending(heard: list[int], say: Say) -> "TrainerCallback":
+    from transformers import TrainerCallback
+
+    class Ending(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
+        saved = 0
+
+        def on_step_end(self, _args: object, _state: "TrainerState", control: "TrainerControl", **_: object) -> None:
+            if heard:
+                control.should_save = control.should_training_stop = True
+
+        def on_save(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
+            self.saved = state.global_step
+
+        def on_train_end(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
+            if heard and self.saved == state.global_step < state.max_steps:
+                say(Line(text=f"  stopped after step {self.saved} of {state.max_steps}, with a whole checkpoint"))
+                sys.exit(128 + heard[0])  # not by the signal itself, which the first process of a container ignores
+
+    return Ending()
