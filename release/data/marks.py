@@ -10,11 +10,22 @@ from release.data.turns import OTHER, BadRow, Taken, empty, shown
 
 GOOD = ("label", "kto_tag", "liked", "is_good", "is_correct", "correct", "is_valid", "approved", "accepted")
 """Keys whose ``false`` marks an answer as bad: KTO of TRL and LLaMA-Factory, reviewed and graded rows."""
-BAD = ("toxic", "flagged", "deleted", "rejected", "is_bad", "is_toxic", "is_rejected")
-"""Keys whose ``true`` does: WildChat, OpenAssistant."""
-SAID = ("label", "kto_tag", "quality", "feedback", "vote", "verdict", "grade")
+BAD = ("toxic", "flagged", "deleted", "rejected", "is_bad", "is_toxic", "is_rejected", "discarded", "was_cancelled")
+"""Keys whose ``true`` does: WildChat, OpenAssistant, Label Studio."""
+SAID = (
+    *("label", "kto_tag", "quality", "feedback", "vote", "verdict", "grade", "thumbs", "decision"),
+    *("status", "review", "review_status", "annotation_status"),
+)
 """Keys whose text may be a word for bad."""
-BAD_WORDS = ("bad", "wrong", "incorrect", "rejected", "undesirable", "down", "thumbs_down")
+BAD_WORDS = (
+    *("bad", "wrong", "incorrect", "undesirable", "down", "thumbs_down", "thumbs down", "dislike", "disliked"),
+    *("reject", "rejected", "discard", "discarded", "declined", "archived", "failed", "error"),
+)
+PRODIGY, PASSED_OVER = "_input_hash", ("reject", "ignore")
+"""A key of every row of Prodigy, and what its ``answer`` says of rows that people did not accept."""
+ENDED = ("finish_reason", "stop_reason", "finishReason")
+CUT = ("length", "max_tokens", "content_filter", "safety", "recitation", "model_length")
+"""How an answer ended that is not whole: OpenAI, Anthropic, Gemini, Mistral."""
 TRUTH = {"true": True, "false": False}
 """What stands as a text where a program meant true or false."""
 MODERATED = "openai_moderation"
@@ -26,7 +37,7 @@ ORDERED = ("chosen", "rejected_response", "non_preferred_output")
 """Halves of a preference in a row that is read as something else."""
 
 
-MARKED = frozenset((*GOOD, *BAD, *SAID, MODERATED, "weight"))
+MARKED = frozenset((*GOOD, *BAD, *SAID, *ENDED, PRODIGY, MODERATED, "weight"))
 USED_UP = frozenset((*MEDIA, *TOOLS, *ORDERED))
 """What most rows have nothing of."""
 
@@ -45,6 +56,12 @@ def bad(take: Taken) -> str:
         said = take.left.get(key)
         if key not in take.how.ignored and isinstance(said, str) and said.strip().lower() in BAD_WORDS:
             return f"marked as bad ({key}: {shown(said)})"
+    for key in ENDED:
+        said = take.left.get(key)
+        if key not in take.how.ignored and isinstance(said, str) and said.strip().lower() in CUT:
+            return f"whose answer was cut ({key}: {shown(said)})"
+    if PRODIGY in take.left and "answer" not in take.how.ignored and take.left.get("answer") in PASSED_OVER:
+        return f"marked as bad (answer: {shown(take.left['answer'])})"
     moderated = take.left.get(MODERATED)
     if MODERATED not in take.how.ignored and isinstance(moderated, list) and any(map(_flagged, moderated)):
         return f"marked as bad ({MODERATED}: flagged)"

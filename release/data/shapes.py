@@ -66,7 +66,11 @@ SHAPES = (
           fields={"prompt": "input", "completion": "output"}),
 )  # fmt: skip
 ASKED = ("prompt", "question", "query", "input", "instruction", "user_input", "user", "ask", "q", "request", "problem")
+RIGHT = ("expected", "reference", "gold", "ground_truth", "ideal", "corrected")
+"""In the names of answers that somebody gave as right ones; without one there are those that a model gave."""
 ANSWERED = ("completion", "answer", "response", "output", "reply", "target", "assistant", "solution", "a", "chosen")
+NOT_SAID = ("suggest", "status", "actual", "predict", "rejected")
+"""In the names of what nobody gave as a right answer: a model's, a proposal, a state."""
 WHOLE = ("text", "content", "body")
 MARKS: Mapping[str, tuple[str, ...]] = {
     "canonical": ("prompt", "gold"), "chat": ("messages",), "prompt_completion": ("prompt", "completion"),
@@ -123,7 +127,8 @@ def nearest(row: Row) -> str:
     lists = [key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if len(lists) == 1:
         return f"{what}. If {lists[0]} is the list of rows, write that list alone; {_messages(lists[0])}"
-    asked, answered = _guess(row, ASKED), _guess(row, ANSWERED)
+    sound = {key: value for key, value in row.items() if not any(word in key.lower() for word in NOT_SAID)}
+    asked, answered = _guess(sound, ASKED), _guess(sound, RIGHT) or _guess(sound, ANSWERED)
     if asked and answered:
         option = f"--format prompt_completion --field prompt={asked} --field completion={answered}"
         return f"{what}. Nearest is prompt_completion: {option}"

@@ -17,7 +17,7 @@ Message = dict[str, Json]
 SPEAKERS: Mapping[str, str] = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "prompter", "question", "instruction"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot", "ai", "answer"), "assistant"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot", "chatbot", "ai", "answer"), "assistant"),
 }
 """Who speaks, by the names that files have for it."""
 NOT_LEARNED = {"weight": (0, False), "train": (False,), "training": (False,)}

@@ -254,6 +254,28 @@ def test_one_text_that_a_parquet_file_holds_over_and_over_asks_for_no_more_room_
         list(containers.items(tmp_path / "one.parquet"))
 
 
+def test_one_arrow_batch_that_is_too_large_is_named_as_one_with_what_makes_it_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROOM", 64 << 20)
+    table = pa.table({"prompt": ["x" * 500_000] * 400, "completion": ["y"] * 400})
+    packed = pa.ipc.IpcWriteOptions(compression="zstd")
+    for name, most in (("one.arrow", None), ("some.arrow", 10)):
+        with pa.ipc.new_stream(str(tmp_path / name), table.schema, options=packed) as writer:
+            writer.write_table(table, max_chunksize=most)
+
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())  # another one has room that it was given before
+    try:
+        with pytest.raises(
+            DataError, match="the rows of one batch .* smaller batches .*max_chunksize=1000.* or as Parquet"
+        ):
+            list(containers.items(tmp_path / "one.arrow"))
+        assert len(list(containers.items(tmp_path / "some.arrow"))) == 400
+    finally:
+        pa.set_memory_pool(pool)
+
+
 READS = """
 import sys
 from pathlib import Path
