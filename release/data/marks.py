@@ -52,20 +52,26 @@ def bad(take: Taken) -> str:
             _unclear(take, key, value)
         elif value is not means:
             return f"marked as bad ({key}: {'true' if value else 'false'})"
-    for key in SAID:
+    return _said(take) or _moderated(take) or _weighed(take) or _rated(take)
+
+
+def _said(take: Taken) -> str:
+    """Words for bad, and for an answer that is not whole."""
+    words: list[tuple[str, tuple[str, ...], str]] = [(key, BAD_WORDS, "marked as bad") for key in SAID]
+    words += [(key, CUT, "whose answer was cut") for key in ENDED]
+    words += [("answer", PASSED_OVER, "marked as bad")] if PRODIGY in take.left else []
+    for key, bad_ones, why in words:
         said = take.left.get(key)
-        if key not in take.how.ignored and isinstance(said, str) and said.strip().lower() in BAD_WORDS:
-            return f"marked as bad ({key}: {shown(said)})"
-    for key in ENDED:
-        said = take.left.get(key)
-        if key not in take.how.ignored and isinstance(said, str) and said.strip().lower() in CUT:
-            return f"whose answer was cut ({key}: {shown(said)})"
-    if PRODIGY in take.left and "answer" not in take.how.ignored and take.left.get("answer") in PASSED_OVER:
-        return f"marked as bad (answer: {shown(take.left['answer'])})"
+        if key not in take.how.ignored and isinstance(said, str) and said.strip().lower() in bad_ones:
+            return f"{why} ({key}: {shown(said)})"
+    return ""
+
+
+def _moderated(take: Taken) -> str:
     moderated = take.left.get(MODERATED)
     if MODERATED not in take.how.ignored and isinstance(moderated, list) and any(map(_flagged, moderated)):
         return f"marked as bad ({MODERATED}: flagged)"
-    return _weighed(take) or _rated(take)
+    return ""
 
 
 def _truth(value: Json) -> Json:

@@ -268,7 +268,7 @@ def test_one_arrow_batch_that_is_too_large_is_named_as_one_with_what_makes_it_wo
     pa.set_memory_pool(pa.system_memory_pool())  # another one has room that it was given before
     try:
         with pytest.raises(
-            DataError, match="the rows of one batch .* smaller batches .*max_chunksize=1000.* or as Parquet"
+            DataError, match=r"the rows of one batch .* smaller batches .*max_chunksize=1000.* or as Parquet"
         ):
             list(containers.items(tmp_path / "one.arrow"))
         assert len(list(containers.items(tmp_path / "some.arrow"))) == 400
