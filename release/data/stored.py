@@ -7,6 +7,7 @@ ends. Each is read anew, and checked by nobody: it was when it was written there
 import json
 import os
 import tempfile
+import weakref
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, overload
@@ -30,6 +31,7 @@ class Rows(Sequence[gates.Golden]):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  it lives as long as its rows
+            weakref.finalize(self, self.file.close)
         except OSError as error:
             raise ConfigError([f"{folder} cannot take the rows of a large file: {error.strerror}."]) from None
 
