@@ -58,6 +58,6 @@ def _of(data: Dataset, numbers: Sequence[int], texts: Sequence[bytes]) -> Datase
         rows=tuple(data.rows[number] for number in numbers),
         sha256=hashlib.sha256(canonical).hexdigest(),
         lines=tuple(data.line(number) for number in numbers),
-        canonical=canonical,
+        whole=lambda: canonical,
         unused=data.unused,
     )

@@ -1,6 +1,6 @@
 """The checks of the data gate: what each asks of a row, how bad it is to fail it, and what was found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -93,11 +93,8 @@ class Split:
     dataset: Dataset
     unanswerable: tuple[bool | None, ...]
     """Of each row, by its label or else by its reference answer; None where neither says."""
-    asked: tuple[tuple[str, ...], ...]
-    """Of each row, its question: without its documents, without the lines that many rows share, and as it stands.
-
-    Of the rows to train on, which may be a million, the digests of those (`text_checks.short`).
-    """
+    asked: Sequence[tuple[str, ...]]
+    """Of each row, its question: without its documents, without the lines that many rows share, and as it stands."""
 
 
 @dataclass(frozen=True, kw_only=True)

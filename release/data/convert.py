@@ -9,13 +9,11 @@ from gates.invalid import did_you_mean
 from gates.shown import counted, some
 from release.config.settings import FIELDS
 from release.data import dataset, formats, new_files, turns
-from release.data.containers import Watch
 from release.data.dataset import Account, Line
 from release.data.turns import How, Row
 from release.values.errors import ConfigError
-from release.values.events import Event, Progress, Say
+from release.values.events import Say
 
-MEGABYTE = 1 << 20
 ROLES = ("user", "assistant", "system")
 
 
@@ -75,7 +73,7 @@ def joined(accounts: Sequence[Account], say: Say = lambda _: None) -> Iterator[L
     """Several files' rows in order; a row whose id an earlier one has gets another by file and place."""
     seen: set[str] = set()
     for account in accounts:
-        for one in dataset.converted(account, watch(account.path, say)):
+        for one in dataset.converted(account, dataset.watch(account.path, say)):
             id_ = str(one.row.get("id", ""))
             if not id_ or id_ in seen:
                 id_ = _free(f"{account.stem}-{len(seen) + 1:05}", seen)
@@ -87,22 +85,6 @@ def joined(accounts: Sequence[Account], say: Say = lambda _: None) -> Iterator[L
 
 def _free(name: str, seen: set[str]) -> str:
     return name if name not in seen else _free(f"{name}-again", seen)
-
-
-def watch(path: Path, say: Say, what: str = "read") -> Watch:
-    """What says how many megabytes of a file were read, as often as there is another one."""
-    last = -1
-
-    def read(done: int, size: int) -> None:
-        nonlocal last
-        if size >= MEGABYTE and (done // MEGABYTE > last or done == size):
-            last = done // MEGABYTE
-            event: Event = Progress(
-                name=f"MB of {path.name} {what}", done=min(last, size // MEGABYTE), total=size // MEGABYTE
-            )
-            say(event)
-
-    return read
 
 
 def _problems(accounts: Sequence[Account]) -> list[str]:

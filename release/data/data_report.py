@@ -255,7 +255,8 @@ def _html_of_rows(report: Report, *, text: bool) -> Iterator[str]:
 
 
 def _html_of_row(split: Split, line: int, found: Sequence[Finding], *, text: bool) -> str:
-    row = next(row for number, row in enumerate(split.dataset.rows) if split.dataset.line(number) == line)
+    lines = split.dataset.lines
+    row = split.dataset.rows[lines.index(line) if lines else line - 1]
     texts = [*((message["role"], message["content"]) for message in row.prompt), ("answer", row.gold or "")]
     said = "".join(f'<li class="{one.level}">{one.check}: {escape(one.says)}' for one in found)
     where = f"{split.dataset.path.name}:{line}"

@@ -1,23 +1,27 @@
 """A file of rows → golden rows and their canonical bytes, whatever the format; each faulty row is named by its line."""
 
 import hashlib
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
 
 import gates
 from gates import rows as golden_rows
 from gates.shown import counted, some
-from release.data import containers, formats, parallel, shapes
+from release.data import containers, formats, parallel, shapes, stored
 from release.data.chat import PROBE_ANSWER, Chat, Example, Measured
 from release.data.containers import Fault, Item, Watch, packed, stem
 from release.data.turns import BadRow, How, Row, shown
+from release.values.artifacts import sha256_file
 from release.values.errors import DataError
-from release.values.events import Say
+from release.values.events import Event, Progress, Say
 
 SHOWN = 20  # faulty rows listed in a message; the rest is counted
+MEGABYTE = 1 << 20
 MOST_FAULTS = 1000  # nothing is read after as many
 
 
@@ -44,17 +48,23 @@ class Dataset:
     """A file's rows in order, and the sha256 of its canonical bytes."""
 
     path: Path
-    rows: tuple[gates.Golden, ...]
+    rows: Sequence[gates.Golden]
+    """A tuple, or of a large file what reads each anew."""
     sha256: str
-    lines: tuple[int, ...] = ()
+    lines: Sequence[int] = ()
     """The line of each row in ``path``."""
-    canonical: bytes = field(default=b"", repr=False)
-    """What to train on and to keep: the file itself where it is in the canonical format."""
+    whole: Callable[[], bytes] = field(default=bytes, repr=False, compare=False)
+    """Gives the canonical bytes."""
     measured: tuple[Measured, ...] = field(default=(), repr=False)
     """How long each row is as training sees it; empty where no tokenizer was at hand."""
     told: tuple[str, ...] = ()
     """What of the file was kept apart, left out or not learned, a sentence each."""
     unused: frozenset[str] = frozenset()
+
+    @property
+    def canonical(self) -> bytes:
+        """What to train on and to keep: the file itself where it is in the canonical format."""
+        return self.whole()
 
     def line(self, number: int) -> int:
         """The line of a row in ``path``."""
@@ -105,23 +115,92 @@ class Account:
         return frozenset(self.how.fields) - self.found
 
 
-def load(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None) -> Dataset:
+def load(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None, say: Say = lambda _: None) -> Dataset:
     """Every line of ``path`` as a row with a reference answer; ``DataError`` names each that is not."""
-    found = read(path, form, fields)
-    refuse([f"{path}: row {row.id} has no reference answer" for row in found.rows if row.gold is None])
-    if not found.rows:
-        left = f" but what was left out: {'; '.join(found.told)}" if found.told else ""
+    account, kept = Account(path, How(form=form, fields=fields or {})), _Kept()
+    for one in converted(account, watch(path, say)):
+        kept.add(one)
+    refuse(account.problems, done="written")
+    refuse([f"{path}: row {name} has no reference answer" for name in kept.unanswered])
+    told = tuple(account.sentences())
+    if not kept.lines:
+        left = f" but what was left out: {'; '.join(told)}" if told else ""
         refuse([f"{path} is empty{left}: there is nothing to learn or to measure"])
-    digest = hashlib.sha256(found.canonical).hexdigest()
+    itself = account.as_it_is and not packed(path)
+    digest = sha256_file(path) if itself else kept.digest.hexdigest()
     return Dataset(
         path=path,
-        rows=found.rows,
+        rows=kept.rows(),
         sha256=digest,
-        lines=found.lines,
-        canonical=found.canonical,
-        told=found.told,
-        unused=found.unused,
+        lines=kept.lines,
+        whole=partial(_unchanged, path, digest) if itself else kept.whole,
+        told=told,
+        unused=account.unused,
     )
+
+
+class _Kept:
+    """Rows as they go by: held while they are few, and all on the disk once they are not."""
+
+    def __init__(self) -> None:
+        self.few: list[gates.Golden] = []
+        self.written: stored.Rows | None = None
+        self.texts: list[bytes] = []
+        self.lines, self.size, self.digest = array("Q"), 0, hashlib.sha256()
+        self.unanswered: list[str] = []
+
+    def add(self, one: Line) -> None:
+        self.lines.append(one.line)
+        self.digest.update(one.text)
+        self.size += len(one.text)
+        row = golden_rows.golden_row(one.row, len(self.lines))
+        if row.gold is None:
+            self.unanswered.append(row.id)
+        if self.written is not None:
+            self.written.add(one.text)
+            return
+        self.few.append(row)
+        self.texts.append(one.text)
+        if self.size > stored.FEW:
+            self.written = stored.Rows()
+            for text in self.texts:
+                self.written.add(text)
+            self.few, self.texts = [], []
+
+    def rows(self) -> Sequence[gates.Golden]:
+        """All of them, in order."""
+        if self.written is None:
+            return tuple(self.few)
+        self.written.done()
+        return self.written
+
+    def whole(self) -> bytes:
+        """Their canonical bytes."""
+        return b"".join(self.texts if self.written is None else self.written.texts())
+
+
+def _unchanged(path: Path, digest: str) -> bytes:
+    """The bytes of a file that were read before."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DataError(f"{path} changed after it was read. Run again.")
+    return content
+
+
+def watch(path: Path, say: Say, what: str = "read") -> Watch:
+    """What says how many megabytes of a file were read, as often as there is another one."""
+    last = -1
+
+    def read(done: int, size: int) -> None:
+        nonlocal last
+        if size >= MEGABYTE and (done // MEGABYTE > last or done == size):
+            last = done // MEGABYTE
+            event: Event = Progress(
+                name=f"MB of {path.name} {what}", done=min(last, size // MEGABYTE), total=size // MEGABYTE
+            )
+            say(event)
+
+    return read
 
 
 def rendered(rows: Sequence[gates.Golden], chat: Chat, learn: str | None = None) -> tuple[Example, ...]:
@@ -133,8 +212,11 @@ def measured(data: Dataset, chat: Chat, say: Say, learn: str | None = None) -> D
     """The same rows with their lengths as training sees them."""
     every = learn == "all"
     name = f"lengths of {data.path.name}"
-    found = parallel.each(lambda n: _rendered(data.rows[n], chat, every=every).measured, len(data.rows), say, name)
-    return replace(data, measured=tuple(found))
+    lengths = parallel.one_by_one(
+        lambda n: _rendered(data.rows[n], chat, every=every).measured, len(data.rows), say, name
+    )
+    same: dict[Measured, Measured] = {}
+    return replace(data, measured=tuple(same.setdefault(one, one) for one in lengths))
 
 
 def _rendered(row: gates.Golden, chat: Chat, *, every: bool) -> Example:

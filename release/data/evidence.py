@@ -3,15 +3,18 @@
 Answers are read by the gates' own strict reader, lengths by the base model's own tokenizer.
 """
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from statistics import median
 
 import gates
 from gates.canonical import digest
-from release.data import golden_checks, parallel, text_checks
+from release.data import golden_checks, parallel, stored, text_checks
 from release.data.chat import Example, Measured
-from release.data.checks import CHECKS, Mark, Split
+from release.data.checks import CHECKS, OF_GOLDEN_ONLY, Mark, Split
 from release.data.dataset import Dataset, earlier_answers
 from release.data.expectations import Column
 from release.values.events import Say
@@ -19,6 +22,10 @@ from release.values.events import Say
 WENT_THROUGH = "Give the messages apart, as they were before a chat template wrote them, or take it out of the text"
 WORDS = 4
 """Of a question that is looked for inside other texts: a shorter one stands anywhere."""
+DIGEST = 16
+"""Bytes of a sha256 that are kept: two of a million texts share them once in 10^27 files."""
+COUNTED = 200_000
+"""Different lines that are counted at once."""
 MANY = 5  # rows that share a line before it can count as an instruction
 
 
@@ -42,28 +49,73 @@ class Facts:
     marks: dict[str, tuple[Mark, ...]] = field(default_factory=dict)
 
 
-def splits(datasets: Sequence[tuple[str, Dataset]], contract: gates.Contract) -> list[Split]:
+class Shown:
+    """What all rows of a file show: a column for each check, and the evidence of those rows alone that fail one."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.columns: dict[str, list[Column]] = {}
+        self.says: dict[tuple[int, str], str] = {}
+        self.marks: dict[tuple[int, str], tuple[Mark, ...]] = {}
+
+    def add(self, one: Facts) -> None:
+        """What the next row shows by itself."""
+        for name, value in one.columns.items():
+            self.columns.setdefault(name, [None] * self.rows).append(value)
+        for name, says in one.says.items():
+            self.says[self.rows, name] = says
+        for name, marks in one.marks.items():
+            self.marks[self.rows, name] = marks
+        self.rows += 1
+
+    def put(self, name: str, number: int, says: str, marks: tuple[Mark, ...] = ()) -> None:
+        """What a row shows beside others: it fails this check."""
+        self.columns[name][number] = False
+        self.says[number, name], self.marks[number, name] = says, marks
+
+    def all_well(self, name: str) -> None:
+        """A column of which nothing failed so far."""
+        self.columns[name] = [True] * self.rows
+
+
+def splits(datasets: Sequence[tuple[str, Dataset]], contract: gates.Contract, say: Say = lambda _: None) -> list[Split]:
     """Each file with what its rows ask, and which of them should be refused."""
-    count = sum(len(dataset.rows) for _, dataset in datasets)
-    usual = _usual((_lines(row, contract) for _, dataset in datasets for row in dataset.rows), count)
+    usual = _usual([dataset for _, dataset in datasets], contract, say)
     return [
         Split(
             name=name,
             dataset=dataset,
-            unanswerable=tuple(_unanswerable(row, _answer(row, contract)) for row in dataset.rows),
-            asked=tuple(_kept(name, _asked(row, _lines(row, contract), usual)) for row in dataset.rows),
+            unanswerable=_labels(dataset, contract, say),
+            asked=_questions(dataset, contract, usual),
         )
         for name, dataset in datasets
     ]
 
 
+def _labels(dataset: Dataset, contract: gates.Contract, say: Say) -> tuple[bool | None, ...]:
+    rows = dataset.rows
+    name = f"labels of {dataset.path.name}"
+    return tuple(parallel.one_by_one(lambda n: _unanswerable(rows[n], contract), len(rows), say, name))
+
+
+def _questions(dataset: Dataset, contract: gates.Contract, usual: frozenset[bytes]) -> Sequence[tuple[str, ...]]:
+    """What each row asks; of rows on the disk it is made when it is asked for."""
+    rows = dataset.rows
+    made = stored.Made(lambda number: _asked(rows[number], _lines(rows[number], contract), usual), len(rows))
+    return made if isinstance(rows, stored.Rows) else tuple(made)
+
+
 def facts(
     split: Split, others: Sequence[Split], contract: gates.Contract, limits: Limits, say: Say = lambda _: None
-) -> list[Facts]:
+) -> Shown:
     """What each row of a file shows, beside the rows of the other files."""
-    rows, name = split.dataset.rows, f"rows of {split.dataset.path.name} checked"
-    found = parallel.each(lambda number: _of_number(split, number, contract, limits), len(rows), say, name)
-    _repeats(found, split)
+    rows, name, found = split.dataset.rows, f"rows of {split.dataset.path.name} checked", Shown()
+    asked = _Asked()
+    work = lambda number: (_of_number(split, number, contract, limits), _digests(split.asked[number]))  # noqa: E731
+    for one, digests in parallel.one_by_one(work, len(rows), say, name):
+        found.add(one)
+        asked.add(digests)
+    _repeats(found, asked, rows)
     if split.name == "golden":
         _lies(found, split.dataset.rows, contract)
     for other in others:
@@ -88,6 +140,8 @@ def _of_number(split: Split, number: int, contract: gates.Contract, limits: Limi
     for name in [name for name, value in one.columns.items() if value is True]:
         one.says.pop(name, None)
         one.marks.pop(name, None)
+    if one.columns.get("end_token") is True:
+        one.says.pop("length", None)
     return one
 
 
@@ -95,8 +149,8 @@ def _answer(row: gates.Golden, contract: gates.Contract) -> gates.Answer:
     return gates.read_answer(row, gates.Output(id=row.id, output=row.gold or ""), contract)
 
 
-def _unanswerable(row: gates.Golden, answer: gates.Answer) -> bool | None:
-    return answer.fields.refused if row.answerable is None else not row.answerable
+def _unanswerable(row: gates.Golden, contract: gates.Contract) -> bool | None:
+    return _answer(row, contract).fields.refused if row.answerable is None else not row.answerable
 
 
 def _of_row(row: gates.Golden, contract: gates.Contract) -> Facts:
@@ -203,22 +257,22 @@ def _lines(row: gates.Golden, contract: gates.Contract) -> list[str]:
     return [line + mark for line, mark in named if line and not line.isdigit()]
 
 
-def _usual(rows: Iterable[Sequence[str]], count: int) -> frozenset[str]:
-    """Lines that stand in a twentieth of all rows, such as instructions, by what is short for each.
+def _usual(datasets: Sequence[Dataset], contract: gates.Contract, say: Say) -> frozenset[bytes]:
+    """Digests of lines that stand in a twentieth of all rows, such as instructions; a question is never one."""
+    rows = sum(len(dataset.rows) for dataset in datasets)
+    least = max(MANY, rows / 20)
 
-    A question is never one.
-    """
-    counts = Counter(text_checks.short(line) for lines in rows for line in set(lines) if not line.endswith("?"))
-    return frozenset(line for line, n in counts.items() if n >= max(MANY, count / 20))
+    def lines() -> Iterator[Sequence[bytes]]:
+        for one in datasets:
+            work, name = partial(_countable, one.rows, contract), f"lines of {one.path.name}"
+            yield from parallel.one_by_one(work, len(one.rows), say, name)
+
+    return frequent(lines, least)
 
 
-def _kept(name: str, asked: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(text_checks.short, asked)) if name == "train" else asked
-
-
-def _asked(row: gates.Golden, lines: Sequence[str], usual: frozenset[str]) -> tuple[str, ...]:
+def _asked(row: gates.Golden, lines: Sequence[str], usual: frozenset[bytes]) -> tuple[str, ...]:
     whole = text_checks.normalised(row.prompt[-1]["content"])
-    without = (line for line in lines if text_checks.short(line) not in usual)
+    without = (line for line in lines if _digest(line) not in usual)
     return tuple(dict.fromkeys(one for one in (" ".join(lines), " ".join(without), whole) if one))
 
 
@@ -231,32 +285,96 @@ def unfit(row: gates.Golden, example: Example, max_length: int) -> Iterator[str]
         yield f"row {row.id}: {CHECKS[name].says}{shown.says[name]}"
 
 
-def _repeats(facts: Sequence[Facts], split: Split) -> None:
-    rows = split.dataset.rows
-    first: dict[str, int] = {}
-    for number, asked in enumerate(split.asked):
-        earlier = min((first[one] for one in asked if one in first), default=None)
-        facts[number].columns["questions"] = earlier is None
-        if earlier is not None:
-            facts[number].says["questions"] = f": first in row {rows[earlier].id}"
-        for one in asked:
-            first.setdefault(one, number)
-    scripts = Counter(one.columns["script"] for one in facts)
-    usual = scripts.most_common(1)[0][0] if scripts else ""
-    for fact in facts:
-        if (other := fact.columns["script"]) not in (usual, ""):
-            fact.says["script"] = f": {other}, most rows are {usual}"
-        fact.columns["script"] = other in (usual, "")
+def _countable(rows: Sequence[gates.Golden], contract: gates.Contract, number: int) -> list[bytes]:
+    """The digest of each line of a row that may be usual."""
+    return [_digest(line) for line in dict.fromkeys(_lines(rows[number], contract)) if not line.endswith("?")]
 
 
-def _lies(facts: Sequence[Facts], rows: Sequence[gates.Golden], contract: gates.Contract) -> None:
+def frequent(rows: Callable[[], Iterable[Sequence[bytes]]], least: float, most: int = COUNTED) -> frozenset[bytes]:
+    """What stands in so many rows at least, exactly, with about ``most`` different ones counted at once.
+
+    Where there are more, each loses what half of them have (Misra and Gries 1982): nothing that is frequent is lost
+    but where more was taken off than that, which is tried again with room for twice as many. Those that are left are
+    then counted alone.
+    """
+    while True:
+        counts, taken = Counter[bytes](), 0
+        for some in rows():
+            counts.update(some)
+            if len(counts) > most:
+                off = int(median(counts.values()))
+                counts, taken = Counter({one: n - off for one, n in counts.items() if n > off}), taken + off
+        if taken < least:
+            break
+        most *= 2
+    if taken:
+        left = frozenset(counts)
+        counts = Counter(one for some in rows() for one in some if one in left)
+    return frozenset(one for one, n in counts.items() if n >= least)
+
+
+class _Asked:
+    """The digests of what each row asks, and whether a row before it asks the same."""
+
+    def __init__(self) -> None:
+        self.digests, self.counts = bytearray(), bytearray()
+
+    def add(self, digests: Sequence[bytes]) -> None:
+        self.digests += b"".join(digests)
+        self.counts.append(len(digests))
+
+    def earlier(self) -> dict[int, int]:
+        """For each row that asks what one before it asks, the first that does."""
+        import numpy as np
+
+        rows = np.repeat(np.arange(len(self.counts)), np.frombuffer(bytes(self.counts), np.uint8))
+        keys = np.frombuffer(bytes(self.digests), dtype=[("a", "<u8"), ("b", "<u8")])
+        order = np.lexsort((rows, keys["b"], keys["a"]))
+        ordered, numbers = keys[order], rows[order]
+        new = np.ones(len(order), bool)
+        new[1:] = ordered[1:] != ordered[:-1]
+        firsts = numbers[new][np.cumsum(new) - 1]
+        again = firsts < numbers
+        found: dict[int, int] = {}
+        for number, first in zip(numbers[again].tolist(), firsts[again].tolist(), strict=True):
+            found[number] = min(first, found.get(number, first))
+        return found
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:DIGEST]
+
+
+def _digests(texts: Sequence[str]) -> list[bytes]:
+    return [_digest(text) for text in texts]
+
+
+def _repeats(found: Shown, asked: _Asked, rows: Sequence[gates.Golden]) -> None:
+    found.all_well("questions")
+    for number, earlier in asked.earlier().items():
+        found.put("questions", number, f": first in row {rows[earlier].id}")
+    written = found.columns.get("script", [])
+    usual = Counter(written).most_common(1)[0][0] if written else ""
+    found.all_well("script")
+    for number, script in enumerate(written):
+        if script not in (usual, ""):
+            found.put("script", number, f": {script}, most rows are {usual}")
+
+
+def _lies(found: Shown, rows: Sequence[gates.Golden], contract: gates.Contract) -> None:
     """What makes a row of the golden set take a wrong answer for right, or count twice."""
     everything, same = golden_checks.naming_everything(rows, contract), golden_checks.copies(rows)
-    for number, (one, row) in enumerate(zip(facts, rows, strict=True)):
-        problem = golden_checks.documents_problem(row, contract)
-        one.columns |= {"support": number not in everything, "documents": not problem, "copies": number not in same}
-        one.columns["given_away"] = not golden_checks.given_away(row, contract)
-        one.says |= {"documents": problem, "copies": f" (row {same.get(number, '')})"}
+    for name in OF_GOLDEN_ONLY:
+        found.all_well(name)
+    for number, row in enumerate(rows):
+        if number in everything:
+            found.put("support", number, "")
+        if problem := golden_checks.documents_problem(row, contract):
+            found.put("documents", number, problem)
+        if number in same:
+            found.put("copies", number, f" (row {same[number]})")
+        if golden_checks.given_away(row, contract):
+            found.put("given_away", number, "")
 
 
 Same = tuple[int, str]
@@ -265,45 +383,54 @@ Alike = tuple[int, int, float]
 """A message, the number of a row of another file that nearly asks the same, and how similar they are."""
 
 
-def _shared(split: Split, golden: Split, say: Say) -> Iterator[tuple[Same | None, Alike | None]]:
+def _shared(split: Split, other: Split, say: Say) -> Iterator[tuple[Same | None, Alike | None]]:
     """Of each row what another file asks too, or nearly; in its earlier turns and in its system text too."""
-    ids = {asked: row.id for row, some in zip(golden.dataset.rows, golden.asked, strict=True) for asked in some}
-    asked_there = {text_checks.short(asked): id_ for asked, id_ in ids.items()}
-    inside, near = _Inside(ids), text_checks.Near([row.prompt[-1]["content"] for row in golden.dataset.rows])
+    ids = {asked: row.id for row, some in zip(other.dataset.rows, other.asked, strict=True) for asked in some}
+    inside, near = _Inside(ids), text_checks.Near([row.prompt[-1]["content"] for row in other.dataset.rows])
 
     def leak(number: int) -> tuple[Same | None, Alike | None]:
         row = split.dataset.rows[number]
         last = len(row.prompt) - 1
-        same = next(((last, asked_there[one]) for one in split.asked[number] if one in asked_there), None)
+        same = next(((last, ids[asked]) for asked in split.asked[number] if asked in ids), None)
         same = same or next(((n, id_) for n in range(last) if (id_ := inside.of(row.prompt[n]["content"]))), None)
         asked = (n for n, message in enumerate(row.prompt) if n == last or message["role"] == "user")
-        alike = ((n, *found) for n in asked if (found := near.of(row.prompt[n]["content"])))
+        alike = ((n, *most) for n in asked if (most := near.of(row.prompt[n]["content"])))
         return same, next(alike, None)
 
-    yield from parallel.each(leak, len(split.dataset.rows), say, f"rows of {split.dataset.path.name} compared")
+    name = f"rows of {split.dataset.path.name} compared"
+    yield from parallel.one_by_one(leak, len(split.dataset.rows), say, name)
 
 
-def _leaks_to_tuning(facts: Sequence[Facts], split: Split, tuning: Split, say: Say) -> None:
+def _leaks_to_tuning(found: Shown, split: Split, tuning: Split, say: Say) -> None:
     """Training rows that ask what a tuning row asks, or nearly."""
-    for one, row, (same, alike) in zip(facts, split.dataset.rows, _shared(split, tuning, say), strict=True):
-        one.columns["tuning_leakage"] = same is None and alike is None
-        other = same[1] if same else tuning.dataset.rows[alike[1]].id if alike else ""
-        place = (same or alike or (0,))[0]
-        one.says["tuning_leakage"], one.marks["tuning_leakage"] = f" (tuning row {other})", (_whole(row, place),)
+    found.all_well("tuning_leakage")
+    for number, (same, alike) in enumerate(_shared(split, tuning, say)):
+        if same is not None:
+            place, other = same
+        elif alike is not None:
+            place, other = alike[0], tuning.dataset.rows[alike[1]].id
+        else:
+            continue
+        found.put("tuning_leakage", number, f" (tuning row {other})", (_whole(split.dataset.rows[number], place),))
 
 
-def _leaks(facts: Sequence[Facts], split: Split, golden: Split, say: Say) -> None:
+def _leaks(found: Shown, split: Split, golden: Split, say: Say) -> None:
     """Rows that ask what the golden set asks, or nearly."""
-    for one, row, (same, alike) in zip(facts, split.dataset.rows, _shared(split, golden, say), strict=True):
-        one.columns |= {"leakage": same is None, "near_duplicates": alike is None}
+    ids_of = [row.id for row in golden.dataset.rows]
+    for check in ("leakage", "near_duplicates"):
+        found.all_well(check)
+    for number, (same, alike) in enumerate(_shared(split, golden, say)):
+        if same is None and alike is None:
+            continue
+        row = split.dataset.rows[number]
         if same is not None:
             place = same[0]
             where = "" if place == len(row.prompt) - 1 else f", in message {place + 1}, by {row.prompt[place]['role']}"
-            one.says["leakage"], one.marks["leakage"] = f" (golden row {same[1]}{where})", (_whole(row, place),)
+            found.put("leakage", number, f" (golden row {same[1]}{where})", (_whole(row, place),))
         if alike is not None:
             place, other, similarity = alike
-            one.says["near_duplicates"] = f" (row {golden.dataset.rows[other].id}: {similarity:.0%} of three-word runs)"
-            one.marks["near_duplicates"] = (_whole(row, place),)
+            says = f" (row {ids_of[other]}: {similarity:.0%} of three-word runs)"
+            found.put("near_duplicates", number, says, (_whole(row, place),))
 
 
 def _whole(row: gates.Golden, message: int) -> Mark:

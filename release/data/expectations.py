@@ -50,11 +50,16 @@ class _Result:
 
 
 def failures(
-    rows: Sequence[Mapping[str, Column]], names: Sequence[str], limits: tuple[int, int], docs: Path | None = None
+    given: Mapping[str, Sequence[Column]],
+    count: int,
+    names: Sequence[str],
+    limits: tuple[int, int],
+    docs: Path | None = None,
 ) -> dict[str, list[int | str]]:
     """For each failed check the numbers of the rows that fail it; a text where the check fails as a whole.
 
-    ``limits``: the fewest rows, and the most tokens of one. ``docs``: a folder for Great Expectations' own pages.
+    ``given``: the columns, over ``count`` rows. ``limits``: the fewest rows, and the most tokens of one. ``docs``: a
+    folder for Great Expectations' own pages.
     """
     need_addresses(ADDRESSES, "Great Expectations with pandas and SciPy")
 
@@ -63,13 +68,12 @@ def failures(
     fewest, longest = limits
     plan = [_Expectation(check="rows", kind="ExpectTableRowCountToBeBetween", arguments={"min_value": fewest})]
     plan += [one for name in names for one in _expectations(name, longest)]
-    there = [name for name in names if any(name in row for row in rows)]
-    columns = {name: [row.get(name) for row in rows] for name in there}
-    frame = pd.DataFrame({"_row": range(len(rows)), **columns})
+    columns = {name: given[name] for name in names if name in given}
+    frame = pd.DataFrame({"_row": range(count), **columns})
     results = _run(plan, frame, docs)
     failed: dict[str, list[int | str]] = {}
     for number, one in enumerate(plan):
-        for problem in _failures(one, results.get(number, _Result(details={})), len(rows)):
+        for problem in _failures(one, results.get(number, _Result(details={})), count):
             if problem not in failed.setdefault(one.check, []):
                 failed[one.check].append(problem)
     return failed

@@ -18,7 +18,7 @@ from release.data.checks import (
     Split,
 )
 from release.data.dataset import Dataset, refuse
-from release.data.evidence import Facts, Limits
+from release.data.evidence import Limits, Shown
 from release.values.events import Say
 
 FEWEST_TRAINING_ROWS = 8  # fewer teach nothing, and an expectation over an empty table passes
@@ -58,7 +58,7 @@ def examine(
         for name, one in (("train", train), ("tuning", options.tuning), ("golden", golden))
         if one is not None
     ]
-    splits = evidence.splits(datasets, contract)
+    splits = evidence.splits(datasets, contract, options.say)
     unchecked = _unchecked(splits, golden, contract, options)
     if train is None:
         unchecked |= dict.fromkeys(("leakage", "near_duplicates"), WITHOUT_TRAINING)
@@ -156,20 +156,19 @@ def _findings(
     if limit is None:
         not_here.add("length")
     names = [name for name in CHECKS if name not in not_here]
-    facts = evidence.facts(split, splits, contract, options.limits, options.say)
+    shown = evidence.facts(split, splits, contract, options.limits, options.say)
     fewest = FEWEST_TRAINING_ROWS if split.name == "train" else 1
-    columns = [one.columns for one in facts]
     docs = options.docs / split.name if options.docs else None
-    results = expectations.failures(columns, names, (fewest, limit or 1), docs)
+    results = expectations.failures(shown.columns, shown.rows, names, (fewest, limit or 1), docs)
     found = []
     for name, failed in results.items():
         level = "error" if name == "rows" else options.levels.get(name, CHECKS[name].level)
-        found += [_finding(split, name, level, facts, number) for number in failed]
-    not_json = {one.line for one in found if one.check == "json" and one.level == "error"}
-    return [one for one in found if one.check not in FOLLOW_FROM_JSON or one.line not in not_json]
+        found += [_finding(split, name, level, shown, number) for number in failed]
+    no_json = {one.line for one in found if one.check == "json" and one.level == "error"}  # that says the rest
+    return [one for one in found if one.check not in FOLLOW_FROM_JSON or one.line not in no_json]
 
 
-def _finding(split: Split, name: str, level: str, facts: Sequence[Facts], number: int | str) -> Finding:
+def _finding(split: Split, name: str, level: str, shown: Shown, number: int | str) -> Finding:
     if isinstance(number, str):
         if expectations.NOT_DONE in number:
             level = "error"  # what was not looked at is no pass, whatever it would have been worth
@@ -180,8 +179,8 @@ def _finding(split: Split, name: str, level: str, facts: Sequence[Facts], number
         split=split.name,
         line=split.dataset.line(number),
         row=split.dataset.rows[number].id,
-        says=CHECKS[name].says + facts[number].says.get(name, ""),
-        marks=facts[number].marks.get(name, ()),
+        says=CHECKS[name].says + shown.says.get((number, name), ""),
+        marks=shown.marks.get((number, name), ()),
     )
 
 

@@ -3,7 +3,6 @@
 A key that says nothing (null, empty) is not there. Every other key goes under ``meta``, and is counted.
 """
 
-from collections.abc import Mapping
 from typing import TypeGuard
 
 from gates.canonical import Json
@@ -16,20 +15,20 @@ BAD = (
     *("was_cancelled", "cancelled", "discarded", "archived"),
 )
 """Keys whose ``true`` does: WildChat, OpenAssistant, Label Studio."""
-SAID = ("label", "kto_tag", "quality", "feedback", "vote", "verdict", "grade")
-"""Keys whose text may be a word for bad."""
-STATES = ("status", "answer")
-"""Keys whose text may say that people put the row aside: Argilla, Langfuse, Prodigy."""
-PUT_ASIDE = ("discarded", "archived", "cancelled", "rejected", "reject", "ignore")
+SAID = (
+    *("label", "kto_tag", "quality", "feedback", "vote", "verdict", "grade", "thumbs", "decision"),
+    *("status", "review", "review_status", "annotation_status"),
+)
+"""Keys whose text may be a word for bad, or say that people put the row aside: Argilla, Langfuse."""
+BAD_WORDS = (
+    *("bad", "wrong", "incorrect", "undesirable", "down", "thumbs_down", "thumbs down", "dislike", "disliked"),
+    *("reject", "rejected", "discard", "discarded", "declined", "archived", "cancelled", "failed", "error"),
+)
+PRODIGY, PASSED_OVER = "_input_hash", ("reject", "ignore")
+"""A key of every row of Prodigy, and what its ``answer`` says of rows that people did not accept."""
 ENDED = ("finish_reason", "stop_reason", "done_reason", "finishReason", "stopReason")
-"""Keys whose text may say that the answer is not whole."""
 CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "content_filter", "safety", "recitation", "error")
-BAD_WORDS = ("bad", "wrong", "incorrect", "rejected", "undesirable", "down", "thumbs_down")
-WORDS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(SAID, BAD_WORDS),
-    **dict.fromkeys(STATES, PUT_ASIDE),
-    **dict.fromkeys(ENDED, CUT),
-}
+"""How an answer ended that is not whole: OpenAI, Anthropic, Gemini, Mistral, Ollama."""
 TRUTH = {"true": True, "false": False}
 """What stands as a text where a program meant true or false."""
 MODERATED = "openai_moderation"
@@ -45,7 +44,7 @@ BETTER = ("corrected", "correction", "corrected_output")
 """A better answer beside the one that is read: Axolotl's reflection."""
 
 
-MARKED = frozenset((*GOOD, *BAD, *WORDS, MODERATED, "weight"))
+MARKED = frozenset((*GOOD, *BAD, *SAID, *ENDED, PRODIGY, MODERATED, "weight"))
 USED_UP = frozenset((*MEDIA, *TOOLS, *ORDERED, *MASKS, *BETTER))
 """What most rows have nothing of."""
 
@@ -60,14 +59,26 @@ def bad(take: Taken) -> str:
             _unclear(take, key, value)
         elif value is not means:
             return f"marked as bad ({key}: {'true' if value else 'false'})"
-    for key, words in WORDS.items():
+    return _said(take) or _moderated(take) or _weighed(take) or _rated(take)
+
+
+def _said(take: Taken) -> str:
+    """Words for bad, and for an answer that is not whole."""
+    words: list[tuple[str, tuple[str, ...], str]] = [(key, BAD_WORDS, "marked as bad") for key in SAID]
+    words += [(key, CUT, "whose answer was cut") for key in ENDED]
+    words += [("answer", PASSED_OVER, "marked as bad")] if PRODIGY in take.left else []
+    for key, bad_ones, why in words:
         said = take.left.get(key)
-        if key not in take.how.ignored and isinstance(said, str) and said.strip().lower() in words:
-            return f"marked as bad ({key}: {shown(said)})"
+        if key not in take.how.ignored and isinstance(said, str) and said.strip().lower() in bad_ones:
+            return f"{why} ({key}: {shown(said)})"
+    return ""
+
+
+def _moderated(take: Taken) -> str:
     moderated = take.left.get(MODERATED)
     if MODERATED not in take.how.ignored and isinstance(moderated, list) and any(map(_flagged, moderated)):
         return f"marked as bad ({MODERATED}: flagged)"
-    return _weighed(take) or _rated(take)
+    return ""
 
 
 def _truth(value: Json) -> Json:

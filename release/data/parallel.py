@@ -25,12 +25,17 @@ _WORK: list[Callable[[int], Any]] = []
 
 def each(work: Callable[[int], T], count: int, say: Say, name: str) -> list[T]:
     """``work(number)`` for each number below ``count``; told as it goes where they are not few."""
-    done: list[T] = []
+    return list(one_by_one(work, count, say, name))
+
+
+def one_by_one(work: Callable[[int], T], count: int, say: Say, name: str) -> Iterator[T]:
+    """The same, each as it is had: for whoever keeps less than all of it."""
+    done = 0
     for some in _pieces(work, count, few=count < FEW):
-        done += some
+        yield from some
+        done += len(some)
         if count >= FEW:
-            say(Progress(name=name, done=len(done), total=count))
-    return done
+            say(Progress(name=name, done=done, total=count))
 
 
 def _pieces(work: Callable[[int], T], count: int, *, few: bool) -> Iterator[list[T]]:

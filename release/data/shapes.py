@@ -66,10 +66,11 @@ SHAPES = (
           fields={"prompt": "input", "completion": "output"}),
 )  # fmt: skip
 ASKED = ("prompt", "question", "query", "input", "instruction", "user_input", "user", "ask", "q", "request", "problem")
-ANSWERED = (
-    *("completion", "answer", "response", "output", "reply", "target", "assistant", "solution", "a", "chosen"),
-    *("expected", "ideal"),
-)
+RIGHT = ("expected", "reference", "gold", "ground_truth", "ideal", "corrected")
+"""In the names of answers that somebody gave as right ones; without one there are those that a model gave."""
+ANSWERED = ("completion", "answer", "response", "output", "reply", "target", "assistant", "solution", "a", "chosen")
+NOT_SAID = ("suggest", "status", "actual", "predict", "rejected")
+"""In the names of what nobody gave as a right answer: a model's, a proposal, a state."""
 WHOLE = ("text", "content", "body")
 MARKS: Mapping[str, tuple[str, ...]] = {
     "canonical": ("prompt", "gold"), "chat": ("messages",), "prompt_completion": ("prompt", "completion"),
@@ -124,7 +125,8 @@ def nearest(row: Row) -> str:
     if other := _of_many_rows(row):
         return other
     lists = [key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
-    asked, answered = _guess(row, ASKED), _guess(row, ANSWERED)
+    sound = {key: value for key, value in row.items() if not any(word in key.lower() for word in NOT_SAID)}
+    asked, answered = _guess(sound, ASKED), _guess(sound, RIGHT) or _guess(sound, ANSWERED)
     if len(lists) == 1 and lists[0] in ASKED and answered:
         asked = lists[0]
     elif len(lists) == 1:

@@ -22,7 +22,7 @@ def load(config: Config, say: Say) -> tuple[Dataset | None, Dataset]:
     None for rows that an imported adapter was trained on, and that are not given.
     """
     data = config.data
-    train = dataset.load(local(data.train_file, say), data.format, data.fields) if data.train_file else None
+    train = dataset.load(local(data.train_file, say), data.format, data.fields, say) if data.train_file else None
     rows = golden(config, say)
     unused = rows.unused if train is None else rows.unused & train.unused
     dataset.refuse([f"data.fields: {convert.unused_field(name, data.fields[name])}" for name in sorted(unused)])
@@ -32,7 +32,7 @@ def load(config: Config, say: Say) -> tuple[Dataset | None, Dataset]:
 def golden(config: Config, say: Say) -> Dataset:
     """The rows to judge by."""
     data = config.data
-    return dataset.load(local(data.golden_file, say), data.format, data.fields)
+    return dataset.load(local(data.golden_file, say), data.format, data.fields, say)
 
 
 def tuning(config: Config, say: Say) -> Dataset | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gates.canonical import Json
 from gates.shown import counted
-from release.data import convert, dataset, new_files, text_checks, turns
+from release.data import dataset, new_files, text_checks, turns
 from release.data.dataset import Account
 from release.data.turns import How, Row
 from release.values.errors import ConfigError, DataError
@@ -89,7 +89,7 @@ def to_files(source: Path, targets: tuple[Path, Path], wanted: Wanted, say: Say 
     _check(wanted)
     account, before = Account(source, How()), _as_it_is(source)
     seen = _Seen(wanted)
-    for one in dataset.converted(account, convert.watch(source, say)):
+    for one in dataset.converted(account, dataset.watch(source, say)):
         seen.add(one.row)
     dataset.refuse(account.problems, done="written")
     golden = seen.chosen()
@@ -99,7 +99,7 @@ def to_files(source: Path, targets: tuple[Path, Path], wanted: Wanted, say: Say 
             f"{'train on' if golden else 'judge by'}. Nothing was written. Give more rows, or another --share."
         )
     with new_files.Writer(targets[0]) as train, new_files.Writer(targets[1]) as judged:
-        for number, text in enumerate(dataset.texts(account, convert.watch(source, say, "written"))):
+        for number, text in enumerate(dataset.texts(account, dataset.watch(source, say, "written"))):
             (judged if number in golden else train).add(text)
         if _as_it_is(source) != before:
             raise DataError(f"{source} changed while it was read. Nothing was written. Run again.")

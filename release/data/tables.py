@@ -1,5 +1,6 @@
 """Rows out of tables: CSV and TSV, and, where pyarrow is installed, Parquet, Arrow and what zstd packed."""
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -25,6 +26,7 @@ BATCH = 64  # rows that are held at once
 BUFFER = 1 << 20  # bytes that are read of a column at once
 ROOM = 384 << 20
 """Bytes that these rows may ask for: a Parquet file of a kilobyte can hold gigabytes of one text, over and over."""
+SMALLER = "Write it again in smaller batches (pyarrow: write_table(table, max_chunksize=1000)), or as Parquet."
 JSON_IN_CELLS = ("[", "{")
 WORDS: Mapping[str, bool] = {"true": True, "false": False}
 
@@ -135,14 +137,26 @@ def rows(stream: IO[bytes], head: bytes, path: Path) -> Iterator[Json]:
             if _size(value) > CELL:
                 raise DataError(f"{path} row {number} has more than {CELL:,} characters. Leave it out, or cut it.")
             yield _json(value)
-    except (MemoryError, pa.ArrowMemoryError):
-        raise DataError(
-            f"{path} cannot be read: one of its batches, or {BATCH} of its rows as values, asks for more than {ROOM:,} "
-            "bytes. Write it in smaller batches (pyarrow: max_chunksize=10000), or cut its longest rows."
-        ) from None
+    except _TooMuch as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
     except (pa.ArrowException, OSError, RecursionError) as error:
         why = str(error).partition("\n")[0][:200]
         raise DataError(f"{path} cannot be read: {why}. Write it again, or export its rows as JSON Lines.") from None
+
+
+class _TooMuch(Exception):
+    """What of a file asks for more than the room, and what to do."""
+
+
+@contextlib.contextmanager
+def _room(what: str, way_out: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        with room.within(ROOM):
+            yield
+    except (MemoryError, pa.ArrowMemoryError):
+        raise _TooMuch(f"{what} of it ask for more than {ROOM:,} bytes. {way_out}") from None
 
 
 def _values(stream: IO[bytes], head: bytes) -> "Iterator[object]":
@@ -151,15 +165,16 @@ def _values(stream: IO[bytes], head: bytes) -> "Iterator[object]":
     What a file says of the places in it is looked at first: a text that began outside of it would be read all the same,
     from whatever this process holds there.
     """
-    batches = _batches(stream, head)
+    rows, batches = (f"{BATCH} rows", "Cut them, or write them as JSON Lines."), _batches(stream, head)
+    at_once = rows if head.startswith(b"PAR1") else ("the rows of one batch", SMALLER)
     while True:
-        with room.within(ROOM):
+        with _room(*at_once):
             batch = next(batches, None)
             if batch is None:
                 return
             batch.validate(full=True)
         for start in range(0, batch.num_rows, BATCH):
-            with room.within(ROOM):
+            with _room(*rows):
                 found = batch.slice(start, BATCH).to_pylist()
             yield from found
 

@@ -1,6 +1,5 @@
 """What is wrong with a text as text: placeholders, control characters, secrets, personal data; and what repeats it."""
 
-import hashlib
 import json
 import math
 import re
@@ -57,11 +56,6 @@ def spans(check: str, text: str) -> tuple[Span, ...]:
 def normalised(text: str) -> str:
     """Without case, punctuation and spacing, so that a sentence respelled is the same sentence."""
     return re.sub(r"[\W_]+", " ", normal("NFKC", text).casefold()).strip()
-
-
-def short(text: str) -> str:
-    """What stands for a text where many are kept only to be compared."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def script(text: str) -> str:

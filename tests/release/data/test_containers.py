@@ -248,10 +248,32 @@ def test_one_text_that_a_parquet_file_holds_over_and_over_asks_for_no_more_room_
     parquet.write_table(pa.table({"prompt": nothing}), tmp_path / "one.parquet")
 
     assert (tmp_path / "rows.parquet").stat().st_size < 10_000
-    with pytest.raises(DataError, match=r"asks for more than 402,653,184 bytes\. Write it in smaller batches"):
+    with pytest.raises(DataError, match=r"64 rows of it ask for more than 402,653,184 bytes\. Cut them"):
         list(containers.items(tmp_path / "rows.parquet"))
     with pytest.raises(DataError, match="row 1 has more than 10,000,000 characters"):
         list(containers.items(tmp_path / "one.parquet"))
+
+
+def test_one_arrow_batch_that_is_too_large_is_named_as_one_with_what_makes_it_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROOM", 64 << 20)
+    table = pa.table({"prompt": ["x" * 500_000] * 400, "completion": ["y"] * 400})
+    packed = pa.ipc.IpcWriteOptions(compression="zstd")
+    for name, most in (("one.arrow", None), ("some.arrow", 10)):
+        with pa.ipc.new_stream(str(tmp_path / name), table.schema, options=packed) as writer:
+            writer.write_table(table, max_chunksize=most)
+
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())  # another one has room that it was given before
+    try:
+        with pytest.raises(
+            DataError, match=r"the rows of one batch .* smaller batches .*max_chunksize=1000.* or as Parquet"
+        ):
+            list(containers.items(tmp_path / "one.arrow"))
+        assert len(list(containers.items(tmp_path / "some.arrow"))) == 400
+    finally:
+        pa.set_memory_pool(pool)
 
 
 READS = """

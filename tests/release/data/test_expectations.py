@@ -18,8 +18,7 @@ TRUE_CHECKS = sorted(name for name, check in CHECKS.items() if check.kind == "tr
 
 def failures(columns: dict[str, list[expectations.Column]]) -> dict[str, list[int | str]]:
     count = len(next(iter(columns.values())))
-    rows = [{name: values[number] for name, values in columns.items()} for number in range(count)]
-    return expectations.failures(rows, list(columns), (1, 2048))
+    return expectations.failures(columns, count, list(columns), (1, 2048))
 
 
 @pytest.mark.parametrize("values", [[], [None, None], ["yes", "yes"], [1, 1], [True, None], [True, False]], ids=repr)

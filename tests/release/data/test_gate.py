@@ -11,7 +11,7 @@ import gates
 from release import inputs, pipeline
 from release.config import reading
 from release.data import chat as chats
-from release.data import checks, dataset, expectations, gate, sources, text_checks
+from release.data import checks, dataset, evidence, expectations, gate, sources, text_checks
 from release.data.evidence import Limits
 from release.models import base as bases
 from release.values.errors import DataError
@@ -349,8 +349,8 @@ def test_rows_that_cannot_be_clustered_as_the_policy_says_are_an_error() -> None
 
 
 def test_a_check_that_could_not_be_made_is_an_error_whatever_its_level() -> None:
-    (said,) = expectations.failures([{"secrets": None}, {"secrets": None}], ["secrets"], (1, 2048))["secrets"]
-    finding = gate._finding(examined("good").splits[0], "secrets", "warning", [], said)
+    (said,) = expectations.failures({"secrets": [None, None]}, 2, ["secrets"], (1, 2048))["secrets"]
+    finding = gate._finding(examined("good").splits[0], "secrets", "warning", evidence.Shown(), said)
 
     assert finding.level == "error"
 

@@ -33,6 +33,19 @@ def to_rows(folder: Path, name: str, text: str, wanted: convert.Wanted | None = 
         ({"label": "negative"}, False),
         ({"toxic": "true"}, True),
         ({"feedback": "thumbs_down"}, True),
+        ({"thumbs": "down"}, True),
+        ({"thumbs": "up"}, False),
+        ({"status": "rejected"}, True),
+        ({"status": "discarded"}, True),
+        ({"status": "ARCHIVED"}, True),
+        ({"status": "approved"}, False),
+        ({"status": "completed"}, False),
+        ({"was_cancelled": True}, True),
+        ({"was_cancelled": False}, False),
+        ({"_input_hash": 1, "answer": "reject"}, True),
+        ({"_input_hash": 1, "answer": "ignore"}, True),
+        ({"_input_hash": 1, "answer": "accept"}, False),
+        ({"answer": "ignore"}, False),
     ],
 )
 def test_what_is_marked_as_bad_in_words_or_by_another_key_is_left_out(
@@ -43,6 +56,51 @@ def test_what_is_marked_as_bad_in_words_or_by_another_key_is_left_out(
 
     assert len(made) == 1 + (not bad)
     assert any("marked as bad" in line for line in lines) is bad
+
+
+@pytest.mark.parametrize(
+    ("mark", "cut"),
+    [
+        ({"finish_reason": "length"}, True),
+        ({"finish_reason": "content_filter"}, True),
+        ({"stop_reason": "max_tokens"}, True),
+        ({"finishReason": "MAX_TOKENS"}, True),
+        ({"finish_reason": "stop"}, False),
+        ({"stop_reason": "end_turn"}, False),
+        ({"finish_reason": None}, False),
+    ],
+)
+def test_an_answer_that_was_cut_is_left_out(tmp_path: Path, mark: dict[str, Any], cut: bool) -> None:
+    made, lines = to_rows(tmp_path, "rows.jsonl", "".join(json.dumps(one) + "\n" for one in ({**PAIR, **mark}, PAIR)))
+
+    assert len(made) == 1 + (not cut)
+    assert any("1 row whose answer was cut (" in line and line.endswith("line 1") for line in lines) is cut
+
+
+@pytest.mark.parametrize(
+    ("keys", "completion"),
+    [
+        (("input", "actual_output", "expected_output"), "expected_output"),
+        (("instruction", "answer.suggestion", "output_corrected"), "output_corrected"),
+        (("input", "expected"), "expected"),
+        (("Question", "Complex_CoT", "Response"), "Response"),
+        (("instruction", "answer.suggestion"), None),
+        (("input", "actual_output"), None),
+    ],
+)
+def test_what_a_model_said_or_proposed_is_never_named_as_the_answer(
+    tmp_path: Path, keys: tuple[str, ...], completion: str | None
+) -> None:
+    with pytest.raises(DataError) as raised:
+        to_rows(tmp_path, "rows.jsonl", json.dumps(dict.fromkeys(keys, "x")))
+    assert f"--field completion={completion or 'KEY'}" in str(raised.value)
+
+
+def test_a_chatbot_is_the_assistant(tmp_path: Path) -> None:
+    rows = {"messages": [{"role": "User", "content": "q"}, {"role": "Chatbot", "content": "a"}]}
+    made, _ = to_rows(tmp_path, "rows.jsonl", json.dumps(rows))
+
+    assert [one["role"] for one in made[0]["messages"]] == ["user", "assistant"]
 
 
 @pytest.mark.parametrize("key", ["system", "system_prompt", "system_message"])
@@ -106,9 +164,9 @@ def test_what_was_advised_for_objects_in_objects_works(tmp_path: Path) -> None:
         ({"status": "submitted"}, False),
         ({"status": "ARCHIVED"}, True),  # Langfuse
         ({"status": "ACTIVE"}, False),
-        ({"answer": "reject"}, True),  # Prodigy
-        ({"answer": "ignore"}, True),
-        ({"answer": "accept"}, False),
+        ({"answer": "reject", "_input_hash": 7}, True),  # Prodigy
+        ({"answer": "ignore", "_input_hash": 7}, True),
+        ({"answer": "accept", "_input_hash": 7}, False),
         ({"label": "ignore"}, False),
         ({"finish_reason": "length"}, True),
         ({"finish_reason": "stop"}, False),
@@ -123,7 +181,7 @@ def test_what_people_put_aside_or_was_cut_is_left_out(tmp_path: Path, mark: dict
     key = next(iter(mark))
 
     assert len(made) == 1 + (not bad)
-    assert any(f"marked as bad ({key}: " in line for line in lines) is bad
+    assert any(f" ({key}: " in line and "1 row" in line for line in lines) is bad
     assert any(line.strip().startswith(f"kept under meta: {key}") for line in lines) is not bad
 
 
