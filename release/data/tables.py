@@ -41,7 +41,7 @@ def cells(text: io.TextIOWrapper, path: Path) -> Iterator[tuple[int, dict[str, J
 
     An empty cell is none. A cell that is a JSON list or object is that, and the words true and false are.
     """
-    csv.field_size_limit(CELL)
+    limit = csv.field_size_limit(CELL)  # of the whole process
     lines, line = _Lines(text, tabs=".tsv" in map(str.lower, path.suffixes)), 1
     try:
         reader = csv.reader(lines, delimiter=lines.mark(), strict=True)
@@ -60,6 +60,8 @@ def cells(text: io.TextIOWrapper, path: Path) -> Iterator[tuple[int, dict[str, J
             line = lines.next_row(reader.line_num)
     except csv.Error as error:
         yield line, f"it is not CSV: {error}. Save the file as CSV again, in UTF-8, or as JSON Lines"
+    finally:
+        csv.field_size_limit(limit)
 
 
 class _Lines:

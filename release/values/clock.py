@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 SOON = 0.001
 """Seconds: a clock that has run out rings at once; nought would be none."""
+AGAIN = 0.2
+"""Seconds between two rings."""
 GRACE = 10.0
 """Seconds of a processor between the ring and the end of the process; the longest call of an honest check takes one."""
 
@@ -25,9 +27,9 @@ class TimeUp(BaseException):
 def within(seconds: float) -> Iterator[None]:
     """Raise ``TimeUp`` in the block when it has used so many seconds of a processor; waiting is not counted.
 
-    A second signal follows each second, in case some library swallows one, and the kernel ends the process ``GRACE``
-    seconds after the first: not by ``RLIMIT_CPU``, for what that counts from the start of the process no function of
-    Python tells. Outside the main thread, and where the system has no such clock, the block runs without one.
+    Others follow every ``AGAIN`` seconds: what rings in a finaliser or in a callback of the garbage collector is lost
+    there. The kernel ends the process ``GRACE`` seconds after the first: not by ``RLIMIT_CPU``, for what that counts
+    from the start of the process no function of Python tells. Outside the main thread, and where the system has no such clock, the block runs without one.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
@@ -35,7 +37,7 @@ def within(seconds: float) -> Iterator[None]:
     rang, ended = signal.signal(signal.SIGPROF, _ring), signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
     end, _ = signal.setitimer(signal.ITIMER_VIRTUAL, seconds + GRACE)
     started = time.process_time()
-    left, again = signal.setitimer(signal.ITIMER_PROF, seconds, 1)
+    left, again = signal.setitimer(signal.ITIMER_PROF, seconds, AGAIN)
     try:
         try:
             yield

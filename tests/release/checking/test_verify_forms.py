@@ -193,7 +193,7 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a Modelfile that says more": (
         a_modelfile_with_a_system_text,
-        "exports/Modelfile-gguf does not say what was judged",
+        "exports/Modelfile-gguf No Modelfile for Ollama: it has no way to write",
     ),
     "a Modelfile of another folder": (
         a_modelfile_from_elsewhere,

@@ -238,6 +238,7 @@ def test_a_row_of_cells_has_an_end(
         ]
     )  # fmt: skip
     assert fits or "a row has more than 100 characters" in str(found[-1])
+    assert csv.field_size_limit() > 100
 
 
 def test_one_text_that_a_parquet_file_holds_over_and_over_asks_for_no_more_room_than_there_is(tmp_path: Path) -> None:
