@@ -29,7 +29,8 @@ def within(seconds: float) -> Iterator[None]:
 
     Others follow every ``AGAIN`` seconds: what rings in a finaliser or in a callback of the garbage collector is lost
     there. The kernel ends the process ``GRACE`` seconds after the first: not by ``RLIMIT_CPU``, for what that counts
-    from the start of the process no function of Python tells. Outside the main thread, and where the system has no such clock, the block runs without one.
+    from the start of the process no function of Python tells. Outside the main thread, and where the system has no such
+    clock, the block runs without one.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
