@@ -65,7 +65,7 @@ def _made(lock: Path, made: Path, say: Say) -> Path:
     say(Stage(name="libraries", note=f"an environment of its own, from {lock.name}"))
     shutil.rmtree(made, ignore_errors=True)
     # -I: the standard library's venv, and nothing that lies in the folder where this is run
-    create = [sys.executable, "-I", "-m", "venv", "--without-pip", str(made)]
+    create = [sys.executable, "-I", "-P", "-m", "venv", "--without-pip", str(made)]
     subprocess.run(tied(create), env=kept.kept(), check=True, **locks())
     asked = pip.install(lock, made / "bin" / "python")
     if not asked.found:
