@@ -166,9 +166,12 @@ def _rows(config: Config, contract: gates.Contract | Unread, say: Say) -> Rows |
 def _base(config: Config, say: Say) -> tuple[Config, Outline | Unread]:
     """What is known of the base, and the configuration with its commit."""
     try:
-        settled = base_commit.settled(config, say)
-        return settled, bases.outline(settled.model, say)
-    except (ConfigError, PreflightError, HubError) as why:
+        config = base_commit.settled(config, say)
+    except (ConfigError, HubError) as why:
+        return config, Unread(why=why)
+    try:
+        return config, bases.outline(config.model, say)
+    except (PreflightError, HubError) as why:
         return config, Unread(why=why)
 
 

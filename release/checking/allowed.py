@@ -58,9 +58,9 @@ def place(record: Record, allowed: Allowed) -> Container:
         says = f"{IMAGE} {shown(allowed.image)} is not an image by its digest: write sha256:... or NAME@sha256:..."
         raise ConfigError([says])
     own, wanted = own_container(allowed), _digest(allowed.image)
-    if wanted is not None and wanted == _digest(_trainers(record)):
-        wanted, allowed = None, replace(allowed, image=None)  # for its trainer, and not for stages
     recorded = {one.rpartition("@")[2]: one for one in (record.image_digest, _named(record)) if one}
+    if wanted is not None and wanted not in recorded and wanted == _digest(_trainers(record)):
+        wanted, allowed = None, replace(allowed, image=None)  # for its trainer, and not for stages
     if wanted is not None:
         if wanted not in recorded:
             was = f"in {', '.join(sorted(recorded))}" if recorded else "in no image that it names"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gates.canonical import canonical_json
-from gates.shown import plain
+from gates.shown import plain, shorten
 from release.checking import allowed, laid_out, opening
 from release.checking.allowed import Allowed
 from release.importing import declared as trainer_files
@@ -131,16 +131,20 @@ def _image(asked: ReproduceWith, by: Allowed) -> str | None:
             raise ConfigError([f"{allowed.PLACE} never lets no image run, and {allowed.IMAGE} names one. Drop one."])
         return asked.image
     if asked.lock and by.install:
+        if allowed.own_container(by).use == "require":
+            raise ConfigError(
+                ["A container is required here, and its trainer's lock is installed without one. Nothing was run."]
+            )
         return None
     ways = [f"{allowed.IMAGE} {asked.image}"] if asked.image else []
     ways += [f"{allowed.INSTALL} (an environment from {contents.shown(asked.lock)})"] if asked.lock else []
-    says = f"Its trainer is {_words(asked)}. The release alone is no reason to run it, and nothing was run."
+    says = f"Its trainer is {shorten(_words(asked), 2000)}. The release alone is no reason to run it; nothing was run."
     raise ConfigError([f"{says} If you trust it, give {' or '.join(ways)}."])
 
 
 def _words(asked: ReproduceWith) -> str:
-    """The command on one line, of plain characters."""
-    return plain(shlex.join(asked.command))[:2000]
+    """The whole command on one line, of plain characters: what is agreed to is what runs."""
+    return plain(shlex.join(asked.command))
 
 
 def _about(asked: ReproduceWith, image: str | None) -> list[str]:
@@ -150,7 +154,11 @@ def _about(asked: ReproduceWith, image: str | None) -> list[str]:
     if image:
         return [f"trainer: {_words(asked)}", *listed, f"it runs in the image {image}, {where}"]
     rights = "on this machine with your rights and its network, without tokens, and cut off from other processes"
-    return [f"trainer: {_words(asked)}", *listed, f"it runs in an environment from {asked.lock}, {rights}"]
+    return [
+        f"trainer: {_words(asked)}",
+        *listed,
+        f"it runs in an environment from {contents.shown(asked.lock or '')}, {rights}",
+    ]
 
 
 def _filled(word: str, stands: Mapping[str, str]) -> str:

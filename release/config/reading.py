@@ -218,7 +218,8 @@ def _contradictory_trainer(known: _Known) -> Iterator[tuple[str, str]]:
 
 def _contradictory_bases(known: _Known) -> Iterator[tuple[str, str]]:
     if known.value("model.source", Model.source) != "embedded":
-        imported = known.value("adapter.method", Adapter.method) == "imported"  # whose base's commit is looked up
+        code = known.value("model.trust_remote_code", Model.trust_remote_code)  # whoever runs it has looked at a commit
+        imported = known.value("adapter.method", Adapter.method) == "imported" and not code  # it is looked up
         if "model" not in known.wrong and "revision" not in known.value("model", {}) and not imported:
             yield "model.revision", messages.missing("model.revision")
         return

@@ -11,7 +11,11 @@ from release.values.record import ReproduceWith
 
 MOST = 64 << 20
 """Bytes of a file that a trainer needs: a script, a configuration, a lock; rows are named as data."""
-_HASHED = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,-]+\])?==[^\s;]+.*--hash=sha256:[0-9a-f]{64}")
+_HASHED = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?==[A-Za-z0-9.!+_-]+( *;[A-Za-z0-9_. '\"<>=!~()]+)?"
+    r"(\s+--hash=sha256:[0-9a-f]{64})+"
+)
+"""A package with its version and hashes, and no option of pip's beside them."""
 
 
 def of(config: Config) -> ReproduceWith | None:
@@ -41,15 +45,17 @@ def _file_problems(path: Path, name: str) -> Iterator[str]:
 def lock_problems(lock: Path) -> Iterator[str]:
     """Whether every package of a requirements file has its version and hash, and nothing else is in it."""
     try:
-        text = lock.read_text("utf-8").replace("\\\n", " ")
+        text = lock.read_text("utf-8")
     except UnicodeDecodeError:
         yield f"{shown(lock.name)} is not a text."
         return
-    lines = [one for line in text.splitlines() if (one := re.sub(r"(^|\s)#.*", "", line).strip())]
+    # A comment ends with its line, whatever it ends in: pip goes on after it.
+    text = re.sub(r"^[ \t]*#[^\n]*$", "", text.replace("\r\n", "\n"), flags=re.MULTILINE).replace("\\\n", " ")
+    lines = [one for line in text.splitlines() if (one := re.sub(r"\s#.*", "", line).strip())]
     if not lines:
         yield f"{shown(lock.name)} names no package. Write it with `uv pip compile --generate-hashes`."
     for line in lines:
-        if not _HASHED.match(line):
+        if not _HASHED.fullmatch(line):
             yield (
                 f"{shown(lock.name)} has {shown(line)}; expected NAME==VERSION --hash=sha256:... of every package, as "
                 "`uv pip compile --generate-hashes` writes it."

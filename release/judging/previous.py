@@ -141,8 +141,11 @@ def _shares(found: Released) -> Mapping[str, tuple[int, int]] | None:
     """What its verdict counted, by gate; None where its verdict did not come along."""
     if layout.VERDICT not in found.files:
         return None
-    if wrong := [one.gate for one in found.counted if not 0 <= one.k <= one.n]:
-        raise ValueError(f"{layout.VERDICT} counts more right rows than rows: {', '.join(wrong)}")
+    if found.sha256(layout.VERDICT) != found.record.verdict_sha256:
+        raise ValueError(f"{layout.VERDICT} is not the verdict that its record names")
+    rows = found.record.data.golden.rows
+    if wrong := [one.gate for one in found.counted if not 0 <= one.k <= one.n <= rows]:
+        raise ValueError(f"{layout.VERDICT} counts other rows than there were: {', '.join(map(plain, wrong))}")
     return {one.gate: (one.k, one.n) for one in found.counted}
 
 

@@ -82,7 +82,7 @@ def planned(config: Config, run: Path, base: Path, chat: chats.Chat, as_trained:
         metric=best,
         patience=training.early_stopping_patience,
         examples=rendered(rows, chat, config.data.learn),
-        batch=config.generation.batch_size,
+        batch=training.per_device_train_batch_size,  # what is known to fit
         asked=Asked(
             base=base,
             adapter=run / "adapter",

@@ -84,6 +84,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     started_from = _tensor_digest(trainer)
     checkpoint = callbacks.last_whole_checkpoint(run / "checkpoints")
     if checkpoint and not evaluation.knows(run, config, checkpoint):
+        shutil.rmtree(run / "checkpoints")  # none of them is gone on from, and the last would hide those to come
         checkpoint = None
     started = time.monotonic()
     if checkpoint and (_is_last(checkpoint) or evaluation.ended(run, config, checkpoint)):

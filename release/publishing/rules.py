@@ -18,6 +18,7 @@ from release.config.settings import Config, Publishing
 from release.data import apart, dataset, sources
 from release.hub import address
 from release.hub.address import HubAddress
+from release.importing import declared
 from release.inputs import there
 from release.judging import recording, terms
 from release.judging.released import Released
@@ -25,7 +26,7 @@ from release.publishing import making_machine
 from release.values import layout
 from release.values.errors import ConfigError, VerificationError, shown
 from release.values.events import Line, Say
-from release.values.record import Record
+from release.values.record import Record, to_json
 
 TERMS: Mapping[str, str] = {
     "policy": layout.POLICY,
@@ -143,7 +144,7 @@ def of_options(given: Given) -> Rules:
 
 def check(found: Released, rules: Rules) -> None:
     """``VerificationError`` with everything in which a candidate is not what the rules ask for."""
-    made = reading.parse(found.record.config, found.folder / layout.RECORD)
+    made, rules = reading.parse(found.record.config, found.folder / layout.RECORD), _settled(found.record, rules)
     lines = [*_other_settings(made, rules), *_other_terms(found, rules), *_made_otherwise(found.record, rules)]
     if lines:
         raise VerificationError(
@@ -157,7 +158,27 @@ def check(found: Released, rules: Rules) -> None:
 
 def unchecked(found: Released, rules: Rules) -> list[str]:
     """What a candidate says of its making that the rules cannot tell, where they are a configuration's."""
-    return list(making_machine.unchecked(found.record, rules.config)) if rules.config else []
+    if rules.config is None:
+        return []
+    settled = _settled(found.record, rules).config
+    lines = list(making_machine.unchecked(found.record, settled or rules.config))
+    if settled != rules.config:
+        lines.append(
+            f"not checked: the commit of its base, {found.record.base.revision}, for {rules.source} names none"
+        )
+    return lines
+
+
+def _settled(record: Record, rules: Rules) -> Rules:
+    """The rules with the commit that a candidate found for its base, where an imported adapter's names none."""
+    config = rules.config
+    if config is None or config.adapter.method != "imported" or config.model.source == "embedded":
+        return rules
+    if config.model.revision is not None:
+        return rules
+    revision = record.base.revision
+    settled = replace(config, model=replace(config.model, revision=revision))
+    return replace(rules, config=settled, settings={**rules.settings, "model.revision": revision})
 
 
 def _made_otherwise(record: Record, rules: Rules) -> Iterator[str]:
@@ -165,6 +186,10 @@ def _made_otherwise(record: Record, rules: Rules) -> Iterator[str]:
     yield from making_machine.unpinned_problems(there, pinned=record.image_digest is not None)
     if rules.config:
         yield from making_machine.problems(record, rules.config)
+        theirs, ours = record.origin.reproduce_with if record.origin else None, declared.of(rules.config)
+        if theirs != ours:
+            says = to_json(theirs), to_json(ours)
+            yield _line("adapter.reproduce_with", *says, rules)
 
 
 def _rows(config: Config, given: Given, contract: gates.Contract, say: Say) -> dict[str, str]:

@@ -112,6 +112,11 @@ def _lock(text: str) -> Callable[[Path], None]:
         (_lock(f"peft>=0.17 --hash=sha256:{'a' * 64}\n"), "expected NAME==VERSION --hash"),
         (_lock(f"{LOCK}--index-url https://evil.example/simple\n"), "expected NAME==VERSION --hash"),
         (_lock(f"{LOCK}-e .\n"), "expected NAME==VERSION --hash"),
+        # options on a package's line count for pip before its own: these would build, and run code
+        (_lock(f"peft==0.17.1 --no-binary=peft --hash=sha256:{'a' * 64}\n"), "expected NAME==VERSION --hash"),
+        (_lock(f"peft==0.17.1 --hash=sha256:{'a' * 64} --no-binary=:all:\n"), "expected NAME==VERSION --hash"),
+        (_lock(f"# x \\\n--no-binary :all:\npeft==0.17.1 --hash=sha256:{'a' * 64}\n"), "expected NAME==VERSION --hash"),
+        (_lock(f"peft @ https://evil.example/peft.whl --hash=sha256:{'a' * 64}\n"), "expected NAME==VERSION --hash"),
         (_lock(f"{LOCK}git+https://evil.example/a.git\n"), "expected NAME==VERSION --hash"),
     ],
 )
@@ -126,6 +131,22 @@ def test_files_that_are_not_there_and_locks_without_hashes_are_told_before_anyth
     with pytest.raises(ConfigError, match=r"adapter\.reproduce_with: ") as refused:
         declared.of(reading.load(path))
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LOCK,
+        LOCK.replace("\n", "\r\n"),
+        f"# by uv\n{LOCK}    # via -r requirements.in\n",
+        f"peft[all,test]==0.17.1+cpu ; python_version >= '3.9' \\\n    --hash=sha256:{'a' * 64} \\\n"
+        f"    --hash=sha256:{'b' * 64}\n    # via trl\n",
+    ],
+)
+def test_a_lock_as_its_tools_write_it_is_taken(text: str, tmp_path: Path) -> None:
+    _lock(text)(tmp_path)
+
+    assert list(declared.lock_problems(tmp_path / "lock.txt")) == []
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +205,7 @@ INSTALL = Allowed(install=True)
         ({}, ConfigError, f"give --allow-image {IMAGE} or --install-libraries"),
         ({"allowed": Allowed(image=IMAGE, container="never")}, ConfigError, "--container never lets no image run"),
         ({"allowed": Allowed(image=f"sha256:{'e' * 64}")}, ConfigError, "the release was made in no image"),
+        ({"allowed": Allowed(install=True, container="require")}, ConfigError, "A container is required here"),
         ({"allowed": INSTALL, "trainer": Path("/nowhere")}, ConfigError, "There is no file lock.txt in /nowhere"),
         ({"allowed": INSTALL, "agree": lambda _: False}, ConfigError, "It was not agreed to. Nothing of it was run."),
     ],

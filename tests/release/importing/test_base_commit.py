@@ -99,6 +99,16 @@ def test_what_is_trained_here_or_embedded_is_left_as_it_is(tmp_path: Path) -> No
         reading.load(small_config(tmp_path, model={"source": "hub"}))
 
 
+def test_code_of_a_base_runs_at_a_commit_that_somebody_wrote_down(tmp_path: Path) -> None:
+    path = configured(tmp_path).path
+    said = yaml.safe_load(path.read_text("utf-8"))
+    said["model"]["trust_remote_code"] = True
+    path.write_text(yaml.safe_dump(said), "utf-8")
+
+    with pytest.raises(ConfigError, match=r"model\.revision is missing"):
+        reading.load(path)
+
+
 def test_a_base_without_a_commit_is_asked_for_nowhere(tmp_path: Path) -> None:
     """As a record may say that another program wrote."""
     with pytest.raises(ConfigError, match=r"model\.revision is missing"):
