@@ -139,8 +139,10 @@ def test_files_that_are_not_there_and_locks_without_hashes_are_told_before_anyth
         LOCK,
         LOCK.replace("\n", "\r\n"),
         f"# by uv\n{LOCK}    # via -r requirements.in\n",
-        f"peft[all,test]==0.17.1+cpu ; python_version >= '3.9' \\\n    --hash=sha256:{'a' * 64} \\\n"
-        f"    --hash=sha256:{'b' * 64}\n    # via trl\n",
+        (
+            f"peft[all,test]==0.17.1+cpu ; python_version >= '3.9' \\\n    --hash=sha256:{'a' * 64} \\\n"
+            f"    --hash=sha256:{'b' * 64}\n    # via trl\n"
+        ),
     ],
 )
 def test_a_lock_as_its_tools_write_it_is_taken(text: str, tmp_path: Path) -> None:
