@@ -336,7 +336,7 @@ def test_a_refused_candidate_is_kept_and_shown_and_the_job_with_the_token_never_
 @pytest.mark.slow
 def test_what_is_typed_into_a_workflow_is_never_run(project: Project) -> None:
     said = ""
-    for _ in range(2):  # once, of all runs, act did not print what this step said before it ended
+    for _ in range(4):  # under load act may not print what this step said before it ended
         done = project.act("release.yml", config="release.yaml; touch injected", tag="$(touch injected)")
         assert done.returncode != 0
         assert not list(project.tree.parent.rglob("injected"))
