@@ -55,9 +55,14 @@ def trained(line: Path, base: bases.Base, **settings: str) -> Path:
     for name in released["adapter"]["files"]:
         shutil.copyfile(RELEASED / name, adapter / name)
     files = [asdict(file) for file in Manifest.of_folder(adapter).files]
-    told = {**released["training"], "files": files, "versions": environment.versions()}
+    told = {**released["training"], "files": files, "versions": environment.versions(), **_here(released["training"])}
     (run / "training.json").write_bytes(canonical_json(told))
     return run
+
+
+def _here(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Its hardware with as many threads as what goes on from it will have."""
+    return {"hardware": {**stage["hardware"], "threads": environment.threads(None)}}
 
 
 def answered(run: Path, golden: Path, *, well: bool = True) -> None:
@@ -72,6 +77,7 @@ def answered(run: Path, golden: Path, *, well: bool = True) -> None:
         "chat": {**ASKED["chat"], "chat_template_sha256": sha256_file(run / "adapter" / "chat_template.jinja")},
         "decoding": decoding(reading.load(golden.with_name("release.yaml"))),
         "versions": environment.versions(),
+        **_here(json.loads((RELEASED / "release.json").read_bytes())["generation"]),
         "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
         "answers_sha256": sha256_file(run / "answers.jsonl"),
         "base_answers_sha256": sha256_file(run / "base_answers.jsonl"),
