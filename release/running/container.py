@@ -107,19 +107,26 @@ def run(command: Sequence[str], wanted: Container, mounted: Mounted, say: Say, l
             "working_dir": str(mounted.starts_in),
             "entrypoint": [command[0]],  # what was shown is what runs, whatever the image would begin with
         }
-        with _container(engine, image, command[1:], options) as (container, output):
-            _watch(lifeline, str(container.id))
+        with (
+            _container(engine, image, command[1:], options) as (container, output),
+            _watched(lifeline, str(container.id)),
+        ):
             for out, err in output:
                 said.write((out or b"") + (err or b""))
                 said.flush()
             return int(container.wait()["StatusCode"])
 
 
-def _watch(lifeline: Path, container: str) -> None:
-    """Start a process that outlives this one, to end a container in which nobody of ours looks for its parent."""
+@contextlib.contextmanager
+def _watched(lifeline: Path, container: str) -> Iterator[None]:
+    """While a process that outlives this one waits to end a container in which nobody of ours looks for its parent."""
     engine = {name: os.environ[name] for name in ("DOCKER_HOST", "PYTHONPATH") if name in os.environ}
     command = [sys.executable, "-P", "-m", __name__, str(lifeline), container]
-    subprocess.Popen(command, env={**child.inherited(), **engine}, start_new_session=True)
+    with subprocess.Popen(command, env={**child.inherited(), **engine}, start_new_session=True) as watching:
+        try:
+            yield
+        finally:
+            watching.kill()
 
 
 def _end(lifeline: Path, container: str) -> None:

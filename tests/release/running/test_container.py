@@ -416,7 +416,7 @@ try:
 except OSError as error:
     reach["written"] = type(error).__name__
 reach["interfaces"] = [one.split(":")[0].strip() for one in open("/proc/net/dev").read().splitlines()[2:]]
-reach["tokens"] = [name for name in os.environ if name.endswith(("_TOKEN", "_KEY"))]
+reach["tokens"] = [name for name, value in os.environ.items() if value.startswith("hf_")]
 pathlib.Path(sys.argv[2], "reach.json").write_text(json.dumps(reach))
 print("it trained")
 """
