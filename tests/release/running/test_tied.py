@@ -80,7 +80,7 @@ def test_it_becomes_the_command_with_its_streams_its_exit_status_and_its_signals
 ASKS = {
     "release/checking/recorded_commit.py": {"_git"},
     "release/models/engines/vllm.py": {"lacking"},
-    "release/running/container.py": {"_watch"},  # outlives its parent, to take away what that started
+    "release/running/container.py": {"_watched"},  # outlives its parent, to take away what that started
     "release/running/environment.py": {"git"},
     "release/running/machine.py": {"find_gpu"},
 }
