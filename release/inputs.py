@@ -79,8 +79,7 @@ def load(config: Config, say: Say) -> Inputs:
     own = brought if isinstance(brought, Brought) else None
     chat = base if isinstance(base, Unread) else _chat(config, base, own)
     if not isinstance(rows, Unread) and not isinstance(chat, Unread):
-        learned = (one and measured(one, chat, say, config.data.learn) for one in (rows.train, rows.tuning))
-        train, tuning = learned
+        train, tuning = (one and measured(one, chat, say, config.data.learn) for one in (rows.train, rows.tuning))
         rows = Rows(train=train, golden=measured(rows.golden, chat, say), tuning=tuning)
     if not isinstance(contract, Unread):
         for note in (*contract.notes, *(left_out(contract.declares) if config.gates is None else ())):

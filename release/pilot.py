@@ -73,7 +73,7 @@ def prepare(found: Inputs) -> Config:
     for name, loaded in (("train", rows.train), ("tuning", rows.tuning), ("golden", rows.golden)):
         if loaded is None:
             continue
-        lines = [line for line in loaded.canonical.split(b"\n") if line.strip()]
+        lines = loaded.texts()
         paths[name] = folder / f"{name}.jsonl"
         write_atomically(paths[name], b"".join(lines[number] + b"\n" for number in few(loaded.rows, ROWS)))
     tree = configs.effective(config)

@@ -150,15 +150,12 @@ def _words(asked: ReproduceWith) -> str:
 def _about(asked: ReproduceWith, image: str | None) -> list[str]:
     files = [f"{contents.shown(name)} (sha256 {sha256})" for name, sha256 in sorted(asked.files.items())]
     listed = [f"its files, of your own folder: {one}" for one in files]
-    where = "without network and tokens; it sees its own folder and the base model"
-    if image:
-        return [f"trainer: {_words(asked)}", *listed, f"it runs in the image {image}, {where}"]
-    rights = "on this machine with your rights and its network, without tokens, and cut off from other processes"
-    return [
-        f"trainer: {_words(asked)}",
-        *listed,
-        f"it runs in an environment from {contents.shown(asked.lock or '')}, {rights}",
-    ]
+    rights = "without network and tokens; it sees its own folder and the base model"
+    where = f"the image {image}"
+    if not image:
+        rights = "on this machine with your rights and its network, without tokens, and cut off from other processes"
+        where = f"an environment from {contents.shown(asked.lock or '')}"
+    return [f"trainer: {_words(asked)}", *listed, f"it runs in {where}, {rights}"]
 
 
 def _filled(word: str, stands: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from gates.shown import shorten
 from release.judging.released import Released
 from release.values import bounds, layout, training_metrics
 from release.values.record import Record
-from release.values.training_metrics import LOSS, Evaluation, Kept
+from release.values.training_metrics import LOSS, Evaluation
 
 
 def problems(release: Released) -> Iterator[str]:
@@ -37,10 +37,8 @@ def _other(record: Record, found: tuple[Evaluation, ...], content: bytes) -> Ite
     assert training is not None
     asked: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
     metric = str(asked.get("metric_for_best_model", LOSS)) if asked.get("load_best_model_at_end") else None
-    best = training_metrics.best(found, metric) if metric else None
     patience = asked.get("early_stopping_patience")
-    stopped = training_metrics.stops(found, metric, patience if isinstance(patience, int) else None)
-    kept = Kept(metric=metric, best_step=best.step if best else None, stopped_early=stopped)
+    kept = training_metrics.kept(found, metric, patience if isinstance(patience, int) else None)
     said = training.evaluation
     if said is None or (said.best_step, said.stopped_early) != (kept.best_step, kept.stopped_early):
         yield f"by {layout.TRAINING_METRICS} step {kept.best_step} is the best, the record says otherwise"

@@ -36,7 +36,7 @@ def chosen(rows: Sequence[gates.Golden], texts: Sequence[bytes], contract: gates
 
 def tuning(train: Dataset, share: float, seed: int, contract: gates.Contract) -> tuple[Dataset, Dataset]:
     """The rows that are left to train on, and the share of them that is kept to evaluate by."""
-    texts = [line.rstrip(b"\r") for line in train.canonical.split(b"\n") if line.strip()]
+    texts = train.texts()
     kept = chosen(train.rows, texts, contract, Wanted(share=share, seed=seed))
     if not 0 < len(kept) < len(texts):
         raise DataError(

@@ -40,7 +40,7 @@ class Read:
 
     def texts(self) -> list[bytes]:
         """The canonical line of each row."""
-        return [line.rstrip(b"\r") for line in self.canonical.split(b"\n") if line.strip()]
+        return _texts(self.canonical)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +66,17 @@ class Dataset:
         """What to train on and to keep: the file itself where it is in the canonical format."""
         return self.whole()
 
+    def texts(self) -> list[bytes]:
+        """The canonical line of each row."""
+        return _texts(self.canonical)
+
     def line(self, number: int) -> int:
         """The line of a row in ``path``."""
         return self.lines[number] if self.lines else number + 1
+
+
+def _texts(canonical: bytes) -> list[bytes]:
+    return [line.rstrip(b"\r") for line in canonical.split(b"\n") if line.strip()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +152,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self.few: list[gates.Golden] = []
-        self.written: stored.Rows | None = None
+        self.written: stored.Texts | None = None
         self.texts: list[bytes] = []
         self.lines, self.size, self.digest = array("Q"), 0, hashlib.sha256()
         self.unanswered: list[str] = []
@@ -162,7 +170,7 @@ class _Kept:
         self.few.append(row)
         self.texts.append(one.text)
         if self.size > stored.FEW:
-            self.written = stored.Rows()
+            self.written = stored.Texts()
             for text in self.texts:
                 self.written.add(text)
             self.few, self.texts = [], []
@@ -171,8 +179,7 @@ class _Kept:
         """All of them, in order."""
         if self.written is None:
             return tuple(self.few)
-        self.written.done()
-        return self.written
+        return self.written.rows()
 
     def whole(self) -> bytes:
         """Their canonical bytes."""

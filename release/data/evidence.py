@@ -61,7 +61,7 @@ class Shown:
     def add(self, one: Facts) -> None:
         """What the next row shows by itself."""
         for name, value in one.columns.items():
-            self.columns.setdefault(name, [None] * self.rows).append(value)
+            self.columns.setdefault(name, []).append(value)  # each row has all of them
         for name, says in one.says.items():
             self.says[self.rows, name] = says
         for name, marks in one.marks.items():
@@ -102,7 +102,7 @@ def _questions(dataset: Dataset, contract: gates.Contract, usual: frozenset[byte
     """What each row asks; of rows on the disk it is made when it is asked for."""
     rows = dataset.rows
     made = stored.Made(lambda number: _asked(rows[number], _lines(rows[number], contract), usual), len(rows))
-    return made if isinstance(rows, stored.Rows) else tuple(made)
+    return made if isinstance(rows, stored.Made) else tuple(made)
 
 
 def facts(

@@ -22,59 +22,6 @@ FEW = 16_000_000
 """Bytes of the rows of a file that are held: as objects they take ten times as much."""
 
 
-class Rows(Sequence[gates.Golden]):
-    """Golden rows by number, as a tuple of them would give them."""
-
-    def __init__(self) -> None:
-        self.begins = array("Q", [0])
-        folder = cache_folder()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  it lives as long as its rows
-            weakref.finalize(self, self.file.close)
-        except OSError as error:
-            raise ConfigError([f"{folder} cannot take the rows of a large file: {error.strerror}."]) from None
-
-    def add(self, text: bytes) -> None:
-        """Take down the canonical text of a row, which ends its line."""
-        try:
-            self.file.write(text)
-        except OSError as error:
-            raise disk_full(error) or error from None
-        self.begins.append(self.begins[-1] + len(text))
-
-    def done(self) -> None:
-        """Nothing more is added; other processes may read."""
-        try:
-            self.file.flush()
-        except OSError as error:
-            raise disk_full(error) or error from None
-
-    def text(self, number: int) -> bytes:
-        """The canonical text of a row."""
-        start, end = self.begins[number], self.begins[number + 1]
-        return os.pread(self.file.fileno(), end - start, start)
-
-    def texts(self) -> Iterator[bytes]:
-        """The canonical text of each row."""
-        return map(self.text, range(len(self)))
-
-    def __len__(self) -> int:
-        return len(self.begins) - 1
-
-    @overload
-    def __getitem__(self, number: int) -> gates.Golden: ...
-    @overload
-    def __getitem__(self, number: slice) -> tuple[gates.Golden, ...]: ...
-    def __getitem__(self, number: int | slice) -> gates.Golden | tuple[gates.Golden, ...]:
-        if isinstance(number, slice):
-            return tuple(self[one] for one in range(*number.indices(len(self))))
-        if not -len(self) <= number < len(self):
-            raise IndexError(number)
-        place = number % len(self)
-        return golden_rows.golden_row(json.loads(self.text(place)), place + 1)
-
-
 class Made(Sequence[T]):
     """Values that are made when they are asked for, one for each row."""
 
@@ -94,3 +41,45 @@ class Made(Sequence[T]):
         if not -self.size <= number < self.size:
             raise IndexError(number)
         return self.make(number % self.size)
+
+
+class Texts:
+    """The canonical texts of rows, on the disk."""
+
+    def __init__(self) -> None:
+        self.begins = array("Q", [0])
+        folder = cache_folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  it lives as long as its rows
+            weakref.finalize(self, self.file.close)
+        except OSError as error:
+            raise ConfigError([f"{folder} cannot take the rows of a large file: {error.strerror}."]) from None
+
+    def add(self, text: bytes) -> None:
+        """Take down the canonical text of a row, which ends its line."""
+        try:
+            self.file.write(text)
+        except OSError as error:
+            raise disk_full(error) or error from None
+        self.begins.append(self.begins[-1] + len(text))
+
+    def rows(self) -> Made[gates.Golden]:
+        """Golden rows by number, as a tuple of them would give them; nothing is added any more."""
+        try:
+            self.file.flush()  # other processes may read
+        except OSError as error:
+            raise disk_full(error) or error from None
+        return Made(lambda number: golden_rows.golden_row(json.loads(self.text(number)), number + 1), self._count())
+
+    def _count(self) -> int:
+        return len(self.begins) - 1
+
+    def text(self, number: int) -> bytes:
+        """The canonical text of a row."""
+        start, end = self.begins[number], self.begins[number + 1]
+        return os.pread(self.file.fileno(), end - start, start)
+
+    def texts(self) -> Iterator[bytes]:
+        """The canonical text of each row."""
+        return map(self.text, range(self._count()))

@@ -17,10 +17,16 @@ KEPT = "base_commit.json"
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
+def is_looked_up(config: Config) -> bool:
+    """Whether the configuration leaves the commit of its base to be found."""
+    model = config.model
+    return config.adapter.method == "imported" and model.source != "embedded" and model.revision is None
+
+
 def settled(config: Config, say: Say) -> Config:
     """The configuration with a commit for the base; ``ConfigError`` with the key to set where none can be found."""
     model = config.model
-    if config.adapter.method != "imported" or model.source == "embedded" or model.revision is not None:
+    if not is_looked_up(config):
         return config
     commit = _kept(config) or _of_adapter(config) or _of_main(config, say)
     say(Line(text=f'note: model.revision is not set: "{commit}" of {model.base_model_id} is taken and recorded.'))

@@ -72,9 +72,14 @@ def budget(meter: spending.Meter, say: Say) -> "TrainerCallback":
     return Budget()
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step after which a checkpoint was made, by its name."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def last_whole_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint whose files are all as they were when it was marked whole."""
-    marks = sorted(folder.glob("checkpoint-*.json"), key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
+    marks = sorted(folder.glob("checkpoint-*.json"), key=lambda mark: step_of(mark.with_suffix("")), reverse=True)
     for mark in marks:
         checkpoint = mark.with_suffix("")
         if not checkpoint.is_dir():

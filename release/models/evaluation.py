@@ -10,7 +10,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -218,15 +218,15 @@ def goes_on(run: Path, step: int) -> list[Evaluation]:
     """The evaluations up to a step, from where training goes on; what came after it is taken out of the file."""
     rows = [row for row in _rows(run) if row["step"] <= step]
     write_atomically(run / METRICS, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    return [training_metrics.evaluation(row) for row in rows if training_metrics.LOSS in row]
+    return _of_rows(rows)
 
 
 def knows(run: Path, config: Config, checkpoint: Path) -> bool:
     """Whether the run folder has every evaluation up to a checkpoint, and the best of them; else it begins anew."""
-    every, step = config.training.eval_steps, int(checkpoint.name.rpartition("-")[2])
+    every, step = config.training.eval_steps, callbacks.step_of(checkpoint)
     if every is None:
         return True
-    there = [one for one in _evaluations(run) if one.step <= step]
+    there = _evaluations(run, step)
     best = training_metrics.best(there, name) if (name := metric(config)) else None
     whole = {*range(every, step + 1, every)} <= {one.step for one in there}
     return whole and (best is None or _state(run, best.step).exists())
@@ -234,23 +234,21 @@ def knows(run: Path, config: Config, checkpoint: Path) -> bool:
 
 def ended(run: Path, config: Config, checkpoint: Path) -> bool:
     """Whether training ended early at this checkpoint."""
-    step = int(checkpoint.name.rpartition("-")[2])
-    there = [one for one in _evaluations(run) if one.step <= step]
-    patience = config.training.early_stopping_patience
+    step = callbacks.step_of(checkpoint)
+    there, patience = _evaluations(run, step), config.training.early_stopping_patience
     return bool(there) and there[-1].step == step and training_metrics.stops(there, metric(config), patience)
 
 
 def kept(run: Path, config: Config, step: int) -> tuple[list[Evaluation], Kept]:
     """What was evaluated up to the last step, and which state of the adapter is kept."""
-    found, name = [one for one in _evaluations(run) if one.step <= step], metric(config)
-    best = training_metrics.best(found, name) if name else None
-    if name and best is None:
+    found = _evaluations(run, step)
+    kept = training_metrics.kept(found, metric(config), config.training.early_stopping_patience)
+    if kept.metric and kept.best_step is None:
         raise GatesFailed(
-            f"No evaluation counted anything for {name}: nobody can tell which state of the adapter is the best. "
-            "Nothing was published. Name another training.metric_for_best_model, or evaluate more rows."
+            f"No evaluation counted anything for {kept.metric}: nobody can tell which state of the adapter is the "
+            "best. Nothing was published. Name another training.metric_for_best_model, or evaluate more rows."
         )
-    stopped = training_metrics.stops(found, name, config.training.early_stopping_patience)
-    return found, Kept(metric=name, best_step=best.step if best else None, stopped_early=stopped)
+    return found, kept
 
 
 def put_back(model: "torch.nn.Module", run: Path, step: int) -> None:
@@ -274,7 +272,7 @@ def _keep(run: Path, model: "torch.nn.Module", found: Sequence[Evaluation], name
     trained = {name: one.detach().cpu().contiguous() for name, one in model.named_parameters() if one.requires_grad}
     save_file(trained, str(state.with_suffix(".tmp")))
     state.with_suffix(".tmp").rename(state)
-    steps = [int(one.name.rpartition("-")[2]) for one in state.parent.glob("checkpoint-*") if one.is_dir()]
+    steps = [callbacks.step_of(one) for one in state.parent.glob("checkpoint-*") if one.is_dir()]
     until = [training_metrics.best([one for one in found if one.step <= step], name) for step in steps]
     needed = {state, *(_state(run, one.step) for one in until if one)}
     for other in set(state.parent.glob("best-*.safetensors")) - needed:
@@ -285,8 +283,13 @@ def _state(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"best-{step}.safetensors"
 
 
-def _evaluations(run: Path) -> list[Evaluation]:
-    return [training_metrics.evaluation(row) for row in _rows(run) if training_metrics.LOSS in row]
+def _evaluations(run: Path, step: int) -> list[Evaluation]:
+    """Those up to a step."""
+    return _of_rows(row for row in _rows(run) if row["step"] <= step)
+
+
+def _of_rows(rows: Iterable[Mapping[str, float]]) -> list[Evaluation]:
+    return [training_metrics.evaluation(row) for row in rows if training_metrics.LOSS in row]
 
 
 def _rows(run: Path) -> list[dict[str, float]]:

@@ -106,7 +106,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
                 "curves": curves(trainer.state.log_history),
                 "tokens": trainer.state.num_input_tokens_seen,
                 "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-                "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
+                "resumed_from_step": callbacks.step_of(checkpoint) if checkpoint else None,
                 "seconds": round(time.monotonic() - started, 1),
                 "peak_memory_bytes": environment.peak_memory_bytes(),
                 "image_digest": environment.image_digest(),

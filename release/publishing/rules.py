@@ -18,7 +18,7 @@ from release.config.settings import Config, Publishing
 from release.data import apart, dataset, sources
 from release.hub import address
 from release.hub.address import HubAddress
-from release.importing import declared
+from release.importing import base_commit, declared
 from release.inputs import there
 from release.judging import recording, terms
 from release.judging.released import Released
@@ -172,9 +172,7 @@ def unchecked(found: Released, rules: Rules) -> list[str]:
 def _settled(record: Record, rules: Rules) -> Rules:
     """The rules with the commit that a candidate found for its base, where an imported adapter's names none."""
     config = rules.config
-    if config is None or config.adapter.method != "imported" or config.model.source == "embedded":
-        return rules
-    if config.model.revision is not None:
+    if config is None or not base_commit.is_looked_up(config):
         return rules
     revision = record.base.revision
     settled = replace(config, model=replace(config.model, revision=revision))
@@ -188,8 +186,7 @@ def _made_otherwise(record: Record, rules: Rules) -> Iterator[str]:
         yield from making_machine.problems(record, rules.config)
         theirs, ours = record.origin.reproduce_with if record.origin else None, declared.of(rules.config)
         if theirs != ours:
-            says = to_json(theirs), to_json(ours)
-            yield _line("adapter.reproduce_with", *says, rules)
+            yield _line("adapter.reproduce_with", to_json(theirs), to_json(ours), rules)
 
 
 def _rows(config: Config, given: Given, contract: gates.Contract, say: Say) -> dict[str, str]:

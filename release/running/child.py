@@ -145,7 +145,7 @@ def end(module: str, code: int, message: str, log: Path) -> None:
     if code in BY_EXIT_CODE and message:
         raise BY_EXIT_CODE[code](message)
     if code:
-        said = _tail(log)
+        said = tail(log)
         if problem := died(module, code, said):
             raise PreflightError(problem)
         raise RuntimeError(f"{module} ended with exit status {code}; the end of {log}:\n{said}")
@@ -178,8 +178,11 @@ def died(what: str, code: int, said: str = "") -> str:
     return f"{what} had too little memory ({word}). {LESS_MEMORY}" if word else ""
 
 
-def _tail(log: Path, lines: int = 25) -> str:
-    return "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-lines:])
+def tail(log: Path, lines: int = 25, most: int = 1 << 16) -> str:
+    """The last lines of a log, of its last ``most`` bytes."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - most))
+        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
 
 
 def main(stage: Callable[[list[str], Say], None]) -> None:

@@ -66,8 +66,7 @@ class InImage:
         """
         mounts = [*_mounts(reads, read_only=True), *_mounts(writes, read_only=False)]
         with _engine() as engine, _lifeline(log.with_suffix(".lifeline")) as lifeline, log.open("ab") as errors:
-            for left in engine.containers.list(all=True, filters={"label": f"{LABEL}={log.parent}"}):
-                left.remove(force=True)  # of a run that was killed before it could
+            _clear(engine, log.parent)
             rights = _rights(engine, self, {child.LIFELINE: str(lifeline)})
             options = {**rights, "labels": {LABEL: str(log.parent)}, "mounts": mounts}
             command = ["python", "-m", stage, *map(str, arguments)]
@@ -97,8 +96,7 @@ def run(command: Sequence[str], wanted: Container, mounted: Mounted, say: Say, l
         raise PreflightError(found.problem)
     with _engine() as engine, _lifeline(log.with_suffix(".lifeline")) as lifeline, log.open("ab") as said:
         image = _named(engine, wanted, found.gpu, say)
-        for left in engine.containers.list(all=True, filters={"label": f"{LABEL}={mounted.writes}"}):
-            left.remove(force=True)
+        _clear(engine, mounted.writes)
         mounts = [*_mounts(mounted.reads, read_only=True), *_mounts([mounted.writes], read_only=False)]
         options = {
             **_rights(engine, image, {}),
@@ -115,6 +113,12 @@ def run(command: Sequence[str], wanted: Container, mounted: Mounted, say: Say, l
                 said.write((out or b"") + (err or b""))
                 said.flush()
             return int(container.wait()["StatusCode"])
+
+
+def _clear(engine: "DockerClient", folder: Path) -> None:
+    """Take away what a run in this folder left that was killed before it could."""
+    for left in engine.containers.list(all=True, filters={"label": f"{LABEL}={folder}"}):
+        left.remove(force=True)
 
 
 @contextlib.contextmanager

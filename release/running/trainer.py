@@ -78,10 +78,4 @@ def _ended(code: int, log: Path) -> None:
     if problem := child.died("The trainer", code):
         raise PreflightError(f"{problem} What it said is in {log}.")
     if code:
-        raise NotReproduced(f"The trainer ended with exit status {code}; the end of {log}:\n{_tail(log)}")
-
-
-def _tail(log: Path, most: int = 2000) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - most))
-        return file.read().decode("utf-8", "replace")
+        raise NotReproduced(f"The trainer ended with exit status {code}; the end of {log}:\n{child.tail(log)}")

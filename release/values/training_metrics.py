@@ -73,6 +73,12 @@ def stops(found: Sequence[Evaluation], metric: str | None, patience: int | None)
     return since >= patience
 
 
+def kept(found: Sequence[Evaluation], metric: str | None, patience: int | None) -> Kept:
+    """What follows from the evaluations of a whole training."""
+    top = best(found, metric) if metric else None
+    return Kept(metric=metric, best_step=top.step if top else None, stopped_early=stops(found, metric, patience))
+
+
 def written(
     losses: Sequence[tuple[int, float]],
     curves: Mapping[str, Sequence[tuple[int, float]]],

@@ -63,7 +63,7 @@ def test_what_is_found_does_not_depend_on_whether_rows_are_held(
     read, of_read = found(path)
 
     assert isinstance(held.rows, tuple)
-    assert isinstance(read.rows, stored.Rows)
+    assert isinstance(read.rows, stored.Made)
     assert tuple(read.rows) == held.rows == read.rows[:]
     assert (read.sha256, read.canonical, list(read.lines)) == (held.sha256, held.canonical, list(held.lines))
     assert of_read == of_held
@@ -83,9 +83,9 @@ def test_a_row_that_is_not_there_is_an_error_as_of_any_sequence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ADAPTER_RELEASE_CACHE", str(tmp_path))
-    kept = stored.Rows()
-    kept.add(b'{"id": "a", "prompt": "q?", "gold": "a"}\n')
-    kept.done()
+    texts = stored.Texts()
+    texts.add(b'{"id": "a", "prompt": "q?", "gold": "a"}\n')
+    kept = texts.rows()
 
     assert [one.id for one in kept] == [kept[-1].id] == ["a"]
     assert list(tmp_path.iterdir()) == []  # it has no name: nothing is left by whoever is killed
