@@ -132,9 +132,9 @@ def _image(asked: ReproduceWith, by: Allowed) -> str | None:
         return asked.image
     if asked.lock and by.install:
         if allowed.own_container(by).use == "require":
-            raise ConfigError(
-                ["A container is required here, and its trainer's lock is installed without one. Nothing was run."]
-            )
+            says = "A container is required here, and its trainer's lock is installed without one. Nothing was run."
+            way = f"{allowed.IMAGE} {asked.image}, or " if asked.image else ""
+            raise ConfigError([says, f"Give {way}{allowed.PLACE} auto, which runs it on this machine itself."])
         return None
     ways = [f"{allowed.IMAGE} {asked.image}"] if asked.image else []
     ways += [f"{allowed.INSTALL} (an environment from {contents.shown(asked.lock)})"] if asked.lock else []
