@@ -107,7 +107,7 @@ def read(folder: Path, kept: Path, model: Model, base_model: str | None = None) 
     found = _kept(kept)
     if found.get("key") != wanted:
         log = kept.with_suffix(".log")
-        child.call("release.models.meta_device", str(folder), str(kept), say=lambda _: None, log=log, env=child.OFFLINE)
+        child.call("release.models.meta_device", str(folder), str(kept), say=lambda _: None, log=log, env=child.STAGE)
         found = _kept(kept)
     if "refused" in found:
         raise PreflightError(f"{model.base_model_id} cannot be used as a base model: {found['refused']}")

@@ -51,6 +51,10 @@ OFFLINE = {
     "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",  # the one that `hf auth login` leaves in a file
 }
 """For a process that loads models from folders: whatever a file there names, no Hub is asked for it."""
+NOT_COMPILED = "TORCHDYNAMO_DISABLE"
+STAGE = {**OFFLINE, NOT_COMPILED: "1"}
+"""For a stage of this project. bitsandbytes has torch.compile wrap its slower kernels as it is imported: a fifth of the
+time of all imports, and where such a kernel is used its bytes would hang on whether there is a compiler."""
 
 
 def inherited() -> dict[str, str]:

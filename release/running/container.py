@@ -67,7 +67,7 @@ class InImage:
         mounts = [*_mounts(reads, read_only=True), *_mounts(writes, read_only=False)]
         with _engine() as engine, _lifeline(log.with_suffix(".lifeline")) as lifeline, log.open("ab") as errors:
             _clear(engine, log.parent)
-            rights = _rights(engine, self, {child.LIFELINE: str(lifeline)})
+            rights = _rights(engine, self, {**child.STAGE, child.LIFELINE: str(lifeline)})
             options = {**rights, "labels": {LABEL: str(log.parent)}, "mounts": mounts}
             command = ["python", "-m", stage, *map(str, arguments)]
             with _container(engine, self, command, options) as (container, output):

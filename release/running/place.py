@@ -71,7 +71,7 @@ class Here:
         code = {} if self.python == sys.executable else {"PYTHONPATH": str(environment.ROOT)}
         given = {name: os.environ[name] for name in self.secrets if os.environ.get(name)}
         given |= kept.to_reach_a_hub() if self.secrets else {}
-        env = {**child.OFFLINE, **machine.one_card(), **code, **given}
+        env = {**child.STAGE, **machine.one_card(), **code, **given}
         child.call(stage, *map(str, arguments), say=say, log=log, env=env, python=self.python)
 
 

@@ -20,7 +20,7 @@ from release.models import loading
 from release.models.engines import vllm_worker
 from release.models.engines.engine import Asked, Opened, Prompt
 from release.models.exports import files
-from release.running import environment
+from release.running import child, environment
 from release.running.tied import inherited as locks
 from release.running.tied import tied
 from release.values import layout, lora_settings
@@ -75,6 +75,7 @@ def opened(asked: Asked) -> Iterator[Opened]:
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        env={name: value for name, value in os.environ.items() if name != child.NOT_COMPILED},  # vLLM compiles
         **locks(),
     ) as process:
         try:

@@ -317,7 +317,7 @@ def test_a_container_sees_two_folders_and_has_no_network_no_rights_and_no_token(
         "homes": [],
         "read": "what is read",
     }
-    assert child.ENVIRONMENT.items() <= given.items()
+    assert {**child.ENVIRONMENT, **child.STAGE}.items() <= given.items()
     assert given[environment.IMAGE] == light.image_digest
     assert given["CUDA_VISIBLE_DEVICES"] == ""
     assert not [name for name in given if name.endswith("TOKEN") and name not in child.OFFLINE]

@@ -109,12 +109,12 @@ def test_what_is_not_an_address_with_a_password_is_kept(value: str, monkeypatch:
 
 
 def test_a_stage_asks_no_hub_and_who_asks_one_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in child.OFFLINE:
+    for name in child.STAGE:
         monkeypatch.delenv(name, raising=False)
 
-    assert child.OFFLINE.items() <= given(tmp_path).items()
+    assert child.STAGE.items() <= given(tmp_path).items()
     child.call(contained.__name__, "given", str(tmp_path), say=lambda _: None, log=tmp_path / "log")
-    assert not child.OFFLINE.keys() & json.loads((tmp_path / "given.json").read_text("utf-8")).keys()
+    assert not child.STAGE.keys() & json.loads((tmp_path / "given.json").read_text("utf-8")).keys()
 
 
 def test_a_user_adds_variables_but_none_that_opens_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
