@@ -295,8 +295,9 @@ def _verdict(found: Opened) -> Iterator[str | Unchecked]:
         yield "the adapter does not beat the base"
 
 
-def _people(found: Opened) -> Iterator[str]:
+def _people(found: Opened) -> Iterator[str | Unchecked]:
     """Rows are drawn again from the seed, and what people said of them is counted again."""
+    yield from _signed_review(found.release)
     release, said = found.release, found.release.record.review
     if release.policy.review is None:
         if said is not None or layout.REVIEW in release.names:
@@ -309,6 +310,20 @@ def _people(found: Opened) -> Iterator[str]:
         yield f"counted again, {layout.REVIEW} is {people.in_record}, the record says {said}"
     elif not people.passed:
         yield "people do not call enough of its answers right"
+
+
+def _signed_review(release: Released) -> Iterator[str | Unchecked]:
+    """The review in its envelope is the one beside it, by the key of the release, as far as can be seen without it."""
+    if layout.SIGNED_REVIEW in release.names:
+        envelope = release.path(layout.SIGNED_REVIEW)
+        if layout.REVIEW not in release.names or sign.payloads(envelope) != [release.read(layout.REVIEW)]:
+            yield f"{layout.SIGNED_REVIEW} holds another review than the one beside it"
+        if layout.ENVELOPES not in release.names or sign.key_ids(envelope) != sign.key_ids(
+            release.path(layout.ENVELOPES)
+        ):
+            yield f"{layout.SIGNED_REVIEW} is signed by another key than {layout.ENVELOPES}"
+    elif layout.REVIEW in release.names and layout.ENVELOPES in release.names:
+        yield Unchecked(why=f"{layout.REVIEW} has no signature of its own: the release's alone covers it")
 
 
 def _forms(found: Opened) -> Iterator[str | Unchecked]:

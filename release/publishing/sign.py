@@ -1,4 +1,4 @@
-"""Signatures: OpenSSF model-signing over every file of a release, and DSSE envelopes around its in-toto statements.
+"""Signatures: OpenSSF model-signing over every file of a release; DSSE envelopes around its statements and its review.
 
 By a key file, offline; or keyless through Sigstore, where a CI system vouches for its jobs. The libraries are the
 optional extra ``sign``. A private key is read where it lies: it is never copied, logged or recorded.
@@ -10,7 +10,7 @@ import importlib.util
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,11 @@ from release.values.artifacts import Manifest, Package, write_atomically
 from release.values.errors import ConfigError
 
 STATEMENTS = (layout.TEST_RESULT, layout.PROVENANCE)
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
+ENVELOPED: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    layout.ENVELOPES: ("application/vnd.in-toto+json", STATEMENTS),
+    layout.SIGNED_REVIEW: ("application/vnd.adapter-release.review+json", (layout.REVIEW,)),
+}
+"""The files of envelopes: the type of what they hold, and which files that are."""
 GITHUB = "https://token.actions.githubusercontent.com"
 PASSWORD = "ADAPTER_RELEASE_SIGNING_PASSWORD"  # noqa: S105  the variable's name
 MISSING = "Signatures need the extra `sign`: pip install 'adapter-release[sign]', or `make setup-sign` in a checkout."
@@ -70,7 +74,7 @@ def warnings(publishing: Publishing) -> Iterator[str]:
 
 
 def sign(packed: Package, publishing: Publishing, kept: Path) -> Package:
-    """The package with its statements in envelopes, where there is a key, and with a signature over all its files.
+    """The package, signed as a whole; where there is a key, its statements and its review in envelopes too.
 
     Those that the folder ``kept`` holds for these bytes are used again: a signature has a random number in it, and
     a new one would make another release of the same bytes.
@@ -79,9 +83,11 @@ def sign(packed: Package, publishing: Publishing, kept: Path) -> Package:
         return packed
     _need_the_extra()
     (kept / layout.ENVELOPES).parent.mkdir(parents=True, exist_ok=True)
-    if publishing.signing_key:
-        _write_envelopes(packed.folder, publishing.signing_key, kept / layout.ENVELOPES)
-        write_atomically(packed.folder / layout.ENVELOPES, (kept / layout.ENVELOPES).read_bytes())
+    for name, (payload_type, signed) in ENVELOPED.items():
+        if publishing.signing_key and all((packed.folder / one).exists() for one in signed):
+            payloads_of = [(packed.folder / one).read_bytes() for one in signed]
+            _write_envelopes(payloads_of, payload_type, publishing.signing_key, kept / name)
+            write_atomically(packed.folder / name, (kept / name).read_bytes())
     signature = kept / layout.SIGNATURE
     manifest = Manifest.of_folder(packed.folder)
     if not (signature.exists() and covers(signature, manifest) and signer(signature) == _own_key(publishing)):
@@ -90,19 +96,18 @@ def sign(packed: Package, publishing: Publishing, kept: Path) -> Package:
     return Package(folder=packed.folder, manifest=Manifest.of_folder(packed.folder), candidate=packed.candidate)
 
 
-def _write_envelopes(folder: Path, key: Path, kept: Path) -> None:
-    """The statements of a release in DSSE envelopes, one a line, unless ``kept`` holds them by this key."""
+def _write_envelopes(contents: list[bytes], payload_type: str, key: Path, kept: Path) -> None:
+    """Each of these in a DSSE envelope, one a line, unless ``kept`` holds them by this key."""
     from securesystemslib.dsse import Envelope
     from securesystemslib.signer import CryptoSigner
 
     signer = CryptoSigner(_private_key(key))
-    statements = [(folder / name).read_bytes() for name in STATEMENTS]
     if kept.exists():
         there = _envelopes(kept)
         by_this_key = all(signer.public_key.keyid in one.signatures for one in there)
-        if by_this_key and [one.payload for one in there] == statements:
+        if by_this_key and [one.payload for one in there] == contents:
             return
-    made = [Envelope(statement, PAYLOAD_TYPE, {}) for statement in statements]
+    made = [Envelope(content, payload_type, {}) for content in contents]
     for envelope in made:
         envelope.sign(signer)
     lines = "".join(json.dumps(envelope.to_dict(), sort_keys=True) + "\n" for envelope in made)
@@ -142,21 +147,22 @@ def check(folder: Path, trust: Trust) -> Iterator[str]:
         config.verify(folder, folder / layout.SIGNATURE)
     except (ValueError, InvalidSignature, Error) as error:
         yield f"{layout.SIGNATURE} is not valid: {str(error).strip() or type(error).__name__}"
-    if trust.public_key and (folder / layout.ENVELOPES).exists():
-        yield from _check_envelopes(folder / layout.ENVELOPES, trust.public_key)
+    for name in ENVELOPED:
+        if trust.public_key and (folder / name).exists():
+            yield from _check_envelopes(folder, name, trust.public_key)
 
 
-def _check_envelopes(path: Path, public_key: Path) -> Iterator[str]:
+def _check_envelopes(folder: Path, name: str, public_key: Path) -> Iterator[str]:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from securesystemslib.exceptions import VerificationError
     from securesystemslib.signer import SSlibKey
 
     key = SSlibKey.from_crypto(load_pem_public_key(public_key.read_bytes()))
-    for number, envelope in enumerate(_envelopes(path), 1):
+    for number, envelope in enumerate(_envelopes(folder / name), 1):
         try:
             envelope.verify([key], 1)
         except VerificationError:
-            yield f"{layout.ENVELOPES}:{number} is not signed by {public_key.name}"
+            yield f"{name}:{number} is not signed by {public_key.name}"
 
 
 def trust_problem(trust: Trust) -> str | None:
@@ -183,10 +189,18 @@ def covers(signature: Path, manifest: Manifest) -> bool:
 
 
 def payloads(envelopes: Path) -> list[bytes]:
-    """The statements in a file of DSSE envelopes, in their order; nothing is proved by reading them."""
+    """What a file of DSSE envelopes holds, in its order; nothing is proved by reading it."""
+    return [base64.b64decode(one["payload"]) for one in _lines(envelopes)]
+
+
+def key_ids(envelopes: Path) -> set[str]:
+    """The keys that a file of DSSE envelopes names; whether they signed it, ``check`` says."""
+    return {str(signature["keyid"]) for one in _lines(envelopes) for signature in one["signatures"]}
+
+
+def _lines(envelopes: Path) -> list[Any]:
     lines = envelopes.read_text("utf-8").splitlines()
-    each: list[Any] = [bounded.json_object(line.encode(), layout.ENVELOPES) for line in lines]
-    return [base64.b64decode(one["payload"]) for one in each]
+    return [bounded.json_object(line.encode(), envelopes.name) for line in lines]
 
 
 def signer(signature: Path) -> str | None:

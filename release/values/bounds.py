@@ -40,7 +40,7 @@ STATEMENT = Kind(form="json", most=64 * MB, why="the digest of each file and pac
 ROWS = Kind(form="jsonl", most=4 * GB, why="100,000 rows with documents of 40,000 characters")
 ANSWERS = Kind(form="jsonl", most=2 * GB, longest=4 * MB, why="100,000 answers of 20,000 characters")
 LEDGER = Kind(form="jsonl", most=64 * MB, longest=100 * KB, why="10,000 attempts, each with the digests of 256 rows")
-ENVELOPES = Kind(form="jsonl", most=256 * MB, why="two statements in base64")
+ENVELOPES = Kind(form="jsonl", most=256 * MB, why="two statements, or a review, in base64")
 WEIGHTS = Kind(form="safetensors", most=40 * GB, why="a LoRA of high rank over the largest open models")
 MERGED = Kind(form="safetensors", most=2000 * GB, why="a merged model of a trillion parameters in one file")
 GGUF = Kind(form="gguf", most=2000 * GB, why="the same in one file")

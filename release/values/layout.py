@@ -70,6 +70,7 @@ OF_A_FORM = ("answers.jsonl", "verdict.json", "comparison.json")
 TEST_RESULT = "attestations/test-result.json"
 PROVENANCE = "attestations/provenance.json"
 ENVELOPES = "attestations/signed.intoto.jsonl"
+SIGNED_REVIEW = "attestations/review.dsse.jsonl"
 SIGNATURE = "model.sig"
 PREVIOUS = "earlier"
 """The folder, in ``gates/`` and beside the run folders, with the files of previous releases by their commits."""
@@ -166,6 +167,7 @@ FILES = (
     File(name=TEST_RESULT, kind=bounds.STATEMENT, holds="the verdict as an in-toto statement"),
     File(name=PROVENANCE, kind=bounds.STATEMENT, holds="what it was made of, as an in-toto statement"),
     File(name=ENVELOPES, kind=bounds.ENVELOPES, listed=False, holds="both statements, signed with a key"),
+    File(name=SIGNED_REVIEW, kind=bounds.ENVELOPES, listed=False, holds="what people said, signed with a key"),
     File(name=SIGNATURE, kind=bounds.STATEMENT, listed=False, holds="the signature over all other files"),
 )
 OF_AN_ATTESTATION = (CARD, VERDICT, ANSWERS, POLICY, CONTRACT, ANSWER_SCHEMA, GOLDEN_ROWS, LEDGER)

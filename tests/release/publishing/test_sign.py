@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from gates.canonical import canonical_json
+from release import pipeline
 from release.checking import opening, verify
 from release.checking.opening import Known
 from release.checking.steps import Step
@@ -23,7 +24,8 @@ from release.values.artifacts import Manifest, sha256_file
 from release.values.errors import ConfigError, VerificationError
 from tests.helpers.hub_cache import as_snapshot
 from tests.helpers.line import ROOT, adapter_release
-from tests.helpers.small_release import edit, read_record, reseal, small_release
+from tests.helpers.reviews import quiet, read_by_people, waiting
+from tests.helpers.small_release import edit, read_record, reseal, small_candidate, small_release
 
 SIGNATURE = list(verify.CHECKS).index("the signature covers these files and is by the expected signer")
 
@@ -341,11 +343,20 @@ def test_a_key_in_a_repository_or_open_to_others_is_warned_of(tmp_path: Path) ->
     assert "chmod 600" in told[1]
 
 
-def test_the_record_lists_all_but_itself_and_what_is_signed(release: Path) -> None:
-    listed = read_record(release)["files"].keys()
-    there = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
+def test_the_record_lists_all_but_itself_and_what_is_signed(read: Path) -> None:
+    listed = read_record(read)["files"].keys()
+    there = {path.relative_to(read).as_posix() for path in read.rglob("*") if path.is_file()}
 
-    assert there - listed == set(layout.UNLISTED) == {layout.RECORD, layout.SIGNATURE, layout.ENVELOPES}
+    assert (
+        there - listed
+        == set(layout.UNLISTED)
+        == {
+            layout.RECORD,
+            layout.SIGNATURE,
+            layout.ENVELOPES,
+            layout.SIGNED_REVIEW,
+        }
+    )
 
 
 def test_a_signed_record_says_nothing_of_how_it_is_signed(release: Path) -> None:
@@ -363,3 +374,72 @@ def test_a_statement_swapped_under_its_envelope_is_noticed(release: Path) -> Non
     problems = steps[SIGNATURE - 1].problems
     assert any("does not agree with record and verdict" in problem for problem in problems)
     assert any("holds other statements" in problem for problem in problems)
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Path:
+    """A signed release that people read."""
+    folder = tmp_path_factory.mktemp("read")
+    loaded, _, run = waiting(folder, publishing={"signing_key": str(keys / "mine.pem")})
+    read_by_people(run)
+    candidate, run = small_candidate(loaded)
+    return sign.sign(pipeline.accept(loaded, candidate, run, quiet), loaded.publishing, run).folder
+
+
+REVIEWS: dict[str, tuple[Callable[[Path, Path], object], str, str]] = {
+    "its own": (lambda _folder, _keys: None, "ok", ""),
+    "none": (lambda folder, _: (folder / layout.SIGNED_REVIEW).unlink(), "--", "has no signature of its own"),
+    "another key's": (
+        lambda folder, keys: sign._write_envelopes(
+            [(folder / layout.REVIEW).read_bytes()], "a type", keys / "other.pem", folder / layout.SIGNED_REVIEW
+        ),
+        "FAILED",
+        "is signed by another key than",
+    ),
+    "of another review": (
+        lambda folder, keys: sign._write_envelopes([b"{}"], "a type", keys / "mine.pem", folder / layout.SIGNED_REVIEW),
+        "FAILED",
+        "holds another review than",
+    ),
+    "no review beside it": (lambda folder, _: (folder / layout.REVIEW).unlink(), "FAILED", "holds another review than"),
+    "no JSON": (lambda folder, _: (folder / layout.SIGNED_REVIEW).write_text("{"), "FAILED", "it cannot be checked"),
+}
+
+
+@pytest.mark.parametrize("whose", REVIEWS)
+def test_whose_signature_a_review_has_is_seen_without_a_key(read: Path, keys: Path, tmp_path: Path, whose: str) -> None:
+    folder = Path(shutil.copytree(read, tmp_path / "release"))
+    change, outcome, says = REVIEWS[whose]
+    change(folder, keys)
+
+    (step,) = verify.check(
+        opening.Opened(release=Released(name="release", folder=folder)),
+        [name for name in verify.CHECKS if "people" in name],
+    )
+
+    assert step.outcome == outcome, step
+    assert says in "\n".join([*step.problems, *step.unchecked])
+
+
+def test_a_review_of_another_signer_who_calls_himself_this_one_is_found_by_the_key(
+    read: Path, keys: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(read, tmp_path / "release"))
+    path = folder / layout.SIGNED_REVIEW
+    assert signature_step(folder, keys / "mine.pub").outcome == "ok"
+    own = json.loads(path.read_bytes())["signatures"][0]["keyid"]
+    sign._write_envelopes([(folder / layout.REVIEW).read_bytes()], "a type", keys / "other.pem", path)
+    forged = json.loads(path.read_bytes())
+    forged["signatures"][0]["keyid"] = own
+    path.write_text(json.dumps(forged) + "\n", "utf-8")
+
+    assert f"{layout.SIGNED_REVIEW}:1 is not signed by mine.pub" in signature_step(folder, keys / "mine.pub").problems
+
+
+def test_a_review_that_is_signed_again_keeps_its_signature(read: Path, keys: Path, tmp_path: Path) -> None:
+    kept = tmp_path / layout.SIGNED_REVIEW
+    kept.parent.mkdir()
+    shutil.copyfile(read / layout.SIGNED_REVIEW, kept)
+    sign._write_envelopes([(read / layout.REVIEW).read_bytes()], "a type", keys / "mine.pem", kept)
+
+    assert kept.read_bytes() == (read / layout.SIGNED_REVIEW).read_bytes()
