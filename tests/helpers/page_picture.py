@@ -1,7 +1,4 @@
-"""docs/page.png anew: ``python -m tests.helpers.page_picture``, from the kept releases, each after the other.
-
-Then ``convert docs/page.png -colors 128 PNG8:docs/page.png`` makes it small.
-"""
+"""docs/page.png anew: ``python -m tests.helpers.page_picture``, from the kept releases, each after the other."""
 
 import shutil
 import tempfile
