@@ -52,19 +52,22 @@ def explain(gate: str, place: Judged, say: Say, *, to_add: bool = False) -> None
     """
     with in_time(place):
         if gate == HUMAN_REVIEW and place.typed:
-            _people(place, say)
+            _people(place, say, to_add=to_add)
         else:
             _explain(gate, place, say, to_add=to_add)
 
 
-def _people(place: Judged, say: Say) -> None:
-    """What people said: who, and of which rows, where not everybody calls them right."""
+def _people(place: Judged, say: Say, *, to_add: bool) -> None:
+    """What people said: who, and of which rows, where not everybody calls them right; or of which kinds those are."""
     with reading(place.name):
         of, verdict = asked(place)
         content = reviewed.content(place.folder / layout.in_run(layout.REVIEW))
         people = reviewed.heard(of, content, verdict)
     if people.found is None or content is None:
         tell(say, [place.name, "people have still to say what the answers are worth:", *map(plain, people.waits)])
+        return
+    if to_add:
+        tell(say, [place.name, *_kinds(place, people.found.gate.score)])
         return
     lines = human_review.told(reviewed.read(content, place.name), people.found, place.golden.rows, of.this)
     tell(say, [place.name, *lines])
@@ -115,13 +118,18 @@ def _explain(gate: str, place: Judged, say: Say, *, to_add: bool) -> None:
         raise ConfigError([f"{gate!r} was not measured in {place.name}. Measured are {', '.join(verdict.names)}."])
     if to_add:
         score = verdict.advisory[gate] if gate in verdict.advisory else verdict.gate(gate).score
-        with reading(place.name):
-            train = place.train()
-        tell(say, [place.name, *rows_to_add.lines(score, place.golden.rows, train.rows if train else None)])
+        tell(say, [place.name, *_kinds(place, score)])
         return
     before = previous.answers_before(place.before, agreed)
     lines = report.explain(verdict, gate, before, golden=place.golden.rows, outputs=outputs)
     tell(say, [place.name, *lines, *_to_look_at(place, verdict, gate)])
+
+
+def _kinds(place: Judged, score: gates.Score) -> list[str]:
+    """The kinds of rows that are called wrong, beside those that it was trained on."""
+    with reading(place.name):
+        train = place.train()
+    return rows_to_add.lines(score, place.golden.rows, train.rows if train else None)
 
 
 def _to_look_at(place: Judged, verdict: gates.Verdict, gate: str) -> Iterator[str]:

@@ -29,6 +29,8 @@ class Kind:
     golden: int
     """Of the rows that the gate counts, wrong ones included."""
     train: int
+    sure: bool
+    """Whether chance makes that no more often than ``SURE``, in any of the kinds that there are."""
     p: float
     """How often as many wrong rows or more are of this kind by chance, if the gate were wrong anywhere alike."""
     missing: int
@@ -40,14 +42,15 @@ def lines(score: gates.Score, golden: Sequence[gates.Golden], train: Sequence[ga
     wrong = {miss.id for miss in score.misses}
     if not wrong:
         return ["rows to add: no row is counted as wrong"]
-    rows = [row for row in golden if row.id in set(score.counted)]
+    counts = set(score.counted)
+    rows = [row for row in golden if row.id in counts]
     found = kinds(rows, wrong, train or ())
     forms = Counter(miss.reason.split(":")[0] for miss in score.misses)
     why = ", ".join(f"{plain(shorten(name, 40))} {n}" for name, n in forms.most_common(5))
     told = [f"rows to add, from {counted(len(wrong), 'wrong row')} of {len(rows)} that are counted ({why}):"]
     if train is None:
         told.append("  the training rows are not here: give the folder that has them as --data to count theirs")
-    sure = [one for one in found if one.p <= SURE / len(found)]
+    sure = [one for one in found if one.sure]
     if not sure:
         told.append(f"  none of {counted(len(found), 'kind')} of rows is wrong more often than chance makes it:")
     shown = sure[:MOST] or found[:FEW]
@@ -79,13 +82,15 @@ def kinds(rows: Sequence[gates.Golden], wrong: set[str], train: Sequence[gates.G
         of_wrong.update(mine if row.id in wrong else ())
     for row in train:
         of_train.update(set(_of(row, long)))
+    chances = {says: _by_chance(n, len(wrong), of_golden[says], len(rows)) for says, n in of_wrong.items()}
     found = [
         Kind(
             says=says,
             wrong=n,
             golden=of_golden[says],
             train=of_train[says],
-            p=_by_chance(n, len(wrong), of_golden[says], len(rows)),
+            sure=chances[says] <= SURE / len(of_golden),  # kinds that nothing wrong is of were looked at too
+            p=chances[says],
             missing=_missing(of_golden[says], len(rows), of_train[says], len(train)),
         )
         for says, n in of_wrong.items()
@@ -121,9 +126,32 @@ def _long(rows: Sequence[gates.Golden]) -> int:
 
 
 def _by_chance(k: int, draws: int, kind: int, rows: int) -> float:
-    """P(at least k of ``draws`` rows are of a kind that ``kind`` of ``rows`` rows are of): Fisher's exact test."""
-    ways = sum(math.comb(kind, i) * math.comb(rows - kind, draws - i) for i in range(k, min(kind, draws) + 1))
-    return ways / math.comb(rows, draws)
+    """P(at least k of ``draws`` rows are of a kind that ``kind`` of ``rows`` rows are of): Fisher's exact test.
+
+    The tail that k lies in is added up from its largest chance on, so that many rows take no longer than few.
+    """
+    if k > draws * kind / rows:
+        return min(1.0, _tail(k, draws, kind, rows))
+    return max(0.0, 1.0 - _tail(draws - k + 1, draws, rows - kind, rows))
+
+
+def _tail(k: int, draws: int, kind: int, rows: int) -> float:
+    """The same, for a k above what is to be expected."""
+    if k > min(kind, draws):
+        return 0.0
+    k = max(k, draws - (rows - kind))
+    chance = math.exp(_ways(kind, k) + _ways(rows - kind, draws - k) - _ways(rows, draws))
+    found = 0.0
+    while chance > found * 1e-17 and k <= min(kind, draws):
+        found += chance
+        chance *= (kind - k) * (draws - k) / ((k + 1) * (rows - kind - draws + k + 1))
+        k += 1
+    return found
+
+
+def _ways(of: int, take: int) -> float:
+    """The logarithm of how many ways there are to take some of them."""
+    return math.lgamma(of + 1) - math.lgamma(take + 1) - math.lgamma(of - take + 1)
 
 
 def _missing(kind: int, rows: int, there: int, train: int) -> int:

@@ -108,6 +108,18 @@ def test_the_chances_of_every_number_make_one(rows: int, kind: int, draws: int) 
     )
 
 
+def test_a_kind_of_its_own_for_each_row_is_what_chance_makes() -> None:
+    rows = [row(n, f"only {n}") for n in range(1000)]
+
+    assert "of rows is wrong more often than chance makes it:" in told(rows, (3, 400, 900), rows)
+
+
+@pytest.mark.parametrize(("k", "p"), [(5000, 0.504), (5100, 0.018), (4800, 1.0), (6000, 0.0), (10_000, 0.0)])
+def test_many_rows_take_no_longer_than_few(k: int, p: float) -> None:
+    """Beside the normal distribution, which is near there; a deviation is 47.4 rows."""
+    assert rows_to_add._by_chance(k, 10_000, 50_000, 100_000) == pytest.approx(p, abs=1e-3)
+
+
 def test_the_command_tells_no_golden_row() -> None:
     done = adapter_release("explain", "refusal_recall", str(V3), "--rows-to-add", cwd=ROOT)
 

@@ -83,14 +83,15 @@ def test_what_people_said_is_explained_and_shown_before_and_after(tmp_path: Path
     loaded, _, run = waiting(tmp_path)
     told: list[str] = []
 
-    def explained() -> str:
+    def explained(*, to_add: bool = False) -> str:
         told.clear()
         with explain.found(str(run), Path(), "file:hub", quiet, None) as judged:
-            explain.explain("human_review", judged, lambda one: told.append(str(one)))
+            explain.explain("human_review", judged, lambda one: told.append(str(one)), to_add=to_add)
             assert view.of_run(judged, quiet) == run / "report.html"
         return "\n".join(told)
 
     assert "no one has reviewed it yet" in explained()
+    assert "no one has reviewed it yet" in explained(to_add=True)
     read_by_people(run, wrong=(3,), says="cannot tell")
     small_candidate(loaded)
     found = explained()
@@ -98,6 +99,10 @@ def test_what_people_said_is_explained_and_shown_before_and_after(tmp_path: Path
     assert "19/20" in found
     assert "Ada: cannot tell" in found
     assert "question" in found
+    kinds = explained(to_add=True)
+    assert "rows to add, from 1 wrong row of 20 that are counted (cannot tell 1)" in kinds
+    assert "training rows" in kinds
+    assert "question" not in kinds
 
 
 def test_the_command_that_publishes_ends_with_nine(dist: Path) -> None:
