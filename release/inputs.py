@@ -4,6 +4,7 @@ What cannot be loaded is a value too, with its reason: whoever needs it raises t
 every other problem.
 """
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,10 @@ from release.data import chat as chats
 from release.data.checks import Report
 from release.data.dataset import Dataset, few, measured
 from release.data.evidence import Limits
-from release.importing import base_commit, declared, fit, peft_settings, telling
-from release.importing.bring import Brought, bring
+from release.importing import base_commit, bring, declared, fit, peft_settings, telling
+from release.importing import sources as import_from
+from release.importing.bring import Brought
+from release.importing.sources import Source
 from release.models import base as bases
 from release.models.base import Outline
 from release.values.errors import ConfigError, DataError, HubError, PreflightError, Stop
@@ -72,8 +75,11 @@ def load(config: Config, say: Say) -> Inputs:
     """
     declared.of(config)
     contract = read_contract(config)
-    rows, config, base = _rows(config, contract, say), *_base(config, say)
-    brought = _brought(config, base, say)
+    rows = _rows(config, contract, say)
+    with contextlib.ExitStack() as while_read:
+        source = _opened(config, while_read, say)
+        config, base = _base(config, source, say)
+        brought = _brought(config, base, source)
     if isinstance(brought, Brought):
         config = replace(config, adapter=replace(config.adapter, lora=brought.lora))
     own = brought if isinstance(brought, Brought) else None
@@ -162,10 +168,20 @@ def _rows(config: Config, contract: gates.Contract | Unread, say: Say) -> Rows |
     return Rows(train=train, golden=golden, tuning=tuning)
 
 
-def _base(config: Config, say: Say) -> tuple[Config, Outline | Unread]:
+def _opened(config: Config, while_read: contextlib.ExitStack, say: Say) -> Source | Unread | None:
+    """The files of an imported adapter; None where one is trained."""
+    if config.adapter.method != "imported":
+        return None
+    try:
+        return while_read.enter_context(import_from.opened(str(config.adapter.source), say, config.path.parent))
+    except (ConfigError, PreflightError, HubError) as why:
+        return Unread(why=why)
+
+
+def _base(config: Config, source: Source | Unread | None, say: Say) -> tuple[Config, Outline | Unread]:
     """What is known of the base, and the configuration with its commit."""
     try:
-        config = base_commit.settled(config, say)
+        config = base_commit.settled(config, source if isinstance(source, Source) else None, say)
     except (ConfigError, HubError) as why:
         return config, Unread(why=why)
     try:
@@ -174,13 +190,15 @@ def _base(config: Config, say: Say) -> tuple[Config, Outline | Unread]:
         return config, Unread(why=why)
 
 
-def _brought(config: Config, base: Outline | Unread, say: Say) -> Brought | Unread | None:
-    if config.adapter.method != "imported":
+def _brought(config: Config, base: Outline | Unread, source: Source | Unread | None) -> Brought | Unread | None:
+    if source is None:
         return None
     if isinstance(base, Unread):
         return base
+    if isinstance(source, Unread):
+        return source
     try:
-        found = bring(str(config.adapter.source), telling.of_outline(base, config.model), say, config.path.parent)
+        found = bring.brought(source, telling.of_outline(base, config.model))
     except (ConfigError, PreflightError, HubError) as why:
         return Unread(why=why)
     wrong = fit.name_problem(found.origin.base, config.model.base_model_id, config.adapter.named_base)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from gates.canonical import canonical_json
 from release.config.settings import Config
 from release.hub import address, requests
-from release.importing.bring import bring
+from release.importing.bring import trained_on
+from release.importing.sources import Source
 from release.values.artifacts import write_atomically
 from release.values.errors import ConfigError, HubError, Stop
 from release.values.events import Line, Say
@@ -23,12 +24,15 @@ def is_looked_up(config: Config) -> bool:
     return config.adapter.method == "imported" and model.source != "embedded" and model.revision is None
 
 
-def settled(config: Config, say: Say) -> Config:
-    """The configuration with a commit for the base; ``ConfigError`` with the key to set where none can be found."""
+def settled(config: Config, adapter: Source | None, say: Say) -> Config:
+    """The configuration with a commit for the base; ``ConfigError`` with the key to set where none can be found.
+
+    ``adapter`` is the imported one, where its files could be opened.
+    """
     model = config.model
     if not is_looked_up(config):
         return config
-    commit = _kept(config) or _of_adapter(config) or _of_main(config, say)
+    commit = _kept(config) or _of_adapter(config, adapter) or _of_main(config, say)
     say(Line(text=f'note: model.revision is not set: "{commit}" of {model.base_model_id} is taken and recorded.'))
     return replace(config, model=replace(model, revision=commit))
 
@@ -42,13 +46,13 @@ def _kept(config: Config) -> str | None:
     return commit if isinstance(commit, str) and _COMMIT.fullmatch(commit) else None
 
 
-def _of_adapter(config: Config) -> str | None:
+def _of_adapter(config: Config, adapter: Source | None) -> str | None:
     """The commit that the adapter's own settings name, of this base; what is wrong with it is said by its import."""
     try:
-        said = bring(str(config.adapter.source), None, lambda _: None, config.path.parent).origin
-    except Stop:
+        base, commit = trained_on(adapter) if adapter else (None, None)
+    except (Stop, OSError):
         return None
-    return said.revision if said.base == config.model.base_model_id else None
+    return commit if base == config.model.base_model_id else None
 
 
 def _of_main(config: Config, say: Say) -> str:

@@ -66,14 +66,20 @@ class Brought:
         return path if path.exists() else None
 
 
-def bring(text: str, base: Known | None, say: Say, folder: Path | None = None) -> Brought:
+def bring(text: str, base: Known | None, say: Say) -> Brought:
     """The adapter that ``text`` names, read and checked, in a folder of the cache; raises what stops an import.
 
     Without a ``base`` nothing says whether it fits one.
     """
+    with sources.opened(text, say) as source:
+        return brought(source, base)
+
+
+def brought(source: Source, base: Known | None) -> Brought:
+    """The same of an adapter whose files are at hand."""
     kept = cache_folder() / "imported"
     kept.mkdir(parents=True, exist_ok=True)
-    with sources.opened(text, say, folder) as source, tempfile.TemporaryDirectory(dir=kept, prefix=".import-") as above:
+    with tempfile.TemporaryDirectory(dir=kept, prefix=".import-") as above:
         new = Path(above) / "adapter"
         new.mkdir()
         made = _made(source, base, new)
@@ -81,6 +87,17 @@ def bring(text: str, base: Known | None, say: Say, folder: Path | None = None) -
         if not target.exists():
             new.rename(target)
     return replace(made, folder=target)
+
+
+def trained_on(source: Source) -> tuple[str | None, str | None]:
+    """Base and commit as an adapter names them, before any of it is checked."""
+    if known := _kept_origin(source):
+        return known.base, known.revision
+    if (settings := source.path(layout.SETTINGS)) is None:
+        return None, None
+    said = peft_settings.parsed(settings)
+    base = said.get("base_model_name_or_path")
+    return fit.base_named(base if isinstance(base, str) else None), peft_settings.commit(said.get("revision"))
 
 
 def _made(source: Source, base: Known | None, to: Path) -> Brought:
@@ -206,7 +223,7 @@ def _kept_origin(source: Source) -> Origin | None:
 def _origin(source: Source, form: Form, read: peft_settings.Read, *, template: bool) -> Origin:
     tool, version = origin.tool(source, form)
     base = fit.base_named(read.base)
-    revision = read.revision if read.revision and peft_settings.IS_COMMIT.fullmatch(read.revision) else None
+    revision = peft_settings.commit(read.revision)
     brought = source.gguf or (layout.WEIGHTS if form == "peft" else MLX_WEIGHTS)
     told = origin.told(source)
     return Origin(

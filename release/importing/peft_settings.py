@@ -285,3 +285,8 @@ def spelt(settings: Mapping[str, object]) -> str:
 
 
 IS_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+def commit(said: object) -> str | None:
+    """The commit that a revision is; None for a name, which can move."""
+    return said if isinstance(said, str) and IS_COMMIT.fullmatch(said) else None

@@ -1,5 +1,6 @@
 """The commit of an imported adapter's base where release.yaml names none: found once, said, and kept; or asked for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 from release import inputs
 from release.config import reading
 from release.config.settings import Config
-from release.importing import base_commit
+from release.importing import base_commit, sources
 from release.inputs import Unread
 from release.models import base as bases
 from release.values.errors import ConfigError
@@ -37,10 +38,10 @@ def test_the_commit_of_main_is_asked_once_said_and_kept(
     config = configured(tmp_path, revision=None)
     first = put(away, tmp_path / "files", **{"config.json": b"{}"})
 
-    found = base_commit.settled(config, lambda event: told.append(getattr(event, "text", "")))
+    found = base_commit.settled(config, None, lambda event: told.append(getattr(event, "text", "")))
     later = put(away, tmp_path / "files", **{"config.json": b'{"a": 1}'})
     monkeypatch.setenv("HF_ENDPOINT", NOWHERE)  # the second command asks nobody
-    again = base_commit.settled(config, lambda event: told.append(getattr(event, "text", "")))
+    again = base_commit.settled(config, None, lambda event: told.append(getattr(event, "text", "")))
 
     assert later != first
     assert (found.model.revision, again.model.revision) == (first, first)
@@ -55,7 +56,24 @@ def test_the_commit_that_the_adapter_names_counts_before_the_hubs(
     monkeypatch.setenv("HF_ENDPOINT", NOWHERE)
     own = configured(tmp_path, revision=trainers.COMMIT)
 
-    assert base_commit.settled(own, lambda _: None).model.revision == trainers.COMMIT
+    with sources.opened(str(own.adapter.source), lambda _: None, tmp_path) as adapter:
+        assert base_commit.settled(own, adapter, lambda _: None).model.revision == trainers.COMMIT
+
+
+def test_the_adapter_of_a_hub_is_fetched_once_for_its_commit_and_for_itself(
+    away: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADAPTER_RELEASE_CACHE", str(tmp_path / "cache"))
+    config = configured(tmp_path, revision=trainers.COMMIT)
+    there = {path.name: path.read_bytes() for path in (tmp_path / "brought").iterdir()}
+    commit = put(away, tmp_path / "files", **there)
+    named = replace(config, adapter=replace(config.adapter, source=f"hf://{REPO}@{commit}"))
+    told: list[str] = []
+
+    found = inputs.load(named, lambda event: told.append(getattr(event, "text", "")))
+
+    assert found.config.model.revision == trainers.COMMIT
+    assert len([one for one in told if "downloading the adapter" in one]) == 1
 
 
 @pytest.mark.parametrize(
@@ -88,13 +106,13 @@ def test_what_was_kept_and_is_no_commit_is_not_taken(kept: str, away: EmbeddedHu
     config.run.output_dir.mkdir(parents=True)
     (config.run.output_dir / base_commit.KEPT).write_text(kept, "utf-8")
 
-    assert base_commit.settled(config, lambda _: None).model.revision == commit
+    assert base_commit.settled(config, None, lambda _: None).model.revision == commit
 
 
 def test_what_is_trained_here_or_embedded_is_left_as_it_is(tmp_path: Path) -> None:
     trained = reading.load(small_config(tmp_path))
 
-    assert base_commit.settled(trained, lambda _: None) is trained
+    assert base_commit.settled(trained, None, lambda _: None) is trained
     with pytest.raises(ConfigError, match=r"model\.revision is missing"):
         reading.load(small_config(tmp_path, model={"source": "hub"}))
 
