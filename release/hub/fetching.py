@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from glob import escape
 from pathlib import Path
 
-from huggingface_hub.errors import RevisionNotFoundError
+from huggingface_hub.errors import NotASafetensorsRepoError, RevisionNotFoundError, SafetensorsParsingError
 
+from gates.shown import plain, shorten
 from release.hub.base_files import wanted
 from release.hub.client import content_id, download, listing, not_as_listed, scratch_beside
 from release.hub.download import need_room
@@ -83,7 +84,13 @@ def outline_base(repo_id: str, destination: Path, *, revision: str) -> BaseOutli
             local_dir=scratch / "files",
             cache_dir=scratch / "cache",
         )
-        weights = api().get_safetensors_metadata(repo_id, revision=revision, timeout=TIMEOUT)
+        try:
+            weights = api().get_safetensors_metadata(repo_id, revision=revision, timeout=TIMEOUT)
+        except (SafetensorsParsingError, NotASafetensorsRepoError) as error:
+            says = (
+                f"{repo_id} at {revision} has weights that are no safetensors file: {shorten(plain(str(error)), 300)}."
+            )
+            raise HubError(f"{says} Name another commit, or a repository with whole files.") from None
         shutil.rmtree(scratch / "files" / ".cache")
         (scratch / "files").rename(destination)
     card = info.card_data

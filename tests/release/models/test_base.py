@@ -185,6 +185,17 @@ def test_weights_in_another_layout_alone_are_refused(away: EmbeddedHub, tmp_path
             ask(model, quiet)
 
 
+@pytest.mark.parametrize("broken", [b"no header", weights("a.weight")[:20]])
+def test_weights_whose_header_is_none_are_the_repositorys_fault(
+    broken: bytes, away: EmbeddedHub, tmp_path: Path
+) -> None:
+    files = {"config.json": b"{}", "model.safetensors": broken}
+    model = Model(base_model_id=REPO, revision=put(away, tmp_path / "files", **files))
+
+    with pytest.raises(HubError, match="has weights that are no safetensors file"):
+        bases.outline(model, quiet)
+
+
 def test_an_outline_of_an_older_version_is_asked_for_anew(away: EmbeddedHub, tmp_path: Path) -> None:
     """It holds less than is needed now."""
     model = Model(
