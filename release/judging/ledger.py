@@ -46,6 +46,7 @@ def add(config: Config, entries: Sequence[Entry]) -> None:
         both = attempts.together(there, entries)
         if len(both) > len(there):
             before = path.read_bytes() if there else b""
+            before += b"" if before.endswith(b"\n") or not before else b"\n"  # an editor took its last line's end
             write_atomically(path, before + attempts.written(both[len(there) :]))
 
 

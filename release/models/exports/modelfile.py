@@ -18,6 +18,9 @@ QUOTES = '"""'
 LINES = "\n\r\t"
 """Of what is not printable all that Ollama's reader of a Modelfile keeps, within a template: the rest it drops."""
 
+BEGINS = ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano")
+"""The ways to split words for which llama.cpp begins a text by itself where a GGUF says nothing: those of Llama 3."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
@@ -182,7 +185,8 @@ def adds(gguf: Path, chat: Chat) -> str:
     from gguf import GGUFReader
 
     reader = GGUFReader(str(gguf))
-    said, model = (reader.get_field(f"tokenizer.ggml.{name}") for name in ("add_bos_token", "model"))
+    said, model, pre = (reader.get_field(f"tokenizer.ggml.{name}") for name in ("add_bos_token", "model", "pre"))
     first = reader.get_field("tokenizer.ggml.bos_token_id")
-    wanted = bool(said.contents()) if said else bool(model and model.contents() == "llama")
+    usual = bool(model and model.contents() == "llama") or bool(pre and pre.contents() in BEGINS)
+    wanted = bool(said.contents()) if said else usual
     return chat.token(int(first.contents())) if wanted and first else ""

@@ -324,6 +324,19 @@ def test_a_ledger_that_cannot_be_read_stops_the_run_for_it_may_hide_an_attempt(t
         ledger.read(loaded)
 
 
+def test_a_ledger_whose_last_line_lost_its_end_is_added_to_all_the_same(tmp_path: Path) -> None:
+    loaded = settings(tmp_path)
+    entries = [attempts.of_number(digit * 64, "1" * 64, 1) for digit in "ab"]
+    ledger.add(loaded, entries[:1])
+    path = ledger.path_of(loaded)
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+
+    ledger.add(loaded, entries)
+
+    assert ledger.read(loaded) == entries
+    assert path.read_bytes() == attempts.written(entries)
+
+
 def test_it_lies_beside_the_runs_of_every_name_or_in_the_folder_that_was_named(tmp_path: Path) -> None:
     named = settings(tmp_path)
     usual = replace(named, run=replace(named.run, output_dir=tmp_path / "runs" / named.run.name))

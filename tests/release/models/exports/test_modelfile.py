@@ -90,6 +90,37 @@ def test_conversations_are_written_with_and_without_what_llama_cpp_adds(
     assert problem(modelfile.text(asks(chat, [prompt], adds)), chat, [prompt], adds) == ""
 
 
+@pytest.mark.parametrize(
+    ("model", "pre", "said", "begins"),
+    [
+        ("gpt2", "llama-bpe", None, True),
+        ("gpt2", "llama-bpe", False, False),
+        ("gpt2", "smollm", None, False),
+        ("gpt2", "smollm", True, True),
+        ("llama", None, None, True),
+    ],
+)
+def test_what_llama_cpp_puts_before_a_text_follows_from_the_gguf(
+    model: str, pre: str | None, said: bool | None, begins: bool, tmp_path: Path
+) -> None:
+    from gguf import GGUFWriter
+
+    chat = chat_of(CHATML, tmp_path)
+    writer = GGUFWriter(str(tmp_path / "it.gguf"), "llama")
+    writer.add_tokenizer_model(model)
+    writer.add_bos_token_id(0)
+    if pre:
+        writer.add_tokenizer_pre(pre)
+    if said is not None:
+        writer.add_add_bos_token(said)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+    assert modelfile.adds(tmp_path / "it.gguf", chat) == (chat.token(0) if begins else "")
+
+
 def test_a_template_that_differs_by_a_newline_is_found_out(tmp_path: Path) -> None:
     chat = chat_of(CHATML, tmp_path)
     whole = modelfile.go_template(chat)
