@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from gates.canonical import Json, canonical_json
 from release.data import rendering
+from release.data.token_ids import Reader
 from release.data.turns import system_to_user
 from release.values import clock
 from release.values import tokenizer_settings as of_tokenizer
@@ -120,15 +121,20 @@ class Chat:
     def text(self, messages: Messages, *, generation_prompt: bool) -> str:
         """A conversation as the template writes it; ``PreflightError`` with the template's own words if it refuses."""
         with self.in_time():
-            rendered, _ = rendering.render(
-                self.template, messages, {**self.special, **self.arguments}, generation_prompt
-            )
-        return rendered
+            return self._text(messages, generation_prompt=generation_prompt)
+
+    def _text(self, messages: Messages, *, generation_prompt: bool) -> str:
+        variables = {**self.special, **self.arguments}
+        return rendering.render(self.template, messages, variables, generation_prompt)[0]
 
     def ids(self, text: str) -> tuple[int, ...]:
         """The token ids of a text, within time and room: a tokenizer's own rules may write it many times over."""
         with self.in_time():
-            return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
+            return self._reader.ids(text)
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.tokenizer)
 
     def ask(self, messages: Messages) -> tuple[int, ...]:
         """The token ids of a prompt, up to where an answer begins."""
@@ -137,11 +143,12 @@ class Chat:
     def example(self, prompt: Messages, answer: str) -> Example:
         """A row with its answer, and what is wrong with it if anything."""
         try:
-            before = self.text(prompt, generation_prompt=True)
-            whole = self.text([*prompt, {"role": "assistant", "content": answer}], generation_prompt=False)
+            with self.in_time():
+                before = self._text(prompt, generation_prompt=True)
+                whole = self._text([*prompt, {"role": "assistant", "content": answer}], generation_prompt=False)
+                asked, ids = self._reader.both(before, whole)
         except PreflightError as refused:
             return Example(fault=f"{refused} {self._for_prompt(prompt, answer)}")
-        asked, ids = self.ids(before), self.ids(whole)
         if lost := [one for one in prompt if str(one["content"]).strip() not in before]:
             what = f"The chat template drops the {lost[0]['role']} message {_shown(str(lost[0]['content']))}."
             return Example(asked=asked, fault=f"{what} {self._for_prompt(prompt, answer)}")

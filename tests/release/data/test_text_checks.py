@@ -39,6 +39,23 @@ def test_near_duplicates_are_those_that_comparing_all_pairs_finds(texts: list[st
     assert all(jaccard(texts[n], others[other]) == similarity for n, (other, similarity) in found.items())
 
 
+PARTS = (
+    "hf_" + "a" * 30, "sk-" + "b" * 20, "ghp_" + "c" * 36, "github_pat_" + "d" * 40, "AKIA" + "E" * 16,
+    "xoxb-" + "f" * 10, "AIza" + "g" * 35, "-----BEGIN RSA PRIVATE KEY-----", "eyJ" + "h" * 10 + ".eyJ" + "h" * 10 + "." + "h" * 10,
+    "https://a:b@c", "Password: secret1", "pa\u017f\u017fwd=secret1", "API_\u212aEY = secret1",
+    "ap\u0131_key=secret1",
+    "a.b+c@d.org", "+49 30 123456", "+\u0661 \u0662 \u0663\u0664 \u0665\u0666", "123-45-6789",
+    "\u0661\u0662\u0663-45-6789",
+    "DE89370400440532013000", "GB\u0661\u0662 AAAA AAAA AAAA", " ", "x", "7", "-", "\n", "\u0130",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=4).map("".join))
+def test_what_a_pattern_would_find_is_found_in_whatever_text(text: str) -> None:
+    for check, pattern in text_checks.PATTERNS.items():
+        assert text_checks.spans(check, text) == tuple(found.span() for found in pattern.finditer(text))
+
+
 @given(st.dictionaries(st.text(), VALUES, max_size=4), st.sampled_from([None, 1]), st.booleans())
 def test_a_value_is_found_where_it_stands(value: dict[str, object], indent: int | None, plain: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=plain)
