@@ -41,7 +41,8 @@ def test_near_duplicates_are_those_that_comparing_all_pairs_finds(texts: list[st
 
 PARTS = (
     "hf_" + "a" * 30, "sk-" + "b" * 20, "ghp_" + "c" * 36, "github_pat_" + "d" * 40, "AKIA" + "E" * 16,
-    "xoxb-" + "f" * 10, "AIza" + "g" * 35, "-----BEGIN RSA PRIVATE KEY-----", "eyJ" + "h" * 10 + ".eyJ" + "h" * 10 + "." + "h" * 10,
+    "xoxb-" + "f" * 10, "AIza" + "g" * 35, "-----BEGIN RSA PRIVATE KEY-----",
+    "eyJ" + "h" * 10 + ".eyJ" + "h" * 10 + "." + "h" * 10,
     "https://a:b@c", "Password: secret1", "pa\u017f\u017fwd=secret1", "API_\u212aEY = secret1",
     "ap\u0131_key=secret1",
     "a.b+c@d.org", "+49 30 123456", "+\u0661 \u0662 \u0663\u0664 \u0665\u0666", "123-45-6789",
