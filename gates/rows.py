@@ -30,6 +30,8 @@ SHORT = 60
 LONGEST_LINE = 4 * strict_json.MAX_FILE + 1
 """Bytes of the most characters that are read of a row, and one more: whoever has as many is told, not read on."""
 
+NOT_ASKED = "its messages are one answer, and nothing is asked: put the question before it"
+
 
 class GivenMessage(TypedDict):
     """A message of a golden row."""
@@ -274,6 +276,9 @@ def _label_problems(row: GoldenRow) -> list[str]:
     ids = Counter(id_key(document["id"]) for document in row.get("documents", ()))
     support = [id_key(one) for one in row.get("support") or ()]
     problems = [f"document id {one!r} appears twice" for one, times in sorted(ids.items()) if times > 1]
+    messages = row.get("messages") or ()
+    if len(messages) == 1 and messages[0]["role"] == "assistant":
+        problems.append(NOT_ASKED)
     if "documents" in row:
         strange = [one for one in support if one not in ids]
         problems += [f"support names document {one!r}, which the row does not hold" for one in strange]

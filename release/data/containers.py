@@ -57,6 +57,8 @@ OTHERS: dict[bytes, str] = {
 """How files begin that hold no rows, what they are and what to do."""
 ADVICE = {
     "not_utf8": "Save the file as UTF-8",
+    "bom": "Take it out: a byte order mark stands at the start of a file, once",
+    "fenced": "Take the lines with the fence out",
     "too_long": "Leave the row out, or cut it into several",
     "lone_surrogate": "Write the whole character, or leave it out: no text can hold half of one",
     "duplicate_key": "Leave one of the two out",
@@ -65,6 +67,8 @@ ADVICE = {
 PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """How files of gzip, bzip2, xz and zstd begin."""
 SPELLINGS = {
+    r"\x1e":
+        "It is a JSON text sequence: take the record separators (U+001E) out",
     r"\s*[\[{]?\s*\{?\s*'|[^\n]*:\s*(?:None|True|False)\b|(?:None|True|False)\b":
         "It is how Python shows an object: write `json.dumps(row)`, one a line",
     r"\s*(?://|/\*|#)": "JSON has no comments: take them out",
@@ -308,6 +312,8 @@ def _read(text: bytes | str, line: int, *, raw: bool) -> Item | Fault:
     advice = ADVICE.get(reading.code, "Write one JSON object a line")
     if reading.code == "trailing_text" and isinstance(text, bytes) and b"\r{" in text.replace(b"\r ", b"\r"):
         advice = "End each line with a line feed, not with a carriage return alone"
+    if reading.code == "not_object" and isinstance(reading.value, str) and reading.value.lstrip()[:1] in ("{", "["):
+        advice = "It is JSON within a text: write it without the quotes around it"
     if reading.code in ("syntax", "prose_before"):
         shown = text.decode("utf-8", "ignore") if isinstance(text, bytes) else text
         advice = _spelling(shown) or advice

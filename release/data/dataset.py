@@ -340,6 +340,8 @@ def _is_canonical(account: Account, row: Row) -> bool:
     if not golden_rows.is_golden(row):
         return False
     messages = _messages(row)
+    if any(not str(one["content"]).strip() for one in messages):
+        return False
     return not messages or (
         (messages[-1]["role"] == "assistant" or account.form == "canonical") and messages[-1].get("weight") != 0
     )

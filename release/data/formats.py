@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from gates.canonical import Json
+from gates.rows import NOT_ASKED
 from release.data import marks, turns
 from release.data.shapes import AUTO
 from release.data.tables import json_in
@@ -61,13 +62,20 @@ def canonical(form: str, names: Mapping[str, str], how: How, given: Json, name: 
     common = _common(take, strict=form == "canonical")
     messages = READERS[form](take, common)
     marks.refuse(take, form)
-    if not messages or messages[-1]["role"] != "assistant":
-        if form == "canonical" and messages:
-            return _given(take, {"id": name, "messages": list(messages), **common}, form)
-        raise BadRow("it does not end with an assistant's answer: there is nothing to learn from it")
+    if form == "canonical" and messages and messages[-1]["role"] != "assistant":
+        return _given(take, {"id": name, "messages": list(messages), **common}, form)
+    if why := _unlearnable(messages):
+        raise BadRow(why)
     if messages[-1].get("weight") == 0:
         return Given(left_out="whose last answer is marked as not to be learned", found=frozenset(take.found))
     return _given(take, {"id": name, "messages": list(messages), **common}, form)
+
+
+def _unlearnable(messages: Sequence[Message]) -> str:
+    """Why nothing could be learned of a conversation; empty where there is a question and then an answer."""
+    if not messages or messages[-1]["role"] != "assistant":
+        return "it does not end with an assistant's answer: there is nothing to learn from it"
+    return NOT_ASKED if len(messages) == 1 else ""
 
 
 def _given(take: Taken, row: Row, form: str) -> Given:
@@ -79,7 +87,7 @@ def _given(take: Taken, row: Row, form: str) -> Given:
     own = object_of(left.pop("meta", None))
     apart = object_of(row.pop("meta", None)) | left
     meta = own | {_free(key, own): value for key, value in apart.items()}
-    told = {*take.dropped, *(f"kept under meta: {key}" for key in apart)}
+    told = {*take.dropped, *(f"kept under meta: {key or repr(key)}" for key in apart)}
     return Given(row=row | ({"meta": meta} if meta else {}), told=told, found=frozenset(take.found))
 
 

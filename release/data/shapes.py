@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gates.shown import shorten
-from release.data.turns import BadRow, How, Row, inside
+from release.data.turns import BadRow, How, Row, inside, option
 
 AUTO = ("auto", "chat_jsonl", "jsonl")  # the first, and what older configurations call it
 
@@ -147,11 +147,11 @@ _PANDAS = "`frame.to_json(path, orient='records', lines=True)` in pandas"
 
 
 def _pair(asked: str, answered: str) -> str:
-    return f"--format prompt_completion --field prompt={asked} --field completion={answered}"
+    return f"--format prompt_completion {option('prompt', asked)} {option('completion', answered)}"
 
 
 def _messages(key: str) -> str:
-    return f"if it is a row's messages: --format chat --field messages={key}"
+    return f"if it is a row's messages: --format chat {option('messages', key)}"
 
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
@@ -167,6 +167,11 @@ def _of_many_rows(row: Row) -> str:
     """What to say of an object that is a list of rows, or of files of them; empty for any other."""
     if commands := _of_dataset_info(row):
         return f"it is LLaMA-Factory's dataset_info.json, which names files of rows. Convert those: {commands}"
+    if "role" in row and any(key in row for key in ("content", "text", "value")):
+        return 'it is one message. Write all messages of a conversation as one row: {"messages": [...]}'
+    pages = row.get("rows")
+    if isinstance(pages, list) and pages and isinstance(pages[0], dict) and isinstance(pages[0].get("row"), dict):
+        return "it is a page of the Hub's dataset viewer, not the file. Write what stands under `row`, one a line"
     objects = [value for value in row.values() if isinstance(value, dict)]
     if 1 < len(objects) == len(row) and len({frozenset(one) for one in objects}) == 1:
         return f"it is one object of {len(objects)} rows by name. Write its values as one list, or one a line"
@@ -183,9 +188,9 @@ def _command(entry: Row) -> str:
     form = str(entry.get("formatting", "alpaca"))
     columns, tags = (given if isinstance(given := entry.get(key), dict) else {} for key in ("columns", "tags"))
     known = COLUMNS.get(form, {})
-    options = [f"--field {known[name]}={key}" for name, key in columns.items() if name in known and known[name] != key]
+    options = [option(known[name], str(key)) for name, key in columns.items() if name in known and known[name] != key]
     named = {"role": tags.get("role_tag"), "content": tags.get("content_tag")}
-    options += [f"--field {name}={key}" for name, key in named.items() if key]
+    options += [option(name, str(key)) for name, key in named.items() if key]
     options += [f"--role {tags[tag]}={who}" for tag, who in TAGS.items() if tag in tags]
     file = shlex.quote(str(entry.get("file_name", "FILE")))
     return f"`adapter-release data convert {' '.join([file, '--to rows.jsonl', f'--format {form}', *options])}`"
@@ -195,6 +200,8 @@ def _columns(row: Row) -> bool:
     """Whether an object is a whole table: of each column an object by number, or a list of texts."""
     objects = [value for value in row.values() if isinstance(value, dict)]
     lists = [value for value in row.values() if isinstance(value, list)]
+    if isinstance(row.get("columns"), list) and isinstance(row.get("data"), list):
+        return True  # pandas' orient="split"
     numbered = 0 < len(objects) == len(row) and all(map(str.isdigit, map(str, objects[0])))
     parallel = 1 < len(lists) == len(row) and len({len(one) for one in lists}) == 1
     return numbered or (parallel and all(isinstance(one, str) for value in lists for one in value))

@@ -5,7 +5,7 @@ import csv
 import importlib.util
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -50,11 +50,12 @@ def cells(text: io.TextIOWrapper, path: Path) -> Iterator[tuple[int, dict[str, J
             heading[0] = INDEX
         if len(set(heading)) < len(heading) or "" in heading:
             says = f"the heading {shorten(repr(heading), 300)} names a column twice or not at all"
-            raise DataError(f"{path} line 1: {says}.")
+            raise DataError(f"{path} line 1: {says}. {_HEADING}")
         line = lines.next_row(reader.line_num)
         for row in reader:
             if row and len(row) != len(heading):
-                yield line, f"{len(row)} cells where the heading has {len(heading)}. Put quotes around its texts"
+                do = "Put quotes around its texts" if len(heading) > 1 else _HEADING
+                yield line, f"{len(row)} cells where the heading has {len(heading)}. {do}"
             elif row:
                 yield line, {name: _cell(one) for name, one in zip(heading, row, strict=True) if one}
             line = lines.next_row(reader.line_num)
@@ -62,6 +63,9 @@ def cells(text: io.TextIOWrapper, path: Path) -> Iterator[tuple[int, dict[str, J
         yield line, f"it is not CSV: {error}. Save the file as CSV again, in UTF-8, or as JSON Lines"
     finally:
         csv.field_size_limit(limit)
+
+
+_HEADING = "The first line must name each column, once: take out what stands before it, and name or drop the others"
 
 
 class _Lines:
@@ -139,15 +143,15 @@ def rows(stream: IO[bytes], head: bytes, path: Path) -> Iterator[Json]:
             if _size(value) > CELL:
                 raise DataError(f"{path} row {number} has more than {CELL:,} characters. Leave it out, or cut it.")
             yield _json(value)
-    except _TooMuch as error:
+    except _Refused as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-    except (pa.ArrowException, OSError, RecursionError) as error:
+    except (pa.ArrowException, OSError, RecursionError, ValueError, OverflowError) as error:  # a date of no calendar
         why = str(error).partition("\n")[0][:200]
         raise DataError(f"{path} cannot be read: {why}. Write it again, or export its rows as JSON Lines.") from None
 
 
-class _TooMuch(Exception):
-    """What of a file asks for more than the room, and what to do."""
+class _Refused(Exception):
+    """What of a file cannot be read, and what to do."""
 
 
 @contextlib.contextmanager
@@ -158,7 +162,7 @@ def _room(what: str, way_out: str) -> Iterator[None]:
         with room.within(ROOM):
             yield
     except (MemoryError, pa.ArrowMemoryError):
-        raise _TooMuch(f"{what} of it ask for more than {ROOM:,} bytes. {way_out}") from None
+        raise _Refused(f"{what} of it ask for more than {ROOM:,} bytes. {way_out}") from None
 
 
 def _values(stream: IO[bytes], head: bytes) -> "Iterator[object]":
@@ -175,10 +179,23 @@ def _values(stream: IO[bytes], head: bytes) -> "Iterator[object]":
             if batch is None:
                 return
             batch.validate(full=True)
+        if twice := _twice(list(batch.schema)):
+            raise _Refused(
+                f"the column {shorten(repr(twice), 100)} stands in it twice. Name one otherwise, or drop it."
+            )
         for start in range(0, batch.num_rows, BATCH):
             with _room(*rows):
                 found = batch.slice(start, BATCH).to_pylist()
             yield from found
+
+
+def _twice(fields: "Sequence[pa.Field]") -> str:
+    """The name of a column, or of a part of one, that another beside it has too; empty where each has its own."""
+    names = [one.name for one in fields]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        return twice or "without a name"
+    inner = ([one.type.field(number) for number in range(one.type.num_fields)] for one in fields)
+    return next((found for parts in inner if (found := _twice(parts))), "")
 
 
 def _batches(stream: IO[bytes], head: bytes) -> "Iterator[pa.RecordBatch]":

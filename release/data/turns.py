@@ -106,9 +106,16 @@ def inside(row: Row, path: str) -> Json:
     return found
 
 
+def option(name: str, key: str) -> str:
+    """How a field's key is said on a command line, in a shell too."""
+    return f"--field {shlex.quote(f'{name}={key}')}"
+
+
 def empty(value: Json) -> bool:
-    """Whether a key says nothing: null, or an empty text, list or object."""
-    return value is None or (isinstance(value, str | list | dict) and not value)
+    """Whether a key says nothing: null, or an empty text, list or object; a text of spaces is empty."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, list | dict) and not value)
 
 
 def shown(value: object) -> str:
@@ -145,15 +152,27 @@ def messages_of(take: Taken, name: str) -> list[Message]:
     value = take(name)
     if value is None:
         raise take.missing(name)
+    if isinstance(value, dict) and (parts := _columns(take, value)):
+        return messages(take, parts)
     if isinstance(value, dict) and (inner := next((key for key, one in value.items() if isinstance(one, list)), "")):
         key = take.key(name)
-        raise BadRow(f"{key} is an object. If {inner} in it are the messages: --field {name}={key}.{inner}")
+        raise BadRow(f"{key} is an object. If {inner} in it are the messages: {option(name, f'{key}.{inner}')}")
     return messages(take, tables.json_in(value) if isinstance(value, str) else value)
+
+
+def _columns(take: Taken, value: Mapping[str, Json]) -> list[Json]:
+    """Messages that stand as columns, as `datasets` keeps a list of objects; empty for any other object."""
+    lists = [one for one in value.values() if isinstance(one, list)]
+    if len(lists) < len(value) or len({len(one) for one in lists}) != 1 or _named(take, value) is None:
+        return []
+    return [dict(zip(value, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
 def messages(take: Taken, value: Json) -> list[Message]:
     if not isinstance(value, list) or not value:
-        raise BadRow(f"its messages are not a list of messages: {shown(value)}")
+        python = isinstance(value, str) and value.lstrip().startswith("[{'")
+        do = ". It is how Python shows a list: write `json.dumps(messages)`" if python else ""
+        raise BadRow(f"its messages are not a list of messages: {shown(value)}{do}")
     plain = not take.how.roles and "role" not in take.names and "content" not in take.names
     return [(plain and _plain(one)) or _message(take, one, number) for number, one in enumerate(value, 1)]
 
@@ -163,7 +182,7 @@ def _plain(one: Json) -> Message | None:
     if not isinstance(one, dict) or len(one) > 2:
         return None
     who, said = one.get("role"), one.get("content")
-    if isinstance(who, str) and who in SPEAKERS and isinstance(said, str) and said:
+    if isinstance(who, str) and who in SPEAKERS and isinstance(said, str) and said.strip():
         return {"role": SPEAKERS[who], "content": said}
     return None
 
@@ -236,7 +255,7 @@ def text(take: Taken, value: Json, name: str, *, learned: bool = False) -> str:
         return text(take, value["parts"], name)
     if isinstance(value, dict) and learned:
         value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if value == "":
+    if isinstance(value, str) and not value.strip():
         raise BadRow(f"{name} is empty; expected text")
     if not isinstance(value, str):
         do = "" if isinstance(value, dict) or value is None else ". Write it in quotes"
