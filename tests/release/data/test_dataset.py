@@ -143,7 +143,7 @@ HALVES = {
     "sharegpt": '{"conversations": [{"from": "human", "value": "HALF"}, {"from": "gpt", "value": "Yes."}]}',
     "sharegpt_system": '{"conversations": [{"from": "system", "value": "HALF"}, {"from": "gpt", "value": "Yes."}]}',
     "alpaca_system": '{"system": "HALF", "instruction": "Is it?", "output": "Yes."}',
-    "sharegpt_id": '{"id": "HALF", "conversations": [{"from": "human", "value": "Is it?"}, {"from": "gpt", "value": "Yes."}]}',
+    "sharegpt_id": '{"id": "HALF", "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}',
     "alpaca": '{"instruction": "Is it?", "input": "HALF", "output": "Yes."}',
     "alpaca_history": '{"instruction": "Is it?", "output": "Yes.", "history": [["HALF", "b"]]}',
     "archive": '{"query": "Is it?", "answer": "Yes.", "documents": ["HALF"], "rating": 1}',
