@@ -1,11 +1,15 @@
-"""How `data convert` and `data split` take a large file: seconds against a plain read-and-write, and memory.
+"""How the data commands take a large file: seconds against a plain read-and-write, and memory.
 
-usage: python bench/data.py [--megabytes 1000] [--folder FOLDER]
+usage: python bench/data.py [--megabytes 1000] [--check] [--folder FOLDER]
+
+`data convert` and `data split`; with --check `data check` instead, of rows with sources and an answer that cites them,
+beside the embedded example's golden set.
 """
 
 import argparse
 import json
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -40,14 +44,58 @@ def write(path: Path, size: int) -> int:
     return rows
 
 
+def write_cited(path: Path, size: int) -> int:
+    """Rows of about a kilobyte: three sources, a question, and an answer as the embedded example's contract has it."""
+    picked, rows = random.Random(1), 0  # noqa: S311  it must repeat
+    words = re.findall("[a-z]{2,}", (ROOT / "LICENSE").read_text("utf-8").lower())
+
+    def sentence() -> str:
+        return " ".join(picked.choices(words, k=picked.randint(8, 22))).capitalize()
+
+    with path.open("w", encoding="utf-8") as file:
+        while file.tell() < size:
+            for _ in range(500):
+                sources = [". ".join(sentence() for _ in range(picked.randint(1, 3))) for _ in range(3)]
+                refusal, cited = rows % 10 < 3, 1 + rows % 3
+                answer = {
+                    "answer": "It is not in the sources." if refusal else f"{sources[cited - 1]} [{cited}].",
+                    "citations": [] if refusal else [cited],
+                    "refusal": refusal,
+                }
+                shown = "".join(f"{one} [{number}].\n" for number, one in enumerate(sources, 1))
+                messages = [
+                    {"role": "system", "content": "Answer from the sources as JSON."},
+                    {"role": "user", "content": f"{shown}In case {rows}: {sentence().lower()}?"},
+                    {"role": "assistant", "content": json.dumps(answer, separators=(",", ":"))},
+                ]
+                file.write(json.dumps({"messages": messages, "source": "made"}) + "\n")
+                rows += 1
+    return rows
+
+
 ASIDE = """
-import resource, subprocess, sys
-done = subprocess.run(sys.argv[1:], stderr=subprocess.PIPE, text=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-sys.stderr.write(done.stderr[-2000:])
+import os, pathlib, re, resource, subprocess, sys, tempfile
+said, most = tempfile.TemporaryFile("w+"), 0
+done = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=said, text=True, start_new_session=True)
+while True:
+    try:
+        done.wait(1)
+        break
+    except subprocess.TimeoutExpired:
+        now = 0
+        for one in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if os.getsid(int(one.name)) == done.pid:
+                    now += int(re.search(r"^Pss: +(\\d+)", (one / "smaps_rollup").read_text(), re.M)[1])
+            except (OSError, TypeError):
+                pass
+        most = max(most, now)
+print(max(most, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+said.seek(0)
+sys.stderr.write(said.read()[-2000:])
 sys.exit(done.returncode)
 """
-"""Runs a command as its only child, whose peak memory is then its own."""
+"""Runs a command as its only child, and tells the most memory that it and its children had together."""
 
 
 def measured(name: str, *command: str) -> float:
@@ -64,17 +112,30 @@ def measured(name: str, *command: str) -> float:
     return seconds
 
 
+def configured(folder: Path) -> Path:
+    """The embedded example's configuration with the rows here, and room for them."""
+    said = (ROOT / "release.yaml").read_text("utf-8").replace("data/elements/train.jsonl", str(folder / "chat.jsonl"))
+    said = said.replace(": data/elements", f": {ROOT}/data/elements").replace("max_length: 256", "max_length: 2048")
+    (folder / "release.yaml").write_text(said, "utf-8")
+    return folder / "release.yaml"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1000)
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder = Path(name)
-        rows = write(folder / "chat.jsonl", given.megabytes * 1_000_000)
+        rows = (write_cited if given.check else write)(folder / "chat.jsonl", given.megabytes * 1_000_000)
         print(f"{rows:,} rows, {(folder / 'chat.jsonl').stat().st_size / 1e6:.0f} MB")
         cli = (sys.executable, "-m", "release.cli", "data")
         plain = measured("plain", sys.executable, "-c", PLAIN, str(folder / "chat.jsonl"), str(folder / "plain.jsonl"))
+        if given.check:
+            check = measured("check", *cli, "check", str(configured(folder)), "--report", str(folder))
+            print(f"check {check / plain:.1f} times the plain one")
+            return
         convert = measured("convert", *cli, "convert", str(folder / "chat.jsonl"), "--to", str(folder / "rows.jsonl"))
         sides = ("--train", str(folder / "t.jsonl"), "--golden", str(folder / "g.jsonl"))
         split = measured("split", *cli, "split", str(folder / "rows.jsonl"), *sides)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gates
 from gates.shown import shorten
+from release.checking import token_places
 from release.values import layout, tensors
 from release.values.artifacts import Reproduction
 from release.values.record import Record, Training, tree
@@ -317,26 +318,16 @@ def _compare_answers(then: Path, now: Path, tokenizer: Path) -> dict[str, Any]:
     before, after = ({row.id: row for row in gates.read_outputs(answers)} for answers in (then, now))
     ids = [*before, *(name for name in after if name not in before)]
     other = [name for name in ids if before.get(name) != after.get(name)]
-    tokens = _tokenizer(tokenizer) if other else None
-    different = [_answer(name, before.get(name), after.get(name), tokens) for name in other]
+    both = [name for name in other if name in before and name in after]
+    pairs = [(before[name].output, after[name].output) for name in both]
+    tokens = dict(zip(both, token_places.first_different(tokenizer, pairs), strict=True))
+    different = [_answer(name, before.get(name), after.get(name), tokens.get(name)) for name in other]
     return {"identical": not other, "rows": len(ids), "same": len(ids) - len(other), "different": different}
 
 
-def _tokenizer(path: Path) -> Any:
-    if not path.exists():
-        return None
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(str(path))
-
-
-def _answer(name: str, before: gates.Output | None, after: gates.Output | None, tokenizer: Any) -> dict[str, Any]:
-    """Where two answers first differ: in characters, in tokens if there is a tokenizer, and how each continues."""
-    then, now = before.output if before else "", after.output if after else ""
-    at = _first_difference(then, now)
-    token = None
-    if tokenizer and before and after:
-        token = _first_difference(*(tokenizer.encode(text, add_special_tokens=False).ids for text in (then, now)))
+def _answer(name: str, before: gates.Output | None, after: gates.Output | None, token: int | None) -> dict[str, Any]:
+    """Where two answers first differ: in characters, in tokens if that could be told, and how each continues."""
+    at = token_places.first_difference(before.output if before else "", after.output if after else "")
     return {
         "id": name,
         "token": token,
@@ -344,10 +335,6 @@ def _answer(name: str, before: gates.Output | None, after: gates.Output | None, 
         "then": _excerpt(before, at),
         "now": _excerpt(after, at),
     }
-
-
-def _first_difference(one: Sequence[Any], other: Sequence[Any]) -> int:
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _excerpt(row: gates.Output | None, at: int) -> str | None:

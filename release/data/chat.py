@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from gates.canonical import Json, canonical_json
 from release.data import rendering
-from release.data.token_ids import Reader
+from release.data.token_ids import Reader, panicked
 from release.data.turns import system_to_user
 from release.values import clock
 from release.values import tokenizer_settings as of_tokenizer
@@ -260,7 +260,9 @@ def read(folder: Path, wanted: Wanted | None = None, *, base: Path | None = None
         tokenizer.no_truncation()  # some files say how long a text may be; transformers takes it off too
         tokenizer.no_padding()
         settings = _object(folder / "tokenizer_config.json")
-    except Exception as error:  # noqa: BLE001  tokenizers raises nothing narrower
+    except BaseException as error:  # tokenizers raises nothing narrower
+        if not (isinstance(error, Exception) or panicked(error)):
+            raise
         raise PreflightError(
             f"{folder} has no tokenizer that can be read: {error}. Use a base model with a tokenizer.json."
         ) from None

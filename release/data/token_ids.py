@@ -7,12 +7,19 @@ before such a token is read the same whatever follows.
 import re
 from typing import TYPE_CHECKING
 
+from release.values.errors import PreflightError
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Ids = tuple[int, ...]
 SHORT = 200
 """Characters of the end of a prompt, which is the same in most rows and read once for all of them."""
+
+
+def panicked(error: BaseException) -> bool:
+    """Whether tokenizers' own code gave up; what it raises then is no ``Exception``, and has no name to import."""
+    return type(error).__name__ == "PanicException"
 
 
 class Reader:
@@ -28,8 +35,14 @@ class Reader:
         self.known: dict[str, Ids] = {}
 
     def ids(self, text: str) -> Ids:
-        """The token ids of a text."""
-        return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        """The token ids of a text; ``PreflightError`` where a pattern of the tokenizer goes back without an end."""
+        try:
+            return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        except BaseException as error:
+            if not panicked(error):
+                raise
+            why = f"The base's tokenizer gives up on a text of {len(text):,} characters: {str(error)[:200]!r}"
+        raise PreflightError(f"{why}. It cannot be asked as it is: use another base, or cut long lines of the rows.")
 
     def both(self, before: str, whole: str) -> tuple[Ids, Ids]:
         """The token ids of a text and of one that begins with it, or of any two."""

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 
 from release.data.token_ids import SHORT, Reader
+from release.values.errors import PreflightError
 from tests.helpers.stand_in_tokenizer import PAIRS, Tokens, tokenizer
 
 START, END, LONGER = "<|start|>", "<|end|>", "<|end|>x"
@@ -58,6 +59,14 @@ def test_both_are_read_as_each_by_itself(name: str, before: str, rest: str) -> N
 
     assert reader.both(before, before + rest) == (reader.ids(before), reader.ids(before + rest))
     assert reader.both(before, rest) == (reader.ids(before), reader.ids(rest))
+
+
+def test_a_pattern_that_goes_back_without_an_end_is_a_refusal() -> None:
+    endless = tokenizer(KINDS["bytes"])
+    endless.pre_tokenizer = pre_tokenizers.Split(Regex("^(a|a|aa)+$"), "isolated")
+
+    with pytest.raises(PreflightError, match="gives up on a text of 61 characters"):
+        Reader(endless).ids("a" * 60 + "b")
 
 
 def test_what_both_have_is_read_once_and_the_end_of_a_prompt_once_for_all_rows() -> None:
