@@ -1,5 +1,6 @@
 """What must hold for a release: for each gate a mode, a target and how sure one must be, read from a plain mapping."""
 
+import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Final, TypedDict, cast
@@ -46,6 +47,17 @@ ROWS: Final = 20
 """Rows that they read, where a policy does not say."""
 REFUSABLE: Final = "answer_rate"
 """A gate of the default policy that can only fail where a contract says who refuses."""
+NEVER: Final[Mapping[str, str]] = {
+    "context_alignment": (
+        "Its cosines differ between machines, so a verdict by them would too. Take it out: `python -m gates context` "
+        "shows it; lexical_grounding, unsupported_specifics and retrieval_utilisation can have a threshold with "
+        "required: false"
+    ),
+    "json_parse_fence_tolerant": "It is shown, and json_parse decides: take it out",
+    "schema_compliance_of_parsed": "It is shown, and schema_compliance decides: take it out",
+}
+"""What is measured and never decided on, with why and what to do."""
+_ALONE = "Here all gates are named: what stands here takes the place of the default policy"
 
 
 def default_policy(declares: Collection[str] | None) -> Mapping[str, object]:
@@ -207,7 +219,7 @@ def load_policy(mapping: Mapping[str, object], *, where: str = "gates") -> Polic
 
     ``InvalidConfig`` with every problem at once.
     """
-    if problems := against_schema(mapping, "policy", where):
+    if problems := [_never(line, where) or line for line in against_schema(mapping, "policy", where)]:
         raise InvalidConfig(problems)
     given = cast("PolicyFile", mapping)
     entries = {gate: cast("BarEntry", entry) for gate, entry in mapping.items() if gate in ABOUT}
@@ -216,7 +228,7 @@ def load_policy(mapping: Mapping[str, object], *, where: str = "gates") -> Polic
     review = given.get(HUMAN_REVIEW)
     problems += [] if review is None else [f"{where}.{HUMAN_REVIEW}.{one}" for one in _review_problems(review)]
     if not any(entry.get("required", True) for entry in entries.values()):
-        problems.append(f"{where}: no gate is required, so anything would pass")
+        problems.append(f"{where}: no gate is required, so anything would pass. {_ALONE}")
     if "loss_margin" in given and given.get("version", 1) < SPENDING:
         problems.append(f"{where}.loss_margin: has no effect before version {SPENDING}; write version: {SPENDING}")
     elif (
@@ -233,6 +245,13 @@ def load_policy(mapping: Mapping[str, object], *, where: str = "gates") -> Polic
         version=given.get("version", 1),
         review=None if review is None else _review(review),
     )
+
+
+def _never(line: str, where: str) -> str:
+    """What to say of a key that is unknown because it is never decided on; empty of any other problem."""
+    key, unknown, _ = line.removeprefix(f"{where}.").partition(": unknown key")
+    near = difflib.get_close_matches(key, NEVER, 1, 0.85) if unknown else []
+    return f"{where}.{key}: no threshold can be set on {near[0]}. {NEVER[near[0]]}" if near else ""
 
 
 def completed(mapping: Mapping[str, object], declares: Collection[str] | None) -> Mapping[str, object]:

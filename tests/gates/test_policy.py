@@ -191,3 +191,24 @@ def test_a_larger_loss_to_earlier_releases_is_weaker() -> None:
 def test_a_loss_that_is_no_share_is_refused(number: object) -> None:
     with pytest.raises(gates.InvalidConfig, match=r"max_net_loss"):
         gates.load_policy({"answer_rate": {"target": 0.9}, "max_net_loss": number})
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("context_alignment", "cosines differ between machines.*retrieval_utilisation can have a threshold"),
+        ("context_aligment", "cosines differ between machines"),
+        ("json_parse_fence_tolerant", "json_parse decides"),
+        ("schema_compliance_of_parsed", "schema_compliance decides"),
+    ],
+)
+def test_what_is_only_shown_is_refused_with_why_and_what_can_be_a_threshold(key: str, says: str) -> None:
+    with pytest.raises(gates.InvalidConfig, match=rf"^gates\.{key}: no threshold can be set on .*{says}"):
+        gates.load_policy({**gates.DEFAULT_POLICY, key: {"target": 0.9}})
+
+
+@pytest.mark.parametrize("gate", ["retrieval_utilisation", "lexical_grounding", "unsupported_specifics"])
+def test_a_screen_may_have_a_threshold_that_is_not_required(gate: str) -> None:
+    policy = gates.load_policy({**gates.DEFAULT_POLICY, gate: {"target": 0.5, "required": False}})
+
+    assert [one.required for one in policy.bars if one.gate == gate] == [False]
