@@ -19,7 +19,17 @@ from release.config.settings import Config, Data, Form
 from release.data import chat as chats
 from release.data import evidence
 from release.data.dataset import refuse, rendered
-from release.models import arithmetic, base_weights, built_modules, callbacks, evaluation, interrupted, loading, loss
+from release.models import (
+    arithmetic,
+    base_weights,
+    built_modules,
+    callbacks,
+    evaluation,
+    interrupted,
+    loading,
+    loss,
+    sft_trainer,
+)
 from release.models import base as bases
 from release.running import child, environment, spending
 from release.running.place import Place
@@ -189,7 +199,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     )
     meter = _meter(config, run)
     plan = evaluation.planned(config, run, base_folder, chat, partial(_as_trained, both, config))
-    trainer: SFTTrainer = _trainer_class()(
+    trainer: SFTTrainer = sft_trainer.trainer_class()(
         model=model,
         args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
         train_dataset=dataset,
@@ -204,6 +214,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     )
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
         raise RuntimeError("TRL changed the rows that it was given")
+    trainer.add_callback(sft_trainer.running_loss(trainer))
     return trainer
 
 
@@ -271,37 +282,6 @@ def unmatched_targets(model: "torch.nn.Module", names: tuple[str, ...]) -> list[
         return []
     modules = [name for name, _ in model.named_modules()]
     return [n for n in names if not any(m == n or m.endswith(f".{n}") for m in modules)]
-
-
-def _trainer_class() -> "type[SFTTrainer]":
-    """SFTTrainer with logits only where something is learned, and with a resume that keeps the adapter's precision."""
-    import torch
-    from trl import SFTTrainer
-
-    class Trainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types
-        def compute_loss(
-            self,
-            model: torch.nn.Module,
-            inputs: dict[str, torch.Tensor],
-            return_outputs: bool = False,  # noqa: ARG002  transformers' signature
-            num_items_in_batch: torch.Tensor | None = None,
-        ) -> torch.Tensor:
-            """Mean cross entropy over the learned tokens of the whole optimizer step."""
-            total, learned = loss.summed(model, inputs, inputs.pop("labels"))
-            mean: torch.Tensor = total / (learned if num_items_in_batch is None else num_items_in_batch)
-            if not torch.isfinite(mean):
-                raise GatesFailed(callbacks.diverged(f"the loss is {mean.item()}", self.state.global_step))
-            return mean
-
-        def _load_from_checkpoint(self, *arguments: object, **options: object) -> None:
-            """PEFT loads a checkpoint's adapter in float32; over a 4-bit base TRL trains it in bfloat16."""
-            super()._load_from_checkpoint(*arguments, **options)
-            if getattr(self.model, "is_loaded_in_4bit", False):
-                for name, parameter in self.model.named_parameters():
-                    if parameter.requires_grad and "lora_magnitude_vector" not in name:
-                        parameter.data = parameter.data.to(torch.bfloat16)
-
-    return Trainer
 
 
 def _meter(config: Config, run: Path) -> spending.Meter | None:

@@ -1,8 +1,7 @@
 """What was measured on tuning rows while an adapter was trained, and which of its states was therefore kept.
 
 ``training_metrics.json`` of a release holds what was logged and evaluated over steps, and nothing that another run of
-the same training would not give again: no times, no memory. One number may differ after a kill between two logs: the
-training loss that is logged next is the mean of the steps since training went on.
+the same training would not give again: no times, no memory.
 """
 
 import math

@@ -7,15 +7,20 @@ from typing import Any
 
 import pytest
 
-from release.models import callbacks, interrupted
+from release.models import callbacks, interrupted, sft_trainer, train
 from release.values.events import Event, Line
 
 pytestmark = pytest.mark.slow
 STEPS = 7
 
 
-def trained(folder: Path, *, ended: tuple[int, int] | None = None, told: list[Event] | None = None) -> bytes:
-    """The weights of a small model with dropout, trained by transformers' loop from the last whole checkpoint on."""
+def trained(
+    folder: Path, *, ended: tuple[int, int] | None = None, told: list[Event] | None = None
+) -> tuple[bytes, list[tuple[int, float]]]:
+    """The weights of a small model with dropout, trained by transformers' loop from the last whole checkpoint on.
+
+    And each loss that was logged, the mean of three steps.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments, set_seed
 
@@ -32,6 +37,7 @@ def trained(folder: Path, *, ended: tuple[int, int] | None = None, told: list[Ev
         output_dir=str(folder),
         max_steps=STEPS,
         save_steps=100,
+        logging_steps=3,
         save_total_limit=2,
         per_device_train_batch_size=2,
         report_to="none",
@@ -40,15 +46,20 @@ def trained(folder: Path, *, ended: tuple[int, int] | None = None, told: list[Ev
     )
     say = (told if told is not None else []).append
     trainer = Trainer(model, arguments, train_dataset=rows, callbacks=[callbacks.watch(lambda _: None), Ended()])
+    trainer.add_callback(sft_trainer.running_loss(trainer))
     before = callbacks.last_whole_checkpoint(folder)
     with interrupted.kept(trainer, say):
         trainer.train(resume_from_checkpoint=str(before) if before else None)
-    return b"".join(p.detach().numpy().tobytes() for _, p in sorted(model.named_parameters()))
+    weights = b"".join(p.detach().numpy().tobytes() for _, p in sorted(model.named_parameters()))
+    return weights, train.losses(trainer.state.log_history)
 
 
 @pytest.mark.parametrize("number", interrupted.SIGNALS)
-def test_a_training_ended_at_random_steps_goes_on_to_the_same_bytes(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_training_ended_at_random_steps_goes_on_to_the_same_bytes_and_losses(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     whole = trained(tmp_path / "whole")
+    assert [step for step, _ in whole[1]] == [3, 6]
     before = signal.signal(number, signal.SIG_DFL)  # a shell's background ignores SIGINT
     try:
         for step in sorted(random.sample(range(1, STEPS), 3)):
