@@ -285,7 +285,9 @@ def trajectory(then: Training | None, now: Training | None) -> str:
 
 
 def _evaluated_otherwise(then: Training, now: Training) -> str:
-    """Whether two trainings differ in what was evaluated on tuning rows, or in the state that was kept therefore."""
+    """Whether two trainings differ in how they went back, in what was evaluated, or in the state that was kept."""
+    if then.interventions != now.interventions:
+        return "; how training went back because it diverged is not"
     if then.evaluation is None or now.evaluation is None or then.evaluation == now.evaluation:
         return ""
     return "; what was evaluated on tuning rows is not"

@@ -6,8 +6,8 @@ from typing import Any
 from gates.shown import shorten
 from release.judging.released import Released
 from release.values import bounds, layout, training_metrics
-from release.values.record import Record
-from release.values.training_metrics import LOSS, Evaluation
+from release.values.record import Record, Training
+from release.values.training_metrics import LOSS, Evaluation, Kept
 
 
 def problems(release: Released) -> Iterator[str]:
@@ -31,6 +31,11 @@ def problems(release: Released) -> Iterator[str]:
     yield from _other(record, found, release.read(name))
 
 
+def _written(training: Training, found: tuple[Evaluation, ...], kept: Kept) -> bytes:
+    curves, turned = training.curves or {}, training.interventions or ()
+    return training_metrics.written(training.losses, curves, found, kept, turned)
+
+
 def _other(record: Record, found: tuple[Evaluation, ...], content: bytes) -> Iterator[str]:
     """Whether the file comes out again from the record and from the evaluations in it."""
     training, settings = record.training, record.config.get("training")
@@ -42,5 +47,5 @@ def _other(record: Record, found: tuple[Evaluation, ...], content: bytes) -> Ite
     said = training.evaluation
     if said is None or (said.best_step, said.stopped_early) != (kept.best_step, kept.stopped_early):
         yield f"by {layout.TRAINING_METRICS} step {kept.best_step} is the best, the record says otherwise"
-    if content != training_metrics.written(training.losses, training.curves or {}, found, kept):
+    if content != _written(training, found, kept):
         yield f"{layout.TRAINING_METRICS} does not hold what the record says was logged, or its best step is another"

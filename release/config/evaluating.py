@@ -35,6 +35,10 @@ def contradictions(value: Value, method: str) -> Iterator[tuple[str, str]]:
         yield from ((key, "is given, but adapter.method 'imported' trains nothing. Take it out.") for key in rows)
         return
     yield from _idle(training, rows)
+    turned = value("training.on_divergence", dict[str, object]())
+    if turned.get("learning_rate_factor") == 1 and not turned.get("warmup_steps"):
+        problem = "is 1, and there are no warmup_steps: the same steps would end in the same way. Change one of them."
+        yield "training.on_divergence.learning_rate_factor", problem
     metric = value("training.metric_for_best_model", MEASURES[0])
     if metric != MEASURES[0] and "eval_generate" not in training:
         yield (

@@ -259,6 +259,27 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnDivergence:
+    """What follows when the loss or the gradients of several steps are far above those before (docs/training.md)."""
+
+    action: Literal["warn", "stop", "rollback"] = "warn"
+    """'warn' (a line, and training goes on), 'stop', or 'rollback' (back to the checkpoint before, and on from there
+    with a lower learning rate)"""
+    window: Annotated[int, Field(ge=8, le=1000, examples=[64])] = 32
+    """a whole number of steps from 8 to 1000, whose median and spread a step is compared with"""
+    threshold: Annotated[float, Field(ge=3, le=1000, examples=[12]), AS_WRITTEN] = 8
+    """a number from 3 to 1000: so many times the spread above the median is over the limit"""
+    patience: Annotated[Steps, Field(examples=[1])] = 3
+    """a whole number from 1: so many steps in a row must be over the limit"""
+    learning_rate_factor: Annotated[float, Field(gt=0, le=1, examples=[0.3]), AS_WRITTEN] = 0.5
+    """a number above 0 and up to 1: what the learning rate is multiplied by, each time that training goes back"""
+    warmup_steps: Annotated[int, Field(ge=0, le=10000, examples=[20])] = 0
+    """a whole number from 0 to 10000: in so many steps the learning rate rises to its value again"""
+    max_rollbacks: Annotated[int, Field(ge=1, le=10, examples=[1])] = 2
+    """a whole number from 1 to 10: how often training goes back before it stops"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """Names and defaults as in transformers, but for the QLoRA choices of Dettmers et al. (2023) and their users."""
 
@@ -314,6 +335,8 @@ class Training:
     """eval_loss, or eval_ and a gate's name: what says which evaluation is the best (without it eval_loss)"""
     early_stopping_patience: Annotated[Given[Steps], Field(examples=[2, 3])] = None
     """a whole number from 1: training ends after so many evaluations in a row that are not better than the best"""
+    on_divergence: Given[OnDivergence] = None
+    """a section that says what follows when the loss or the gradients are far above those of the steps before"""
 
 
 @dataclass(frozen=True, kw_only=True)

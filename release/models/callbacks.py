@@ -1,8 +1,8 @@
-"""What is done between the steps of training: progress, a look at what is logged, checkpoints marked, the cost."""
+"""What is done between the steps of training: progress, checkpoints marked, the cost."""
 
 import json
+import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from gates.canonical import canonical_json
 from release.running import spending
 from release.values.artifacts import Manifest, write_atomically
-from release.values.errors import GatesFailed
 from release.values.events import Line, Progress, Say
 
 if TYPE_CHECKING:
@@ -20,21 +19,12 @@ NAME = "training"
 
 
 def watch(say: Say) -> "TrainerCallback":
-    """Shows progress, refuses non-finite gradients, and marks each checkpoint as whole."""
-    import math
-
+    """Shows progress, and marks each checkpoint as whole."""
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
         def on_step_end(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
             say(Progress(name=NAME, done=state.global_step, total=state.max_steps))
-
-        def on_log(
-            self, _args: object, state: "TrainerState", _control: object, *, logs: Mapping[str, float], **_: object
-        ) -> None:
-            for name in ("loss", "grad_norm"):
-                if name in logs and not math.isfinite(float(logs[name])):
-                    raise GatesFailed(diverged(f"{name} is {logs[name]}", state.global_step))
 
         def on_save(self, args: "TrainingArguments", state: "TrainerState", _control: object, **_: object) -> None:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
@@ -89,8 +79,17 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
     return None
 
 
+def thin(folder: Path, until: int) -> None:
+    """Leave the two newest checkpoints, and the newest that is not after the step ``until``; take the others away."""
+    steps = sorted(step_of(mark.with_suffix("")) for mark in folder.glob("checkpoint-*.json"))
+    kept = {*steps[-2:], *[step for step in steps if step <= until][-1:]}
+    for step in set(steps) - kept:
+        (folder / f"checkpoint-{step}.json").unlink()
+        shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
+
+
 def diverged(what: str, step: int) -> str:
     return (
-        f"Training diverged: {what} after step {step}. There is no adapter to judge and nothing was published. "
+        f"Training diverged: {what} at step {step}. There is no adapter to judge and nothing was published. "
         "Lower training.learning_rate, raise training.warmup_steps, or look for broken rows, and run again."
     )

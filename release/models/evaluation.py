@@ -21,7 +21,7 @@ from release.config.settings import Config, Form
 from release.data import chat as chats
 from release.data.chat import Example
 from release.data.dataset import few, rendered
-from release.models import callbacks, loss
+from release.models import callbacks, divergence, loss
 from release.models.engines import engine, transformers
 from release.models.engines.engine import Asked, Prompt
 from release.running import environment
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.jsonl"
 """In a run folder: a row for each step that was logged or evaluated, written as it goes."""
-ALWAYS = ("json_parse", "schema_compliance")
+JSON = "json_parse"
+ALWAYS = (JSON, "schema_compliance")
 """Gates that are measured whatever the policy requires."""
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 24  # evaluations in a line of the terminal
@@ -49,6 +50,8 @@ class Plan:
 
     run: Path
     every: int
+    turns: bool
+    """Whether a collapse ends the training, as ``training.on_divergence`` says, and is not only told of."""
     metric: str | None
     patience: int | None
     examples: Sequence[Example]
@@ -79,6 +82,7 @@ def planned(config: Config, run: Path, base: Path, chat: chats.Chat, as_trained:
     return Plan(
         run=run,
         every=training.eval_steps,
+        turns=training.on_divergence is not None and training.on_divergence.action != "warn",
         metric=best,
         patience=training.early_stopping_patience,
         examples=rendered(rows, chat, config.data.learn),
@@ -130,6 +134,7 @@ def watch(plan: Plan, say: Say) -> "TrainerCallback":
                 return
             one = measured(plan, model, state.global_step)
             self.found.append(one)
+            _look(plan, self.found, say)
             if plan.metric and training_metrics.best(self.found, plan.metric) is one:
                 _keep(plan.run, model, self.found, plan.metric)
             _append(plan.run, {**one.as_dict(), **_spent(self.started)})
@@ -141,6 +146,15 @@ def watch(plan: Plan, say: Say) -> "TrainerCallback":
     return Evaluate()
 
 
+def _look(plan: Plan, found: Sequence[Evaluation], say: Say) -> None:
+    """Raise ``Diverged`` where answers ceased to be JSON, or tell of it."""
+    fell = divergence.collapsed([(each.step, each.gates[JSON]) for each in found if JSON in each.gates])
+    if fell and plan.turns:
+        raise fell
+    if fell:
+        say(Line(text=f"  {divergence.warning(fell)}"))
+
+
 def measured(plan: Plan, model: "PreTrainedModel", step: int) -> Evaluation:
     """The tuning rows as this state of the adapter answers them."""
     with _undisturbed(model):
@@ -148,7 +162,7 @@ def measured(plan: Plan, model: "PreTrainedModel", step: int) -> Evaluation:
         mean = _loss(model, plan.examples, plan.batch)
         outputs = list(transformers.answers(plan.asked, model, plan.prompts)) if plan.prompts else []
     if not math.isfinite(mean):
-        raise GatesFailed(callbacks.diverged(f"{training_metrics.LOSS} is {mean}", step))
+        raise divergence.Diverged(training_metrics.LOSS, mean, limit=None, step=step, good=step - 2)
     said = {one.id: one for one in outputs}
     answers = [gates.read_answer(row, said[row.id], plan.contract) for row in plan.judged]
     scores = {name: gates.GATES[name](answers) for name in plan.gates}

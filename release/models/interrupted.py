@@ -17,9 +17,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextlib.contextmanager
-def kept(trainer: "SFTTrainer", say: Say) -> Iterator[None]:
-    """A block in which a signal ends the training after its step, with a checkpoint, and then the process."""
-    heard: list[int] = []
+def kept(trainer: "SFTTrainer", say: Say, heard: list[int]) -> Iterator[None]:
+    """A block in which a signal ends the training after its step, with a checkpoint, and then the process.
+
+    ``heard`` gets the signals, for training may end in another way too.
+    """
 
     def hear(number: int, _: FrameType | None) -> None:
         heard.append(number)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from release.models import (
     base_weights,
     built_modules,
     callbacks,
+    divergence,
     evaluation,
     interrupted,
     loading,
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 OURS = (
     *("activation_checkpointing", "over", "eval_steps", "eval_generate", "load_best_model_at_end"),
-    *("metric_for_best_model", "early_stopping_patience"),
+    *("metric_for_best_model", "early_stopping_patience", "on_divergence"),
 )
 """Settings of training that the Trainer is not told: this module and `evaluation` do what they say."""
 
@@ -55,7 +57,8 @@ OURS = (
 def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
     """The adapter of this run folder: trained now in this place, or found finished and unchanged."""
     record = run / "training.json"
-    if not record.exists():
+    while not record.exists():
+        turned = len(divergence.done(run))
         say(Progress(name=callbacks.NAME, done=0, total=0))
         limited = load_config(run / "config.yaml").budget.limit is not None
         place.call(
@@ -66,6 +69,8 @@ def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
             say=say,
             log=run / "train.log",
         )
+        if not record.exists() and len(divergence.done(run)) == turned:
+            raise RuntimeError(f"training ended without {record}")
     told = json.loads(record.read_bytes())
     files = Manifest.of_folder(run / "adapter")
     if [asdict(file) for file in files.files] != told["files"]:
@@ -86,7 +91,7 @@ def _same_metrics(run: Path, told: Mapping[str, Any]) -> None:
 
 
 def run_training(run: Path, base_folder: Path, say: Say) -> None:
-    """Train, and write ``adapter/`` and then ``training.json`` into ``run``."""
+    """Train, and write ``adapter/`` and then ``training.json`` into ``run``; without it training goes back a little."""
     config = load_config(run / "config.yaml")
     loading.apart_from_others(config.model, say)
     arithmetic.make_deterministic(config.run.seed, environment.threads(config.run.threads))
@@ -99,10 +104,9 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     started = time.monotonic()
     if checkpoint and (_is_last(checkpoint) or evaluation.ended(run, config, checkpoint)):
         _take_over(trainer, checkpoint)
-    else:
-        with interrupted.kept(trainer, say):
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    evaluated = _evaluated(trainer, config, run)
+    elif _turned_back(trainer, checkpoint, config, run, say):
+        return
+    evaluated, turned = _evaluated(trainer, config, run), divergence.done(run)
     _save_adapter(trainer, config, run, base_folder)
     write_atomically(
         run / "training.json",
@@ -122,11 +126,27 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
                 "image_digest": environment.image_digest(),
                 "gpu_peak_memory_bytes": environment.gpu_peak_memory_bytes(),
                 **({"evaluation": evaluated} if evaluated else {}),
+                **({"interventions": [asdict(one) for one in turned]} if turned else {}),
                 **arithmetic.surroundings(),
             }
         ),
     )
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
+
+
+def _turned_back(trainer: "SFTTrainer", checkpoint: Path | None, config: Config, run: Path, say: Say) -> bool:
+    """Train to the end; or to where it went wrong, from where a fresh process goes back and on, as after a kill."""
+    heard: list[int] = []
+    try:
+        with interrupted.kept(trainer, say, heard):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except divergence.Diverged as found:
+        trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)  # what it cost is counted
+        divergence.turn_back(run, config, found, trainer.state.save_steps, say)
+        if heard:
+            sys.exit(128 + heard[0])
+        return True
+    return False
 
 
 def _evaluated(trainer: "SFTTrainer", config: Config, run: Path) -> dict[str, object] | None:
@@ -137,7 +157,7 @@ def _evaluated(trainer: "SFTTrainer", config: Config, run: Path) -> dict[str, ob
     found, kept = evaluation.kept(run, config, trainer.state.global_step)
     if kept.best_step is not None:
         evaluation.put_back(trainer.model, run, kept.best_step)
-    content = training_metrics.written(losses(logged), curves(logged), found, kept)
+    content = training_metrics.written(losses(logged), curves(logged), found, kept, divergence.done(run))
     write_atomically(run / layout.TRAINING_METRICS, content)
     told: dict[str, object] = {"metrics_sha256": hashlib.sha256(content).hexdigest(), "best_step": kept.best_step}
     return told | {"stopped_early": kept.stopped_early}
@@ -199,7 +219,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     )
     meter = _meter(config, run)
     plan = evaluation.planned(config, run, base_folder, chat, partial(_as_trained, both, config))
-    trainer: SFTTrainer = sft_trainer.trainer_class()(
+    trainer: SFTTrainer = sft_trainer.watched_class(divergence.schedule(config, divergence.done(run)))(
         model=model,
         args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
         train_dataset=dataset,
@@ -208,12 +228,14 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
         callbacks=[
             *([base_weights.alternate(both, over)] if both else []),
             callbacks.watch(say),
+            guard := sft_trainer.guard(config, say),
             *([callbacks.budget(meter, say)] if meter else []),
             *([evaluation.watch(plan, say)] if plan else []),
         ],
     )
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
         raise RuntimeError("TRL changed the rows that it was given")
+    guard.trainer = trainer
     trainer.add_callback(sft_trainer.running_loss(trainer))
     return trainer
 
@@ -247,7 +269,7 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
         max_length=None,  # TRL cuts long rows silently and loses their end; _examples refuses them instead
         packing=False,
         save_strategy="steps",
-        save_total_limit=2,
+        save_total_limit=2 if config.training.on_divergence is None else None,  # the guard knows which may go
         logging_nan_inf_filter=False,  # the default logs a NaN loss as 0.0
         logging_first_step=True,  # so that the shortest run has a loss on record
         include_num_input_tokens_seen="non_padding",

@@ -14,6 +14,7 @@ from release.judging.released import Counted
 from release.publishing import programs, snippet
 from release.values.layout import PAGE, PICTURE, TRAINED
 from release.values.record import PreviousRelease, Record, Training, tree
+from release.values.training_metrics import turned
 
 LIBRARY = "peft"
 
@@ -138,12 +139,17 @@ def _training(record: Record, training: Training) -> str:
 | rows | {train.rows} (sha256 `{train.sha256}`) |
 | steps, tokens | {training.steps}, {training.tokens:,} |
 | loss, first and last logged | {losses[0][1]:.4g} → {losses[-1][1]:.4g} |
-| trainable parameters | {training.trainable_parameters:,} |
+{_back(training)}| trainable parameters | {training.trainable_parameters:,} |
 | seed, threads | {_said(record.setting("run", "seed"))}, {hardware.threads} |
 | hardware | {_said(hardware.gpu.name if hardware.gpu else hardware.cpu)} |
 {_source(record)}
 | locks | sha256 `{record.source.locks_sha256}` |
 {_image(record)}"""
+
+
+def _back(training: Training) -> str:
+    """A row for each time that training went back."""
+    return "".join(f"| it diverged | {turned(one)} |\n" for one in training.interventions or ())
 
 
 def _origin(record: Record) -> str:

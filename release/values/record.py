@@ -153,6 +153,22 @@ class Evaluated:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Intervention:
+    """A step at which training went wrong, and where it went back to."""
+
+    step: int
+    measure: str
+    """loss, grad_norm, eval_loss or eval_json_parse."""
+    value: float | None
+    """None: not finite."""
+    limit: float | None
+    back_to: int
+    """The step after which training went on; 0 is the beginning."""
+    learning_rate: float
+    """The highest of the schedule from there on."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     lora_init_sha256: str
     steps: int
@@ -174,6 +190,8 @@ class Training:
     curves: Mapping[str, list[tuple[int, float]]] | None = field(default=None, metadata=OPTIONAL)
     """Step and value of what else is logged with the loss, by the trainer's names."""
     evaluation: Evaluated | None = field(default=None, metadata=OPTIONAL)
+    interventions: list[Intervention] | None = field(default=None, metadata=OPTIONAL)
+    """How often training went back because it diverged; None: never."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,12 @@ the same training would not give again: no times, no memory.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gates.canonical import Json, canonical_json
 from release.values import bounded
+from release.values.record import Intervention
 
 LOSS = "eval_loss"
 VERSION = 1
@@ -50,6 +51,16 @@ class Kept:
     stopped_early: bool = False
 
 
+def turned(one: Intervention) -> str:
+    """An intervention in a sentence."""
+    value = "not finite" if one.value is None else f"{one.value:.4g}"
+    limit = "" if one.limit is None else f" (limit {one.limit:.4g})"
+    return (
+        f"{one.measure} at step {one.step} was {value}{limit}: training went back to step {one.back_to}, "
+        f"with a learning rate of {one.learning_rate:.4g}"
+    )
+
+
 def perplexity(loss: float) -> float:
     """To six digits, so that no machine's last bit shows."""
     return float(f"{math.exp(min(loss, 700.0)):.6g}")
@@ -83,8 +94,9 @@ def written(
     curves: Mapping[str, Sequence[tuple[int, float]]],
     found: Sequence[Evaluation],
     kept: Kept,
+    interventions: Sequence[Intervention] = (),
 ) -> bytes:
-    """The file: a row for each step at which something was logged or evaluated."""
+    """The file: a row for each step at which something was logged or evaluated, and how training went back."""
     named = {"loss": dict(losses), **{name: dict(points) for name, points in curves.items()}}
     logged: list[dict[str, Json]] = [
         {"step": step, **{name: values[step] for name, values in sorted(named.items()) if step in values}}
@@ -97,6 +109,7 @@ def written(
         "metric_for_best_model": kept.metric,
         "best_step": kept.best_step,
         "stopped_early": kept.stopped_early,
+        **({"interventions": [asdict(one) for one in interventions]} if interventions else {}),
     }
     return canonical_json(said)
 

@@ -15,7 +15,7 @@ from release.publishing.page.shown import Shown
 from release.values import layout
 from release.values.layout import TRAINED
 from release.values.record import CURVES, Record, Training
-from release.values.training_metrics import Evaluation
+from release.values.training_metrics import Evaluation, turned
 
 Cells = Sequence[str]
 OF_HISTORY = 30
@@ -255,13 +255,14 @@ def _evaluated(found: Sequence[Evaluation]) -> Iterator[tuple[str, list[tuple[in
 
 
 def _kept(training: Training | None) -> str:
-    """Which state of the adapter this is, where tuning rows were evaluated while it trained; else nothing."""
+    """Which state of the adapter this is, where tuning rows were evaluated while it trained, and how it went back."""
     said = training.evaluation if training else None
+    back = "".join(f" {turned(one)}." for one in (training and training.interventions) or ())
     if training is None or said is None:
-        return ""
+        return back.strip()
     which = f"the state after step {said.best_step}, the best of them," if said.best_step else "the last state"
     ended = " Training ended early, for none was better." if said.stopped_early else ""
-    return f"The tuning rows were evaluated while it trained; {which} is this adapter.{ended}"
+    return f"The tuning rows were evaluated while it trained; {which} is this adapter.{ended}{back}"
 
 
 def _stages(record: Record) -> Iterator[Cells]:

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -40,14 +42,16 @@ def quiet(_: Event) -> None:
     """Say nothing."""
 
 
-def start_run(folder: Path, commit: str, training: dict[str, Any]) -> tuple[Path, bases.Base]:
+def start_run(
+    folder: Path, commit: str, training: dict[str, Any], lora: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Path, bases.Base]:
     """A run folder as the pipeline leaves it before training: sixteen rows, four tuning rows, and the terms."""
     run = folder / "run"
     (run / "data").mkdir(parents=True)
     model = {"base_model_id": REPO, "source": "hub", "revision": commit}
     data = {"tuning_file": str(run / "data" / "tuning.jsonl")} if "eval_steps" in training else {}
     steps = {"max_steps": STEPS, "save_steps": 2, "logging_steps": 1, "learning_rate": 0.02, "warmup_steps": 0}
-    lora = {"dropout": 0.1}  # a generator's state that evaluation could disturb
+    lora = {"dropout": 0.1, **lora}  # a generator's state that evaluation could disturb
     steps |= {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 1}
     brief, dropped = {"max_new_tokens": 8}, {"lora": lora}
     path = small_config(folder, model=model, training=steps | training, data=data, generation=brief, adapter=dropped)

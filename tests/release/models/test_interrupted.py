@@ -48,7 +48,7 @@ def trained(
     trainer = Trainer(model, arguments, train_dataset=rows, callbacks=[callbacks.watch(lambda _: None), Ended()])
     trainer.add_callback(sft_trainer.running_loss(trainer))
     before = callbacks.last_whole_checkpoint(folder)
-    with interrupted.kept(trainer, say):
+    with interrupted.kept(trainer, say, []):
         trainer.train(resume_from_checkpoint=str(before) if before else None)
     weights = b"".join(p.detach().numpy().tobytes() for _, p in sorted(model.named_parameters()))
     return weights, train.losses(trainer.state.log_history)
