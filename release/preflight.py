@@ -18,7 +18,7 @@ from release.importing import fit
 from release.inputs import Inputs, Rows, Unread
 from release.judging import ledger, previous, terms
 from release.judging.attempts import Entry
-from release.models import architecture, lora_targets, wheels
+from release.models import architecture, lora_targets, reporting, wheels
 from release.models.architecture import Architecture
 from release.models.base import Outline
 from release.models.engines import ready
@@ -132,6 +132,7 @@ def look(found: Inputs, say: Say) -> list[Item]:
     items += _items("signature", sign.problems(config.publishing), signed)
     items += _converter_items(config, say)
     items += _items("engines", ready.problems(config, here=not container.used(config.container)))
+    items += _items("reports", list(reporting.problems(config, contained=container.used(config.container))))
     items += _items("budget", _budget_problems(config), _limit(config))
     items += _rows_items(found)
     base = None if isinstance(found.base, Unread) else found.base

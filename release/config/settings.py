@@ -72,6 +72,7 @@ _DIGEST = f"sha256:{_DIGITS * 4}"
 
 Precision = Literal["nf4", "unquantized"]
 """Of the base's weights under an adapter."""
+Reporter = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Sum = Annotated[str, matches(r"^(?=.*[1-9])(0|[1-9][0-9]{0,8})(\.[0-9]{1,2})? [A-Z]{3}$")]
 """An amount above 0 and its currency."""
@@ -321,8 +322,15 @@ class Training:
     """true, false or 'auto'"""
     save_steps: Annotated[Annotated[float, Field(gt=0, lt=1)] | Steps, AS_WRITTEN, Field(examples=[100])] = 0.25
     """a share of the steps above 0 and below 1, or a whole number of steps from 1"""
+    save_minutes: Annotated[Given[Annotated[float, Field(gt=0, le=1440), AS_WRITTEN]], Field(examples=[5, 30])] = None
+    """a number of minutes above 0 and up to 1440: a step after which the last checkpoint is older makes one too"""
     logging_steps: Annotated[Steps, Field(examples=[1])] = 10
     """a whole number of steps from 1"""
+    report_to: Annotated[
+        Given[Annotated[tuple[Reporter, ...], Field(min_length=1), DISTINCT]],
+        Field(examples=[["tensorboard"], ["trackio", "wandb"]]),
+    ] = None
+    """a list of tensorboard, trackio, wandb and mlflow, that get what is logged as files in the run folder"""
     eval_steps: Annotated[Given[Steps], Field(examples=[20, 50])] = None
     """a whole number of steps from 1: after each so many, and after the last, the tuning rows are evaluated"""
     eval_generate: Annotated[Given[Annotated[int, Field(ge=1, le=1000)]], Field(examples=[8, 16])] = None

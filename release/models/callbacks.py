@@ -62,6 +62,26 @@ def budget(meter: spending.Meter, say: Say) -> "TrainerCallback":
     return Budget()
 
 
+def timed(minutes: float) -> "TrainerCallback":
+    """Asks for a checkpoint at the end of a step after which the last one is older than so many minutes."""
+    from transformers import TrainerCallback
+
+    class Timed(TrainerCallback):  # type: ignore[misc]
+        saved = time.monotonic()
+
+        def on_train_begin(self, _args: object, _state: object, _control: object, **_: object) -> None:
+            self.saved = time.monotonic()
+
+        def on_step_end(self, _args: object, _state: object, control: "TrainerControl", **_: object) -> None:
+            if time.monotonic() - self.saved >= 60 * minutes:
+                control.should_save = True
+
+        def on_save(self, _args: object, _state: object, _control: object, **_: object) -> None:
+            self.saved = time.monotonic()
+
+    return Timed()
+
+
 def step_of(checkpoint: Path) -> int:
     """The step after which a checkpoint was made, by its name."""
     return int(checkpoint.name.rpartition("-")[2])

@@ -30,6 +30,7 @@ from release.models import (
     interrupted,
     loading,
     loss,
+    reporting,
     sft_trainer,
 )
 from release.models import base as bases
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 OURS = (
     *("activation_checkpointing", "over", "eval_steps", "eval_generate", "load_best_model_at_end"),
-    *("metric_for_best_model", "early_stopping_patience", "on_divergence"),
+    *("metric_for_best_model", "early_stopping_patience", "on_divergence", "save_minutes"),
 )
 """Settings of training that the Trainer is not told: this module and `evaluation` do what they say."""
 
@@ -94,6 +95,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     """Train, and write ``adapter/`` and then ``training.json`` into ``run``; without it training goes back a little."""
     config = load_config(run / "config.yaml")
     loading.apart_from_others(config.model, say)
+    reporting.prepare(run, config.training.report_to or (), say)
     arithmetic.make_deterministic(config.run.seed, environment.threads(config.run.threads))
     trainer = build_trainer(config, run, base_folder, say)
     started_from = _tensor_digest(trainer)
@@ -230,6 +232,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
             callbacks.watch(say),
             guard := sft_trainer.guard(config, say),
             *([callbacks.budget(meter, say)] if meter else []),
+            *([callbacks.timed(minutes)] if (minutes := config.training.save_minutes) else []),
             *([evaluation.watch(plan, say)] if plan else []),
         ],
     )
@@ -257,7 +260,7 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
     """The configuration in TRL's own names; what is not the user's choice is fixed here, with its reason."""
     from trl import SFTConfig
 
-    values = {name: value for name, value in asdict(config.training).items() if name not in OURS}
+    values = {name: value for name, value in asdict(config.training).items() if name not in (*OURS, "report_to")}
     checkpointing = config.training.activation_checkpointing
     arguments = SFTConfig(
         **values,
@@ -273,7 +276,8 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
         logging_nan_inf_filter=False,  # the default logs a NaN loss as 0.0
         logging_first_step=True,  # so that the shortest run has a loss on record
         include_num_input_tokens_seen="non_padding",
-        report_to="none",
+        report_to=list(config.training.report_to or ["none"]),
+        project=config.run.name,  # what trackio calls it
         push_to_hub=False,
         disable_tqdm=True,
         dataloader_pin_memory=cuda,

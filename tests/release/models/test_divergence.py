@@ -16,6 +16,7 @@ from release.config.settings import Config, OnDivergence
 from release.models import base as bases
 from release.models import callbacks, divergence, train
 from release.models.divergence import Diverged, Watched
+from release.running.place import Here
 from release.values.errors import ConfigError, GatesFailed
 from release.values.events import Event, Line
 from tests.helpers.line import ROOT, small_config
@@ -212,7 +213,8 @@ def test_a_training_that_blows_up_goes_back_and_through_a_kill_to_the_same_bytes
     kill_after(4, killed, base)
     again = train.train(killed, base, Here(), said.append)
 
-    (one,) = made.trained.interventions or ()
+    assert made.trained.interventions is not None
+    (one,) = made.trained.interventions
     assert (one.measure, one.back_to, one.learning_rate) == ("loss", 2, 0.001)
     assert any("training went back to step 2" in each.text for each in said if isinstance(each, Line))
     assert again.trained.interventions == made.trained.interventions

@@ -15,7 +15,7 @@ STEPS = 7
 
 
 def trained(
-    folder: Path, *, ended: tuple[int, int] | None = None, told: list[Event] | None = None
+    folder: Path, *, ended: tuple[int, int] | None = None, told: list[Event] | None = None, minutes: float = 60
 ) -> tuple[bytes, list[tuple[int, float]]]:
     """The weights of a small model with dropout, trained by transformers' loop from the last whole checkpoint on.
 
@@ -45,7 +45,13 @@ def trained(
         disable_tqdm=True,
     )
     say = (told if told is not None else []).append
-    trainer = Trainer(model, arguments, train_dataset=rows, callbacks=[callbacks.watch(lambda _: None), Ended()])
+    watching = [callbacks.watch(lambda _: None), callbacks.timed(minutes), Ended()]
+    trainer = Trainer(
+        model,
+        arguments,
+        train_dataset=rows,
+        callbacks=watching,
+    )
     trainer.add_callback(sft_trainer.running_loss(trainer))
     before = callbacks.last_whole_checkpoint(folder)
     with interrupted.kept(trainer, say, []):
@@ -89,3 +95,9 @@ def test_a_signal_that_nobody_wanted_to_hear_stays_unheard(tmp_path: Path) -> No
         assert trained(tmp_path / "ended", ended=(2, signal.SIGHUP)) == trained(tmp_path / "whole")
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_clock_that_asks_for_checkpoints_changes_no_step(tmp_path: Path) -> None:
+    """So short that each step makes one."""
+    assert trained(tmp_path / "timed", minutes=1e-9) == trained(tmp_path / "whole")
+    assert (tmp_path / "timed" / f"checkpoint-{STEPS - 1}.json").exists()
