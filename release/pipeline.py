@@ -21,7 +21,7 @@ from release.hub import address, requests
 from release.importing import taking
 from release.importing.bring import Brought
 from release.inputs import Inputs, there
-from release.judging import attempts, derive, ledger, previous, recording, released, reviewed, served, terms
+from release.judging import attempts, derive, ledger, outlook, previous, recording, released, reviewed, served, terms
 from release.judging.derive import Alone, Beside
 from release.judging.recording import Started
 from release.judging.reviewed import Heard
@@ -144,7 +144,9 @@ def _adapter(run: Path, config: Config, judged: Judged, base: bases.Base, place:
     """The adapter to judge: trained here, or the imported one's own bytes."""
     if judged.brought is None:
         say(Stage(name="train", note=str(run)))
-        return train(run, base, place, say)
+        adapter = train(run, base, place, say)
+        tell(say, outlook.lines(adapter.trained, run, judged.policy, len(judged.golden.rows)))
+        return adapter
     say(Stage(name="import", note="trained elsewhere: its bytes are taken as they are"))
     return taking.take(run, base, judged.brought, config)
 

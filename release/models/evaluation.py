@@ -29,7 +29,7 @@ from release.values import layout, training_metrics
 from release.values.artifacts import write_atomically
 from release.values.errors import GatesFailed
 from release.values.events import Line, Say
-from release.values.training_metrics import Evaluation, Kept
+from release.values.training_metrics import JSON, Evaluation, Kept
 
 if TYPE_CHECKING:
     import torch
@@ -37,11 +37,8 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.jsonl"
 """In a run folder: a row for each step that was logged or evaluated, written as it goes."""
-JSON = "json_parse"
 ALWAYS = (JSON, "schema_compliance")
 """Gates that are measured whatever the policy requires."""
-BARS = "▁▂▃▄▅▆▇█"
-SHOWN = 24  # evaluations in a line of the terminal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,13 +216,11 @@ def _batch(
 
 def told(found: Sequence[Evaluation]) -> str:
     """The last evaluation in a line, with all losses so far as small bars."""
-    last, losses = found[-1], [one.loss for one in found][-SHOWN:]
-    low, high = min(losses), max(losses)
-    heights = [round((one - low) / (high - low) * (len(BARS) - 1)) if high > low else 0 for one in losses]
+    last, losses = found[-1], [one.loss for one in found]
     rates = "".join(f", {name} {k}/{n}" for name, (k, n) in last.gates.items())
     perplexity = training_metrics.perplexity(last.loss)
-    bars = "".join(BARS[height] for height in heights)
-    return f"  step {last.step}: {training_metrics.LOSS} {last.loss:.4g}, perplexity {perplexity:.4g}{rates}  {bars}"
+    said = f"{training_metrics.LOSS} {last.loss:.4g}, perplexity {perplexity:.4g}{rates}"
+    return f"  step {last.step}: {said}  {training_metrics.bars(losses)}"
 
 
 def goes_on(run: Path, step: int) -> list[Evaluation]:

@@ -193,6 +193,8 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
     """The frame of a child: keep stdout for events, end with the exit code of a ``Stop``."""
     if LIFELINE in os.environ:
         threading.Thread(target=_end_with, args=(Path(os.environ[LIFELINE]),), daemon=True).start()
+        # The first process of a container is ended by no signal that it has not asked to hear.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as pipe:
         os.dup2(2, 1)
 

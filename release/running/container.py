@@ -71,7 +71,11 @@ class InImage:
             options = {**rights, "labels": {LABEL: str(log.parent)}, "mounts": mounts}
             command = ["python", "-m", stage, *map(str, arguments)]
             with _container(engine, self, command, options) as (container, output):
-                message = child.listen(_lines(output, errors), say)
+                try:
+                    message = child.listen(_lines(output, errors), say)
+                except (KeyboardInterrupt, SystemExit):
+                    _end_soon(container, say)
+                    raise
                 code = container.wait()["StatusCode"]
                 container.reload()
                 out_of_memory = container.attrs["State"]["OOMKilled"]
@@ -298,6 +302,13 @@ def _container(
         finally:
             with contextlib.suppress(DockerException, OSError):  # an engine that went away has its own message
                 container.remove(force=True)
+
+
+def _end_soon(container: "Running", say: Say) -> None:
+    """End a stage by SIGTERM: one that keeps something first says so last, and has a moment for it."""
+    container.stop(timeout=int(child.NOTICE))
+    with contextlib.suppress(RuntimeError):  # a line that the end cut
+        child.listen(container.logs(stderr=False, tail=1).splitlines(), say)
 
 
 @contextlib.contextmanager

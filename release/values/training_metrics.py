@@ -14,6 +14,10 @@ from release.values import bounded
 from release.values.record import Intervention
 
 LOSS = "eval_loss"
+JSON = "json_parse"
+"""The gate that tells of each row whether it was answered in JSON."""
+BARS = "▁▂▃▄▅▆▇█"
+SHOWN = 24  # values in a line of the terminal
 VERSION = 1
 MOST_STEPS = 10**9
 
@@ -59,6 +63,13 @@ def turned(one: Intervention) -> str:
         f"{one.measure} at step {one.step} was {value}{limit}: training went back to step {one.back_to}, "
         f"with a learning rate of {one.learning_rate:.4g}"
     )
+
+
+def bars(values: Sequence[float]) -> str:
+    """The last values as small bars, the lowest and the highest of them as the lowest and the highest bar."""
+    last = values[-SHOWN:]
+    low, high = min(last), max(last)
+    return "".join(BARS[round((one - low) / (high - low) * (len(BARS) - 1)) if high > low else 0] for one in last)
 
 
 def perplexity(loss: float) -> float:

@@ -200,7 +200,7 @@ def test_a_training_that_blows_up_goes_back_and_through_a_kill_to_the_same_bytes
 ) -> None:
     """A learning rate that rises too high: the same step is told, the same one gone back to, by each training."""
     rule = {"action": "rollback", "window": 8, "threshold": 3, "patience": 1, "learning_rate_factor": 0.01}
-    steps = {"max_steps": 8, "learning_rate": 0.1, "warmup_steps": 8, "lr_scheduler_type": "constant_with_warmup"}
+    steps = {"max_steps": 9, "learning_rate": 0.1, "warmup_steps": 8, "lr_scheduler_type": "constant_with_warmup"}
     asked = {**steps, "on_divergence": rule, "eval_steps": 4}
     (whole, base), (killed, _) = (start_run(tmp_path / name, tiny_base, asked, {"alpha": 64}) for name in ("a", "b"))
     base = learned(base, whole, tmp_path / "learned")

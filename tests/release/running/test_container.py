@@ -353,22 +353,22 @@ from release.running import container
 digest = sys.argv[1].rpartition("@")[2]
 image = container.InImage(reference=sys.argv[1], image_digest=digest, source=digest, gpu=None, memory_bytes=None)
 folder = Path(sys.argv[2])
-image.call("tests.helpers.contained", ["wait", folder], writes=[folder], say=print, log=folder / "log")
+image.call("tests.helpers.contained", [sys.argv[3], folder], writes=[folder], say=print, log=folder / "log")
 """
 
 
 @contextlib.contextmanager
-def waiting(images: Images, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def waiting(images: Images, folder: Path, what: str = "wait") -> Iterator[subprocess.Popen[str]]:
     """A process whose stage waits in a container."""
     folder.mkdir(exist_ok=True)
     with subprocess.Popen(
-        [sys.executable, "-u", "-c", WAITING, images.light, str(folder)],
+        [sys.executable, "-u", "-c", WAITING, images.light, str(folder), what],
         env={**os.environ, **images.env, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert "wait" in process.stdout.readline()
+        assert what in process.stdout.readline()
         yield process
 
 
@@ -389,6 +389,16 @@ def test_a_process_that_is_ended_takes_its_container_with_it(
         process.send_signal(ending)
 
     assert process.returncode != 0
+    assert containers(images) == []
+
+
+def test_a_stage_in_a_container_keeps_what_it_has_before_it_ends(images: Images, tmp_path: Path) -> None:
+    with waiting(images, tmp_path / "run", "keep") as process:
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate()
+
+    assert said == "Line(text='kept')\n"
+    assert process.returncode == 128 + signal.SIGTERM
     assert containers(images) == []
 
 

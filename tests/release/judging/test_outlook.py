@@ -1,0 +1,54 @@
+"""What is said after training: how the loss went, and what the tuning rows let one expect of the golden ones."""
+
+from pathlib import Path
+
+import pytest
+
+import gates
+from release.judging import outlook
+from release.values import layout, training_metrics
+from release.values.training_metrics import Evaluation, Kept
+from tests.helpers.small_release import training
+
+POLICY = gates.load_policy({"json_parse": {"target": 0.9}, "refusal_recall": {"target": 0.5}})
+FOUND = (
+    Evaluation(step=10, loss=0.5, gates={"json_parse": (8, 8), "refusal_recall": (1, 4), "not_asked_for": (1, 1)}),
+    Evaluation(step=20, loss=0.7, gates={"json_parse": (2, 8), "refusal_recall": (0, 4)}),
+)
+
+
+@pytest.mark.parametrize(
+    ("golden", "said"),
+    [
+        (40, ["json_parse 8/8; 37/40 golden rows are needed, and as many would pass"]),
+        (20, ["json_parse 8/8; 20/20 golden rows are needed, and as many would pass"]),
+        (8, ["json_parse 8/8; more golden rows are needed, but as many would not pass"]),
+    ],
+)
+def test_the_kept_state_is_held_against_the_policy(golden: int, said: list[str]) -> None:
+    first, second = outlook.expected(FOUND[:1], POLICY, golden)
+
+    assert [first] == [f"tuning rows: {one}" for one in said]
+    assert second.startswith("tuning rows: refusal_recall 1/4; ")
+    assert second.endswith("but as many would not pass")
+
+
+def test_after_training_there_is_the_curve_and_the_kept_state_alone(tmp_path: Path) -> None:
+    logged = training()
+    content = training_metrics.written(
+        logged.losses, logged.curves or {}, FOUND, Kept(metric="eval_loss", best_step=10)
+    )
+    (tmp_path / layout.TRAINING_METRICS).write_bytes(content)
+    told = {"metrics_sha256": "0" * 64, "best_step": 10, "stopped_early": False}
+
+    said = list(outlook.lines(training(evaluation=told), tmp_path, POLICY, 20))
+
+    assert said[0].startswith("  loss ")
+    assert said[0].endswith(training_metrics.bars([loss for _, loss in logged.losses]))
+    assert len(said) == 3
+    assert list(outlook.lines(logged, tmp_path, POLICY, 20)) == said[:1]
+
+
+def test_bars_are_of_the_last_values_and_level_where_all_are_equal() -> None:
+    assert training_metrics.bars([9.0, *[1.0] * 23, 3.0]) == "▁" * 23 + "█"
+    assert training_metrics.bars([2.0, 2.0]) == "▁▁"
