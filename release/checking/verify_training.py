@@ -13,6 +13,7 @@ from release.values.training_metrics import LOSS, Evaluation, Kept
 def problems(release: Released) -> Iterator[str]:
     """A line for everything that the record, its configuration and ``training_metrics.json`` do not say alike."""
     record, name = release.record, layout.TRAINING_METRICS
+    yield from _turned(record)
     said = record.training.evaluation if record.training else None
     if said is None:
         if name in release.names:
@@ -29,6 +30,20 @@ def problems(release: Released) -> Iterator[str]:
         yield shorten(str(error), bounds.LINE)
         return
     yield from _other(record, found, release.read(name))
+
+
+def _turned(record: Record) -> Iterator[str]:
+    """Whether training went back as its configuration asks for: so often, and to such a learning rate each time."""
+    turned = (record.training.interventions if record.training else None) or []
+    rule, rate = record.setting("training", "on_divergence"), record.setting("training", "learning_rate")
+    asked: Mapping[str, Any] = rule if isinstance(rule, dict) else {}
+    if turned and (asked.get("action") != "rollback" or len(turned) > asked.get("max_rollbacks", 0)):
+        yield f"its record says that training went back {len(turned)} times, which its configuration does not ask for"
+        return
+    for number, one in enumerate(turned, 1):
+        lower = float(rate) * asked["learning_rate_factor"] ** number if isinstance(rate, int | float) else None
+        if one.learning_rate != lower or one.back_to >= one.step:
+            yield f"its record says that training went back from step {one.step} otherwise than configured"
 
 
 def _written(training: Training, found: tuple[Evaluation, ...], kept: Kept) -> bytes:

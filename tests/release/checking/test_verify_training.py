@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gates.canonical import canonical_json
 from release.checking import laid_out, opening, reproduce, verify
 from release.judging.released import Released
 from release.values import layout
@@ -83,7 +84,7 @@ def rewritten(change: Callable[[dict[str, Any]], object]) -> Lie:
     def lie(folder: Path) -> None:
         value = metrics(folder)
         change(value)
-        (folder / layout.TRAINING_METRICS).write_text(json.dumps(value), "utf-8")
+        (folder / layout.TRAINING_METRICS).write_bytes(canonical_json(value))
         sha256 = sha256_file(folder / layout.TRAINING_METRICS)
         reseal(folder, lambda record: record["training"]["evaluation"].update(metrics_sha256=sha256))
 
@@ -116,9 +117,38 @@ def _other_step(folder: Path) -> None:
     reseal(folder, lambda record: record["training"]["evaluation"].update(best_step=20))
 
 
+BACK = {"step": 15, "measure": "loss", "value": 9.5, "limit": 2.5, "back_to": 10, "learning_rate": 1e-4}
+
+
+def went_back(configured: bool, **said: Any) -> Lie:
+    """A training that went back, as its record and its file say; where it was configured so, from 2e-4 to the half."""
+    rule = {"action": "rollback", "learning_rate_factor": 0.5, "max_rollbacks": 1}
+
+    def lie(folder: Path) -> None:
+        def change(record: dict[str, Any]) -> None:
+            record["training"]["interventions"] = [BACK | said]
+            record["config"]["training"] |= {"learning_rate": 2e-4}
+            record["config"]["training"] |= {"on_divergence": rule} if configured else {}
+
+        rewritten(lambda value: value.update(interventions=[BACK | said]))(folder)
+        reseal(folder, change)
+
+    return lie
+
+
+def test_a_training_that_went_back_as_configured_agrees(release: Path) -> None:
+    went_back(configured=True)(release)
+
+    assert "went back" not in failed(release).get(AGREEMENT, "")
+    assert layout.TRAINING_METRICS not in failed(release).get(AGREEMENT, "")
+
+
 @pytest.mark.parametrize(
     ("lie", "step", "says"),
     [
+        (went_back(configured=False), AGREEMENT, "went back 1 times, which its configuration does not ask for"),
+        (went_back(configured=True, learning_rate=2e-4), AGREEMENT, "from step 15 otherwise than configured"),
+        (went_back(configured=True, back_to=15), AGREEMENT, "from step 15 otherwise than configured"),
         (rewritten(_better), AGREEMENT, "step 20 is the best, the record says otherwise"),
         (rewritten(_other_loss), AGREEMENT, "does not hold what the record says was logged"),
         (rewritten(_no_counts), AGREEMENT, "an evaluation is not"),
