@@ -132,7 +132,8 @@ def look(found: Inputs, say: Say) -> list[Item]:
     items += _items("signature", sign.problems(config.publishing), signed)
     items += _converter_items(config, say)
     items += _items("engines", ready.problems(config, here=not container.used(config.container)))
-    items += _items("reports", list(reporting.problems(config, contained=container.used(config.container))))
+    if config.training.report_to:
+        items += _items("reports", list(reporting.problems(config, contained=container.used(config.container))))
     items += _items("budget", _budget_problems(config), _limit(config))
     items += _rows_items(found)
     base = None if isinstance(found.base, Unread) else found.base

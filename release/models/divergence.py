@@ -100,9 +100,9 @@ def _log(norm: float) -> float:
 
 def collapsed(shares: Sequence[tuple[int, tuple[int, int]]]) -> Diverged | None:
     """Whether the last evaluation's answers are JSON much less often than the best before it: step, and k of n."""
-    *before, (step, (k, n)) = shares
-    if not before or not n:
+    if len(shares) < 2 or not shares[-1][1][1]:  # nothing before, or nothing was asked
         return None
+    *before, (step, (k, n)) = shares
     most = max(right / of for _, (right, of) in before if of)
     few = max(right for _, (right, _) in before) < LEAST_JSON
     if few or k / n >= COLLAPSED * most:

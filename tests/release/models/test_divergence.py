@@ -100,6 +100,7 @@ def test_no_kept_curve_of_a_release_is_a_divergence() -> None:
         ([(10, (8, 8)), (20, (4, 8))], None),  # half of it is no collapse
         ([(10, (3, 8)), (20, (0, 8))], None),  # three were few
         ([(10, (0, 8))], None),
+        ([], None),  # no answers are generated
         ([(10, (8, 8)), (20, (0, 0))], None),
     ],
 )
