@@ -220,6 +220,8 @@ def test_a_training_that_blows_up_goes_back_and_through_a_kill_to_the_same_bytes
     assert made.trained.interventions is not None
     (one,) = made.trained.interventions
     assert (one.measure, one.back_to, one.learning_rate) == ("loss", 2, 0.001)
+    rates = dict((made.trained.curves or {})["learning_rate"])
+    assert [rates[step] for step in (2, 3, 9)] == pytest.approx([0.0125, 0.00025, 0.001])
     assert any("training went back to step 2" in each.text for each in said if isinstance(each, Line))
     assert again.trained.interventions == made.trained.interventions
     assert again.trained.losses == made.trained.losses
