@@ -127,7 +127,8 @@ def look(found: Inputs, say: Say) -> list[Item]:
     for line in sign.warnings(config.publishing):
         say(Line(text=f"  warning: {line}"))
     gpu = container.find_gpu(config.container)
-    items = _items("driver", [gpu.problem] if gpu.problem else [], gpu.says)
+    others = [machine.find_gpu(number).problem for number in range(1, config.training.processes or 1) if gpu.gpu]
+    items = _items("driver", [*filter(None, [gpu.problem, *others[-1:]])], gpu.says)
     signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
     items += _items("signature", sign.problems(config.publishing), signed)
     items += _converter_items(config, say)

@@ -303,6 +303,8 @@ class Training:
     """a whole number of rows from 1 to 4096"""
     gradient_accumulation_steps: Annotated[int, Field(ge=1, le=65536, examples=[2])] = 16
     """a whole number from 1 to 65536"""
+    processes: Annotated[Given[Annotated[int, Field(ge=2, le=64)]], Field(examples=[2, 4])] = None
+    """a whole number from 2 to 64: so many processes train together, each with batches, and a card, of its own"""
     optim: Literal[
         "paged_adamw_8bit", "adamw_8bit", "adamw_bnb_8bit", "paged_adamw_32bit", "adamw_torch", "adamw_torch_fused"
     ] = "paged_adamw_8bit"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gates.canonical import canonical_json
-from release.running import spending
+from release.models import together
+from release.running import launched, spending
 from release.values.artifacts import Manifest, write_atomically
 from release.values.events import Line, Progress, Say
 
@@ -27,6 +28,9 @@ def watch(say: Say) -> "TrainerCallback":
             say(Progress(name=NAME, done=state.global_step, total=state.max_steps))
 
         def on_save(self, args: "TrainingArguments", state: "TrainerState", _control: object, **_: object) -> None:
+            together.wait()  # each process writes its own generators' state into the folder
+            if launched.rank():
+                return
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             files = [asdict(file) for file in Manifest.of_folder(folder).files]
             write_atomically(folder.with_suffix(".json"), canonical_json(files))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from release.models import together
 from release.values.events import Line, Say
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def _ending(heard: list[int], say: Say) -> "TrainerCallback":
         saved = 0
 
         def on_step_end(self, _args: object, _state: "TrainerState", control: "TrainerControl", **_: object) -> None:
-            if heard:
+            (loudest,) = together.largest([max(heard, default=0)])
+            if loudest:
+                heard[:] = [loudest]
                 control.should_save = control.should_training_stop = True
 
         def on_save(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from release.config.settings import Config, OnDivergence
-from release.models import callbacks, divergence, loss
+from release.models import callbacks, divergence, loss, together
+from release.running import launched
 from release.values.events import Line, Say
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def trainer_class() -> "type[SFTTrainer]":
             """Mean cross entropy over the learned tokens of the whole optimizer step."""
             total, learned = loss.summed(model, inputs, inputs.pop("labels"))
             mean: torch.Tensor = total / (learned if num_items_in_batch is None else num_items_in_batch)
-            if not torch.isfinite(mean):
+            if num_items_in_batch is not None:  # of all processes, whose gradients are averaged
+                mean = mean * launched.count()
+            if launched.count() == 1 and not torch.isfinite(mean):  # of several the guard tells it, to all at once
                 step = self.state.global_step + 1
                 raise divergence.Diverged("loss", mean.item(), limit=None, step=step, good=step - 2)
             return mean
@@ -121,7 +124,7 @@ def guard(config: Config, say: Say) -> "TrainerCallback":
             self.seen = divergence.Watched(**kept) if state.global_step and kept else divergence.Watched()
 
         def on_step_end(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
-            loss, self.trainer.step_loss = float(self.trainer.step_loss), 0.0
+            loss, self.trainer.step_loss = together.mean(float(self.trainer.step_loss)), 0.0
             norm, clipped = float(self.trainer.step_norm), config.training.max_grad_norm
             found = divergence.look(self.seen, rule, state.global_step, loss, norm, clipped)
             if found and (found.limit is None or rule.action != "warn"):
@@ -131,7 +134,7 @@ def guard(config: Config, say: Say) -> "TrainerCallback":
                 self.seen = divergence.Watched()
 
         def on_save(self, args: "TrainingArguments", state: "TrainerState", _control: object, **_: object) -> None:
-            if config.training.on_divergence is not None:
+            if config.training.on_divergence is not None and not launched.rank():
                 sure = divergence.sure(self.seen, state.global_step, config)
                 callbacks.thin(Path(args.output_dir), sure // state.save_steps * state.save_steps)
 
@@ -157,6 +160,10 @@ def running_loss(trainer: "Trainer") -> "TrainerCallback":
                 "args": {},
                 "attributes": {"summed": summed.item(), "logged": trainer._globalstep_last_logged},  # noqa: SLF001
             }
+
+        def on_step_end(self, _args: object, _state: object, _control: object, **_: object) -> None:
+            if launched.count() > 1:  # of which only the first one's sum is kept
+                trainer._tr_loss.fill_(together.mean(trainer._tr_loss.item()))  # noqa: SLF001
 
         def on_train_begin(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
             kept = state.stateful_callbacks.get(type(self).__name__, {}).get("attributes")

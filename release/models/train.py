@@ -32,9 +32,10 @@ from release.models import (
     loss,
     reporting,
     sft_trainer,
+    together,
 )
 from release.models import base as bases
-from release.running import child, environment, spending
+from release.running import child, environment, launched, spending
 from release.running.place import Place
 from release.values import layout, training_metrics
 from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
@@ -48,7 +49,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from trl import SFTConfig, SFTTrainer
 
+LONGEST = 7 * 24 * 3600
+"""Seconds that processes wait for the first, which evaluates alone; when it dies their launcher ends them at once."""
 OURS = (
+    "processes",
     *("activation_checkpointing", "over", "eval_steps", "eval_generate", "load_best_model_at_end"),
     *("metric_for_best_model", "early_stopping_patience", "on_divergence", "save_minutes"),
 )
@@ -61,8 +65,9 @@ def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
     while not record.exists():
         turned = len(divergence.done(run))
         say(Progress(name=callbacks.NAME, done=0, total=0))
-        limited = load_config(run / "config.yaml").budget.limit is not None
-        place.call(
+        config = load_config(run / "config.yaml")
+        limited = config.budget.limit is not None
+        place.of(config.training.processes or 1).call(
             __name__,
             [run, base.folder],
             reads=[base.folder],
@@ -100,13 +105,18 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     trainer = build_trainer(config, run, base_folder, say)
     started_from = _tensor_digest(trainer)
     checkpoint = callbacks.last_whole_checkpoint(run / "checkpoints")
-    if checkpoint and not evaluation.knows(run, config, checkpoint):
-        shutil.rmtree(run / "checkpoints")  # none of them is gone on from, and the last would hide those to come
+    known = checkpoint is None or evaluation.knows(run, config, checkpoint)
+    together.wait()
+    if not known:
         checkpoint = None
+        if not launched.rank():
+            shutil.rmtree(run / "checkpoints")  # none of them is gone on from, and the last would hide those to come
     started = time.monotonic()
     if checkpoint and (_is_last(checkpoint) or evaluation.ended(run, config, checkpoint)):
         _take_over(trainer, checkpoint)
     elif _turned_back(trainer, checkpoint, config, run, say):
+        return
+    if launched.rank():
         return
     evaluated, turned = _evaluated(trainer, config, run), divergence.done(run)
     _save_adapter(trainer, config, run, base_folder)
@@ -118,6 +128,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
                 "lora_init_sha256": started_from,
                 "over": list(forms.trained_over(config)),
                 "steps": trainer.state.global_step,
+                **({"processes": launched.count()} if launched.count() > 1 else {}),
                 "losses": losses(trainer.state.log_history),
                 "curves": curves(trainer.state.log_history),
                 "tokens": trainer.state.num_input_tokens_seen,
@@ -142,7 +153,12 @@ def _turned_back(trainer: "SFTTrainer", checkpoint: Path | None, config: Config,
     try:
         with interrupted.kept(trainer, say, heard):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except together.Left:
+        return True
     except divergence.Diverged as found:
+        together.leave()
+        if launched.rank():
+            return True
         trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)  # what it cost is counted
         divergence.turn_back(run, config, found, trainer.state.save_steps, say)
         if heard:
@@ -233,7 +249,8 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
             guard := sft_trainer.guard(config, say),
             *([callbacks.budget(meter, say)] if meter else []),
             *([callbacks.timed(minutes)] if (minutes := config.training.save_minutes) else []),
-            *([evaluation.watch(plan, say)] if plan else []),
+            *([evaluation.watch(plan, say)] if plan and not launched.rank() else []),
+            together.agree(),
         ],
     )
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
@@ -281,6 +298,8 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
         push_to_hub=False,
         disable_tqdm=True,
         dataloader_pin_memory=cuda,
+        ddp_find_unused_parameters=False,
+        ddp_timeout=LONGEST,
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001  with two cards in sight transformers splits batches
     return arguments
@@ -311,8 +330,8 @@ def unmatched_targets(model: "torch.nn.Module", names: tuple[str, ...]) -> list[
 
 
 def _meter(config: Config, run: Path) -> spending.Meter | None:
-    """What counts this attempt's cost; None where the configuration sets no limit."""
-    if config.budget.limit is None:
+    """What counts this attempt's cost; None where the configuration sets no limit, and for all processes but one."""
+    if config.budget.limit is None or launched.rank():
         return None
     return spending.start(run.parent, config.budget, run.name, spending.attempt(), config.budget.price_per_hour)
 

@@ -46,6 +46,8 @@ class Estimate:
     """Bytes by what they are for."""
     steps: int
     flops: float
+    processes: int = 1
+    """That train together: a card each, or on a machine without one in this memory."""
 
     @property
     def memory(self) -> float:
@@ -109,13 +111,16 @@ def estimate(shape: Architecture, config: Config, load: Load, *, cuda: bool) -> 
     else:
         parts["libraries"] = LIBRARIES
     steps = steps_of(config, load.rows)
-    rows_seen = steps * training.per_device_train_batch_size * training.gradient_accumulation_steps
+    many = training.processes or 1
+    if not cuda:  # they share this machine's memory, and a card each otherwise
+        parts = {name: size * many for name, size in parts.items()}
+    rows_seen = steps * many * training.per_device_train_batch_size * training.gradient_accumulation_steps
     # Forward 2, backward 2 for what flows back; frozen weights need no gradient of their own; recomputing costs 2 more.
     per_weight = 6 if checkpointing else 4
     if training.max_steps < 0:
         rows_seen = min(rows_seen, round(training.num_train_epochs * load.rows))
     seen = load.tokens / load.rows * rows_seen
-    return Estimate(parts=parts, steps=steps, flops=per_weight * (shape.active + adapter) * seen)
+    return Estimate(parts=parts, steps=steps, flops=per_weight * (shape.active + adapter) * seen, processes=many)
 
 
 def answering(shape: Architecture, config: Config, *, cuda: bool) -> Estimate:
@@ -133,7 +138,7 @@ def steps_of(config: Config, rows: int) -> int:
     training = config.training
     if training.max_steps > 0:
         return training.max_steps
-    batches = -(-rows // training.per_device_train_batch_size)
+    batches = -(-rows // (training.per_device_train_batch_size * (training.processes or 1)))
     per_epoch = max(1, -(-batches // training.gradient_accumulation_steps))
     return max(1, -int(-training.num_train_epochs * per_epoch // 1))
 
@@ -219,14 +224,15 @@ def options(estimated: Estimate, prices: Mapping[str, Any], price: float | None 
     """Each card of the price file: whether the run fits, how long it takes, what it costs."""
     found = []
     for card in prices["cards"]:
-        hours = estimated.flops / (card["bf16_tflops"] * 1e12 * prices["utilisation"]) / 3600
+        many = estimated.processes
+        hours = estimated.flops / (card["bf16_tflops"] * 1e12 * prices["utilisation"]) / 3600 / many
         found.append(
             Option(
                 card=card["name"],
                 memory_gb=card["memory_gb"],
                 fits=estimated.memory <= card["memory_gb"] * GB,
                 hours=hours,
-                cost=hours * (card["price_per_hour"] if price is None else price),
+                cost=hours * (card["price_per_hour"] * many if price is None else price),
             )
         )
     return tuple(found)

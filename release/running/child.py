@@ -18,9 +18,9 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from release.running import kept
+from release.running import kept, launched
+from release.running.tied import end_with, tied
 from release.running.tied import inherited as locks
-from release.running.tied import tied
 from release.values.errors import BY_EXIT_CODE, ConfigError, PreflightError, Stop
 from release.values.events import Event, Line, Progress, Say, Stage
 from release.values.reasons import KEPT, LESS_MEMORY, limited, speaks_of_memory, stop_of
@@ -191,10 +191,7 @@ def tail(log: Path, lines: int = 25, most: int = 1 << 16) -> str:
 
 def main(stage: Callable[[list[str], Say], None]) -> None:
     """The frame of a child: keep stdout for events, end with the exit code of a ``Stop``."""
-    if LIFELINE in os.environ:
-        threading.Thread(target=_end_with, args=(Path(os.environ[LIFELINE]),), daemon=True).start()
-        # The first process of a container is ended by no signal that it has not asked to hear.
-        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    _tie()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as pipe:
         os.dup2(2, 1)
 
@@ -207,7 +204,7 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
 
         try:
             try:
-                stage(sys.argv[1:], say)
+                stage(sys.argv[1:], launched.heard(say))
             except SystemExit:
                 raise
             except BaseException as error:
@@ -226,6 +223,16 @@ def _short(value: object) -> object:
     if not isinstance(value, str) or len(value) <= MOST:
         return value
     return f"{value[:MOST]} ... ({len(value):,} characters in all)"
+
+
+def _tie() -> None:
+    """Let this process end with what started it, where nothing else sees to that."""
+    if LIFELINE in os.environ:
+        threading.Thread(target=_end_with, args=(Path(os.environ[LIFELINE]),), daemon=True).start()
+        # The first process of a container is ended by no signal that it has not asked to hear.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    if launched.count() > 1:
+        end_with(os.getppid())  # a launcher that is killed tells nobody
 
 
 def _end_with(lifeline: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from release.config.settings import Container
-from release.running import child, environment, image_source, look, machine
+from release.running import child, environment, image_source, launched, look, machine
 from release.running.engine_faults import explained
 from release.values.errors import PreflightError, Stop
 from release.values.events import Line, Progress, Say
@@ -48,6 +48,11 @@ class InImage:
     gpu: str | None
     """The UUID of the one card that its containers get; None for none."""
     memory_bytes: int | None
+    processes: int = 1
+
+    def of(self, processes: int) -> "InImage":
+        """The same for a stage in so many processes."""
+        return replace(self, processes=processes)
 
     def call(
         self,
@@ -69,7 +74,7 @@ class InImage:
             _clear(engine, log.parent)
             rights = _rights(engine, self, {**child.STAGE, child.LIFELINE: str(lifeline)})
             options = {**rights, "labels": {LABEL: str(log.parent)}, "mounts": mounts}
-            command = ["python", "-m", stage, *map(str, arguments)]
+            command = ["python", "-m", *launched.command(self.processes, stage, *map(str, arguments))]
             with _container(engine, self, command, options) as (container, output):
                 try:
                     message = child.listen(_lines(output, errors), say)
@@ -256,6 +261,8 @@ def _rights(engine: "DockerClient", image: InImage, more: Mapping[str, str]) -> 
     from docker.types import DeviceRequest
 
     rootless = any("rootless" in option for option in engine.info().get("SecurityOptions", ()))
+    cards = machine.cards(image.processes) if image.gpu else machine.only(None)
+    device_ids = cards[machine.VISIBLE].split(",")
     fixed = {"HOME": "/tmp", "HF_HOME": "/tmp/hf", **child.OFFLINE}  # noqa: S108  the container's own tmpfs
     return {
         "network_mode": "none",
@@ -267,12 +274,12 @@ def _rights(engine: "DockerClient", image: InImage, more: Mapping[str, str]) -> 
         "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",  # rootless: its root is the caller
         "cpuset_cpus": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
         "mem_limit": image.memory_bytes,
-        "device_requests": [DeviceRequest(device_ids=[image.gpu], capabilities=[["gpu"]])] if image.gpu else [],
+        "device_requests": [DeviceRequest(device_ids=device_ids, capabilities=[["gpu"]])] if image.gpu else [],
         # A UUID is right inside too; an index would not be, for there the card is the first, whichever it is here.
         "environment": {
             **child.ENVIRONMENT,
             **fixed,
-            **machine.only(image.gpu),
+            **cards,
             environment.IMAGE: image.image_digest,
             **more,
         },

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gates.canonical import canonical_json
-from release.running import child
+from release.running import child, launched
 from release.values import assets
 from release.values.artifacts import write_atomically
 from release.values.record import Determinism, Hardware, Project, Source
@@ -33,10 +33,12 @@ judging import. What only tells, checks, packs and publishes is not: a changed h
 
 
 def threads(wanted: int | None) -> int:
-    """The number of compute threads: the configured one, else every core this process may use."""
-    if wanted or sys.platform != "linux":  # elsewhere the system does not say which this process may use
-        return wanted or os.cpu_count() or 1
-    return len(os.sched_getaffinity(0))
+    """The number of compute threads: the configured one, else this process's share of the cores it may use."""
+    if wanted:
+        return wanted
+    # elsewhere the system does not say which this process may use
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, cores // launched.count())
 
 
 def source() -> Source:

@@ -80,11 +80,12 @@ def available_memory() -> int | None:
     return sizes["MemAvailable"]
 
 
-def find_gpu() -> Found:
-    """The one card that is used here: the first that ``CUDA_VISIBLE_DEVICES`` leaves visible, in nvidia-smi's order.
+def find_gpu(number: int = 0) -> Found:
+    """The card that is used here: the first that ``CUDA_VISIBLE_DEVICES`` leaves visible, in nvidia-smi's order.
 
     The first, for it is the one that CUDA itself would take, and the same at every call: what preflight measured is
-    what training gets. One, for a second would change the batch and so the adapter.
+    what training gets. One, for a second would change the batch and so the adapter; of several processes that train
+    together each has the card of its ``number``.
     """
     named = os.environ.get(VISIBLE)
     if not _has_cards():
@@ -103,7 +104,14 @@ def find_gpu() -> Found:
         need = f"Install or repair its driver, R{OLDEST_DRIVER} or newer, or {CPU_RUN}."
         problem = f"There is an NVIDIA card, but nvidia-smi does not answer ({why}). {need}"
         return Found(gpu=None, says="an NVIDIA card that does not answer", problem=problem)
-    return choose(gpus, named)
+    names = [str(index) for index in range(len(gpus))] if named is None else [one.strip() for one in named.split(",")]
+    if number >= len(names):
+        problem = (
+            f"training.processes asks for more than the {len(names)} cards that can be used here. Lower it, name "
+            f"more cards in {VISIBLE}, or {CPU_RUN}."
+        )
+        return Found(gpu=None, says="too few cards", problem=problem)
+    return choose(gpus, ",".join(names[number:]) if number else named)
 
 
 def usable_gpu() -> Gpu | None:
@@ -116,8 +124,18 @@ def usable_gpu() -> Gpu | None:
 
 def one_card() -> dict[str, str]:
     """The variables that leave a process the card that is used here; ``PreflightError`` where it cannot be used."""
-    gpu = usable_gpu()
-    return only(gpu.uuid if gpu else None)
+    return cards(1)
+
+
+def cards(processes: int) -> dict[str, str]:
+    """The variables that leave so many processes a card each, none on a machine without; ``PreflightError`` why not."""
+    first = usable_gpu()
+    if first is None:
+        return only(None)
+    found = [find_gpu(number) for number in range(1, processes)]
+    if problems := [one.problem for one in found if one.problem]:
+        raise PreflightError(problems[0])
+    return only(",".join([first.uuid, *(one.gpu.uuid for one in found if one.gpu)]))
 
 
 def only(uuid: str | None) -> dict[str, str]:

@@ -6,12 +6,12 @@ A further place (several processes under a launcher, a job on another machine) i
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from release.config.settings import Container
-from release.running import child, container, environment, kept, machine
+from release.running import child, container, environment, kept, launched, machine
 from release.values.events import Say
 
 
@@ -25,6 +25,9 @@ class Place(Protocol):
     @property
     def image_digest(self) -> str | None:
         """Of the container image that stages find themselves in; None outside of any."""
+
+    def of(self, processes: int) -> "Place":
+        """The same for a stage in so many processes, with a card for each where there are some."""
 
     def call(
         self,
@@ -53,10 +56,14 @@ class Here:
     source: str | None = None
     secrets: tuple[str, ...] = ()
     """Names of the environment that open something, which stages here are given all the same."""
+    processes: int = 1
 
     @property
     def image_digest(self) -> str | None:
         return environment.image_digest()
+
+    def of(self, processes: int) -> "Here":
+        return replace(self, processes=processes)
 
     def call(
         self,
@@ -71,8 +78,9 @@ class Here:
         code = {} if self.python == sys.executable else {"PYTHONPATH": str(environment.ROOT)}
         given = {name: os.environ[name] for name in self.secrets if os.environ.get(name)}
         given |= kept.to_reach_a_hub() if self.secrets else {}
-        env = {**child.STAGE, **machine.one_card(), **code, **given}
-        child.call(stage, *map(str, arguments), say=say, log=log, env=env, python=self.python)
+        env = {**child.STAGE, **machine.cards(self.processes), **code, **given}
+        stage, *words = launched.command(self.processes, stage, *map(str, arguments))
+        child.call(stage, *words, say=say, log=log, env=env, python=self.python)
 
 
 def find(wanted: Container, say: Say) -> Place:

@@ -189,6 +189,8 @@ class Training:
     """The precisions of the frozen base, which alternated from step to step."""
     curves: Mapping[str, list[tuple[int, float]]] | None = field(default=None, metadata=OPTIONAL)
     """Step and value of what else is logged with the loss, by the trainer's names."""
+    processes: int | None = field(default=None, metadata=OPTIONAL)
+    """How many trained it together, each with batches of its own; None for one alone."""
     evaluation: Evaluated | None = field(default=None, metadata=OPTIONAL)
     interventions: list[Intervention] | None = field(default=None, metadata=OPTIONAL)
     """How often training went back because it diverged; None: never."""
