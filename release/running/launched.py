@@ -7,19 +7,19 @@ import os
 
 from release.values.events import Say
 
-RANK, WORLD = "RANK", "WORLD_SIZE"
-"""torchrun's names of a process's number and of how many there are; nobody else's reach a stage (see `kept`)."""
+RANK, WORLD, STARTED = "RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"
+"""torchrun's names: a process's number, how many there are, and what only processes have that it started itself."""
 LAUNCHER = "release.models.launcher"
 
 
 def rank() -> int:
     """The number of this process; 0 for the first, and where there is one alone."""
-    return int(os.environ.get(RANK, "0"))
+    return int(os.environ[RANK]) if STARTED in os.environ else 0
 
 
 def count() -> int:
     """How many processes there are."""
-    return int(os.environ.get(WORLD, "1"))
+    return int(os.environ[WORLD]) if STARTED in os.environ else 1
 
 
 def heard(say: Say) -> Say:

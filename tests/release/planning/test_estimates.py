@@ -194,6 +194,7 @@ def test_steps_are_those_of_the_trainer() -> None:
     assert estimates.steps_of(set_to(training__gradient_accumulation_steps="3"), 640) == 54
     assert estimates.steps_of(set_to(training__num_train_epochs="2.5"), 640) == 400
     assert estimates.steps_of(set_to(training__max_steps="7"), 640) == 7
+    assert estimates.steps_of(set_to(training__processes="2"), 640) == 80
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"cards": []}', "[]"])

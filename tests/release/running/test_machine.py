@@ -124,6 +124,41 @@ def test_cards_that_do_not_answer_are_a_problem(
         machine.usable_gpu()
 
 
+@pytest.mark.parametrize(
+    ("named", "processes", "given"),
+    [(None, 1, ADA), (None, 2, f"{ADA},{TURING}"), ("1,0", 2, f"{TURING},{ADA}"), ("1", 1, TURING), ("", 2, "")],
+)
+def test_several_processes_have_a_card_each_in_the_order_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None, processes: int, given: str
+) -> None:
+    machine_with(tmp_path, monkeypatch, ADA_LINE, TURING_LINE.replace("7.5", "8.6"))
+    if named is not None:
+        monkeypatch.setenv(machine.VISIBLE, named)
+
+    assert machine.cards(processes)[machine.VISIBLE] == given
+
+
+@pytest.mark.parametrize(("named", "processes", "there"), [(None, 3, 2), ("1", 2, 1), ("0,1", 4, 2)])
+def test_fewer_cards_than_processes_are_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None, processes: int, there: int
+) -> None:
+    machine_with(tmp_path, monkeypatch, ADA_LINE, TURING_LINE.replace("7.5", "8.6"))
+    if named is not None:
+        monkeypatch.setenv(machine.VISIBLE, named)
+
+    with pytest.raises(PreflightError, match=f"asks for more than the {there} cards"):
+        machine.cards(processes)
+
+
+def test_a_card_that_is_too_old_is_none_for_a_second_process_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine_with(tmp_path, monkeypatch, ADA_LINE, TURING_LINE)
+
+    with pytest.raises(PreflightError, match="Tesla T4 has compute capability 7.5"):
+        machine.cards(2)
+
+
 def test_a_machine_without_a_card_has_none_whatever_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "DEVICES", tmp_path)
     monkeypatch.setenv(machine.VISIBLE, "1")
