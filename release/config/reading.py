@@ -269,10 +269,10 @@ def _contradictory_numbers(known: _Known, idle: Tree) -> Iterator[tuple[str, str
         yield "training.warmup_steps", f"is {warmup}, but training ends at max_steps, {steps}. Make it smaller."
     batch = known.value("training.per_device_train_batch_size", Training.per_device_train_batch_size)
     rows = batch * known.value("training.gradient_accumulation_steps", Training.gradient_accumulation_steps)
-    processes = known.value("training.processes", None)
-    rows *= processes or 1
+    processes = known.value("training.processes", 1)
+    rows *= processes
     stated = idle.get("training.effective_batch_size", rows)
     if stated != rows:
-        factors = f"per_device_train_batch_size x gradient_accumulation_steps{' x processes' if processes else ''}"
+        factors = f"per_device_train_batch_size x gradient_accumulation_steps{' x processes' if processes > 1 else ''}"
         problem = f"is {shown(stated)}, but {factors} is {rows}."
         yield "training.effective_batch_size", f"{problem} Correct one of the three, or take this one out."

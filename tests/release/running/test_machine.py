@@ -155,7 +155,7 @@ def test_a_card_that_is_too_old_is_none_for_a_second_process_either(
 ) -> None:
     machine_with(tmp_path, monkeypatch, ADA_LINE, TURING_LINE)
 
-    with pytest.raises(PreflightError, match="Tesla T4 has compute capability 7.5"):
+    with pytest.raises(PreflightError, match=r"Tesla T4 has compute capability 7\.5"):
         machine.cards(2)
 
 
