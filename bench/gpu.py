@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench.bench import Measured  # noqa: E402
 from bench.bench import plain as plain_script  # noqa: E402
-from release import inputs, pipeline  # noqa: E402
+from release import begin, inputs  # noqa: E402
 from release.config import reading as configs  # noqa: E402
 from release.data import chat as chats  # noqa: E402
 from release.models import arithmetic, loading  # noqa: E402
@@ -155,7 +155,7 @@ def prepare(base: Path, scratch: Path, tokens: int, steps: int) -> Path:
         "publishing": {"hf_repo": "bench/model", "tag": "v0", "license": "apache-2.0", "endpoint": "file:hub"},
     }
     (run / "config.yaml").write_text(yaml.safe_dump(tree), "utf-8")
-    pipeline.settle_chat(run, chats.read(base, inputs.wanted_chat(configs.load(run / "config.yaml"))))
+    begin.settle_chat(run, chats.read(base, inputs.wanted_chat(configs.load(run / "config.yaml"))))
     return run
 
 

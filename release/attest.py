@@ -7,6 +7,7 @@ from pathlib import Path
 import gates
 from gates.canonical import canonical_json
 from release import __version__, inputs, pipeline
+from release.begin import Judged
 from release.config.reading import effective
 from release.config.settings import Config
 from release.data import sources
@@ -18,7 +19,6 @@ from release.judging import hosted as judging
 from release.judging.derive import Alone
 from release.judging.terms import Terms
 from release.models import hosted
-from release.pipeline import Judged
 from release.publishing import attested
 from release.publishing.attested import sha256
 from release.running import distribution, lock

@@ -14,6 +14,7 @@ import gates
 from gates.report import left_out, terminal
 from gates.shown import counted
 from gates.table import ABOUT
+from release.config import ladder
 from release.config.evaluating import metric
 from release.config.settings import Config, Lora
 from release.data import apart, gate, sources
@@ -71,9 +72,11 @@ class Inputs:
 def load(config: Config, say: Say) -> Inputs:
     """Everything that the configuration names but the base's weights, fetched if need be.
 
-    ``ConfigError`` where it says wrongly how an imported adapter was trained: that is known before anything is read.
+    ``ConfigError`` where it says wrongly how an imported adapter was trained, or what is tried: that is known before
+    anything is read.
     """
     declared.of(config)
+    ladder.steps(config)
     contract = read_contract(config)
     rows = _rows(config, contract, say)
     with contextlib.ExitStack() as while_read:

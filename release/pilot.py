@@ -8,7 +8,8 @@ from pathlib import Path
 
 import gates
 from gates.canonical import canonical_json
-from release import inputs, pipeline, preflight
+from release import begin, inputs, pipeline, preflight
+from release.config import ladder
 from release.config import reading as configs
 from release.config.settings import Config
 from release.data.dataset import few
@@ -76,8 +77,10 @@ def prepare(found: Inputs) -> Config:
         lines = loaded.texts()
         paths[name] = folder / f"{name}.jsonl"
         write_atomically(paths[name], b"".join(lines[number] + b"\n" for number in few(loaded.rows, ROWS)))
-    tree = configs.effective(config)
+    tree = ladder.alone(configs.effective(config))
     tree["run"] |= {"name": "pilot", "output_dir": str(folder / "runs")}
+    if "training" in tree and "eval_steps" not in tree["training"]:
+        paths.pop("tuning", None)
     tree["data"] |= {f"{name}_file": str(path) for name, path in paths.items()}
     tree["data"] |= {"format": "auto", "fields": {}}
     tree["data"].pop("tuning_share", None)  # it was taken, above
@@ -93,7 +96,7 @@ def prepare(found: Inputs) -> Config:
     return configs.parse(tree, config.path)
 
 
-def _with_reference_answers(config: Config, judged: pipeline.Judged, run: Path, say: Say) -> Candidate:
+def _with_reference_answers(config: Config, judged: begin.Judged, run: Path, say: Say) -> Candidate:
     """A candidate that the gates let through: reference answers for the adapter's, silence for the base's.
 
     A package cannot be made of a candidate that did not pass, and the rest of the pipeline is to be rehearsed too.

@@ -7,30 +7,22 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import gates
 from gates.canonical import canonical_json
-from release import inputs, preflight
-from release.config.reading import effective
+from release import begin, inputs, preflight, tries
+from release.begin import Judged, terms_of
 from release.config.settings import Config, Publishing
-from release.data import chat as chats
 from release.data import data_report, gate
-from release.data.dataset import Dataset
 from release.hub import address, requests
-from release.importing import taking
-from release.importing.bring import Brought
 from release.inputs import Inputs, there
-from release.judging import attempts, derive, ledger, outlook, previous, recording, released, reviewed, served, terms
+from release.judging import attempts, derive, ledger, previous, recording, released, reviewed, served
 from release.judging.derive import Alone, Beside
 from release.judging.recording import Started
 from release.judging.reviewed import Heard
 from release.judging.served import Served
-from release.judging.terms import Terms
 from release.models import base as bases
-from release.models.exports import trying
 from release.models.generate import generate
-from release.models.train import train
 from release.publishing import attestations, card, making_machine, package, page, sign, snippet
 from release.publishing.page import shown
 from release.running import lock
@@ -39,32 +31,9 @@ from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, sha256_file, write_atomically
 from release.values.errors import DataError, GatesFailed, PreflightError, ReviewNeeded, VerificationError
 from release.values.events import Line, Say, Stage, tell
-from release.values.record import Generation, part, to_json, tree
+from release.values.record import Generation, part, tree
 
 REVIEW_WAITS = "All that is measured passed, and people have still to say what the answers are worth"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """Data, contract and policy, checked against each other before anything is trained."""
-
-    train: Dataset | None
-    """None: an imported adapter's, which are not here."""
-    golden: Dataset
-    contract: gates.Contract
-    policy: gates.Policy
-    before: tuple[previous.Release, ...] = ()
-    """The releases that the repository holds already, oldest first."""
-    brought: Brought | None = None
-    """An adapter that was trained elsewhere; None where one is trained."""
-    tuning: Dataset | None = None
-    """Rows to evaluate by while it trains."""
-
-    @property
-    def rows(self) -> Mapping[str, Dataset]:
-        """The files of rows, as far as they are here."""
-        found = {"train": self.train, "tuning": self.tuning, "golden": self.golden}
-        return {name: rows for name, rows in found.items() if rows is not None}
 
 
 def release(config: Config, say: Say) -> tuple[Package, Publication]:
@@ -81,7 +50,11 @@ def release(config: Config, say: Say) -> tuple[Package, Publication]:
 
 def candidate(found: Inputs, before: tuple[previous.Release, ...], say: Say) -> tuple[Candidate, Path]:
     """From the data gate to the verdict: what needs a GPU, and no right to write to a Hub. And the run folder."""
-    return make(found.config, replace(check_data(found, say), before=before), say)
+    judged = replace(check_data(found, say), before=before)
+    if found.config.tries is None:
+        return make(found.config, judged, say)
+    chosen = tries.chosen(found, judged, say)
+    return make(chosen.config, replace(judged, tries=chosen.tries), say)
 
 
 def accept(config: Config, made: Candidate, run: Path, say: Say) -> Package:
@@ -105,7 +78,7 @@ def check_data(found: Inputs, say: Say) -> Judged:
         say(Line(text=text))
     data_report.write(checked, found.config.run.output_dir)
     say(Stage(name="self-test of the gates", note="reference answers must pass every gate, broken answers must fail"))
-    if problem := inputs.metric_problem(found) or inputs.gate_zero_problem(found):
+    if problem := inputs.metric_problem(found) or inputs.gate_zero_problem(found) or tries.tuning_problem(found):
         raise DataError(f"{problem}\nNothing was trained.")
     rows = there(found.rows)
     return Judged(
@@ -120,35 +93,13 @@ def check_data(found: Inputs, say: Say) -> Judged:
 
 def make(config: Config, judged: Judged, say: Say) -> tuple[Candidate, Path]:
     """Train, reload, answer, judge: the same for a release and for a reproduction. Returns the run folder too."""
-    say(Stage(name="base", note=config.model.base_model_id))
-    base = bases.resolve(config.model, say)
-    say(Stage(name="container", note=config.container.use))
-    place = places.find(config.container, say)
-    digests = {name: rows.sha256 for name, rows in judged.rows.items()}
-    digests |= {"adapter": judged.brought.sha256} if judged.brought else {}
-    made_from = recording.inputs(config, base, digests, place.source)
-    run = run_folder(config, made_from)
-    started = _start(run, config, judged)
-    settle_chat(
-        run, chats.read(base.folder, inputs.wanted_chat(config, judged.brought))
-    )  # of the files that were checked just now
-    trying.tried(run, base, place, say)
-    adapter = _adapter(run, config, judged, base, place, say)
+    begun = begin.begin(config, judged, say)
+    run, base, place = begun.run, begun.base, begun.place
+    adapter = begin.adapter(begun, judged, say)
     say(Stage(name="generate", note="a fresh process loads the saved files"))
     generate(run, base, adapter, place, say)
     answer_as_served(run, config, base, adapter, place, say)
-    return conclude(run, config, judged, Made(base=base, started=started, adapter=adapter), say), run
-
-
-def _adapter(run: Path, config: Config, judged: Judged, base: bases.Base, place: places.Place, say: Say) -> Adapter:
-    """The adapter to judge: trained here, or the imported one's own bytes."""
-    if judged.brought is None:
-        say(Stage(name="train", note=str(run)))
-        adapter = train(run, base, place, say)
-        tell(say, outlook.lines(adapter.trained, run, judged.policy, len(judged.golden.rows)))
-        return adapter
-    say(Stage(name="import", note="trained elsewhere: its bytes are taken as they are"))
-    return taking.take(run, base, judged.brought, config)
+    return conclude(run, config, judged, Made(base=base, started=begun.started, adapter=adapter), say), run
 
 
 def answer_as_served(
@@ -184,11 +135,12 @@ def conclude(run: Path, config: Config, judged: Judged, made: Made, say: Say) ->
         earlier=beside.earlier,
         forms={one.name: recording.of_form(run, config, one) for one in served_as},
         review=people.in_record if people else None,
+        tries=judged.tries,
     )
     record = recording.build(config, made.base, made.started, made.adapter, outcome)
     write_atomically(run / "record.json", canonical_json(tree(record)))
     derived = shown.Derived(alone=alone, beside=beside, forms=served_as, people=people)
-    found = shown.of_run(run, record, _terms(config, judged), derived, judged.before)
+    found = shown.of_run(run, record, terms_of(config, judged), derived, judged.before)
     page.write(run, found, config.publishing)
     waits = people.waits if people and measured else ()
     verdict = alone.verdict.to_json()
@@ -203,7 +155,7 @@ def judge(
     The adapter may be released if every required gate passes in every required form, the base is beaten, and neither
     the last release nor the best one is better; and, where the policy asks people, if they say so too.
     """
-    terms = _terms(config, judged)
+    terms = terms_of(config, judged)
     attempt = terms.attempt(adapter, sha256_file(run / layout.in_run(layout.ANSWERS)))
     known = attempts.together(ledger.read(config), previous.tried(judged.before))
     terms = terms.after(attempts.before(known, attempt, terms.golden_set))
@@ -247,56 +199,12 @@ def judge(
     return alone, beside, served_as, people
 
 
-def _terms(config: Config, judged: Judged) -> Terms:
-    return terms.agreed(judged.golden, judged.contract, config, judged.policy)
-
-
-def run_folder(config: Config, made_from: dict[str, Any]) -> Path:
-    """The folder of this run: its name is the digest of all that the adapter depends on.
-
-    The same inputs come back to the same folder and continue there; other inputs never touch a previous adapter.
-    """
-    run = config.run.output_dir / hashlib.sha256(canonical_json(made_from)).hexdigest()[:12]
-    run.mkdir(parents=True, exist_ok=True)
-    write_atomically(run / "inputs.json", canonical_json(made_from))
-    return run
-
-
-def _start(run: Path, config: Config, judged: Judged) -> Started:
-    """Copy what the run needs into its folder, and write down policy and source before training."""
-    (run / "data").mkdir(exist_ok=True)
-    for name, data in judged.rows.items():
-        write_atomically(run / "data" / f"{name}.jsonl", data.canonical)
-    # JSON, which is YAML too: a text such as "1e5" stays a text for every reader
-    write_atomically(run / "config.yaml", canonical_json(effective(config)))
-    for name, content in _terms(config, judged).files.items():
-        write_atomically(run / layout.in_run(name), content)
-    started = run / "started.json"
-    if not started.exists():
-        facts: dict[str, object] = {
-            "source": to_json(recording.source(config)),
-            "policy_sha256": judged.policy.digest,
-            "data": {name: {"sha256": data.sha256, "rows": len(data.rows)} for name, data in judged.rows.items()},
-        }
-        write_atomically(started, canonical_json(facts))
-    return part(Started, json.loads(started.read_bytes()))
-
-
-def settle_chat(run: Path, chat: chats.Chat) -> None:
-    """Write down the chat template that this run trains, answers and publishes with; once, for its date stays.
-
-    A template that writes today's date would otherwise ask another question each day.
-    """
-    if not (run / chats.SETTLED).exists():
-        write_atomically(run / layout.CHAT_TEMPLATE, chat.template.encode())
-        write_atomically(run / chats.SETTLED, canonical_json({"changed": list(chat.changed)}))
-
-
 def judged_files(candidate: Candidate, run: Path) -> dict[str, Path]:
     """What was judged and by what, and how it compares, by published name."""
     beside = candidate.record.earlier.comparisons if candidate.record.earlier else {}
     forms = [name for form in candidate.record.forms or () for name in layout.of_form(form).values()]
     names = [*layout.JUDGED, *(f"gates/{name}" for name in beside), *forms]
+    names += [name for one in tries.trained(candidate.record) for name in layout.of_a_try(one.name).values()]
     return {name: run / layout.in_run(name) for name in names}
 
 

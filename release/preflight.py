@@ -269,6 +269,17 @@ def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None) ->
     return _items("memory", [short] if short else [], what)
 
 
+def unfit(found: Inputs) -> list[str]:
+    """Why a training by this configuration would not end here: its method, its targets, its memory."""
+    base, gpu = inputs.there(found.base), container.find_gpu(found.config.container).gpu
+    try:
+        built = forecast.built_of(found)
+    except PreflightError as refused:
+        return [str(refused)]
+    items = [*_built_items(found.config, base, built, ""), *_memory_items(found, built, gpu)]
+    return [item.says for item in items if item.state == "problem"]
+
+
 def _unknown_memory(why: PreflightError) -> Item:
     return Item(name="memory", state="not checked", says=str(why).partition(". ")[0])
 

@@ -94,6 +94,8 @@ def reproduce(request: Request, say: Say) -> Reproduction:
         settings = laid_out.settings_of(found.release.record, allowed.check(found.release.record, request.allowed, say))
         with lock.held(output):
             then = published(found)
+            if tries := then.record.tries:
+                say(Line(text=f"  made again is try {tries.tries[-1].name}, which passed; none that was refused"))
             loaded = _lay_out(found, settings, output)
             laid_out.base_of(found, say)
             with _maker(then.record, request, loaded.container, output, say) as maker:

@@ -17,6 +17,7 @@ from release.checking import (
     verify_forms,
     verify_loaded,
     verify_training,
+    verify_tries,
 )
 from release.checking.opening import Known, Opened, opened
 from release.checking.steps import FIRST_LOOK, Step, Unchecked
@@ -90,7 +91,7 @@ def _record(found: Opened) -> Iterator[str]:
     yield from found.release.problems
 
 
-def _agreement(found: Opened) -> Iterator[str]:
+def _agreement(found: Opened) -> Iterator[str | Unchecked]:
     """The record says one thing about how the adapter was made, wherever it says it."""
     record = found.release.record
     training, generation, fixed = record.ran, record.generation, record.determinism
@@ -110,6 +111,7 @@ def _agreement(found: Opened) -> Iterator[str]:
     yield from _unequal("container images", {"the record": record.image_digest, "training and answering": image})
     yield from verify_chat.problems(found.release)
     yield from verify_training.problems(found.release)
+    yield from verify_tries.problems(found.release)
 
 
 def _unequal(what: str, values: Mapping[str, object]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The command that shows two runs, releases or files of answers beside each other: compare."""
+"""Commands that show several trainings or answers beside each other: compare, tries."""
 
 import argparse
 import webbrowser
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from release.cli import options
 from release.cli.command import Command, takes
-from release.cli.options import Source
-from release.values.events import Line, Say
+from release.cli.options import RELEASE, Source
+from release.values.events import Line, Say, tell
 
 SIDE = "RUN|REPO@TAG|FILE"
 
@@ -53,6 +53,38 @@ def compare(given: Compare, say: Say) -> None:
     say(Line(text=f"{'opened' if started else 'the page, for any browser'}: {address}"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    release: str | None
+    config: Path
+    source: Source
+
+
+def _tries_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "release", nargs="?", metavar=f"RUN|{RELEASE}",
+        help="a run's folder, a release on the Hub, or a downloaded folder (default: the tries of the configuration)",
+    )  # fmt: skip
+    command.add_argument(
+        "--config", type=Path, default=Path("release.yaml"),
+        help="configuration of which the tries so far are read (default: %(default)s)",
+    )  # fmt: skip
+    options.source(command)
+
+
+def tries(given: Tried, say: Say) -> None:
+    from release.checking import opening, tries_table
+    from release.config import reading
+    from release.judging import tried
+
+    if given.release is None:
+        found = tries_table.under_way(reading.load(given.config).run.output_dir)
+    else:
+        known = opening.Known(data=given.source.data)
+        found = tries_table.of(given.release, given.source.hub, say, known)
+    tell(say, tried.lines(found))
+
+
 COMMANDS = (
     Command(
         name="compare",
@@ -63,5 +95,14 @@ COMMANDS = (
         be compared.""",
         options=_options,
         run=takes(Compare, compare),
+    ),
+    Command(
+        name="tries",
+        about="which trainings were tried, what each changed, and which gate stopped it",
+        description="""Lists the tries of the configuration so far, or those of a run or release that is named: what
+        each changed, what its gates counted on the tuning rows, why it was refused, and what other seeds came to. A
+        release is verified first. Needs no GPU and changes nothing.""",
+        options=_tries_options,
+        run=takes(Tried, tries),
     ),
 )

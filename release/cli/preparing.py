@@ -78,10 +78,12 @@ def check(given: Configured, say: Say) -> None:
 def plan(given: Configured, say: Say) -> None:
     from release import inputs
     from release.judging import ledger
-    from release.planning import forecast
+    from release.planning import forecast, tries
 
     found = inputs.load(options.load(given, say), say)
     tell(say, [*forecast.provable(found, ledger.next_attempt(found)), *forecast.planned(found)])
+    if found.config.tries is not None:
+        tell(say, tries.planned(found, forecast.built_of(found)))
 
 
 def doctor(given: Configured, say: Say) -> None:

@@ -14,6 +14,8 @@ NEEDS = {
     "early_stopping_patience": "load_best_model_at_end",
 }
 """A setting of training that says something only where another one is there."""
+NO_TRIES: Mapping[str, object] = {"": None}
+"""What stands for a section ``tries`` that is not there."""
 
 
 class Value(Protocol):
@@ -32,9 +34,12 @@ def contradictions(value: Value, method: str) -> Iterator[tuple[str, str]]:
         if "data.tuning_file" in rows and data["tuning_file"] == data.get(of):
             yield "data.tuning_file", f"is {what}, but tuning rows must be neither trained on nor judged by."
     if method == "imported":  # that there is a training section is told elsewhere
-        yield from ((key, "is given, but adapter.method 'imported' trains nothing. Take it out.") for key in rows)
+        idle = [*rows, *(["tries"] if value("tries", NO_TRIES) is not NO_TRIES else [])]
+        yield from ((key, "is given, but adapter.method 'imported' trains nothing. Take it out.") for key in idle)
         return
-    yield from _idle(training, rows)
+    tries = value("tries", NO_TRIES)
+    yield from _idle(training, rows, tries=tries is not NO_TRIES)
+    yield from _of_tries(value, tries, rows)
     turned = value("training.on_divergence", dict[str, object]())
     if turned.get("learning_rate_factor") == 1 and not turned.get("warmup_steps"):
         problem = "is 1, and there are no warmup_steps: the same steps would end in the same way. Change one of them."
@@ -47,9 +52,26 @@ def contradictions(value: Value, method: str) -> Iterator[tuple[str, str]]:
         )
 
 
-def _idle(training: Mapping[str, object], rows: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _of_tries(value: Value, tries: Mapping[str, object], rows: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Tries are judged on tuning rows, and say which trainings they are."""
+    if tries is NO_TRIES:
+        if "tries" in value("budget", dict[str, object]()):
+            yield "budget.tries", "is given, but there is no section tries. Write one, or take this out."
+        return
+    if not rows:
+        needs = "each is judged on rows that are neither trained on nor judged by in the end, and there are none."
+        yield "tries", f"is given, but {needs} Set data.tuning_share, such as 0.2, or data.tuning_file."
+    if not tries.keys() & {"changes", "ladder", "seeds"}:
+        yield "tries", "names no tries. Write changes, ladder: usual, or seeds."
+    if "changes" in tries and "ladder" in tries:
+        yield "tries.ladder", "is given beside tries.changes, and only one list is tried. Take one of them out."
+    if "every_seed_passes" in tries and "seeds" not in tries:
+        yield "tries.every_seed_passes", "is given, but there is one seed. Set tries.seeds, or take this out."
+
+
+def _idle(training: Mapping[str, object], rows: Sequence[str], *, tries: bool) -> Iterator[tuple[str, str]]:
     """Settings that say nothing for want of another."""
-    if rows and "eval_steps" not in training:
+    if rows and "eval_steps" not in training and not tries:
         yield rows[0], "is given, but without training.eval_steps nothing reads those rows. Set it, or take this out."
     if "eval_steps" in training and not rows:
         problem = f"is {shown(training['eval_steps'])}, but there are no tuning rows."

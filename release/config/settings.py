@@ -417,12 +417,47 @@ class Budget:
     """a currency code of three capital letters"""
     price_per_hour: Annotated[float | None, Field(ge=0, examples=[2.5, 0]), AS_WRITTEN] = None
     """what an hour of the machine costs, a number from 0, or null for its price in prices.json"""
+    hours: Annotated[Given[Annotated[float, Field(gt=0)]], AS_WRITTEN, Field(examples=[12, 0.5])] = None
+    """a number of hours above 0 that training may take"""
+    tries: Annotated[Given[Annotated[int, Field(ge=1, le=100)]], Field(examples=[3, 5])] = None
+    """a whole number from 1 to 100: how many of tries are made at most, the configuration as written among them"""
     alerts: Annotated[
         tuple[Annotated[float, Field(gt=0, le=100), AS_WRITTEN] | Sum, ...],
         DISTINCT,
         Field(examples=[[80, "20 USD"]]),
     ] = (20, 50, 100)
     """a list of different percentages of the limit, above 0 and up to 100, and sums of money such as 20 USD"""
+
+
+Change = Annotated[
+    Mapping[Literal["training", "adapter"], Annotated[Mapping[str, object], Field(min_length=1)]], Field(min_length=1)
+]
+"""What a try changes of two sections."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tries:
+    """Which trainings are tried until one passes on the tuning rows, and which seeds beside it."""
+
+    changes: Annotated[
+        Given[Annotated[tuple[Change, ...], Field(min_length=1, max_length=99)]],
+        Field(
+            examples=[
+                [{"training": {"learning_rate": 0.0001}}, {"adapter": {"lora": {"r": 32, "alpha": 64}}}],
+                [{"training": {"num_train_epochs": 2}}],
+            ]
+        ),
+    ] = None
+    """a list of changes of training and adapter, tried in this order after the configuration as written; each is a
+    change of that, not of the one before"""
+    ladder: Annotated[Given[Literal["usual", "learning_rates"]], Field(examples=["usual", "learning_rates"])] = None
+    """'usual' (other learning rates, ranks and epochs, then LoRA over the unquantized base) or 'learning_rates'
+    (three of them): changes that this program lists"""
+    seeds: Annotated[Given[Annotated[int, Field(ge=2, le=20)]], Field(examples=[3, 5])] = None
+    """a whole number of seeds from 2 to 20: run.seed is the one to publish, and those after it are trained and judged
+    on the tuning rows beside it"""
+    every_seed_passes: Annotated[Given[bool], Field(examples=[True, False])] = None
+    """true or false: whether nothing is published unless the worst seed passes on the tuning rows too"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -490,6 +525,8 @@ class Config:
     ] = field(default_factory=dict)
     """a section of the forms in which the adapter is to be served, each by a name of its own (small letters, digits,
     '_' and '-'): engine, base, and so on; each is judged beside the form it was trained in"""
+    tries: Given[Tries] = None
+    """a section of the trainings that are tried until one passes on the tuning rows; leave it out for one training"""
     container: Container = field(default_factory=Container)
     """a section on the container that training and answering run in, or only its use"""
     budget: Budget = field(default_factory=Budget)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from release import __version__
-from release.config import forms
+from release.config import forms, ladder
 from release.config.reading import effective
 from release.config.settings import Budget, Config
 from release.hub import address
@@ -87,6 +87,7 @@ class Outcome:
     earlier: Previous
     forms: Mapping[str, records.Form]
     review: records.PeoplesWord | None = None
+    tries: records.Tries | None = None
 
 
 def of_form(run: Path, config: Config, one: Served) -> records.Form:
@@ -158,6 +159,7 @@ def build(config: Config, base: Base, started: Started, adapter: Adapter, judged
         earlier=judged.earlier,
         forms=judged.forms,
         review=judged.review,
+        tries=judged.tries,
         determinism=environment.determinism(config.run.seed, ran.hardware),
         image_digest=ran.image_digest if ran.image_digest == generation.image_digest else None,
         spent=_spent(training, generation, config.budget),
@@ -170,7 +172,7 @@ def build(config: Config, base: Base, started: Started, adapter: Adapter, judged
 
 def as_published(config: Config) -> dict[str, Any]:
     """The configuration with the paths that its files have in the release: no folder of this machine is named."""
-    tree = effective(config)
+    tree = ladder.alone(effective(config))
     del tree["run"]["output_dir"]
     for name in WATCHING:
         tree.get("training", {}).pop(name, None)
@@ -179,7 +181,7 @@ def as_published(config: Config) -> dict[str, Any]:
     # The published rows are canonical chat rows, whatever form and names the files had that they were read from.
     if config.data.train_file:
         tree["data"]["train_file"] = layout.DATA["train"]
-    if config.data.tuning_file or tree["data"].pop("tuning_share", None):
+    if tree["data"].get("tuning_file") or tree["data"].pop("tuning_share", None):
         tree["data"]["tuning_file"] = layout.DATA["tuning"]
     if isinstance(config.adapter.source, Path):
         tree["adapter"]["source"] = "."  # the release itself: what is published is what was brought

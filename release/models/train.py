@@ -66,7 +66,7 @@ def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
         turned = len(divergence.done(run))
         say(Progress(name=callbacks.NAME, done=0, total=0))
         config = load_config(run / "config.yaml")
-        limited = config.budget.limit is not None
+        limited = spending.is_limited(config.budget)
         place.of(config.training.processes or 1).call(
             __name__,
             [run, base.folder],
@@ -331,7 +331,7 @@ def unmatched_targets(model: "torch.nn.Module", names: tuple[str, ...]) -> list[
 
 def _meter(config: Config, run: Path) -> spending.Meter | None:
     """What counts this attempt's cost; None where the configuration sets no limit, and for all processes but one."""
-    if config.budget.limit is None or launched.rank():
+    if launched.rank() or not spending.is_limited(config.budget):
         return None
     return spending.start(run.parent, config.budget, run.name, spending.attempt(), config.budget.price_per_hour)
 

@@ -10,6 +10,7 @@ from gates.report import cell
 from gates.shown import plain
 from release.config.settings import Publishing
 from release.data.checks import CHECKS
+from release.judging import tried
 from release.judging.released import Counted
 from release.publishing import programs, snippet
 from release.values.layout import PAGE, PICTURE, TRAINED
@@ -109,7 +110,7 @@ passed every required gate. The bytes in this repository are the bytes that were
 {_earlier(record)}This is adapter number {record.attempt} judged on this golden set of {golden.rows} rows
 (sha256 `{golden.sha256}`). Decoding: `{decoding}`.
 
-{_load(record, repo, tag)}
+{_tries(record)}{_load(record, repo, tag)}
 ## Check it
 
 ```
@@ -125,6 +126,11 @@ verdict can be derived again without a GPU.
 The gates say what they measured: {golden.rows} questions of one kind. They say nothing about other
 questions, other languages, or other base weights than those named above.
 {_unjudged(record, content_judged)}"""
+
+
+def _tries(record: Record) -> str:
+    """What was tried before, on other rows than the golden ones; nothing where one training was asked for."""
+    return f"## Tries\n\n{tried.markdown(record.tries)}\n" if record.tries else ""
 
 
 def _training(record: Record, training: Training) -> str:

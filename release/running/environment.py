@@ -25,8 +25,8 @@ LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate
 FIXED = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # what `child` sets before Python starts
 IMAGE = "ADAPTER_RELEASE_IMAGE"
 DECIDING = (
-    "release/config", "release/data", "release/hub", "release/inputs.py", "release/judging", "release/models",
-    "release/pipeline.py", "release/running", "release/values", "gates", "schemas",
+    "release/begin.py", "release/config", "release/data", "release/hub", "release/inputs.py", "release/judging",
+    "release/models", "release/pipeline.py", "release/running", "release/values", "gates", "schemas",
 )  # fmt: skip
 """Where the code is that decides an adapter's bytes and its verdict: the pipeline and all that training, answering and
 judging import. What only tells, checks, packs and publishes is not: a changed help text trains nothing again."""

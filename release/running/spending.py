@@ -4,6 +4,7 @@ An attempt rewrites its line at each checkpoint, so that what a killed attempt t
 """
 
 import json
+import math
 import re
 import secrets
 import time
@@ -45,14 +46,21 @@ class Meter:
     price_per_hour: float
     before: float
     """What other attempts cost."""
+    hours_before: float = 0.0
+    """What other attempts took."""
 
     def cost(self, seconds: float) -> float:
         """Of everything, after so many seconds of this attempt."""
         return self.before + seconds / 3600 * self.price_per_hour
 
     def must_stop(self, seconds: float, next_step: float) -> bool:
-        """Whether a step of ``next_step`` seconds would pass the limit."""
-        return self.budget.limit is not None and self.cost(seconds + next_step) > self.budget.limit
+        """Whether a step of ``next_step`` seconds would pass the limit of money or of hours."""
+        over = self.budget.limit is not None and self.cost(seconds + next_step) > self.budget.limit
+        return over or (self.budget.hours is not None and self.hours(seconds + next_step) > self.budget.hours)
+
+    def hours(self, seconds: float) -> float:
+        """Of everything, after so many seconds of this attempt."""
+        return self.hours_before + seconds / 3600
 
     def alerts(self, earlier: float, seconds: float) -> list[str]:
         """A line for each percentage of the limit, and for each sum, that was passed since ``earlier``."""
@@ -74,10 +82,19 @@ class Meter:
     def stopped(self, seconds: float) -> PreflightError:
         """Why the run ends here."""
         currency, limit = self.budget.currency, self.budget.limit
+        if limit is not None and self.cost(seconds) / limit >= self.hours(seconds) / (self.budget.hours or math.inf):
+            spent, name = f"{self.cost(seconds):.2f} of {limit:.2f} {currency}", "limit"
+        else:
+            spent, name = f"{self.hours(seconds):.2f} of {self.budget.hours:g} hours of training", "hours"
         return PreflightError(
-            f"The budget is spent: {self.cost(seconds):.2f} of {limit:.2f} {currency} over all attempts, and the next "
-            "step would exceed it. A checkpoint is kept. Raise budget.limit and run again: it continues there."
+            f"The budget is spent: {spent} over all attempts, and the next "
+            f"step would exceed it. A checkpoint is kept. Raise budget.{name} and run again: it continues there."
         )
+
+
+def is_limited(budget: Budget) -> bool:
+    """Whether anything is counted."""
+    return budget.limit is not None or budget.hours is not None
 
 
 def attempt() -> str:
@@ -131,7 +148,21 @@ def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: 
             f"The budget is spent: {spent:.2f} of {budget.limit:.2f} {budget.currency}, see {folder / NAME}. "
             "Raise budget.limit to go on."
         )
-    return Meter(folder=folder, budget=budget, run=run, attempt=attempt, price_per_hour=price or 0.0, before=spent)
+    hours = sum(one.seconds for one in entries) / 3600
+    if budget.hours is not None and hours >= budget.hours:
+        raise PreflightError(
+            f"The budget is spent: {hours:.2f} of {budget.hours:g} hours of training, see {folder / NAME}. Raise "
+            "budget.hours to go on."
+        )
+    return Meter(
+        folder=folder,
+        budget=budget,
+        run=run,
+        attempt=attempt,
+        price_per_hour=price or 0.0,
+        before=spent,
+        hours_before=hours,
+    )
 
 
 def _alerts(budget: Budget, earlier: float, now: float) -> Iterator[str]:

@@ -67,6 +67,9 @@ MODELFILE = "Modelfile"
 """How the names in ``EXPORTS`` of Ollama's files begin."""
 OF_A_FORM = ("answers.jsonl", "verdict.json", "comparison.json")
 """What is held of each form beside the one it was trained in: its answers, their verdict, both forms row by row."""
+TRIES = "gates/tries"
+"""The folder with what each try answered to the tuning rows, and what was logged while it trained."""
+OF_A_TRY = ("answers.jsonl", TRAINING_METRICS)
 TEST_RESULT = "attestations/test-result.json"
 PROVENANCE = "attestations/provenance.json"
 ENVELOPES = "attestations/signed.intoto.jsonl"
@@ -198,12 +201,15 @@ FOLDERS = ("gates/", "data/", "attestations/", f"{EXPORTS}/")
 _KINDS = {file.name: file.kind for file in FILES} | TOKENIZER | dict.fromkeys(TERMS, bounds.TERMS)
 _KINDS |= {ATTESTATION: bounds.RECORD}
 _FORM, _COMMIT, _EXPORT = "[a-z0-9][a-z0-9_-]{0,39}", "[0-9a-f]{40}", "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_TRY = "[1-9][0-9]?|100|seed-[0-9]{1,10}"
 GGUF = rf"{_EXPORT}\.gguf"
 """The name of a file for llama.cpp, as a regular expression."""
 _OF_PREVIOUS = "|".join(map(re.escape, (*COMPARED, DATA["golden"])))
 _FAMILIES = (
     (rf"gates/forms/{_FORM}/answers\.jsonl", bounds.ANSWERS),
     (rf"gates/forms/{_FORM}/(verdict|comparison)\.json", bounds.RESULT),
+    (rf"{TRIES}/({_TRY})/answers\.jsonl", bounds.ANSWERS),
+    (rf"{TRIES}/({_TRY})/{re.escape(TRAINING_METRICS)}", bounds.RESULT),
     (f"{EXPORTS}/{GGUF}", bounds.GGUF),
     (rf"{EXPORTS}/{MODELFILE}-{_EXPORT}", bounds.TEMPLATE),
     (rf"{EXPORTS}/{_EXPORT}/model-\d{{5}}-of-\d{{5}}\.safetensors", bounds.MERGED),
@@ -211,6 +217,7 @@ _FAMILIES = (
 _PLACES = (
     "gates|data|attestations",
     f"gates/forms|gates/forms/{_FORM}",
+    f"{TRIES}|{TRIES}/({_TRY})",
     f"gates/{PREVIOUS}|gates/{PREVIOUS}/{_COMMIT}|gates/{PREVIOUS}/{_COMMIT}/(gates|data)",
     f"{EXPORTS}|{EXPORTS}/{_EXPORT}",
 )
@@ -243,3 +250,8 @@ def in_run(name: str) -> str:
 def of_form(form: str) -> dict[str, str]:
     """Where a release holds the files ``OF_A_FORM`` of this form."""
     return {name: f"gates/forms/{form}/{name}" for name in OF_A_FORM}
+
+
+def of_a_try(name: str) -> dict[str, str]:
+    """Where a release holds the files ``OF_A_TRY`` of the try of this name."""
+    return {file: f"{TRIES}/{name}/{file}" for file in OF_A_TRY}

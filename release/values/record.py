@@ -447,6 +447,44 @@ class PeoplesWord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Try:
+    """A training that was tried, judged on the tuning rows alone."""
+
+    name: str
+    """Its number from 1; of another seed ``seed-N``."""
+    changes: Tree
+    """What is otherwise than in the configuration as it was written, by dotted key."""
+    passed: bool
+    refused_by: list[str]
+    """Each threshold that was not met on the tuning rows, or why there is no adapter."""
+    gates: Mapping[str, tuple[int, int]]
+    """k of n tuning rows, of each required gate."""
+    steps: int
+    tokens: int
+    seconds: float
+    """Of training and of answering the tuning rows."""
+    adapter_sha256: str | None = None
+    """None where training ended without one."""
+    answers_sha256: str | None = None
+    metrics_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tries:
+    """All that was tried before the golden set was asked."""
+
+    planned: int
+    """Tries that the configuration lists, as far as its budget and this machine's memory let them be made."""
+    every_seed_passes: bool
+    tries: list[Try]
+    """In the order in which they were made; the last is this adapter."""
+    seeds: list[Try]
+    """The same training with other seeds."""
+    left_out: list[str]
+    """Which of those listed were not to be made, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     record: int
     program: Program
@@ -479,6 +517,8 @@ class Record:
     """By name; records before version 3 have none."""
     review: PeoplesWord | None = field(default=None, metadata=OPTIONAL)
     """None where its policy asks nobody, or nobody answered yet."""
+    tries: Tries | None = field(default=None, metadata=OPTIONAL)
+    """None where one training was asked for."""
     files: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     """sha256 of every file published beside this record."""
 
@@ -580,10 +620,19 @@ def digest(value: Tree) -> str:
 
 def is_origin(value: object) -> bool:
     """Whether a JSON value is what the schema says of ``origin``."""
+    return _is("origin", value)
+
+
+def is_tries(value: object) -> bool:
+    """Whether a JSON value is what the schema says of ``tries``."""
+    return _is("tries", value)
+
+
+def _is(name: str, value: object) -> bool:
     from jsonschema import Draft202012Validator
 
     schema = schemas.load("record")
-    return bool(Draft202012Validator({**schema["properties"]["origin"], "$defs": schema["$defs"]}).is_valid(value))
+    return bool(Draft202012Validator({**schema["properties"][name], "$defs": schema["$defs"]}).is_valid(value))
 
 
 def problems(value: object) -> list[str]:

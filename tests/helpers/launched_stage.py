@@ -33,6 +33,8 @@ def stage(arguments: list[str], say: Say) -> None:
             signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
             say(Line(text="ready"))
             time.sleep(60)
+        case _:
+            pass
     if what in {"stop", "die"}:
         together.wait()  # for one that does not come
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import gates
 from gates.canonical import canonical_json
-from release import pipeline
+from release import begin
 from release.config import reading
 from release.data import sources
 from release.judging import recording
@@ -48,7 +48,7 @@ def trained(line: Path, base: bases.Base, **settings: str) -> Path:
     train, golden = sources.load(loaded, lambda _: None)
     assert train is not None
     digests = {"train": train.sha256, "golden": golden.sha256}
-    run = pipeline.run_folder(loaded, recording.inputs(loaded, base, digests))
+    run = begin.run_folder(loaded, recording.inputs(loaded, base, digests))
     adapter = run / "adapter"
     adapter.mkdir()
     released = json.loads((RELEASED / "release.json").read_bytes())

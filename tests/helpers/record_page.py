@@ -21,6 +21,7 @@ PATTERNS = {
     "^[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$": "a name, `@sha256:` and 64 hex digits",
     "^sha256:[0-9a-f]{64}$": "`sha256:` and 64 hex digits",
     "^[A-Z]{3}$": "three capital letters",
+    "^([1-9][0-9]?|100|seed-[0-9]{1,10})$": "a number, or `seed-` and one",
 }
 """What is said of a pattern instead of the pattern."""
 

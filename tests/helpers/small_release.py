@@ -14,11 +14,12 @@ from safetensors.numpy import save_file
 
 import gates
 from gates.canonical import canonical_json, digest
-from release import inputs, pipeline
+from release import begin, inputs, pipeline
 from release.config import reading
 from release.config.settings import Config
 from release.data import sources
 from release.data.chat import Messages
+from release.data.dataset import Dataset
 from release.importing import declared
 from release.inputs import there
 from release.judging import previous, recording
@@ -30,7 +31,7 @@ from release.publishing import attestations, sign
 from release.running import environment
 from release.values import layout, record, training_metrics
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, sha256_file
-from release.values.record import Origin, Training, part
+from release.values.record import Origin, Training, Tries, part
 from release.values.training_metrics import Evaluation, Kept
 from tests.helpers.line import ROOT, small_config
 
@@ -176,25 +177,28 @@ def small_candidate(
     before: tuple[previous.Release, ...] = (),
     wrong: tuple[int, ...] = (),
     wrong_as: Mapping[str, tuple[int, ...]] | None = None,
+    tried: tuple[Tries, Dataset] | None = None,
 ) -> tuple[Candidate, Path]:
     """An adapter that gives the reference answers, but no JSON to the rows ``wrong``, judged; and its run folder.
 
-    It answers so in every form, but with no JSON to the rows ``wrong_as`` of a form.
+    It answers so in every form, but with no JSON to the rows ``wrong_as`` of a form. ``tried``: what was tried before,
+    on these rows.
     """
     train, judged_by = sources.load(loaded, lambda _: None)
     contract = gates.load_contract(loaded.contract, loaded.path.parent)
-    judged = pipeline.Judged(
+    judged = begin.Judged(
         train=train,
         golden=judged_by,
         contract=contract,
         policy=there(inputs.read_policy(loaded, contract.declares)),
         before=before,
-        tuning=sources.tuning(loaded, lambda _: None),
+        tuning=tried[1] if tried else sources.tuning(loaded, lambda _: None),
+        tries=tried[0] if tried else None,
     )
     base = small_base(loaded.path.parent / "base", loaded)
     digests = {name: rows.sha256 for name, rows in judged.rows.items()}
-    run = pipeline.run_folder(loaded, recording.inputs(loaded, base, digests))
-    started = pipeline._start(run, loaded, judged)
+    run = begin.run_folder(loaded, recording.inputs(loaded, base, digests))
+    started = begin.start(run, loaded, judged)
     outputs = _spoilt(gates.gold_outputs(judged.golden.rows), wrong)
     for name in loaded.serving:
         prompts = [row.prompt for row in judged.golden.rows]

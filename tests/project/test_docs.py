@@ -21,7 +21,7 @@ DOCUMENTS = sorted(
 )
 OLD = re.compile(r"CHANGELOG|docs/decisions/")
 """Documents that say what was, in the names of their day."""
-IN_A_RELEASE = (*(file.name for file in layout.FILES), "gates/earlier")
+IN_A_RELEASE = (*(file.name for file in layout.FILES), "gates/earlier", layout.TRIES)
 PATHS = re.compile(
     r"`((?:release|gates|hub_folder|schemas|tests|docs|locks|bench|data|examples|\.github|\.ci)/[\w./-]+)(?![\w./:-])"
 )

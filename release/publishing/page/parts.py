@@ -8,6 +8,7 @@ from gates import human_review, report, statistics
 from gates.comparison import Pairing
 from gates.policy import HUMAN_REVIEW
 from release.config.settings import Publishing
+from release.judging import tried
 from release.publishing import programs, snippet
 from release.publishing.page import charts
 from release.publishing.page.charts import Bar, Curve, History
@@ -94,6 +95,7 @@ def parts(shown: Shown, publishing: Publishing) -> dict[str, object]:
         "beside": list(_compared(shown)),
         "earlier": record.earlier,
         "histories": list(_histories(shown)),
+        "tries": tried.told(record.tries) if record.tries else None,
         "curves": list(_curves(shown)),
         "kept": _kept(shown.record.training),
         "stages": list(_stages(record)),

@@ -150,6 +150,7 @@ CASES: Mapping[str, Sequence[Case]] = {
         (other_keys, ("rows.jsonl", "elsewhere", "--no-browser")),
         (nothing, (TEXT, TEXT, "--no-browser")),
     ],
+    "tries": [(a_release, ("release",)), (a_key, ()), (nothing, (TEXT,))],
     "serve-check": [(a_release, ("release",))],
     "export": [(a_release, ("release",)), (nothing, ("release", "--as", TEXT))],
     "rejudge": [(a_release, ("release",))],

@@ -26,7 +26,13 @@ SHA = "f" * 40
 MISSING_IN_SEED = {"model.revision": SHA, "publishing.tag": "1.0", "contract.schema": "answer.schema.json"}
 EVALUATED = {"data.tuning_file": "tuning.jsonl", "training.eval_steps": 7}
 BEST = {**EVALUATED, "training.eval_generate": 4, "training.load_best_model_at_end": True}
+TUNED: dict[str, object] = {"data.tuning_file": "tuning.jsonl"}
 NEEDED_BY: dict[str, dict[str, object]] = {
+    "tries.changes": TUNED,
+    "tries.ladder": TUNED,
+    "tries.seeds": TUNED,
+    "tries.every_seed_passes": {**TUNED, "tries.seeds": 2},
+    "budget.tries": {**TUNED, "tries.ladder": "usual"},
     "data.tuning_file": {"training.eval_steps": 7},
     "data.tuning_share": {"training.eval_steps": 7},
     "training.eval_steps": EVALUATED,

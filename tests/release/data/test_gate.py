@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gates
-from release import inputs, pipeline
+from release import begin, inputs, pipeline
 from release.config import reading
 from release.data import chat as chats
 from release.data import checks, dataset, evidence, expectations, gate, sources, text_checks
@@ -60,7 +60,7 @@ def quiet(_: Event) -> None:
     """Say nothing."""
 
 
-def checked(folder: Path, **files: str) -> pipeline.Judged:
+def checked(folder: Path, **files: str) -> begin.Judged:
     """The default configuration over the files of these folders of tests/data/dataset."""
     paths = {name: str(FILES / fault / f"{name.removesuffix('_file')}.jsonl") for name, fault in files.items()}
     training = {"eval_steps": 5} if "tuning_file" in files else {}

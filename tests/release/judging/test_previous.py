@@ -13,7 +13,7 @@ import pytest
 
 import gates
 from gates.canonical import canonical_json
-from release import pipeline, preflight
+from release import begin, pipeline, preflight
 from release.checking import opening, verify
 from release.config import reading
 from release.config.settings import Config
@@ -505,7 +505,7 @@ def test_an_adapter_whose_answers_are_the_bases_is_refused(line: Path) -> None:
     candidate, run = judged(loaded)
     assert candidate.passed
     shutil.copyfile(run / "answers.jsonl", run / "base_answers.jsonl")
-    same = pipeline.Judged(
+    same = begin.Judged(
         train=sources.load(loaded, quiet)[0],
         golden=sources.load(loaded, quiet)[1],
         contract=gates.load_contract(loaded.contract, line),

@@ -1,0 +1,123 @@
+"""The trainings that a configuration tries, in their order: each as a configuration of its own."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from release.config import reading
+from release.config import tree as trees
+from release.config.settings import Change, Config
+from release.config.tree import Tree
+from release.values.errors import ConfigError
+
+USUAL: tuple[Tree, ...] = (
+    {"training": {"learning_rate": 1e-4}, "adapter": {"lora": {"r": 32, "alpha": 64}}},
+    {"training": {"learning_rate": 3e-4}, "adapter": {"lora": {"r": 8, "alpha": 16}}},
+    {"training": {"learning_rate": 1e-4, "num_train_epochs": 2}},
+    {"adapter": {"method": "lora"}},
+)
+"""``tries.ladder: usual``, after the configuration as written; the last needs memory for the unquantized base."""
+LADDERS: Mapping[str, tuple[Tree, ...]] = {
+    "usual": USUAL,
+    "learning_rates": tuple({"training": {"learning_rate": rate}} for rate in (1e-4, 2e-4, 3e-4)),
+}
+MEASURED = ("eval_steps", "eval_generate")
+"""Settings of training by which all tries are measured alike."""
+SEED = "run.seed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One training that is tried."""
+
+    name: str
+    """Its number from 1; of another seed ``seed-N``."""
+    changes: Mapping[str, object]
+    """What is otherwise than written, by dotted key."""
+    config: Config
+    """Without tries: what it is trained by, and what a record of it holds."""
+
+
+def steps(config: Config) -> tuple[Step, ...]:
+    """The tries in order, the configuration as written first; ``ConfigError`` names every change that is wrong.
+
+    A change that comes to what an earlier try is already is left out of a ladder, and wrong in a list.
+    """
+    if config.tries is None:
+        return ()
+    named = config.tries.ladder
+    given: Sequence[Mapping[str, object]] = LADDERS[named] if named else [*map(_plain, config.tries.changes or ())]
+    found, problems = [Step(name="1", changes=MappingProxyType({}), config=_tried(config, {}))], list[str]()
+    for number, change in enumerate(given, 1):
+        spelt = _spelt(change)
+        if unfit := list(_unfit(spelt)):
+            problems += [f"{config.path}: tries.changes, entry {number}: {one}" for one in unfit]
+            continue
+        try:
+            tried = _tried(config, spelt)
+        except ConfigError as error:
+            problems += [f"tries.changes, entry {number}: {problem}" for problem in error.problems]
+            continue
+        same = next((one.name for one in found if one.config == tried), None)
+        if same is None:
+            leaves = {key: trees.get(spelt, key) for key in trees.leaves(spelt)}
+            found.append(Step(name=str(len(found) + 1), changes=leaves, config=tried))
+        elif not named:
+            problems.append(f"{config.path}: tries.changes, entry {number} is the same training as try {same}.")
+    if problems:
+        raise ConfigError(problems)
+    return tuple(found)
+
+
+def most(config: Config) -> int:
+    """How many of its tries are made at most."""
+    return min(len(steps(config)), config.budget.tries or len(steps(config)))
+
+
+def seeds(config: Config, won: Step) -> tuple[Step, ...]:
+    """The other seeds of the try that passed: those after ``run.seed``, which is the one to publish."""
+    several = config.tries.seeds if config.tries else None
+    return tuple(
+        Step(
+            name=f"seed-{seed}",
+            changes={**won.changes, SEED: seed},
+            config=replace(won.config, run=replace(won.config.run, seed=seed)),
+        )
+        for seed in ((config.run.seed + n) % 2**32 for n in range(1, several or 1))
+    )
+
+
+def alone(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without tries: one training; the rows that nothing else reads are not named."""
+    given, data = settings.get("training"), settings.get("data")
+    kept = {name: section for name, section in settings.items() if name != "tries"}
+    if "tries" in settings and isinstance(data, dict) and isinstance(given, dict) and "eval_steps" not in given:
+        kept["data"] = {name: one for name, one in data.items() if name not in ("tuning_file", "tuning_share")}
+    if isinstance(budget := settings.get("budget"), dict):
+        kept["budget"] = {name: one for name, one in budget.items() if name != "tries"}
+    return kept
+
+
+def _tried(config: Config, change: Tree) -> Config:
+    return reading.parse(trees.merged(alone(reading.effective(config)), change), config.path)
+
+
+def _spelt(change: Mapping[str, object]) -> Tree:
+    """A change with what follows from it: LoRA is over an unquantized base, QLoRA over one in four bits."""
+    spelt: Tree = {name: dict(section) for name, section in change.items() if isinstance(section, Mapping)}
+    method = trees.get(spelt, "adapter.method")
+    if method in ("lora", "qlora") and trees.get(spelt, "adapter.quantization.load_in_4bit") is None:
+        spelt = trees.merged(spelt, {"adapter": {"quantization": {"load_in_4bit": method == "qlora"}}})
+    return spelt
+
+
+def _plain(change: Change) -> Mapping[str, object]:
+    return {str(name): section for name, section in change.items()}
+
+
+def _unfit(change: Tree) -> Iterator[str]:
+    """What no try may change."""
+    for key in (f"training.{name}" for name in MEASURED):
+        if trees.get(change, key) is not None:
+            yield f"changes {key}, by which all tries are measured alike. Set it in training."

@@ -1,0 +1,99 @@
+"""Tuning rows → answers of a trained adapter, in the form it was trained in: a fresh process asks for them."""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gates
+from gates.canonical import canonical_json
+from release.config.reading import load as load_config
+from release.config.settings import Form
+from release.models import base as bases
+from release.models import generate, loading
+from release.models.engines import engine, table
+from release.running import child
+from release.running.place import Place
+from release.values import layout
+from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
+from release.values.events import Say
+
+FOLDER = "tuning"
+"""In a run folder: what the adapter answers to the tuning rows."""
+NAME = "answering the tuning rows"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What an adapter answered to the tuning rows."""
+
+    path: Path
+    sha256: str
+    seconds: float
+    tokens: int
+
+
+def answered(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: Say) -> Answered:
+    """The answers of this adapter: made now in this place, or found whole."""
+    folder = run / FOLDER
+    record = folder / "generation.json"
+    if not _is_whole(folder, adapter.files.digest):
+        record.unlink(missing_ok=True)
+        folder.mkdir(exist_ok=True)
+        place.call(
+            __name__,
+            [run, base.folder],
+            reads=[base.folder],
+            writes=[run],
+            say=say,
+            log=folder / "generate.log",
+        )
+    made = json.loads(record.read_bytes())
+    return Answered(
+        path=folder / "answers.jsonl", sha256=made["answers_sha256"], seconds=made["seconds"], tokens=made["tokens"]
+    )
+
+
+def _is_whole(folder: Path, adapter_sha256: str) -> bool:
+    """Whether this adapter's answers are there as they were written."""
+    try:
+        made = json.loads((folder / "generation.json").read_bytes())
+        return bool(
+            made["adapter_sha256"] == adapter_sha256 and made["answers_sha256"] == sha256_file(folder / "answers.jsonl")
+        )
+    except FileNotFoundError:
+        return False
+
+
+def run_answers(run: Path, base_folder: Path, say: Say) -> None:
+    """Answer every tuning row with the saved adapter; ``generation.json`` is written last."""
+    config = load_config(run / "config.yaml")
+    loading.apart_from_others(config.model, say)
+    asked = engine.of_run(run, base_folder, config, Form())
+    prompts = engine.prompts(gates.read_golden(run / layout.DATA["tuning"]), asked.chat)
+    started = time.monotonic()
+    with table.ENGINES[asked.form.engine](asked) as opened:
+        outputs = generate.answer_all(
+            opened.adapted(), prompts, lambda done: say(generate.progress(NAME, done, len(prompts)))
+        )
+    lines = generate.jsonl(outputs)
+    write_atomically(run / FOLDER / "answers.jsonl", lines)
+    facts = {
+        "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
+        "answers_sha256": hashlib.sha256(lines).hexdigest(),
+        "seconds": round(time.monotonic() - started, 1),
+        "tokens": sum(len(asked.chat.ids(one.output)) for one in outputs),
+    }
+    write_atomically(run / FOLDER / "generation.json", canonical_json(facts))
+
+
+def _stage(arguments: Sequence[str], say: Say) -> None:
+    """``RUN BASE``."""
+    run, base = arguments
+    run_answers(Path(run), Path(base), say)
+
+
+if __name__ == "__main__":
+    child.main(_stage)

@@ -1,0 +1,214 @@
+"""Several trainings until one passes on the tuning rows: only that one is judged on the golden set.
+
+Each try is a run like any other, in a folder named by what it depends on: what is finished is found again, and a try
+that was killed goes on from its last checkpoint. Which trainings there are is written before (`release.config.ladder`).
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gates
+from gates.canonical import canonical_json
+from release import begin, preflight
+from release.begin import Judged
+from release.config import ladder
+from release.config.ladder import Step
+from release.config.settings import Config
+from release.inputs import Inputs, there
+from release.judging import tried, tuning
+from release.models import tuning_answers
+from release.values import layout
+from release.values.artifacts import Adapter, write_atomically
+from release.values.errors import GatesFailed, PreflightError
+from release.values.events import Line, Say, Stage, tell
+from release.values.record import Record, Tries, Try, part, tree
+
+TABLE = "tries.json"
+"""In the output folder: the tries so far, written anew after each."""
+ENDED = "try.json"
+"""In the run folder of a try whose training ended without an adapter: so will it end again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The training that passed on the tuning rows, and all that were tried."""
+
+    config: Config
+    tries: Tries
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A try that was made."""
+
+    step: Step
+    run: Path
+    told: Try
+
+
+def tuning_problem(found: Inputs) -> str:
+    """Why no try could pass on the tuning rows; empty where one could, or nothing is tried."""
+    rows = there(found.rows).tuning
+    if found.config.tries is None or rows is None:
+        return ""
+    return tuning.problem(rows, there(found.contract), there(found.policy))
+
+
+def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
+    """The first of a configuration's tries that passes, in its run folder with the files of all.
+
+    ``GatesFailed`` where none passes, or not every seed that must; ``PreflightError`` where the budget ends before.
+    """
+    steps, left_out = possible(found)
+    told = Tries(planned=len(steps), every_seed_passes=_every_seed(found.config), tries=[], seeds=[], left_out=left_out)
+    _announce(found.config, steps, left_out, say)
+    made = list[Made]()
+    for step in steps:
+        made.append(_made(step, judged, say))
+        told = _kept(found.config, replace(told, tries=[one.told for one in made]))
+        if made[-1].told.passed:
+            break
+    else:
+        raise GatesFailed(tried.refusal(told, judged.policy, _rows(judged)))
+    won = made[-1]
+    seeds = list[Made]()
+    for step in ladder.seeds(found.config, won.step):
+        seeds.append(_made(step, judged, say))
+        told = _kept(found.config, replace(told, seeds=[one.told for one in seeds]))
+    tell(say, tried.lines(told))
+    if told.every_seed_passes and (wrong := [one for one in told.seeds if not one.passed]):
+        raise GatesFailed(tried.unsteady(told, wrong))
+    for one in (*made, *seeds):
+        _lay(one, won.run)
+    return Chosen(config=won.step.config, tries=told)
+
+
+def possible(found: Inputs) -> tuple[tuple[Step, ...], list[str]]:
+    """The tries that are made if none passes before, and what was left out with its reason.
+
+    Of a ladder a step that this machine has no memory for is left out; in a list of changes it is wrong.
+    """
+    steps, left_out = list[Step](), list[str]()
+    written, *changed = ladder.steps(found.config)
+    for step in changed:
+        wrong = preflight.unfit(replace(found, config=step.config))
+        if wrong and found.config.tries and found.config.tries.ladder is None:
+            says = f"tries.changes, try {step.name} ({tried.said(step.changes)}): {wrong[0]}"
+            raise PreflightError(f"{says}\nNothing was started.")
+        if wrong:
+            left_out.append(f"{tried.said(step.changes)}: {wrong[0].partition('. ')[0]}")
+        else:
+            steps.append(step)
+    most = found.config.budget.tries or len(steps) + 1
+    left_out += [f"{tried.said(one.changes)}: budget.tries is {most}" for one in steps[most - 1 :]]
+    kept = (written, *steps[: most - 1])
+    return tuple(replace(one, name=str(number)) for number, one in enumerate(kept, 1)), left_out
+
+
+def trained(record: Record) -> list[Try]:
+    """The tries of a record that left an adapter, other seeds among them."""
+    found = record.tries
+    return [one for one in (*found.tries, *found.seeds) if one.adapter_sha256] if found else []
+
+
+def _announce(config: Config, steps: Sequence[Step], left_out: Sequence[str], say: Say) -> None:
+    lines = [f"  at most {len(steps)} tries, in this order; the first that passes answers the golden set, and only it"]
+    lines += [f"  {one.name:>3}  {tried.said(one.changes)}" for one in steps]
+    lines += [f"  not to be made: {one}" for one in left_out]
+    if others := ladder.seeds(config, steps[0]):
+        spread = f"  then {len(others)} more seeds of it, for the spread"
+        lines.append(f"{spread}; seed {config.run.seed} is the one to publish")
+    tell(say, lines)
+
+
+def _made(step: Step, judged: Judged, say: Say) -> Made:
+    """A try trained and judged on the tuning rows, or found as it was."""
+    say(Stage(name="try", note=f"{step.name}: {tried.said(step.changes)}"))
+    begun = begin.begin(step.config, judged, say)
+    ended = begun.run / ENDED
+    if ended.exists():
+        told = part(Try, json.loads(ended.read_bytes()))
+        return Made(step=step, run=begun.run, told=replace(told, name=step.name, changes=step.changes))
+    try:
+        adapter = begin.adapter(begun, judged, say)
+    except GatesFailed as why:
+        told = _without(step, str(why))
+        write_atomically(ended, canonical_json(tree(told)))
+    else:
+        told = _told(step, begun, judged, adapter, say)
+    say(Line(text=f"  try {step.name} {'passes on the tuning rows' if told.passed else 'is refused'}"))
+    tell(say, [f"  {line}" for line in told.refused_by])
+    return Made(step=step, run=begun.run, told=told)
+
+
+def _without(step: Step, why: str) -> Try:
+    """A try that has no adapter to judge."""
+    return Try(
+        name=step.name,
+        changes=step.changes,
+        passed=False,
+        refused_by=[why.partition(" There is no adapter")[0][:2000]],
+        gates={},
+        steps=0,
+        tokens=0,
+        seconds=0.0,
+    )
+
+
+def _told(step: Step, begun: begin.Begun, judged: Judged, adapter: Adapter, say: Say) -> Try:
+    """What came of a try that has an adapter."""
+    assert judged.tuning is not None
+    answered = tuning_answers.answered(begun.run, begun.base, adapter, begun.place, say)
+    outputs = gates.read_outputs(answered.path)
+    seen = tuning.judged(judged.tuning.rows, outputs, judged.contract, judged.policy)
+    training = adapter.trained
+    metrics = _metrics(begun.run, adapter)
+    write_atomically(answered.path.with_name(layout.TRAINING_METRICS), metrics)
+    return Try(
+        name=step.name,
+        changes=step.changes,
+        passed=seen.passed,
+        refused_by=list(seen.refused_by),
+        gates=dict(seen.gates),
+        steps=training.steps,
+        tokens=training.tokens + answered.tokens,
+        seconds=round(training.seconds + answered.seconds, 1),
+        adapter_sha256=adapter.files.digest,
+        answers_sha256=answered.sha256,
+        metrics_sha256=hashlib.sha256(metrics).hexdigest(),
+    )
+
+
+def _metrics(run: Path, adapter: Adapter) -> bytes:
+    """What was logged and evaluated while it trained."""
+    training = adapter.trained
+    if training.evaluation is not None:
+        return (run / layout.TRAINING_METRICS).read_bytes()
+    return tried.logged(training)
+
+
+def _lay(one: Made, run: Path) -> None:
+    """Put what a try left beside the run that is judged on the golden set."""
+    if one.told.adapter_sha256 is None:
+        return
+    for file, name in layout.of_a_try(one.told.name).items():
+        path = run / layout.in_run(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (one.run / tuning_answers.FOLDER / file).read_bytes())
+
+
+def _kept(config: Config, told: Tries) -> Tries:
+    """The table so far, on the disk too."""
+    write_atomically(config.run.output_dir / TABLE, canonical_json(tree(told)))
+    return told
+
+
+def _every_seed(config: Config) -> bool:
+    return bool(config.tries and config.tries.every_seed_passes)
+
+
+def _rows(judged: Judged) -> int:
+    return len(judged.tuning.rows) if judged.tuning else 0

@@ -1,0 +1,133 @@
+"""Which trainings a configuration tries: each a whole configuration; what is wrong is named with its entry."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from release.config import ladder, reading
+from release.config.settings import Config
+from release.values.errors import ConfigError
+from tests.helpers.line import small_config
+
+LOWER, WIDER = {"training": {"learning_rate": 1e-4}}, {"adapter": {"lora": {"r": 64, "alpha": 128}}}
+TUNING = {"tuning_share": 0.2}
+
+
+def loaded(folder: Path, tries: Mapping[str, Any] | None, **sections: Mapping[str, Any]) -> Config:
+    sections = {"data": TUNING, **sections} | ({} if tries is None else {"tries": tries})
+    return reading.load(small_config(folder, **sections))
+
+
+def test_each_change_is_a_change_of_the_configuration_as_written(tmp_path: Path) -> None:
+    config = loaded(tmp_path, {"changes": [LOWER, WIDER]})
+
+    written, lower, wider = ladder.steps(config)
+
+    assert [one.name for one in (written, lower, wider)] == ["1", "2", "3"]
+    assert (lower.config.training.learning_rate, wider.config.training.learning_rate) == (1e-4, 8e-4)
+    assert (wider.config.adapter.lora.r, lower.config.adapter.lora.r) == (64, written.config.adapter.lora.r)
+    assert dict(wider.changes) == {"adapter.lora.r": 64, "adapter.lora.alpha": 128}
+    assert all(one.config.tries is None for one in (written, lower, wider))
+
+
+def test_a_try_is_trained_as_it_would_be_without_tries(tmp_path: Path) -> None:
+    """So who writes the settings that won finds the same run, and so does a reproduction."""
+    (tmp_path / "alone").mkdir()
+    evaluated = {"eval_steps": 5}
+    config = loaded(tmp_path, {"changes": [LOWER]}, training=evaluated)
+    alone = loaded(tmp_path / "alone", None, training={**evaluated, "learning_rate": 1e-4})
+
+    tried, asked = (reading.effective(one) for one in (ladder.steps(config)[1].config, alone))
+
+    assert {name: tried[name] for name in ("training", "adapter", "model", "generation")} == {
+        name: asked[name] for name in ("training", "adapter", "model", "generation")
+    }
+    assert tried["data"]["tuning_share"] == asked["data"]["tuning_share"]
+
+
+def test_the_usual_ladder_ends_over_the_unquantized_base_and_leaves_out_what_is_there_already(tmp_path: Path) -> None:
+    quantized = loaded(tmp_path, {"ladder": "usual"})
+    (tmp_path / "plain").mkdir()
+    plain = loaded(
+        tmp_path / "plain", {"ladder": "usual"}, adapter={"method": "lora", "quantization": {"load_in_4bit": False}}
+    )
+
+    last = ladder.steps(quantized)[-1]
+
+    assert (last.config.adapter.method, last.config.adapter.quantization.load_in_4bit) == ("lora", False)
+    assert len(ladder.steps(quantized)) == 1 + len(ladder.USUAL)
+    assert len(ladder.steps(plain)) == len(ladder.USUAL)
+
+
+def test_other_seeds_are_those_after_the_one_to_publish(tmp_path: Path) -> None:
+    config = loaded(tmp_path, {"changes": [LOWER], "seeds": 3})
+    won = ladder.steps(config)[1]
+
+    others = ladder.seeds(config, won)
+
+    assert [one.name for one in others] == ["seed-43", "seed-44"]
+    assert [one.config.run.seed for one in others] == [43, 44]
+    assert all(one.config.training == won.config.training for one in others)
+    assert dict(others[0].changes) == {"training.learning_rate": 1e-4, "run.seed": 43}
+
+
+def test_without_tries_there_is_nothing_to_try(tmp_path: Path) -> None:
+    config = reading.load(small_config(tmp_path))
+
+    assert ladder.steps(config) == ()
+    assert "tries" not in reading.effective(config)
+    assert not {"tries", "hours"} & reading.effective(config)["budget"].keys()
+
+
+def test_a_budget_of_tries_counts_the_first_too(tmp_path: Path) -> None:
+    assert ladder.most(loaded(tmp_path, {"changes": [LOWER, WIDER]}, budget={"tries": 2})) == 2
+
+
+@pytest.mark.parametrize(
+    ("tries", "sections", "says"),
+    [
+        ({"changes": [LOWER]}, {"data": {}}, "Set data.tuning_share, such as 0.2, or data.tuning_file"),
+        ({}, {}, "names no tries. Write changes, ladder: usual, or seeds"),
+        ({"ladder": "usual", "changes": [LOWER]}, {}, "given beside tries.changes"),
+        ({"ladder": "steep"}, {}, "tries.ladder is \"steep\"; expected 'usual' ("),
+        ({"ladder": "usual", "every_seed_passes": True}, {}, "there is one seed. Set tries.seeds"),
+        ({"changes": []}, {}, "expected a list of changes"),
+        ({"changes": [{}]}, {}, "expected a list of changes"),
+        ({"changes": [{"data": {"max_length": 64}}]}, {}, "expected a list of changes"),
+        ({"seeds": 1}, {}, "tries.seeds is 1; expected a whole number of seeds from 2"),
+        (None, {"budget": {"tries": 3}, "data": {}}, "there is no section tries"),
+        (None, {"budget": {"hours": 0}, "data": {}}, "expected a number of hours above 0"),
+        (None, {}, "without training.eval_steps nothing reads those rows"),
+    ],
+)
+def test_a_section_that_cannot_be_tried_is_refused(
+    tmp_path: Path, tries: Mapping[str, Any] | None, sections: Mapping[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        loaded(tmp_path, tries, **sections)
+
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"training": {"learning_rate": 7}}, "training.learning_rate is 7; expected a number above 0 and up to 1"),
+        ({"training": {"lerning_rate": 0.1}}, "Did you mean training.learning_rate?"),
+        ({"training": {"eval_generate": 4}}, "by which all tries are measured alike"),
+        ({"training": {"learning_rate": 8e-4}}, "is the same training as try 1"),
+        ({"training": {"learning_rate": 0.0001}}, "is the same training as try 2"),
+        ({"adapter": {"method": "imported"}}, "adapter.source"),
+        ({"adapter": {"method": "lora", "quantization": {"load_in_4bit": True}}}, "qlora means a 4-bit base"),
+    ],
+)
+def test_a_change_that_is_wrong_is_named_with_its_entry(tmp_path: Path, change: Mapping[str, Any], says: str) -> None:
+    config = loaded(tmp_path, {"changes": [LOWER, change]})
+
+    with pytest.raises(ConfigError) as refused:
+        ladder.steps(config)
+
+    assert "tries.changes, entry 2" in str(refused.value)
+    assert says in str(refused.value)
