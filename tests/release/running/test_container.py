@@ -26,10 +26,10 @@ from release.publishing import making_machine
 from release.running import child, container, engine_faults, environment, image_source, trainer
 from release.values.errors import NotReproduced, PreflightError, Stop
 from release.values.events import Event, Line, Progress
-from tests.helpers import contained
+from tests.helpers import contained, trainers
 from tests.helpers.cards import ADA, ADA_LINE, TURING, TURING_LINE, machine_with
 from tests.helpers.engine_fixture import Images, engine_in, with_code
-from tests.helpers.line import ROOT, adapter_release
+from tests.helpers.line import ROOT, adapter_release, small_config
 from tests.helpers.small_release import small_release
 from tests.release.checking.test_reproduce import small_line
 
@@ -684,6 +684,70 @@ def test_the_line_is_trained_and_judged_in_the_image_of_this_checkout(images: Im
     again = adapter_release("rejudge", "local/elements@v0.1.0", "--level", "answers", cwd=tmp_path, env=env)
     assert again.returncode == 0, again.stderr
     assert image.id in again.stderr
+
+
+STEPS = """
+import json, os, pathlib, shutil, sys
+start, output = map(pathlib.Path, sys.argv[1:])
+shutil.copytree(start, output, dirs_exist_ok=True)
+weights = output / "adapter_model.safetensors"
+data = bytearray(weights.read_bytes())
+begin = 8 + int.from_bytes(data[:8], "little")
+for name, tensor in json.loads(data[8:begin]).items():
+    if name.endswith("lora_B.weight"):
+        data[begin + tensor["data_offsets"][0]] ^= 1
+weights.write_bytes(data)
+print("trained in", "an image" if os.path.exists("/.dockerenv") else "no image")
+"""
+"""A trainer that needs nothing but Python: a step changes the last bit of a number of each matrix."""
+
+
+def trained_in_its_image(folder: Path, image: str) -> None:
+    """A configuration of a few rows, with an adapter that this trainer left and the declaration of its image."""
+    golden = folder / "golden.jsonl"
+    rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:6]
+    golden.write_text("\n".join(rows) + "\n", "utf-8")
+    small_config(
+        folder,
+        run={"output_dir": "run", "threads": 2},
+        data={"golden_file": "golden.jsonl"},
+        generation={"max_new_tokens": 48},
+        gates={"json_parse": {"mode": "point", "target": 0.5, "min_n": 1}},
+    )
+    trainers.released(folder / "start")
+    (folder / "train.py").write_text(STEPS, "utf-8")
+    subprocess.run([sys.executable, "train.py", "start", "brought"], cwd=folder, check=True)
+    names = ("adapter_model.safetensors", "adapter_config.json", "README.md", "chat_template.jinja")
+    files = ["train.py", *(f"start/{name}" for name in names if (folder / "start" / name).exists())]
+    declared = {"command": ["python3", "train.py", "start", "{output}"], "image": image, "files": files}
+    quantized = {"load_in_4bit": True}
+    trainers.configuration(folder / "release.yaml", "brought", quantization=quantized, reproduce_with=declared)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("base")
+def test_a_release_is_trained_again_in_the_image_that_its_trainer_declared(images: Images, tmp_path: Path) -> None:
+    """By the commands alone; answered in the image of this checkout, trained in the trainer's own."""
+    trained_in_its_image(tmp_path, images.base)
+    env = surroundings(images)
+    inside = ("--set", "container=require", "--set", "container.gpus=none")
+    made = adapter_release("release", "release.yaml", *inside, cwd=tmp_path, env=env)
+    assert made.returncode == 0, made.stderr
+    ask = ("reproduce", "local/elements@v0.1.0", "--output", "again", "--trainer", ".", "--container", "require")
+
+    refused = adapter_release(*ask, "--yes", cwd=tmp_path, env=env)
+    assert refused.returncode == 2
+    assert f"give --allow-image {images.base}" in refused.stderr
+    again = adapter_release(*ask, "--yes", "--allow-image", images.base, cwd=tmp_path, env=env)
+
+    assert again.returncode == 0, again.stderr
+    assert f"it runs in the image {images.base}, without network and tokens" in again.stderr
+    assert (tmp_path / "again" / "trainer.log").read_text() == "trained in an image\n"
+    report = json.loads((tmp_path / "again" / "reproduction.json").read_bytes())
+    assert (report["reached"], report["adapter"]["different"]) == ("bits", 0)
+    weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("again/adapter", "brought")]
+    assert weights[0] == weights[1] != (tmp_path / "start" / "adapter_model.safetensors").read_bytes()
+    assert containers(images) == []
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> str:
