@@ -131,7 +131,7 @@ def _made(step: Step, judged: Judged, say: Say) -> Made:
     ended = begun.run / ENDED
     if ended.exists():
         told = part(Try, json.loads(ended.read_bytes()))
-        return Made(step=step, run=begun.run, told=replace(told, name=step.name, changes=step.changes))
+        return Made(step=step, run=begun.run, told=replace(told, name=step.name, changes=dict(step.changes)))
     try:
         adapter = begin.adapter(begun, judged, say)
     except GatesFailed as why:
@@ -148,7 +148,7 @@ def _without(step: Step, why: str) -> Try:
     """A try that has no adapter to judge."""
     return Try(
         name=step.name,
-        changes=step.changes,
+        changes=dict(step.changes),
         passed=False,
         refused_by=[why.partition(" There is no adapter")[0][:2000]],
         gates={},
@@ -169,7 +169,7 @@ def _told(step: Step, begun: begin.Begun, judged: Judged, adapter: Adapter, say:
     write_atomically(answered.path.with_name(layout.TRAINING_METRICS), metrics)
     return Try(
         name=step.name,
-        changes=step.changes,
+        changes=dict(step.changes),
         passed=seen.passed,
         refused_by=list(seen.refused_by),
         gates=dict(seen.gates),

@@ -1,5 +1,6 @@
 import os
-from collections.abc import Generator
+import zlib
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -41,15 +42,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Beside other workers a slow test has one core: threads of torch that share cores wait for each other."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker is None or item.get_closest_marker("slow") is None:
-        return (yield)
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {sorted(cores)[int(worker.removeprefix("gw")) % len(cores)]})
-    try:
-        return (yield)
-    finally:
-        os.sched_setaffinity(0, cores)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", default="1/1", help="of the files of tests so many parts are made, and this one is run")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file of tests is in one part, by its name alone; what is not collected is not imported either."""
+    part, parts = map(int, config.getoption("--part").split("/"))
+    if parts == 1 or not collection_path.name.startswith("test_"):
+        return None
+    name = collection_path.relative_to(ROOT).as_posix().encode()
+    return zlib.crc32(name) % parts != part - 1 or None
