@@ -91,8 +91,9 @@ def test_only_the_first_try_that_passes_answers_the_golden_set_and_a_killed_one_
         assert told[:1] == first
         (run,) = (path.parent for path in folder.glob("runs/mine/*/record.json"))
         assert json.loads((run / "training.json").read_bytes())["resumed_from_step"] is not None
-        assert len((folder / "runs" / "mine" / "ledger.jsonl").read_text("utf-8").splitlines()) == 1
-        for command in (["tries"], ["tries", TAG], ["verify", TAG, "--data", str(run / "data")]):
+        assert len((run / "ledger.jsonl").read_text("utf-8").splitlines()) == 1
+        rows = ("--data", str(run / "data"))
+        for command in (["tries"], ["tries", TAG, *rows], ["verify", TAG, *rows]):
             looked = adapter_release(*command, cwd=folder, env=env)
             assert looked.returncode == 0, looked.stderr
             if command[0] == "tries":
