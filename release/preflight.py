@@ -327,7 +327,9 @@ def _disk_problems(found: Inputs, base: Outline | None) -> list[str]:
 
 def _limit(config: Config) -> str:
     budget = config.budget
-    return "no limit" if budget.limit is None else f"{budget.limit:.2f} {budget.currency} are not spent yet"
+    limits = [] if budget.limit is None else [f"{budget.limit:.2f} {budget.currency} are not spent yet"]
+    limits += [] if budget.hours is None else [f"{budget.hours:g} hours of training in all"]
+    return ", ".join(limits) or "no limit"
 
 
 def _budget_problems(config: Config) -> list[str]:

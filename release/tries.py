@@ -6,15 +6,16 @@ that was killed goes on from its last checkpoint. Which trainings there are is w
 
 import hashlib
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gates
 from gates.canonical import canonical_json
-from release import begin, preflight
+from release import begin, inputs, preflight
 from release.begin import Judged
-from release.config import ladder
+from release.config import ladder, reading
 from release.config.ladder import Step
 from release.config.settings import Config
 from release.inputs import Inputs, there
@@ -28,6 +29,10 @@ from release.values.record import Record, Tries, Try, part, tree
 
 TABLE = "tries.json"
 """In the output folder: the tries so far, written anew after each."""
+PLAN = "tries_plan.json"
+"""In the output folder: which tries there are, decided once, for the memory that is free is another at each start."""
+UNPLANNED = ("budget", "publishing", "serving", "container")
+"""Sections that decide on no try: raising a budget goes on with the same ones."""
 ENDED = "try.json"
 """In the run folder of a try whose training ended without an adapter: so will it end again."""
 
@@ -54,6 +59,9 @@ def tuning_problem(found: Inputs) -> str:
     rows = there(found.rows).tuning
     if found.config.tries is None or rows is None:
         return ""
+    for step in ladder.steps(found.config):
+        if problem := inputs.metric_problem(replace(found, config=step.config)):
+            return f"Try {step.name} ({tried.said(step.changes)}): {problem}"
     return tuning.problem(rows, there(found.contract), there(found.policy))
 
 
@@ -62,7 +70,7 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
 
     ``GatesFailed`` where none passes, or not every seed that must; ``PreflightError`` where the budget ends before.
     """
-    steps, left_out = possible(found)
+    steps, left_out = planned(found, {name: rows.sha256 for name, rows in judged.rows.items()})
     told = Tries(planned=len(steps), every_seed_passes=_every_seed(found.config), tries=[], seeds=[], left_out=left_out)
     _announce(found.config, steps, left_out, say)
     made = list[Made]()
@@ -72,7 +80,8 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
         if made[-1].told.passed:
             break
     else:
-        raise GatesFailed(tried.refusal(told, judged.policy, _rows(judged)))
+        again = [str(one.run / ENDED) for one in made if one.told.adapter_sha256 is None]
+        raise GatesFailed(tried.refusal(told, judged.policy, _rows(judged), again))
     won = made[-1]
     seeds = list[Made]()
     for step in ladder.seeds(found.config, won.step):
@@ -86,10 +95,31 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
     return Chosen(config=won.step.config, tries=told)
 
 
-def possible(found: Inputs) -> tuple[tuple[Step, ...], list[str]]:
-    """The tries that are made if none passes before, and what was left out with its reason.
+def planned(found: Inputs, rows: Mapping[str, str]) -> tuple[tuple[Step, ...], list[str]]:
+    """The tries that were possible when these were begun, up to the budget, and why others are not made.
 
-    Of a ladder a step that this machine has no memory for is left out; in a list of changes it is wrong.
+    ``rows`` are the digests of what is trained on and judged by.
+    """
+    steps, output = ladder.steps(found.config), found.config.run.output_dir
+    settings = {name: one for name, one in reading.effective(found.config).items() if name not in UNPLANNED}
+    key = hashlib.sha256(canonical_json([settings, [one.changes for one in steps], dict(rows)])).hexdigest()
+    kept = json.loads((output / PLAN).read_bytes()) if (output / PLAN).exists() else {}
+    if kept.get("key") != key:
+        possible, left_out = fitting(found)
+        kept = {"key": key, "steps": [one.changes for one in possible], "left_out": left_out}
+        output.mkdir(parents=True, exist_ok=True)
+        (output / TABLE).unlink(missing_ok=True)  # of other tries
+        write_atomically(output / PLAN, canonical_json(kept))
+    there = [one for one in steps if one.changes in kept["steps"]]
+    most = found.config.budget.tries or len(there)
+    over = [f"{tried.said(one.changes)}: budget.tries is {most}" for one in there[most:]]
+    return tuple(replace(one, name=str(n)) for n, one in enumerate(there[:most], 1)), [*kept["left_out"], *over]
+
+
+def fitting(found: Inputs) -> tuple[tuple[Step, ...], list[str]]:
+    """The tries that this machine can make, and why not others.
+
+    Of a ladder a step that there is no memory for is left out; in a list of changes it is wrong.
     """
     steps, left_out = list[Step](), list[str]()
     written, *changed = ladder.steps(found.config)
@@ -102,10 +132,7 @@ def possible(found: Inputs) -> tuple[tuple[Step, ...], list[str]]:
             left_out.append(f"{tried.said(step.changes)}: {wrong[0].partition('. ')[0]}")
         else:
             steps.append(step)
-    most = found.config.budget.tries or len(steps) + 1
-    left_out += [f"{tried.said(one.changes)}: budget.tries is {most}" for one in steps[most - 1 :]]
-    kept = (written, *steps[: most - 1])
-    return tuple(replace(one, name=str(number)) for number, one in enumerate(kept, 1)), left_out
+    return (written, *steps), left_out
 
 
 def trained(record: Record) -> list[Try]:
@@ -137,6 +164,7 @@ def _made(step: Step, judged: Judged, say: Say) -> Made:
     except GatesFailed as why:
         told = _without(step, str(why))
         write_atomically(ended, canonical_json(tree(told)))
+        shutil.rmtree(begun.run / "checkpoints", ignore_errors=True)  # nothing goes on from them
     else:
         told = _told(step, begun, judged, adapter, say)
     say(Line(text=f"  try {step.name} {'passes on the tuning rows' if told.passed else 'is refused'}"))

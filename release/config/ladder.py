@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 from release.config import reading
@@ -22,6 +21,8 @@ LADDERS: Mapping[str, tuple[Tree, ...]] = {
     "usual": USUAL,
     "learning_rates": tuple({"training": {"learning_rate": rate}} for rate in (1e-4, 2e-4, 3e-4)),
 }
+WATCHING = ("report_to", "save_minutes")
+"""Settings of training that change no step of it."""
 MEASURED = ("eval_steps", "eval_generate")
 """Settings of training by which all tries are measured alike."""
 SEED = "run.seed"
@@ -48,26 +49,39 @@ def steps(config: Config) -> tuple[Step, ...]:
         return ()
     named = config.tries.ladder
     given: Sequence[Mapping[str, object]] = LADDERS[named] if named else [*map(_plain, config.tries.changes or ())]
-    found, problems = [Step(name="1", changes=MappingProxyType({}), config=_tried(config, {}))], list[str]()
+    written = _tried(config, {})
+    found, problems = [Step(name="1", changes={}, config=written)], list[str]()
     for number, change in enumerate(given, 1):
-        spelt = _spelt(change)
-        if unfit := list(_unfit(spelt)):
-            problems += [f"{config.path}: tries.changes, entry {number}: {one}" for one in unfit]
-            continue
+        place = f"tries.{f'ladder {named}' if named else 'changes'}, entry {number}"
         try:
-            tried = _tried(config, spelt)
+            tried = _of(config, change, place)
         except ConfigError as error:
-            problems += [f"tries.changes, entry {number}: {problem}" for problem in error.problems]
+            problems += error.problems
             continue
-        same = next((one.name for one in found if one.config == tried), None)
+        changes = _changes(written, tried)
+        same = next((one.name for one in found if one.changes == changes), None)
         if same is None:
-            leaves = {key: trees.get(spelt, key) for key in trees.leaves(spelt)}
-            found.append(Step(name=str(len(found) + 1), changes=leaves, config=tried))
+            found.append(Step(name=str(len(found) + 1), changes=changes, config=tried))
         elif not named:
-            problems.append(f"{config.path}: tries.changes, entry {number} is the same training as try {same}.")
+            problems.append(f"{config.path}: {place} is the same training as try {same}.")
     if problems:
         raise ConfigError(problems)
     return tuple(found)
+
+
+def _of(config: Config, change: Mapping[str, object], place: str) -> Config:
+    """The configuration with a change; ``ConfigError`` where it is none of a try's."""
+    spelt = _spelt(change, config)
+    if unfit := list(_unfit(spelt)):
+        raise ConfigError([f"{config.path}: {place}: {one}" for one in unfit])
+    try:
+        written, tried = _tried(config, {}), _tried(config, spelt)
+    except ConfigError as error:
+        raise ConfigError([f"{place}: {one}" for one in error.problems]) from None
+    if other := [key for key in _changes(written, tried) if not key.startswith(("training.", "adapter."))]:
+        says = f"changes {', '.join(other)}, and a try changes settings of training and adapter alone."
+        raise ConfigError([f"{config.path}: {place} {says}"])
+    return tried
 
 
 def most(config: Config) -> int:
@@ -103,12 +117,28 @@ def _tried(config: Config, change: Tree) -> Config:
     return reading.parse(trees.merged(alone(reading.effective(config)), change), config.path)
 
 
-def _spelt(change: Mapping[str, object]) -> Tree:
+def _changes(written: Config, tried: Config) -> dict[str, object]:
+    """What is otherwise in the settings that a record of this try holds, by dotted key; None where it is left out."""
+    before, after = _settings(written), _settings(tried)
+    keys = dict.fromkeys([*trees.leaves(before), *trees.leaves(after)])
+    return {key: trees.get(after, key) for key in keys if trees.get(after, key) != trees.get(before, key)}
+
+
+def _settings(config: Config) -> Tree:
+    settings = alone(reading.effective(config))
+    for name in WATCHING:
+        settings.get("training", {}).pop(name, None)
+    return settings
+
+
+def _spelt(change: Mapping[str, object], config: Config) -> Tree:
     """A change with what follows from it: LoRA is over an unquantized base, QLoRA over one in four bits."""
     spelt: Tree = {name: dict(section) for name, section in change.items() if isinstance(section, Mapping)}
     method = trees.get(spelt, "adapter.method")
     if method in ("lora", "qlora") and trees.get(spelt, "adapter.quantization.load_in_4bit") is None:
         spelt = trees.merged(spelt, {"adapter": {"quantization": {"load_in_4bit": method == "qlora"}}})
+    if method == "lora" and "nf4" in config.training.over and trees.get(spelt, "training.over") is None:
+        spelt = trees.merged(spelt, {"training": {"over": ["unquantized"]}})
     return spelt
 
 

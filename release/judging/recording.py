@@ -21,9 +21,6 @@ from release.values import record as records
 from release.values.artifacts import Adapter, sha256_file
 from release.values.record import Data, Generation, Previous, Program, Record, Rows, Source, Spent, Training
 
-WATCHING = ("report_to", "save_minutes")
-"""Settings of training that change no step of it."""
-
 
 def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | None = None) -> dict[str, Any]:
     """What an adapter's bytes depend on; two runs with equal inputs share a run folder.
@@ -37,7 +34,7 @@ def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | Non
     known = effective(replace(config, weaker_because=None))
     made_from = {name: value for name, value in known.items() if name not in left_out}
     made_from["training"] = {**made_from.get("training", {}), "over": list(forms.trained_over(config))}
-    for name in WATCHING:
+    for name in ladder.WATCHING:
         made_from["training"].pop(name, None)
     if config.adapter.method == "imported":
         # its bytes count, which are among the data, and not how somebody may make them again
@@ -174,7 +171,7 @@ def as_published(config: Config) -> dict[str, Any]:
     """The configuration with the paths that its files have in the release: no folder of this machine is named."""
     tree = ladder.alone(effective(config))
     del tree["run"]["output_dir"]
-    for name in WATCHING:
+    for name in ladder.WATCHING:
         tree.get("training", {}).pop(name, None)
     for name in ("signing_key", "keyless"):
         tree["publishing"].pop(name, None)

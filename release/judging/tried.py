@@ -103,8 +103,11 @@ def _of(counts: tuple[int, int]) -> str:
     return f"{counts[0]}/{counts[1]}"
 
 
-def refusal(found: Tries, policy: gates.Policy, rows: int) -> str:
-    """Why none of them is judged on the golden set, which was the nearest, and what to do."""
+def refusal(found: Tries, policy: gates.Policy, rows: int, ended: Sequence[str] = ()) -> str:
+    """Why none of them is judged on the golden set, which was the nearest, and what to do.
+
+    ``ended`` are the files by which tries without an adapter are known to have ended so.
+    """
     each = [f"  {one.name} ({said(one.changes)}): {shorten('; '.join(map(plain, one.refused_by)), 2 * LONGEST)}"
             for one in found.tries]  # fmt: skip
     what = f"None of {len(found.tries)} tries passes on the {rows} tuning rows"
@@ -114,6 +117,8 @@ def refusal(found: Tries, policy: gates.Policy, rows: int) -> str:
     if short:
         nearest = min(short, key=lambda name: short[name])
         told.append(f"The nearest is try {nearest}: its worst gate lacks {short[nearest]:.0%} of its rows.")
+    if ended:
+        told.append(f"Where a machine was at fault, take away {', '.join(map(plain, ended))}: it is trained again.")
     return "\n".join(
         [*told, f"Add rows of the kind that its gates miss, or other tries.changes, and run again: {_KEPT}"]
     )

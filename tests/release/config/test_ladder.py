@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from release.config import ladder, reading
+from release.config import tree as trees
 from release.config.settings import Config
+from release.judging import recording
 from release.values.errors import ConfigError
 from tests.helpers.line import small_config
 
@@ -59,6 +61,30 @@ def test_the_usual_ladder_ends_over_the_unquantized_base_and_leaves_out_what_is_
     assert (last.config.adapter.method, last.config.adapter.quantization.load_in_4bit) == ("lora", False)
     assert len(ladder.steps(quantized)) == 1 + len(ladder.USUAL)
     assert len(ladder.steps(plain)) == len(ladder.USUAL)
+
+
+@pytest.mark.parametrize("change", [
+    {"training": {"learning_rate": 1e-4, "save_minutes": 10, "report_to": ["tensorboard"]}},
+    {"adapter": {"method": "lora", "quantization": {"enabled": False}}},
+    {"training": {"on_divergence": {}}},
+    {"training": {"on_divergence": {"action": "stop"}}},
+])  # fmt: skip
+def test_what_a_try_changes_is_what_its_record_holds(tmp_path: Path, change: Mapping[str, Any]) -> None:
+    config = loaded(tmp_path, {"changes": [change]})
+
+    written, tried = ladder.steps(config)
+    before, recorded = (recording.as_published(one.config) for one in (written, tried))
+
+    assert tried.changes
+    for key, value in tried.changes.items():
+        assert trees.get(recorded, key) == value
+        assert trees.get(before, key) != value
+
+
+def test_lora_of_the_usual_ladder_is_not_trained_over_four_bits(tmp_path: Path) -> None:
+    config = loaded(tmp_path, {"ladder": "usual"}, training={"over": ["nf4", "unquantized"]})
+
+    assert ladder.steps(config)[-1].config.training.over == ("unquantized",)
 
 
 def test_other_seeds_are_those_after_the_one_to_publish(tmp_path: Path) -> None:
@@ -119,6 +145,9 @@ def test_a_section_that_cannot_be_tried_is_refused(
         ({"training": {"eval_generate": 4}}, "by which all tries are measured alike"),
         ({"training": {"learning_rate": 8e-4}}, "is the same training as try 1"),
         ({"training": {"learning_rate": 0.0001}}, "is the same training as try 2"),
+        ({"training": {"report_to": ["tensorboard"]}}, "is the same training as try 1"),
+        ({"training": {"learning_rate": 1e-4, "save_minutes": 5}}, "is the same training as try 2"),
+        ({"training": {"chat_template_path": "a.jinja"}}, "changes model.chat_template, and a try changes settings of"),
         ({"adapter": {"method": "imported"}}, "adapter.source"),
         ({"adapter": {"method": "lora", "quantization": {"load_in_4bit": True}}}, "qlora means a 4-bit base"),
     ],
