@@ -55,6 +55,8 @@ def main() -> None:
     from tokenizers import Tokenizer
 
     read: Tokenizer = Tokenizer.from_file(sys.argv[1])
+    read.no_truncation()  # some files say how long a text may be
+    read.no_padding()
     pairs = ((read.encode(text, add_special_tokens=False).ids for text in pair) for pair in json.load(sys.stdin))
     sys.stdout.write(json.dumps([first_difference(*pair) for pair in pairs]))
 

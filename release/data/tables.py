@@ -192,8 +192,11 @@ def _values(stream: IO[bytes], head: bytes) -> "Iterator[object]":
 def _twice(fields: "Sequence[pa.Field]") -> str:
     """The name of a column, or of a part of one, that another beside it has too; empty where each has its own."""
     names = [one.name for one in fields]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        return twice or "without a name"
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            return name or "without a name"
+        seen.add(name)
     inner = ([one.type.field(number) for number in range(one.type.num_fields)] for one in fields)
     return next((found for parts in inner if (found := _twice(parts))), "")
 

@@ -91,6 +91,13 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
+def clear_halves(folder: Path) -> None:
+    """Take away what a kill left half made: the Trainer would count it among those that it keeps."""
+    for one in folder.glob("checkpoint-*"):
+        if one.is_dir() and not one.with_suffix(".json").exists():
+            shutil.rmtree(one)
+
+
 def last_whole_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint whose files are all as they were when it was marked whole."""
     marks = sorted(folder.glob("checkpoint-*.json"), key=lambda mark: step_of(mark.with_suffix("")), reverse=True)

@@ -98,6 +98,11 @@ def _log(norm: float) -> float:
     return math.log(max(norm, 1e-12))
 
 
+def last_good(seen: Watched, step: int) -> int:
+    """``step``, or an earlier one where those since it are over the limit."""
+    return step if seen.first is None else max(min(step, seen.first - 2), 0)
+
+
 def collapsed(shares: Sequence[tuple[int, tuple[int, int]]]) -> Diverged | None:
     """Whether the last evaluation's answers are JSON much less often than the best before it: step, and k of n."""
     if len(shares) < 2 or not shares[-1][1][1]:  # nothing before, or nothing was asked

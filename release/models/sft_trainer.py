@@ -34,9 +34,6 @@ def trainer_class() -> "type[SFTTrainer]":
             mean: torch.Tensor = total / (learned if num_items_in_batch is None else num_items_in_batch)
             if num_items_in_batch is not None:  # of all processes, whose gradients are averaged
                 mean = mean * launched.count()
-            if launched.count() == 1 and not torch.isfinite(mean):  # of several the guard tells it, to all at once
-                step = self.state.global_step + 1
-                raise divergence.Diverged("loss", mean.item(), limit=None, step=step, good=step - 2)
             return mean
 
         def _load_from_checkpoint(self, *arguments: object, **options: object) -> None:

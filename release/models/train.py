@@ -104,6 +104,9 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     arithmetic.make_deterministic(config.run.seed, environment.threads(config.run.threads))
     trainer = build_trainer(config, run, base_folder, say)
     started_from = _tensor_digest(trainer)
+    if not launched.rank():
+        callbacks.clear_halves(run / "checkpoints")
+    together.wait()
     checkpoint = callbacks.last_whole_checkpoint(run / "checkpoints")
     known = checkpoint is None or evaluation.knows(run, config, checkpoint)
     together.wait()
@@ -159,6 +162,7 @@ def _turned_back(trainer: "SFTTrainer", checkpoint: Path | None, config: Config,
         together.leave()
         if launched.rank():
             return True
+        found.good = divergence.last_good(trainer.guard.seen, found.good)
         trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)  # what it cost is counted
         divergence.turn_back(run, config, found, trainer.state.save_steps, say)
         if heard:
@@ -255,7 +259,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     )
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
         raise RuntimeError("TRL changed the rows that it was given")
-    guard.trainer = trainer
+    guard.trainer, trainer.guard = trainer, guard
     trainer.add_callback(sft_trainer.running_loss(trainer))
     return trainer
 

@@ -27,6 +27,8 @@ from release.values.reasons import KEPT, LESS_MEMORY, limited, speaks_of_memory,
 
 LONGEST = 1 << 20  # bytes of one event; the longest are reports of a few thousand rows
 MOST = LONGEST // 16  # characters of one that are sent: JSON writes one as up to twelve bytes
+FIRST_WORDS = 300
+"""Characters of what a process that is not the first says of its end: with JSON's escapes less than a pipe's 4096."""
 SERVER_KEY = "OPENAI_API_KEY"
 """Opens the address of a served model: only the process that asks it is given it, and no Hub is."""
 ENDED_BY = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
@@ -96,7 +98,7 @@ def call(
         except BaseException:
             process.kill()
             raise
-    end(module, process.returncode, message, log)
+    end(launched.stage_of(module, arguments), process.returncode, message, log)
 
 
 def _end_soon(process: "subprocess.Popen[bytes]", lines: Iterable[bytes], say: Say) -> None:
@@ -119,7 +121,7 @@ def listen(lines: Iterable[bytes], say: Say) -> str:
     for line in lines:
         match _read(line):
             case {"kind": "Stop", "message": str(said)}:
-                message = said
+                message = max(message, said, key=len)  # several processes may stop for one reason
             case {"kind": "Stage", "name": str(name), "note": str(note)}:
                 say(Stage(name=name, note=note))
             case {"kind": "Progress", "name": str(name), "done": int(done), "total": int(total)}:
@@ -214,7 +216,8 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
                     traceback.print_exc()  # into the log: where it was
                 raise stop from None
         except Stop as stop:
-            send("Stop", {"message": _short(str(stop))})
+            said = str(stop)  # all but the first write at once into one pipe: a short text is not mixed with another
+            send("Stop", {"message": said[:FIRST_WORDS] if launched.rank() else _short(said)})
             sys.exit(stop.exit_code)
 
 
@@ -231,8 +234,8 @@ def _tie() -> None:
         threading.Thread(target=_end_with, args=(Path(os.environ[LIFELINE]),), daemon=True).start()
         # The first process of a container is ended by no signal that it has not asked to hear.
         signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-    if launched.count() > 1:
-        end_with(os.getppid())  # a launcher that is killed tells nobody
+    if launcher := launched.launcher():
+        end_with(launcher)  # one that is killed tells nobody
 
 
 def _end_with(lifeline: Path) -> None:

@@ -114,10 +114,7 @@ def run(command: Sequence[str], wanted: Container, mounted: Mounted, say: Say, l
             "working_dir": str(mounted.starts_in),
             "entrypoint": [command[0]],  # what was shown is what runs, whatever the image would begin with
         }
-        with (
-            _container(engine, image, command[1:], options) as (container, output),
-            _watched(lifeline, str(container.id)),
-        ):
+        with _container(engine, image, command[1:], options, watched=lifeline) as (container, output):
             for out, err in output:
                 said.write((out or b"") + (err or b""))
                 said.flush()
@@ -261,7 +258,7 @@ def _rights(engine: "DockerClient", image: InImage, more: Mapping[str, str]) -> 
     from docker.types import DeviceRequest
 
     rootless = any("rootless" in option for option in engine.info().get("SecurityOptions", ()))
-    cards = machine.cards(image.processes) if image.gpu else machine.only(None)
+    cards = machine.cards(image.processes) if image.processes > 1 and image.gpu else machine.only(image.gpu)
     device_ids = cards[machine.VISIBLE].split(",")
     fixed = {"HOME": "/tmp", "HF_HOME": "/tmp/hf", **child.OFFLINE}  # noqa: S108  the container's own tmpfs
     return {
@@ -294,16 +291,26 @@ def _mounts(paths: Iterable[Path], *, read_only: bool) -> list["Mount"]:
 
 @contextlib.contextmanager
 def _container(
-    engine: "DockerClient", image: InImage, command: Sequence[str], options: Mapping[str, object]
+    engine: "DockerClient",
+    image: InImage,
+    command: Sequence[str],
+    options: Mapping[str, object],
+    *,
+    watched: Path | None = None,
 ) -> Iterator[tuple["Running", Iterator[tuple[bytes | None, bytes | None]]]]:
-    """A started container and its output; taken away when the block ends, by Ctrl-C and SIGTERM too."""
+    """A started container and its output; taken away when the block ends, by Ctrl-C and SIGTERM too.
+
+    ``watched`` is the lifeline of one in which nobody of ours looks for its parent.
+    """
     from docker.errors import DockerException
 
     with _ended_by_sigterm():
         container = engine.containers.create(image.reference, command, **options)
         try:
             # Attached before it starts, so that nothing it says is missed.
-            with contextlib.closing(container.attach(stream=True, demux=True)) as output:
+            attached = contextlib.closing(container.attach(stream=True, demux=True))
+            watching = _watched(watched, str(container.id)) if watched else contextlib.nullcontext()
+            with attached as output, watching:
                 container.start()
                 yield container, output
         finally:
