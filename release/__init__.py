@@ -15,9 +15,8 @@ A release is a straight line of functions, each from one frozen value to the nex
 
 and within `pipeline.make`:
 
-    base = bases.resolve(config.model, say)                 # Base: on this disk, each file checked
-    place = places.find(config.container, say)              # here, or in an image
-    adapter = train(run, base, place, say)                  # Adapter, by a process of its own
+    begun = begin.begin(config, judged, say)                # Begun: the run folder, the base, and the place for stages
+    adapter = begin.adapter(begun, judged, say)             # Adapter, by a process of its own
     generate(run, base, adapter, place, say)                # a fresh process loads the saved bytes and answers
     alone = derive.alone(terms, answers, base_answers)      # Alone: the verdict, and the base beside it
     beside = derive.beside(terms, answers, judged.before)   # Beside: the comparisons with previous releases
