@@ -127,8 +127,8 @@ def look(found: Inputs, say: Say) -> list[Item]:
     for line in sign.warnings(config.publishing):
         say(Line(text=f"  warning: {line}"))
     gpu = container.find_gpu(config.container)
-    others = [machine.find_gpu(number).problem for number in range(1, config.training.processes or 1) if gpu.gpu]
-    items = _items("driver", [*filter(None, [gpu.problem, *others[-1:]])], gpu.says)
+    others = machine.find_gpus(config.training.processes)[1:] if gpu.gpu and config.training.processes else ()
+    items = _items("driver", [one.problem for one in (gpu, *others) if one.problem], gpu.says)
     signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
     items += _items("signature", sign.problems(config.publishing), signed)
     items += _converter_items(config, say)

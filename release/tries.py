@@ -105,7 +105,7 @@ def planned(found: Inputs, rows: Mapping[str, str]) -> tuple[tuple[Step, ...], l
     key = hashlib.sha256(canonical_json([settings, [one.changes for one in steps], dict(rows)])).hexdigest()
     kept = json.loads((output / PLAN).read_bytes()) if (output / PLAN).exists() else {}
     if kept.get("key") != key:
-        possible, left_out = fitting(found)
+        possible, left_out = fitting(found, steps)
         kept = {"key": key, "steps": [one.changes for one in possible], "left_out": left_out}
         output.mkdir(parents=True, exist_ok=True)
         (output / TABLE).unlink(missing_ok=True)  # of other tries
@@ -116,13 +116,13 @@ def planned(found: Inputs, rows: Mapping[str, str]) -> tuple[tuple[Step, ...], l
     return tuple(replace(one, name=str(n)) for n, one in enumerate(there[:most], 1)), [*kept["left_out"], *over]
 
 
-def fitting(found: Inputs) -> tuple[tuple[Step, ...], list[str]]:
-    """The tries that this machine can make, and why not others.
+def fitting(found: Inputs, steps: Sequence[Step]) -> tuple[tuple[Step, ...], list[str]]:
+    """Those of the tries that this machine can make, and why not others.
 
     Of a ladder a step that there is no memory for is left out; in a list of changes it is wrong.
     """
-    steps, left_out = list[Step](), list[str]()
-    written, *changed = ladder.steps(found.config)
+    possible, left_out = list[Step](), list[str]()
+    written, *changed = steps
     for step in changed:
         wrong = preflight.unfit(replace(found, config=step.config))
         if wrong and found.config.tries and found.config.tries.ladder is None:
@@ -131,8 +131,8 @@ def fitting(found: Inputs) -> tuple[tuple[Step, ...], list[str]]:
         if wrong:
             left_out.append(f"{tried.said(step.changes)}: {wrong[0].partition('. ')[0]}")
         else:
-            steps.append(step)
-    return (written, *steps), left_out
+            possible.append(step)
+    return (written, *possible), left_out
 
 
 def trained(record: Record) -> list[Try]:

@@ -54,7 +54,7 @@ def steps(config: Config) -> tuple[Step, ...]:
     for number, change in enumerate(given, 1):
         place = f"tries.{f'ladder {named}' if named else 'changes'}, entry {number}"
         try:
-            tried = _of(config, change, place)
+            tried = _of(config, written, change, place)
         except ConfigError as error:
             problems += error.problems
             continue
@@ -69,13 +69,13 @@ def steps(config: Config) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def _of(config: Config, change: Mapping[str, object], place: str) -> Config:
-    """The configuration with a change; ``ConfigError`` where it is none of a try's."""
+def _of(config: Config, written: Config, change: Mapping[str, object], place: str) -> Config:
+    """The configuration with a change of what is ``written``; ``ConfigError`` where it is none of a try's."""
     spelt = _spelt(change, config)
     if unfit := list(_unfit(spelt)):
         raise ConfigError([f"{config.path}: {place}: {one}" for one in unfit])
     try:
-        written, tried = _tried(config, {}), _tried(config, spelt)
+        tried = _tried(config, spelt)
     except ConfigError as error:
         raise ConfigError([f"{place}: {one}" for one in error.problems]) from None
     if other := [key for key in _changes(written, tried) if not key.startswith(("training.", "adapter."))]:

@@ -115,8 +115,13 @@ def thin(folder: Path, until: int) -> None:
     steps = sorted(step_of(mark.with_suffix("")) for mark in folder.glob("checkpoint-*.json"))
     kept = {*steps[-2:], *[step for step in steps if step <= until][-1:]}
     for step in set(steps) - kept:
-        (folder / f"checkpoint-{step}.json").unlink()
-        shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
+        take_away(folder / f"checkpoint-{step}")
+
+
+def take_away(checkpoint: Path) -> None:
+    """Remove a checkpoint, its mark first: what is left of one that was killed here is none."""
+    checkpoint.with_suffix(".json").unlink()
+    shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def diverged(what: str, step: int) -> str:

@@ -8,7 +8,6 @@ the same training finds the same, and goes back in the same way.
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -141,9 +140,8 @@ def turn_back(run: Path, config: Config, found: Diverged, save_steps: int, say: 
         raise GatesFailed(_once_more(found, before))
     back_to = found.good // save_steps * save_steps
     for mark in (run / "checkpoints").glob("checkpoint-*.json"):
-        if callbacks.step_of(mark.with_suffix("")) > back_to:
-            mark.unlink()
-            shutil.rmtree(mark.with_suffix(""), ignore_errors=True)
+        if callbacks.step_of(checkpoint := mark.with_suffix("")) > back_to:
+            callbacks.take_away(checkpoint)
     one = Intervention(
         step=found.step,
         measure=found.measure,

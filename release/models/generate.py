@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import gates
 from gates import Output
@@ -75,12 +76,19 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
         say=say,
         log=folder / "generate.log",
     )
-    if json.loads(record.read_bytes())["adapter_sha256"] != adapter.files.digest:
+    made_by(adapter, record)
+    return folder
+
+
+def made_by(adapter: Adapter, record: Path) -> dict[str, Any]:
+    """What a stage recorded of its answers; ``VerificationError`` where another adapter gave them."""
+    made: dict[str, Any] = json.loads(record.read_bytes())
+    if made["adapter_sha256"] != adapter.files.digest:
         raise VerificationError(
             f"{adapter.folder} changed between training and generation: the answers are not this adapter's. "
             "Nothing was published. Restore the adapter, or move the run folder away and train again."
         )
-    return folder
+    return made
 
 
 def _told(form: str, settings: Form) -> dict[str, object] | None:
@@ -122,18 +130,12 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
         alone = frozenset() if form == TRAINED else _without(run, opened, prompts)
         started, name = time.monotonic(), NAME if form == TRAINED else f"answering as {form}"
         outputs = answer_all(opened.adapted(), prompts, lambda done: say(progress(name, done, len(prompts))))
-        lines, seconds = jsonl(outputs), time.monotonic() - started
+        seconds = time.monotonic() - started
         if alone and alone <= {*outputs}:
             raise VerificationError(_without_effect(form, settings, len(alone)))
-        write_atomically(folder / "answers.jsonl", lines)
-        if Manifest.of_folder(run / "adapter") != before:
-            raise VerificationError(f"{run / 'adapter'} changed while it was answering. Its answers prove nothing.")
         facts = {
             **(base_facts if form == TRAINED else {"form": _told(form, settings)}),
-            "adapter_sha256": before.digest,
-            "answers_sha256": hashlib.sha256(lines).hexdigest(),
-            "seconds": round(seconds, 1),
-            "tokens": sum(len(asked.chat.ids(output.output)) for output in outputs),
+            **keep(folder, outputs, asked, before, seconds),
             **_how(asked, opened, prompts),
         }
     write_atomically(folder / "generation.json", canonical_json(facts))
@@ -272,6 +274,23 @@ def answer_all(answerer: Answerer, prompts: Sequence[Prompt], done: Callable[[in
 def progress(name: str, done: int, total: int) -> Progress:
     """How many questions are answered."""
     return Progress(name=name, done=done, total=total)
+
+
+def keep(folder: Path, outputs: Sequence[Output], asked: Asked, before: Manifest, seconds: float) -> dict[str, object]:
+    """Write an adapter's answers into a folder; what to record of them.
+
+    ``before`` are the adapter's files as they were before it was loaded.
+    """
+    lines = jsonl(outputs)
+    write_atomically(folder / "answers.jsonl", lines)
+    if Manifest.of_folder(asked.adapter) != before:
+        raise VerificationError(f"{asked.adapter} changed while it was answering. Its answers prove nothing.")
+    return {
+        "adapter_sha256": before.digest,
+        "answers_sha256": hashlib.sha256(lines).hexdigest(),
+        "seconds": round(seconds, 1),
+        "tokens": sum(len(asked.chat.ids(one.output)) for one in outputs),
+    }
 
 
 def jsonl(outputs: Sequence[Output]) -> bytes:

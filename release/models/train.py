@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ from release.values.record import CURVES, Training, part
 if TYPE_CHECKING:
     import torch
     from peft import LoraConfig
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
 LONGEST = 7 * 24 * 3600
@@ -63,10 +63,9 @@ def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
     """The adapter of this run folder: trained now in this place, or found finished and unchanged."""
     record = run / "training.json"
     while not record.exists():
-        turned = len(divergence.done(run))
-        say(Progress(name=callbacks.NAME, done=0, total=0))
-        config = load_config(run / "config.yaml")
+        config, turned = load_config(run / "config.yaml"), len(divergence.done(run))
         limited = spending.is_limited(config.budget)
+        say(Progress(name=callbacks.NAME, done=0, total=0))
         place.of(config.training.processes or 1).call(
             __name__,
             [run, base.folder],
@@ -104,16 +103,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     arithmetic.make_deterministic(config.run.seed, environment.threads(config.run.threads))
     trainer = build_trainer(config, run, base_folder, say)
     started_from = _tensor_digest(trainer)
-    if not launched.rank():
-        callbacks.clear_halves(run / "checkpoints")
-    together.wait()
-    checkpoint = callbacks.last_whole_checkpoint(run / "checkpoints")
-    known = checkpoint is None or evaluation.knows(run, config, checkpoint)
-    together.wait()
-    if not known:
-        checkpoint = None
-        if not launched.rank():
-            shutil.rmtree(run / "checkpoints")  # none of them is gone on from, and the last would hide those to come
+    checkpoint = _checkpoint(run, config)
     started = time.monotonic()
     if checkpoint and (_is_last(checkpoint) or evaluation.ended(run, config, checkpoint)):
         _take_over(trainer, checkpoint)
@@ -148,6 +138,21 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
         ),
     )
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
+
+
+def _checkpoint(run: Path, config: Config) -> Path | None:
+    """The one that training goes on from, the same in each process; what it cannot go on from is taken away."""
+    if not launched.rank():
+        callbacks.clear_halves(run / "checkpoints")
+    together.wait()
+    checkpoint = callbacks.last_whole_checkpoint(run / "checkpoints")
+    known = checkpoint is None or evaluation.knows(run, config, checkpoint)
+    together.wait()
+    if known:
+        return checkpoint
+    if not launched.rank():
+        shutil.rmtree(run / "checkpoints")  # none of them is gone on from, and the last would hide those to come
+    return None
 
 
 def _turned_back(trainer: "SFTTrainer", checkpoint: Path | None, config: Config, run: Path, say: Say) -> bool:
@@ -239,7 +244,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     dataset = Dataset.from_list(
         [{"input_ids": [*one.asked, *one.learned], "labels": one.labels(loss.IGNORED)} for one in examples]
     )
-    meter = _meter(config, run)
+    guard = sft_trainer.guard(config, say)
     plan = evaluation.planned(config, run, base_folder, chat, partial(_as_trained, both, config))
     trainer: SFTTrainer = sft_trainer.watched_class(divergence.schedule(config, divergence.done(run)))(
         model=model,
@@ -250,10 +255,8 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
         callbacks=[
             *([base_weights.alternate(both, over)] if both else []),
             callbacks.watch(say),
-            guard := sft_trainer.guard(config, say),
-            *([callbacks.budget(meter, say)] if meter else []),
-            *([callbacks.timed(minutes)] if (minutes := config.training.save_minutes) else []),
-            *([evaluation.watch(plan, say)] if plan and not launched.rank() else []),
+            guard,
+            *_deciding(config, run, plan, say),
             together.agree(),
         ],
     )
@@ -262,6 +265,16 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     guard.trainer, trainer.guard = trainer, guard
     trainer.add_callback(sft_trainer.running_loss(trainer))
     return trainer
+
+
+def _deciding(config: Config, run: Path, plan: evaluation.Plan | None, say: Say) -> "Iterator[TrainerCallback]":
+    """What may save or stop after a step, beside the guard: the budget, the clock, an evaluation."""
+    if meter := _meter(config, run):
+        yield callbacks.budget(meter, say)
+    if minutes := config.training.save_minutes:
+        yield callbacks.timed(minutes)
+    if plan and not launched.rank():
+        yield evaluation.watch(plan, say)
 
 
 def _both(model: "PreTrainedModel", base_folder: Path, config: Config) -> base_weights.Now:

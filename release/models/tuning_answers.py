@@ -1,6 +1,5 @@
 """Tuning rows → answers of a trained adapter, in the form it was trained in: a fresh process asks for them."""
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -50,7 +49,7 @@ def answered(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
             say=say,
             log=folder / "generate.log",
         )
-    made = json.loads(record.read_bytes())
+    made = generate.made_by(adapter, record)
     return Answered(
         path=folder / "answers.jsonl", sha256=made["answers_sha256"], seconds=made["seconds"], tokens=made["tokens"]
     )
@@ -69,7 +68,7 @@ def _is_whole(folder: Path, adapter_sha256: str) -> bool:
 
 def run_answers(run: Path, base_folder: Path, say: Say) -> None:
     """Answer every tuning row with the saved adapter; ``generation.json`` is written last."""
-    config = load_config(run / "config.yaml")
+    config, before = load_config(run / "config.yaml"), Manifest.of_folder(run / "adapter")
     loading.apart_from_others(config.model, say)
     asked = engine.of_run(run, base_folder, config, Form())
     prompts = engine.prompts(gates.read_golden(run / layout.DATA["tuning"]), asked.chat)
@@ -78,14 +77,7 @@ def run_answers(run: Path, base_folder: Path, say: Say) -> None:
         outputs = generate.answer_all(
             opened.adapted(), prompts, lambda done: say(generate.progress(NAME, done, len(prompts)))
         )
-    lines = generate.jsonl(outputs)
-    write_atomically(run / FOLDER / "answers.jsonl", lines)
-    facts = {
-        "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
-        "answers_sha256": hashlib.sha256(lines).hexdigest(),
-        "seconds": round(time.monotonic() - started, 1),
-        "tokens": sum(len(asked.chat.ids(one.output)) for one in outputs),
-    }
+    facts = generate.keep(run / FOLDER, outputs, asked, before, time.monotonic() - started)
     write_atomically(run / FOLDER / "generation.json", canonical_json(facts))
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from release.running import kept, launched
 from release.running.tied import end_with, tied
@@ -218,7 +219,7 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
         except Stop as stop:
             said = str(stop)  # all but the first write at once into one pipe: a short text is not mixed with another
             send("Stop", {"message": said[:FIRST_WORDS] if launched.rank() else _short(said)})
-            sys.exit(stop.exit_code)
+            _leave(stop.exit_code)
 
 
 def _short(value: object) -> object:
@@ -226,6 +227,14 @@ def _short(value: object) -> object:
     if not isinstance(value, str) or len(value) <= MOST:
         return value
     return f"{value[:MOST]} ... ({len(value):,} characters in all)"
+
+
+def _leave(code: int) -> NoReturn:
+    """End with this exit status, which the group of several processes would abort over as it is taken down."""
+    if launched.count() > 1:
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _tie() -> None:

@@ -80,18 +80,22 @@ def available_memory() -> int | None:
     return sizes["MemAvailable"]
 
 
-def find_gpu(number: int = 0) -> Found:
-    """The card that is used here: the first that ``CUDA_VISIBLE_DEVICES`` leaves visible, in nvidia-smi's order.
+def find_gpu() -> Found:
+    """The one card that is used here: the first that ``CUDA_VISIBLE_DEVICES`` leaves visible, in nvidia-smi's order.
 
     The first, for it is the one that CUDA itself would take, and the same at every call: what preflight measured is
-    what training gets. One, for a second would change the batch and so the adapter; of several processes that train
-    together each has the card of its ``number``.
+    what training gets. One, for a second would change the batch and so the adapter.
     """
+    return find_gpus(1)[0]
+
+
+def find_gpus(count: int) -> tuple[Found, ...]:
+    """The cards of so many processes that train together, one for each; one value that says why where there is none."""
     named = os.environ.get(VISIBLE)
     if not _has_cards():
-        return Found(gpu=None, says="no NVIDIA card, so a CPU run")
+        return (Found(gpu=None, says="no NVIDIA card, so a CPU run"),)
     if named is not None and _hides_all(named):
-        return Found(gpu=None, says=f"{VISIBLE}={named!r} hides every card, so a CPU run")
+        return (Found(gpu=None, says=f"{VISIBLE}={named!r} hides every card, so a CPU run"),)
     try:
         command = ["nvidia-smi", f"--query-gpu={QUERY}", "--format=csv,noheader,nounits"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
@@ -103,15 +107,17 @@ def find_gpu(number: int = 0) -> Found:
         why = failed or f"it names no card: {said.strip()!r}"
         need = f"Install or repair its driver, R{OLDEST_DRIVER} or newer, or {CPU_RUN}."
         problem = f"There is an NVIDIA card, but nvidia-smi does not answer ({why}). {need}"
-        return Found(gpu=None, says="an NVIDIA card that does not answer", problem=problem)
+        return (Found(gpu=None, says="an NVIDIA card that does not answer", problem=problem),)
     names = [str(index) for index in range(len(gpus))] if named is None else [one.strip() for one in named.split(",")]
-    if number >= len(names):
+    found = [choose(gpus, named)]
+    found += [choose(gpus, ",".join(names[number:])) for number in range(1, min(count, len(names)))]
+    if count > len(names):
         problem = (
             f"training.processes asks for more than the {len(names)} cards that can be used here. Lower it, name "
             f"more cards in {VISIBLE}, or {CPU_RUN}."
         )
-        return Found(gpu=None, says="too few cards", problem=problem)
-    return choose(gpus, ",".join(names[number:]) if number else named)
+        found.append(Found(gpu=None, says="too few cards", problem=problem))
+    return tuple(found)
 
 
 def usable_gpu() -> Gpu | None:
@@ -129,13 +135,10 @@ def one_card() -> dict[str, str]:
 
 def cards(processes: int) -> dict[str, str]:
     """The variables that leave so many processes a card each, none on a machine without; ``PreflightError`` why not."""
-    first = usable_gpu()
-    if first is None:
-        return only(None)
-    found = [find_gpu(number) for number in range(1, processes)]
+    found = find_gpus(processes)
     if problems := [one.problem for one in found if one.problem]:
         raise PreflightError(problems[0])
-    return only(",".join([first.uuid, *(one.gpu.uuid for one in found if one.gpu)]))
+    return only(",".join(one.gpu.uuid for one in found if one.gpu))
 
 
 def only(uuid: str | None) -> dict[str, str]:

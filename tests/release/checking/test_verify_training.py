@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from gates.canonical import canonical_json
-from release.checking import laid_out, opening, reproduce, verify
-from release.judging.released import Released
+from release.checking import laid_out, reproduce
 from release.values import layout
 from release.values.artifacts import sha256_file
 from tests.helpers.line import ROOT
 from tests.helpers.small_release import read_record, reseal, small_release
+from tests.helpers.verified import failed, opened
 
 AGREEMENT, DATA, JUDGED = 5, 7, 8
 Lie = Callable[[Path], object]
@@ -40,16 +40,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def release(original: Path, tmp_path: Path) -> Path:
     """A copy of it to tamper with."""
     return Path(shutil.copytree(original, tmp_path / "release"))
-
-
-def opened(folder: Path) -> opening.Opened:
-    return opening.Opened(release=Released(name="release", folder=folder))
-
-
-def failed(folder: Path) -> dict[int, str]:
-    """What the steps that failed say, by their number."""
-    steps = verify.check(opened(folder))
-    return {number: "\n".join(step.problems) for number, step in enumerate(steps, 1) if step.problems}
 
 
 def metrics(folder: Path) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from release.config import ladder
 from release.data import dataset
 from release.inputs import there
 from release.judging import tried, tuning
-from release.judging.released import Released
 from release.publishing import sign
 from release.values import layout, training_metrics
 from release.values.errors import ConfigError
@@ -33,6 +32,7 @@ from tests.helpers.small_release import (
     training,
     write_answers,
 )
+from tests.helpers.verified import failed, opened
 
 AGREEMENT = 5
 ROWS = 16
@@ -102,15 +102,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def release(original: Path, tmp_path: Path) -> Path:
     """A copy of it to tamper with."""
     return Path(shutil.copytree(original, tmp_path / "release"))
-
-
-def opened(folder: Path) -> opening.Opened:
-    return opening.Opened(release=Released(name="release", folder=folder))
-
-
-def failed(folder: Path) -> dict[int, str]:
-    steps = verify.check(opened(folder))
-    return {number: "\n".join(step.problems) for number, step in enumerate(steps, 1) if step.problems}
 
 
 def test_it_verifies_with_all_that_was_tried(original: Path) -> None:

@@ -1,6 +1,7 @@
 """Answers are kept and used only as they were written, and each is the answer to its own question."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,15 @@ import pytest
 from gates import Output
 from gates.canonical import canonical_json
 from release.config import forms, reading
+from release.config.settings import Form
+from release.data import chat as chats
 from release.models import base as bases
 from release.models import generate
-from release.models.engines.engine import Prompt
+from release.models.engines.engine import Asked, Prompt
 from release.running.container import InImage
 from release.running.place import Here
 from release.values.artifacts import Adapter, Manifest, sha256_file
-from release.values.errors import ConfigError
+from release.values.errors import ConfigError, VerificationError
 from tests.helpers.line import small_config
 from tests.helpers.small_release import training, write_answers
 
@@ -102,3 +105,41 @@ def test_kept_answers_of_the_base_are_used_only_as_they_were_written(fault: str,
             key = {"base": "c"}
 
     assert generate._kept_answers(record, answers, key) is None
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize("changed", [False, True])
+def test_answers_of_an_adapter_that_changed_meanwhile_prove_nothing(
+    changed: bool, tmp_path: Path, base: bases.Base
+) -> None:
+    """Of golden rows and of tuning rows: whose answers they are is looked at before and after."""
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "a.safetensors").write_bytes(b"a")
+    before, settings = Manifest.of_folder(adapter), reading.load(small_config(tmp_path))
+    asked = Asked(
+        base=base.folder,
+        adapter=adapter,
+        chat=chats.read(base.folder, chats.Wanted()),
+        settings=settings,
+        form=Form(),
+        schema=tmp_path,
+        exports=tmp_path,
+    )
+    outputs = [Output(id="a", output="Iron.")]
+    if changed:
+        (adapter / "a.safetensors").write_bytes(b"b")
+        with pytest.raises(VerificationError, match="changed while it was answering"):
+            generate.keep(tmp_path, outputs, asked, before, 1.0)
+        return
+
+    facts = generate.keep(tmp_path, outputs, asked, before, 1.0)
+    record = tmp_path / "generation.json"
+    record.write_bytes(canonical_json(facts))
+    mine = Adapter(folder=adapter, files=before, training=training())
+
+    assert generate.made_by(mine, record) == facts
+    assert facts["answers_sha256"] == sha256_file(tmp_path / "answers.jsonl")
+    (adapter / "a.safetensors").write_bytes(b"b")
+    with pytest.raises(VerificationError, match="changed between training and generation"):
+        generate.made_by(replace(mine, files=Manifest.of_folder(adapter)), record)

@@ -82,7 +82,7 @@ ASKS = {
     "release/models/engines/vllm.py": {"lacking"},
     "release/running/container.py": {"_watched"},  # outlives its parent, to take away what that started
     "release/running/environment.py": {"git"},
-    "release/running/machine.py": {"find_gpu"},
+    "release/running/machine.py": {"find_gpus"},
 }
 """Functions that ask git, the driver or a Python something, which takes a moment and writes nothing of a release."""
 
