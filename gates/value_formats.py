@@ -1,7 +1,7 @@
 """Formats as strict as their standards where jsonschema's own checks are lenient: both must agree.
 
 The library takes a date-time with a line break after it, a uuid with digits of other scripts, and any text with an @
-for an e-mail address.
+for an e-mail address. It does not know IRIs by itself: a second library that checks schemas does.
 """
 
 import re
@@ -28,6 +28,8 @@ SHAPES = {
     "email": rf'(?!.{{255}})({ATOM}(\.{ATOM})*|"([^"\\\r\n]|\\.)*")@({LABEL}(\.{LABEL})*|\[[0-9A-Fa-f.:IPv]+\])',
 }
 """RFC 9562, RFC 3339 with its appendix A, RFC 1123, RFC 5321; in ASCII, from the first character to the last."""
+IRIS = ("iri", "iri-reference")
+"""RFC 3987."""
 
 
 @cache
@@ -42,7 +44,14 @@ def strict_formats() -> "FormatChecker":
     for name, shape in SHAPES.items():
         check, raises = known[name]
         strict.checkers[name] = partial(_both, shape, check), raises
+    strict.checkers |= {name: (_iri(name), ()) for name in IRIS}
     return strict
+
+
+def _iri(name: str) -> Callable[[object], bool]:
+    import jsonschema_rs
+
+    return jsonschema_rs.Draft202012Validator({"format": name}, validate_formats=True).is_valid
 
 
 def _both(shape: str, check: Callable[[object], bool], value: object) -> bool:

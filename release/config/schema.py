@@ -27,6 +27,8 @@ Schema = dict[str, Any]
 
 def text() -> str:
     """The file's text: a line for each setting."""
+    # what a setting's words say is read from the source of each class, which no reading of a release.yaml waits for
+    Config.__pydantic_config__["use_attribute_docstrings"] = True
     made = TypeAdapter(Config).json_schema()
     schema = _whole(made, made.pop("$defs"))
     sections = schema["properties"]

@@ -503,7 +503,7 @@ class Publishing:
 class Config:
     """What release.yaml says, with every default filled in; its paths are absolute."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     path: SkipJsonSchema[Path] = field(compare=False)
     run: Run

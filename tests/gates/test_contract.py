@@ -91,8 +91,15 @@ GOOD_FORMATS = [
     ("email", "joe.bloggs@example.com"),
     ("email", "te~st+1@example.com"),
     ("email", '"joe bloggs"@example.com'),
+    ("iri", "http://\u00e4.example/\u00fc?q=1#\u0444"),
+    ("iri", "http://[::1]/"),
+    ("iri-reference", "/rel/\u00e4"),
 ]
 BAD_FORMATS = [
+    ("iri", "/rel/\u00e4"),
+    ("iri", "http://a b"),
+    ("iri", "http://x/%zz"),
+    ("iri-reference", "\\\\share\\file"),
     ("uuid", "2eb8aa08-aa98-11ea-b4aa-73b441d16380-"),
     ("uuid", "2eb8aa08-aa98-11ea-b4aa-73b441d1638\u09e6"),
     ("uuid", "2eb8aa08aa9811eab4aa73b441d16380"),

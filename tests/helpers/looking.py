@@ -173,6 +173,8 @@ def main() -> None:
     """Answer requests until standard input ends."""
     for module in ("verify", "explain", "reproduce", "serve_check", "export"):
         __import__(f"release.checking.{module}")
+    import jsonschema  # noqa: F401  each command would import it anew
+
     for line in sys.stdin:
         asked = json.loads(line)
         found = asdict(fork(asked["arguments"], asked["folder"]))
