@@ -39,7 +39,7 @@ SUMS = "SHA256SUMS"
 """As sha256sum writes it, so that others can check and attest it; a folder without it holds no candidate."""
 PACKAGE = "package"
 ROWS = "rows"
-"""The golden rows, which the verdict is derived from, where they are not published themselves."""
+"""The rows that the verdict and that of its tries are derived from, where they are not published themselves."""
 REPORT = "report.md"
 REFUSED = "refused"
 REVIEW = "review.json"
@@ -48,7 +48,7 @@ BESIDE: Mapping[str, Kind] = {
     SUMS: bounds.STATEMENT,
     REPORT: bounds.CARD,
     REVIEW: bounds.RESULT,
-    f"{ROWS}/golden.jsonl": bounds.ROWS,
+    **{f"{ROWS}/{kind}.jsonl": bounds.ROWS for kind in ("golden", "tuning")},
 }
 """What lies in a candidate's folder beside the package, and how much of it is read."""
 
@@ -85,9 +85,8 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
 def hand_over(package: Path, record: Record, run: Path, folder: Path) -> None:
     """The candidate's folder: the package, the report, rows that the verdict is derived from, and digests of them."""
     files = {f"{PACKAGE}/{file.path}": package / file.path for file in Manifest.of_folder(package).files}
-    rows = {f"{ROWS}/golden.jsonl": run / "data" / "golden.jsonl"}
-    published = record.data.golden.file is not None
-    _lay_out(folder, {REPORT: run / page.SUMMARY, **files, **({} if published else rows)}, sums=True)
+    rows = {f"{ROWS}/{kind}.jsonl": run / layout.DATA[kind] for kind in record.judged_by if not record.publishes(kind)}
+    _lay_out(folder, {REPORT: run / page.SUMMARY, **files, **rows}, sums=True)
 
 
 def _to_review(made: Candidate, folder: Path) -> str:
@@ -208,7 +207,7 @@ def _reviewed(folder: Path, people: People) -> Iterator[Path]:
         whole.mkdir()
         with _trusting_nothing(found):
             completed.complete(found, said, whole / PACKAGE)
-        for name in (REPORT, f"{ROWS}/golden.jsonl"):
+        for name in BESIDE.keys() - {SUMS, REVIEW}:
             if (folder / name).exists():
                 (whole / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(folder / name, whole / name)

@@ -528,6 +528,16 @@ class Record:
         return not isinstance(within, dict) or name in within
 
     @property
+    def judged_by(self) -> tuple[str, ...]:
+        """The kinds of rows that its verdicts are derived from: the golden ones, and those that chose among tries."""
+        return ("golden", "tuning") if self.tries else ("golden",)
+
+    def publishes(self, kind: str) -> bool:
+        """Whether its release holds the rows of a kind."""
+        facts = self.data.of(kind)
+        return facts is not None and facts.file is not None
+
+    @property
     def ran(self) -> Training | Generation:
         """The stage that made it, as far as machine and libraries are concerned; answering, where it was imported."""
         return self.training or self.generation

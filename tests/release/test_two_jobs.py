@@ -32,7 +32,9 @@ from tests.helpers import pages
 from tests.helpers.hub_fixture import TOKEN, hub_in
 from tests.helpers.line import ROOT, adapter_release
 from tests.helpers.prepared import answered, prepared_config, trained
+from tests.helpers.reviews import ASKS, read_by_people
 from tests.helpers.small_release import edit, reseal, small_candidate, small_settings
+from tests.helpers.tried import tried_candidate
 
 REPO = "local/elements"
 HERE: Mapping[str, Mapping[str, Any]] = {"publishing": {"endpoint": "file:hub"}}
@@ -270,6 +272,32 @@ def test_rows_without_a_licence_come_along_for_the_proof_and_are_not_published(t
     fetched = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(tmp_path / "hub" / "models" / f"{REPO}.git"), str(fetched)], check=True)
     assert not list(fetched.rglob("golden.jsonl"))
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_the_rows_that_chose_among_tries_come_along_for_the_proof_and_are_not_published(
+    tmp_path: Path, read: bool
+) -> None:
+    """Where people read the answers too, the candidate is laid out a second time, with their word."""
+    settings = {**(ASKS if read else {}), "publishing": {"endpoint": "file:hub"}}
+    loaded, candidate, run = tried_candidate(tmp_path, licence=False, **settings)
+    dist = tmp_path / "dist"
+    two_jobs.hand_over(pipeline.lay(loaded, candidate, run, run / "laid"), candidate.record, run, dist)
+    without = Path(shutil.copytree(dist, tmp_path / "without"))
+    (without / "rows" / "tuning.jsonl").unlink()
+    sums_anew(without)
+    if read:
+        shutil.copy(read_by_people(dist), without)
+
+    with pytest.raises(VerificationError, match="to judge its tries"):
+        two_jobs.publish(without, tmp_path / "receipts", rules_of(tmp_path), quiet)
+    done = two_jobs.publish(dist, tmp_path / "receipts", rules_of(tmp_path), quiet)
+
+    assert done.tag == "v0.1.0"
+    fetched = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(tmp_path / "hub" / "models" / f"{REPO}.git"), str(fetched)], check=True)
+    assert {path.name for path in fetched.glob("gates/tries/*")} == {"1", "2", "seed-43"}
+    assert not list(fetched.glob("data/*"))
 
 
 def test_a_publication_killed_in_the_middle_ends_as_one_commit_and_one_tag(arrived: Path) -> None:

@@ -4,98 +4,30 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import gates
-from release import inputs, pipeline
 from release.checking import laid_out, opening, reproduce, tries_table, verify
-from release.config import ladder
-from release.data import dataset
-from release.inputs import there
-from release.judging import tried, tuning
-from release.publishing import sign
-from release.values import layout, training_metrics
+from release.judging import tried
+from release.values import layout
 from release.values.errors import ConfigError
-from release.values.record import Tries, Try
-from release.values.training_metrics import Kept
-from tests.helpers.line import ROOT
 from tests.helpers.small_release import (
-    _adapter,
     read_record,
     reseal,
-    small_candidate,
-    small_settings,
-    training,
-    write_answers,
 )
+from tests.helpers.tried import tried_release
 from tests.helpers.verified import failed, opened
 
 AGREEMENT = 5
-ROWS = 16
 BEFORE, WON, OTHER = f"{layout.TRIES}/1", f"{layout.TRIES}/2", f"{layout.TRIES}/seed-43"
-CHANGE = {"training": {"learning_rate": 0.001}}
 Lie = Callable[[Path], object]
-
-
-def made(folder: Path) -> Path:
-    """The folder of a release of the second of two tries, with a second seed beside it."""
-    lines = (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, some in {"train": lines[ROWS:40], "tuning": lines[:ROWS]}.items():
-        (folder / f"{name}.jsonl").write_text("\n".join(some) + "\n", "utf-8")
-    files = {f"{name}_file": str(folder / f"{name}.jsonl") for name in ("train", "tuning")}
-    written = small_settings(folder, data=files, tries={"changes": [CHANGE], "seeds": 2})
-    steps = ladder.steps(written)
-    won = steps[-1].config
-    rows = dataset.load(folder / "tuning.jsonl")
-    right = gates.gold_outputs(rows.rows)
-    said = {"1": [replace(one, output="no JSON") for one in right[:3]] + list(right[3:]), "2": right, "seed-43": right}
-    changed = {one.name: one.changes for one in (*steps, *ladder.seeds(written, steps[-1]))}
-    metrics = training_metrics.written(training().losses, training().curves or {}, (), Kept())
-    (folder / "made").mkdir()
-    digest = _adapter(folder / "made", won).files.digest
-    told = {name: _try(folder / name, rows, said[name], metrics, written, adapter=digest) for name in said}
-    named = {name: replace(one, name=name, changes=changed[name]) for name, one in told.items()}
-    tries = Tries(
-        planned=2, every_seed_passes=False, tries=[named["1"], named["2"]], seeds=[named["seed-43"]], left_out=[]
-    )
-    candidate, run = small_candidate(won, tried=(tries, rows))
-    for name in said:
-        shutil.copytree(folder / name, run / "tries" / name)
-    packed = sign.sign(pipeline.pack(won, candidate, run), won.publishing, run)
-    return Path(shutil.move(packed.folder, folder / "package"))
-
-
-def _try(folder: Path, rows: dataset.Dataset, said: Any, metrics: bytes, config: Any, *, adapter: str) -> Try:
-    """What a try with these answers leaves in a folder, and what is told of it."""
-    folder.mkdir()
-    write_answers(folder / "answers.jsonl", [asdict(one) for one in said])
-    (folder / layout.TRAINING_METRICS).write_bytes(metrics)
-    contract = there(inputs.read_contract(config))
-    policy = there(inputs.read_policy(config, contract.declares))
-    seen = tuning.judged(rows.rows, said, contract, policy)
-    return Try(
-        name="",
-        changes={},
-        passed=seen.passed,
-        refused_by=list(seen.refused_by),
-        gates=dict(seen.gates),
-        steps=20,
-        tokens=900,
-        seconds=10.5,
-        adapter_sha256=adapter,
-        answers_sha256=hashlib.sha256((folder / "answers.jsonl").read_bytes()).hexdigest(),
-        metrics_sha256=hashlib.sha256(metrics).hexdigest(),
-    )
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("tried"))
+    return tried_release(tmp_path_factory.mktemp("tried"))
 
 
 @pytest.fixture
