@@ -7,6 +7,7 @@ that was killed goes on from its last checkpoint. Which trainings there are is w
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,14 +28,25 @@ from release.values.errors import GatesFailed, PreflightError
 from release.values.events import Line, Say, Stage, tell
 from release.values.record import Record, Tries, Try, part, tree
 
+FOLDER = "tries"
+"""In the output folder: what was tried, each configuration's in a folder of its own."""
 TABLE = "tries.json"
-"""In the output folder: the tries so far, written anew after each."""
-PLAN = "tries_plan.json"
-"""In the output folder: which tries there are, decided once, for the memory that is free is another at each start."""
+"""In that of a configuration: the tries so far, written anew after each."""
+PLAN = "plan.json"
+"""Beside it: which tries there are, decided once, for the memory that is free is another at each start."""
 UNPLANNED = ("budget", "publishing", "serving", "container")
 """Sections that decide on no try: raising a budget goes on with the same ones."""
 ENDED = "try.json"
 """In the run folder of a try whose training ended without an adapter: so will it end again."""
+
+
+class Refused(GatesFailed):
+    """None of the tries passes on the tuning rows, or not every seed that must."""
+
+    def __init__(self, why: str, told: Tries, files: Mapping[str, Path]) -> None:
+        self.told, self.files = told, files
+        """What was tried, and the files that it was judged by, named as below a run folder."""
+        super().__init__(why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +80,7 @@ def tuning_problem(found: Inputs) -> str:
 def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
     """The first of a configuration's tries that passes, in its run folder with the files of all.
 
-    ``GatesFailed`` where none passes, or not every seed that must; ``PreflightError`` where the budget ends before.
+    ``Refused`` where none passes, or not every seed that must; ``PreflightError`` where the budget ends before.
     """
     steps, left_out = planned(found, {name: rows.sha256 for name, rows in judged.rows.items()})
     told = Tries(planned=len(steps), every_seed_passes=_every_seed(found.config), tries=[], seeds=[], left_out=left_out)
@@ -81,7 +93,7 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
             break
     else:
         again = [str(one.run / ENDED) for one in made if one.told.adapter_sha256 is None]
-        raise GatesFailed(tried.refusal(told, judged.policy, _rows(judged), again))
+        raise Refused(tried.refusal(told, judged.policy, _rows(judged), again), told, _left(made))
     won = made[-1]
     seeds = list[Made]()
     for step in ladder.seeds(found.config, won.step):
@@ -89,9 +101,10 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
         told = _kept(found.config, replace(told, seeds=[one.told for one in seeds]))
     tell(say, tried.lines(told))
     if told.every_seed_passes and (wrong := [one for one in told.seeds if not one.passed]):
-        raise GatesFailed(tried.unsteady(told, wrong))
-    for one in (*made, *seeds):
-        _lay(one, won.run)
+        raise Refused(tried.unsteady(told, wrong), told, _left([*made, *seeds]))
+    for name, path in _left([*made, *seeds]).items():
+        (won.run / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(won.run / name, path.read_bytes())
     return Chosen(config=won.step.config, tries=told)
 
 
@@ -100,20 +113,36 @@ def planned(found: Inputs, rows: Mapping[str, str]) -> tuple[tuple[Step, ...], l
 
     ``rows`` are the digests of what is trained on and judged by.
     """
-    steps, output = ladder.steps(found.config), found.config.run.output_dir
-    settings = {name: one for name, one in reading.effective(found.config).items() if name not in UNPLANNED}
-    key = hashlib.sha256(canonical_json([settings, [one.changes for one in steps], dict(rows)])).hexdigest()
-    kept = json.loads((output / PLAN).read_bytes()) if (output / PLAN).exists() else {}
+    steps, folder = ladder.steps(found.config), folder_of(found.config)
+    key = _digest([_planning(found.config), [one.changes for one in steps], dict(rows)])
+    kept = json.loads((folder / PLAN).read_bytes()) if (folder / PLAN).exists() else {}
     if kept.get("key") != key:
         possible, left_out = fitting(found, steps)
         kept = {"key": key, "steps": [one.changes for one in possible], "left_out": left_out}
-        output.mkdir(parents=True, exist_ok=True)
-        (output / TABLE).unlink(missing_ok=True)  # of other tries
-        write_atomically(output / PLAN, canonical_json(kept))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / TABLE).unlink(missing_ok=True)  # of other rows
+        write_atomically(folder / PLAN, canonical_json(kept))
     there = [one for one in steps if one.changes in kept["steps"]]
     most = found.config.budget.tries or len(there)
     over = [f"{tried.said(one.changes)}: budget.tries is {most}" for one in there[most:]]
     return tuple(replace(one, name=str(n)) for n, one in enumerate(there[:most], 1)), [*kept["left_out"], *over]
+
+
+def folder_of(config: Config) -> Path:
+    """Where plan and table of this configuration's tries are; those of another one, even in one output folder, are not.
+
+    What decides on no try makes no other configuration: a budget, a tag, a reason to require less.
+    """
+    return config.run.output_dir / FOLDER / _digest(_planning(config))[:12]
+
+
+def _planning(config: Config) -> dict[str, object]:
+    settings = reading.effective(replace(config, weaker_because=None))
+    return {name: one for name, one in settings.items() if name not in UNPLANNED}
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
 def fitting(found: Inputs, steps: Sequence[Step]) -> tuple[tuple[Step, ...], list[str]]:
@@ -159,10 +188,11 @@ def _made(step: Step, judged: Judged, say: Say) -> Made:
     if ended.exists():
         told = part(Try, json.loads(ended.read_bytes()))
         return Made(step=step, run=begun.run, told=replace(told, name=step.name, changes=dict(step.changes)))
+    started = time.monotonic()
     try:
         adapter = begin.adapter(begun, judged, say)
     except GatesFailed as why:
-        told = _without(step, str(why))
+        told = replace(_without(step, str(why)), seconds=round(time.monotonic() - started, 1))
         write_atomically(ended, canonical_json(tree(told)))
         shutil.rmtree(begun.run / "checkpoints", ignore_errors=True)  # nothing goes on from them
     else:
@@ -218,19 +248,19 @@ def _metrics(run: Path, adapter: Adapter) -> bytes:
     return tried.logged(training)
 
 
-def _lay(one: Made, run: Path) -> None:
-    """Put what a try left beside the run that is judged on the golden set."""
-    if one.told.adapter_sha256 is None:
-        return
-    for file, name in layout.of_a_try(one.told.name).items():
-        path = run / layout.in_run(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (one.run / tuning_answers.FOLDER / file).read_bytes())
+def _left(made: Sequence[Made]) -> dict[str, Path]:
+    """What each try was judged by, which lies in its own run folder, by its name below the one that is published."""
+    return {
+        layout.in_run(name): one.run / tuning_answers.FOLDER / file
+        for one in made
+        if one.told.adapter_sha256 is not None
+        for file, name in layout.of_a_try(one.told.name).items()
+    }
 
 
 def _kept(config: Config, told: Tries) -> Tries:
     """The table so far, on the disk too."""
-    write_atomically(config.run.output_dir / TABLE, canonical_json(tree(told)))
+    write_atomically(folder_of(config) / TABLE, canonical_json(tree(told)))
     return told
 
 

@@ -6,9 +6,7 @@ those of the job that publishes (`release.publishing.rules`), and earlier releas
 
 import contextlib
 import os
-import re
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,41 +14,26 @@ from pathlib import Path
 
 import gates
 from gates import report
-from release import inputs, pipeline, preflight
+from gates.canonical import canonical_json
+from release import inputs, pipeline, preflight, tries
 from release.checking import completed, opening, verify
 from release.checking.steps import UNREADABLE
 from release.config.settings import Config, Publishing
 from release.hub import address
-from release.judging import attempts, derive, previous
+from release.inputs import Inputs
+from release.judging import attempts, derive, previous, tried
 from release.judging.derive import Beside
 from release.judging.released import Released
-from release.publishing import page, sign
+from release.publishing import candidate_folder, page, sign
 from release.publishing import rules as own
+from release.publishing.candidate_folder import BESIDE, MESSAGE, PACKAGE, REFUSED, REPORT, REVIEW, ROWS, SUMS
 from release.publishing.rules import Rules
 from release.running import lock
-from release.values import bounds, clock, contents, layout
-from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, is_half, write_atomically
-from release.values.bounds import Kind
+from release.values import clock, layout
+from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
 from release.values.errors import ConfigError, DataError, GatesFailed, HubError, ReviewNeeded, VerificationError
 from release.values.events import Line, Say, Stage, tell
-from release.values.record import VERSION, Record
-
-SUMS = "SHA256SUMS"
-"""As sha256sum writes it, so that others can check and attest it; a folder without it holds no candidate."""
-PACKAGE = "package"
-ROWS = "rows"
-"""The rows that the verdict and that of its tries are derived from, where they are not published themselves."""
-REPORT = "report.md"
-REFUSED = "refused"
-REVIEW = "review.json"
-"""What people say of a candidate that waits for them; it comes after the checksums."""
-BESIDE: Mapping[str, Kind] = {
-    SUMS: bounds.STATEMENT,
-    REPORT: bounds.CARD,
-    REVIEW: bounds.RESULT,
-    **{f"{ROWS}/{kind}.jsonl": bounds.ROWS for kind in ("golden", "tuning")},
-}
-"""What lies in a candidate's folder beside the package, and how much of it is read."""
+from release.values.record import VERSION, Record, tree
 
 
 def candidate(config: Config, folder: Path, say: Say) -> None:
@@ -59,12 +42,12 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
     A candidate that is refused leaves its report and what was judged there, and raises ``GatesFailed``.
     """
     folder = folder.absolute()
-    _replaceable(folder)
+    candidate_folder.replaceable(folder)
     with lock.held(config.run.output_dir), address.of(config).opened() as hub:
         say(Stage(name="preflight"))
         found = inputs.load(config, say)
         before = preflight.check(found, hub, say, rights=False)
-        made, run = pipeline.candidate(found, before, say)
+        made, run = _made(found, before, folder, say)
         try:
             packed = pipeline.accept(config, made, run, say)
         except ReviewNeeded:
@@ -75,18 +58,32 @@ def candidate(config: Config, folder: Path, say: Say) -> None:
                 f"{REFUSED}/{layout.in_run(name)}": path for name, path in pipeline.judged_files(made, run).items()
             }
             judged[f"{REFUSED}/{layout.in_run(layout.PAGE)}"] = page.to_publish(run, made.record)
-            _lay_out(folder, {REPORT: run / page.SUMMARY, **judged}, sums=False)
+            candidate_folder.lay_out(folder, {REPORT: run / page.SUMMARY, **judged}, sums=False)
             raise
         hand_over(packed.folder, made.record, run, folder)
     holds = f"{folder} holds the candidate, manifest {packed.manifest.digest}."
     tell(say, ["", holds, f"Publish it, where this configuration is too:  adapter-release publish {folder}"])
 
 
+def _made(found: Inputs, before: tuple[previous.Release, ...], folder: Path, say: Say) -> tuple[Candidate, Path]:
+    """The candidate and its run folder; where there is no adapter to judge, ``folder`` says why, and what was tried."""
+    try:
+        return pipeline.candidate(found, before, say)
+    except GatesFailed as why:
+        files: dict[str, Path | bytes] = {MESSAGE: str(why).encode()}
+        told = None
+        if isinstance(why, tries.Refused):
+            told, files = why.told, {**files, tries.TABLE: canonical_json(tree(why.told)), **why.files}
+        files = {f"{REFUSED}/{name}": content for name, content in files.items()}
+        candidate_folder.lay_out(folder, {REPORT: tried.refused(str(why), told).encode(), **files}, sums=False)
+        raise
+
+
 def hand_over(package: Path, record: Record, run: Path, folder: Path) -> None:
     """The candidate's folder: the package, the report, rows that the verdict is derived from, and digests of them."""
     files = {f"{PACKAGE}/{file.path}": package / file.path for file in Manifest.of_folder(package).files}
     rows = {f"{ROWS}/{kind}.jsonl": run / layout.DATA[kind] for kind in record.judged_by if not record.publishes(kind)}
-    _lay_out(folder, {REPORT: run / page.SUMMARY, **files, **rows}, sums=True)
+    candidate_folder.lay_out(folder, {REPORT: run / page.SUMMARY, **files, **rows}, sums=True)
 
 
 def _to_review(made: Candidate, folder: Path) -> str:
@@ -143,43 +140,6 @@ def _publish(folder: Path, whole: Path, receipts: Path, rules: Rules, say: Say) 
     return publication
 
 
-def _replaceable(folder: Path) -> None:
-    """Refuse, before anything is trained, a folder that holds something else than a previous candidate."""
-    if folder.is_symlink():
-        raise ConfigError([f"{folder} is a link, and a candidate's folder is replaced whole. Name the folder itself."])
-    if folder.exists() and not _is_candidate(folder):
-        raise ConfigError([f"{folder} is not empty and has no previous candidate. Name another folder with --to."])
-
-
-def _is_candidate(folder: Path) -> bool:
-    """Whether it is empty, or all that is there was laid out here; SHA256SUMS alone is in many folders."""
-    there = {path.name for path in folder.iterdir() if not is_half(path.name, REVIEW)} if folder.is_dir() else {""}
-    return not there or (there <= {SUMS, REPORT, PACKAGE, ROWS, REFUSED, REVIEW} and bool(there & {SUMS, REFUSED}))
-
-
-def _lay_out(folder: Path, files: Mapping[str, Path], *, sums: bool) -> None:
-    """Copy the files into ``folder``, which appears when it is whole, in place of a previous candidate."""
-    temporary, before = (folder.with_name(f".{folder.name}.{what}") for what in ("tmp", "before"))
-    for left in (temporary, before):
-        shutil.rmtree(left, ignore_errors=True)
-    for name, source in files.items():
-        (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, temporary / name)
-    if sums:
-        _sum(temporary)
-    if (folder / REVIEW).is_file():
-        shutil.copyfile(folder / REVIEW, temporary / REVIEW)  # somebody's work; whether it counts is told later
-    if folder.exists():
-        folder.rename(before)  # in one step: a kill leaves no half of a candidate in the way of the next
-    temporary.rename(folder)
-    shutil.rmtree(before, ignore_errors=True)
-
-
-def _sum(folder: Path) -> None:
-    lines = (f"{file.sha256}  {file.path}\n" for file in Manifest.of_folder(folder).files)
-    write_atomically(folder / SUMS, "".join(lines).encode())
-
-
 @contextlib.contextmanager
 def _reviewed(folder: Path, people: People) -> Iterator[Path]:
     """The candidate's folder as it was laid out; or, where it waits for people, one with it and their word."""
@@ -211,7 +171,7 @@ def _reviewed(folder: Path, people: People) -> Iterator[Path]:
             if (folder / name).exists():
                 (whole / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(folder / name, whole / name)
-        _sum(whole)
+        candidate_folder.summed(whole)
         yield whole
 
 
@@ -227,7 +187,7 @@ def _trusting_nothing(found: Released) -> Iterator[None]:
 
 def _sound(folder: Path, found: Released) -> None:
     """``VerificationError`` where the folder is not the one that was laid out."""
-    if wrong := _refused(folder, found) or _differences(folder):
+    if wrong := candidate_folder.problems(folder, found):
         raise VerificationError(
             f"{folder} is not the candidate that was made:\n  "
             + "\n  ".join(wrong)
@@ -258,60 +218,6 @@ def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
     with tempfile.TemporaryDirectory() as scratch:
         judged = _judged(found.folder, made, manifest, Path(scratch))
         yield Package(folder=found.folder, manifest=manifest, candidate=judged)
-
-
-def _refused(folder: Path, found: Released) -> list[str]:
-    """A line for whatever no candidate holds, by names, kinds and sizes: nothing is opened before this look."""
-    problems = [f"{PACKAGE}/{line}" for line in found.listed.problems()] if (folder / PACKAGE).is_dir() else []
-    problems += [
-        f"{PACKAGE}/{name} is a text that nothing here writes or judges, and no candidate has one. The licence's name "
-        "is published by publishing.license; keep the text in the repository of your configuration"
-        for name in layout.TERMS
-        if os.path.lexists(folder / PACKAGE / name)
-    ]
-    for entry in [*folder.glob("*"), *(folder / ROWS).glob("*")]:
-        name = entry.relative_to(folder).as_posix()
-        state = entry.lstat()
-        if is_half(name, REVIEW):
-            continue
-        if stat.S_ISDIR(state.st_mode) and name in (PACKAGE, ROWS):
-            continue
-        kind = BESIDE.get(name)
-        if kind is None:
-            problems.append(f"extra: {contents.shown(name)}")
-        elif not stat.S_ISREG(state.st_mode):
-            problems.append(f"{name} is not a regular file")
-        elif state.st_size > kind.most:
-            problems.append(f"{name} has {state.st_size:,} bytes; at most {kind.most:,} are read")
-    return problems[: bounds.PROBLEMS]
-
-
-def _differences(folder: Path) -> list[str]:
-    """A line for each file that is missing, extra, or not what SHA256SUMS says."""
-    try:
-        lines = (folder / SUMS).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        return [f"{SUMS} cannot be read: {error}"]
-    told: dict[str, str] = {}
-    problems = []
-    for number, line in enumerate(lines, 1):
-        parts = re.fullmatch("([0-9a-f]{64})  (.+)", line)
-        if parts is None or parts[2] in told:
-            problems.append(f"{SUMS}:{number} is not a line of sha256sum, or repeats a file: {line[:120]!r}")
-        else:
-            told[parts[2]] = parts[1]
-    found = {file.path: file.sha256 for file in Manifest.of_folder(folder).files}
-    there = {name: sha256 for name, sha256 in found.items() if name not in (SUMS, REVIEW) and not is_half(name, REVIEW)}
-    problems += [f"missing: {name}" for name in sorted(told.keys() - there.keys())]
-    problems += [f"extra: {name}" for name in sorted(there.keys() - told.keys())]
-    problems += [
-        f"different: {name} has sha256 {there[name]}, {SUMS} says {told[name]}"
-        for name in sorted(told.keys() & there.keys())
-        if told[name] != there[name]
-    ]
-    if not any(name.startswith(f"{PACKAGE}/") for name in told):
-        problems.append(f"{SUMS} names no file of {PACKAGE}/")
-    return problems
 
 
 def _judged(folder: Path, made: Record, manifest: Manifest, scratch: Path) -> Candidate:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from release import tries
 from release.checking import opening, verify
+from release.config.settings import Config
 from release.values import bounded, bounds, record
 from release.values.errors import ConfigError
 from release.values.events import Say
@@ -12,13 +13,13 @@ from release.values.record import Tries
 IN_A_RUN = "record.json"
 
 
-def under_way(runs: Path) -> Tries:
-    """Those of an output folder so far, whether they are at an end or not."""
-    path = runs / tries.TABLE
+def under_way(config: Config) -> Tries:
+    """Those of a configuration so far, whether they are at an end or not."""
+    path = tries.folder_of(config) / tries.TABLE
     if not path.is_file():
-        raise ConfigError(
-            [f"{path} is not there: nothing was tried yet. Write a section tries and run `adapter-release release`."]
-        )
+        says = f"{path} is not there: nothing was tried yet with these settings."
+        do = "Write a section tries and run `adapter-release release`; if that had --set, give it here too."
+        raise ConfigError([f"{says} {do}"])
     return _read(path, None)
 
 

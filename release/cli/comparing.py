@@ -7,7 +7,7 @@ from pathlib import Path
 
 from release.cli import options
 from release.cli.command import Command, takes
-from release.cli.options import RELEASE, Source
+from release.cli.options import RELEASE, Configured, Source
 from release.values.events import Line, Say, tell
 
 SIDE = "RUN|REPO@TAG|FILE"
@@ -56,7 +56,7 @@ def compare(given: Compare, say: Say) -> None:
 @dataclass(frozen=True, kw_only=True)
 class Tried:
     release: str | None
-    config: Path
+    configured: Configured
     source: Source
 
 
@@ -69,16 +69,16 @@ def _tries_options(command: argparse.ArgumentParser) -> None:
         "--config", type=Path, default=Path("release.yaml"),
         help="configuration of which the tries so far are read (default: %(default)s)",
     )  # fmt: skip
+    options.overrides(command.add_argument_group("configuration"))
     options.source(command)
 
 
 def tries(given: Tried, say: Say) -> None:
     from release.checking import opening, tries_table
-    from release.config import reading
     from release.judging import tried
 
     if given.release is None:
-        found = tries_table.under_way(reading.load(given.config).run.output_dir)
+        found = tries_table.under_way(options.load(given.configured, say))
     else:
         known = opening.Known(data=given.source.data)
         found = tries_table.of(given.release, given.source.hub, say, known)

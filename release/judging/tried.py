@@ -13,10 +13,10 @@ from release.values.record import Training, Tries, Try
 LONGEST = 200
 """Characters of a reason in a table."""
 AS_WRITTEN = "as written"
+ALL = "Each of these trainings was judged on the tuning rows, which are neither trained on nor golden."
 HEAD = (
-    "Each of these trainings was judged on the tuning rows, which are neither trained on nor golden. The first that "
-    "passed there is this adapter, and it alone answered the golden set. On tuning rows a gate passes where its "
-    "threshold's share was right; how sure that is, only the golden set was asked."
+    f"{ALL} The first that passed there is this adapter, and it alone answered the golden set. On tuning rows a gate "
+    "passes where its threshold's share was right; how sure that is, only the golden set was asked."
 )
 
 
@@ -65,9 +65,22 @@ def told(found: Tries) -> Told:
 def markdown(found: Tries) -> str:
     """The same as a section of a card."""
     page = told(found)
+    return "\n".join([page.head, "", *_table(page)]).rstrip() + "\n"
+
+
+def refused(why: str, found: Tries | None) -> str:
+    """The report where no adapter was judged on the golden set: why, and what was tried."""
+    lines = ["# Nothing was judged on the golden set", *(f"- {cell(line.strip())}" for line in why.splitlines())]
+    lines.insert(1, "")
+    if found is not None:
+        lines += ["", ALL, "", *_table(told(found))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(page: Told) -> list[str]:
     table = [f"| {' | '.join(map(cell, one))} |" for one in (page.columns, *page.rows)]
     table.insert(1, "|---|---|---|--:|--:|")
-    return "\n".join([page.head, "", *table, "", *(f"- {cell(one)}" for one in page.told)]).rstrip() + "\n"
+    return [*table, "", *(f"- {cell(one)}" for one in page.told)]
 
 
 def _row(one: Try) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import gates
 from release.checking import explain
 from release.judging.reviewed import Asked
-from release.two_jobs import PACKAGE, REVIEW, ROWS
+from release.publishing.candidate_folder import PACKAGE, REVIEW, ROWS
 from release.values import layout
 from release.values.events import Say
 

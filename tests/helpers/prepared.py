@@ -54,6 +54,12 @@ def trained(line: Path, base: bases.Base, **settings: str) -> Path:
     assert train is not None
     digests = {"train": train.sha256, "golden": golden.sha256}
     run = begin.run_folder(loaded, recording.inputs(loaded, base, digests))
+    lent(run)
+    return run
+
+
+def lent(run: Path) -> None:
+    """The adapter of the kept release in a run folder, as training leaves it."""
     adapter = run / "adapter"
     adapter.mkdir()
     released = json.loads((RELEASED / "release.json").read_bytes())
@@ -62,7 +68,6 @@ def trained(line: Path, base: bases.Base, **settings: str) -> Path:
     files = [asdict(file) for file in Manifest.of_folder(adapter).files]
     told = {**released["training"], "files": files, "versions": environment.versions(), **_here(released["training"])}
     (run / "training.json").write_bytes(canonical_json(told))
-    return run
 
 
 def _here(stage: Mapping[str, Any]) -> dict[str, Any]:

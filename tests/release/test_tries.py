@@ -59,7 +59,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def table(folder: Path) -> Any:
-    (path,) = folder.glob("runs/mine/tries.json")
+    (path,) = folder.glob("runs/mine/tries/*/tries.json")
     return json.loads(path.read_bytes())
 
 
@@ -93,7 +93,7 @@ def test_only_the_first_try_that_passes_answers_the_golden_set_and_a_killed_one_
         assert json.loads((run / "training.json").read_bytes())["resumed_from_step"] is not None
         assert len((run / "ledger.jsonl").read_text("utf-8").splitlines()) == 1
         rows = ("--data", str(run / "data"))
-        for command in (["tries"], ["tries", TAG, *rows], ["verify", TAG, *rows]):
+        for command in (["tries", *words()], ["tries", TAG, *rows], ["verify", TAG, *rows]):
             looked = adapter_release(*command, cwd=folder, env=env)
             assert looked.returncode == 0, looked.stderr
             if command[0] == "tries":

@@ -5,12 +5,18 @@ from typing import Any
 
 import pytest
 
+from gates.canonical import canonical_json
 from release import inputs, tries
+from release.checking import tries_table
 from release.config import reading
 from release.inputs import Inputs
 from release.running import machine
-from release.values.errors import PreflightError
+from release.values.errors import ConfigError, PreflightError
+from release.values.record import Tries, Try, tree
 from tests.helpers.line import small_config
+
+FIRST = Try(name="1", changes={}, passed=False, refused_by=["it diverged"], gates={}, steps=0, tokens=0, seconds=1.5)
+SO_FAR = Tries(planned=4, every_seed_passes=False, tries=[FIRST], seeds=[], left_out=[])
 
 
 def configured(folder: Path, **sections: Any) -> Inputs:
@@ -38,18 +44,47 @@ def test_what_was_planned_stays_whatever_is_free_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = configured(tmp_path, tries={"ladder": "learning_rates"})
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / tries.TABLE).write_text("of other tries")
-
     with_memory(tmp_path / "cgroup", monkeypatch, 64 << 30)
     first = named(found)
-    assert not (tmp_path / "run" / tries.TABLE).exists()
     with_memory(tmp_path / "cgroup", monkeypatch, 100 << 20)
 
     assert named(found) == first == (["1", "2", "3", "4"], 0)
     assert named(configured(tmp_path, tries={"ladder": "learning_rates"}, budget={"tries": 2})) == (["1", "2"], 2)
     assert named(found) == first
+    table = tries.folder_of(found.config) / tries.TABLE
+    table.write_text("over these rows")
+    assert named(configured(tmp_path, tries={"ladder": "learning_rates"}, training={"weight_decay": 0.2})) == (["1"], 3)
+    assert named(found) == first
     assert named(found, rows="other") == (["1"], 3)
+    assert not table.exists()
+
+
+@pytest.mark.parametrize(
+    ("sections", "same"),
+    [
+        ({"budget": {"hours": 3}}, True),
+        ({"publishing": {"tag": "v0.2.0"}}, True),
+        ({"gates": {"weaker_because": "half of the old questions were ambiguous"}}, True),
+        ({"training": {"learning_rate": 3e-4}}, False),
+        ({"generation": {"max_new_tokens": 7}}, False),
+        ({"tries": {"ladder": "usual"}}, False),
+    ],
+)
+def test_the_table_of_another_configuration_in_one_folder_is_not_taken_for_its_own(
+    tmp_path: Path, sections: dict[str, Any], same: bool
+) -> None:
+    asked = {"tries": {"ladder": "learning_rates"}, "data": {"tuning_share": 0.2}}
+    one, other = (reading.load(small_config(tmp_path, **more)) for more in (asked, {**asked, **sections}))
+    table = tries.folder_of(one) / tries.TABLE
+    table.parent.mkdir(parents=True)
+    table.write_bytes(canonical_json(tree(SO_FAR)))
+
+    assert tries_table.under_way(one) == SO_FAR
+    if same:
+        assert tries_table.under_way(other) == SO_FAR
+    else:
+        with pytest.raises(ConfigError, match="nothing was tried yet with these settings"):
+            tries_table.under_way(other)
 
 
 @pytest.mark.usefixtures("base")

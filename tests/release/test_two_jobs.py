@@ -22,7 +22,8 @@ from release.hub import address
 from release.judging import derive, previous
 from release.judging.released import Released
 from release.models import base as bases
-from release.publishing import rules
+from release.publishing import candidate_folder, rules
+from release.publishing.candidate_folder import REPORT, SUMS
 from release.publishing.rules import Rules
 from release.values import layout
 from release.values.artifacts import Candidate, Manifest, write_atomically
@@ -87,9 +88,9 @@ def receipt(folder: Path) -> dict[str, object]:
 
 def sums_anew(folder: Path) -> None:
     """SHA256SUMS that fits changed files, as somebody who knows of it would write it."""
-    (folder / two_jobs.SUMS).unlink()
+    (folder / SUMS).unlink()
     lines = (f"{file.sha256}  {file.path}\n" for file in Manifest.of_folder(folder).files)
-    write_atomically(folder / two_jobs.SUMS, "".join(lines).encode())
+    write_atomically(folder / SUMS, "".join(lines).encode())
 
 
 def test_a_candidate_is_published_with_a_receipt_and_a_second_run_changes_nothing(arrived: Path) -> None:
@@ -107,7 +108,7 @@ def test_a_candidate_is_published_with_a_receipt_and_a_second_run_changes_nothin
 
 
 def test_its_digests_are_what_sha256sum_checks(made: Path) -> None:
-    checked = subprocess.run(["sha256sum", "--check", "--strict", two_jobs.SUMS], cwd=made, check=False)
+    checked = subprocess.run(["sha256sum", "--check", "--strict", SUMS], cwd=made, check=False)
 
     assert checked.returncode == 0
 
@@ -187,12 +188,12 @@ def add_other_rows(folder: Path) -> None:
 
 
 def name_a_pipe(folder: Path) -> None:
-    (folder / two_jobs.SUMS).unlink()
-    os.mkfifo(folder / two_jobs.SUMS)
+    (folder / SUMS).unlink()
+    os.mkfifo(folder / SUMS)
 
 
 def name_a_file_twice(folder: Path) -> None:
-    sums = folder / two_jobs.SUMS
+    sums = folder / SUMS
     sums.write_text(sums.read_text("utf-8") * 2, "utf-8")
 
 
@@ -213,11 +214,14 @@ def name_a_file_twice(folder: Path) -> None:
         (lambda folder: (folder / "run.py").touch(), "extra: run.py"),
         (add_other_rows, "extra: rows/a.jsonl"),
         (name_a_pipe, "SHA256SUMS is not a regular file"),
-        (lambda folder: os.truncate(folder / two_jobs.SUMS, 10**12), "SHA256SUMS has 1,000,000,000,000 bytes"),
+        (lambda folder: os.truncate(folder / SUMS, 10**12), "SHA256SUMS has 1,000,000,000,000 bytes"),
         (lambda folder: os.mkfifo(folder / "package" / "policy.json"), "package/policy.json"),
         (name_a_file_twice, "repeats a file"),
-        (lambda folder: (folder / two_jobs.SUMS).unlink(), "SHA256SUMS cannot be read"),
-        (lambda folder: (folder / two_jobs.SUMS).write_text("", "utf-8"), "SHA256SUMS names no file of package/"),
+        (lambda folder: (folder / SUMS).unlink(), "SHA256SUMS cannot be read"),
+        (
+            lambda folder: (folder / SUMS).write_text("", "utf-8"),
+            "SHA256SUMS names no file of package/",
+        ),
         (shutil.rmtree, "SHA256SUMS cannot be read"),
     ],
 )
@@ -515,12 +519,12 @@ def test_a_folder_that_only_has_sums_of_its_own_is_left_alone(tmp_path: Path) ->
 def test_a_candidate_takes_the_place_of_an_earlier_one_and_of_an_empty_folder(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {two_jobs.REPORT: made / two_jobs.REPORT}
+    files = {REPORT: made / REPORT}
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        two_jobs._lay_out(Path("dist").absolute(), files, sums=True)
+        candidate_folder.lay_out(Path("dist").absolute(), files, sums=True)
 
-    assert {path.name for path in (tmp_path / "dist").iterdir()} == {two_jobs.REPORT, two_jobs.SUMS}
+    assert {path.name for path in (tmp_path / "dist").iterdir()} == {REPORT, SUMS}
     assert [path.name for path in tmp_path.iterdir()] == ["dist"]
 
 

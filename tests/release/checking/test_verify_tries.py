@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from release import tries
 from release.checking import laid_out, opening, reproduce, tries_table, verify
 from release.judging import tried
 from release.values import layout
@@ -16,6 +17,7 @@ from release.values.errors import ConfigError
 from tests.helpers.small_release import (
     read_record,
     reseal,
+    small_settings,
 )
 from tests.helpers.tried import tried_release
 from tests.helpers.verified import failed, opened
@@ -160,12 +162,14 @@ def test_it_is_laid_out_to_be_made_again_with_the_settings_that_won_and_no_tries
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"tries": []}', '{"planned": "\\u001b[2J"}'])
 def test_a_table_that_is_none_is_told(tmp_path: Path, text: str) -> None:
-    (tmp_path / "tries.json").write_text(text, "utf-8")
+    config = small_settings(tmp_path)
+    tries.folder_of(config).mkdir(parents=True)
+    (tries.folder_of(config) / tries.TABLE).write_text(text, "utf-8")
 
     with pytest.raises(ConfigError, match=r"tries\.json cannot be read"):
-        tries_table.under_way(tmp_path)
+        tries_table.under_way(config)
 
 
 def test_where_nothing_was_tried_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing was tried yet"):
-        tries_table.under_way(tmp_path)
+        tries_table.under_way(small_settings(tmp_path))

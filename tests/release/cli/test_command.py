@@ -48,7 +48,7 @@ TYPED: dict[str, tuple[type, str]] = {
         f"a/b@v1 {EXPECTED} {PERMITTED} {REPRODUCED} --level answers --output o --attach --anyway",
     ),
     "compare": (comparing.Compare, "a/b@v1 a/b@v2 --config c.yaml --no-browser --hub file:h --data d"),
-    "tries": (comparing.Tried, "a/b@v1 --config c.yaml --hub file:h --data d"),
+    "tries": (comparing.Tried, "a/b@v1 --config c.yaml --set a=1 --weaker-because w --hub file:h --data d"),
     "data check": (data.Check, f"{CONFIGURED} --report r --without-text --data-docs d"),
     "data convert": (
         data.Convert,

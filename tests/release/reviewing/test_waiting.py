@@ -16,7 +16,7 @@ from release.checking import completed, explain, opening, verify, view
 from release.config import reading
 from release.judging import attempts, ledger, previous
 from release.judging.released import Released
-from release.publishing import rules
+from release.publishing import candidate_folder, rules
 from release.reviewing import answers, opened
 from release.values import layout
 from release.values.artifacts import Manifest
@@ -220,7 +220,7 @@ def test_a_publisher_who_asks_people_himself_takes_no_word_that_came_with_the_ca
     shutil.rmtree(dist / "package")
     shutil.copytree(made / "package", dist / "package")
     (dist / "SHA256SUMS").unlink()
-    two_jobs._sum(dist)
+    candidate_folder.summed(dist)
     with pytest.raises(VerificationError, match="holds people's word already"):
         published(dist, apart=True)
 
@@ -266,7 +266,7 @@ def test_a_candidate_that_waits_for_nobody_takes_no_review(made: Path, tmp_path:
 
 def test_making_a_candidate_anew_keeps_what_people_said_of_its_folder(dist: Path) -> None:
     before = read_by_people(dist).read_bytes()
-    two_jobs._lay_out(dist, {"report.md": dist.parent / "release.yaml"}, sums=True)
+    candidate_folder.lay_out(dist, {"report.md": dist.parent / "release.yaml"}, sums=True)
 
     assert (dist / "review.json").read_bytes() == before
 

@@ -1,0 +1,119 @@
+"""Where every try is refused: the candidate's folder says why, and what was tried; over runs whose stages are done."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+import gates
+from gates.canonical import canonical_json
+from release import begin, inputs, pipeline, tries, two_jobs
+from release.begin import Judged
+from release.config import ladder, reading
+from release.config.ladder import Step
+from release.models import tuning_answers
+from release.publishing import candidate_folder
+from release.values.artifacts import Manifest, sha256_file
+from release.values.errors import GatesFailed
+from release.values.events import Event
+from release.values.record import tree
+from tests.helpers.prepared import lent, prepared_config
+from tests.helpers.small_release import write_answers
+
+CHANGES = {"changes": [{"training": {"learning_rate": 0.02}}]}
+CODE = 5
+
+
+def quiet(_: Event) -> None:
+    """Say nothing."""
+
+
+def ended(step: Step, judged: Judged) -> None:
+    """A try whose training ended without an adapter."""
+    told = tries._without(step, "Training diverged: loss is nan at step 3. There is no adapter to judge.")
+    run = begin.begin(step.config, judged, quiet).run
+    (run / tries.ENDED).write_bytes(canonical_json(tree(replace(told, seconds=7.5))))
+
+
+def answered(step: Step, judged: Judged, outputs: Sequence[gates.Output]) -> None:
+    """A try that was trained, and answered the tuning rows so."""
+    run = begin.begin(step.config, judged, quiet).run
+    lent(run)
+    folder = run / tuning_answers.FOLDER
+    folder.mkdir()
+    write_answers(folder / "answers.jsonl", [asdict(one) for one in outputs])
+    made = {
+        "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
+        "answers_sha256": sha256_file(folder / "answers.jsonl"),
+        "seconds": 2.5,
+        "tokens": 90,
+    }
+    (folder / "generation.json").write_bytes(canonical_json(made))
+
+
+def refused(folder: Path, **more: object) -> tuple[Path, str]:
+    """The folder of a candidate without a try that passes, or with a seed that does not, and what was said."""
+    prepared_config(folder)
+    asked = {"data.tuning_share": 0.2, "tries": {**CHANGES, **more}, "container.use": "never"}
+    config = reading.load(folder / "release.yaml", {key: json.dumps(value) for key, value in asked.items()})
+    judged = pipeline.check_data(inputs.load(config, quiet), quiet)
+    assert judged.tuning is not None
+    right = gates.gold_outputs(judged.tuning.rows)
+    wrong = [replace(one, output="no JSON") for one in right]
+    first, second = ladder.steps(config)
+    ended(first, judged)
+    answered(second, judged, right if more else wrong)
+    for one in ladder.seeds(config, second):
+        answered(one, judged, wrong)
+    with pytest.raises(GatesFailed) as stopped:
+        two_jobs.candidate(config, folder / "dist", quiet)
+    assert stopped.value.exit_code == CODE
+    return folder / "dist", str(stopped.value)
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize(
+    ("more", "judged", "says"),
+    [
+        ({}, ["2"], "None of 2 tries passes on the"),
+        ({"seeds": 2, "every_seed_passes": True}, ["2", "seed-43"], "1 of 2 seeds do not pass on the tuning rows"),
+    ],
+)
+def test_it_hands_over_what_was_tried_and_why_nothing_was_judged(
+    tmp_path: Path, more: dict[str, object], judged: list[str], says: str
+) -> None:
+    dist, said = refused(tmp_path, **more)
+
+    assert says in said
+    kept = dist / candidate_folder.REFUSED
+    assert (kept / candidate_folder.MESSAGE).read_text("utf-8") == said
+    table = json.loads((kept / tries.TABLE).read_bytes())
+    assert [one["passed"] for one in table["tries"]] == [False, bool(more)]
+    assert table["tries"][0]["seconds"] == 7.5
+    assert sorted(path.name for path in (kept / "tries").iterdir()) == judged
+    assert {path.name for path in kept.glob("tries/*/*")} == {"answers.jsonl", "training_metrics.json"}
+    report = (dist / candidate_folder.REPORT).read_text("utf-8")
+    assert report.startswith("# Nothing was judged on the golden set\n")
+    assert "| 1 | as written | refused&#58; Training diverged" in report
+    assert "is this adapter" not in report
+    assert not (dist / candidate_folder.SUMS).exists()
+    candidate_folder.replaceable(dist)  # the next one takes its place
+
+
+def test_a_training_without_an_adapter_leaves_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier candidate left is not taken for this one's."""
+    dist = tmp_path / "dist"
+    candidate_folder.lay_out(dist, {"package/release.json": b"{}"}, sums=True)
+    why = "Training diverged: loss is nan at step 3. There is no adapter to judge."
+
+    def diverges(*_: object) -> None:
+        raise GatesFailed(why)
+
+    monkeypatch.setattr(pipeline, "candidate", diverges)
+    with pytest.raises(GatesFailed, match="diverged"):
+        two_jobs._made(inputs.Inputs.__new__(inputs.Inputs), (), dist, quiet)
+
+    assert {path.relative_to(dist).as_posix() for path in dist.rglob("*.*")} == {"report.md", "refused/message.txt"}
+    assert "Training diverged" in (dist / candidate_folder.REPORT).read_text("utf-8")
