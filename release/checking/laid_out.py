@@ -91,6 +91,7 @@ def settings_of(release: Record, wanted: Container = DEFAULT) -> dict[str, Any]:
         elif name in within or key == "run.output_dir":
             within[name] = own
     settings.get("publishing", {}).pop("keyless", None)
+    settings.pop("budget", None)  # what its maker might spend says nothing of what may be spent here
     if isinstance(adapter, dict) and adapter.get("method") != "imported":
         adapter.pop("source", None)  # what is trained here comes from nowhere
     return settings

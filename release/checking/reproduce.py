@@ -186,11 +186,10 @@ def _lay_out(found: opening.Opened, settings: Mapping[str, Any], output: Path) -
     """A configuration and its files, as the release has them, in ``output``."""
     own = [layout.ANSWER_SCHEMA, *([layout.CHAT_TEMPLATE] if "chat_template" in settings["model"] else [])]
     files = {name: (found.folder / name).read_bytes() for name in own}
-    of = found.release.record.data
     files |= {
         name: laid_out.rows_of(found, kind).canonical
         for kind, name in layout.DATA.items()
-        if kind != "tuning" or of.tuning is not None
+        if f"{kind}_file" in settings["data"]  # rows that only chose among tries are not read again
     }
     for name, content in files.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)

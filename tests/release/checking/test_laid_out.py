@@ -13,6 +13,7 @@ from release.config import reading, schema
 from release.config.settings import FIELDS, Container
 from release.config.tree import get, put
 from release.judging.released import Released
+from release.running import spending
 from release.values import layout, record
 from release.values.errors import VerificationError
 from release.values.record import Record, known
@@ -142,6 +143,33 @@ def test_the_releases_own_files_are_in_place_of_all(honest: Mapping[str, Any], t
     assert config.contract["schema"] == layout.ANSWER_SCHEMA
     assert config.publishing.signing_key is None
     assert config.publishing.endpoint == "file:hub"
+
+
+BUDGETS: Mapping[str, object] = {
+    "limit": 0.01,
+    "hours": 0.001,
+    "alerts": ["5 EUR"],
+    "currency": "EUR",
+    "price_per_hour": 1000,
+    "tries": 1,
+}
+
+
+def test_every_setting_of_a_budget_is_among_those_that_are_tested() -> None:
+    assert {f"budget.{name}" for name in BUDGETS} == {name for name in DECLARED if name.startswith("budget.")}
+
+
+@pytest.mark.parametrize("name", sorted(BUDGETS))
+def test_what_its_maker_might_spend_stops_nobody_who_makes_it_again(
+    name: str, honest: Mapping[str, Any], tmp_path: Path
+) -> None:
+    plain = laid_out.parsed(laid_out.settings_of(lying(honest, {})), tmp_path / "release.yaml")
+
+    config = laid_out.parsed(laid_out.settings_of(lying(honest, {"budget": {name: BUDGETS[name]}})), plain.path)
+
+    assert config == plain
+    spending.start(tmp_path, config.budget, "run", "attempt", None).write(36_000)
+    assert not spending.start(tmp_path, config.budget, "run", "again", None).must_stop(36_000, 36_000)
 
 
 @pytest.mark.parametrize("digest", [None, f"sha256:{'d' * 64}"])

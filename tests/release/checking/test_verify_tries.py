@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from release import tries
+from release import inputs, tries
 from release.checking import laid_out, opening, reproduce, tries_table, verify
 from release.judging import tried
 from release.values import layout
@@ -148,16 +148,19 @@ def test_without_its_tuning_rows_the_tries_are_not_judged_again(release: Path) -
     assert "give their folder with --data to judge its tries" in step.unchecked[0]
 
 
-def test_it_is_laid_out_to_be_made_again_with_the_settings_that_won_and_no_tries(
-    original: Path, tmp_path: Path
-) -> None:
-    found = opened(original)
+def test_it_is_laid_out_to_be_made_again_with_the_settings_that_won_and_no_tries(release: Path, tmp_path: Path) -> None:
+    """The rows that chose it are not asked for: what it is made by does not read them."""
+    (release / layout.DATA["tuning"]).unlink()
+    reseal(release, lambda record: record["data"]["tuning"].update(file=None))
+    found = opened(release)
     settings: Mapping[str, Any] = laid_out.settings_of(found.release.record)
 
-    loaded = reproduce._lay_out(found, settings, tmp_path)
+    loaded = reproduce._lay_out(found, settings, tmp_path / "again")
 
     assert loaded.tries is None
     assert loaded.training.learning_rate == 0.001
+    assert not (tmp_path / "again" / layout.DATA["tuning"]).exists()
+    assert inputs.there(inputs.load(loaded, lambda _: None).rows).tuning is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"tries": []}', '{"planned": "\\u001b[2J"}'])
