@@ -91,15 +91,19 @@ def most(config: Config) -> int:
 
 def seeds(config: Config, won: Step) -> tuple[Step, ...]:
     """The other seeds of the try that passed: those after ``run.seed``, which is the one to publish."""
-    several = config.tries.seeds if config.tries else None
     return tuple(
         Step(
             name=f"seed-{seed}",
             changes={**won.changes, SEED: seed},
             config=replace(won.config, run=replace(won.config.run, seed=seed)),
         )
-        for seed in ((config.run.seed + n) % 2**32 for n in range(1, several or 1))
+        for seed in ((config.run.seed + n) % 2**32 for n in range(1, other_seeds(config) + 1))
     )
+
+
+def other_seeds(config: Config) -> int:
+    """How many seeds are trained beside the one to publish."""
+    return (config.tries.seeds or 1) - 1 if config.tries else 0
 
 
 def alone(settings: dict[str, Any]) -> dict[str, Any]:

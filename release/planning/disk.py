@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from release.config import forms
+from release.config import forms, ladder
+from release.config.evaluating import metric
 from release.config.settings import Config, Form
 from release.hub import address
 from release.models.architecture import Architecture
@@ -19,21 +20,33 @@ UNKNOWN = GIB  # where nobody knows the shape: the adapters of models up to 7 bi
 
 
 def needs(config: Config, shape: Architecture | None) -> dict[str, int]:
-    """Bytes by what they are for; together, the most that is there at once."""
+    """Bytes by what they are for; together, the most that is there at once.
+
+    Each try keeps its run folder with its adapter, and so does each seed; checkpoints are those of one at a time.
+    """
     if shape is None:
         return {"a model of unknown shape": UNKNOWN}
-    adapter = trainable(shape, config) * FLOAT32
-    copies = 3 if isinstance(address.of(config), address.Folder) else 2  # trained, packed, and on a Hub of this disk
+    trained = [one.config for one in ladder.steps(config)[: ladder.most(config)]] or [config]
+    sizes = [trainable(shape, one) * FLOAT32 for one in trained]
+    adapter = max(sizes)
+    copies = 2 if isinstance(address.of(config), address.Folder) else 1  # packed, and on a Hub of this disk
     made = [form for form in config.serving.values() if forms.has_files(form)]
     passing = max((_while_made(form, shape) for form in made), default=0)
     return {
         "logs": LOGS,
-        "adapter": copies * adapter,
-        "checkpoints": CHECKPOINTS * STATES * adapter,
+        "adapter": sum(sizes) + (ladder.other_seeds(config) + copies) * adapter,
+        "checkpoints": _checkpoints(config) * adapter,
         "its download, to be checked": adapter,
-        "exports": sum(_kept(config, shape, adapter).values()),
+        "exports": max(sum(_kept(one, shape, adapter).values()) for one in trained),
         "what exports are made from": passing,
     }
+
+
+def _checkpoints(config: Config) -> int:
+    """How many times an adapter's bytes a training keeps until it ends."""
+    kept = CHECKPOINTS + (config.training.on_divergence is not None)  # and one to go back to
+    best = kept + 1 if metric(config) else 0  # of each checkpoint, of this step, and what is written of it
+    return kept * STATES + best
 
 
 def _kept(config: Config, shape: Architecture, adapter: int) -> Mapping[object, int]:

@@ -25,7 +25,7 @@ def planned(found: Inputs, built: Architecture | None) -> list[str]:
     """A line for each try, and one for all with their seeds; what memory may leave out is counted."""
     config = found.config
     steps = ladder.steps(config)[: ladder.most(config)]
-    seeds, currency = len(ladder.seeds(config, steps[0])), config.budget.currency
+    seeds, currency = ladder.other_seeds(config), config.budget.currency
     costs = [_cost(replace(found, config=step.config), built) for step in steps]
     threads = environment.threads(config.run.threads)
     lines = [f"tries, at most {len(steps)}: hours with {threads} threads, and on the cheapest card that fits"]
