@@ -18,14 +18,22 @@ NO_TRIES: Mapping[str, object] = {"": None}
 """What stands for a section ``tries`` that is not there."""
 
 
-class Value(Protocol):
-    """The value at a key where it is there and right, else the default."""
+class Known(Protocol):
+    """What a configuration says, as far as it is right alone."""
 
-    def __call__(self, key: str, default: T) -> T: ...
+    def value(self, key: str, default: T) -> T:
+        """The value at a key where it is there and right, else the default."""
+
+    def whole(self, section: str) -> bool:
+        """Whether nothing in a section, or among the sections, is wrong: what is not there was left out then."""
 
 
-def contradictions(value: Value, method: str) -> Iterator[tuple[str, str]]:
-    """Keys with what is wrong with them, beside others."""
+def contradictions(known: Known, method: str) -> Iterator[tuple[str, str]]:
+    """Keys with what is wrong with them, beside others.
+
+    What is said because something is not there is said where that was left out, and not written wrongly.
+    """
+    value = known.value
     data, training = value("data", dict[str, object]()), value("training", dict[str, object]())
     rows = [f"data.{name}" for name in ("tuning_file", "tuning_share") if name in data]
     if len(rows) > 1:
@@ -38,45 +46,47 @@ def contradictions(value: Value, method: str) -> Iterator[tuple[str, str]]:
         yield from ((key, "is given, but adapter.method 'imported' trains nothing. Take it out.") for key in idle)
         return
     tries = value("tries", NO_TRIES)
-    yield from _idle(training, rows, tries=tries is not NO_TRIES)
-    yield from _of_tries(value, tries, rows)
+    yield from _idle(known, training, rows, tries=tries is not NO_TRIES)
+    yield from _of_tries(known, tries, rows)
     turned = value("training.on_divergence", dict[str, object]())
     if turned.get("learning_rate_factor") == 1 and not turned.get("warmup_steps"):
         problem = "is 1, and there are no warmup_steps: the same steps would end in the same way. Change one of them."
         yield "training.on_divergence.learning_rate_factor", problem
     metric = value("training.metric_for_best_model", MEASURES[0])
-    if metric != MEASURES[0] and "eval_generate" not in training:
+    if metric != MEASURES[0] and "eval_generate" not in training and known.whole("training"):
         yield (
             "training.metric_for_best_model",
             f"is {metric}, which is measured on generated answers. Set training.eval_generate, such as 16.",
         )
 
 
-def _of_tries(value: Value, tries: Mapping[str, object], rows: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _of_tries(known: Known, tries: Mapping[str, object], rows: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Tries are judged on tuning rows, and say which trainings they are."""
     if tries is NO_TRIES:
-        if "tries" in value("budget", dict[str, object]()):
+        if "tries" in known.value("budget", dict[str, object]()) and known.whole(""):
             yield "budget.tries", "is given, but there is no section tries. Write one, or take this out."
         return
-    if not rows:
+    if not rows and known.whole("data"):
         needs = "each is judged on rows that are neither trained on nor judged by in the end, and there are none."
         yield "tries", f"is given, but {needs} Set data.tuning_share, such as 0.2, or data.tuning_file."
-    if not tries.keys() & {"changes", "ladder", "seeds"}:
+    if not tries.keys() & {"changes", "ladder", "seeds"} and known.whole("tries"):
         yield "tries", "names no tries. Write changes, ladder: usual, or seeds."
     if "changes" in tries and "ladder" in tries:
         yield "tries.ladder", "is given beside tries.changes, and only one list is tried. Take one of them out."
-    if "every_seed_passes" in tries and "seeds" not in tries:
+    if "every_seed_passes" in tries and "seeds" not in tries and known.whole("tries"):
         yield "tries.every_seed_passes", "is given, but there is one seed. Set tries.seeds, or take this out."
 
 
-def _idle(training: Mapping[str, object], rows: Sequence[str], *, tries: bool) -> Iterator[tuple[str, str]]:
+def _idle(
+    known: Known, training: Mapping[str, object], rows: Sequence[str], *, tries: bool
+) -> Iterator[tuple[str, str]]:
     """Settings that say nothing for want of another."""
-    if rows and "eval_steps" not in training and not tries:
+    if rows and "eval_steps" not in training and not tries and known.whole("") and known.whole("training"):
         yield rows[0], "is given, but without training.eval_steps nothing reads those rows. Set it, or take this out."
-    if "eval_steps" in training and not rows:
+    if "eval_steps" in training and not rows and known.whole("data"):
         problem = f"is {shown(training['eval_steps'])}, but there are no tuning rows."
         yield "training.eval_steps", f"{problem} Set data.tuning_share or tuning_file."
-    for name, needs in NEEDS.items():
+    for name, needs in NEEDS.items() if known.whole("training") else ():
         if training.get(name) and training.get(needs) in (None, False):
             with_it = f"Set training.{needs}{': true' if needs.startswith('load') else ''}, or take this out."
             yield f"training.{name}", f"is {shown(training[name])}, but training.{needs} is not set. {with_it}"

@@ -33,6 +33,11 @@ class _Known:
         found = trees.get(self.tree, key)
         return found if isinstance(found, type(default)) and key not in self.wrong else default
 
+    def whole(self, section: str) -> bool:
+        """Whether nothing in a section, or among the sections, is wrong: what is not there was left out then."""
+        names = self.wrong.keys()
+        return not any(f"{one}.".startswith(f"{section}.") if section else "." not in one for one in names)
+
 
 def load(path: Path, overrides: Mapping[str, str] | None = None) -> Config:
     """The checked configuration in ``path``; ``overrides`` are dotted keys with YAML values, as in ``--set key=value``.
@@ -175,7 +180,7 @@ def _contradictions(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:
         why = older.WITHOUT_EFFECT["generation.do_sample"]
         yield "generation.do_sample", f"is {shown(idle['generation.do_sample'])}, but {why}. Take it out."
     yield from _contradictory_numbers(known, idle)
-    yield from evaluating.contradictions(known.value, method)
+    yield from evaluating.contradictions(known, method)
 
 
 def _contradictory_adapter(known: _Known, method: str) -> Iterator[tuple[str, str]]:

@@ -94,6 +94,44 @@ def test_every_fault_is_named_with_its_place_its_value_and_what_to_do(path: Path
     assert sorted(problems(path)) == sorted(expected(path))
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tries", "usual"),
+        ("tries", ["usual"]),
+        ("tries", None),
+        ("trys", {"ladder": "usual"}),
+        ("training.tries", "usual"),
+        ("tries", {"ladders": "usual"}),
+        ("tries", {"every_seed_passes": True, "seed": 3}),
+        ("training.eval_step", 5),
+    ],
+)
+def test_what_is_written_wrongly_is_not_said_to_be_left_out_too(key: str, value: object, tmp_path: Path) -> None:
+    """There are tuning rows, which this was to read."""
+    written = {**yaml.safe_load(COMPLETE.read_text("utf-8")), "training": {}}
+    written["data"] |= {"tuning_share": 0.2}
+    put(written, key, value)
+    path = tmp_path / "release.yaml"
+    path.write_text(yaml.safe_dump(written), "utf-8")
+
+    (problem,) = problems(path)
+    assert f" {key}" in problem or "not a setting" in problem
+
+
+@pytest.mark.parametrize("data", ["tuning_shares", "tuning_fil"])
+@pytest.mark.parametrize("reads", ["tries", "training"])
+def test_rows_that_are_named_wrongly_are_not_said_to_be_missing_too(data: str, reads: str, tmp_path: Path) -> None:
+    written = yaml.safe_load(COMPLETE.read_text("utf-8"))
+    written["data"][data] = 0.2
+    written |= {reads: {"ladder": "usual"} if reads == "tries" else {"eval_steps": 5}}
+    path = tmp_path / "release.yaml"
+    path.write_text(yaml.safe_dump(written), "utf-8")
+
+    (problem,) = problems(path)
+    assert f"data.{data} is not a setting. Did you mean data.tuning_" in problem
+
+
 def test_a_complete_file_loads_and_what_it_leaves_out_has_the_known_defaults() -> None:
     loaded = reading.load(COMPLETE)
 
