@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,7 @@ def build(config: Config, base: Base, started: Started, adapter: Adapter, judged
         tries=judged.tries,
         determinism=environment.determinism(config.run.seed, ran.hardware),
         image_digest=ran.image_digest if ran.image_digest == generation.image_digest else None,
-        spent=_spent(training, generation, config.budget),
+        spent=_spent(training, judged, config.budget),
     )
     whole = replace(record, record_sha256=records.digest(records.tree(record)))
     if wrong := records.problems(records.tree(whole)):
@@ -212,15 +212,22 @@ def _data(config: Config, started: Started) -> Data:
     )
 
 
-def _spent(training: Training | None, generation: Generation, budget: Budget) -> Spent:
-    """What training and answering took, the base's answers included; energy and cost are estimates that say how."""
+def _spent(training: Training | None, judged: Outcome, budget: Budget) -> Spent:
+    """What training and answering took, that of all tries and the base's answers included.
+
+    Energy and cost are estimates that say how.
+    """
+    generation, tried = judged.generation, judged.tries
     ran = training or generation
-    trained = training.seconds if training else 0.0
-    seconds = round(trained + generation.seconds + (generation.base_seconds or 0.0), 1)
+    trained: Sequence[Training | records.Try] = [training] if training else []
+    if tried:
+        trained = [*tried.tries, *tried.seeds]  # with their answers to the tuning rows; the last of tries is this one
+    answered = generation.seconds + (generation.base_seconds or 0.0)
+    seconds = round(sum(one.seconds for one in trained) + answered, 1)
     estimated = spending.estimate(seconds, ran.hardware, estimates.read_prices(), budget)
     measured = {
         "seconds": seconds,
-        "tokens": (training.tokens if training else 0) + generation.tokens,
+        "tokens": sum(one.tokens for one in trained) + generation.tokens,
         "peak_memory_bytes": max(ran.peak_memory_bytes, generation.peak_memory_bytes),
     }
     return records.part(Spent, {**estimated, **measured})

@@ -7,6 +7,7 @@ import gates
 from gates import human_review, report, statistics
 from gates.comparison import Pairing
 from gates.policy import HUMAN_REVIEW
+from gates.shown import counted
 from release.config.settings import Publishing
 from release.judging import tried
 from release.publishing import programs, snippet
@@ -295,7 +296,9 @@ def _stage(name: str, seconds: float, tokens: int | None, memory: int | None, gp
 
 def _spent(record: Record) -> Iterator[tuple[str, str]]:
     spent = record.spent
-    yield "time", f"{spent.seconds:,.1f} s for training and answering"
+    tried = [*record.tries.tries, *record.tries.seeds] if record.tries else []
+    trained = f"{counted(len(tried), 'training')} that {'were' if tried[1:] else 'was'} tried" if tried else "training"
+    yield "time", f"{spent.seconds:,.1f} s for {trained} and answering"
     yield "energy", _estimate(None if spent.energy_kwh is None else f"{spent.energy_kwh:.6f} kWh", spent.energy_how)
     cost = None if spent.cost is None else f"{spent.cost.amount:.2f} {spent.cost.currency}"
     yield "cost", _estimate(cost, spent.cost_how)

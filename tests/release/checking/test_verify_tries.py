@@ -49,6 +49,16 @@ def test_it_verifies_with_all_that_was_tried(original: Path) -> None:
     assert f"{OTHER}/answers.jsonl" in record["files"]
 
 
+def test_what_it_took_is_what_all_that_was_tried_took(original: Path) -> None:
+    record = read_record(original)
+    generation, made = record["generation"], [*record["tries"]["tries"], *record["tries"]["seeds"]]
+
+    answered = generation["seconds"] + generation["base_seconds"]
+    assert record["spent"]["seconds"] == sum(one["seconds"] for one in made) + answered == 3 * 10.5 + 9.5
+    assert record["spent"]["tokens"] == sum(one["tokens"] for one in made) + generation["tokens"]
+    assert "for 3 trainings that were tried and answering" in (original / layout.PAGE).read_text("utf-8")
+
+
 def test_card_page_and_command_show_the_table(original: Path) -> None:
     card, page = ((original / name).read_text("utf-8") for name in ("README.md", layout.PAGE))
     table = tries_table.of(str(original), "", lambda _: None, opening.Known())
