@@ -39,7 +39,10 @@ def watch(say: Say) -> "TrainerCallback":
 
 
 def budget(meter: spending.Meter, say: Say) -> "TrainerCallback":
-    """Counts this attempt's cost, tells when a mark is passed, and stops with a checkpoint before the limit."""
+    """Counts this attempt's cost, tells when a mark is passed, and stops with a checkpoint before the limit.
+
+    It stops no training that another callback before it ends.
+    """
     from transformers import TrainerCallback
 
     class Budget(TrainerCallback):  # type: ignore[misc]
@@ -51,7 +54,8 @@ def budget(meter: spending.Meter, say: Say) -> "TrainerCallback":
             for alert in meter.alerts(self.told, seconds):
                 say(Line(text=f"  {alert}"))
             self.told = seconds
-            if state.global_step < state.max_steps and meter.must_stop(seconds, seconds / self.steps):
+            ends = control.should_training_stop or state.global_step >= state.max_steps
+            if not ends and meter.must_stop(seconds, seconds / self.steps):
                 self.over = control.should_save = control.should_training_stop = True
 
         def on_save(self, _args: object, _state: object, _control: object, **_: object) -> None:

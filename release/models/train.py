@@ -268,13 +268,16 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
 
 
 def _deciding(config: Config, run: Path, plan: evaluation.Plan | None, say: Say) -> "Iterator[TrainerCallback]":
-    """What may save or stop after a step, beside the guard: the budget, the clock, an evaluation."""
+    """What may save or stop after a step, beside the guard: an evaluation, the budget, the clock.
+
+    The budget is asked when all else has had its say: a training that ends at this step anyway costs no further one.
+    """
+    if plan and not launched.rank():
+        yield evaluation.watch(plan, say)
     if meter := _meter(config, run):
         yield callbacks.budget(meter, say)
     if minutes := config.training.save_minutes:
         yield callbacks.timed(minutes)
-    if plan and not launched.rank():
-        yield evaluation.watch(plan, say)
 
 
 def _both(model: "PreTrainedModel", base_folder: Path, config: Config) -> base_weights.Now:

@@ -21,9 +21,10 @@ from release.config.settings import Config
 from release.judging import terms
 from release.models import base as bases
 from release.models import evaluation, train
+from release.running import spending
 from release.running.place import Here
 from release.values import layout
-from release.values.errors import GatesFailed, VerificationError
+from release.values.errors import GatesFailed, PreflightError, VerificationError
 from release.values.events import Event, Line
 from release.values.training_metrics import Evaluation
 from tests.helpers.line import ROOT, small_config
@@ -194,3 +195,68 @@ def test_the_line_of_an_evaluation_has_its_counts_and_all_losses_as_bars() -> No
     found = [Evaluation(step=2, loss=3.0), Evaluation(step=4, loss=1.0, gates={"json_parse": (1, 2)})]
 
     assert evaluation.told(found) == "  step 4: eval_loss 1, perplexity 2.718, json_parse 1/2  █▁"
+
+
+ENDS = {
+    "patience": (Evaluation(step=1, loss=0.5, gates={}), Evaluation(step=2, loss=0.7, gates={})),
+    "collapse": (
+        Evaluation(step=1, loss=0.5, gates={"json_parse": (4, 4)}),
+        Evaluation(step=2, loss=0.4, gates={"json_parse": (0, 4)}),
+    ),
+    "nothing": (Evaluation(step=1, loss=0.5, gates={}), Evaluation(step=2, loss=0.4, gates={})),
+}
+
+
+@pytest.mark.parametrize("why", ENDS)
+def test_a_training_that_its_evaluation_ends_is_not_said_to_be_ended_by_its_budget_too(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same step would be the last that the budget allows."""
+    from transformers import TrainerControl, TrainerState
+    from transformers.trainer_callback import CallbackHandler
+
+    before, last = ENDS[why]
+    run = tmp_path / "runs" / "run"
+    run.mkdir(parents=True)
+    (run / evaluation.METRICS).write_text(json.dumps(before.as_dict()) + "\n", "utf-8")
+    config = reading.load(small_config(tmp_path, budget={"hours": 1e-9}))
+    plan = plan_of(run)
+    monkeypatch.setattr(evaluation, "measured", lambda *_: last)
+    monkeypatch.setattr(evaluation, "_keep", lambda *_: None)
+    handler = CallbackHandler(list(train._deciding(config, run, plan, quiet)), None, None, None, None)
+    state, control = TrainerState(global_step=1, max_steps=9), TrainerControl()
+
+    handler.on_train_begin(None, state, control)
+    state.global_step = 2
+    if why == "collapse":
+        with pytest.raises(GatesFailed, match="eval_json_parse is 0"):
+            handler.on_step_end(None, state, control)
+    else:
+        handler.on_step_end(None, state, control)
+        assert control.should_training_stop
+    if why == "nothing":
+        with pytest.raises(PreflightError, match="The budget is spent"):
+            handler.on_train_end(None, state, control)
+    else:
+        handler.on_train_end(None, state, control)
+    assert spending.read(run.parent)[0].run == "run"
+
+
+def plan_of(run: Path) -> evaluation.Plan:
+    """A plan whose evaluations are made up: what it would ask a model is not there."""
+    nothing: Any = None
+    return evaluation.Plan(
+        run=run,
+        every=1,
+        turns=True,
+        metric="eval_loss",
+        patience=1,
+        examples=(),
+        batch=1,
+        asked=nothing,
+        judged=(),
+        prompts=(),
+        contract=nothing,
+        gates=(),
+        as_trained=lambda: None,
+    )
