@@ -64,13 +64,14 @@ def check(found: Inputs, hub: Mapping[str, str], say: Say, *, rights: bool = Tru
     return _before(found, hub, say)
 
 
-def doctor(found: Inputs, hub: Mapping[str, str], say: Say) -> None:
-    """The same with the data gate, and every item told."""
+def doctor(found: Inputs, hub: Mapping[str, str], say: Say, more: Sequence[Item] = ()) -> None:
+    """The same with the data gate, and every item told, ``more`` among them."""
     publishing = found.config.publishing
     fine = f"{publishing.hf_repo} may be written to, {publishing.tag} is free"
     items = [
         *look(found, say),
         *_container_items(found.config),
+        *more,
         *_data_items(found, say),
         *_gate_zero_items(found),
         *_items("Hub", hub_problems(found.config, hub, say), fine),

@@ -11,17 +11,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import gates
 from gates.canonical import canonical_json
+from gates.shown import counted
 from release import begin, inputs, preflight
 from release.begin import Judged
 from release.config import ladder, reading
 from release.config.ladder import Step
 from release.config.settings import Config
-from release.inputs import Inputs, there
+from release.inputs import Inputs, Unread, there
 from release.judging import tried, tuning
 from release.models import tuning_answers
+from release.preflight import Item
 from release.values import layout
 from release.values.artifacts import Adapter, write_atomically
 from release.values.errors import GatesFailed, PreflightError
@@ -36,6 +39,7 @@ PLAN = "plan.json"
 """Beside it: which tries there are, decided once, for the memory that is free is another at each start."""
 UNPLANNED = ("budget", "publishing", "serving", "container")
 """Sections that decide on no try: raising a budget goes on with the same ones."""
+NOTHING = "Nothing was started."
 ENDED = "try.json"
 """In the run folder of a try whose training ended without an adapter: so will it end again."""
 
@@ -113,19 +117,49 @@ def planned(found: Inputs, rows: Mapping[str, str]) -> tuple[tuple[Step, ...], l
 
     ``rows`` are the digests of what is trained on and judged by.
     """
-    steps, folder = ladder.steps(found.config), folder_of(found.config)
+    plan, path = _plan(found, rows), folder_of(found.config) / PLAN
+    if _there(path) != plan:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(TABLE).unlink(missing_ok=True)  # of other rows
+        write_atomically(path, canonical_json(plan))
+    return _of(found, plan)
+
+
+def foreseen(found: Inputs) -> list[Item]:
+    """How many tries would be made here, and which of those listed would not and why; nothing is written."""
+    if found.config.tries is None or isinstance(found.rows, Unread) or isinstance(found.base, Unread):
+        return []
+    rows = {"train": found.rows.train, "tuning": found.rows.tuning, "golden": found.rows.golden}
+    try:
+        steps, left_out = _of(found, _plan(found, {name: one.sha256 for name, one in rows.items() if one}))
+    except PreflightError as why:
+        return [Item(name="tries", state="problem", says=str(why).removesuffix(f"\n{NOTHING}"))]
+    says = [f"{counted(len(steps), 'training')} at most", *(f"not to be made: {one}" for one in left_out)]
+    return [Item(name="tries", state="ok", says=one) for one in says]
+
+
+def _plan(found: Inputs, rows: Mapping[str, str]) -> dict[str, Any]:
+    """What was decided when these tries were begun; else what this machine's memory decides."""
+    steps = ladder.steps(found.config)
     key = _digest([_planning(found.config), [one.changes for one in steps], dict(rows)])
-    kept = json.loads((folder / PLAN).read_bytes()) if (folder / PLAN).exists() else {}
-    if kept.get("key") != key:
-        possible, left_out = fitting(found, steps)
-        kept = {"key": key, "steps": [one.changes for one in possible], "left_out": left_out}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / TABLE).unlink(missing_ok=True)  # of other rows
-        write_atomically(folder / PLAN, canonical_json(kept))
-    there = [one for one in steps if one.changes in kept["steps"]]
+    kept = _there(folder_of(found.config) / PLAN)
+    if kept.get("key") == key:
+        return kept
+    possible, left_out = fitting(found, steps)
+    return {"key": key, "steps": [dict(one.changes) for one in possible], "left_out": left_out}
+
+
+def _there(plan: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(plan.read_bytes()) if plan.exists() else {}
+    return found
+
+
+def _of(found: Inputs, plan: Mapping[str, Any]) -> tuple[tuple[Step, ...], list[str]]:
+    """The tries of a plan, up to the budget, and why others are not made."""
+    there = [one for one in ladder.steps(found.config) if one.changes in plan["steps"]]
     most = found.config.budget.tries or len(there)
     over = [f"{tried.said(one.changes)}: budget.tries is {most}" for one in there[most:]]
-    return tuple(replace(one, name=str(n)) for n, one in enumerate(there[:most], 1)), [*kept["left_out"], *over]
+    return tuple(replace(one, name=str(n)) for n, one in enumerate(there[:most], 1)), [*plan["left_out"], *over]
 
 
 def folder_of(config: Config) -> Path:
@@ -156,7 +190,7 @@ def fitting(found: Inputs, steps: Sequence[Step]) -> tuple[tuple[Step, ...], lis
         wrong = preflight.unfit(replace(found, config=step.config))
         if wrong and found.config.tries and found.config.tries.ladder is None:
             says = f"tries.changes, try {step.name} ({tried.said(step.changes)}): {wrong[0]}"
-            raise PreflightError(f"{says}\nNothing was started.")
+            raise PreflightError(f"{says}\n{NOTHING}")
         if wrong:
             left_out.append(f"{tried.said(step.changes)}: {wrong[0].partition('. ')[0]}")
         else:

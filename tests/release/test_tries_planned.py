@@ -1,17 +1,25 @@
 """Which tries there are is decided once: not by the memory that is free at each start."""
 
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gates.canonical import canonical_json
-from release import inputs, tries
+from release import inputs, preflight, tries
 from release.checking import tries_table
-from release.config import reading
+from release.cli import preparing
+from release.cli.options import Configured
+from release.config import ladder, reading
 from release.inputs import Inputs
+from release.judging import tried
+from release.planning import forecast
 from release.running import machine
 from release.values.errors import ConfigError, PreflightError
+from release.values.events import Event, Line, Say
 from release.values.record import Tries, Try, tree
 from tests.helpers.line import small_config
 
@@ -94,3 +102,43 @@ def test_in_a_list_a_try_without_memory_is_wrong_and_named(tmp_path: Path, monke
 
     with pytest.raises(PreflightError, match=r"tries.changes, try 2 \(training.learning_rate 0.0001\): .* memory"):
         tries.planned(found, {})
+    (item,) = tries.foreseen(found)
+    assert item.state == "problem"
+    assert item.says.startswith("tries.changes, try 2 ")
+
+
+def said_by(command: Callable[[Configured, Say], None], path: Path) -> str:
+    said: list[str] = []
+
+    def say(event: Event) -> None:
+        if isinstance(event, Line):
+            said.append(event.text)
+
+    with contextlib.suppress(PreflightError):  # doctor says more than of tries
+        command(Configured(config=path, overrides=(), weaker_because=None), say)
+    return "\n".join(said)
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize("command", [preparing.plan, preparing.doctor])
+def test_what_memory_leaves_out_of_a_ladder_is_said_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[[Configured, Say], None]
+) -> None:
+    found = configured(tmp_path, tries={"ladder": "usual"}, publishing={"endpoint": "file:hub"}, budget={"tries": 3})
+    needs = {
+        tried.said(one.changes): forecast.estimate(
+            replace(found, config=one.config), forecast.built_of(found), cuda=False
+        ).memory
+        for one in ladder.steps(found.config)
+    }
+    *_, before, most = sorted(set(needs.values()))
+    (too_large,) = (one for one, size in needs.items() if size == most)
+    with_memory(tmp_path / "cgroup", monkeypatch, int((before + most) / 2 * preflight.MEMORY_SPARE))
+
+    said = said_by(command, found.config.path)
+
+    assert "3 trainings at most" in said
+    assert f"not to be made: {too_large}: " in said
+    assert "GiB are needed" in said
+    assert "budget.tries is 3" in said
+    assert not tries.folder_of(found.config).exists()
