@@ -20,7 +20,7 @@ from release.config import reading
 from release.config.settings import Config
 from release.judging import terms
 from release.models import base as bases
-from release.models import evaluation, train
+from release.models import evaluation, interrupted, train
 from release.running import spending
 from release.running.place import Here
 from release.values import layout
@@ -240,6 +240,34 @@ def test_a_training_that_its_evaluation_ends_is_not_said_to_be_ended_by_its_budg
     else:
         handler.on_train_end(None, state, control)
     assert spending.read(run.parent)[0].run == "run"
+
+
+def test_a_signal_during_an_evaluation_is_heard_when_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the checkpoint of the step has its evaluation, without which nothing goes on from it."""
+    from transformers import TrainerControl, TrainerState
+    from transformers.trainer_callback import CallbackHandler
+
+    def interrupted_one(*_: object) -> Evaluation:
+        signal.raise_signal(signal.SIGTERM)
+        return Evaluation(step=2, loss=0.4, gates={})
+
+    monkeypatch.setattr(evaluation, "measured", interrupted_one)
+    monkeypatch.setattr(evaluation, "_keep", lambda *_: None)
+    handler: Any = CallbackHandler([evaluation.watch(plan_of(tmp_path), quiet)], None, None, None, None)
+    state, control = TrainerState(global_step=0, max_steps=9), TrainerControl()
+    with interrupted.kept(handler, quiet, []):
+        handler.on_train_begin(None, state, control)
+        state.global_step = 2
+        handler.on_step_end(None, state, control)
+        assert control.should_save
+        assert control.should_training_stop
+        assert [one["step"] for one in evaluations(tmp_path)] == [2]
+        handler.on_save(None, state, control)
+        with pytest.raises(SystemExit) as end:
+            handler.on_train_end(None, state, control)
+    assert end.value.code == 128 + signal.SIGTERM
 
 
 def plan_of(run: Path) -> evaluation.Plan:
