@@ -1,11 +1,12 @@
 """The tries of a run or a release as values: what `adapter-release tries` shows."""
 
+import os
 from pathlib import Path
 
 from release import tries
 from release.checking import opening, verify
 from release.config.settings import Config
-from release.values import bounded, bounds, record
+from release.values import bounded, bounds, layout, record
 from release.values.errors import ConfigError
 from release.values.events import Say
 from release.values.record import Tries
@@ -26,7 +27,7 @@ def under_way(config: Config) -> Tries:
 def of(name: str, endpoint: str, say: Say, known: opening.Known) -> Tries:
     """Those of a run's folder that was judged, or of a release, which is verified before."""
     made = Path(name) / IN_A_RUN
-    if made.is_file():
+    if made.is_file() and not os.path.lexists(Path(name) / layout.RECORD):
         return _read(made, "tries")
     with opening.opened(name, endpoint, say, known) as found:
         opening.must_be_released(found)
@@ -51,6 +52,8 @@ def _read(path: Path, key: str | None) -> Tries:
 def _value(path: Path, key: str | None) -> Tries | None:
     if path.stat().st_size > bounds.RECORD.most:
         raise ValueError(f"it has more than {bounds.RECORD.most:,} bytes")
+    if fault := bounded.fault(path, bounds.RECORD):
+        raise ValueError(f"it {fault}")
     whole = bounded.json_object(path.read_bytes(), path.name)
     value = whole if key is None else whole.get(key)
     if value is None:

@@ -9,6 +9,7 @@ from gates.canonical import canonical_json
 from gates.shown import plain, shorten
 from release.checking import (
     allowed,
+    recorded_config,
     steps,
     verify_attempts,
     verify_card,
@@ -16,6 +17,8 @@ from release.checking import (
     verify_earlier,
     verify_forms,
     verify_loaded,
+    verify_rows,
+    verify_stages,
     verify_training,
     verify_tries,
 )
@@ -109,6 +112,8 @@ def _agreement(found: Opened) -> Iterator[str | Unchecked]:
     yield from _unequal("names", {"the record": record.name, "the configuration": record.setting("run", "name")})
     image = training.image_digest if training.image_digest == generation.image_digest else None
     yield from _unequal("container images", {"the record": record.image_digest, "training and answering": image})
+    yield from recorded_config.problems(found.release)
+    yield from verify_stages.problems(record)
     yield from verify_chat.problems(found.release)
     yield from verify_training.problems(found.release)
     yield from verify_tries.problems(found.release)
@@ -148,13 +153,15 @@ def _base(found: Opened) -> Iterator[str]:
     imported = record.origin is not None
     if imported != (record.setting("adapter", "method") == "imported") or imported == (record.training is not None):
         yield "it says both that it was trained here and that it was trained elsewhere"
+    if (own := record.adapter.files.get(TOKENIZER)) != (theirs := record.base.files.get(TOKENIZER, own)):
+        yield f"{TOKENIZER} has sha256 {shorten(str(own), bounds.SHOWN)}, that of the base in the record {theirs}"
     told = record.origin.reproduce_with if record.origin else None
     if told and told.lock and told.lock not in told.files:
         yield f"the lock of its trainer, {contents.shown(told.lock)}, is not among the files that it needs"
     yield from lora_settings.problems(settings, record.setting("adapter", "lora"), imported=imported)
 
 
-def _data(found: Opened) -> Iterator[str]:
+def _data(found: Opened) -> Iterator[str | Unchecked]:
     release, data = found.release, found.release.record.data
     for kind, rows in (("train", release.train), ("tuning", release.tuning), ("golden", release.golden)):
         yield from _rows(release, layout.DATA[kind], data.of(kind), rows)
@@ -164,6 +171,7 @@ def _data(found: Opened) -> Iterator[str]:
             yield f"{layout.GOLDEN_ROWS} does not hold the digests of the golden rows"
     if data.golden.sha256 != verify_card.golden_sha256(release):
         yield "the card names another golden set than the record"
+    yield from verify_rows.problems(release)
 
 
 def _rows(release: Released, name: str, facts: Rows | None, rows: Dataset | None) -> Iterator[str]:
@@ -397,6 +405,7 @@ def _signature(found: Opened) -> Iterator[str | Unchecked]:
         yield f"{layout.SIGNATURE} covers other files than these"
     if found.trust:
         yield from sign.check(found.folder, found.trust)
+        yield from _envelopes(found.release, found.trust)
         return
     key = sign.signer(signature)
     who = f"a key whose public part has sha256 {key}" if key else "a CI job"
@@ -404,6 +413,15 @@ def _signature(found: Opened) -> Iterator[str | Unchecked]:
     yield Unchecked(why=f"signed by {who} according to itself; not checked: give {option}")
 
 
+def _envelopes(release: Released, trust: sign.Trust) -> Iterator[Unchecked]:
+    """An identity vouches for the files as they are together; what a key signed apart, only that key shows."""
+    for name in sign.ENVELOPED:
+        if trust.public_key is None and name in release.names:
+            yield Unchecked(why=f"{name} is signed with a key, for which no identity vouches: check with --public-key")
+
+
+TOKENIZER = "tokenizer.json"
+"""Taken from the base as it is."""
 EARLIER = "not worse than previous releases, and requires less only with a reason"
 SIGNED = "the signature covers these files and is by the expected signer"
 PAGE = "the page is the one that record, verdict and answers make, to the byte"

@@ -3,17 +3,15 @@
 import re
 from collections.abc import Iterator
 from itertools import zip_longest
-from pathlib import Path
 
 import yaml
 
 from gates.shown import plain, shorten
-from release.config import reading
+from release.checking import recorded_config
 from release.config.settings import Publishing
 from release.judging.released import Released
 from release.publishing import card
 from release.values import bounds, layout
-from release.values.errors import ConfigError
 from release.values.record import Record
 from schemas import plain_yaml
 
@@ -82,10 +80,7 @@ def derived(release: Released, table: str) -> bytes:
 
 def publishing(record: Record) -> Publishing:
     """Where the record says that it was to be published, and under which licence."""
-    try:
-        return reading.parse(dict(record.config), Path("release.yaml").absolute()).publishing
-    except ConfigError as error:
-        raise ValueError(f"the recorded configuration is not one: {error.problems[0]}") from None
+    return recorded_config.read(record).publishing
 
 
 def _shown(line: str | None) -> str:

@@ -78,7 +78,7 @@ def _of(config: Config, written: Config, change: Mapping[str, object], place: st
         tried = _tried(config, spelt)
     except ConfigError as error:
         raise ConfigError([f"{place}: {one}" for one in error.problems]) from None
-    if other := [key for key in _changes(written, tried) if not key.startswith(("training.", "adapter."))]:
+    if other := [key for key in _changes(written, tried) if not may_change(key)]:
         says = f"changes {', '.join(other)}, and a try changes settings of training and adapter alone."
         raise ConfigError([f"{config.path}: {place} {says}"])
     return tried
@@ -93,17 +93,33 @@ def seeds(config: Config, won: Step) -> tuple[Step, ...]:
     """The other seeds of the try that passed: those after ``run.seed``, which is the one to publish."""
     return tuple(
         Step(
-            name=f"seed-{seed}",
+            name=of_seed(seed),
             changes={**won.changes, SEED: seed},
             config=replace(won.config, run=replace(won.config.run, seed=seed)),
         )
-        for seed in ((config.run.seed + n) % 2**32 for n in range(1, other_seeds(config) + 1))
+        for seed in after(config.run.seed, other_seeds(config))
     )
 
 
 def other_seeds(config: Config) -> int:
     """How many seeds are trained beside the one to publish."""
     return (config.tries.seeds or 1) - 1 if config.tries else 0
+
+
+def after(seed: int, several: int) -> list[int]:
+    """So many seeds after this one."""
+    return [(seed + n) % 2**32 for n in range(1, several + 1)]
+
+
+def of_seed(seed: int) -> str:
+    """The name of a try with another seed."""
+    return f"seed-{seed}"
+
+
+def may_change(key: str) -> bool:
+    """Whether a try may change what has this dotted key."""
+    measured = [f"training.{name}" for name in (*MEASURED, *WATCHING)]
+    return key.startswith(("training.", "adapter.")) and key not in measured
 
 
 def alone(settings: dict[str, Any]) -> dict[str, Any]:

@@ -401,6 +401,21 @@ def _shared(split: Split, other: Split, say: Say) -> Iterator[tuple[Same | None,
     yield from parallel.one_by_one(leak, len(split.dataset.rows), say, name)
 
 
+def asked_again(
+    rows: Sequence[gates.Golden], others: Sequence[gates.Golden], contract: gates.Contract
+) -> Iterator[tuple[str, str]]:
+    """The ids of two rows, of which one asks word for word what the other one asks: a part of what ``facts`` finds.
+
+    It is had without comparing all words with all, and in this process alone.
+    """
+    none = frozenset[bytes]()
+    ids = {asked: row.id for row in others for asked in _asked(row, _lines(row, contract), none)}
+    for row in rows:
+        again = next((ids[asked] for asked in _asked(row, _lines(row, contract), none) if asked in ids), None)
+        if again is not None:
+            yield row.id, again
+
+
 def _leaks_to_tuning(found: Shown, split: Split, tuning: Split, say: Say) -> None:
     """Training rows that ask what a tuning row asks, or nearly."""
     found.all_well("tuning_leakage")

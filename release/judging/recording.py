@@ -213,21 +213,19 @@ def _data(config: Config, started: Started) -> Data:
 
 
 def _spent(training: Training | None, judged: Outcome, budget: Budget) -> Spent:
-    """What training and answering took, that of all tries and the base's answers included.
-
-    Energy and cost are estimates that say how.
-    """
-    generation, tried = judged.generation, judged.tries
-    ran = training or generation
-    trained: Sequence[Training | records.Try] = [training] if training else []
-    if tried:
-        trained = [*tried.tries, *tried.seeds]  # with their answers to the tuning rows; the last of tries is this one
-    answered = generation.seconds + (generation.base_seconds or 0.0)
-    seconds = round(sum(one.seconds for one in trained) + answered, 1)
-    estimated = spending.estimate(seconds, ran.hardware, estimates.read_prices(), budget)
-    measured = {
-        "seconds": seconds,
-        "tokens": sum(one.tokens for one in trained) + generation.tokens,
-        "peak_memory_bytes": max(ran.peak_memory_bytes, generation.peak_memory_bytes),
-    }
+    """What training and answering took; energy and cost are estimates that say how."""
+    ran, measured = training or judged.generation, together(training, judged.generation, judged.tries)
+    estimated = spending.estimate(measured["seconds"], ran.hardware, estimates.read_prices(), budget)
     return records.part(Spent, {**estimated, **measured})
+
+
+def together(training: Training | None, generation: Generation, tries: records.Tries | None) -> dict[str, Any]:
+    """Seconds, tokens and memory of both stages: those of all tries and the base's answers included."""
+    made: Sequence[Training | records.Try] = [training] if training else []
+    if tries:
+        made = [*tries.tries, *tries.seeds]  # with their answers to the tuning rows; the last of tries is this one
+    return {
+        "seconds": round(sum(one.seconds for one in made) + generation.seconds + (generation.base_seconds or 0.0), 1),
+        "tokens": sum(one.tokens for one in made) + generation.tokens,
+        "peak_memory_bytes": max((training or generation).peak_memory_bytes, generation.peak_memory_bytes),
+    }

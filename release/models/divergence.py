@@ -32,6 +32,8 @@ LEAST_NORM = 0.2
 """The least spread of the logarithm of a gradient's norm."""
 COLLAPSED = 0.5
 """Of the best share of answers in JSON so far; an evaluation with less of it is a collapse."""
+COLLAPSE = "eval_json_parse"
+"""The measure of which."""
 LEAST_JSON = 4
 """So many answers in JSON at once, before there is anything to collapse."""
 
@@ -111,7 +113,7 @@ def collapsed(shares: Sequence[tuple[int, tuple[int, int]]]) -> Diverged | None:
     few = max(right for _, (right, _) in before) < LEAST_JSON
     if few or k / n >= COLLAPSED * most:
         return None
-    return Diverged("eval_json_parse", k / n, limit=COLLAPSED * most, step=step, good=before[-1][0])
+    return Diverged(COLLAPSE, k / n, limit=COLLAPSED * most, step=step, good=before[-1][0])
 
 
 def sure(seen: Watched, step: int, config: Config) -> int:
@@ -148,10 +150,26 @@ def turn_back(run: Path, config: Config, found: Diverged, save_steps: int, say: 
         value=found.value if math.isfinite(found.value) else None,
         limit=found.limit,
         back_to=back_to,
-        learning_rate=config.training.learning_rate * rule.learning_rate_factor ** (len(before) + 1),
+        learning_rate=learning_rate(config, len(before) + 1),
     )
     write_atomically(run / FILE, canonical_json([asdict(each) for each in (*before, one)]))
     say(Line(text=f"  {turned(one)}"))
+
+
+def learning_rate(config: Config, times: int) -> float:
+    """The highest of the schedule once training went back so many times."""
+    rule = config.training.on_divergence or OnDivergence()
+    return config.training.learning_rate * rule.learning_rate_factor**times
+
+
+def good_steps(config: Config, measure: str, step: int) -> tuple[int, int]:
+    """The earliest and the latest step after which all can have been well, where this was seen after ``step``.
+
+    What is over the limit was so for ``patience`` steps at most; an evaluation is compared with the one before it.
+    """
+    rule, every = config.training.on_divergence or OnDivergence(), config.training.eval_steps or 1
+    latest = (step - 1) // every * every if measure == COLLAPSE else step - 2
+    return max(min(latest, step - rule.patience - 1), 0), max(latest, 0)
 
 
 def warning(found: Diverged) -> str:

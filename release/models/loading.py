@@ -74,7 +74,11 @@ def loaded_as(adapter: Adapter, precision: Precision, *, to_merge: bool = False)
     """How the base of this adapter is loaded on this machine; ``to_merge`` adds to its weights, so no four bits."""
     import torch
 
-    cuda = torch.cuda.is_available()
+    return loaded_on(adapter, precision, cuda=torch.cuda.is_available(), to_merge=to_merge)
+
+
+def loaded_on(adapter: Adapter, precision: Precision, *, cuda: bool, to_merge: bool = False) -> Loading:
+    """The same on any machine: with a card that torch computes on, or with none."""
     configured = adapter.quantization.bnb_4bit_compute_dtype
     dtype: Dtype = ("bfloat16" if configured == "auto" else configured) if cuda else "float32"
     quantized = precision == "nf4"

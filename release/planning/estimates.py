@@ -6,6 +6,7 @@ backward pass is that of a decoder in the shape of Llama, and nearly that of oth
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,6 +142,12 @@ def steps_of(config: Config, rows: int) -> int:
     batches = -(-rows // (training.per_device_train_batch_size * (training.processes or 1)))
     per_epoch = max(1, -(-batches // training.gradient_accumulation_steps))
     return max(1, -int(-training.num_train_epochs * per_epoch // 1))
+
+
+def save_steps_of(config: Config, steps: int) -> int:
+    """After how many steps a checkpoint is due each time in a training of so many, as transformers counts them."""
+    every = config.training.save_steps
+    return math.ceil(steps * every) if every < 1 else int(every)
 
 
 def _weights(shape: Architecture, config: Config, number: int, *, cuda: bool) -> float:

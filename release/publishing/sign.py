@@ -130,7 +130,10 @@ def _make(folder: Path, publishing: Publishing, signature: Path) -> None:
 
 
 def check(folder: Path, trust: Trust) -> Iterator[str]:
-    """Why a release's signature is not that of whom ``trust`` names over exactly these bytes; nothing if it is."""
+    """Why a release's signature is not that of whom ``trust`` names over exactly these bytes; nothing if it is.
+
+    The envelopes in it are made with a key, and only a key tells whether they are by whom they should be.
+    """
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
     from sigstore.errors import Error
@@ -194,8 +197,16 @@ def payloads(envelopes: Path) -> list[bytes]:
 
 
 def key_ids(envelopes: Path) -> set[str]:
-    """The keys that a file of DSSE envelopes names; whether they signed it, ``check`` says."""
-    return {str(signature["keyid"]) for one in _lines(envelopes) for signature in one["signatures"]}
+    """The keys that each of a file's DSSE envelopes names; whether they signed it, ``check`` says.
+
+    ``ValueError`` where the file holds none, or one that is not named alike by all, or by no key.
+    """
+    named = [{signature["keyid"] for signature in one["signatures"]} for one in _lines(envelopes)]
+    if not all(isinstance(one, str) and one for ids in named for one in ids) or not all(named):
+        raise ValueError(f"{envelopes.name} holds an envelope that names no key")
+    if not named or any(ids != named[0] for ids in named):
+        raise ValueError(f"{envelopes.name} holds no envelopes, or such of several keys")
+    return named[0]
 
 
 def _lines(envelopes: Path) -> list[Any]:

@@ -5,7 +5,7 @@ the same training would not give again: no times, no memory.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -87,11 +87,27 @@ def best(found: Sequence[Evaluation], metric: str) -> Evaluation | None:
 
 def stops(found: Sequence[Evaluation], metric: str | None, patience: int | None) -> bool:
     """Whether so many evaluations in a row, the last ones, are not better than the best before them."""
-    if metric is None or patience is None or len(found) <= patience:
-        return False
-    top = best(found, metric)
-    since = len(found) if top is None else sum(one.step > top.step for one in found)
-    return since >= patience
+    return any(list(stopping(found, metric, patience))[-1:])
+
+
+def stopping(found: Sequence[Evaluation], metric: str | None, patience: int | None) -> Iterator[bool]:
+    """The same after each of them: training ends at the first."""
+    if metric is None or patience is None:
+        yield from (False for _ in found)
+        return
+    top, since = math.inf, -1
+    for one in found:
+        value = one.value(metric)
+        lower = math.inf if value is None else value if metric == LOSS else -value
+        top, since = (lower, 0) if lower < top else (top, since + 1)
+        yield since >= patience
+
+
+def due(every: int, steps: int) -> Iterator[int]:
+    """The steps after which a training of so many is evaluated: after each ``every``, and after the last."""
+    yield from range(every, steps + 1, every)
+    if steps % every:
+        yield steps
 
 
 def kept(found: Sequence[Evaluation], metric: str | None, patience: int | None) -> Kept:
@@ -138,7 +154,7 @@ def evaluation(said: Mapping[str, Any]) -> Evaluation:
     step, loss = said.get("step"), said.get(LOSS)
     counts = {name.removeprefix("eval_"): value for name, value in said.items() if isinstance(value, list | tuple)}
     right = all(len(one) == 2 and all(type(n) is int for n in one) and 0 <= one[0] <= one[1] for one in counts.values())
-    numbers = type(step) is int and 1 <= step <= MOST_STEPS and type(loss) is float and math.isfinite(loss)
+    numbers = type(step) is int and 1 <= step <= MOST_STEPS and type(loss) is float and 0 <= loss < math.inf
     if not numbers or not right:
         raise ValueError(f"an evaluation is not {dict(said)!r:.80}")
     assert isinstance(step, int)

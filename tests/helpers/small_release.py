@@ -15,8 +15,8 @@ from safetensors.numpy import save_file
 import gates
 from gates.canonical import canonical_json, digest
 from release import begin, inputs, pipeline
-from release.config import reading
-from release.config.settings import Config
+from release.config import forms, reading
+from release.config.settings import Config, Form, Precision
 from release.data import sources
 from release.data.chat import Messages
 from release.data.dataset import Dataset
@@ -25,19 +25,20 @@ from release.inputs import there
 from release.judging import previous, recording
 from release.judging.released import Released
 from release.models import base as bases
-from release.models import embedded, generate
+from release.models import embedded, generate, loading
 from release.models.exports import files, modelfile
 from release.publishing import attestations, sign
 from release.running import environment
 from release.values import layout, record, training_metrics
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, sha256_file
-from release.values.record import Origin, Training, Tries, part
+from release.values.record import Evaluated, Origin, Training, Tries, part
 from release.values.training_metrics import Evaluation, Kept
 from tests.helpers.line import ROOT, small_config
 
 GOLDEN_ROWS = 60
 GGUF = b"GGUF of a test"
 THREADS = 2
+STEPS = 20
 HARDWARE = {"machine": "x86_64", "cpu": "a processor", "cpu_capability": "AVX2", "threads": THREADS, "gpu": None}
 LIBRARIES = ("python", "torch", "transformers", "peft", "trl", "bitsandbytes")
 VERSIONS = dict.fromkeys(LIBRARIES, "1.0.0")
@@ -47,7 +48,7 @@ ARITHMETIC = {
     "onednn": True,
     "cudnn_benchmark": False,
     "cudnn_deterministic": False,
-    "environment": {"PYTHONHASHSEED": "0"},
+    "environment": dict(environment.FIXED),
 }
 TEMPLATE = "{{ messages[0].content }}"
 ASKED: dict[str, dict[str, Any]] = {
@@ -111,7 +112,7 @@ def training(**changes: Any) -> Training:
     """What training reports."""
     told = {
         "lora_init_sha256": "1" * 64,
-        "steps": 20,
+        "steps": STEPS,
         "losses": [[10, 1.5], [20, 0.5]],
         "curves": {"learning_rate": [[10, 0.0002], [20, 0.0001]], "grad_norm": [[10, 2.5], [20, 1.25]]},
         "tokens": 4000,
@@ -163,10 +164,10 @@ def small_settings(folder: Path, *, licence: bool = True, **settings: Mapping[st
     golden = folder / "golden.jsonl"
     rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:GOLDEN_ROWS]
     golden.write_text("\n".join(rows) + "\n", "utf-8")
-    path = small_config(
-        folder,
-        **{"run": {"output_dir": "runs"}, **settings, "data": {"golden_file": str(golden), **settings.get("data", {})}},
-    )
+    data = {"golden_file": str(golden), **settings.get("data", {})}
+    imported = settings.get("adapter", {}).get("method") == "imported"
+    steps = {} if imported else {"training": {"max_steps": STEPS, **settings.get("training", {})}}
+    path = small_config(folder, **{"run": {"output_dir": "runs"}, **settings, **steps, "data": data})
     if not licence:
         path.write_text(path.read_text("utf-8").replace("license: CC0-1.0", "source: Ask the test."), "utf-8")
     return reading.load(path)
@@ -219,7 +220,8 @@ def _answer_as(
     write_answers(folder / "answers.jsonl", [asdict(output) for output in outputs])
     named = {f"{name}.gguf": hashlib.sha256(GGUF).hexdigest()}
     says: dict[str, Any] = {"llama.cpp": {"files": named}, "vllm": VLLM}
-    loaded_as = {"loaded": says[form.engine]} if form.engine in says else {}
+    said = loading.loaded_on(loaded.adapter, _precision(loaded, form), cuda=False)
+    loaded_as = {"loaded": says.get(form.engine, asdict(said))}
     there = {
         "adapter_sha256": _adapter(run, loaded).files.digest,
         "answers_sha256": sha256_file(folder / "answers.jsonl"),
@@ -244,6 +246,10 @@ def _answer_as(
             "ollama": _modelfile(exports, f"{name}.gguf") if form.constraint == "none" else None,
         }
         (exports / f"{name}.json").write_bytes(canonical_json(made))
+
+
+def _precision(loaded: Config, form: Form) -> Precision:
+    return "unquantized" if form.merged else forms.precision(form, loaded.adapter)
 
 
 def decoding(loaded: Config, constraint: str | None = None) -> dict[str, Any]:
@@ -313,7 +319,7 @@ def _adapter(run: Path, loaded: Config) -> Adapter:
     return Adapter(
         folder=folder,
         files=files,
-        training=None if elsewhere else training(),
+        training=None if elsewhere else training(over=list(forms.trained_over(loaded))),
         origin=replace(origin(), reproduce_with=declared.of(loaded)) if elsewhere else None,
     )
 
@@ -323,7 +329,7 @@ def _candidate(run: Path, loaded: Config, base: bases.Base, began: Any) -> Candi
     judged, started, outputs = began
     adapter = _adapter(run, loaded)
     if loaded.training.eval_steps:
-        adapter = replace(adapter, training=_evaluated(run))
+        adapter = replace(adapter, training=_evaluated(run, adapter.trained))
     write_answers(run / "answers.jsonl", [asdict(output) for output in outputs])
     babble = [{"id": output.id, "output": "The answer is JSON.", "finish_reason": "stop"} for output in outputs]
     write_answers(run / "base_answers.jsonl", babble)
@@ -334,6 +340,7 @@ def _candidate(run: Path, loaded: Config, base: bases.Base, began: Any) -> Candi
         "prompts_sha256": _prompts_sha256([row.prompt for row in judged.golden.rows]),
         "decoding": decoding(loaded),
         **ASKED,
+        "loaded": asdict(loading.loaded_on(loaded.adapter, _precision(loaded, Form()), cuda=False)),
         "seconds": 5.0,
         "base_seconds": 4.5,
         "tokens": 900,
@@ -352,14 +359,13 @@ EVALUATIONS = (
 )
 
 
-def _evaluated(run: Path) -> Training:
+def _evaluated(run: Path, logged: Training) -> Training:
     """A training that was evaluated twice, of which the first was the better."""
-    logged = training()
     kept = Kept(metric="eval_loss", best_step=10, stopped_early=False)
     content = training_metrics.written(logged.losses, logged.curves or {}, EVALUATIONS, kept)
     (run / layout.TRAINING_METRICS).write_bytes(content)
-    told = {"metrics_sha256": hashlib.sha256(content).hexdigest(), "best_step": 10, "stopped_early": False}
-    return training(evaluation=told)
+    told = Evaluated(metrics_sha256=hashlib.sha256(content).hexdigest(), best_step=10, stopped_early=False)
+    return replace(logged, evaluation=told)
 
 
 def write_answers(path: Path, rows: list[dict[str, Any]]) -> None:

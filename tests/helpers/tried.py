@@ -92,7 +92,7 @@ def _try(
         refused_by=list(seen.refused_by),
         gates=dict(seen.gates),
         steps=20,
-        tokens=900,
+        tokens=4900,
         seconds=10.5,
         adapter_sha256=adapter,
         answers_sha256=hashlib.sha256((folder / "answers.jsonl").read_bytes()).hexdigest(),

@@ -9,18 +9,20 @@ from typing import Any
 
 import pytest
 
+from gates.canonical import canonical_json
 from release import inputs, tries
 from release.checking import laid_out, opening, reproduce, tries_table, verify
+from release.config import ladder
 from release.judging import tried
 from release.values import layout
-from release.values.errors import ConfigError
+from release.values.errors import ConfigError, VerificationError
 from tests.helpers.small_release import (
     read_record,
     reseal,
     small_settings,
 )
 from tests.helpers.tried import tried_release
-from tests.helpers.verified import failed, opened
+from tests.helpers.verified import agreement, failed, opened
 
 AGREEMENT = 5
 BEFORE, WON, OTHER = f"{layout.TRIES}/1", f"{layout.TRIES}/2", f"{layout.TRIES}/seed-43"
@@ -117,7 +119,7 @@ def _gone(folder: Path) -> None:
             "try 1 has no adapter, and",
         ),
         (in_table(lambda told: told.update(planned=1)), "more than were planned"),
-        (in_table(lambda told: told["seeds"][0]["changes"].update({"run.seed": 42})), "the seed that is published"),
+        (in_table(lambda told: told["seeds"][0]["changes"].update({"run.seed": 42})), "in another: that is 43"),
         (in_table(lambda told: told["seeds"][0]["changes"].pop("training.learning_rate")), "in more than its seed"),
         (in_table(lambda told: told["seeds"][0].update(passed=False)), "judged again, try seed-43 passes"),
         (_other_answers, "judged again, try 1 passes, and the record says otherwise"),
@@ -130,6 +132,118 @@ def test_a_lie_about_what_was_tried_is_named(release: Path, lie: Lie, says: str)
     lie(release)
 
     assert says in failed(release)[AGREEMENT]
+
+
+def tried_as(number: int, **said: Any) -> Lie:
+    return in_table(lambda told: told["tries"][number].update(said))
+
+
+def seed_as(**said: Any) -> Lie:
+    return in_table(lambda told: told["seeds"][0].update(said))
+
+
+NO_ADAPTER: dict[str, Any] = {
+    "adapter_sha256": None,
+    "answers_sha256": None,
+    "metrics_sha256": None,
+    "gates": {},
+    "steps": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("lie", "says"),
+    [
+        (tried_as(0, name="2"), "its tries are named"),
+        (tried_as(0, name="3"), "its tries are named"),
+        (tried_as(1, name="seed-42"), "its tries are named"),
+        (in_table(lambda told: told["tries"].reverse()), "its tries are named"),
+        (seed_as(name="seed-44"), "its seeds are named"),
+        (seed_as(name="seed-043"), "its seeds are named"),
+        (seed_as(name="3"), "its seeds are named"),
+        (seed_as(changes={"training.learning_rate": 0.001, "run.seed": 44}), "in another: that is 43"),
+        (seed_as(changes={"training.learning_rate": 0.001, "run.seed": 43.0}), "in another: that is 43"),
+        (seed_as(changes={"run.seed": 43}), "differs from the try that passed in more than its seed"),
+        (seed_as(steps=21), "has 21 steps, its configuration and its rows make 20"),
+        (in_table(lambda told: told["seeds"].append(told["seeds"][0])), "its seeds are named"),
+        (in_table(lambda told: told.update(every_seed_passes=True, seeds=[])), "every seed was to pass"),
+        (tried_as(0, changes={"training.learning_rate": 0.5}), "try 1 is the configuration as written"),
+        (tried_as(1, changes={}), "try 2 is the same training as one before it"),
+        (tried_as(1, changes={"run.name": "elements"}), 'try 2 changes "run.name", which no try does'),
+        (tried_as(1, changes={"training.eval_steps": None}), 'changes "training.eval_steps", which no try does'),
+        (tried_as(1, changes={"": None}), 'changes "", which no try does'),
+        (tried_as(1, changes={"training.learning_rate": True}), "the configuration says otherwise"),
+        (tried_as(1, changes={"training.learning_rate": [{}]}), "the configuration says otherwise"),
+        (tried_as(1, tokens=3999), "has less tokens or seconds than the training"),
+        (tried_as(1, seconds=10), "has less tokens or seconds than the training"),
+        (tried_as(0, **{**NO_ADAPTER, "steps": 20}), "has no adapter, and passed, was counted or left files"),
+        (tried_as(0, **NO_ADAPTER, refused_by=[]), "has no adapter, and passed, was counted or left files"),
+        (
+            lambda folder: reseal(folder, lambda record: record["data"].pop("tuning")),
+            "and names no such rows or no training",
+        ),
+        (lambda folder: reseal(folder, lambda record: record.update(training=None)), "names no such rows"),
+    ],
+)
+def test_a_table_that_no_run_writes_is_named(release: Path, lie: Lie, says: str) -> None:
+    lie(release)
+
+    assert says in agreement(release)
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1, 2**32 - 2])
+def test_seeds_go_on_at_nought_after_the_last(seed: int) -> None:
+    assert ladder.after(seed, 2) == [(seed + 1) % 2**32, (seed + 2) % 2**32]
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("golden", "3 tuning rows ask what golden rows ask"),
+        ("train", "train rows ask what tuning rows ask"),
+    ],
+)
+def test_tuning_rows_that_are_golden_or_trained_on_are_named(release: Path, kind: str, says: str) -> None:
+    """Under other ids and in other letters; and where the configuration only warns of it, it is told all the same."""
+    path = release / layout.DATA["tuning"]
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    others = [json.loads(line) for line in (release / layout.DATA[kind]).read_text("utf-8").splitlines()]
+    taken = [{**one, "id": row["id"]} for one, row in zip(others[:3], rows[:3], strict=True)]
+    taken[0]["messages"][-2]["content"] = taken[0]["messages"][-2]["content"].upper()
+    path.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in [*taken, *rows[3:]]), "utf-8")
+    reseal(release)
+    of_rows = [list(verify.CHECKS)[6]]
+
+    (step,) = verify.check(opened(release), of_rows)
+    assert says in "\n".join(step.problems)
+
+    check = "leakage" if kind == "golden" else "tuning_leakage"
+    reseal(release, lambda record: record["config"]["data"].update(checks={check: "warning"}))
+    (step,) = verify.check(opened(release), of_rows)
+    assert says not in "\n".join(step.problems)
+    assert says in "\n".join(step.unchecked)
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "says"),
+    [
+        ([{"step": 20, "eval_loss": 0.5}], "holds evaluations, and its configuration or its rows allow none"),
+        ([{"step": 20, "eval_loss": -0.5}], "an evaluation is not"),
+        ([], ""),
+    ],
+)
+def test_what_another_try_was_evaluated_by_is_such_as_its_steps_give(
+    release: Path, evaluations: list[dict[str, Any]], says: str
+) -> None:
+    path = release / BEFORE / layout.TRAINING_METRICS
+    value = json.loads(path.read_bytes())
+    value["log_history"] += evaluations
+    path.write_bytes(canonical_json(value))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    tried_as(0, metrics_sha256=sha256)(release)
+
+    said = agreement(release)
+    assert says in said if says else said == ""
 
 
 def test_a_seed_that_had_to_pass_and_did_not_is_named(release: Path) -> None:
@@ -171,6 +285,26 @@ def test_it_is_laid_out_to_be_made_again_with_the_settings_that_won_and_no_tries
     assert loaded.training.learning_rate == 0.001
     assert not (tmp_path / "again" / layout.DATA["tuning"]).exists()
     assert inputs.there(inputs.load(loaded, lambda _: None).rows).tuning is None
+
+
+def test_a_folder_that_holds_a_release_is_verified_whatever_lies_beside_it(release: Path) -> None:
+    """As a run, its table would be believed."""
+    table = json.loads((release / layout.RECORD).read_bytes())
+    table["tries"]["tries"][0]["refused_by"] = ["bad luck"]
+    (release / tries_table.IN_A_RUN).write_bytes(canonical_json(table))
+
+    with pytest.raises(VerificationError):
+        tries_table.of(str(release), "", lambda _: None, opening.Known())
+
+
+@pytest.mark.parametrize("value", [10**400, "1", -1, None, [], 1e999])
+def test_seconds_that_are_none_are_told(original: Path, tmp_path: Path, value: object) -> None:
+    record = read_record(original)
+    record["tries"]["tries"][0]["seconds"] = value
+    (tmp_path / tries_table.IN_A_RUN).write_text(json.dumps(record), "utf-8")
+
+    with pytest.raises(ConfigError, match=r"record\.json cannot be read"):
+        tried.lines(tries_table.of(str(tmp_path), "", lambda _: None, opening.Known()))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"tries": []}', '{"planned": "\\u001b[2J"}'])

@@ -403,7 +403,43 @@ REVIEWS: dict[str, tuple[Callable[[Path, Path], object], str, str]] = {
     ),
     "no review beside it": (lambda folder, _: (folder / layout.REVIEW).unlink(), "FAILED", "holds another review than"),
     "no JSON": (lambda folder, _: (folder / layout.SIGNED_REVIEW).write_text("{"), "FAILED", "it cannot be checked"),
+    "by nobody": (lambda folder, _: signatures(folder, []), "FAILED", "an envelope that names no key"),
+    "by no key": (lambda folder, _: signatures(folder, [{"keyid": "", "sig": ""}]), "FAILED", "that names no key"),
+    "by null": (lambda folder, _: signatures(folder, [{"keyid": None, "sig": ""}]), "FAILED", "that names no key"),
+    "by a list": (lambda folder, _: signatures(folder, [{"keyid": [], "sig": ""}]), "FAILED", "it cannot be checked"),
+    "by no list": (lambda folder, _: signatures(folder, None), "FAILED", "it cannot be checked"),
+    "one of two by nobody": (
+        lambda folder, _: signatures(folder, [], layout.ENVELOPES, number=1),
+        "FAILED",
+        "an envelope that names no key",
+    ),
+    "two of two keys": (
+        lambda folder, _: signatures(folder, [{"keyid": "a", "sig": ""}], layout.ENVELOPES, number=1),
+        "FAILED",
+        "such of several keys",
+    ),
+    "no envelope": (lambda folder, _: (folder / layout.ENVELOPES).write_text(""), "FAILED", "holds no envelopes"),
 }
+
+
+def signatures(folder: Path, given: object, name: str | None = None, number: int = 0) -> None:
+    """An envelope has these signatures; where no file is named, all envelopes of all files."""
+    for path in [folder / one for one in sign.ENVELOPED if name in (None, one)]:
+        envelopes = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        for envelope in envelopes if name is None else [envelopes[number]]:
+            envelope["signatures"] = given
+        path.write_text("".join(json.dumps(one) + "\n" for one in envelopes), "utf-8")
+
+
+def test_of_envelopes_an_identity_says_nothing(read: Path) -> None:
+    """They are made with a key: whoever gives an identity hears of each that it was not looked at."""
+    there = opening.Opened(
+        release=Released(name="release", folder=read), trust=sign.Trust(identity="a@example.org", issuer=sign.GITHUB)
+    )
+    (step,) = verify.check(there, [list(verify.CHECKS)[SIGNATURE]])
+
+    for name in sign.ENVELOPED:
+        assert f"{name} is signed with a key, for which no identity vouches" in "\n".join(step.unchecked)
 
 
 @pytest.mark.parametrize("whose", REVIEWS)

@@ -1,0 +1,78 @@
+"""What a record says of the stages that trained and answered: each agrees with itself, and their sum with both."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+
+from release.checking import recorded_config
+from release.config import forms
+from release.config.settings import Config, Form
+from release.judging import recording
+from release.models import loading
+from release.values.errors import shown
+from release.values.record import Answering, Generation, Record, Training, to_json
+
+SPENT = ("seconds", "tokens", "peak_memory_bytes")
+
+
+def problems(record: Record) -> Iterator[str]:
+    """A line for each that says two things."""
+    config, trained, answered = recorded_config.read(record), record.training, record.generation
+    stages = {"training": trained, "answering": answered}
+    stages_and_forms = stages | {name: form.answering for name, form in (record.forms or {}).items()}
+    for name, stage in stages_and_forms.items():
+        yield from _libraries(name, stage) if stage is not None else ()
+    for name, ran in stages.items():
+        yield from _arithmetic(name, ran, record) if ran is not None else ()
+    yield from _loaded(record, config)
+    yield from _spent(record)
+
+
+def _libraries(name: str, stage: Training | Generation | Answering) -> Iterator[str]:
+    """Versions and packages are both of what was installed."""
+    for library, version in stage.versions.items():
+        if (installed := (stage.packages or {}).get(library, version)) != version:
+            yield f"two versions of {shown(library)} in {name}: {shown(version)}, and {shown(installed)} was installed"
+
+
+def _arithmetic(name: str, stage: Training | Generation, record: Record) -> Iterator[str]:
+    """Kernels are deterministic where there is a card; what was set before Python started was seen by the stage."""
+    cuda, arithmetic, fixed = stage.hardware.gpu is not None, stage.arithmetic, record.determinism
+    where = f"{name} ran {'on' if cuda else 'without'} a GPU"
+    if arithmetic is not None and arithmetic.deterministic_algorithms != cuda:
+        yield f"{where}, with deterministic_algorithms {shown(not cuda)}"
+    if stage is record.ran and fixed.deterministic_algorithms != cuda:
+        yield f"{where}, and determinism says deterministic_algorithms {shown(not cuda)}"
+    seen = fixed.environment if arithmetic is None else arithmetic.environment
+    if stage is record.ran and not fixed.environment.items() <= seen.items():
+        yield f"{name} saw other variables than determinism says: {shown(to_json(seen))}"
+    if not cuda and stage.gpu_peak_memory_bytes is not None:
+        yield f"{name} took memory of a GPU, and there was none"
+
+
+def _loaded(record: Record, config: Config) -> Iterator[str]:
+    """Where transformers answered, the base was loaded as the configuration says, on that machine."""
+    if record.generation.loaded is not None:
+        told, cuda = asdict(record.generation.loaded), record.generation.hardware.gpu is not None
+        yield from _other("answering", told, config, None, cuda=cuda)
+    for name in (record.forms or {}).keys() & config.serving.keys():
+        answering = (record.forms or {})[name].answering
+        if config.serving[name].engine == "transformers" and answering.hardware is not None:
+            cuda = answering.hardware.gpu is not None
+            yield from _other(name, answering.loaded, config, config.serving[name], cuda=cuda)
+
+
+def _other(name: str, told: Mapping[str, object], config: Config, form: Form | None, *, cuda: bool) -> Iterator[str]:
+    asked = form or Form()
+    precision = "unquantized" if asked.merged else forms.precision(asked, config.adapter)
+    expected = asdict(loading.loaded_on(config.adapter, precision, cuda=cuda))
+    if wrong := [one for one, value in expected.items() if told.get(one) != value]:
+        yield f"{name}: {wrong[0]} was {shown(told.get(wrong[0]))}, its configuration makes {shown(expected[wrong[0]])}"
+
+
+def _spent(record: Record) -> Iterator[str]:
+    """What was spent is what stages and tries took together; the first records left out the base's answers."""
+    both = recording.together(record.training, record.generation, record.tries)
+    said = {name: getattr(record.spent, name) for name in SPENT}
+    first = {**both, "seconds": round(both["seconds"] - (record.generation.base_seconds or 0.0), 1)}
+    if said != both and not (record.record == 1 and said == first):
+        yield f"the stages took {shown(both)} together, the record says {shown(said)} was spent"
