@@ -40,6 +40,8 @@ def _arithmetic(name: str, stage: Training | Generation, record: Record) -> Iter
     where = f"{name} ran {'on' if cuda else 'without'} a GPU"
     if arithmetic is not None and arithmetic.deterministic_algorithms != cuda:
         yield f"{where}, with deterministic_algorithms {shown(not cuda)}"
+    if arithmetic is not None and arithmetic.nondeterministic and not cuda:
+        yield f"{where}, and without a fixed result of {shown(arithmetic.nondeterministic)}"
     if stage is record.ran and fixed.deterministic_algorithms != cuda:
         yield f"{where}, and determinism says deterministic_algorithms {shown(not cuda)}"
     seen = fixed.environment if arithmetic is None else arithmetic.environment
@@ -71,6 +73,8 @@ def _other(name: str, told: Mapping[str, object], config: Config, form: Form | N
 
 def _spent(record: Record) -> Iterator[str]:
     """What was spent is what stages and tries took together; the first records left out the base's answers."""
+    if record.generation.base_answers_reused and record.generation.base_seconds:
+        yield "the base's answers were kept from before, and took time all the same"
     both = recording.together(record.training, record.generation, record.tries)
     said = {name: getattr(record.spent, name) for name in SPENT}
     first = {**both, "seconds": round(both["seconds"] - (record.generation.base_seconds or 0.0), 1)}
