@@ -145,14 +145,22 @@ def check(folder: Path, trust: Trust) -> Iterator[str]:
             return
         config.use_elliptic_key_verifier(public_key=trust.public_key)
     else:
-        config.use_sigstore_verifier(identity=trust.identity, oidc_issuer=trust.issuer)
+        try:
+            config.use_sigstore_verifier(identity=trust.identity, oidc_issuer=trust.issuer)
+        except Error as error:
+            yield f"{layout.SIGNATURE} cannot be checked: Sigstore's own keys cannot be fetched: {_why(error)}. Try again"
+            return
     try:
         config.verify(folder, folder / layout.SIGNATURE)
     except (ValueError, InvalidSignature, Error) as error:
-        yield f"{layout.SIGNATURE} is not valid: {str(error).strip() or type(error).__name__}"
+        yield f"{layout.SIGNATURE} is not valid: {_why(error)}"
     for name in ENVELOPED:
         if trust.public_key and (folder / name).exists():
             yield from _check_envelopes(folder, name, trust.public_key)
+
+
+def _why(error: Exception) -> str:
+    return str(error).strip() or type(error).__name__
 
 
 def _check_envelopes(folder: Path, name: str, public_key: Path) -> Iterator[str]:
