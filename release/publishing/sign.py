@@ -148,7 +148,8 @@ def check(folder: Path, trust: Trust) -> Iterator[str]:
         try:
             config.use_sigstore_verifier(identity=trust.identity, oidc_issuer=trust.issuer)
         except Error as error:
-            yield f"{layout.SIGNATURE} cannot be checked: Sigstore's own keys cannot be fetched: {_why(error)}. Try again"
+            what = f"{layout.SIGNATURE} cannot be checked: Sigstore's own keys cannot be fetched"
+            yield f"{what}: {_why(error)}. Try again with a network"
             return
     try:
         config.verify(folder, folder / layout.SIGNATURE)
