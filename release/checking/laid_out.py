@@ -74,7 +74,7 @@ def settings_of(release: Record, wanted: Container = DEFAULT) -> dict[str, Any]:
     ``wanted`` is where stages run: the caller's word (`allowed`), not the record's.
     """
     settings: dict[str, Any] = copy.deepcopy(dict(release.config))
-    settings["run"] = {**settings["run"], "threads": release.determinism.threads}
+    settings["run"] = {**settings["run"], "threads": release.threads}
     settings["container"] = {name: value for name, value in asdict(wanted).items() if value != getattr(DEFAULT, name)}
     settings["container"]["use"] = wanted.use
     if isinstance(served := settings.get("serving"), dict):

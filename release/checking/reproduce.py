@@ -225,7 +225,10 @@ def _answer_as_served(
 def _record_now(release: Record, generation: Generation, adapter: Adapter) -> Record:
     """The record with what answering again found, and by which files."""
     files = {file.path: file.sha256 for file in adapter.files.files}
-    fixed = replace(release.determinism, threads=generation.hardware.threads)
+    threads = generation.hardware.threads
+    if threads == release.generation.hardware.threads:  # training's own may be another share of as many
+        threads = release.determinism.threads
+    fixed = replace(release.determinism, threads=threads)
     judged = replace(release.adapter, files=files)
     return replace(release, adapter=judged, generation=generation, source=environment.source(), determinism=fixed)
 
@@ -316,8 +319,8 @@ def _expect(release: Record, maker: Maker, request: Request, say: Say) -> None:
         return
     threads = release.determinism.threads
     here = {**maker.surroundings, "hardware": {**maker.surroundings["hardware"], "threads": threads}}
-    if (cores := environment.threads(None)) < threads:
-        say(Line(text=f"{threads} threads, as recorded, on {cores} cores: slower than when it was made"))
+    if (cores := environment.threads(None)) < release.threads:
+        say(Line(text=f"{release.threads} threads, as recorded, on {cores} cores: slower than when it was made"))
     # a worktree at a clean commit holds the recorded code
     code = release.source.code_sha256 if maker.commit else environment.code_sha256()
     now = {"training": here, "source": {"code_sha256": code}}

@@ -98,13 +98,7 @@ def _agreement(found: Opened) -> Iterator[str | Unchecked]:
     """The record says one thing about how the adapter was made, wherever it says it."""
     record = found.release.record
     training, generation, fixed = record.ran, record.generation, record.determinism
-    threads = {
-        "determinism": fixed.threads,
-        "training": training.hardware.threads,
-        "answering": generation.hardware.threads,
-        "the configuration": record.setting("run", "threads") if record.has("run", "threads") else fixed.threads,
-    }
-    yield from _unequal("thread counts", threads)
+    yield from _threads(record)
     for name in sorted(training.versions.keys() | generation.versions.keys()):
         both = {"training": training.versions.get(name), "answering": generation.versions.get(name)}
         yield from _unequal(f"versions of {name}", both)
@@ -119,12 +113,30 @@ def _agreement(found: Opened) -> Iterator[str | Unchecked]:
     yield from verify_tries.problems(found.release)
 
 
+def _threads(record: Record) -> Iterator[str]:
+    """Each process computed with its share of the configured threads, or of one number for all stages."""
+    configured = record.setting("run", "threads") if record.has("run", "threads") else record.threads
+    stages = {"training": record.ran, "answering": record.generation}
+    found = {
+        "determinism": record.determinism.threads,
+        **{name: one.hardware.threads for name, one in stages.items()},
+        "the configuration": configured,
+    }
+    many = {f"processes of {name}": one.processes for name, one in stages.items() if one.processes}
+    total = configured if isinstance(configured, int) else 0  # of which nobody has a share
+    shared = [total and max(1, total // (one.processes or 1)) for one in (record.ran, *stages.values())]
+    if shared != [found["determinism"], found["training"], found["answering"]]:
+        yield _told("thread counts", found | many)
+
+
 def _unequal(what: str, values: Mapping[str, object]) -> Iterator[str]:
     """A line when the named values are not all the same."""
     if len({json.dumps(value) for value in values.values()}) > 1:
-        yield f"two {what}: " + ", ".join(
-            f"{name} {shorten(str(value), bounds.SHOWN)}" for name, value in values.items()
-        )
+        yield _told(what, values)
+
+
+def _told(what: str, values: Mapping[str, object]) -> str:
+    return f"two {what}: " + ", ".join(f"{name} {shorten(str(value), bounds.SHOWN)}" for name, value in values.items())
 
 
 def _base(found: Opened) -> Iterator[str]:

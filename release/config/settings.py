@@ -95,7 +95,7 @@ class Run:
     seed: Annotated[int, Field(ge=0, le=4294967295, examples=[7])] = 42
     """a whole number from 0 to 4294967295"""
     threads: Annotated[int | None, Field(ge=1, le=1024, examples=[2, 3])] = None
-    """a whole number of compute threads from 1 to 1024, or null for every core"""
+    """a whole number of compute threads from 1 to 1024, which the processes of a stage share, or null for every core"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,6 +360,9 @@ class Generation:
     batches: Literal["by_length", "in_order"] = "by_length"
     """'by_length' (questions of about one length are answered together, the longest first) or 'in_order' (as the golden
     set lists them), of transformers"""
+    processes: Annotated[Given[Annotated[int, Field(ge=2, le=64)]], Field(examples=[2, 4])] = None
+    """a whole number from 2 to 64: so many processes share the batches, of transformers, each with a card of its own;
+    as many as there are cards where there are fewer"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any, TextIO
 
-from release.running import environment
+from release.running import environment, launched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +68,7 @@ def make_deterministic(seed: int, thread_count: int) -> None:
     torch.use_deterministic_algorithms(torch.cuda.is_available(), warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 13 GB a pass at 7B
     if torch.cuda.is_available():
+        torch.cuda.set_device(launched.rank())
         note_nondeterminism()
         keep_attention_deterministic()
     set_seed(seed)

@@ -5,9 +5,8 @@ Which prompts, in which order, what is kept and what is recorded is said here; h
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,11 @@ from release.config.reading import load as load_config
 from release.config.settings import Form, Generation
 from release.data import chat as chats
 from release.models import base as bases
-from release.models import loading
+from release.models import loading, parts
 from release.models.engines import engine, table
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.models.exports import files, making
-from release.running import child, environment
+from release.running import child, environment, launched, machine
 from release.running.place import Here, Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
@@ -68,7 +67,8 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     folder.mkdir(parents=True, exist_ok=True)
     if forms.has_files(settings):
         making.exported(run, base, place, say, form)
-    _place(place, settings).call(
+    wanted = load_config(run / "config.yaml").generation
+    _place(place, settings).of(processes(wanted, settings)).call(
         __name__,
         [run, base.folder, kept, form],
         reads=[base.folder],
@@ -113,6 +113,12 @@ def _place(place: Place, form: Form) -> Place:
     return replace(here, secrets=(child.SERVER_KEY,)) if form.engine == "openai" else here
 
 
+def processes(wanted: Generation, form: Form) -> int:
+    """How many processes share the questions: each has a card, and one where there are fewer loses only time."""
+    several = wanted.processes if form.engine == "transformers" else None  # others answer many at once by themselves
+    return machine.at_most(several) if several else 1
+
+
 def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say) -> None:
     """Answer every golden question in a form; ``generation.json`` is written last.
 
@@ -126,19 +132,36 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
     prompts, folder = prompts_of(run, asked.chat), folder_of(run, form)
     folder.mkdir(parents=True, exist_ok=True)
     with table.ENGINES[settings.engine](asked) as opened:
-        base_facts = _base_answers(run, kept, asked, opened, prompts, say) if form == TRAINED else {}
-        alone = frozenset() if form == TRAINED else _without(run, opened, prompts)
-        started, name = time.monotonic(), NAME if form == TRAINED else f"answering as {form}"
-        outputs = answer_all(opened.adapted(), prompts, lambda done: say(progress(name, done, len(prompts))))
-        seconds = time.monotonic() - started
-        if alone and alone <= {*outputs}:
-            raise VerificationError(_without_effect(form, settings, len(alone)))
+        alone = _begun_alone(kept, asked, opened, prompts) if form == TRAINED else None
+        begun = begin(folder, asked, opened, prompts, before)
+        base_facts = _base_answers(run, alone, opened, say) if alone else {}
+        unlike = frozenset() if alone or launched.rank() else _without(run, opened, prompts)
+        found = answer(begun, opened, NAME if alone else f"answering as {form}", say)
+        if found is None:
+            must_be_still(asked.adapter, before)
+            return
+        if unlike and unlike <= {*found.outputs}:
+            raise VerificationError(_without_effect(form, settings, len(unlike)))
         facts = {
-            **(base_facts if form == TRAINED else {"form": _told(form, settings)}),
-            **keep(folder, outputs, asked, before, seconds),
+            **(base_facts if alone else {"form": _told(form, settings)}),
+            **keep(folder, found, asked, before),
             **_how(asked, opened, prompts),
         }
     write_atomically(folder / "generation.json", canonical_json(facts))
+    parts.forget(folder)
+
+
+def begin(folder: Path, asked: Asked, opened: Opened, prompts: Sequence[Prompt], before: Manifest) -> parts.Parts:
+    """What of an adapter's answers is kept in a folder, and what is left to do; every process of the stage is here."""
+    key = {**_base_key(asked, opened, prompts), "form": asdict(asked.form), "adapter": before.digest}
+    begun = parts.begun(folder, key, prompts, opened.batches)
+    parts.agree(key)
+    return begun
+
+
+def answer(begun: parts.Parts, opened: Opened, name: str, say: Say) -> parts.Answered | None:
+    """The adapter's answers; None in every process but the first."""
+    return parts.answered(begun, opened.adapted(), lambda done: say(progress(name, done, len(begun.prompts))))
 
 
 def _without(run: Path, opened: Opened, prompts: Sequence[Prompt]) -> frozenset[Output]:
@@ -182,6 +205,7 @@ def _how(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[str, o
         "peak_memory_bytes": environment.peak_memory_bytes(),
         "image_digest": environment.image_digest(),
         "gpu_peak_memory_bytes": environment.gpu_peak_memory_bytes(),
+        **({"processes": launched.count()} if launched.count() > 1 else {}),
         **opened.ran_on(),
     }
 
@@ -223,27 +247,51 @@ def _base_key(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[s
     }
 
 
-def _base_answers(
-    run: Path, kept: Path, asked: Asked, opened: Opened, prompts: Sequence[Prompt], say: Say
-) -> dict[str, object]:
-    """What the base answers alone, written as ``base_answers.jsonl``, and what to record of it."""
-    assert opened.alone is not None  # the form it was trained in is transformers'
+@dataclass(frozen=True, kw_only=True)
+class _Alone:
+    """What the base is to answer without the adapter."""
+
+    kept: Path
+    key: Mapping[str, object]
+    begun: parts.Parts
+    found: bytes | None
+    """What an earlier attempt was answered."""
+
+    @property
+    def answers(self) -> Path:
+        return self.kept / f"{digest(self.key)[:32]}.jsonl"
+
+
+def _begun_alone(kept: Path, asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> _Alone:
+    """What is kept of the base's answers, whole or in parts, in the folder ``kept``."""
     key = _base_key(asked, opened, prompts)
-    name = digest(key)[:32]
-    record, answers, started = kept / f"{name}.json", kept / f"{name}.jsonl", time.monotonic()
-    lines = _kept_answers(record, answers, key)
-    reused = lines is not None
+    begun = parts.begun(kept, key, prompts, opened.batches)
+    alone = _Alone(kept=kept, key=key, begun=begun, found=None)
+    return replace(alone, found=_kept_answers(alone.answers.with_suffix(".json"), alone.answers, key))
+
+
+def _base_answers(run: Path, alone: _Alone, opened: Opened, say: Say) -> dict[str, object]:
+    """What the base answers alone, written as ``base_answers.jsonl``, and what to record; nothing but in the first."""
+    assert opened.alone is not None  # the form it was trained in is transformers'
+    lines, seconds = alone.found, 0.0
     if lines is None:
-        lines = jsonl(answer_all(opened.alone, prompts, lambda done: say(progress(BASE_NAME, done, len(prompts)))))
-        write_atomically(answers, lines)
-        write_atomically(record, canonical_json({**key, "answers_sha256": hashlib.sha256(lines).hexdigest()}))
+        total = len(alone.begun.prompts)
+        found = parts.answered(alone.begun, opened.alone, lambda done: say(progress(BASE_NAME, done, total)))
+        if found is None:
+            return {}
+        lines, seconds = jsonl(found.outputs), found.seconds
+        write_atomically(alone.answers, lines)
+        told = canonical_json({**alone.key, "answers_sha256": hashlib.sha256(lines).hexdigest()})
+        write_atomically(alone.answers.with_suffix(".json"), told)
+        parts.forget(alone.begun)
     else:
         say(Line(text="  the base's own answers are kept from an earlier attempt"))
-    write_atomically(run / "base_answers.jsonl", lines)
+    if not launched.rank():
+        write_atomically(run / "base_answers.jsonl", lines)
     return {
         "base_answers_sha256": hashlib.sha256(lines).hexdigest(),
-        "base_seconds": 0.0 if reused else round(time.monotonic() - started, 1),
-        "base_answers_reused": reused,
+        "base_seconds": round(seconds, 1),
+        "base_answers_reused": alone.found is not None,
     }
 
 
@@ -260,14 +308,9 @@ def answer_all(answerer: Answerer, prompts: Sequence[Prompt], done: Callable[[in
     """One output for each prompt, in their order, in whichever the engine gives them."""
     found: dict[str, Output] = {}
     done(0)
-    for output in answerer(prompts):
-        if output.id in found:
-            raise RuntimeError(f"The engine answered row {output.id} twice: nobody can tell which answer counts.")
+    for output in engine.checked(answerer, prompts):
         found[output.id] = output
         done(len(found))
-    if found.keys() != (ids := {one.id for one in prompts}):
-        wrong = min(found.keys() ^ ids)
-        raise RuntimeError(f"The engine gave answers to other rows than it was asked, see row {wrong}.")
     return [found[one.id] for one in prompts]
 
 
@@ -276,21 +319,26 @@ def progress(name: str, done: int, total: int) -> Progress:
     return Progress(name=name, done=done, total=total)
 
 
-def keep(folder: Path, outputs: Sequence[Output], asked: Asked, before: Manifest, seconds: float) -> dict[str, object]:
+def keep(folder: Path, found: parts.Answered, asked: Asked, before: Manifest) -> dict[str, object]:
     """Write an adapter's answers into a folder; what to record of them.
 
     ``before`` are the adapter's files as they were before it was loaded.
     """
-    lines = jsonl(outputs)
+    lines = jsonl(found.outputs)
     write_atomically(folder / "answers.jsonl", lines)
-    if Manifest.of_folder(asked.adapter) != before:
-        raise VerificationError(f"{asked.adapter} changed while it was answering. Its answers prove nothing.")
+    must_be_still(asked.adapter, before)
     return {
         "adapter_sha256": before.digest,
         "answers_sha256": hashlib.sha256(lines).hexdigest(),
-        "seconds": round(seconds, 1),
-        "tokens": sum(len(asked.chat.ids(one.output)) for one in outputs),
+        "seconds": round(found.seconds, 1),
+        "tokens": sum(len(asked.chat.ids(one.output)) for one in found.outputs),
     }
+
+
+def must_be_still(adapter: Path, before: Manifest) -> None:
+    """``VerificationError`` where an adapter's files changed while it answered."""
+    if Manifest.of_folder(adapter) != before:
+        raise VerificationError(f"{adapter} changed while it was answering. Its answers prove nothing.")
 
 
 def jsonl(outputs: Sequence[Output]) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from release.config.settings import Adapter, Model, Precision, Quantization
 from release.data.chat import Chat, Messages
 from release.models.architecture import no_four_bits
-from release.running import fence
+from release.running import fence, launched
 from release.values.errors import PreflightError
 from release.values.events import Line, Say
 
@@ -106,7 +106,7 @@ def load_model(folder: Path, said: Loading, *, trust_remote_code: bool) -> "PreT
         folder,
         dtype=dtype,
         quantization_config=quantization,
-        device_map={"": 0} if said.device == "cuda" else None,
+        device_map={"": launched.rank()} if said.device == "cuda" else None,
         use_safetensors=True,
         trust_remote_code=trust_remote_code,
         local_files_only=True,

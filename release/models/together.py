@@ -1,4 +1,4 @@
-"""Several processes that train one adapter: what one of them decides between steps, all do."""
+"""Several processes of one stage: what they tell each other, and what one of them decides between steps, all do."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -32,6 +32,19 @@ def mean(number: float) -> float:
 
     summed = _reduced(torch.tensor(number, dtype=torch.float64), torch.distributed.ReduceOp.SUM)
     return float(summed) / launched.count()
+
+
+def gathered(text: str) -> list[str]:
+    """What each process says, the same list in each; they meet for this alone, and need each other no longer."""
+    if launched.count() == 1:
+        return [text]
+    import torch
+
+    found: list[str] = [""] * launched.count()
+    torch.distributed.init_process_group("gloo")
+    torch.distributed.all_gather_object(found, text)
+    torch.distributed.destroy_process_group()
+    return found
 
 
 def _reduced(there: "torch.Tensor", how: "torch.distributed.ReduceOp.RedOpType") -> "torch.Tensor":

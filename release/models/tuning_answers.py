@@ -1,7 +1,6 @@
 """Tuning rows → answers of a trained adapter, in the form it was trained in: a fresh process asks for them."""
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from gates.canonical import canonical_json
 from release.config.reading import load as load_config
 from release.config.settings import Form
 from release.models import base as bases
-from release.models import generate, loading
+from release.models import generate, loading, parts
 from release.models.engines import engine, table
 from release.running import child
 from release.running.place import Place
@@ -41,7 +40,8 @@ def answered(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     if not _is_whole(folder, adapter.files.digest):
         record.unlink(missing_ok=True)
         folder.mkdir(exist_ok=True)
-        place.call(
+        several = generate.processes(load_config(run / "config.yaml").generation, Form())
+        place.of(several).call(
             __name__,
             [run, base.folder],
             reads=[base.folder],
@@ -72,13 +72,15 @@ def run_answers(run: Path, base_folder: Path, say: Say) -> None:
     loading.apart_from_others(config.model, say)
     asked = engine.of_run(run, base_folder, config, Form())
     prompts = engine.prompts(gates.read_golden(run / layout.DATA["tuning"]), asked.chat)
-    started = time.monotonic()
     with table.ENGINES[asked.form.engine](asked) as opened:
-        outputs = generate.answer_all(
-            opened.adapted(), prompts, lambda done: say(generate.progress(NAME, done, len(prompts)))
-        )
-    facts = generate.keep(run / FOLDER, outputs, asked, before, time.monotonic() - started)
+        begun = generate.begin(run / FOLDER, asked, opened, prompts, before)
+        found = generate.answer(begun, opened, NAME, say)
+    if found is None:
+        generate.must_be_still(asked.adapter, before)
+        return
+    facts = generate.keep(run / FOLDER, found, asked, before)
     write_atomically(run / FOLDER / "generation.json", canonical_json(facts))
+    parts.forget(run / FOLDER)
 
 
 def _stage(arguments: Sequence[str], say: Say) -> None:

@@ -33,12 +33,10 @@ judging import. What only tells, checks, packs and publishes is not: a changed h
 
 
 def threads(wanted: int | None) -> int:
-    """The number of compute threads: the configured one, else this process's share of the cores it may use."""
-    if wanted:
-        return wanted
+    """The compute threads of this process: its share of the configured number, or of the cores that it may use."""
     # elsewhere the system does not say which this process may use
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, cores // launched.count())
+    return max(1, (wanted or cores) // launched.count())
 
 
 def source() -> Source:

@@ -141,6 +141,11 @@ def cards(processes: int) -> dict[str, str]:
     return only(",".join(one.gpu.uuid for one in found if one.gpu))
 
 
+def at_most(processes: int) -> int:
+    """So many processes, or one for each card where there are fewer; all of them on a machine without."""
+    return sum(one.gpu is not None for one in find_gpus(processes)) or processes
+
+
 def only(uuid: str | None) -> dict[str, str]:
     """The variables that leave a process this card and no other; None leaves it none."""
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE: uuid or ""}

@@ -297,6 +297,8 @@ class Generation:
     base_answers_sha256: str | None = field(default=None, metadata=OPTIONAL)
     base_seconds: float | None = field(default=None, metadata=OPTIONAL)
     base_answers_reused: bool | None = field(default=None, metadata=OPTIONAL)
+    processes: int | None = field(default=None, metadata=OPTIONAL)
+    """How many shared the questions; None for one."""
     chat: Chat | None = field(default=None, metadata=OPTIONAL)
     loaded: Loaded | None = field(default=None, metadata=OPTIONAL)
     packages: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
@@ -317,6 +319,7 @@ class Answering:
     seconds: float
     tokens: int
     versions: Mapping[str, str]
+    processes: int | None = field(default=None, metadata=OPTIONAL)
     packages: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     hardware: Hardware | None = field(default=None, metadata=OPTIONAL)
     """None where an address answered: nobody knows what stands behind it."""
@@ -541,6 +544,14 @@ class Record:
     def ran(self) -> Training | Generation:
         """The stage that made it, as far as machine and libraries are concerned; answering, where it was imported."""
         return self.training or self.generation
+
+    @property
+    def threads(self) -> int:
+        """What ``run.threads`` says for the processes of each stage to compute with as many again."""
+        shared = [(one.hardware.threads, one.processes or 1) for one in (self.ran, self.generation)]
+        return max(
+            threads * processes if threads > 1 else 1 for threads, processes in shared
+        )  # one is the least of any
 
     @property
     def early(self) -> bool:

@@ -41,6 +41,28 @@ Decoding is greedy and free. The text is what stands before the first end; ``fin
 """
 
 
+Batches = Callable[[Sequence[Prompt]], Sequence[Sequence[Prompt]]]
+"""The questions in the groups that an engine computes with at once; no answer depends on another group."""
+
+
+def together(prompts: Sequence[Prompt]) -> Sequence[Sequence[Prompt]]:
+    """All in one group."""
+    return [prompts] if prompts else []
+
+
+def checked(answerer: Answerer, prompts: Sequence[Prompt]) -> Iterator[Output]:
+    """An answer to each prompt and to no other, in whichever order the engine gives them."""
+    asked, found = {one.id for one in prompts}, set[str]()
+    for output in answerer(prompts) if prompts else ():
+        if output.id in found:
+            raise RuntimeError(f"The engine answered row {output.id} twice: nobody can tell which answer counts.")
+        found.add(output.id)
+        if output.id in asked:
+            yield output
+    if found != asked:
+        raise RuntimeError(f"The engine gave answers to other rows than it was asked, see row {min(found ^ asked)}.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """Which model answers, and how it is asked."""
@@ -86,6 +108,8 @@ class Opened:
     """Puts the adapter on, whole or with an error, and gives what answers with it; nobody asks the base after that."""
     ran_on: Callable[[], Mapping[str, object]]
     """Hardware, versions, packages and arithmetic, so far: keys and values as in ``release.json``."""
+    batches: Batches = together
+    """Each can be answered by itself, whatever else is asked, to the same bytes."""
 
 
 Engine = Callable[[Asked], AbstractContextManager[Opened]]

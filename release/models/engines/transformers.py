@@ -27,13 +27,17 @@ def opened(asked: Asked) -> Iterator[Opened]:
     """The base as `loading` loads it, on the card where there is one."""
     run, adapter, form = asked.settings.run, asked.settings.adapter, asked.form
     arithmetic.make_deterministic(run.seed, environment.threads(run.threads))
-    remote = asked.settings.model.trust_remote_code
+    remote, grouped = asked.settings.model.trust_remote_code, partial(batches, said=asked.settings.generation)
     if form.merged:
         said = loading.loaded_as(adapter, "unquantized")  # of what was merged is said in the record of its files
         loaded = asdict(said) | _left_out(asked)
         merged = loading.load_model(asked.exports / files.merged(form, adapter), said, trust_remote_code=remote).eval()
         yield Opened(
-            loaded=loaded, alone=None, adapted=lambda: partial(answers, asked, merged), ran_on=arithmetic.surroundings
+            loaded=loaded,
+            alone=None,
+            adapted=lambda: partial(answers, asked, merged),
+            ran_on=arithmetic.surroundings,
+            batches=grouped,
         )
         return
     said = loading.loaded_as(adapter, forms.precision(form, adapter))
@@ -44,6 +48,7 @@ def opened(asked: Asked) -> Iterator[Opened]:
         alone=partial(answers, asked, model),
         adapted=lambda: partial(answers, asked, with_adapter(model, asked.adapter)),
         ran_on=arithmetic.surroundings,
+        batches=grouped,
     )
 
 
@@ -85,7 +90,8 @@ def answers(asked: Asked, model: "PreTrainedModel", prompts: Sequence[Prompt]) -
 def batches(prompts: Sequence[Prompt], said: Generation) -> list[Sequence[Prompt]]:
     """Prompts of about one length together, so that little is padded; the longest first, which need the most memory.
 
-    Rows of one length stay in their order: the same prompts make the same batches, whose rows round alike each time.
+    Rows of one length stay in their order: the same prompts make the same batches, whose rows round alike each time;
+    and some of these batches, asked in their order, are the same batches again.
     """
     by_length = said.batches == "by_length"
     ordered, size = sorted(prompts, key=lambda one: -len(one.ids)) if by_length else prompts, said.batch_size

@@ -12,7 +12,7 @@ from release.config import forms, reading
 from release.config.settings import Form
 from release.data import chat as chats
 from release.models import base as bases
-from release.models import generate
+from release.models import generate, parts
 from release.models.engines.engine import Asked, Prompt
 from release.running.container import InImage
 from release.running.place import Here
@@ -126,14 +126,14 @@ def test_answers_of_an_adapter_that_changed_meanwhile_prove_nothing(
         schema=tmp_path,
         exports=tmp_path,
     )
-    outputs = [Output(id="a", output="Iron.")]
+    found = parts.Answered(outputs=[Output(id="a", output="Iron.")], seconds=1.0)
     if changed:
         (adapter / "a.safetensors").write_bytes(b"b")
         with pytest.raises(VerificationError, match="changed while it was answering"):
-            generate.keep(tmp_path, outputs, asked, before, 1.0)
+            generate.keep(tmp_path, found, asked, before)
         return
 
-    facts = generate.keep(tmp_path, outputs, asked, before, 1.0)
+    facts = generate.keep(tmp_path, found, asked, before)
     record = tmp_path / "generation.json"
     record.write_bytes(canonical_json(facts))
     mine = Adapter(folder=adapter, files=before, training=training())

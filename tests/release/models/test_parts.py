@@ -1,0 +1,260 @@
+"""Answers are kept as they come: a killed stage goes on, and several processes give the bytes of one."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gates import Output
+from gates.canonical import canonical_json
+from release.config import reading
+from release.config.settings import Form, Generation
+from release.models import base as bases
+from release.models import generate, parts, train, tuning_answers
+from release.models.engines import transformers
+from release.models.engines.engine import Prompt
+from release.running import launched, machine
+from release.running.place import Here
+from release.values import layout
+from release.values.artifacts import Adapter, Manifest, sha256_file
+from release.values.errors import PreflightError
+from release.values.events import Event, Line, Progress, Say
+from tests.helpers.line import ROOT, small_config
+from tests.helpers.small_release import training
+from tests.helpers.tiny_base import SHAPE
+
+PROMPTS = [Prompt(id=str(number), messages=(), text=str(number), ids=(1,) * (number % 5)) for number in range(11)]
+BY_LENGTH = partial(transformers.batches, said=Generation(batch_size=3))
+
+
+def echo(prompts: Sequence[Prompt]) -> Iterator[Output]:
+    return (Output(id=one.id, output=f"{one.text}\u2028é") for one in prompts)
+
+
+def nobody(_: Sequence[Prompt]) -> Iterator[Output]:
+    raise AssertionError("nothing is left to answer")
+
+
+def stops_after(count: int, prompts: Sequence[Prompt]) -> Iterator[Output]:
+    for number, output in enumerate(echo(prompts)):
+        if number == count:
+            raise KeyboardInterrupt
+        yield output
+
+
+def quiet(_: object) -> None:
+    """Say nothing."""
+
+
+def answered(folder: Path, key: dict[str, object], answerer: Any, done: Any = quiet) -> list[tuple[str, str]]:
+    found = parts.answered(parts.begun(folder, key, PROMPTS, BY_LENGTH), answerer, done)
+    assert found
+    return [(one.id, one.output) for one in found.outputs]
+
+
+def test_what_was_answered_before_a_kill_is_not_asked_again(tmp_path: Path) -> None:
+    seen: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        answered(tmp_path, {"a": 1}, partial(stops_after, 7))
+    begun = parts.begun(tmp_path, {"a": 1}, PROMPTS, BY_LENGTH)
+    assert (begun.there, begun.mine) == (6, (2, 3))  # whole batches are kept
+
+    found = answered(tmp_path, {"a": 1}, echo, seen.append)
+
+    assert found == [(one.id, f"{one.text}\u2028é") for one in PROMPTS]
+    assert (seen[0], seen[-1]) == (6, 11)
+    assert answered(tmp_path, {"a": 1}, nobody) == found
+    parts.forget(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fault", ["key", "cut", "not JSON's shape", "another row's", "empty"])
+def test_what_is_no_answer_to_these_questions_by_this_model_is_answered_anew(fault: str, tmp_path: Path) -> None:
+    answered(tmp_path, {"a": 1}, echo)
+    begun = parts.begun(tmp_path, {"a": 1}, PROMPTS, BY_LENGTH)
+    kept = begun.path(1).read_bytes()
+    changed = {
+        "cut": kept[:-9],
+        "not JSON's shape": b"[1]",
+        "another row's": begun.path(0).read_bytes(),
+        "empty": b"",
+    }
+    begun.path(1).write_bytes(changed.get(fault, kept))
+
+    again = parts.begun(tmp_path, {"a": 2 if fault == "key" else 1}, PROMPTS, BY_LENGTH)
+
+    assert again.mine == ((0, 1, 2, 3) if fault == "key" else (1,))
+    assert again.there == sum(map(len, again.batches)) - sum(len(again.batches[number]) for number in again.mine)
+
+
+@given(
+    st.lists(st.integers(1, 9), max_size=30), st.integers(1, 8), st.sampled_from(["by_length", "in_order"]), st.data()
+)
+def test_any_of_the_batches_asked_in_their_order_are_the_same_batches(
+    lengths: list[int], size: int, order: Any, data: st.DataObject
+) -> None:
+    """So whoever answers a batch, it is padded and computed alike."""
+    said = Generation(batch_size=size, batches=order)
+    prompts = [Prompt(id=str(n), messages=(), text="", ids=(1,) * length) for n, length in enumerate(lengths)]
+    whole = transformers.batches(prompts, said)
+    chosen = [one for one in whole if data.draw(st.booleans())]
+
+    assert [[*one] for one in transformers.batches([one for batch in chosen for one in batch], said)] == chosen
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_every_batch_is_one_processes_and_only_the_first_gives_answers(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there are more processes than batches."""
+    monkeypatch.setenv(launched.LAUNCHED_BY, "1")
+    monkeypatch.setenv(launched.WORLD, str(count))
+    shares = []
+    for rank in reversed(range(count)):
+        monkeypatch.setenv(launched.RANK, str(rank))
+        begun = parts.begun(tmp_path, {}, PROMPTS, BY_LENGTH)
+        shares += [number for number in begun.mine if number % count == rank]
+        found = parts.answered(begun, echo, quiet)
+        assert (found is None) == (rank > 0)
+
+    assert found
+    assert [one.id for one in found.outputs] == [one.id for one in PROMPTS]
+    assert sorted(shares) == [0, 1, 2, 3]
+
+
+def test_processes_that_compute_otherwise_are_refused() -> None:
+    key = {"loaded": 1, "hardware": {"gpu": "A100"}}
+    parts.agree(key)  # one alone
+    parts.must_be_alike([key, key])
+
+    with pytest.raises(PreflightError, match=r"hardware is .*A100.* of one and .*H100.* of another"):
+        parts.must_be_alike([key, key, {**key, "hardware": {"gpu": "H100"}}])
+
+
+def test_only_transformers_is_asked_by_several_processes() -> None:
+    wanted = Generation(processes=3)
+
+    assert generate.processes(wanted, Form()) == machine.at_most(3)
+    assert generate.processes(wanted, Form(merged=True)) == machine.at_most(3)
+    assert generate.processes(Generation(), Form()) == 1
+    assert {generate.processes(wanted, Form(engine=one)) for one in ("llama.cpp", "vllm", "openai")} == {1}
+
+
+ROWS, SIZE = 24, 2
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> tuple[bases.Base, Path]:
+    """A base of random weights in the cache's form, and an adapter of it as training leaves one."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    known = json.loads((base.folder / "config.json").read_bytes())
+    model = LlamaForCausalLM(LlamaConfig(**SHAPE, **{one: known[one] for one in ("bos_token_id", "eos_token_id")}))
+    model.save_pretrained(folder / "unsealed")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copyfile(base.folder / name, folder / "unsealed" / name)
+    bases.seal(folder / "unsealed", folder / "base")
+    sealed = bases.Base(
+        folder=folder / "base",
+        base_model_id="a/tiny",
+        revision="0" * 40,
+        origin="",
+        files=Manifest.of_folder(folder / "base"),
+    )
+    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(model, lora).save_pretrained(str(folder / "peft"))
+    adapter, run = folder / "adapter", folder / "run"
+    adapter.mkdir()
+    run.mkdir()
+    shutil.copyfile(sealed.folder / layout.CHAT_TEMPLATE, run / layout.CHAT_TEMPLATE)
+    train.write_tokenizer(sealed.folder, run, adapter)
+    for name in (layout.WEIGHTS, layout.SETTINGS):
+        shutil.copyfile(folder / "peft" / name, adapter / name)
+    return sealed, adapter
+
+
+def run_of(folder: Path, tiny: tuple[bases.Base, Path], *, processes: int | None, threads: int) -> tuple[Path, Adapter]:
+    """A run folder whose training has ended."""
+    run = folder / "run"
+    (run / "data").mkdir(parents=True)
+    shutil.copytree(tiny[1], run / "adapter")
+    asked = {"max_new_tokens": 24, "batch_size": SIZE, **({"processes": processes} if processes else {})}
+    loaded = reading.load(small_config(folder, generation=asked, run={"threads": threads}))
+    (run / "config.yaml").write_bytes(canonical_json(reading.effective(loaded)))
+    for name in ("golden", "tuning"):
+        lines = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:ROWS]
+        (run / "data" / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    (run / layout.in_run(layout.ANSWER_SCHEMA)).parent.mkdir(exist_ok=True)
+    adapter = Adapter(folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training=training())
+    return run, adapter
+
+
+def kill_one(run: Path, heard: list[Event]) -> Say:
+    """Kills the second of two processes once some of the adapter's answers are there."""
+    killed: list[int] = []
+
+    def say(event: Event) -> None:
+        heard.append(event)
+        if isinstance(event, Progress) and event.name == generate.NAME and event.done >= 4 and not killed:
+            found = [one for one in Path("/proc").glob("[0-9]*/environ") if f"{run}\0".encode() in read(one, "cmdline")]
+            (second,) = [one for one in found if b"\0RANK=1\0" in read(one, "environ")]
+            killed.append(int(second.parent.name))
+            os.kill(killed[0], signal.SIGKILL)
+
+    return say
+
+
+def read(path: Path, name: str) -> bytes:
+    try:
+        return path.with_name(name).read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks transformers
+def test_two_processes_answer_as_one_does_and_go_on_after_a_kill(
+    tmp_path: Path, tiny: tuple[bases.Base, Path]
+) -> None:
+    base, _ = tiny
+    one, adapter = run_of(tmp_path / "one", tiny, processes=None, threads=1)
+    generate.generate(one, base, adapter, Here(), quiet)
+    two, adapter = run_of(tmp_path / "two", tiny, processes=2, threads=2)
+    heard: list[Event] = []
+    with pytest.raises(PreflightError, match=r"generate was killed \(SIGKILL\)"):
+        generate.generate(two, base, adapter, Here(), kill_one(two, heard))
+    assert not (two / "generation.json").exists()
+    assert heard[-1] != Progress(name=generate.NAME, done=ROWS, total=ROWS)
+    again: list[Event] = []
+
+    generate.generate(two, base, adapter, Here(), again.append)
+
+    for name in ("answers.jsonl", "base_answers.jsonl"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    assert sha256_file(one / "answers.jsonl") != sha256_file(one / "base_answers.jsonl")
+    told = json.loads((two / "generation.json").read_bytes())
+    assert (told["processes"], told["hardware"]["threads"], told["base_answers_reused"]) == (2, 1, True)
+    assert "processes" not in json.loads((one / "generation.json").read_bytes())
+    assert Line(text="  the base's own answers are kept from an earlier attempt") in again
+    counts = [event.done for event in again if isinstance(event, Progress) and event.name == generate.NAME]
+    assert counts == sorted(counts)
+    assert counts[0] >= 4
+    assert counts[-1] == ROWS
+    assert not (two / parts.FOLDER).exists()
+    assert not list((two.parent / generate.BASE_ANSWERS / parts.FOLDER).iterdir())
+
+    tuned = tuning_answers.answered(two, base, adapter, Here(), quiet)
+
+    assert tuned.path.read_bytes() == (one / "answers.jsonl").read_bytes()
