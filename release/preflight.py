@@ -267,7 +267,18 @@ def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None) ->
         "; ".join(estimates.remedies(estimated, found.config)),
     )
     short = f"{what}: the run would be killed. Do one of: {remedies}." if free < needed else ""
-    return _items("memory", [short] if short else [], what)
+    return [*_items("memory", [short] if short else [], what), *_answering_items(found, built, gpu, free)]
+
+
+def _answering_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, free: int) -> list[Item]:
+    """Whether there is room for several processes that answer; on cards each has its own, as training had."""
+    many = found.config.generation.processes
+    if gpu or built is None or many is None:
+        return []
+    needed = forecast.answering(found, built).memory * MEMORY_SPARE
+    what = f"{needed / GIB:.1f} GiB for {many} processes that answer"
+    short = f"{free / GIB:.1f} GiB of memory are available, and {what} are needed. Lower generation.processes."
+    return _items("memory to answer", [short] if free < needed else [], what)
 
 
 def unfit(found: Inputs) -> list[str]:

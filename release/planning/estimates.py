@@ -55,17 +55,6 @@ class Estimate:
         return sum(self.parts.values())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """A card beside what the run needs."""
-
-    card: str
-    memory_gb: float
-    fits: bool
-    hours: float
-    cost: float
-
-
 def load_of(lengths: Sequence[tuple[int, int]] | None, rows: int, max_length: int) -> Load:
     """What rows of these prompt and total lengths ask for; without lengths every row counts as the longest allowed."""
     if not lengths:
@@ -227,24 +216,6 @@ def _layer_of(name: str) -> str:
     return found[0] if found else ""
 
 
-def options(estimated: Estimate, prices: Mapping[str, Any], price: float | None = None) -> tuple[Option, ...]:
-    """Each card of the price file: whether the run fits, how long it takes, what it costs."""
-    found = []
-    for card in prices["cards"]:
-        many = estimated.processes
-        hours = estimated.flops / (card["bf16_tflops"] * 1e12 * prices["utilisation"]) / 3600 / many
-        found.append(
-            Option(
-                card=card["name"],
-                memory_gb=card["memory_gb"],
-                fits=estimated.memory <= card["memory_gb"] * GB,
-                hours=hours,
-                cost=hours * (card["price_per_hour"] * many if price is None else price),
-            )
-        )
-    return tuple(found)
-
-
 def cpu_hours(estimated: Estimate, prices: Mapping[str, Any], threads: int) -> float:
     return float(estimated.flops / (prices["cpu_flops_per_thread"] * threads) / 3600)
 
@@ -291,13 +262,7 @@ def remedies(estimated: Estimate, config: Config) -> list[str]:
     return [f"{text} (about {bytes_saved / GB:.1f} GB less)" for bytes_saved, text in sorted(saves, reverse=True)]
 
 
-def table(estimated: Estimate, cards: Sequence[Option], currency: str) -> list[str]:
+def table(estimated: Estimate) -> list[str]:
     """The estimate in lines for a terminal."""
     lines = [f"  {name:14} {size / GB:7.2f} GB" for name, size in estimated.parts.items()]
-    lines += [f"  {'together':14} {estimated.memory / GB:7.2f} GB    {estimated.steps} optimizer steps"]
-    lines += [f"  {'card':14} {'memory':>7}  fits  {'hours':>7}  {currency:>7}"] if cards else []
-    lines += [
-        f"  {one.card:14} {one.memory_gb:4} GB  {'yes ' if one.fits else 'no  '}  {one.hours:7.2f}  {one.cost:7.2f}"
-        for one in cards
-    ]
-    return lines
+    return [*lines, f"  {'together':14} {estimated.memory / GB:7.2f} GB    {estimated.steps} optimizer steps"]

@@ -1,13 +1,17 @@
 """What a run of this configuration will need, and what its golden set can prove, before anything is spent."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import gates
 from gates.report import plan_lines
 from release.data.dataset import refuse
 from release.inputs import Inputs, there
 from release.models import architecture
 from release.models.architecture import Architecture
-from release.planning import estimates
-from release.running import environment, spending
+from release.planning import cards, estimates
+from release.planning.estimates import GB, Estimate, Load
+from release.running import environment, machine, spending
 from release.values.errors import PreflightError
 
 
@@ -18,20 +22,18 @@ def planned(found: Inputs) -> list[str]:
     lines = []
     if config.adapter.method == "imported":
         for cuda in (True, False):
-            lines += ["on a GPU:" if cuda else "on a CPU:", *estimates.table(estimate(found, built, cuda=cuda), (), "")]
+            lines += ["on a GPU:" if cuda else "on a CPU:", *estimates.table(estimate(found, built, cuda=cuda))]
         return ["nothing is trained; to answer the golden set:", *lines]
-    for cuda in (True, False):
-        estimated = estimate(found, built, cuda=cuda)
-        lines += ["on a GPU:" if cuda else "on a CPU:"]
-        cards = estimates.options(estimated, prices, config.budget.price_per_hour) if cuda else ()
-        lines += estimates.table(estimated, cards, config.budget.currency)
-        if cuda and not all(one.fits for one in cards):
-            lines += ["where it does not fit:", *(f"  {line}" for line in estimates.remedies(estimated, config))]
-        if not cuda:
-            threads = environment.threads(config.run.threads)
-            lines += [
-                f"  {estimates.cpu_hours(estimated, prices, threads):.2f} hours of training with {threads} threads"
-            ]
+    on_gpu, on_cpu = (estimate(found, built, cuda=cuda) for cuda in (True, False))
+    assert built is not None  # or there was no estimate
+    peaks = cards.peaks(built, config, _load(found))
+    lines = ["on a GPU:", *estimates.table(on_gpu), *cards.table(peaks, config, prices)]
+    if not all(one.fits for one in cards.options(on_gpu, prices)):
+        lines += ["where it does not fit:", *(f"  {line}" for line in estimates.remedies(on_gpu, config))]
+    threads = environment.threads(config.run.threads)
+    hours = cards.number(estimates.cpu_hours(on_cpu, prices, threads))
+    lines += ["on a CPU:", *estimates.table(on_cpu), f"  {hours} hours of training with {threads} threads"]
+    lines += _here(on_cpu, answering(found, built))
     spent = sum(one.cost for one in spending.read(config.run.output_dir))
     limit = "no limit" if config.budget.limit is None else f"of {config.budget.limit:.2f}"
     return [*lines, f"spent so far: {spent:.2f} {config.budget.currency}, {limit}"]
@@ -48,6 +50,22 @@ def provable(found: Inputs, attempt: int = 1) -> list[str]:
     return [f"{golden.path.name}, {len(golden.rows)} rows:", *plan_lines(plan, policy)]
 
 
+def _here(training: Estimate, answering: Estimate) -> Iterator[str]:
+    """How many processes of each stage this machine's memory holds."""
+    free = machine.available_memory()
+    for name, one in (("training", training), ("answering", answering)):
+        each = one.memory / one.processes
+        room = "" if free is None else f"; {free / GB:.2f} GB are free here, room for {int(free // each)}"
+        yield f"  {name}: {each / GB:.2f} GB for each process, {one.processes} configured{room}"
+
+
+def answering(found: Inputs, built: Architecture) -> Estimate:
+    """What the processes that answer hold together on a machine without a card."""
+    many = found.config.generation.processes or 1
+    one = estimates.answering(built, found.config, cuda=False)
+    return replace(one, parts={name: size * many for name, size in one.parts.items()}, processes=many)
+
+
 def built_of(found: Inputs) -> Architecture | None:
     """What transformers builds of the base model; None where its own code is trusted to build it.
 
@@ -57,7 +75,7 @@ def built_of(found: Inputs) -> Architecture | None:
     return architecture.read(base.folder, base.architecture, found.config.model, base.base_model)
 
 
-def estimate(found: Inputs, built: Architecture | None, *, cuda: bool) -> estimates.Estimate:
+def estimate(found: Inputs, built: Architecture | None, *, cuda: bool) -> Estimate:
     """What this configuration needs over a base model, by the real lengths of its rows."""
     config, rows = found.config, there(found.rows)
     if built is None:
@@ -68,6 +86,12 @@ def estimate(found: Inputs, built: Architecture | None, *, cuda: bool) -> estima
     there(found.chat)
     if rows.train is None or config.adapter.method == "imported":
         return estimates.answering(built, config, cuda=cuda)
-    lengths = [(one.asked, one.total) for one in rows.train.measured]
-    load = estimates.load_of(lengths, len(rows.train.rows), config.data.max_length)
-    return estimates.estimate(built, config, load, cuda=cuda)
+    return estimates.estimate(built, config, _load(found), cuda=cuda)
+
+
+def _load(found: Inputs) -> Load:
+    """What the training rows ask for, by their lengths as they will be read."""
+    train = there(found.rows).train
+    assert train is not None
+    lengths = [(one.asked, one.total) for one in train.measured]
+    return estimates.load_of(lengths, len(train.rows), found.config.data.max_length)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from release.config import ladder
 from release.inputs import Inputs
 from release.models.architecture import Architecture
-from release.planning import estimates, forecast
-from release.planning.estimates import Option
+from release.planning import cards, estimates, forecast
+from release.planning.cards import Option
 from release.running import environment
 
 
@@ -25,20 +25,21 @@ def planned(found: Inputs, built: Architecture | None) -> list[str]:
     """A line for each try, and one for all with their seeds; what memory may leave out is counted."""
     config = found.config
     steps = ladder.steps(config)[: ladder.most(config)]
-    seeds, currency = ladder.other_seeds(config), config.budget.currency
+    seeds, currency = ladder.other_seeds(config), cards.currency_of(config, estimates.read_prices())
     costs = [_cost(replace(found, config=step.config), built) for step in steps]
     threads = environment.threads(config.run.threads)
     lines = [f"tries, at most {len(steps)}: hours with {threads} threads, and on the cheapest card that fits"]
     for step, cost in zip(steps, costs, strict=True):
         changed = ", ".join(f"{key} {value}" for key, value in step.changes.items()) or "as written"
         lines.append(f"  {step.name:>3}  {cost.hours:7.2f} h  {_card(cost.card, currency):32}  {changed}")
-    hours, money = sum(one.hours for one in costs), sum(one.card.cost for one in costs if one.card)
-    hours += seeds * max(one.hours for one in costs)
-    money += seeds * max((one.card.cost for one in costs if one.card), default=0.0)
+    sums = [one.card.cost for one in costs if one.card]
+    known = [one for one in sums if one is not None]
+    hours = sum(one.hours for one in costs) + seeds * max(one.hours for one in costs)
+    money = None if len(known) < len(sums) else sum(known) + seeds * max(known, default=0.0)
     more = f", and {seeds} more seeds of the dearest" if seeds else ""
     return [
         *lines,
-        f"  all  {hours:7.2f} h  {money:.2f} {currency}, if none before the last passes{more}",
+        f"  all  {hours:7.2f} h  {cards.money(money)} {currency}, if none before the last passes{more}",
         *_limits(found),
     ]
 
@@ -51,10 +52,14 @@ def _limits(found: Inputs) -> Iterator[str]:
 def _cost(found: Inputs, built: Architecture | None) -> Cost:
     config, prices = found.config, estimates.read_prices()
     on_cpu, on_gpu = (forecast.estimate(found, built, cuda=cuda) for cuda in (False, True))
-    cards = [one for one in estimates.options(on_gpu, prices, config.budget.price_per_hour) if one.fits]
+    best = cards.cheapest(cards.options(on_gpu, prices, config.budget.price_per_hour))
     hours = estimates.cpu_hours(on_cpu, prices, environment.threads(config.run.threads))
-    return Cost(hours=hours, card=min(cards, key=lambda one: one.cost, default=None))
+    return Cost(hours=hours, card=best)
 
 
 def _card(card: Option | None, currency: str) -> str:
-    return f"{card.card}: {card.hours:.2f} h, {card.cost:.2f} {currency}" if card else "fits no card of prices.json"
+    return (
+        f"{card.card}: {cards.number(card.hours)} h, {cards.money(card.cost)} {currency}"
+        if card
+        else "fits no card of prices.json"
+    )

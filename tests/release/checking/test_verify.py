@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from gates.canonical import canonical_json
-from release.checking import opening, verify
+from release.checking import laid_out, opening, verify
 from release.checking.opening import Known
 from release.hub import address, requests
 from release.judging.released import Released
@@ -479,6 +479,53 @@ def test_a_thread_count_of_nothing_is_not_the_same_as_none(release: Path) -> Non
 
     (line,) = [one for ones in failed(release).values() for one in ones if "two thread counts" in one]
     assert "the configuration None" in line
+
+
+def of_processes(*, configured: int | None, training: tuple[int, int | None], answering: tuple[int, int | None]) -> Any:
+    """Changes threads and processes of each stage, and ``run.threads``; None where it is not said."""
+
+    def change(record: Any) -> None:
+        record["config"]["run"].pop("threads", None)
+        record["config"]["run"].update({} if configured is None else {"threads": configured})
+        record["determinism"]["threads"] = training[0]
+        for name, (threads, processes) in {"training": training, "generation": answering}.items():
+            record[name]["hardware"]["threads"] = threads
+            record[name].update({} if processes is None else {"processes": processes})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("configured", "training", "answering", "fits"),
+    [
+        (2, (1, 2), (2, None), True),
+        (2, (2, None), (1, 2), True),
+        (4, (1, 3), (2, 2), True),
+        (1, (1, None), (1, 4), True),
+        (None, (1, 2), (3, None), True),  # three cores
+        (None, (1, 4), (2, None), True),  # two cores
+        (2, (2, 2), (2, None), False),
+        (2, (2, None), (2, 2), False),
+        (2, (1, None), (1, 2), False),
+        (None, (2, 2), (3, None), False),  # no number of cores gives both
+        (None, (1, 2), (8, None), False),
+    ],
+)
+def test_processes_share_the_threads_that_are_configured(
+    configured: int | None,
+    training: tuple[int, int | None],
+    answering: tuple[int, int | None],
+    fits: bool,
+    release: Path,
+) -> None:
+    reseal(release, of_processes(configured=configured, training=training, answering=answering))
+
+    assert fits != any("two thread counts" in one for ones in failed(release).values() for one in ones)
+    record = Released(name="release", folder=release).record
+    shares = [max(1, record.threads // (processes or 1)) for _, processes in (training, answering)]
+    assert not fits or configured is None or shares == [training[0], answering[0]]
+    settings = laid_out.settings_of(record)
+    assert (settings["run"]["threads"], "processes" in settings["generation"]) == (record.threads, False)
 
 
 def test_a_number_that_no_float_holds_fails_a_step_and_does_not_end_the_check(release: Path) -> None:

@@ -18,7 +18,7 @@ from gates.canonical import canonical_json
 from release.config import reading
 from release.config.settings import Form, Generation
 from release.models import base as bases
-from release.models import generate, parts, train, tuning_answers
+from release.models import generate, parts, train
 from release.models.engines import transformers
 from release.models.engines.engine import Prompt
 from release.running import launched, machine
@@ -117,7 +117,7 @@ def test_every_batch_is_one_processes_and_only_the_first_gives_answers(
     """Also where there are more processes than batches."""
     monkeypatch.setenv(launched.LAUNCHED_BY, "1")
     monkeypatch.setenv(launched.WORLD, str(count))
-    shares = []
+    shares, found = [], None
     for rank in reversed(range(count)):
         monkeypatch.setenv(launched.RANK, str(rank))
         begun = parts.begun(tmp_path, {}, PROMPTS, BY_LENGTH)
@@ -148,7 +148,7 @@ def test_only_transformers_is_asked_by_several_processes() -> None:
     assert {generate.processes(wanted, Form(engine=one)) for one in ("llama.cpp", "vllm", "openai")} == {1}
 
 
-ROWS, SIZE = 24, 2
+ROWS, SIZE = 20, 2
 
 
 @pytest.fixture(scope="module")
@@ -193,9 +193,8 @@ def run_of(folder: Path, tiny: tuple[bases.Base, Path], *, processes: int | None
     asked = {"max_new_tokens": 24, "batch_size": SIZE, **({"processes": processes} if processes else {})}
     loaded = reading.load(small_config(folder, generation=asked, run={"threads": threads}))
     (run / "config.yaml").write_bytes(canonical_json(reading.effective(loaded)))
-    for name in ("golden", "tuning"):
-        lines = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:ROWS]
-        (run / "data" / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    lines = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:ROWS]
+    (run / "data" / "golden.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     (run / layout.in_run(layout.ANSWER_SCHEMA)).parent.mkdir(exist_ok=True)
     adapter = Adapter(folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training=training())
     return run, adapter
@@ -225,9 +224,7 @@ def read(path: Path, name: str) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks transformers
-def test_two_processes_answer_as_one_does_and_go_on_after_a_kill(
-    tmp_path: Path, tiny: tuple[bases.Base, Path]
-) -> None:
+def test_two_processes_answer_as_one_does_and_go_on_after_a_kill(tmp_path: Path, tiny: tuple[bases.Base, Path]) -> None:
     base, _ = tiny
     one, adapter = run_of(tmp_path / "one", tiny, processes=None, threads=1)
     generate.generate(one, base, adapter, Here(), quiet)
@@ -254,7 +251,3 @@ def test_two_processes_answer_as_one_does_and_go_on_after_a_kill(
     assert counts[-1] == ROWS
     assert not (two / parts.FOLDER).exists()
     assert not list((two.parent / generate.BASE_ANSWERS / parts.FOLDER).iterdir())
-
-    tuned = tuning_answers.answered(two, base, adapter, Here(), quiet)
-
-    assert tuned.path.read_bytes() == (one / "answers.jsonl").read_bytes()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from release.config import reading
 from release.config.settings import Config
-from release.planning import estimates
+from release.planning import cards, estimates
 from release.values.errors import PreflightError
 from tests.helpers.built import FILES, NAMES, built
 from tests.helpers.line import ROOT
@@ -167,7 +167,7 @@ def test_fused_experts_stay_in_sixteen_bits_and_only_some_compute(name: str, gig
 
     assert estimated.parts["base weights"] / estimates.GB == pytest.approx(gigabytes, rel=0.02)
     assert shape.active == pytest.approx(active, rel=0.02)
-    assert not {one.card: one.fits for one in estimates.options(estimated, PRICES)}["RTX 4090"]
+    assert not {one.card: one.fits for one in cards.options(estimated, PRICES)}["RTX 4090"]
 
 
 @pytest.mark.parametrize("name", ["qwen3-30b-a3b", "qwen3-8b"])
@@ -182,9 +182,9 @@ def test_a_card_that_is_too_small_is_said_and_so_is_what_to_change() -> None:
     shape, load = built("llama-3.1-8b"), estimates.load_of(None, 1000, 4096)
     loaded = set_to(training__per_device_train_batch_size="8", training__activation_checkpointing="false")
     estimated = estimates.estimate(shape, loaded, load, cuda=True)
-    cards = {one.card: one.fits for one in estimates.options(estimated, PRICES)}
+    fits = {one.card: one.fits for one in cards.options(estimated, PRICES)}
 
-    assert not cards["RTX 4090"]
+    assert not fits["RTX 4090"]
     assert "per_device_train_batch_size" in " ".join(estimates.remedies(estimated, loaded))
     assert "activation_checkpointing" in " ".join(estimates.remedies(estimated, loaded))
 
@@ -209,6 +209,6 @@ def test_a_price_file_that_lacks_something_is_refused(tmp_path: Path, text: str)
 def test_money_is_hours_times_price() -> None:
     estimated = estimates.estimate(built("llama-3.1-8b"), DEFAULT, ROWS, cuda=True)
 
-    for card, one in zip(PRICES["cards"], estimates.options(estimated, PRICES), strict=True):
+    for card, one in zip(PRICES["cards"], cards.options(estimated, PRICES), strict=True):
         assert one.cost == pytest.approx(one.hours * card["price_per_hour"])
-    assert {one.cost for one in estimates.options(estimated, PRICES, price=0.0)} == {0.0}
+    assert {one.cost for one in cards.options(estimated, PRICES, price=0.0)} == {0.0}
