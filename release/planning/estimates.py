@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +114,10 @@ def estimate(shape: Architecture, config: Config, load: Load, *, cuda: bool) -> 
 
 
 def answering(shape: Architecture, config: Config, *, cuda: bool) -> Estimate:
-    """What answering with an imported adapter holds; the cache of the texts at work is not counted."""
+    """What a process that answers holds; the cache of the texts at work is not counted."""
+    one_form = replace(config, training=replace(config.training, over=trained_over(config)[:1]))
     parts = {
-        "base weights": _weights(shape, config, 2 if cuda else 4, cuda=cuda),
+        "base weights": _weights(shape, one_form, 2 if cuda else 4, cuda=cuda),
         "adapter": trainable(shape, config) * 4.0,
         **({"CUDA": CUDA} if cuda else {"libraries": LIBRARIES}),
     }

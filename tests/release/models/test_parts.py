@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from gates import Output
 from gates.canonical import canonical_json
@@ -149,39 +151,47 @@ def test_only_transformers_is_asked_by_several_processes() -> None:
 
 
 ROWS, SIZE = 20, 2
+BASE_WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> tuple[bases.Base, Path]:
-    """A base of random weights in the cache's form, and an adapter of it as training leaves one."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import LlamaConfig, LlamaForCausalLM
-
+    """A base of random weights in Llama's shape, and an adapter of it as training leaves one."""
     folder = tmp_path_factory.mktemp("tiny")
-    torch.manual_seed(0)
+    adapter, run, unsealed = (folder / name for name in ("adapter", "run", "unsealed"))
+    for made in (adapter, run, unsealed):
+        made.mkdir()
+    drawn, width, wide = np.random.default_rng(0), SHAPE["hidden_size"], SHAPE["intermediate_size"]
+    assert isinstance(width, int)
+    assert isinstance(wide, int)
+    sizes = {
+        **dict.fromkeys(("self_attn.q_proj", "self_attn.o_proj"), (width, width)),
+        **dict.fromkeys(("self_attn.k_proj", "self_attn.v_proj"), (width // 2, width)),
+        **dict.fromkeys(("mlp.gate_proj", "mlp.up_proj"), (wide, width)),
+        "mlp.down_proj": (width, wide),
+        **dict.fromkeys(("input_layernorm", "post_attention_layernorm"), (width,)),
+    }
+    layers = {f"model.layers.{number}.{name}.weight": size for number in range(2) for name, size in sizes.items()}
+    layers |= {"model.embed_tokens.weight": (SHAPE["vocab_size"], width), "model.norm.weight": (width,)}
+    save_file({name: drawn.normal(0, 0.2, size).astype("f4") for name, size in layers.items()}, unsealed / BASE_WEIGHTS)
     known = json.loads((base.folder / "config.json").read_bytes())
-    model = LlamaForCausalLM(LlamaConfig(**SHAPE, **{one: known[one] for one in ("bos_token_id", "eos_token_id")}))
-    model.save_pretrained(folder / "unsealed")
+    (unsealed / "config.json").write_bytes(canonical_json(known | SHAPE | {"head_dim": width // 4}))
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copyfile(base.folder / name, folder / "unsealed" / name)
-    bases.seal(folder / "unsealed", folder / "base")
-    sealed = bases.Base(
-        folder=folder / "base",
-        base_model_id="a/tiny",
-        revision="0" * 40,
-        origin="",
-        files=Manifest.of_folder(folder / "base"),
-    )
-    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
-    get_peft_model(model, lora).save_pretrained(str(folder / "peft"))
-    adapter, run = folder / "adapter", folder / "run"
-    adapter.mkdir()
-    run.mkdir()
+        shutil.copyfile(base.folder / name, unsealed / name)
+    bases.seal(unsealed, folder / "base")
+    files = Manifest.of_folder(folder / "base")
+    sealed = bases.Base(folder=folder / "base", base_model_id="a/tiny", revision="0" * 40, origin="", files=files)
+    lora = {
+        f"base_model.model.{name.removesuffix('.weight')}.lora_{half}.weight": drawn.normal(0, 0.5, size).astype("f4")
+        for name, (out, *inside) in layers.items()
+        if name.endswith("q_proj.weight")
+        for half, size in (("A", (4, *inside)), ("B", (out, 4)))
+    }
+    save_file(lora, adapter / layout.WEIGHTS)
+    settings = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
+    (adapter / layout.SETTINGS).write_bytes(canonical_json({**settings, "base_model_name_or_path": "a/tiny"}))
     shutil.copyfile(sealed.folder / layout.CHAT_TEMPLATE, run / layout.CHAT_TEMPLATE)
     train.write_tokenizer(sealed.folder, run, adapter)
-    for name in (layout.WEIGHTS, layout.SETTINGS):
-        shutil.copyfile(folder / "peft" / name, adapter / name)
     return sealed, adapter
 
 
@@ -191,7 +201,8 @@ def run_of(folder: Path, tiny: tuple[bases.Base, Path], *, processes: int | None
     (run / "data").mkdir(parents=True)
     shutil.copytree(tiny[1], run / "adapter")
     asked = {"max_new_tokens": 24, "batch_size": SIZE, **({"processes": processes} if processes else {})}
-    loaded = reading.load(small_config(folder, generation=asked, run={"threads": threads}))
+    lora = {"method": "lora", "quantization": {"load_in_4bit": False}}
+    loaded = reading.load(small_config(folder, generation=asked, run={"threads": threads}, adapter=lora))
     (run / "config.yaml").write_bytes(canonical_json(reading.effective(loaded)))
     lines = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:ROWS]
     (run / "data" / "golden.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
@@ -223,7 +234,6 @@ def read(path: Path, name: str) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks transformers
 def test_two_processes_answer_as_one_does_and_go_on_after_a_kill(tmp_path: Path, tiny: tuple[bases.Base, Path]) -> None:
     base, _ = tiny
     one, adapter = run_of(tmp_path / "one", tiny, processes=None, threads=1)
