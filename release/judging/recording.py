@@ -216,8 +216,13 @@ def _data(config: Config, started: Started) -> Data:
 
 def _spent(training: Training | None, judged: Outcome, budget: Budget) -> Spent:
     """What training and answering took; energy and cost are estimates that say how."""
-    ran, measured = training or judged.generation, together(training, judged.generation, judged.tries)
-    estimated = spending.estimate(measured["seconds"], ran.hardware, estimates.read_prices(), budget)
+    generation = judged.generation
+    ran, measured = training or generation, together(training, generation, judged.tries)
+    answered = generation.seconds + (generation.base_seconds or 0.0)
+    trained = measured["seconds"] - answered
+    many = (training.processes if training else None) or 1
+    worked = round(trained * many + answered * (generation.processes or 1), 1)
+    estimated = spending.estimate(measured["seconds"], ran.hardware, estimates.read_prices(), budget, worked=worked)
     return records.part(Spent, {**estimated, **measured})
 
 

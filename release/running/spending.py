@@ -181,22 +181,26 @@ def _marks(budget: Budget) -> list[tuple[float, str]]:
     return sorted(sums)
 
 
-def estimate(seconds: float, hardware: Hardware, prices: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+def estimate(
+    seconds: float, hardware: Hardware, prices: Mapping[str, Any], budget: Budget, *, worked: float | None = None
+) -> dict[str, Any]:
     """Energy and cost of so many seconds on this hardware, each with how it was come by; None where it is unknown.
 
+    ``worked`` are the seconds of all processes together, each with a card or threads of its own; without it one worked.
     Energy is an upper bound: the rated power of the GPU or of the threads, all of the time.
     """
-    gpu, hours = hardware.gpu, seconds / 3600
+    gpu, hours = hardware.gpu, (seconds if worked is None else worked) / 3600
     card = card_of(gpu.name, prices) if gpu else {}
     watts = card.get("watts") if gpu else prices.get("cpu_watts_per_thread", 0) * hardware.threads
     rated = f"{watts} W rated power of {gpu.name if gpu else f'{hardware.threads} threads'}, all of the time"
     listed = card.get("price_per_hour"), prices["currency"], f"the list price of {card.get('name')} in prices.json"
     own = budget.price_per_hour, budget.currency, "budget.price_per_hour"
     price, currency, source = listed if budget.price_per_hour is None else own
+    paid = hours if budget.price_per_hour is None else seconds / 3600  # one's own price is of the whole machine
     return {
         "energy_kwh": round(watts * hours / 1000, 6) if watts else None,
         "energy_how": f"at most: {rated}" if watts else "not known: prices.json names no power of this card",
-        "cost": None if price is None else {"amount": round(price * hours, 4), "currency": currency},
+        "cost": None if price is None else {"amount": round(price * paid, 4), "currency": currency},
         "cost_how": "not known: nobody named a price" if price is None else f"{price:g} an hour, {source}",
     }
 

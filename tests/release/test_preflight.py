@@ -253,6 +253,21 @@ def test_a_run_larger_than_the_free_memory_of_a_card_is_refused_with_what_to_cha
     assert "per_device_train_batch_size" in item.says
 
 
+@pytest.mark.parametrize(("processes", "state"), [(None, None), (2, "ok"), (64, "problem")])
+def test_room_is_asked_for_every_process_that_answers_on_a_processor(
+    processes: int | None, state: str | None, base: bases.Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "available_memory", lambda: 16 * machine.GIB)
+    found = given(reading.load(small_config(tmp_path, generation={"processes": processes} if processes else {})))
+
+    items = preflight._memory_items(found, forecast.built_of(found), None)
+
+    assert inputs.there(found.base).folder == base.folder
+    assert [one.state for one in items if one.name == "memory to answer"] == ([state] if state else [])
+    assert items[0].state == "ok"
+    assert state != "problem" or items[1].says.endswith("Lower generation.processes.")
+
+
 @pytest.mark.usefixtures("base")
 @pytest.mark.parametrize(
     ("named", "driver", "memory"),

@@ -21,7 +21,7 @@ from release.config import reading
 from release.data import chat as chats
 from release.models import base as bases
 from release.models import callbacks, train
-from release.running import environment
+from release.running import environment, launched
 from release.running.place import Here
 from release.values import layout
 from release.values.artifacts import sha256_file
@@ -292,3 +292,14 @@ def test_a_budget_stops_training_with_a_checkpoint_and_goes_on_when_it_is_raised
 def test_threads_are_the_configured_number() -> None:
     assert environment.threads(3) == 3
     assert environment.threads(None) >= 1
+
+
+@pytest.mark.parametrize(("wanted", "count", "each"), [(4, 2, 2), (3, 2, 1), (1, 2, 1), (2, 8, 1), (None, 512, 1)])
+def test_processes_share_the_threads(
+    wanted: int | None, count: int, each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(launched.LAUNCHED_BY, "1")
+    monkeypatch.setenv(launched.RANK, "0")
+    monkeypatch.setenv(launched.WORLD, str(count))
+
+    assert environment.threads(wanted) == each

@@ -157,6 +157,15 @@ def test_energy_and_cost_say_how_they_were_come_by() -> None:
     assert own["cost_how"] == "0.1 an hour, budget.price_per_hour"
 
 
+def test_each_process_has_a_card_that_costs_and_ones_own_price_is_of_all_of_them() -> None:
+    prices = estimates.read_prices()
+    cards = spending.estimate(HOUR, on_a("NVIDIA H200"), prices, Budget(), worked=3 * HOUR)
+    own = spending.estimate(HOUR, on_a("NVIDIA H200"), prices, Budget(price_per_hour=9), worked=3 * HOUR)
+
+    assert (cards["energy_kwh"], cards["cost"]["amount"]) == (2.1, 12.0)
+    assert (own["energy_kwh"], own["cost"]["amount"]) == (2.1, 9.0)
+
+
 def test_what_nobody_knows_is_not_guessed() -> None:
     found = spending.estimate(HOUR, on_a("Tesla V100"), estimates.read_prices(), Budget())
 

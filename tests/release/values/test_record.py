@@ -52,6 +52,16 @@ def test_an_update_of_python_or_of_a_library_starts_in_a_run_folder_of_its_own(t
     assert "versions" not in in_an_image  # the image decides them
 
 
+def test_more_processes_that_answer_go_on_in_the_same_run_folder(tmp_path: Path) -> None:
+    """Nothing is trained again for them; another number of answers at once is another run, as ever."""
+    base = small_base(tmp_path / "base", reading.load(small_config(tmp_path)))
+    known = recording.inputs(reading.load(small_config(tmp_path)), base, {})
+
+    for changes, same in (({"processes": 4}, True), ({"batch_size": 3}, False)):
+        other = reading.load(small_config(tmp_path, generation=changes))
+        assert (recording.inputs(other, base, {}) == known) == same
+
+
 def test_the_record_names_no_folder_and_no_secret_of_this_machine(release: Path, tmp_path: Path) -> None:
     text = (release / "release.json").read_text("utf-8")
 
