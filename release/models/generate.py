@@ -62,6 +62,7 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
         made_for = not forms.has_files(settings) or files.intact(run / layout.EXPORTS, form)
         if same and found == told and made_for and not _ask_anew(settings, folder):
             return folder
+        parts.forget(folder)  # a kill left them beside answers that are asked for anew
     record.unlink(missing_ok=True)
     kept.mkdir(exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,8 @@ def answered(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     folder = run / FOLDER
     record = folder / "generation.json"
     if not _is_whole(folder, adapter.files.digest):
+        if record.exists():
+            parts.forget(folder)
         record.unlink(missing_ok=True)
         folder.mkdir(exist_ok=True)
         several = generate.processes(load_config(run / "config.yaml").generation, Form())
