@@ -120,8 +120,16 @@ def publish(folder: Path, receipts: Path, rules: Rules, say: Say, people: People
         return publication
 
 
-def _publish(folder: Path, whole: Path, receipts: Path, rules: Rules, say: Say) -> Publication:
-    """The same of the folder ``whole``, which people's word is in, if it is asked for."""
+def prove(folder: Path, rules: Rules, say: Say) -> None:
+    """All that is proved before a candidate is published, and no more."""
+    say(Stage(name="check", note=str(folder)))
+    with _reviewed(folder, ANY) as whole, _proved(folder, whole, rules, say):
+        pass
+
+
+@contextlib.contextmanager
+def _proved(folder: Path, whole: Path, rules: Rules, say: Say) -> Iterator[tuple[Package, Mapping[str, str]]]:
+    """The package of the folder ``whole``, which people's word is in if it is asked for, and its Hub."""
     found = Released(name=str(folder), folder=whole / PACKAGE, data=whole / ROWS)
     with _arrived(whole, found, say) as arrived:
         own.check(found, rules)
@@ -129,11 +137,16 @@ def _publish(folder: Path, whole: Path, receipts: Path, rules: Rules, say: Say) 
         _prove_the_gates(found)
         with rules.hub.opened() as hub:
             _beside_earlier(found, rules, hub, say)
-            kept = receipts / arrived.manifest.digest[:12]
-            kept.mkdir(parents=True, exist_ok=True)
-            packed = _signed(arrived, rules.publishing, kept)
-            say(Stage(name="publish", note=f"{rules.publishing.hf_repo}@{rules.publishing.tag}"))
-            publication = pipeline.publish(rules.publishing, packed, kept, hub, say)
+            yield arrived, hub
+
+
+def _publish(folder: Path, whole: Path, receipts: Path, rules: Rules, say: Say) -> Publication:
+    with _proved(folder, whole, rules, say) as (arrived, hub):
+        kept = receipts / arrived.manifest.digest[:12]
+        kept.mkdir(parents=True, exist_ok=True)
+        packed = _signed(arrived, rules.publishing, kept)
+        say(Stage(name="publish", note=f"{rules.publishing.hf_repo}@{rules.publishing.tag}"))
+        publication = pipeline.publish(rules.publishing, packed, kept, hub, say)
     name = f"{publication.repo_id}@{publication.tag}"
     tell(say, ["", f"Released {name}: commit {publication.commit}", f"Receipt:     {kept / 'publication.json'}"])
     say(Line(text=f"Check it:    adapter-release verify {name} --hub {rules.publishing.endpoint}"))
@@ -144,7 +157,7 @@ def _publish(folder: Path, whole: Path, receipts: Path, rules: Rules, say: Say) 
 def _reviewed(folder: Path, people: People) -> Iterator[Path]:
     """The candidate's folder as it was laid out; or, where it waits for people, one with it and their word."""
     found = Released(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
-    _sound(folder, found)
+    sound(folder)
     with _trusting_nothing(found):
         waits = completed.waits(found)
         spoken = found.record.review is not None
@@ -185,8 +198,9 @@ def _trusting_nothing(found: Released) -> Iterator[None]:
         raise VerificationError(f"{found.name} cannot be read: {error}. Nothing was published.") from None
 
 
-def _sound(folder: Path, found: Released) -> None:
+def sound(folder: Path) -> None:
     """``VerificationError`` where the folder is not the one that was laid out."""
+    found = Released(name=str(folder), folder=folder / PACKAGE, data=folder / ROWS)
     if wrong := candidate_folder.problems(folder, found):
         raise VerificationError(
             f"{folder} is not the candidate that was made:\n  "

@@ -44,24 +44,66 @@ def release(given: Release, say: Say) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """On whose machine a candidate is made."""
+
+    on: str | None
+    python: str | None
+    end: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     configured: Configured
     to: Path
+    elsewhere: Elsewhere
 
 
 def _candidate_options(command: argparse.ArgumentParser) -> None:
     options.configured(command)
     command.add_argument("--to", type=Path, default=Path("dist"), help="output folder (default: %(default)s)")
+    group = command.add_argument_group(
+        "on another machine", "Configuration, rows and this code are sent there, and no token. See docs/elsewhere.md."
+    )
+    group.add_argument(
+        "--on", metavar="ssh:HOST|slurm:FILE",
+        help="make it on a host of OpenSSH, or as a job of Slurm that this sbatch script runs; the same command typed "
+        "again goes on with the same job",
+    )  # fmt: skip
+    group.add_argument(
+        "--python", metavar="PATH",
+        help="the Python there that has adapter-release[train] (default: python3; of slurm: this one)",
+    )  # fmt: skip
+    group.add_argument("--end", action="store_true", help="end that job and remove what it left there")
 
 
 def candidate(given: Candidate, say: Say) -> None:
-    from release import two_jobs
     from release.running import kept
 
-    extras.need_train()
     for name in kept.SECRETS:
         os.environ.pop(name, None)  # what trains and judges may run a model's code: it never holds a token
-    two_jobs.candidate(options.load(given.configured, say), given.to, say)
+    if given.elsewhere.on is None:
+        from release import two_jobs
+
+        _nothing_else(given.elsewhere)
+        extras.need_train()
+        two_jobs.candidate(options.load(given.configured, say), given.to, say)
+        return
+    from release.remote import job, systems
+
+    loaded = options.load(given.configured, say)
+    system = systems.find(given.elsewhere.on, given.elsewhere.python, loaded.run.output_dir)
+    if given.elsewhere.end:
+        job.end(loaded, system, say)
+    else:
+        job.candidate(loaded, given.to, system, say)
+
+
+def _nothing_else(given: Elsewhere) -> None:
+    """``ConfigError`` where something is said of another machine and none is named."""
+    said = [name for name, value in (("--python", given.python), ("--end", given.end)) if value]
+    if said:
+        raise ConfigError([f"{said[0]} is said of another machine: name it with --on, or leave {said[0]} out."])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,7 +334,8 @@ COMMANDS = (
         about="train and evaluate, and write the package to a folder, without a token",
         description="""The first half of a two-job release: trains and evaluates as `release` does, and writes
         the package with its checksums to a folder. Reads previous releases from the Hub; HF_TOKEN and the other
-        secrets are removed from its environment first. Exit code 5: a gate failed or could not be decided, and
+        secrets are removed from its environment first. With --on it is made on another machine, brought home, and
+        checked as `publish` checks it. Exit code 5: a gate failed or could not be decided, and
         the folder holds the report and the answers, but no package. Exit code 9: the folder holds a candidate
         that waits for people (`review`).""",
         options=_candidate_options,

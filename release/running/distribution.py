@@ -33,16 +33,27 @@ class Wheel:
 
 def installed() -> str | None:
     """The digest of the distribution that runs; None in a checkout, where no distribution has these files."""
+    there = files()
+    return digest({name: sha256_file(path) for name, path in there.items()}) if there else None
+
+
+def files() -> dict[str, Path]:
+    """The files of the distribution that runs, by their names in its wheel; none in a checkout."""
     try:
         found = metadata.distribution(NAME)
     except metadata.PackageNotFoundError:
-        return None
+        return {}
     if Path(str(found.locate_file("release"))).resolve() != (assets.ROOT / "release").resolve():
-        return None
+        return {}
     there = {str(file): Path(str(found.locate_file(file))) for file in found.files or () if counted(str(file))}
     if "release/__init__.py" not in there:  # an editable installation lists none of the code
-        return None
-    return digest({name: sha256_file(path) for name, path in there.items() if path.is_file()})
+        return {}
+    return {name: path for name, path in there.items() if path.is_file()}
+
+
+def listed(names: Iterable[str]) -> bytes:
+    """The list by which the files of a distribution are found again, RECORD."""
+    return "".join(f"{_quoted(name)},,\n" for name in names).encode()
 
 
 def read(path: Path) -> Wheel:
@@ -69,7 +80,7 @@ def unpack(wheel: Wheel, to: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(archive.read(name))
     (info,) = (name for name in wheel.names if name.endswith(".dist-info/METADATA"))
-    (to / info).with_name("RECORD").write_text("".join(f"{_quoted(name)},,\n" for name in wheel.names), "utf-8")
+    (to / info).with_name("RECORD").write_bytes(listed(wheel.names))
     if digest({name: sha256_file(to / name) for name in wheel.names}) != wheel.sha256:
         raise VerificationError(f"{wheel.path} changed while it was unpacked. Nothing of it was run.")
 

@@ -8,7 +8,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,7 @@ class Meter:
             price_per_hour=self.price_per_hour,
             currency=self.budget.currency,
         )
-        lines = "".join(json.dumps(asdict(one), sort_keys=True) + "\n" for one in [*kept, entry])
-        write_atomically(self.folder / NAME, lines.encode())
+        write_atomically(self.folder / NAME, written([*kept, entry]))
 
     def stopped(self, seconds: float) -> PreflightError:
         """Why the run ends here."""
@@ -121,6 +120,11 @@ def read(folder: Path) -> list[Entry]:
             )
         entries.append(entry)
     return entries
+
+
+def written(entries: Iterable[Entry]) -> bytes:
+    """The file's bytes, a line for each entry."""
+    return "".join(json.dumps(asdict(one), sort_keys=True) + "\n" for one in entries).encode()
 
 
 def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: float | None) -> Meter:

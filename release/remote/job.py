@@ -1,0 +1,309 @@
+"""A candidate made by a job on another machine: begun or attached to, watched, brought home, proved, taken away.
+
+The job is remembered in the output folder, so the same command goes on with it: a line that is cut ends nothing.
+"""
+
+import json
+import re
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from gates.canonical import canonical_json
+from release import two_jobs
+from release.config.settings import Config
+from release.publishing import candidate_folder, rules
+from release.remote import home, line, parcel, there
+from release.remote.parcel import Parcel
+from release.remote.systems import AT_WORK, GONE, System
+from release.running import child, lock
+from release.values import extras
+from release.values.artifacts import write_atomically
+from release.values.errors import GatesFailed, HubError, PreflightError, ReviewNeeded, VerificationError
+from release.values.events import Line, Say, Stage, tell
+
+STATE, LOG, CAME = "elsewhere.json", "elsewhere.log", "elsewhere.came"
+NEEDED = (
+    *("dulwich", "re2", "great_expectations", "huggingface_hub", "jinja2", "jsonschema", "jsonschema_rs", "numpy"),
+    *("pydantic", "yaml", "rich", "safetensors", "starlette", "tokenizers", "transformers", "uvicorn"),
+    *extras.TRAIN,
+)
+"""The modules that a candidate is made with."""
+PYTHONS = ((3, 11), (3, 14))
+"""The first that runs this code, and the first that is too new."""
+LOGGED = 64 << 20  # bytes of a job's words that are kept here
+SAID = 1 << 16  # bytes of its last word
+SEEN = 4096  # bytes of the log that are shown again to whoever attaches
+FINAL = (0, 2, 3, GatesFailed.exit_code, ReviewNeeded.exit_code)
+"""Exit codes after which nothing over there is of any more use; after any other one it goes on from there."""
+SIGNALLED = 128
+"""What ended with this or more was ended from outside, and is started again."""
+ERROR = "error: "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job that was started, as the output folder remembers it."""
+
+    on: str
+    job: str
+    """Its name over there."""
+    inputs: str
+    """Digest of what it was sent."""
+    told: bool = False
+    """Whether its end was told: the next start is another attempt."""
+
+
+def candidate(config: Config, to: Path, system: System, say: Say) -> None:
+    """A candidate's folder ``to``, made over there and proved here as `publish` does; else the ``Stop`` of why not."""
+    to = to.absolute()
+    candidate_folder.replaceable(to)
+    say(Stage(name="elsewhere", note=system.name))
+    output = config.run.output_dir
+    with lock.held(output):
+        system.check()
+        asked = rules.of_config(config, rules.Given(digests={}), say)
+        sending = parcel.of(config)
+        _look(system)
+        job = _known(output, system) or Job(on=system.name, job=token_hex(8), inputs=sending.digest)
+        try:
+            code = _follow(
+                job, system, _at_work(job, output, system, sending, say), Watching(to=to, output=output, say=say)
+            )
+        except KeyboardInterrupt as why:
+            if getattr(why, "number", signal.SIGINT) != signal.SIGHUP:  # a terminal that is closed ends nothing
+                _end(job, output, system, say)
+            raise
+        _bring_home(job, system, Home(config=config, to=to, rules=asked, code=code), say)
+
+
+def end(config: Config, system: System, say: Say) -> None:
+    """End the job of this configuration, if there is one, and take away all that it left over there."""
+    with lock.held(config.run.output_dir):
+        if job := _known(config.run.output_dir, system):
+            _end(job, config.run.output_dir, system, say)
+            _remove(job, config.run.output_dir, system)
+            say(Line(text=f"Job {job.job} on {system.name} is ended, and nothing of it is left there."))
+        else:
+            say(Line(text=f"No job of this configuration is known in {config.run.output_dir}: nothing was done."))
+
+
+def _look(system: System) -> None:
+    """``PreflightError`` where the Python over there cannot make a candidate. Nothing is sent by then but a program."""
+    match line.ask(system, "look", ".", *NEEDED):
+        case {"python": [int(major), int(minor), int(micro)], "system": str(name), "missing": list(missing)}:
+            found = f"{system.python} on {system.name} is Python {major}.{minor}.{micro}"
+            if not PYTHONS[0] <= (major, minor) < PYTHONS[1] or name != "Linux":
+                raise PreflightError(
+                    f"{found} on {name[:20]}, and training needs 3.11 to 3.13 on Linux. Nothing was sent. Name another "
+                    "one by --python PATH."
+                )
+            if missing:
+                lacks = ", ".join(str(one)[:40] for one in missing[:8])
+                raise PreflightError(
+                    f"{found} and lacks {lacks}. Nothing was sent. Run there: {system.python} -m pip install "
+                    "'adapter-release[train]'; or name the Python of an environment that has it by --python PATH. The "
+                    "code itself is sent."
+                )
+        case other:
+            raise line.strange(system, other)
+
+
+def _known(output: Path, system: System) -> Job | None:
+    """The job that was started from here before, if there is one."""
+    job = _read(output)
+    if job and job.on != system.name:
+        raise PreflightError(
+            f"{output / STATE} names job {job.job} on {job.on}, not on {system.name}. Go on with it there, or end it "
+            f"first: adapter-release candidate --on {job.on} --end"
+        )
+    return job
+
+
+def _read(output: Path) -> Job | None:
+    path = output / STATE
+    try:
+        job = Job(**json.loads(path.read_bytes()))
+        sound = re.fullmatch("[0-9a-f]{16}", job.job) is not None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise PreflightError(f"{path} cannot be read: {error}. Move it away to start a new job.") from None
+    if not sound:
+        raise PreflightError(f"{path} names no job of this program. Move it away to start a new one.")
+    return job
+
+
+def _write(job: Job, output: Path) -> None:
+    write_atomically(output / STATE, canonical_json(asdict(job)))
+
+
+def _at_work(job: Job, output: Path, system: System, sending: Parcel, say: Say) -> int:
+    """See to it that the job is at work, or has ended and nobody was told; from where on its log is to be shown."""
+    folder = system.folder(job.job)
+    seen = _state(system, folder)
+    running = system.state(job.job, runs=seen["runs"]) != GONE
+    if running or (seen["code"] in range(SIGNALLED) and not job.told):
+        if job.inputs != sending.digest:
+            raise PreflightError(
+                f"Job {job.job} on {job.on} was sent another configuration, rows or code than are here now. Nothing "
+                "was sent. Put them back to go on with it, or end it and remove what it left: adapter-release "
+                f"candidate --on {job.on} --end"
+            )
+        say(Line(text=f"  attached to job {job.job}, {'at work' if running else 'which has ended'}"))
+        return -SEEN
+    job = replace(job, inputs=sending.digest, told=False)
+    _write(job, output)  # first: whatever is over there from now on is remembered
+    say(Line(text=f"  sending {len(sending.inputs) + len(sending.counted)} files, {sending.size / 1e6:,.1f} MB"))
+    line.ask(system, "put", folder, give=sending.write)
+    if not system.start(job.job):
+        line.ask(system, "start", folder)
+    tell(
+        say,
+        [
+            f"  job {job.job} in {seen['folder'] or folder} there; Ctrl-C ends it.",
+            "  Where the line is cut or the terminal closed it goes on: type the same command again.",
+        ],
+    )
+    return 0
+
+
+def _state(system: System, folder: str) -> dict[str, Any]:
+    match line.ask(system, "state", folder):
+        case {"runs": bool(runs), "code": int() | None as code, "folder": str(where), "said": str(said)}:
+            return {"runs": runs, "code": code, "folder": where, "said": said}
+        case other:
+            raise line.strange(system, other)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """Where a job's words go."""
+
+    to: Path
+    output: Path
+    say: Say
+
+
+def _follow(job: Job, system: System, at: int, watching: Watching) -> int:
+    """Show what the job says until it ends; its exit status."""
+    folder, gone, waits = system.folder(job.job), 0, ""
+    made = f"{_state(system, folder)['folder']}/{there.MADE}"
+    with (watching.output / LOG).open("wb") as log, line.opened(system, "follow", folder, str(at)) as said:
+        show = _shown(made, str(watching.to), watching.say)
+        for one in iter(lambda: said.readline(child.LONGEST + 1), b""):
+            match line.read(one):
+                case {"log": str(text)}:
+                    if log.tell() < LOGGED:
+                        log.write(text.encode("utf-8", "replace"))
+                        log.flush()
+                        show(text)
+                case {"code": int(code)}:
+                    return code
+                case {"runs": bool(runs)}:
+                    state = system.state(job.job, runs=runs)
+                    gone = gone + 1 if state == GONE else 0
+                    if state not in (AT_WORK, GONE, waits):
+                        watching.say(Line(text=f"  the job waits: {state}"))
+                    waits = state
+                    if gone > 1:  # the first may be seen before its last word is
+                        raise _is_gone(job, system)
+                case other:
+                    raise line.strange(system, other)
+    raise line.cut(system, "it ended without a word")
+
+
+def _shown(made: str, to: str, say: Say) -> Callable[[str], None]:
+    """Say the lines of a text that comes in pieces, up to the one that tells why it stopped: that is told last."""
+    rest, stopped = "", False
+
+    def show(text: str) -> None:
+        nonlocal rest, stopped
+        *lines, rest = (rest + text).split("\n")
+        rest = rest[-SAID:]
+        for one in lines:
+            stopped = stopped or one.startswith(ERROR)
+            if not stopped and not one.startswith("Publish it, where"):
+                say(Line(text=one.replace(made, to)))
+
+    return show
+
+
+def _is_gone(job: Job, system: System) -> PreflightError:
+    said = _state(system, system.folder(job.job))["said"]
+    last = f" It said last: {said[-300:]!r}." if said else ""
+    return PreflightError(
+        f"Job {job.job} on {system.name} is gone without an exit status: it was killed, its time ran out, or the "
+        f"machine went down.{last} Its checkpoints are kept there. Type the same command again: it goes on "
+        "at the last one."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """Where what was made goes, and what it must be."""
+
+    config: Config
+    to: Path
+    rules: rules.Rules
+    code: int
+
+
+def _bring_home(job: Job, system: System, wanted: Home, say: Say) -> None:
+    """Fetch what was made and counted, prove it, take away what is over there; raises what the exit status means."""
+    output, code = wanted.config.run.output_dir, wanted.code
+    came = output / CAME
+    say(Stage(name="bring home", note=system.name))
+    _write(replace(job, told=True), output)  # whatever is wrong with it, the next start is another attempt
+    shutil.rmtree(came, ignore_errors=True)
+    came.mkdir()
+    try:
+        with line.opened(system, "fetch", system.folder(job.job)) as stream:
+            home.unpack(stream, came)
+        home.count(came, wanted.config)
+        if code == 0:
+            two_jobs.prove(came / home.DIST, wanted.rules, say)
+        elif code == ReviewNeeded.exit_code:
+            two_jobs.sound(came / home.DIST)
+        if code in (0, GatesFailed.exit_code, ReviewNeeded.exit_code):
+            home.lay(came, wanted.to, refused=code == GatesFailed.exit_code)
+    except (PreflightError, HubError, VerificationError) as stop:
+        if isinstance(stop, line.Cut):
+            _write(job, output)
+        raise
+    finally:
+        shutil.rmtree(came, ignore_errors=True)
+    if code in FINAL:
+        _remove(job, output, system)
+    if code:
+        child.end(f"`adapter-release candidate` on {system.name}", code, _last_word(output / LOG), output / LOG)
+    holds = f"It was brought to {wanted.to}, and checked as `publish` checks it. Nothing is left on {system.name}."
+    tell(say, ["", holds, f"Publish it:  adapter-release publish {wanted.to}"])
+
+
+def _last_word(log: Path) -> str:
+    """Why it stopped, as it said itself."""
+    _, found, text = f"\n{child.tail(log, lines=2000, most=SAID)}".rpartition(f"\n{ERROR}")
+    return text.strip() if found else ""
+
+
+def _end(job: Job, output: Path, system: System, say: Say) -> None:
+    """End a job, and keep over there what it finished."""
+    say(
+        Line(
+            text=f"  ending job {job.job} on {system.name}: up to {there.NOTICE} s, in which it keeps the step it is at"
+        )
+    )
+    line.ask(system, "end", system.folder(job.job))
+    system.cancel(job.job)
+    if _read(output):
+        _write(replace(job, told=True), output)
+
+
+def _remove(job: Job, output: Path, system: System) -> None:
+    line.ask(system, "remove", system.folder(job.job))
+    (output / STATE).unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""A line to the program over there: it is told some words, given something, and says lines of JSON or a tar."""
+
+import contextlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from release.remote import there
+from release.remote.systems import System
+from release.running import child
+from release.running.tied import inherited as locks
+from release.running.tied import tied
+from release.values.errors import PreflightError
+
+LOGIN = 1000  # lines that a login may print before the program speaks
+SAID = 1 << 16  # bytes that are read of what a client says of itself
+SOON = 20.0  # seconds in which a client ends that nobody listens to
+Give = Callable[[IO[bytes]], None]
+
+
+class Cut(PreflightError):
+    """The line was cut, and what is over there goes on."""
+
+
+def cut(system: System, said: str) -> Cut:
+    return Cut(
+        f"The line to {system.name} was cut: {said}. The job there goes on by itself. Type the same command again to "
+        "go on with it."
+    )
+
+
+def strange(system: System, said: object) -> PreflightError:
+    return PreflightError(
+        f"{system.name} said what is no answer of this program: {str(said)[:200]!r}. Look at what a login there "
+        "prints, and at the machine itself."
+    )
+
+
+def read(line: bytes) -> object:
+    try:
+        return json.loads(line) if len(line) <= child.LONGEST else None
+    except (ValueError, RecursionError):
+        return line[:200]
+
+
+def ask(system: System, *words: str, give: Give | None = None) -> object:
+    """The one line that the program over there says to these words."""
+    with opened(system, *words, give=give) as said:
+        return read(said.readline(child.LONGEST + 1))
+
+
+@contextlib.contextmanager
+def opened(system: System, *words: str, give: Give | None = None) -> Iterator[IO[bytes]]:
+    """What the program over there says to these words, while the block lasts; ``give`` writes what it is given."""
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(
+            tied(system.speak(words)), env=dict(system.client), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=errors, start_new_session=True, **locks(),
+        ) as process:  # fmt: skip
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                _speak(process.stdin, give)
+                _heard(system, process, process.stdout, errors)
+                yield process.stdout
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            raise cut(system, _end_of(errors) or f"exit status {process.returncode}")
+
+
+def _speak(line: IO[bytes], give: Give | None) -> None:
+    program = Path(there.__file__).read_bytes()
+    with contextlib.suppress(BrokenPipeError):  # why is known when it has ended
+        line.write(b"%d\n%b" % (len(program), program))
+        if give:
+            give(line)
+    with contextlib.suppress(BrokenPipeError):
+        line.close()
+
+
+def _heard(system: System, process: "subprocess.Popen[bytes]", said: IO[bytes], errors: IO[bytes]) -> None:
+    """Go on where the program begins to speak, below what a login prints; ``PreflightError`` where it does not."""
+    if not any(said.readline(child.LONGEST) == there.READY for _ in range(LOGIN)):
+        said.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(SOON)
+        process.kill()
+        raise PreflightError(f"{system.silent(process.wait(), _end_of(errors))} Nothing was sent.")
+
+
+def _end_of(errors: IO[bytes]) -> str:
+    """The last line that a client said."""
+    errors.seek(0)
+    lines = errors.read(SAID).decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:300].rstrip(".") if lines else ""
