@@ -66,9 +66,9 @@ def candidate(config: Config, to: Path, system: System, say: Say) -> None:
     output = config.run.output_dir
     with lock.held(output):
         system.check()
+        _look(system)
         asked = rules.of_config(config, rules.Given(digests={}), say)
         sending = parcel.of(config)
-        _look(system)
         job = _known(output, system) or Job(on=system.name, job=token_hex(8), inputs=sending.digest)
         try:
             code = _follow(

@@ -1,0 +1,311 @@
+"""A candidate made on a machine that OpenSSH or Slurm reaches: the real daemons, on loopback."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from release import two_jobs
+from release.models import base as bases
+from release.remote import there
+from tests.helpers import lent
+from tests.helpers.lent import Machine
+from tests.helpers.line import adapter_release
+
+SECRET = "hf_" + "z" * 34
+
+
+@pytest.fixture(scope="module")
+def by_ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with lent.sshd(tmp_path_factory.mktemp("sshd")) as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def by_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with lent.slurm(tmp_path_factory.mktemp("slurm")) as machine:
+        yield machine
+
+
+@pytest.fixture(params=["ssh", "slurm"])
+def machine(request: pytest.FixtureRequest) -> Machine:
+    found: Machine = request.getfixturevalue(f"by_{request.param}")
+    return found
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Path:
+    return lent.project(tmp_path / "line")
+
+
+def same(one: Path, other: Path) -> list[str]:
+    """The files of two candidates that differ."""
+    names = {path.relative_to(one).as_posix() for path in one.rglob("*") if path.is_file()}
+    names |= {path.relative_to(other).as_posix() for path in other.rglob("*") if path.is_file()}
+    return sorted(name for name in names if (one / name).read_bytes() != (other / name).read_bytes())
+
+
+def test_a_candidate_comes_home_as_a_local_run_makes_it_and_nothing_is_left(
+    machine: Machine, line: Path, base: bases.Base
+) -> None:
+    folder = lent.laid_over_there(machine, line, base)
+    run = folder / "work"
+    local = adapter_release("candidate", "release.yaml", cwd=run, env={"ADAPTER_RELEASE_CACHE": lent.CACHE})
+    assert local.returncode == 0, local.stderr
+    kept = line.parent / "local"
+    (run / "dist").rename(kept)
+    for name in ("ledger.jsonl", "lock"):
+        (run / "runs" / name).unlink()
+
+    done = machine.run(line, HF_TOKEN=SECRET, OPENAI_API_KEY=SECRET)
+
+    assert done.returncode == 0, done.stderr
+    assert "it was refused" not in done.stderr
+    assert f"It was brought to {line / 'dist'}, and checked as `publish` checks it" in done.stderr
+    assert f"{line / 'dist'} holds the candidate, manifest" in done.stderr
+    assert same(kept, line / "dist") == []
+    assert not folder.exists()
+    assert not (line / "run" / "elsewhere.json").exists()
+    assert len((line / "run" / "ledger.jsonl").read_text("utf-8").splitlines()) == 1
+    published = adapter_release("publish", cwd=line)
+    assert published.returncode == 0, published.stderr
+
+
+def test_a_line_that_is_cut_ends_nothing_and_the_same_command_goes_on(
+    by_ssh: Machine, line: Path, base: bases.Base
+) -> None:
+    folder = lent.laid_over_there(by_ssh, line, base)
+    process = by_ssh.start(line, "preflight")
+    end_the_line(process.pid)
+    _, said = process.communicate()
+    assert process.returncode == 4, said
+    assert "The line to ssh:there was cut" in said
+    assert there.runs(folder)
+
+    closed = by_ssh.start(line, "attached to job")
+    closed.send_signal(signal.SIGHUP)
+    closed.communicate()
+    assert closed.returncode == 129
+    assert there.runs(folder) or there.code(folder) == 0
+
+    done = by_ssh.run(line)
+
+    assert done.returncode == 0, done.stderr
+    assert f"attached to job {lent.JOB}" in done.stderr
+    assert (line / "dist" / two_jobs.SUMS).exists()
+    assert not folder.exists()
+
+
+def end_the_line(command: int) -> None:
+    """Kill the ssh that a command has started."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text("utf-8").partition(" ")[2].rpartition(")")
+        except OSError:
+            continue
+        if name == "(ssh" and int(rest.split()[1]) == command:
+            os.kill(int(stat.parent.name), signal.SIGKILL)
+
+
+def test_ctrl_c_ends_the_job_and_what_it_finished_is_kept_until_somebody_ends_it(
+    machine: Machine, line: Path, base: bases.Base
+) -> None:
+    folder = lent.laid_over_there(machine, line, base)
+    process = machine.start(line, "preflight", session=True)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+
+    assert process.returncode == 130, said
+    assert f"ending job {lent.JOB}" in said
+    assert not there.runs(folder)
+    assert list((folder / "work" / "runs").glob("*/training.json"))
+
+    ended = machine.run(line, "--end")
+    assert ended.returncode == 0, ended.stderr
+    assert not folder.exists()
+    assert not (line / "run" / "elsewhere.json").exists()
+    again = machine.run(line, "--end")
+    assert "nothing was done" in again.stderr
+
+
+def test_a_job_that_is_killed_over_there_is_told_and_goes_on_where_it_was(
+    by_ssh: Machine, line: Path, base: bases.Base
+) -> None:
+    folder = lent.laid_over_there(by_ssh, line, base)
+    process = by_ssh.start(line, "preflight")
+    number = int((folder / there.PID).read_text("utf-8").partition(" ")[2])
+    os.kill(number, signal.SIGKILL)
+    _, said = process.communicate()
+    assert process.returncode == 4, said
+    assert "is gone without an exit status" in said
+    assert "goes on at the last one" in said
+
+    done = by_ssh.run(line)
+
+    assert done.returncode == 0, done.stderr
+    assert f"job {lent.JOB} in {folder}" in done.stderr
+
+
+def test_a_refused_candidate_brings_its_report_and_its_attempt_home(
+    by_ssh: Machine, line: Path, base: bases.Base
+) -> None:
+    folder = lent.laid_over_there(by_ssh, line, base, well=False)
+
+    done = by_ssh.run(line)
+
+    assert done.returncode == 5, done.stderr
+    assert done.stderr.count("error: ") == 1
+    assert (line / "dist" / two_jobs.REPORT).exists()
+    assert not (line / "dist" / two_jobs.PACKAGE).exists()
+    assert json.loads((line / "run" / "ledger.jsonl").read_text("utf-8"))["passed"] is False
+    assert not folder.exists()
+
+
+def test_nothing_of_this_environment_and_no_token_is_sent(by_ssh: Machine, line: Path, base: bases.Base) -> None:
+    python = by_ssh.home / "python-that-tells"
+    python.write_text(f'#!/bin/sh\nenv >> {by_ssh.home}/seen\nexec {by_ssh.python} "$@"\n', "utf-8")
+    python.chmod(0o755)
+    lent.laid_over_there(by_ssh, line, base)
+    (line / "hub").mkdir()
+    (line / "hub" / "token").write_text(SECRET, "utf-8")
+    (line / "hub" / "token").chmod(0o600)
+
+    machine = Machine(on=by_ssh.on, home=by_ssh.home, env=by_ssh.env, python=str(python))
+    process = subprocess.Popen(
+        machine.command(), cwd=line, env={**machine.env, "HF_TOKEN": SECRET, "LC_SECRET": SECRET},
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert any("preflight" in heard for heard in process.stderr)
+    sent = [path for path in machine.folder(line).rglob("*") if path.is_file()]
+    assert any(path.name == "there.py" for path in sent)
+    for path in sent:
+        assert SECRET.encode() not in path.read_bytes(), path
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+
+    assert SECRET not in (by_ssh.home / "seen").read_text("utf-8")
+    assert machine.run(line, "--end").returncode == 0
+
+
+def test_a_job_with_other_rows_is_not_taken_for_this_one(by_ssh: Machine, line: Path, base: bases.Base) -> None:
+    folder = lent.laid_over_there(by_ssh, line, base)
+    process = by_ssh.start(line, "preflight")
+    end_the_line(process.pid)
+    process.communicate()
+    other = by_ssh.run(line, "--set", "generation.max_new_tokens=40")
+    elsewhere = Machine(on="ssh:other", home=by_ssh.home, env=by_ssh.env).run(line, "--end")
+    ended = by_ssh.run(line, "--end")
+
+    assert other.returncode == 4
+    assert "was sent another configuration, rows or code" in other.stderr
+    assert elsewhere.returncode == 4
+    assert "not on ssh:other" in elsewhere.stderr
+    assert ended.returncode == 0
+    assert not folder.exists()
+
+
+def a_python(folder: Path, says: str) -> str:
+    """A program over there that stands for a Python of somebody else's."""
+    path = folder / "some-python"
+    path.write_text(f"#!/bin/sh\n{says}\n", "utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("host", "other cannot be reached: ssh: Could not resolve hostname other"),
+        ("key", "there cannot be reached: Host key verification failed. Try `ssh -o BatchMode=yes there true`"),
+        ("client", "There is no ssh on the PATH here"),
+        ("python", "There is no no-such-python on there"),
+        ("old", "is Python 3.9.2 on Linux, and training needs 3.11 to 3.13"),
+        ("bare", "and lacks torch. Nothing was sent. Run there: {python} -m pip install 'adapter-release[train]'"),
+        ("strange", "said what is no answer of this program"),
+        ("silent", "{python} on there ended with exit status 3"),
+    ],
+)
+def test_what_can_be_known_is_said_before_anything_is_sent(by_ssh: Machine, line: Path, change: str, says: str) -> None:
+    told = {"python": [3, 11, 7], "system": "Linux", "missing": []}
+    speaks = "echo Welcome; echo 'adapter-release speaks'; echo '{}'"
+    scripts = {
+        "old": speaks.format(json.dumps({**told, "python": [3, 9, 2]})),
+        "bare": speaks.format(json.dumps({**told, "missing": ["torch"]})),
+        "strange": speaks.format('{"python": "x"}'),
+        "silent": "exit 3",
+    }
+    python = (
+        a_python(by_ssh.home, scripts[change])
+        if change in scripts
+        else "no-such-python"
+        if change == "python"
+        else by_ssh.python
+    )
+    env = dict(by_ssh.env)
+    if change == "key":
+        (by_ssh.home.parent / "known").rename(by_ssh.home.parent / "known.away")
+    if change == "client":
+        env["PATH"] = str(by_ssh.home)
+    try:
+        on = "ssh:other" if change == "host" else by_ssh.on
+        done = Machine(on=on, home=by_ssh.home, env=env, python=python).run(line)
+    finally:
+        if change == "key":
+            (by_ssh.home.parent / "known.away").rename(by_ssh.home.parent / "known")
+
+    assert done.returncode == 4, done.stderr
+    assert says.format(python=python) in done.stderr.replace("\n", " ")
+    assert "Nothing was sent" in done.stderr or change == "strange"
+    assert not (by_ssh.home / ".adapter-release").exists() or not list((by_ssh.home / ".adapter-release").iterdir())
+
+
+def test_a_job_waits_in_the_queue_and_says_what_for(by_slurm: Machine, line: Path, base: bases.Base) -> None:
+    lent.laid_over_there(by_slurm, line, base)
+    (line / "wait.sbatch").write_text('#!/bin/bash\n#SBATCH --hold\nexec "$@"\n', "utf-8")
+    held = Machine(on="slurm:wait.sbatch", home=by_slurm.home, env=by_slurm.env)
+    state = line / "run" / "elsewhere.json"
+    state.write_text(state.read_text("utf-8").replace(by_slurm.on, held.on), "utf-8")
+    process = held.start(line, "the job waits: pending (JobHeldUser)")
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+
+    assert process.returncode == 143
+    assert time.monotonic() - began < 20
+    queue = ["squeue", "--noheader", "--format=%T"]
+    left = subprocess.run(queue, env=dict(by_slurm.env), capture_output=True, text=True, check=True)
+    assert [one for one in left.stdout.split() if one != "COMPLETING"] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        (None, "job.sbatch cannot be read"),
+        ("#!/bin/bash\nsleep 1\n", "does not run what it is given: it needs a first line `#!/bin/bash` and a last one"),
+        ('exec "$@"\n', "does not run what it is given"),
+        ('#!/bin/bash\n#SBATCH --partition=none\nexec "$@"\n', "sbatch refused: sbatch: error: invalid partition"),
+    ],
+)
+def test_a_script_that_cannot_be_submitted_is_named(
+    by_slurm: Machine, line: Path, script: str | None, says: str
+) -> None:
+    if script:
+        (line / "job.sbatch").write_text(script, "utf-8")
+    done = Machine(on="slurm:job.sbatch", home=by_slurm.home, env=by_slurm.env).run(line)
+
+    assert done.returncode == (4 if "refused" in says else 2), done.stderr
+    assert says in done.stderr.replace("\n", " ")
+
+
+def test_without_slurms_clients_it_is_said_first(line: Path) -> None:
+    (line / "job.sbatch").write_text('#!/bin/bash\nexec "$@"\n', "utf-8")
+    done = adapter_release("candidate", "--on", "slurm:job.sbatch", cwd=line, env={"PATH": str(line)})
+
+    assert done.returncode == 4
+    assert "There is no sbatch and no squeue and no scancel on the PATH here" in done.stderr
