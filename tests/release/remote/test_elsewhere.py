@@ -1,5 +1,6 @@
 """A candidate made on a machine that OpenSSH or Slurm reaches: the real daemons, on loopback."""
 
+import getpass
 import json
 import os
 import signal
@@ -15,7 +16,9 @@ from release.models import base as bases
 from release.remote import there
 from tests.helpers import lent
 from tests.helpers.lent import Machine
-from tests.helpers.line import adapter_release
+from tests.helpers.line import adapter_release, small_config
+from tests.helpers.prepared import answered, trained
+from tests.helpers.tiny_base import REPO
 
 SECRET = "hf_" + "z" * 34
 
@@ -50,55 +53,73 @@ def same(one: Path, other: Path) -> list[str]:
     return sorted(name for name in names if (one / name).read_bytes() != (other / name).read_bytes())
 
 
-def test_a_candidate_comes_home_as_a_local_run_makes_it_and_nothing_is_left(
-    machine: Machine, line: Path, base: bases.Base
-) -> None:
-    folder = lent.laid_over_there(machine, line, base)
-    run = folder / "work"
-    local = adapter_release("candidate", "release.yaml", cwd=run, env={"ADAPTER_RELEASE_CACHE": lent.CACHE})
-    assert local.returncode == 0, local.stderr
-    kept = line.parent / "local"
-    (run / "dist").rename(kept)
-    for name in ("ledger.jsonl", "lock"):
-        (run / "runs" / name).unlink()
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:
+    """The candidate that a run on this machine makes, of the same code as it lies installed: a checkout names itself."""
+    line = lent.project(tmp_path_factory.mktemp("local") / "line")
+    answered(trained(line, base), line / "golden.jsonl")
+    lent.sent_to(line / "installed", line)
+    installed = {"PYTHONPATH": str(line / "installed" / "code"), "ADAPTER_RELEASE_CACHE": lent.CACHE}
+    done = adapter_release("candidate", cwd=line, env=installed)
+    assert done.returncode == 0, done.stderr
+    return line / "dist"
 
-    done = machine.run(line, HF_TOKEN=SECRET, OPENAI_API_KEY=SECRET)
+
+def test_a_line_that_is_cut_and_a_machine_that_is_killed_lose_nothing(
+    by_ssh: Machine, line: Path, base: bases.Base, local: Path
+) -> None:
+    folder = lent.laid_over_there(by_ssh, line, base)
+    cut = by_ssh.start(line, "preflight")
+    end_the_line(cut.pid)
+    _, said = cut.communicate()
+    assert cut.returncode == 4, said
+    assert "The line to ssh:there was cut" in said
+    assert there.runs(folder)
+
+    closed = by_ssh.start(line, f"attached to job {lent.JOB}")
+    closed.send_signal(signal.SIGHUP)
+    closed.communicate()
+    assert closed.returncode == 129
+    assert there.runs(folder)
+
+    killed = by_ssh.start(line, f"attached to job {lent.JOB}")
+    os.kill(int((folder / there.PID).read_text("utf-8").partition(" ")[2]), signal.SIGKILL)
+    _, said = killed.communicate()
+    assert killed.returncode == 4, said
+    assert "is gone without an exit status" in said
+    assert "goes on at the last one" in said
+
+    goes_on(by_ssh, line, local)
+
+
+def test_a_job_of_slurm_that_is_cancelled_goes_on_when_it_is_started_again(
+    by_slurm: Machine, line: Path, base: bases.Base, local: Path
+) -> None:
+    lent.laid_over_there(by_slurm, line, base)
+    process = by_slurm.start(line, "preflight")
+    cancel = ["scancel", f"--name=adapter-release-{lent.JOB}", f"--user={getpass.getuser()}"]
+    subprocess.run(cancel, env=dict(by_slurm.env), check=True)
+    _, said = process.communicate()
+    assert process.returncode == 4, said
+    assert "was ended from outside (SIGTERM)" in said
+
+    goes_on(by_slurm, line, local)
+
+
+def goes_on(machine: Machine, line: Path, local: Path) -> None:
+    """The same command makes what a local run makes, to the byte, it can be published, and nothing is left."""
+    done = machine.run(line)
 
     assert done.returncode == 0, done.stderr
-    assert "it was refused" not in done.stderr
-    assert f"It was brought to {line / 'dist'}, and checked as `publish` checks it" in done.stderr
+    assert f"job {lent.JOB} in {machine.folder(line)}" in done.stderr
     assert f"{line / 'dist'} holds the candidate, manifest" in done.stderr
-    assert same(kept, line / "dist") == []
-    assert not folder.exists()
+    assert f"It was brought to {line / 'dist'}, and checked as `publish` checks it" in done.stderr
+    assert same(local, line / "dist") == []
+    assert not machine.folder(line).exists()
     assert not (line / "run" / "elsewhere.json").exists()
     assert len((line / "run" / "ledger.jsonl").read_text("utf-8").splitlines()) == 1
     published = adapter_release("publish", cwd=line)
     assert published.returncode == 0, published.stderr
-
-
-def test_a_line_that_is_cut_ends_nothing_and_the_same_command_goes_on(
-    by_ssh: Machine, line: Path, base: bases.Base
-) -> None:
-    folder = lent.laid_over_there(by_ssh, line, base)
-    process = by_ssh.start(line, "preflight")
-    end_the_line(process.pid)
-    _, said = process.communicate()
-    assert process.returncode == 4, said
-    assert "The line to ssh:there was cut" in said
-    assert there.runs(folder)
-
-    closed = by_ssh.start(line, "attached to job")
-    closed.send_signal(signal.SIGHUP)
-    closed.communicate()
-    assert closed.returncode == 129
-    assert there.runs(folder) or there.code(folder) == 0
-
-    done = by_ssh.run(line)
-
-    assert done.returncode == 0, done.stderr
-    assert f"attached to job {lent.JOB}" in done.stderr
-    assert (line / "dist" / two_jobs.SUMS).exists()
-    assert not folder.exists()
 
 
 def end_the_line(command: int) -> None:
@@ -133,24 +154,6 @@ def test_ctrl_c_ends_the_job_and_what_it_finished_is_kept_until_somebody_ends_it
     assert "nothing was done" in again.stderr
 
 
-def test_a_job_that_is_killed_over_there_is_told_and_goes_on_where_it_was(
-    by_ssh: Machine, line: Path, base: bases.Base
-) -> None:
-    folder = lent.laid_over_there(by_ssh, line, base)
-    process = by_ssh.start(line, "preflight")
-    number = int((folder / there.PID).read_text("utf-8").partition(" ")[2])
-    os.kill(number, signal.SIGKILL)
-    _, said = process.communicate()
-    assert process.returncode == 4, said
-    assert "is gone without an exit status" in said
-    assert "goes on at the last one" in said
-
-    done = by_ssh.run(line)
-
-    assert done.returncode == 0, done.stderr
-    assert f"job {lent.JOB} in {folder}" in done.stderr
-
-
 def test_a_refused_candidate_brings_its_report_and_its_attempt_home(
     by_ssh: Machine, line: Path, base: bases.Base
 ) -> None:
@@ -166,7 +169,9 @@ def test_a_refused_candidate_brings_its_report_and_its_attempt_home(
     assert not folder.exists()
 
 
-def test_nothing_of_this_environment_and_no_token_is_sent(by_ssh: Machine, line: Path, base: bases.Base) -> None:
+def test_no_token_and_nothing_of_this_environment_is_sent_and_other_inputs_are_another_job(
+    by_ssh: Machine, line: Path, base: bases.Base
+) -> None:
     python = by_ssh.home / "python-that-tells"
     python.write_text(f'#!/bin/sh\nenv >> {by_ssh.home}/seen\nexec {by_ssh.python} "$@"\n', "utf-8")
     python.chmod(0o755)
@@ -186,28 +191,20 @@ def test_nothing_of_this_environment_and_no_token_is_sent(by_ssh: Machine, line:
     assert any(path.name == "there.py" for path in sent)
     for path in sent:
         assert SECRET.encode() not in path.read_bytes(), path
-    process.send_signal(signal.SIGINT)
-    process.communicate()
-
-    assert SECRET not in (by_ssh.home / "seen").read_text("utf-8")
-    assert machine.run(line, "--end").returncode == 0
-
-
-def test_a_job_with_other_rows_is_not_taken_for_this_one(by_ssh: Machine, line: Path, base: bases.Base) -> None:
-    folder = lent.laid_over_there(by_ssh, line, base)
-    process = by_ssh.start(line, "preflight")
     end_the_line(process.pid)
     process.communicate()
-    other = by_ssh.run(line, "--set", "generation.max_new_tokens=40")
+    assert SECRET not in (by_ssh.home / "seen").read_text("utf-8")
+
+    other = machine.run(line, "--set", "generation.max_new_tokens=40")
     elsewhere = Machine(on="ssh:other", home=by_ssh.home, env=by_ssh.env).run(line, "--end")
-    ended = by_ssh.run(line, "--end")
+    ended = machine.run(line, "--end")
 
     assert other.returncode == 4
     assert "was sent another configuration, rows or code" in other.stderr
     assert elsewhere.returncode == 4
     assert "not on ssh:other" in elsewhere.stderr
     assert ended.returncode == 0
-    assert not folder.exists()
+    assert not machine.folder(line).exists()
 
 
 def a_python(folder: Path, says: str) -> str:
@@ -309,3 +306,40 @@ def test_without_slurms_clients_it_is_said_first(line: Path) -> None:
 
     assert done.returncode == 4
     assert "There is no sbatch and no squeue and no scancel on the PATH here" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_xet")
+def test_a_training_that_is_killed_over_there_goes_on_at_its_checkpoint_and_makes_the_local_adapter(
+    tmp_path: Path, tiny_base: str
+) -> None:
+    """Random weights answer nothing right, so it is refused; what was judged comes home, and the adapter's digest."""
+    lines = {}
+    for name in ("local", "sent"):
+        lines[name] = tmp_path / name
+        lines[name].mkdir()
+        training = {"save_steps": 10, "max_steps": 60, "logging_steps": 1}
+        small_config(
+            lines[name],
+            run={"output_dir": "run"},
+            model={"base_model_id": REPO, "revision": tiny_base, "source": "hub"},
+            training=training,
+            generation={"max_new_tokens": 48},
+            publishing={"endpoint": "file:published"},
+        )
+    here = adapter_release("candidate", cwd=lines["local"], env=os.environ)
+    assert here.returncode == 5, here.stderr
+    cache, hub = os.environ["ADAPTER_RELEASE_CACHE"], os.environ["HF_ENDPOINT"]
+    with lent.sshd(tmp_path, ADAPTER_RELEASE_CACHE=cache, HF_ENDPOINT=hub, OMP_NUM_THREADS="1") as machine:
+        killed = machine.start(lines["sent"], "training 30/60")
+        (number,) = (machine.home / ".adapter-release").glob(f"*/{there.PID}")
+        os.kill(int(number.read_text("utf-8").partition(" ")[2]), signal.SIGKILL)
+        _, said = killed.communicate()
+        assert killed.returncode == 4, said
+        done = machine.run(lines["sent"])
+
+    assert done.returncode == 5, done.stderr
+    assert same(lines["local"] / "dist" / "refused", lines["sent"] / "dist" / "refused") == []
+    ledgers = [(line / "run" / "ledger.jsonl").read_text("utf-8") for line in lines.values()]
+    assert ledgers[0] == ledgers[1]
+    assert not list((machine.home / ".adapter-release").iterdir())
