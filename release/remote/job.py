@@ -7,11 +7,11 @@ import json
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import IO, Any
 
 from gates.canonical import canonical_json
 from release import two_jobs
@@ -71,9 +71,9 @@ def candidate(config: Config, to: Path, system: System, say: Say) -> None:
         sending = parcel.of(config)
         job = _known(output, system) or Job(on=system.name, job=token_hex(8), inputs=sending.digest)
         try:
-            code = _follow(
-                job, system, _at_work(job, output, system, sending, say), Watching(to=to, output=output, say=say)
-            )
+            at = _at_work(job, output, system, sending, say)
+            here = {there.MADE: to, **sending.places}
+            code = _follow(job, system, at, Watching(output=output, here=here, say=say))
         except KeyboardInterrupt as why:
             if getattr(why, "number", signal.SIGINT) != signal.SIGHUP:  # a terminal that is closed ends nothing
                 _end(job, output, system, say)
@@ -184,24 +184,23 @@ def _state(system: System, folder: str) -> dict[str, Any]:
 class Watching:
     """Where a job's words go."""
 
-    to: Path
     output: Path
+    here: Mapping[str, Path]
+    """What files over there are called here."""
     say: Say
 
 
 def _follow(job: Job, system: System, at: int, watching: Watching) -> int:
     """Show what the job says until it ends; its exit status."""
     folder, gone, waits = system.folder(job.job), 0, ""
-    made = f"{_state(system, folder)['folder']}/{there.MADE}"
+    where = _state(system, folder)["folder"]
+    named = {f"{where}/{name}": str(path) for name, path in watching.here.items()}
     with (watching.output / LOG).open("wb") as log, line.opened(system, "follow", folder, str(at)) as said:
-        show = _shown(made, str(watching.to), watching.say)
+        show = _shown(named, log, watching.say)
         for one in iter(lambda: said.readline(child.LONGEST + 1), b""):
             match line.read(one):
                 case {"log": str(text)}:
-                    if log.tell() < LOGGED:
-                        log.write(text.encode("utf-8", "replace"))
-                        log.flush()
-                        show(text)
+                    show(text)
                 case {"code": int(code)}:
                     return code
                 case {"runs": bool(runs)}:
@@ -217,18 +216,25 @@ def _follow(job: Job, system: System, at: int, watching: Watching) -> int:
     raise line.cut(system, "it ended without a word")
 
 
-def _shown(made: str, to: str, say: Say) -> Callable[[str], None]:
-    """Say the lines of a text that comes in pieces, up to the one that tells why it stopped: that is told last."""
+def _shown(named: Mapping[str, str], log: IO[bytes], say: Say) -> Callable[[str], None]:
+    """Log and say the lines of a text that comes in pieces, up to the one of why it stopped: that is told last.
+
+    Files are called what they are ``named`` here.
+    """
     rest, stopped = "", False
 
     def show(text: str) -> None:
         nonlocal rest, stopped
         *lines, rest = (rest + text).split("\n")
         rest = rest[-SAID:]
-        for one in lines:
+        for one in lines if log.tell() < LOGGED else ():
+            for theirs, ours in named.items():
+                one = one.replace(theirs, ours)  # noqa: PLW2901  the same line
+            log.write(f"{one}\n".encode("utf-8", "replace"))
+            log.flush()
             stopped = stopped or one.startswith(ERROR)
             if not stopped and not one.startswith("Publish it, where"):
-                say(Line(text=one.replace(made, to)))
+                say(Line(text=one))
 
     return show
 

@@ -44,6 +44,8 @@ class Parcel:
     """What the candidate is made of, and by what code."""
     counted: Mapping[str, Path | bytes]
     """What was judged and spent before, and the embedded Hub: it may be more each time."""
+    places: Mapping[str, Path]
+    """Where the files that the configuration names are here, by their names over there."""
 
     @property
     def digest(self) -> str:
@@ -71,11 +73,10 @@ def of(config: Config) -> Parcel:
     """What a candidate of this configuration needs; ``ConfigError`` where a file that it names is not here."""
     settings = reading.effective(config)
     files: dict[str, Path | bytes] = {}
-    for key in NAMED:
-        if isinstance(path := _at(config, key), Path):
-            trees.put(settings, key, _take(files, key, path))
-    contract = config.path.parent.absolute() / str(config.contract["schema"])
-    trees.put(settings, "contract.schema", _take(files, "contract.schema", contract))
+    places = {"contract.schema": config.path.parent.absolute() / str(config.contract["schema"])}
+    places |= {key: path for key in NAMED if isinstance(path := _at(config, key), Path)}
+    for key, path in places.items():
+        trees.put(settings, key, _take(files, key, path))
     if with_it := config.adapter.reproduce_with:
         for name in (*with_it.files, *([with_it.lock] if with_it.lock else ())):
             files[f"work/{name}"] = _there(f"adapter.reproduce_with: {name}", config.path.parent / name)
@@ -88,7 +89,8 @@ def of(config: Config) -> Parcel:
         settings["publishing"]["endpoint"] = f"file:{Path(HUB).name}"
         counted |= {f"{HUB}/{name}": path for name, path in _below(hub.root) if name != "token"}
     files[CONFIG] = canonical_json(settings)
-    return Parcel(inputs={**_code(), **files}, counted=counted)
+    named = {f"work/{trees.get(settings, key)}": path for key, path in places.items()}
+    return Parcel(inputs={**_code(), **files}, counted=counted, places=named)
 
 
 def _at(config: Config, key: str) -> object:

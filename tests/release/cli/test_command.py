@@ -32,7 +32,7 @@ TYPED: dict[str, tuple[type, str]] = {
     "plan": (options.Configured, CONFIGURED),
     "doctor": (options.Configured, CONFIGURED),
     "release": (making.Release, f"{CONFIGURED} --sign key.pem"),
-    "candidate": (making.Candidate, f"{CONFIGURED} --to there"),
+    "candidate": (making.Candidate, f"{CONFIGURED} --to there --on ssh:h --python p --end"),
     "review": (making.Review, "there --to f --with g --no-browser --config c.yaml --hub file:h --data d"),
     "publish": (making.Publish, f"there --hub file:h --receipts r --review f --people-apart --keyless {RULES}"),
     "attest": (making.Attest, f"{CONFIGURED} --url http://h/v1 --model m --constraint json_schema"),

@@ -1,10 +1,12 @@
 """A candidate made on a machine that OpenSSH or Slurm reaches: the real daemons, on loopback."""
 
 import getpass
+import io
 import json
 import os
 import signal
 import subprocess
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from release import two_jobs
+from release.config import reading
 from release.models import base as bases
-from release.remote import there
+from release.remote import parcel, there
+from release.values import layout
 from tests.helpers import lent
 from tests.helpers.lent import Machine
 from tests.helpers.line import adapter_release, small_config
@@ -55,7 +59,7 @@ def same(one: Path, other: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:
-    """The candidate that a run on this machine makes, of the same code as it lies installed: a checkout names itself."""
+    """The candidate that a run on this machine makes, of the same code as it lies installed."""
     line = lent.project(tmp_path_factory.mktemp("local") / "line")
     answered(trained(line, base), line / "golden.jsonl")
     lent.sent_to(line / "installed", line)
@@ -205,6 +209,57 @@ def test_no_token_and_nothing_of_this_environment_is_sent_and_other_inputs_are_a
     assert "not on ssh:other" in elsewhere.stderr
     assert ended.returncode == 0
     assert not machine.folder(line).exists()
+
+
+def a_lie(local: Path, name: str) -> bytes:
+    """What a machine gives back that says that all went well."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for path in sorted(path for path in local.rglob("*") if path.is_file() and name != "nothing"):
+            content = path.read_bytes()
+            if name == "another adapter" and path.name == layout.WEIGHTS:
+                content = content[:-1] + bytes([content[-1] ^ 1])
+            entry = tarfile.TarInfo(f"dist/{path.relative_to(local).as_posix()}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+        if name == "a link":
+            entry = tarfile.TarInfo("dist/package/link.json")
+            entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            tar.addfile(entry)
+    return there.READY + data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("lie", "says"),
+    [
+        ("another adapter", f"different: package/{layout.WEIGHTS} has sha256"),
+        ("a link", "dist/package/link.json is not a plain file"),
+        ("nothing", "SHA256SUMS cannot be read"),
+    ],
+)
+def test_a_machine_that_lies_is_named_and_the_candidate_of_before_stays(
+    by_ssh: Machine, line: Path, local: Path, lie: str, says: str
+) -> None:
+    (line / "run").mkdir()
+    (line / "dist").mkdir()
+    (line / "dist" / two_jobs.SUMS).write_text("before", "utf-8")
+    inputs = parcel.of(reading.load(line / "release.yaml")).digest
+    known = {"on": by_ssh.on, "job": lent.JOB, "inputs": inputs, "told": False}
+    (line / "run" / "elsewhere.json").write_text(json.dumps(known), "utf-8")
+    by_ssh.folder(line).mkdir(parents=True)
+    (by_ssh.folder(line) / there.CODE).write_text("0", "utf-8")
+    (line / "lie").write_bytes(a_lie(local, lie))
+    python = a_python(by_ssh.home, f'[ "$4" = fetch ] && exec cat {line}/lie\nexec {by_ssh.python} "$@"')
+
+    machine = Machine(on=by_ssh.on, home=by_ssh.home, env=by_ssh.env, python=python)
+    done = machine.run(line)
+
+    assert done.returncode == 7, done.stderr
+    assert "attached to job 0123456789abcdef, which has ended" in done.stderr
+    assert says in done.stderr
+    assert "It was brought" not in done.stderr
+    assert (line / "dist" / two_jobs.SUMS).read_text("utf-8") == "before"
+    assert machine.run(line, "--end").returncode == 0
 
 
 def a_python(folder: Path, says: str) -> str:
