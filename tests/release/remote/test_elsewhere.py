@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from release import two_jobs
 from release.config import reading
@@ -20,7 +21,7 @@ from release.remote import parcel, there
 from release.values import layout
 from tests.helpers import lent
 from tests.helpers.lent import Machine
-from tests.helpers.line import adapter_release, small_config
+from tests.helpers.line import adapter_release
 from tests.helpers.prepared import answered, trained
 from tests.helpers.tiny_base import REPO
 
@@ -369,24 +370,18 @@ def test_a_training_that_is_killed_over_there_goes_on_at_its_checkpoint_and_make
     tmp_path: Path, tiny_base: str
 ) -> None:
     """Random weights answer nothing right, so it is refused; what was judged comes home, and the adapter's digest."""
-    lines = {}
-    for name in ("local", "sent"):
-        lines[name] = tmp_path / name
-        lines[name].mkdir()
-        training = {"save_steps": 10, "max_steps": 60, "logging_steps": 1}
-        small_config(
-            lines[name],
-            run={"output_dir": "run"},
-            model={"base_model_id": REPO, "revision": tiny_base, "source": "hub"},
-            training=training,
-            generation={"max_new_tokens": 48},
-            publishing={"endpoint": "file:published"},
-        )
+    lines = {name: lent.project(tmp_path / name) for name in ("local", "sent")}
+    for line in lines.values():
+        settings = yaml.safe_load((line / "release.yaml").read_text("utf-8"))
+        settings["model"] = {"base_model_id": REPO, "revision": tiny_base, "source": "hub"}
+        settings["training"] |= {"save_steps": 5, "max_steps": 20, "logging_steps": 1, "gradient_accumulation_steps": 2}
+        settings["publishing"]["endpoint"] = "file:published"
+        (line / "release.yaml").write_text(yaml.safe_dump(settings), "utf-8")
     here = adapter_release("candidate", cwd=lines["local"], env=os.environ)
     assert here.returncode == 5, here.stderr
     cache, hub = os.environ["ADAPTER_RELEASE_CACHE"], os.environ["HF_ENDPOINT"]
     with lent.sshd(tmp_path, ADAPTER_RELEASE_CACHE=cache, HF_ENDPOINT=hub, OMP_NUM_THREADS="1") as machine:
-        killed = machine.start(lines["sent"], "training 30/60")
+        killed = machine.start(lines["sent"], "training 1")
         (number,) = (machine.home / ".adapter-release").glob(f"*/{there.PID}")
         os.kill(int(number.read_text("utf-8").partition(" ")[2]), signal.SIGKILL)
         _, said = killed.communicate()
