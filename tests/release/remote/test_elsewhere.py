@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from release import two_jobs
 from release.config import reading
 from release.models import base as bases
+from release.publishing import candidate_folder
 from release.remote import parcel, there
 from release.values import layout
 from tests.helpers import lent
@@ -168,8 +168,8 @@ def test_a_refused_candidate_brings_its_report_and_its_attempt_home(
 
     assert done.returncode == 5, done.stderr
     assert done.stderr.count("error: ") == 1
-    assert (line / "dist" / two_jobs.REPORT).exists()
-    assert not (line / "dist" / two_jobs.PACKAGE).exists()
+    assert (line / "dist" / candidate_folder.REPORT).exists()
+    assert not (line / "dist" / candidate_folder.PACKAGE).exists()
     assert json.loads((line / "run" / "ledger.jsonl").read_text("utf-8"))["passed"] is False
     assert not folder.exists()
 
@@ -243,7 +243,7 @@ def test_a_machine_that_lies_is_named_and_the_candidate_of_before_stays(
 ) -> None:
     (line / "run").mkdir()
     (line / "dist").mkdir()
-    (line / "dist" / two_jobs.SUMS).write_text("before", "utf-8")
+    (line / "dist" / candidate_folder.SUMS).write_text("before", "utf-8")
     inputs = parcel.of(reading.load(line / "release.yaml")).digest
     known = {"on": by_ssh.on, "job": lent.JOB, "inputs": inputs, "told": False}
     (line / "run" / "elsewhere.json").write_text(json.dumps(known), "utf-8")
@@ -259,7 +259,7 @@ def test_a_machine_that_lies_is_named_and_the_candidate_of_before_stays(
     assert "attached to job 0123456789abcdef, which has ended" in done.stderr
     assert says in done.stderr
     assert "It was brought" not in done.stderr
-    assert (line / "dist" / two_jobs.SUMS).read_text("utf-8") == "before"
+    assert (line / "dist" / candidate_folder.SUMS).read_text("utf-8") == "before"
     assert machine.run(line, "--end").returncode == 0
 
 
