@@ -54,6 +54,7 @@ def test_only_this_wing_writes_and_nothing_of_it_goes_around_the_streams() -> No
     ]
     stages = (
         "release/checking/token_places.py",
+        "release/running/child.py",
         "release/running/fence.py",
         "release/running/look.py",
         "release/running/tied.py",
