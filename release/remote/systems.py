@@ -10,11 +10,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from release.remote import there
 from release.running import kept
 from release.running.tied import inherited as locks
 from release.running.tied import tied
@@ -192,6 +194,9 @@ class Slurm:
         return waiting[0] if waiting else AT_WORK if runs else GONE
 
     def cancel(self, job: str) -> None:
+        until = time.monotonic() + there.NOTICE
+        while self.state(job, runs=False) == AT_WORK and time.monotonic() < until:
+            time.sleep(1)  # it was told to end, and keeps the step it is at
         self._ask("scancel", f"--name={_named(job)}", f"--user={_user()}")
 
     def _ask(self, *command: str) -> str:
