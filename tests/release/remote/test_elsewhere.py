@@ -382,6 +382,8 @@ def test_a_training_that_is_killed_over_there_goes_on_at_its_checkpoint_and_make
     cache, hub = os.environ["ADAPTER_RELEASE_CACHE"], os.environ["HF_ENDPOINT"]
     with lent.sshd(tmp_path, ADAPTER_RELEASE_CACHE=cache, HF_ENDPOINT=hub, OMP_NUM_THREADS="1") as machine:
         killed = machine.start(lines["sent"], "training 1")
+        kept = ".adapter-release/*/work/runs/*/checkpoints/checkpoint-5"
+        lent.wait_until(lambda: any(machine.home.glob(kept)), "no checkpoint was made")
         (number,) = (machine.home / ".adapter-release").glob(f"*/{there.PID}")
         os.kill(int(number.read_text("utf-8").partition(" ")[2]), signal.SIGKILL)
         _, said = killed.communicate()
