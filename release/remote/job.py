@@ -38,8 +38,9 @@ PYTHONS = ((3, 11), (3, 14))
 LOGGED = 64 << 20  # bytes of a job's words that are kept here
 SAID = 1 << 16  # bytes of its last word
 SEEN = 4096  # bytes of the log that are shown again to whoever attaches
-FINAL = (0, 2, 3, GatesFailed.exit_code, ReviewNeeded.exit_code)
-"""Exit codes after which nothing over there is of any more use; after any other one it goes on from there."""
+FINAL = (0, 2, 3, ReviewNeeded.exit_code)
+"""Exit codes after which nothing over there is of any more use; after any other one it goes on from there, and no
+adapter is deleted that was refused."""
 SIGNALLED = 128
 """What ended with this or more was ended from outside, and is started again."""
 ERROR = "error: "
@@ -285,6 +286,8 @@ def _bring_home(job: Job, system: System, wanted: Home, say: Say) -> None:
         shutil.rmtree(came, ignore_errors=True)
     if code in FINAL:
         _remove(job, output, system)
+    else:
+        say(Line(text=f"What was made is kept on {system.name}, in {system.folder(job.job)}, until --end removes it."))
     if code:
         child.end(f"`adapter-release candidate` on {system.name}", code, _last_word(output / LOG), output / LOG)
     holds = f"It was brought to {wanted.to}, and checked as `publish` checks it. Nothing is left on {system.name}."
