@@ -62,7 +62,8 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
         made_for = not forms.has_files(settings) or files.intact(run / layout.EXPORTS, form)
         if same and found == told and made_for and not _ask_anew(settings, folder):
             return folder
-        parts.forget(folder)  # a kill left them beside answers that are asked for anew
+    if record.exists() or not kept_in_parts(settings):
+        parts.forget(folder)  # a kill left them beside answers that are asked for anew, or before these were proved
     record.unlink(missing_ok=True)
     kept.mkdir(exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,9 +115,18 @@ def _place(place: Place, form: Form) -> Place:
     return replace(here, secrets=(child.SERVER_KEY,)) if form.engine == "openai" else here
 
 
+def kept_in_parts(form: Form) -> bool:
+    """Whether what was answered before a kill is not asked again.
+
+    Other engines answer all at once, so that little is lost; and an address, behind which something else may answer by
+    now, says only while it is asked what it is.
+    """
+    return form.engine == "transformers"
+
+
 def processes(wanted: Generation, form: Form) -> int:
     """How many processes share the questions: each has a card, and one where there are fewer loses only time."""
-    several = wanted.processes if form.engine == "transformers" else None  # others answer many at once by themselves
+    several = wanted.processes if kept_in_parts(form) else None
     return machine.at_most(several) if several else 1
 
 
@@ -137,9 +147,8 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
         begun = begin(folder, asked, opened, prompts, before)
         base_facts = _base_answers(run, alone, opened, say) if alone else {}
         unlike = frozenset() if alone or launched.rank() else _without(run, opened, prompts)
-        found = answer(begun, opened, NAME if alone else f"answering as {form}", say)
+        found = answer(begun, adapted(asked, opened, before), NAME if alone else f"answering as {form}", say)
         if found is None:
-            must_be_still(asked.adapter, before)
             return
         if unlike and unlike <= {*found.outputs}:
             raise VerificationError(_without_effect(form, settings, len(unlike)))
@@ -160,9 +169,16 @@ def begin(folder: Path, asked: Asked, opened: Opened, prompts: Sequence[Prompt],
     return begun
 
 
-def answer(begun: parts.Parts, opened: Opened, name: str, say: Say) -> parts.Answered | None:
+def adapted(asked: Asked, opened: Opened, before: Manifest) -> Answerer:
+    """What answers with the adapter, which was ``before`` as it was loaded: so whatever it answers is that one's."""
+    answerer = opened.adapted()
+    must_be_still(asked.adapter, before)
+    return answerer
+
+
+def answer(begun: parts.Parts, answerer: Answerer, name: str, say: Say) -> parts.Answered | None:
     """The adapter's answers; None in every process but the first."""
-    return parts.answered(begun, opened.adapted(), lambda done: say(progress(name, done, len(begun.prompts))))
+    return parts.answered(begun, answerer, lambda done: say(progress(name, done, len(begun.prompts))))
 
 
 def _without(run: Path, opened: Opened, prompts: Sequence[Prompt]) -> frozenset[Output]:

@@ -76,9 +76,8 @@ def run_answers(run: Path, base_folder: Path, say: Say) -> None:
     prompts = engine.prompts(gates.read_golden(run / layout.DATA["tuning"]), asked.chat)
     with table.ENGINES[asked.form.engine](asked) as opened:
         begun = generate.begin(run / FOLDER, asked, opened, prompts, before)
-        found = generate.answer(begun, opened, NAME, say)
+        found = generate.answer(begun, generate.adapted(asked, opened, before), NAME, say)
     if found is None:
-        generate.must_be_still(asked.adapter, before)
         return
     facts = generate.keep(run / FOLDER, found, asked, before)
     write_atomically(run / FOLDER / "generation.json", canonical_json(facts))

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ from release.config.settings import Form, Generation
 from release.models import base as bases
 from release.models import generate, parts, train
 from release.models.engines import transformers
-from release.models.engines.engine import Prompt
+from release.models.engines.engine import Answerer, Opened, Prompt, of_run
 from release.running import launched, machine
 from release.running.place import Here
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, sha256_file
-from release.values.errors import PreflightError
+from release.values.errors import PreflightError, VerificationError
 from release.values.events import Event, Line, Progress, Say
 from tests.helpers.line import ROOT, small_config
-from tests.helpers.small_release import training
+from tests.helpers.served_model import Body, completion, served_model
+from tests.helpers.small_release import training, write_answers
 from tests.helpers.tiny_base import SHAPE
 
 PROMPTS = [Prompt(id=str(number), messages=(), text=str(number), ids=(1,) * (number % 5)) for number in range(11)]
@@ -195,20 +196,75 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> tuple[ba
     return sealed, adapter
 
 
-def run_of(folder: Path, tiny: tuple[bases.Base, Path], *, processes: int | None, threads: int) -> tuple[Path, Adapter]:
+def run_of(
+    folder: Path, tiny: tuple[bases.Base, Path], *, processes: int | None, threads: int, **sections: Mapping[str, Any]
+) -> tuple[Path, Adapter]:
     """A run folder whose training has ended."""
     run = folder / "run"
     (run / "data").mkdir(parents=True)
     shutil.copytree(tiny[1], run / "adapter")
     asked = {"max_new_tokens": 24, "batch_size": SIZE, **({"processes": processes} if processes else {})}
     lora = {"method": "lora", "quantization": {"load_in_4bit": False}}
-    loaded = reading.load(small_config(folder, generation=asked, run={"threads": threads}, adapter=lora))
+    loaded = reading.load(small_config(folder, generation=asked, run={"threads": threads}, adapter=lora, **sections))
     (run / "config.yaml").write_bytes(canonical_json(reading.effective(loaded)))
     lines = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:ROWS]
     (run / "data" / "golden.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     (run / layout.in_run(layout.ANSWER_SCHEMA)).parent.mkdir(exist_ok=True)
     adapter = Adapter(folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training=training())
     return run, adapter
+
+
+class InThisProcess(Here):
+    """For a form that needs no torch: its stage is a call."""
+
+    def call(self, stage: str, arguments: Sequence[str | Path], *, say: Say, **_: object) -> None:
+        assert stage == generate.__name__
+        run, base, kept, form = arguments
+        generate.run_generation(Path(run), Path(base), Path(kept), str(form), say)
+
+
+def test_an_address_that_was_mended_is_asked_again(tmp_path: Path, tiny: tuple[bases.Base, Path]) -> None:
+    """What it answered while the adapter was not loaded there is nothing to go on from, and what it is it says anew."""
+    loaded_there: list[str] = []
+
+    async def as_loaded(body: Body, _: int) -> Body:
+        who = "adapter" if body["model"] in loaded_there else "base"
+        return completion(f"the {who} says: {body['messages'][-1]['content']}", model=body["model"])
+
+    with served_model(as_loaded) as server:
+        form = {"engine": "openai", "url": server.url, "model": "m", "base_model": "base"}
+        run, adapter = run_of(tmp_path, tiny, processes=None, threads=1, serving={"address": form})
+        ids = [json.loads(line)["id"] for line in (run / "data" / "golden.jsonl").read_text("utf-8").splitlines()]
+        for name in ("base_answers", "answers"):
+            write_answers(run / f"{name}.jsonl", [{"id": one, "output": name} for one in ids])
+        asked = partial(generate.generate, run, tiny[0], adapter, InThisProcess(), quiet, "address")
+        with pytest.raises(VerificationError, match="the adapter is not loaded there"):
+            asked()
+        loaded_there.append("m")
+
+        folder = asked()
+
+    answers = [json.loads(line)["output"] for line in (folder / "answers.jsonl").read_text("utf-8").splitlines()]
+    assert {one.partition(":")[0] for one in answers} == {"the adapter says"}
+    told = json.loads((folder / "generation.json").read_bytes())
+    assert told["loaded"]["server"] == "uvicorn"
+    assert not (folder / parts.FOLDER).exists()
+
+
+def test_no_answer_of_an_adapter_that_changed_as_it_was_loaded_is_kept(
+    tmp_path: Path, tiny: tuple[bases.Base, Path]
+) -> None:
+    run, _ = run_of(tmp_path, tiny, processes=None, threads=1)
+    config, before = reading.load(run / "config.yaml"), Manifest.of_folder(run / "adapter")
+    asked = of_run(run, tiny[0].folder, config, Form())
+
+    def loads_another() -> Answerer:
+        (run / "adapter" / layout.WEIGHTS).write_bytes(b"another")
+        return echo
+
+    with_another = Opened(loaded={}, alone=None, adapted=loads_another, ran_on=dict)
+    with pytest.raises(VerificationError, match="changed while it was answering"):
+        generate.adapted(asked, with_another, before)
 
 
 def kill_one(run: Path, heard: list[Event]) -> Say:
