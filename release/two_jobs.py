@@ -219,8 +219,9 @@ def _arrived(folder: Path, found: Released, say: Say) -> Iterator[Package]:
             f"{folder} has a record of version {made.record}, which lacks what a release needs today "
             f"(version {VERSION}). Nothing was published. Make the candidate again."
         )
-    later = (verify.SIGNED, verify.EARLIER, verify.PAGE)  # signed and compared here; an earlier program drew no page
-    if skipped := [f"{step.name}: {why}" for step in steps for why in step.unchecked if step.name not in later]:
+    # signed and compared here; an earlier program drew no page; which rows may share questions a configuration says
+    fine = (verify.SIGNED, verify.EARLIER, verify.PAGE, verify.ROWS)
+    if skipped := [f"{step.name}: {why}" for step in steps for why in step.unchecked if step.name not in fine]:
         raise VerificationError(
             f"{folder} cannot be proved whole, and a candidate must be:\n  "
             + "\n  ".join(skipped)

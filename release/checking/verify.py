@@ -434,6 +434,7 @@ def _envelopes(release: Released, trust: sign.Trust) -> Iterator[Unchecked]:
 
 TOKENIZER = "tokenizer.json"
 """Taken from the base as it is."""
+ROWS = "the rows are those of training and evaluation"
 EARLIER = "not worse than previous releases, and requires less only with a reason"
 SIGNED = "the signature covers these files and is by the expected signer"
 PAGE = "the page is the one that record, verdict and answers make, to the byte"
@@ -444,7 +445,7 @@ CHECKS: Mapping[str, Callable[[Opened], Iterable[str | Unchecked]]] = {
     "the record is complete, canonical JSON, and valid under its schema": _record,
     "the record agrees with itself on threads, seed and versions": _agreement,
     "record, configuration, adapter and card name one base model": _base,
-    "the rows are those of training and evaluation": _data,
+    ROWS: _data,
     "the published adapter is the evaluated one, and it passed": _judged,
     "every tensor has the recorded digest": _tensors,
     "the card is the one that record, verdict and answers make, to the byte": _card,

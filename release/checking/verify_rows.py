@@ -46,7 +46,7 @@ def _asked_again(release: Released, levels: Mapping[str, str]) -> Iterator[str |
             continue
         if again := list(evidence.asked_again(rows.rows, others.rows, contract)):
             one, same = (shorten(plain(id_), bounds.SHOWN) for id_ in again[0])
-            how_many = counted(len(again), f"{kind} row")
-            says = f"{how_many} ask what {other} rows ask, the first {one}, as {other} row {same} does"
+            how_many = f"{counted(len(again), f'{kind} row')} {'ask' if again[1:] else 'asks'}"
+            says = f"{how_many} what {other} rows ask, the first {one}, as {other} row {same} does"
             warned = levels.get(check, CHECKS[check].level) != "error"
             yield Unchecked(why=f"{says}; data.checks.{check} of its configuration allows it") if warned else says

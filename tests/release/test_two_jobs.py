@@ -39,6 +39,7 @@ from tests.helpers.tried import tried_candidate
 
 REPO = "local/elements"
 HERE: Mapping[str, Mapping[str, Any]] = {"publishing": {"endpoint": "file:hub"}}
+ELEMENTS = ROOT / "data" / "elements"
 SECRET = "hf_" + "z" * 34
 
 
@@ -276,6 +277,19 @@ def test_rows_without_a_licence_come_along_for_the_proof_and_are_not_published(t
     fetched = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(tmp_path / "hub" / "models" / f"{REPO}.git"), str(fetched)], check=True)
     assert not list(fetched.rglob("golden.jsonl"))
+
+
+def test_a_candidate_whose_configuration_lets_files_share_questions_is_told_so_and_published(tmp_path: Path) -> None:
+    lines = {name: (ELEMENTS / f"{name}.jsonl").read_text("utf-8").splitlines() for name in ("train", "golden")}
+    taken = json.dumps({**json.loads(lines["golden"][0]), "id": "taken"})
+    (tmp_path / "train.jsonl").write_text("\n".join([*lines["train"][:39], taken]) + "\n", "utf-8")
+    shared = {"train_file": str(tmp_path / "train.jsonl"), "checks": {"leakage": "warning"}}
+    folder, said = handed_over(tmp_path, licence=True, data=shared), list[Event]()
+
+    done = two_jobs.publish(folder, tmp_path / "receipts", rules_of(tmp_path), said.append)
+
+    assert done.tag == "v0.1.0"
+    assert "1 train row asks what golden rows ask, the first taken, as golden row golden-0001 does" in str(said)
 
 
 @pytest.mark.parametrize("read", [False, True])
