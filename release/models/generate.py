@@ -58,7 +58,7 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
         told = {name: made[f"{name}_sha256"] for name in ("answers", *(["base_answers"] if form == TRAINED else []))}
         there = {name: folder / f"{name}.jsonl" for name in told}
         found = {name: sha256_file(path) for name, path in there.items() if path.exists()}
-        same = made["adapter_sha256"] == adapter.files.digest and made.get("form") == _told(form, settings)
+        same = made["adapter_sha256"] == adapter.files.digest and made.get("form") == _told(run, form, settings)
         made_for = not forms.has_files(settings) or files.intact(run / layout.EXPORTS, form)
         if same and found == told and made_for and not _ask_anew(settings, folder):
             return folder
@@ -93,9 +93,14 @@ def made_by(adapter: Adapter, record: Path) -> dict[str, Any]:
     return made
 
 
-def _told(form: str, settings: Form) -> dict[str, object] | None:
+def _told(run: Path, form: str, settings: Form) -> dict[str, object] | None:
     """What is written of a form beside its answers; the one it was trained in is not said there."""
-    return None if form == TRAINED else asdict(settings)
+    return None if form == TRAINED else _deciding(settings, run / layout.in_run(layout.ANSWER_SCHEMA))
+
+
+def _deciding(form: Form, schema: Path) -> dict[str, object]:
+    """What of a form decides its answers: its settings, and the answer schema where it is held to that."""
+    return asdict(form) | ({} if form.constraint == "none" else {"schema_sha256": sha256_file(schema)})
 
 
 def _ask_anew(form: Form, folder: Path) -> bool:
@@ -153,7 +158,7 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
         if unlike and unlike <= {*found.outputs}:
             raise VerificationError(_without_effect(form, settings, len(unlike)))
         facts = {
-            **(base_facts if alone else {"form": _told(form, settings)}),
+            **(base_facts if alone else {"form": _told(run, form, settings)}),
             **keep(folder, found, asked, before),
             **_how(asked, opened, prompts),
         }
@@ -163,7 +168,8 @@ def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say
 
 def begin(folder: Path, asked: Asked, opened: Opened, prompts: Sequence[Prompt], before: Manifest) -> parts.Parts:
     """What of an adapter's answers is kept in a folder, and what is left to do; every process of the stage is here."""
-    key = {**_base_key(asked, opened, prompts), "form": asdict(asked.form), "adapter": before.digest}
+    form = _deciding(asked.form, asked.schema)
+    key = {**_base_key(asked, opened, prompts), "form": form, "adapter": before.digest}
     begun = parts.begun(folder, key, prompts, opened.batches)
     parts.agree(key)
     return begun

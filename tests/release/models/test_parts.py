@@ -209,7 +209,9 @@ def run_of(
     (run / "config.yaml").write_bytes(canonical_json(reading.effective(loaded)))
     lines = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()[:ROWS]
     (run / "data" / "golden.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
-    (run / layout.in_run(layout.ANSWER_SCHEMA)).parent.mkdir(exist_ok=True)
+    schema = run / layout.in_run(layout.ANSWER_SCHEMA)
+    schema.parent.mkdir(exist_ok=True)
+    shutil.copyfile(ROOT / "data" / "elements" / "answer.schema.json", schema)
     adapter = Adapter(folder=run / "adapter", files=Manifest.of_folder(run / "adapter"), training=training())
     return run, adapter
 
@@ -249,6 +251,27 @@ def test_an_address_that_was_mended_is_asked_again(tmp_path: Path, tiny: tuple[b
     told = json.loads((folder / "generation.json").read_bytes())
     assert told["loaded"]["server"] == "uvicorn"
     assert not (folder / parts.FOLDER).exists()
+
+
+@pytest.mark.parametrize("constraint", ["json_schema", "none"])
+def test_answers_that_the_schema_constrained_are_made_again_for_another_schema(
+    constraint: str, tmp_path: Path, tiny: tuple[bases.Base, Path]
+) -> None:
+    """A run folder is not named by the schema, which its training does not depend on."""
+    with served_model() as server:
+        form = {"engine": "openai", "url": server.url, "model": "m", "constraint": constraint}
+        run, adapter = run_of(tmp_path, tiny, processes=None, threads=1, serving={"address": form})
+        for name in ("base_answers", "answers"):
+            write_answers(run / f"{name}.jsonl", [])
+        asked = partial(generate.generate, run, tiny[0], adapter, InThisProcess(), quiet, "address")
+        asked()
+        asked()
+        assert len(server.asked) == ROWS  # what is whole is found
+
+        (run / layout.in_run(layout.ANSWER_SCHEMA)).write_bytes(canonical_json({"type": "object", "maxProperties": 3}))
+        asked()
+
+    assert len(server.asked) == ROWS * (2 if constraint == "json_schema" else 1)
 
 
 def test_no_answer_of_an_adapter_that_changed_as_it_was_loaded_is_kept(
