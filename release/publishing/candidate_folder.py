@@ -50,6 +50,8 @@ def _is_candidate(folder: Path) -> bool:
 def lay_out(folder: Path, files: Mapping[str, Path | bytes], *, sums: bool) -> None:
     """The files, or these bytes, in ``folder``, which appears when it is whole, in place of a previous candidate."""
     temporary, before = (folder.with_name(f".{folder.name}.{what}") for what in ("tmp", "before"))
+    if before.exists() and not folder.exists():
+        before.rename(folder)  # a kill came between: what people say may be there alone
     for left in (temporary, before):
         shutil.rmtree(left, ignore_errors=True)
     for name, source in files.items():

@@ -23,7 +23,7 @@ from release.judging import derive, previous
 from release.judging.released import Released
 from release.models import base as bases
 from release.publishing import candidate_folder, rules
-from release.publishing.candidate_folder import REPORT, SUMS
+from release.publishing.candidate_folder import REPORT, REVIEW, SUMS
 from release.publishing.rules import Rules
 from release.values import layout
 from release.values.artifacts import Candidate, Manifest, write_atomically
@@ -539,6 +539,18 @@ def test_a_candidate_takes_the_place_of_an_earlier_one_and_of_an_empty_folder(
         candidate_folder.lay_out(Path("dist").absolute(), files, sums=True)
 
     assert {path.name for path in (tmp_path / "dist").iterdir()} == {REPORT, SUMS}
+    assert [path.name for path in tmp_path.iterdir()] == ["dist"]
+
+
+def test_what_people_say_outlives_a_kill_between_two_candidates(made: Path, tmp_path: Path) -> None:
+    dist = tmp_path / "dist"
+    candidate_folder.lay_out(dist, {REPORT: made / REPORT}, sums=True)
+    (dist / REVIEW).write_text("mine", "utf-8")
+    dist.rename(tmp_path / ".dist.before")  # killed here, before the new one was in its place
+
+    candidate_folder.lay_out(dist, {REPORT: made / REPORT}, sums=True)
+
+    assert (dist / REVIEW).read_text("utf-8") == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["dist"]
 
 
