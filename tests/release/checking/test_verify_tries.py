@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from gates.canonical import canonical_json
 from release import inputs, tries
 from release.checking import laid_out, opening, reproduce, tries_table, verify
 from release.config import ladder
-from release.judging import tried
+from release.config.settings import Budget
+from release.judging import recording, tried
 from release.values import layout
+from release.values import record as records
 from release.values.errors import ConfigError, VerificationError
+from release.values.record import Previous
 from tests.helpers.small_release import (
     read_record,
     reseal,
@@ -59,6 +63,26 @@ def test_what_it_took_is_what_all_that_was_tried_took(original: Path) -> None:
     assert record["spent"]["seconds"] == sum(one["seconds"] for one in made) + answered == 3 * 10.5 + 9.5
     assert record["spent"]["tokens"] == sum(one["tokens"] for one in made) + generation["tokens"]
     assert "for 3 trainings that were tried and answering" in (original / layout.PAGE).read_text("utf-8")
+
+
+def test_energy_is_that_of_each_process_that_answered_for_a_try(original: Path) -> None:
+    """It is said to be the most that it can have been."""
+    record = records.known(read_record(original))
+
+    def energy(processes: int | None) -> float:
+        judged = recording.Outcome(
+            generation=replace(record.generation, processes=processes),
+            verdict_sha256=record.verdict_sha256,
+            comparison_sha256="",
+            passed=True,
+            attempt=1,
+            earlier=Previous(releases=[], weaker=[], comparisons={}),
+            forms={},
+            tries=record.tries,
+        )
+        return recording._spent(record.training, judged, Budget()).energy_kwh or 0.0
+
+    assert energy(4) == pytest.approx(4 * energy(None), rel=0.01)
 
 
 def test_card_page_and_command_show_the_table(original: Path) -> None:
