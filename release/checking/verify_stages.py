@@ -52,13 +52,19 @@ def _arithmetic(name: str, stage: Training | Generation, record: Record) -> Iter
 
 
 def _loaded(record: Record, config: Config) -> Iterator[str]:
-    """Where transformers answered, the base was loaded as the configuration says, on that machine."""
+    """Where transformers answered, the base was loaded as the configuration says, on that machine.
+
+    No other engine is asked by several processes.
+    """
     if record.generation.loaded is not None:
         told, cuda = asdict(record.generation.loaded), record.generation.hardware.gpu is not None
         yield from _other("answering", told, config, None, cuda=cuda)
-    for name in (record.forms or {}).keys() & config.serving.keys():
+    for name in sorted((record.forms or {}).keys() & config.serving.keys()):
         answering = (record.forms or {})[name].answering
-        if config.serving[name].engine == "transformers" and answering.hardware is not None:
+        engine = config.serving[name].engine
+        if engine != "transformers" and answering.processes is not None:
+            yield f"{name}: {shown(answering.processes)} processes answered, and {engine} is asked by one"
+        if engine == "transformers" and answering.hardware is not None:
             cuda = answering.hardware.gpu is not None
             yield from _other(name, answering.loaded, config, config.serving[name], cuda=cuda)
 

@@ -13,6 +13,7 @@ from release.judging.released import Released
 from release.values.artifacts import sha256_file
 from tests.helpers.line import ROOT
 from tests.helpers.small_release import edit, reseal, small_release
+from tests.helpers.verified import agreement
 
 CARD = "the card is the one that record, verdict and answers make, to the byte"
 STEP = "every form it is served in was judged, and what is offered passed"
@@ -234,3 +235,15 @@ def test_what_an_older_release_cannot_have_is_told(name: str, tmp_path: Path) ->
     (folder / name).write_text("x", "utf-8")
 
     assert any(name in problem for problem in problems(folder))
+
+
+def test_only_transformers_is_asked_by_several_processes(release: Path) -> None:
+    def several(record: Any) -> None:
+        for form in record["forms"].values():
+            form["answering"]["processes"] = 4
+
+    reseal(release, several)
+
+    said = agreement(release)
+    assert "gguf: 4 processes answered, and llama.cpp is asked by one" in said
+    assert "plain" not in said
