@@ -306,11 +306,11 @@ def _base_answers(run: Path, alone: _Alone, opened: Opened, say: Say) -> dict[st
         write_atomically(alone.answers, lines)
         told = canonical_json({**alone.key, "answers_sha256": hashlib.sha256(lines).hexdigest()})
         write_atomically(alone.answers.with_suffix(".json"), told)
-        parts.forget(alone.begun)
     else:
         say(Line(text="  the base's own answers are kept from an earlier attempt"))
     if not launched.rank():
         write_atomically(run / "base_answers.jsonl", lines)
+        parts.forget(alone.begun)  # those too that a kill left beside the whole
     return {
         "base_answers_sha256": hashlib.sha256(lines).hexdigest(),
         "base_seconds": round(seconds, 1),

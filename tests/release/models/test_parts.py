@@ -290,6 +290,23 @@ def test_no_answer_of_an_adapter_that_changed_as_it_was_loaded_is_kept(
         generate.adapted(asked, with_another, before)
 
 
+def test_parts_that_a_kill_left_beside_the_whole_go_with_the_next_start(
+    tmp_path: Path, tiny: tuple[bases.Base, Path]
+) -> None:
+    run, _ = run_of(tmp_path, tiny, processes=None, threads=1)
+    asked, kept = of_run(run, tiny[0].folder, reading.load(run / "config.yaml"), Form()), tmp_path / "kept"
+    kept.mkdir()
+    opened = Opened(loaded={}, alone=echo, adapted=lambda: echo, ran_on=dict, batches=BY_LENGTH)
+    first = generate._begun_alone(kept, asked, opened, PROMPTS)
+    facts = generate._base_answers(run, first, opened, quiet)
+    parts.answered(parts.begun(kept, first.key, PROMPTS, BY_LENGTH), echo, quiet)
+
+    again = generate._base_answers(run, generate._begun_alone(kept, asked, opened, PROMPTS), opened, quiet)
+
+    assert again == {**facts, "base_seconds": 0.0, "base_answers_reused": True}
+    assert not list((kept / parts.FOLDER).iterdir())
+
+
 def kill_one(run: Path, heard: list[Event]) -> Say:
     """Kills the second of two processes once some of the adapter's answers are there."""
     killed: list[int] = []
