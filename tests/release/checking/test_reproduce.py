@@ -466,7 +466,7 @@ def test_another_library_version_stops_before_training_and_is_named(line: Path) 
 
     def lie(value: dict[str, Any]) -> None:
         for stage in ("training", "generation"):
-            value[stage]["versions"]["trl"] = "0.0.1"
+            value[stage]["versions"]["trl"] = value[stage]["packages"]["trl"] = "0.0.1"
 
     reseal(folder, lie)
     pages.redraw(folder)
