@@ -156,7 +156,7 @@ def _unfit(entry: zipfile.ZipInfo) -> str:
         return "is a link or a special file"
     if entry.flag_bits & 1:
         return "needs a password"
-    known = _kind_of(PurePosixPath(entry.filename).name)
+    known = kind_of(PurePosixPath(entry.filename).name)
     if known is not None and entry.file_size > known.most:
         return f"has {entry.file_size:,} bytes; at most {known.most:,} are read"
     if known is not None and entry.file_size > LARGE and entry.file_size > MOST_TIMES * entry.compress_size:
@@ -166,7 +166,7 @@ def _unfit(entry: zipfile.ZipInfo) -> str:
 
 def _of_one_folder(entries: list[zipfile.ZipInfo], file: Path) -> list[zipfile.ZipInfo]:
     """The entries on the list, all of the one folder that has an adapter's weights."""
-    known = [one for one in entries if not one.is_dir() and _kind_of(PurePosixPath(one.filename).name)]
+    known = [one for one in entries if not one.is_dir() and kind_of(PurePosixPath(one.filename).name)]
     weights = (layout.WEIGHTS, MLX_WEIGHTS)
     folders = {str(PurePosixPath(one.filename).parent) for one in known if one.filename.endswith((*weights, ".gguf"))}
     if len(folders) > 1:
@@ -194,7 +194,8 @@ def _copy(packed: "zipfile.ZipExtFile | object", target: object, entry: zipfile.
         target.write(block)  # type: ignore[attr-defined]
 
 
-def _kind_of(name: str) -> Kind | None:
+def kind_of(name: str) -> Kind | None:
+    """The kind of a file of a trainer's folder; None for one that is left where it is."""
     return bounds.GGUF if name.endswith(".gguf") else FILES.get(name)
 
 
@@ -203,7 +204,7 @@ def _looked(folder: Path, *, hub: str | None = None, alone: str | None = None) -
     entries = list(_entries(folder))
     sizes, left_out = dict[str, int](), dict[str, str]()
     for name, path in entries:
-        kind = _kind_of(name)
+        kind = kind_of(name)
         if kind is None or (alone and name != alone):
             continue
         state = path.lstat()

@@ -11,6 +11,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,7 @@ from release.config import reading
 from release.config import tree as trees
 from release.config.settings import Config
 from release.hub import address
+from release.importing import sources
 from release.judging import attempts, ledger
 from release.remote import there
 from release.running import distribution, environment, spending
@@ -43,11 +45,11 @@ class Parcel:
     inputs: Mapping[str, Path | bytes]
     """What the candidate is made of, and by what code."""
     counted: Mapping[str, Path | bytes]
-    """What was judged and spent before, and the embedded Hub: it may be more each time."""
+    """What was judged and spent before, and what the embedded Hub has of its releases: it may be more each time."""
     places: Mapping[str, Path]
     """Where the files that the configuration names are here, by their names over there."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Names the inputs: other ones are another job."""
         return digest_of({name: _sha256(content) for name, content in sorted(self.inputs.items())})
@@ -87,7 +89,8 @@ def of(config: Config) -> Parcel:
     hub = address.of(config)
     if isinstance(hub, address.Folder):
         settings["publishing"]["endpoint"] = f"file:{Path(HUB).name}"
-        counted |= {f"{HUB}/{name}": path for name, path in _below(hub.root) if name != "token"}
+        repo = f"models/{config.publishing.hf_repo}.git"
+        counted |= {f"{HUB}/{repo}/{name}": path for name, path in _below(hub.root / repo)}
     files[CONFIG] = canonical_json(settings)
     named = {f"work/{trees.get(settings, key)}": path for key, path in places.items()}
     return Parcel(inputs={**_code(), **files}, counted=counted, places=named)
@@ -99,11 +102,11 @@ def _at(config: Config, key: str) -> object:
 
 
 def _take(files: dict[str, Path | bytes], key: str, path: Path) -> str:
-    """Add a file or a folder under a name that says what it is; the name, from the configuration on."""
+    """Add a file, or what an import looks at of a folder, under a name that says what it is; that name."""
     ending = path.suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,16}", path.suffix) else ""
     name = f"sent/{key.partition('.')[2]}{ending}"
     if path.is_dir():
-        files |= {f"work/{name}/{one}": file for one, file in _below(path)}
+        files |= {f"work/{name}/{one}": file for one, file in _below(path) if sources.kind_of(one)}
     else:
         files[f"work/{name}"] = _there(key, path)
     return name

@@ -19,6 +19,7 @@ from tests.helpers.line import ROOT, small_config
 from tests.helpers.prepared import prepared_config
 
 SECRET = "hf_" + "z" * 34
+HUB = "hub/models/local/elements.git"
 
 
 def every_path(folder: Path) -> Path:
@@ -28,8 +29,8 @@ def every_path(folder: Path) -> Path:
         (folder / name).write_text(f"{name}\n", "utf-8")
     (folder / "brought").mkdir()
     (folder / "brought" / "adapter_config.json").write_text("{}", "utf-8")
-    (folder / "hub" / "models").mkdir(parents=True)
-    (folder / "hub" / "models" / "config").write_text("a Hub's", "utf-8")
+    (folder / HUB).mkdir(parents=True)
+    (folder / HUB / "config").write_text("a Hub's", "utf-8")
     (folder / "hub" / "token").write_text(SECRET, "utf-8")
     path = small_config(
         folder,
@@ -60,7 +61,7 @@ def test_everything_a_configuration_names_is_sent_and_lies_below_one_folder(tmp_
     assert (work / "sent" / "source" / "adapter_config.json").exists()
     assert (work / "train.py").exists()
     assert (work / "locks" / "their.txt").exists()
-    assert (work / "hub" / "models" / "config").exists()
+    assert (work / HUB / "config").exists()
     assert recording.as_published(arrived) == recording.as_published(loaded)
 
 
@@ -77,6 +78,26 @@ def test_no_token_no_key_and_no_folder_of_this_machine_is_in_it(
         assert SECRET.encode() not in content, path
         assert b"release.pem" not in content or "code" in path.parts, path
         assert str(tmp_path).encode() not in content, path
+
+
+@pytest.mark.parametrize("hub", ["file:hub", "file:.", "file:.."])
+def test_of_a_folder_that_is_named_only_what_is_looked_at_is_sent(tmp_path: Path, hub: str) -> None:
+    line = tmp_path / "line"
+    line.mkdir()
+    path = every_path(line)
+    settings = json.loads(path.read_text("utf-8"))
+    settings["publishing"]["endpoint"] = hub
+    path.write_text(json.dumps(settings), "utf-8")
+    for name in ("brought/.git/config", "brought/.env", "brought/optimizer.pt", ".env", "hub/models/local/other.git/x"):
+        (line / name).parent.mkdir(exist_ok=True, parents=True)
+        (line / name).write_text(SECRET, "utf-8")
+    (tmp_path / "outside").write_text(SECRET, "utf-8")
+
+    sent_to(tmp_path / "there", line)
+
+    found = [path for path in (tmp_path / "there").rglob("*") if path.is_file()]
+    assert (tmp_path / "there" / "work" / "sent" / "source" / "adapter_config.json") in found
+    assert [path for path in found if SECRET.encode() in path.read_bytes()] == []
 
 
 KEYS = ("data.train_file", "data.golden_file", "data.tuning_file", "contract.schema", "model.chat_template")
