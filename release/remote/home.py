@@ -55,6 +55,7 @@ def unpack(stream: IO[bytes], folder: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as file:
                     shutil.copyfileobj(content, file, _PIECE)
+            stream.read(tarfile.RECORDSIZE)  # what a tar is filled up with: who sends it is not cut off
     except (tarfile.TarError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise VerificationError(f"What came home cannot be read: {error}. {_NOTHING}") from None
 
@@ -66,6 +67,8 @@ def _most(name: str) -> int | None:
     within = name.removeprefix(f"{DIST}/")
     if within == name:
         return None
+    if within == REVIEW:
+        return None  # people speak here
     if kind := BESIDE.get(within):
         return kind.most
     if _REFUSED.fullmatch(within):
@@ -79,11 +82,11 @@ def _most(name: str) -> int | None:
 def count(came: Path, config: Config) -> None:
     """Put what was judged and spent over there to what is counted here."""
     try:
-        if (came / LEDGER).exists():
-            ledger.add(config, attempts.parse((came / LEDGER).read_bytes(), LEDGER))
+        judged = attempts.parse((came / LEDGER).read_bytes(), LEDGER) if (came / LEDGER).exists() else []
         theirs = spending.read((came / SPENT).parent)
     except (ValueError, PreflightError) as error:
         raise VerificationError(f"What was counted over there cannot be read: {error}. {_NOTHING}") from None
+    ledger.add(config, judged)
     known = spending.read(config.run.output_dir)
     here = {(one.run, one.attempt) for one in known}
     both = [*known, *(one for one in theirs if (one.run, one.attempt) not in here)]
@@ -95,7 +98,6 @@ def lay(came: Path, to: Path, *, refused: bool) -> None:
     """What came home in place of a previous candidate: one, or the report on one that was refused."""
     folder = came / DIST
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    found.pop(REVIEW, None)  # people speak here
     if refused:
         found = {name: path for name, path in found.items() if name == REPORT or _REFUSED.fullmatch(name)}
     if REPORT not in found:

@@ -19,6 +19,7 @@ from release.values.errors import PreflightError
 from release.values.record import Hardware
 
 NAME = "spent.jsonl"
+_MOST = 1e12  # seconds, or money an hour: thirty thousand years
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,17 +110,23 @@ def read(folder: Path) -> list[Entry]:
     for number, line in enumerate(lines, 1):
         try:
             entry = Entry(**json.loads(line))
-            sound = entry.seconds >= 0 and entry.price_per_hour >= 0
-        except (TypeError, ValueError) as error:
+            sound = _is_sound(entry)
+        except (TypeError, ValueError, RecursionError) as error:
             raise PreflightError(
                 f"{path}:{number} cannot be read: {error}. Correct that line, or move the file."
             ) from None
         if not sound:
             raise PreflightError(
-                f"{path}:{number} holds a negative or missing number. Correct that line, or move the file."
+                f"{path}:{number} holds a negative or missing number, or one that nobody spends. Correct that line, or "
+                "move the file."
             )
         entries.append(entry)
     return entries
+
+
+def _is_sound(entry: Entry) -> bool:
+    names, numbers = (entry.run, entry.attempt, entry.currency), (entry.seconds, entry.price_per_hour)
+    return all(isinstance(one, str) for one in names) and all(0 <= one <= _MOST for one in numbers)
 
 
 def written(entries: Iterable[Entry]) -> bytes:

@@ -57,6 +57,7 @@ WRONG = {
     "no release has it": tar_of(file("dist/package/run.py")),
     "a folder no release has": tar_of(file("dist/package/x/adapter_model.safetensors")),
     "no golden rows": tar_of(file("dist/rows/other.jsonl")),
+    "a word of people": tar_of(file("dist/review.json")),
     "twice": tar_of(file("dist/report.md"), file("dist/report.md")),
     "a file for a folder": tar_of(file("dist/refused/a"), file("dist/refused/a/b")),
     "too large": huge("dist/SHA256SUMS", bounds.STATEMENT.most + 1),
@@ -100,6 +101,26 @@ def test_nothing_is_laid_in_place_of_a_candidate_where_nothing_came(tmp_path: Pa
     assert (tmp_path / "dist" / "SHA256SUMS").read_text("utf-8") == "before"
 
 
+HOSTILE = {
+    "no JSON": "no JSON",
+    "an object as a name": '{"run":{},"attempt":"1","seconds":1,"price_per_hour":1,"currency":"USD"}',
+    "a number as a name": '{"run":"a","attempt":1,"seconds":1,"price_per_hour":1,"currency":"USD"}',
+    "no end": '{"run":"a","attempt":"1","seconds":Infinity,"price_per_hour":1,"currency":"USD"}',
+    "more than a float": f'{{"run":"a","attempt":"1","seconds":1{"0" * 400},"price_per_hour":1,"currency":"USD"}}',
+    "deep": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_nobody_can_have_spent_is_refused(tmp_path: Path, name: str) -> None:
+    prepared_config(tmp_path)
+    (tmp_path / "came" / "runs").mkdir(parents=True)
+    (tmp_path / "came" / home.SPENT).write_text(f"{HOSTILE[name]}\n", "utf-8")
+
+    with pytest.raises(VerificationError, match="What was counted over there cannot be read"):
+        home.count(tmp_path / "came", reading.load(tmp_path / "release.yaml"))
+
+
 def test_what_was_spent_over_there_is_counted_once_and_changes_nothing_that_was_counted_here(tmp_path: Path) -> None:
     prepared_config(tmp_path)
     config = reading.load(tmp_path / "release.yaml")
@@ -116,7 +137,3 @@ def test_what_was_spent_over_there_is_counted_once_and_changes_nothing_that_was_
     for _ in range(2):
         home.count(tmp_path / "came", config)
         assert spending.read(config.run.output_dir) == [entry("here", 10), entry("there", 20)]
-
-    (tmp_path / "came" / home.SPENT).write_text("no JSON\n", "utf-8")
-    with pytest.raises(VerificationError, match="What was counted over there cannot be read"):
-        home.count(tmp_path / "came", config)
