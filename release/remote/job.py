@@ -3,17 +3,20 @@
 The job is remembered in the output folder, so the same command goes on with it: a line that is cut ends nothing.
 """
 
+import contextlib
 import json
 import re
 import shutil
 import signal
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any
 
 from gates.canonical import canonical_json
+from gates.shown import printable
 from release import two_jobs
 from release.config.settings import Config
 from release.publishing import candidate_folder, rules
@@ -23,7 +26,7 @@ from release.remote.systems import AT_WORK, GONE, System
 from release.running import child, lock
 from release.values import extras
 from release.values.artifacts import write_atomically
-from release.values.errors import GatesFailed, HubError, PreflightError, ReviewNeeded, VerificationError
+from release.values.errors import GatesFailed, PreflightError, ReviewNeeded, Stop
 from release.values.events import Line, Say, Stage, tell
 
 STATE, LOG, CAME = "elsewhere.json", "elsewhere.log", "elsewhere.came"
@@ -35,9 +38,10 @@ NEEDED = (
 """The modules that a candidate is made with."""
 PYTHONS = ((3, 11), (3, 14))
 """The first that runs this code, and the first that is too new."""
-LOGGED = 64 << 20  # bytes of a job's words that are kept here
+LOGGED = 64 << 20  # bytes of a job's words that are kept and shown here
 SAID = 1 << 16  # bytes of its last word
 SEEN = 4096  # bytes of the log that are shown again to whoever attaches
+RARELY = 15.0  # seconds between two questions to a scheduler about a job that waits
 FINAL = (0, 2, 3, ReviewNeeded.exit_code)
 """Exit codes after which nothing over there is of any more use; after any other one it goes on from there, and no
 adapter is deleted that was refused."""
@@ -72,14 +76,15 @@ def candidate(config: Config, to: Path, system: System, say: Say) -> None:
         sending = parcel.of(config)
         job = _known(output, system) or Job(on=system.name, job=token_hex(8), inputs=sending.digest)
         try:
-            at = _at_work(job, output, system, sending, say)
-            here = {there.MADE: to, **sending.places}
-            code = _follow(job, system, at, Watching(output=output, here=here, say=say))
+            found = _at_work(job, output, system, sending, say)
+            named = {f"{found.folder}/{name}": str(path) for name, path in {there.MADE: to, **sending.places}.items()}
+            with (output / LOG).open("wb" if found.at == 0 else "ab") as log:
+                code, word = _follow(job, system, found.at, _shown(named, log, say), say)
         except KeyboardInterrupt as why:
             if getattr(why, "number", signal.SIGINT) != signal.SIGHUP:  # a terminal that is closed ends nothing
                 _end(job, output, system, say)
             raise
-        _bring_home(job, system, Home(config=config, to=to, rules=asked, code=code), say)
+        _bring_home(job, system, Home(config=config, to=to, rules=asked, code=code, word=word), say)
 
 
 def end(config: Config, system: System, say: Say) -> None:
@@ -87,8 +92,15 @@ def end(config: Config, system: System, say: Say) -> None:
     with lock.held(config.run.output_dir):
         if job := _known(config.run.output_dir, system):
             _end(job, config.run.output_dir, system, say)
-            _remove(job, config.run.output_dir, system)
-            say(Line(text=f"Job {job.job} on {system.name} is ended, and nothing of it is left there."))
+            try:
+                with _fetched(job, system, config.run.output_dir) as came:
+                    home.count(came, config)
+            except line.Cut:
+                raise
+            except Stop as stop:
+                say(Line(text=f"What it judged and spent is not counted here: {stop}"))
+            left = _remove(job, config.run.output_dir, system)
+            say(Line(text=f"Job {job.job} on {system.name} is ended. {left}"))
         else:
             say(Line(text=f"No job of this configuration is known in {config.run.output_dir}: nothing was done."))
 
@@ -132,22 +144,33 @@ def _read(output: Path) -> Job | None:
         sound = re.fullmatch("[0-9a-f]{16}", job.job) is not None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise PreflightError(f"{path} cannot be read: {error}. Move it away to start a new job.") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise PreflightError(f"{path} cannot be read: {error}. {_MOVE_IT}") from None
     if not sound:
-        raise PreflightError(f"{path} names no job of this program. Move it away to start a new one.")
+        raise PreflightError(f"{path} names no job of this program. {_MOVE_IT}")
     return job
+
+
+_MOVE_IT = "A job that it named is not ended by that. Look there for one, and move the file away to start a new job."
 
 
 def _write(job: Job, output: Path) -> None:
     write_atomically(output / STATE, canonical_json(asdict(job)))
 
 
-def _at_work(job: Job, output: Path, system: System, sending: Parcel, say: Say) -> int:
-    """See to it that the job is at work, or has ended and nobody was told; from where on its log is to be shown."""
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Where over there a job is, and from which byte on its log is to be shown; of its last so many below 0."""
+
+    folder: str
+    at: int
+
+
+def _at_work(job: Job, output: Path, system: System, sending: Parcel, say: Say) -> Found:
+    """See to it that the job is at work, or has ended and nobody was told."""
     folder = system.folder(job.job)
     seen = _state(system, folder)
-    running = system.state(job.job, runs=seen["runs"]) != GONE
+    running = seen["runs"] or system.state(job.job) != GONE
     if running or (seen["code"] in range(SIGNALLED) and not job.told):
         if job.inputs != sending.digest:
             raise PreflightError(
@@ -156,7 +179,7 @@ def _at_work(job: Job, output: Path, system: System, sending: Parcel, say: Say) 
                 f"candidate --on {job.on} --end"
             )
         say(Line(text=f"  attached to job {job.job}, {'at work' if running else 'which has ended'}"))
-        return -SEEN
+        return Found(folder=seen["folder"], at=-SEEN)
     job = replace(job, inputs=sending.digest, told=False)
     _write(job, output)  # first: whatever is over there from now on is remembered
     say(Line(text=f"  sending {len(sending.inputs) + len(sending.counted)} files, {sending.size / 1e6:,.1f} MB"))
@@ -166,11 +189,11 @@ def _at_work(job: Job, output: Path, system: System, sending: Parcel, say: Say) 
     tell(
         say,
         [
-            f"  job {job.job} in {seen['folder'] or folder} there; Ctrl-C ends it.",
+            f"  job {job.job} in {seen['folder']} there; Ctrl-C ends it.",
             "  Where the line is cut or the terminal closed it goes on: type the same command again.",
         ],
     )
-    return 0
+    return Found(folder=seen["folder"], at=0)
 
 
 def _state(system: System, folder: str) -> dict[str, Any]:
@@ -181,35 +204,24 @@ def _state(system: System, folder: str) -> dict[str, Any]:
             raise line.strange(system, other)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Watching:
-    """Where a job's words go."""
-
-    output: Path
-    here: Mapping[str, Path]
-    """What files over there are called here."""
-    say: Say
-
-
-def _follow(job: Job, system: System, at: int, watching: Watching) -> int:
-    """Show what the job says until it ends; its exit status."""
-    folder, gone, waits = system.folder(job.job), 0, ""
-    where = _state(system, folder)["folder"]
-    named = {f"{where}/{name}": str(path) for name, path in watching.here.items()}
-    with (watching.output / LOG).open("wb") as log, line.opened(system, "follow", folder, str(at)) as said:
-        show = _shown(named, log, watching.say)
+def _follow(job: Job, system: System, at: int, show: Callable[[str], str], say: Say) -> tuple[int, str]:
+    """Show what the job says until it ends; its exit status, and why it stopped as it said itself."""
+    gone, waits, word, ask = 0, "", "", 0.0
+    with line.opened(system, "follow", system.folder(job.job), str(at)) as said:
         for one in iter(lambda: said.readline(child.LONGEST + 1), b""):
             match line.read(one):
                 case {"log": str(text)}:
-                    show(text)
+                    word = show(text)
                 case {"code": int(code)}:
-                    return code
+                    return code, word
                 case {"runs": bool(runs)}:
-                    state = system.state(job.job, runs=runs)
+                    if not runs and time.monotonic() < ask:
+                        continue
+                    state = AT_WORK if runs else system.state(job.job)
                     gone = gone + 1 if state == GONE else 0
                     if state not in (AT_WORK, GONE, waits):
-                        watching.say(Line(text=f"  the job waits: {state}"))
-                    waits = state
+                        say(Line(text=f"  the job waits: {state}"))
+                    waits, ask = state, time.monotonic() + (0 if state in (AT_WORK, GONE) else RARELY)
                     if gone > 1:  # the first may be seen before its last word is
                         raise _is_gone(job, system)
                 case other:
@@ -217,27 +229,42 @@ def _follow(job: Job, system: System, at: int, watching: Watching) -> int:
     raise line.cut(system, "it ended without a word")
 
 
-def _shown(named: Mapping[str, str], log: IO[bytes], say: Say) -> Callable[[str], None]:
-    """Log and say the lines of a text that comes in pieces, up to the one of why it stopped: that is told last.
+def _shown(named: Mapping[str, str], log: IO[bytes], say: Say) -> Callable[[str], str]:
+    """Log and say the lines of a text that comes in pieces; the last of them that say why it stopped, so far.
 
-    Files are called what they are ``named`` here.
+    Those are held back while nothing follows them: they are told last. Files are called what they are ``named`` here.
     """
-    rest, stopped = "", False
+    rest, held, last, size = "", list[str](), list[str](), 0
 
-    def show(text: str) -> None:
-        nonlocal rest, stopped
+    def show(text: str) -> str:
+        nonlocal rest, held, last, size
         *lines, rest = (rest + text).split("\n")
         rest = rest[-SAID:]
-        for one in lines if log.tell() < LOGGED else ():
-            for theirs, ours in named.items():
-                one = one.replace(theirs, ours)  # noqa: PLW2901  the same line
-            log.write(f"{one}\n".encode("utf-8", "replace"))
-            log.flush()
-            stopped = stopped or one.startswith(ERROR)
-            if not stopped and not one.startswith("Publish it, where"):
+        for one in lines:
+            one = _as_here(one, named)  # noqa: PLW2901  the same line
+            if held and not (one.startswith("  ") and size < SAID):
+                tell(say, held)
+                held = []
+            if one.startswith(ERROR):
+                held = last = []
+                size = 0
+            if held or one.startswith(ERROR):
+                held.append(one)
+                size += len(one)
+            elif log.tell() < LOGGED and not one.startswith("Publish it, where"):
                 say(Line(text=one))
+            if log.tell() < LOGGED:
+                log.write(f"{one}\n".encode("utf-8", "replace"))
+                log.flush()
+        return "\n".join(last).removeprefix(ERROR)
 
     return show
+
+
+def _as_here(text: str, named: Mapping[str, str]) -> str:
+    for theirs, ours in named.items():
+        text = text.replace(theirs, ours)
+    return printable(text)
 
 
 def _is_gone(job: Job, system: System) -> PreflightError:
@@ -252,67 +279,79 @@ def _is_gone(job: Job, system: System) -> PreflightError:
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """Where what was made goes, and what it must be."""
+    """Where what was made goes, what it must be, and how the job ended."""
 
     config: Config
     to: Path
     rules: rules.Rules
     code: int
+    word: str
 
 
 def _bring_home(job: Job, system: System, wanted: Home, say: Say) -> None:
     """Fetch what was made and counted, prove it, take away what is over there; raises what the exit status means."""
     output, code = wanted.config.run.output_dir, wanted.code
-    came = output / CAME
     say(Stage(name="bring home", note=system.name))
-    _write(replace(job, told=True), output)  # whatever is wrong with it, the next start is another attempt
-    shutil.rmtree(came, ignore_errors=True)
-    came.mkdir()
     try:
-        with line.opened(system, "fetch", system.folder(job.job)) as stream:
-            home.unpack(stream, came)
-        home.count(came, wanted.config)
-        if code == 0:
-            two_jobs.prove(came / home.DIST, wanted.rules, say)
-        elif code == ReviewNeeded.exit_code:
-            two_jobs.sound(came / home.DIST)
-        if code in (0, GatesFailed.exit_code, ReviewNeeded.exit_code):
-            home.lay(came, wanted.to, refused=code == GatesFailed.exit_code)
-    except (PreflightError, HubError, VerificationError) as stop:
-        if isinstance(stop, line.Cut):
-            _write(job, output)
+        with _fetched(job, system, output, there.MADE) as came:
+            _prove(came, wanted, say)
+    except Stop as stop:
+        if not isinstance(stop, PreflightError):  # it is wrong, and will be: the next start is another attempt
+            _write(replace(job, told=True), output)
         raise
-    finally:
-        shutil.rmtree(came, ignore_errors=True)
+    _write(replace(job, told=True), output)
+    left = f"What was made is kept on {system.name}, in {system.folder(job.job)}, until --end removes it."
     if code in FINAL:
-        _remove(job, output, system)
-    else:
-        say(Line(text=f"What was made is kept on {system.name}, in {system.folder(job.job)}, until --end removes it."))
+        try:
+            left = _remove(job, output, system)
+        except PreflightError as stop:
+            left = f"What lies on {system.name} could not be removed, and --end does that: {stop}"
     if code:
-        child.end(f"`adapter-release candidate` on {system.name}", code, _last_word(output / LOG), output / LOG)
-    holds = f"It was brought to {wanted.to}, and checked as `publish` checks it. Nothing is left on {system.name}."
+        say(Line(text=left))
+        why = wanted.word or f"{system.name} did not say why."
+        child.end(f"`adapter-release candidate` on {system.name}", code, why, output / LOG)
+    holds = f"It was brought to {wanted.to}, and checked as `publish` checks it. {left}"
     tell(say, ["", holds, f"Publish it:  adapter-release publish {wanted.to}"])
 
 
-def _last_word(log: Path) -> str:
-    """Why it stopped, as it said itself."""
-    _, found, text = f"\n{child.tail(log, lines=2000, most=SAID)}".rpartition(f"\n{ERROR}")
-    return text.strip() if found else ""
+def _prove(came: Path, wanted: Home, say: Say) -> None:
+    """Count what was judged, and lay what was made in its place if it is what the exit status says."""
+    home.count(came, wanted.config)
+    if wanted.code == 0:
+        two_jobs.prove(came / home.DIST, wanted.rules, say)
+    elif wanted.code == ReviewNeeded.exit_code:
+        two_jobs.sound(came / home.DIST)
+    if wanted.code in (0, GatesFailed.exit_code, ReviewNeeded.exit_code):
+        home.lay(came, wanted.to, refused=wanted.code == GatesFailed.exit_code)
+
+
+@contextlib.contextmanager
+def _fetched(job: Job, system: System, output: Path, *made: str) -> Iterator[Path]:
+    """What was counted over there, and what was made below these folders, while the block lasts."""
+    came = output / CAME
+    shutil.rmtree(came, ignore_errors=True)
+    came.mkdir()
+    try:
+        with line.opened(system, "fetch", system.folder(job.job), *made) as stream:
+            home.unpack(stream, came)
+        yield came
+    finally:
+        shutil.rmtree(came, ignore_errors=True)
 
 
 def _end(job: Job, output: Path, system: System, say: Say) -> None:
     """End a job, and keep over there what it finished."""
-    say(
-        Line(
-            text=f"  ending job {job.job} on {system.name}: up to {there.NOTICE} s, in which it keeps the step it is at"
-        )
-    )
+    keeps = f"up to {there.NOTICE} s, in which it keeps the step it is at"
+    say(Line(text=f"  ending job {job.job} on {system.name}: {keeps}"))
     line.ask(system, "end", system.folder(job.job))
     system.cancel(job.job)
-    if _read(output):
-        _write(replace(job, told=True), output)
+    if known := _read(output):
+        _write(replace(known, told=True), output)
 
 
-def _remove(job: Job, output: Path, system: System) -> None:
-    line.ask(system, "remove", system.folder(job.job))
+def _remove(job: Job, output: Path, system: System) -> str:
+    """Take all of a job away that has ended, and forget it; what is to be said of that."""
+    folder = system.folder(job.job)
+    gone = line.ask(system, "remove", folder) == {"there": False}
     (output / STATE).unlink(missing_ok=True)
+    return f"Nothing is left on {system.name}." if gone else f"Not all of it could be removed: see {folder} there."

@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import os
 import subprocess
-import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -16,8 +17,10 @@ from release.running.tied import tied
 from release.values.errors import PreflightError
 
 LOGIN = 1000  # lines that a login may print before the program speaks
-SAID = 1 << 16  # bytes that are read of what a client says of itself
+SAID = 1 << 16  # bytes that are kept of what a client says of itself
 SOON = 20.0  # seconds in which a client ends that nobody listens to
+AT_ONCE = 1.0  # and one whose line was cut
+OF_SSH = 255  # ssh's own exit status, of which ssh(1) tells; any other one is of the program over there
 Give = Callable[[IO[bytes]], None]
 
 
@@ -29,6 +32,16 @@ def cut(system: System, said: str) -> Cut:
     return Cut(
         f"The line to {system.name} was cut: {said}. The job there goes on by itself. Type the same command again to "
         "go on with it."
+    )
+
+
+def ended(system: System, code: int, said: str) -> PreflightError:
+    """Why a client ended with this status: it was cut off, or the program over there could not go on."""
+    if code < 0 or code >= OF_SSH:
+        return cut(system, said or f"exit status {code}")
+    return PreflightError(
+        f"What was asked of {system.name} could not be done there: {said or f'exit status {code}'}. What was there is "
+        "kept. Mend that, and type the same command again."
     )
 
 
@@ -55,22 +68,32 @@ def ask(system: System, *words: str, give: Give | None = None) -> object:
 @contextlib.contextmanager
 def opened(system: System, *words: str, give: Give | None = None) -> Iterator[IO[bytes]]:
     """What the program over there says to these words, while the block lasts; ``give`` writes what it is given."""
-    with tempfile.TemporaryFile() as errors:
-        with subprocess.Popen(
+    errors, theirs = os.pipe()
+    with os.fdopen(theirs, "wb") as pipe:
+        process = subprocess.Popen(
             tied(system.speak(words)), env=dict(system.client), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=errors, start_new_session=True, **locks(),
-        ) as process:  # fmt: skip
-            assert process.stdin is not None
-            assert process.stdout is not None
+            stderr=pipe, start_new_session=True, **locks(),
+        )  # fmt: skip
+    last = _last_line(errors)
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            _speak(process.stdin, give)
+            _heard(system, process, process.stdout, last)
             try:
-                _speak(process.stdin, give)
-                _heard(system, process, process.stdout, errors)
                 yield process.stdout
-            except BaseException:
-                process.kill()
+            except Exception:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(AT_ONCE)
+                if process.returncode:  # what was not understood is what a cut left of it
+                    raise ended(system, process.returncode, last()) from None
                 raise
-        if process.returncode:
-            raise cut(system, _end_of(errors) or f"exit status {process.returncode}")
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise ended(system, process.returncode, last())
 
 
 def _speak(line: IO[bytes], give: Give | None) -> None:
@@ -83,18 +106,32 @@ def _speak(line: IO[bytes], give: Give | None) -> None:
         line.close()
 
 
-def _heard(system: System, process: "subprocess.Popen[bytes]", said: IO[bytes], errors: IO[bytes]) -> None:
+def _heard(system: System, process: "subprocess.Popen[bytes]", said: IO[bytes], last: Callable[[], str]) -> None:
     """Go on where the program begins to speak, below what a login prints; ``PreflightError`` where it does not."""
     if not any(said.readline(child.LONGEST) == there.READY for _ in range(LOGIN)):
         said.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(SOON)
         process.kill()
-        raise PreflightError(f"{system.silent(process.wait(), _end_of(errors))} Nothing was sent.")
+        raise PreflightError(f"{system.silent(process.wait(), last())} Nothing was sent.")
 
 
-def _end_of(errors: IO[bytes]) -> str:
-    """The last line that a client said."""
-    errors.seek(0)
-    lines = errors.read(SAID).decode("utf-8", "replace").strip().splitlines()
-    return lines[-1][:300].rstrip(".") if lines else ""
+def _last_line(errors: int) -> Callable[[], str]:
+    """What says the last line of a pipe that is read to its end, of which no more than that is kept."""
+    said = bytearray()
+
+    def listen() -> None:
+        with os.fdopen(errors, "rb", buffering=0) as pipe:
+            while piece := pipe.read(SAID):
+                said.extend(piece)
+                del said[:-SAID]
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+
+    def last() -> str:
+        thread.join(AT_ONCE)  # what a client left in the background may hold the pipe
+        lines = said.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1][:300].rstrip(".") if lines else ""
+
+    return last

@@ -60,8 +60,8 @@ class System(Protocol):
     def start(self, job: str) -> bool:
         """Start the job that was sent; False where the program over there is to do that itself."""
 
-    def state(self, job: str, *, runs: bool) -> str:
-        """``AT_WORK``, ``GONE``, or what it waits for; ``runs``: what the program over there sees."""
+    def state(self, job: str) -> str:
+        """Of a job that the program over there does not see: ``AT_WORK``, ``GONE``, or what it waits for."""
 
     def cancel(self, job: str) -> None:
         """What has to be taken away besides the process itself."""
@@ -105,6 +105,7 @@ class Ssh:
             "ForwardX11": "no",
             "ClearAllForwardings": "yes",
             "PermitLocalCommand": "no",
+            "ControlMaster": "no",  # one that is there already is used, and none outlives this program
         }
         options = [word for name, value in asked.items() for word in ("-o", f"{name}={value}")]
         return ["ssh", "-T", *options, "--", self.host, shlex.join([self.python, "-I", "-c", BOOT, *words])]
@@ -125,8 +126,8 @@ class Ssh:
     def start(self, job: str) -> bool:  # noqa: ARG002
         return False
 
-    def state(self, job: str, *, runs: bool) -> str:  # noqa: ARG002
-        return AT_WORK if runs else GONE
+    def state(self, job: str) -> str:  # noqa: ARG002
+        return GONE
 
     def cancel(self, job: str) -> None:
         """Nothing: the process is all there is."""
@@ -179,23 +180,24 @@ class Slurm:
     def start(self, job: str) -> bool:
         folder = self.folder(job)
         program = [shutil.which(self.python) or self.python, "-I", f"{folder}/there.py", "run", folder]
-        options = [f"--job-name={_named(job)}", f"--chdir={folder}", f"--output={folder}/slurm.log"]
+        log = f"{folder}/{there.BATCH}".replace("%", "%%")  # a pattern, says sbatch(1)
+        options = [f"--job-name={_named(job)}", f"--chdir={folder}", f"--output={log}"]
         # nothing of this shell's environment; the node's own, as at a login
         options += ["--parsable", "--open-mode=append", "--export=NONE"]
         self._ask("sbatch", *options, str(self.script.absolute()), *program)
         return True
 
-    def state(self, job: str, *, runs: bool) -> str:
+    def state(self, job: str) -> str:
         said = self._ask("squeue", "--noheader", "--format=%T %r", f"--name={_named(job)}", f"--user={_user()}")
         states = [line.partition(" ")[::2] for line in said.splitlines()]
         if any(one == "RUNNING" for one, _ in states):
             return AT_WORK
         waiting = [f"{one.lower()} ({why.strip()})" for one, why in states if one != "COMPLETING"]
-        return waiting[0] if waiting else AT_WORK if runs else GONE
+        return waiting[0] if waiting else GONE
 
     def cancel(self, job: str) -> None:
         until = time.monotonic() + there.NOTICE
-        while self.state(job, runs=False) == AT_WORK and time.monotonic() < until:
+        while self.state(job) == AT_WORK and time.monotonic() < until:
             time.sleep(1)  # it was told to end, and keeps the step it is at
         self._ask("scancel", f"--name={_named(job)}", f"--user={_user()}")
 
@@ -206,7 +208,10 @@ class Slurm:
                 check=True, timeout=PATIENCE, **locks(),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            said = f"no answer in {PATIENCE} seconds"
+            raise PreflightError(
+                f"{command[0]} gave no answer in {PATIENCE} seconds, and may yet do what it was asked for. See that "
+                "`sinfo` works here, and type the same command again: it finds what was submitted."
+            ) from None
         except subprocess.CalledProcessError as error:
             said = error.stderr.strip()[-500:] or f"exit status {error.returncode}"
         else:

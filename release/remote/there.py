@@ -25,8 +25,8 @@ from typing import BinaryIO
 READY = b"adapter-release speaks\n"
 """Comes before all that this program says: what a login prints stands above it."""
 CODE, LOG, END, LOCK, PID = "exit_code", "log", "end", "lock", "pid"
-BATCH = "slurm.log"
-"""What a batch script says before it starts this program."""
+BATCH = "outside.log"
+"""What is said around the job: by a batch script, and by this program where it cannot go on."""
 MADE = "work/dist"
 COUNTED = ("work/runs/ledger.jsonl", "work/runs/spent.jsonl")
 KEEP = ("work/runs", LOG, LOCK)
@@ -52,8 +52,10 @@ def state(folder: Path) -> None:
 
 
 def put(folder: Path) -> None:
-    """Take a tar of what is needed, in place of what was sent before. Nobody else may read it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Take a tar of what is needed, in place of what was sent before. Nobody else may read it, or lay another there."""
+    for one in (folder.parent, folder):
+        one.mkdir(mode=0o700, exist_ok=True)
+        one.chmod(0o700)  # whoever made it, and whatever a folder above hands down
     for path in sorted(folder.rglob("*"), reverse=True):
         name = path.relative_to(folder).as_posix()
         if not any(f"{name}/".startswith(f"{kept}/") or kept.startswith(f"{name}/") for kept in KEEP):
@@ -62,48 +64,57 @@ def put(folder: Path) -> None:
         for entry in tar:
             path = folder / entry.name
             path.parent.mkdir(parents=True, exist_ok=True)
+            content = tar.extractfile(entry)
+            assert content is not None
+            if entry.name in COUNTED:
+                _count(path, content.read())
+                continue
             with path.open("wb") as file:
-                content = tar.extractfile(entry)
-                assert content is not None
                 shutil.copyfileobj(content, file)
     say({"put": str(folder)})
 
 
+def _count(path: Path, sent: bytes) -> None:
+    """What was counted before, and after it what only a job that is gone has counted here."""
+    lines = sent.splitlines()
+    known = set(lines)
+    if path.exists():
+        lines += [one for one in path.read_bytes().splitlines() if one not in known]
+    half = path.with_name(f"{path.name}.half")
+    half.write_bytes(b"".join(one + b"\n" for one in lines))
+    half.rename(path)
+
+
 def start(folder: Path) -> None:
-    """Start the job as a process that no line holds; come back when it is at work."""
-    if not runs(folder):
-        (folder / CODE).unlink(missing_ok=True)
-        subprocess.Popen(  # it outlives this program on purpose
-            [sys.executable, "-I", str(folder / "there.py"), "run", str(folder)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        for _ in range(200):
-            if runs(folder) or code(folder) is not None:
-                break
-            time.sleep(0.05)
+    """Start the job as a process that no line holds. It is at work from here on: it is given the lock, held already."""
+    busy = contextlib.suppress(BlockingIOError)  # it is at work already
+    with (folder / LOCK).open("ab") as lock, (folder / BATCH).open("ab") as said, busy:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not (folder / END).exists():  # somebody wished so before it began
+            subprocess.Popen(  # it outlives this program on purpose
+                [sys.executable, "-I", str(folder / "there.py"), "run", str(folder), str(lock.fileno())],
+                stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True, pass_fds=(lock.fileno(),),
+            )  # fmt: skip
     say({"runs": runs(folder)})
 
 
-def run(folder: Path) -> None:
+def run(folder: Path, held: str = "") -> None:
     """Make the candidate, to its end; this process itself is the one that no line holds, or a batch job's.
 
     Who ends a machine or a batch job signals every process of it, so the signal is heard below and not passed on; a
-    file, or SIGUSR1, ends what this process started.
+    file, or SIGUSR1, ends what this process started. ``held`` is the descriptor of the lock, where it was given that.
     """
-    with (folder / LOCK).open("ab") as lock:
+    with os.fdopen(int(held), "ab") if held else (folder / LOCK).open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return  # it is at work already
-        except OSError:
-            pass  # a file system without locks: whoever started it knows
         wanted: list[bool] = []
         signal.signal(signal.SIGUSR1, lambda *_: wanted.append(True))
         for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(one, lambda *_: None)  # a handler, unlike SIG_IGN, is not inherited
         (folder / PID).write_text(f"{platform.node()} {os.getpid()}", "utf-8")
-        for name in (CODE, END):
-            (folder / name).unlink(missing_ok=True)
+        (folder / CODE).unlink(missing_ok=True)
         with (folder / LOG).open("wb") as log:
             ended = _run(folder, log, wanted)
         half = folder / f"{CODE}.half"
@@ -169,18 +180,18 @@ def end(folder: Path) -> None:
                 break
             time.sleep(0.1)
         else:
-            node, _, number = (folder / PID).read_text("utf-8").partition(" ")
-            if node == platform.node():
-                with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError, ValueError):  # it ends, or does not say who it is
+                node, _, number = (folder / PID).read_text("utf-8").partition(" ")
+                if node == platform.node():
                     os.killpg(int(number), signal.SIGKILL)
     say({"runs": runs(folder)})
 
 
-def fetch(folder: Path) -> None:
-    """What was made and what was counted, as a tar."""
+def fetch(folder: Path, *made: str) -> None:
+    """What was counted, and what was made below these folders, as a tar."""
     sys.stdout.flush()
-    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.GNU_FORMAT) as tar:
-        found = [*(folder / MADE).rglob("*"), *(folder / name for name in COUNTED)]
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.GNU_FORMAT, dereference=True) as tar:
+        found = [*(folder / name for name in COUNTED), *(one for name in made for one in (folder / name).rglob("*"))]
         for path in sorted(found):
             if path.is_file() and not path.is_symlink():
                 tar.add(path, path.relative_to(folder / "work").as_posix())
