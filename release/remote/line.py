@@ -91,6 +91,8 @@ def opened(system: System, *words: str, give: Give | None = None) -> Iterator[IO
                 raise
         except BaseException:
             process.kill()
+            with contextlib.suppress(BrokenPipeError):  # what it was to be given still stands before the pipe
+                process.stdin.close()
             raise
     if process.returncode:
         raise ended(system, process.returncode, last())
@@ -98,10 +100,13 @@ def opened(system: System, *words: str, give: Give | None = None) -> Iterator[IO
 
 def _speak(line: IO[bytes], give: Give | None) -> None:
     program = Path(there.__file__).read_bytes()
-    with contextlib.suppress(BrokenPipeError):  # why is known when it has ended
+    try:
         line.write(b"%d\n%b" % (len(program), program))
         if give:
             give(line)
+    except BrokenPipeError as broken:  # why is known when it has ended
+        if isinstance(broken.__context__, KeyboardInterrupt):  # after which a half tar was to be closed
+            raise broken.__context__ from None
     with contextlib.suppress(BrokenPipeError):
         line.close()
 

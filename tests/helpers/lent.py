@@ -5,6 +5,7 @@ Both are the real programs, started by a test with keys, ports and folders of it
 
 import contextlib
 import getpass
+import json
 import os
 import shutil
 import socket
@@ -20,7 +21,7 @@ import pytest
 import yaml
 
 from gates.canonical import canonical_json
-from release.config import reading
+from release.config import forms, reading
 from release.models import base as bases
 from release.remote import job, parcel, systems
 from tests.helpers.line import ROOT
@@ -30,6 +31,7 @@ HOST = "there"
 CACHE = str(ROOT / ".cache")
 JOB = "0123456789abcdef"
 TRAINED_ON = 40  # rows: checking them is most of what a candidate takes whose slow stages are done
+EPOCHS = 16  # over them are the steps of the kept release
 
 
 def program(*names: str) -> str:
@@ -237,8 +239,18 @@ def project(line: Path) -> Path:
     (line / "train.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
     settings = yaml.safe_load(path.read_text("utf-8"))
     settings["data"]["train_file"] = "train.jsonl"
+    settings["training"]["num_train_epochs"] = EPOCHS
     path.write_text(yaml.safe_dump(settings), "utf-8")
     return line
+
+
+def trained_and_answered(work: Path, base: bases.Base) -> None:
+    """The slow stages of a project as if they were done in its own form."""
+    run = trained(work, base)
+    told = json.loads((run / "training.json").read_bytes())
+    over = list(forms.trained_over(reading.load(work / "release.yaml")))
+    (run / "training.json").write_bytes(canonical_json({**told, "over": over}))
+    answered(run, work / "golden.jsonl")
 
 
 def sent_to(folder: Path, line: Path) -> None:
@@ -258,7 +270,7 @@ def laid_over_there(machine: Machine, line: Path, base: bases.Base) -> Path:
     sent_to(folder, line)
     work = folder / "work"
     shutil.copy(line / "golden.jsonl", work)
-    answered(trained(work, base), work / "golden.jsonl")
+    trained_and_answered(work, base)
     told = {"on": machine.on, "job": JOB, "inputs": "", "told": True}
     (line / "run" / "elsewhere.json").write_bytes(canonical_json(told))
     return folder

@@ -24,7 +24,6 @@ from release.values.errors import ConfigError, PreflightError, VerificationError
 from tests.helpers import lent
 from tests.helpers.lent import Machine
 from tests.helpers.line import adapter_release
-from tests.helpers.prepared import answered, trained
 from tests.helpers.tiny_base import REPO
 
 SECRET = "hf_" + "z" * 34
@@ -58,7 +57,7 @@ def same(one: Path, other: Path) -> list[str]:
 def local(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:
     """The candidate that a run on this machine makes, of the same code as it lies installed."""
     line = lent.project(tmp_path_factory.mktemp("local") / "line")
-    answered(trained(line, base), line / "golden.jsonl")
+    lent.trained_and_answered(line, base)
     lent.sent_to(line / "installed", line)
     installed = {"PYTHONPATH": str(line / "installed" / "code"), "ADAPTER_RELEASE_CACHE": lent.CACHE}
     done = adapter_release("candidate", cwd=line, env=installed)
@@ -224,7 +223,7 @@ def test_a_machine_that_lies_is_named_and_the_candidate_of_before_stays(
     inputs = parcel.of(reading.load(line / "release.yaml")).digest
     known = {"on": by_ssh.on, "job": lent.JOB, "inputs": inputs, "told": False}
     (line / "run" / "elsewhere.json").write_text(json.dumps(known), "utf-8")
-    by_ssh.folder(line).mkdir(parents=True)
+    by_ssh.folder(line).mkdir(parents=True, exist_ok=True)
     (by_ssh.folder(line) / there.CODE).write_text("0", "utf-8")
     (line / "lie").write_bytes(a_lie(local, lie))
     python = a_python(by_ssh.home, f'[ "$4" = fetch ] && exec cat {line}/lie\nexec {by_ssh.python} "$@"')

@@ -325,6 +325,26 @@ def test_ctrl_c_ends_the_job_and_a_closed_terminal_does_not(config: Config, here
     assert there.code(folder) == 128 + signal.SIGTERM
 
 
+def test_ctrl_c_ends_a_sending_that_goes_nowhere(config: Config, here: Here) -> None:
+    stuck = replace(here, instead={"put": "echo adapter-release speaks; exec sleep 3"})
+
+    def interrupt(*_: object) -> None:
+        raise Ended(signal.SIGINT)
+
+    def soon(event: Event) -> None:
+        if isinstance(event, Line) and "sending" in event.text:
+            signal.setitimer(signal.ITIMER_REAL, 1)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(Ended):
+            job.candidate(config, config.run.output_dir.parent / "dist", stuck, soon)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+    assert told(config)
+
+
 def test_what_keeps_a_job_from_beginning_is_told(config: Config, here: Here) -> None:
     folder = laid(config, here)
     (folder / there.LOG).mkdir()
