@@ -94,18 +94,28 @@ def test_a_line_that_is_cut_and_a_machine_that_is_killed_lose_nothing(
     assert published.returncode == 0, published.stderr
 
 
-def test_a_job_of_slurm_that_is_cancelled_goes_on_when_it_is_started_again(
+def test_a_job_of_slurm_that_is_cancelled_or_interrupted_goes_on_when_it_is_started_again(
     by_slurm: Machine, line: Path, base: bases.Base, local: Path
 ) -> None:
-    lent.laid_over_there(by_slurm, line, base)
-    process = by_slurm.start(line, "preflight")
+    folder = lent.laid_over_there(by_slurm, line, base)
+    cancelled = by_slurm.start(line, "preflight")
     cancel = ["scancel", f"--name=adapter-release-{lent.JOB}", f"--user={getpass.getuser()}"]
     subprocess.run(cancel, env=dict(by_slurm.env), check=True)
-    _, said = process.communicate()
-    assert process.returncode == 4, said
+    _, said = cancelled.communicate()
+    assert cancelled.returncode == 4, said
     assert "was ended from outside (SIGTERM)" in said
 
+    interrupted = by_slurm.start(line, "preflight", session=True)
+    os.killpg(interrupted.pid, signal.SIGINT)
+    _, said = interrupted.communicate()
+    assert interrupted.returncode == 130, said
+    assert f"ending job {lent.JOB}" in said
+    assert not there.runs(folder)
+    assert list((folder / "work" / "runs").glob("*/training.json"))
+
     goes_on(by_slurm, line, local)
+    ended = by_slurm.run(line, "--end")
+    assert "nothing was done" in ended.stderr
 
 
 def goes_on(machine: Machine, line: Path, local: Path) -> None:
@@ -131,27 +141,6 @@ def end_the_line(command: int) -> None:
             continue
         if name == "(ssh" and int(rest.split()[1]) == command:
             os.kill(int(stat.parent.name), signal.SIGKILL)
-
-
-def test_ctrl_c_ends_the_job_and_what_it_finished_is_kept_until_somebody_ends_it(
-    by_slurm: Machine, line: Path, base: bases.Base
-) -> None:
-    folder = lent.laid_over_there(by_slurm, line, base)
-    process = by_slurm.start(line, "preflight", session=True)
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate()
-
-    assert process.returncode == 130, said
-    assert f"ending job {lent.JOB}" in said
-    assert not there.runs(folder)
-    assert list((folder / "work" / "runs").glob("*/training.json"))
-
-    ended = by_slurm.run(line, "--end")
-    assert ended.returncode == 0, ended.stderr
-    assert not folder.exists()
-    assert not (line / "run" / "elsewhere.json").exists()
-    again = by_slurm.run(line, "--end")
-    assert "nothing was done" in again.stderr
 
 
 def test_no_token_and_nothing_of_this_environment_is_sent_and_other_inputs_are_another_job(
