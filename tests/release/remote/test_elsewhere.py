@@ -43,7 +43,7 @@ def by_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture
 def line(tmp_path: Path) -> Path:
-    return lent.project(tmp_path / "line")
+    return lent.project(tmp_path / "a $line, 50%j ~")  # a folder is a pattern to Slurm, and words to a shell
 
 
 def same(one: Path, other: Path) -> list[str]:
