@@ -23,8 +23,12 @@ from release.running.tied import tied
 from release.values.errors import ConfigError, PreflightError, shown
 
 AT_WORK, GONE = "at work", "gone"
-BOOT = "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
-"""What the Python over there is told: the program itself comes on standard input, with its length before it."""
+BOOT = (
+    "import sys;sys.version_info<(3,8) and sys.exit('it is Python %d.%d, and 3.11 to 3.13 are needed'"
+    "%sys.version_info[:2]);exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
+)
+"""What the Python over there is told: the program itself comes on standard input, with its length before it. One that
+could not read it says so."""
 PYTHON = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*")
 FOLDER = ".adapter-release"
 PATIENCE = 60  # seconds in which a client of a scheduler answers

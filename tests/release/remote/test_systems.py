@@ -1,6 +1,7 @@
 """Which machines can be named, and that nothing of a name is run."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_what_names_no_machine_is_refused(on: str) -> None:
 def test_a_python_that_a_shell_could_take_for_more_is_refused(python: str) -> None:
     with pytest.raises(ConfigError, match=r"--python .* is not the path of a program"):
         systems.find("ssh:there", python, Path())
+
+
+@pytest.mark.parametrize("version", [(2, 7), (3, 6), (3, 7)])
+def test_a_python_that_cannot_read_the_program_says_so(version: tuple[int, int]) -> None:
+    old = f"import sys;sys.version_info=(*{version},0,'final',0);{systems.BOOT}"
+
+    done = subprocess.run([sys.executable, "-c", old], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr == f"it is Python {version[0]}.{version[1]}, and 3.11 to 3.13 are needed\n"
 
 
 @pytest.mark.parametrize("word", ["a b", "$(touch evil)", "'; touch evil; '", "`touch evil`", "-x", "*", "a\\nb"])
