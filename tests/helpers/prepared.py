@@ -41,6 +41,7 @@ def prepared_config(folder: Path, *, serving: Mapping[str, Any] = MappingProxyTy
         run={"output_dir": "run"},
         data={"golden_file": str(golden)},
         adapter={"lora": {"r": lora["r"], "alpha": lora["lora_alpha"]}},
+        training={"over": ["nf4"]},
         generation={"max_new_tokens": 48},
         serving=serving,
         publishing=publishing,
@@ -66,13 +67,17 @@ def lent(run: Path) -> None:
     for name in released["adapter"]["files"]:
         shutil.copyfile(RELEASED / name, adapter / name)
     files = [asdict(file) for file in Manifest.of_folder(adapter).files]
-    told = {**released["training"], "files": files, "versions": environment.versions(), **_here(released["training"])}
+    told = {**released["training"], "over": ["nf4"], "files": files, **_here(released["training"])}
     (run / "training.json").write_bytes(canonical_json(told))
 
 
 def _here(stage: Mapping[str, Any]) -> dict[str, Any]:
-    """Its hardware with as many threads as what goes on from it will have."""
-    return {"hardware": {**stage["hardware"], "threads": environment.threads(None)}}
+    """Its hardware with as many threads as what goes on from it will have, and its libraries."""
+    return {
+        "hardware": {**stage["hardware"], "threads": environment.threads(None)},
+        "versions": environment.versions(),
+        "packages": environment.packages(),
+    }
 
 
 def answered(run: Path, golden: Path, *, well: bool = True) -> None:
@@ -86,7 +91,6 @@ def answered(run: Path, golden: Path, *, well: bool = True) -> None:
         **ASKED,
         "chat": {**ASKED["chat"], "chat_template_sha256": sha256_file(run / "adapter" / "chat_template.jinja")},
         "decoding": decoding(reading.load(golden.with_name("release.yaml"))),
-        "versions": environment.versions(),
         **_here(json.loads((RELEASED / "release.json").read_bytes())["generation"]),
         "adapter_sha256": Manifest.of_folder(run / "adapter").digest,
         "answers_sha256": sha256_file(run / "answers.jsonl"),
