@@ -19,6 +19,8 @@ from release.values.errors import PreflightError, VerificationError
 DIST = Path(there.MADE).name
 LEDGER, SPENT = (name.removeprefix("work/") for name in there.COUNTED)
 _REFUSED = re.compile(rf"{REFUSED}/(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/@-]{{0,200}}", re.ASCII)
+_READ = (".json", ".jsonl", ".md", ".txt")
+"""What is laid down of a refused candidate, which nobody proves: its page would run a script of that machine's."""
 _PIECE = 1 << 20
 
 
@@ -100,6 +102,7 @@ def lay(came: Path, to: Path, *, refused: bool) -> None:
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     if refused:
         found = {name: path for name, path in found.items() if name == REPORT or _REFUSED.fullmatch(name)}
+        found = {name: path for name, path in found.items() if path.suffix in _READ}
     if REPORT not in found:
         raise VerificationError(f"What came home has no {REPORT}. {_NOTHING}")
     candidate_folder.lay_out(to, found, sums=False)

@@ -101,6 +101,25 @@ def test_nothing_is_laid_in_place_of_a_candidate_where_nothing_came(tmp_path: Pa
     assert (tmp_path / "dist" / "SHA256SUMS").read_text("utf-8") == "before"
 
 
+def test_no_page_of_a_refused_candidate_is_laid_down(tmp_path: Path) -> None:
+    there = tmp_path / "came" / "dist"
+    names = [
+        "refused/answers.jsonl",
+        "refused/tries.json",
+        "refused/message.txt",
+        "refused/report.html",
+        "refused/a.svg",
+    ]
+    for name in ["report.md", *names]:
+        (there / name).parent.mkdir(parents=True, exist_ok=True)
+        (there / name).write_text("<script>", "utf-8")
+
+    home.lay(tmp_path / "came", tmp_path / "dist", refused=True)
+
+    found = {path.relative_to(tmp_path / "dist").as_posix() for path in (tmp_path / "dist").rglob("*.*")}
+    assert found == {"report.md", *names[:3]}
+
+
 HOSTILE = {
     "no JSON": "no JSON",
     "an object as a name": '{"run":{},"attempt":"1","seconds":1,"price_per_hour":1,"currency":"USD"}',
