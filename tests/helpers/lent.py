@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -87,7 +88,14 @@ class Machine:
     def start(self, line: Path, until: str, *, session: bool = False) -> "subprocess.Popen[str]":
         """The same, up to where it has said something."""
         process = subprocess.Popen(
-            self.command(), cwd=line, env=self.env, stderr=subprocess.PIPE, text=True, start_new_session=session
+            self.command(),
+            cwd=line,
+            env=self.env,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=session,
+            # a shell has what it starts in the background ignore Ctrl-C, and what that starts too
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  no thread is at work
         )
         assert process.stderr is not None
         for heard in process.stderr:

@@ -168,6 +168,7 @@ def steps_from_the_released(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("base")  # unpacked before
 def test_an_adapter_of_another_trainer_is_released_verified_and_trained_again_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import tarfile
@@ -215,7 +216,9 @@ def test_a_machine_that_lies_is_named_and_the_candidate_of_before_stays(
     by_ssh.folder(line).mkdir(parents=True, exist_ok=True)
     (by_ssh.folder(line) / there.CODE).write_text("0", "utf-8")
     (line / "lie").write_bytes(a_lie(local, lie))
-    python = a_python(by_ssh.home, f'[ "$4" = fetch ] && exec cat {line}/lie\nexec {by_ssh.python} "$@"')
+    python = a_python(
+        by_ssh.home, f'[ "$4" = fetch ] && exec cat {shlex.quote(str(line / "lie"))}\nexec {by_ssh.python} "$@"'
+    )
 
     machine = Machine(on=by_ssh.on, home=by_ssh.home, env=by_ssh.env, python=python)
     with pytest.raises(VerificationError, match=re.escape(says)):
@@ -248,6 +251,7 @@ def a_python(folder: Path, says: str) -> str:
 def test_what_can_be_known_is_said_before_anything_is_sent(
     by_ssh: Machine, line: Path, change: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = sorted(by_ssh.home.glob(".adapter-release/*"))
     told = {"python": [3, 11, 7], "system": "Linux", "missing": []}
     speaks = "echo Welcome; echo 'adapter-release speaks'; echo '{}'"
     scripts = {
@@ -278,7 +282,7 @@ def test_what_can_be_known_is_said_before_anything_is_sent(
 
     assert says.format(python=python) in str(stop.value)
     assert "Nothing was sent" in str(stop.value) or change == "strange"
-    assert not (by_ssh.home / ".adapter-release").exists() or not list((by_ssh.home / ".adapter-release").iterdir())
+    assert sorted(by_ssh.home.glob(".adapter-release/*")) == before
 
 
 def test_a_job_waits_in_the_queue_and_says_what_for(by_slurm: Machine, line: Path, base: bases.Base) -> None:
