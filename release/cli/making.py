@@ -335,9 +335,8 @@ COMMANDS = (
         description="""The first half of a two-job release: trains and evaluates as `release` does, and writes
         the package with its checksums to a folder. Reads previous releases from the Hub; HF_TOKEN and the other
         secrets are removed from its environment first. With --on it is made on another machine, brought home, and
-        checked as `publish` checks it. Exit code 5: a gate failed or could not be decided, and
-        the folder holds the report and the answers, but no package. Exit code 9: the folder holds a candidate
-        that waits for people (`review`).""",
+        checked as `publish` checks it. Exit code 5: a gate failed or could not be decided, and the folder holds
+        the report and the answers, but no package; 9: it holds a candidate that waits for people (`review`).""",
         options=_candidate_options,
         run=takes(Candidate, candidate),
     ),
