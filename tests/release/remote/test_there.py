@@ -188,7 +188,7 @@ def test_what_is_ready_is_brought_home_by_the_same_command_after_a_fault_on_the_
         made(config, works)
 
     assert (config.run.output_dir.parent / "dist" / "report.md").read_text("utf-8") == "no"
-    (started,) = here.home.glob(".adapter-release/*/work/started")
+    (started,) = here.home.glob(".adapter-release/*/*/started")
     assert started.read_text("utf-8") == "x"
     assert told(config)
 
