@@ -9,6 +9,7 @@ from release.checking import recorded_config, verify_training
 from release.checking.steps import Unchecked
 from release.config import ladder
 from release.config import tree as trees
+from release.config.settings import Config
 from release.judging import tried, tuning
 from release.judging.released import Released
 from release.values import bounds, layout, training_metrics
@@ -26,7 +27,7 @@ def problems(release: Released) -> Iterator[str | Unchecked]:
     if (training := release.record.training) is None or release.record.data.tuning is None:
         yield "its record says that tries were judged on tuning rows, and names no such rows or no training"
         return
-    made = (*found.tries, *found.seeds)
+    made, config = (*found.tries, *found.seeds), recorded_config.read(release.record)
     wanted = {name for one in made if one.adapter_sha256 for name in layout.of_a_try(one.name).values()}
     yield from (f"{name} is not of a try of the record" for name in there if name not in wanted)
     for one in made:
@@ -34,9 +35,9 @@ def problems(release: Released) -> Iterator[str | Unchecked]:
     yield from _named(release.record, found)
     yield from _different(found)
     yield from _changed(release.record, found)
-    yield from _order(release.record, training, found)
+    yield from _order(release.record, training, config, found)
     for one in made:
-        yield from _metrics(release, one)
+        yield from _metrics(release, config, one)
     if release.tuning is None or release.golden is None:
         yield Unchecked(why="the rows are not in the release: give their folder with --data to judge its tries")
     else:
@@ -93,7 +94,7 @@ def _different(found: Tries) -> Iterator[str]:
             yield f"try {_said(one)} changes {shorten(shown(key), bounds.SHOWN)}, which no try does"
 
 
-def _order(record: Record, training: Training, found: Tries) -> Iterator[str]:
+def _order(record: Record, training: Training, config: Config, found: Tries) -> Iterator[str]:
     """None before the last passed; the last is this adapter, trained so; and all seeds passed where that was asked."""
     *before, won = found.tries
     yield from (f"try {_said(one)} passed, and a later one is published" for one in before if one.passed)
@@ -105,7 +106,6 @@ def _order(record: Record, training: Training, found: Tries) -> Iterator[str]:
         yield f"try {_said(won)} has less tokens or seconds than the training of the record, which is a part of it"
     if found.every_seed_passes and not all(one.passed for one in found.seeds):
         yield "every seed was to pass on the tuning rows, and one does not"
-    config = recorded_config.read(record)
     steps = verify_training.planned(record, config)
     ends_early = config.training.early_stopping_patience is not None
     for one in (one for one in found.seeds if one.adapter_sha256 is not None):
@@ -126,12 +126,12 @@ def _verdict(release: Released, rows: Sequence[gates.Golden], one: Try) -> Itera
         yield f"judged again, try {_said(one)} {outcome}, and the record says otherwise, or by other counts"
 
 
-def _metrics(release: Released, one: Try) -> Iterator[str]:
+def _metrics(release: Released, config: Config, one: Try) -> Iterator[str]:
     """Whether its curves are such as a training of its steps gives, and those of the last try the record's."""
     record = release.record
     if one.adapter_sha256 is None or record.training is None or record.tries is None:
         return
-    name, config = layout.of_a_try(one.name)[layout.TRAINING_METRICS], recorded_config.read(record)
+    name = layout.of_a_try(one.name)[layout.TRAINING_METRICS]
     if one.name == record.tries.tries[-1].name:
         same = (
             one.metrics_sha256 == record.training.evaluation.metrics_sha256
