@@ -166,7 +166,8 @@ class Slurm:
         try:
             text = self.script.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError([f"--on {self.name}: {self.script} cannot be read: {error}."]) from None
+            says = f"--on {self.name}: {self.script} cannot be read: {error}."
+            raise ConfigError([f"{says} Name your sbatch script; examples/slurm.sbatch is one."]) from None
         if not text.startswith("#!") or '"$@"' not in text:
             says = f"--on {self.name}: {self.script} does not run what it is given: it needs a first line `#!/bin/bash`"
             raise ConfigError([f'{says} and a last one `exec "$@"`. examples/slurm.sbatch has both.'])
