@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -71,7 +72,7 @@ class InImage:
         """
         mounts = [*_mounts(reads, read_only=True), *_mounts(writes, read_only=False)]
         with _engine() as engine, _lifeline(log.with_suffix(".lifeline")) as lifeline, log.open("ab") as errors:
-            _clear(engine, log.parent)
+            clear(engine, log.parent)
             rights = _rights(engine, self, {**child.STAGE, child.LIFELINE: str(lifeline)})
             options = {**rights, "labels": {LABEL: str(log.parent)}, "mounts": mounts}
             command = ["python", "-m", *launched.command(self.processes, stage, *map(str, arguments))]
@@ -105,7 +106,7 @@ def run(command: Sequence[str], wanted: Container, mounted: Mounted, say: Say, l
         raise PreflightError(found.problem)
     with _engine() as engine, _lifeline(log.with_suffix(".lifeline")) as lifeline, log.open("ab") as said:
         image = _named(engine, wanted, found.gpu, say)
-        _clear(engine, mounted.writes)
+        clear(engine, mounted.writes)
         mounts = [*_mounts(mounted.reads, read_only=True), *_mounts([mounted.writes], read_only=False)]
         options = {
             **_rights(engine, image, {}),
@@ -121,10 +122,23 @@ def run(command: Sequence[str], wanted: Container, mounted: Mounted, say: Say, l
             return int(container.wait()["StatusCode"])
 
 
-def _clear(engine: "DockerClient", folder: Path) -> None:
+def clear(engine: "DockerClient", folder: Path) -> None:
     """Take away what a run in this folder left that was killed before it could."""
-    for left in engine.containers.list(all=True, filters={"label": f"{LABEL}={folder}"}):
-        left.remove(force=True)
+    for left in engine.containers.list(all=True, filters={"label": f"{LABEL}={folder}"}, sparse=True):
+        _take_away(left)
+
+
+def _take_away(container: "Running") -> None:
+    """Remove a container that somebody else may be removing: it is gone when this returns."""
+    from docker.errors import APIError, NotFound
+
+    with contextlib.suppress(NotFound):
+        try:
+            container.remove(force=True)
+        except APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+            container.wait(condition="removed")
 
 
 @contextlib.contextmanager
@@ -146,7 +160,7 @@ def _end(lifeline: Path, container: str) -> None:
     with contextlib.suppress(FileNotFoundError), lifeline.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
     with _engine() as engine, contextlib.suppress(NotFound):
-        engine.containers.get(container).remove(force=True)
+        _take_away(engine.containers.get(container))
 
 
 def absent() -> str:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -295,7 +296,8 @@ def call(image: container.InImage, what: str, folder: Path, told: list[Event]) -
 
 def containers(images: Images) -> list[Any]:
     with images.client() as client:
-        return [(one.name, one.status, one.attrs["State"]["ExitCode"]) for one in client.containers.list(all=True)]
+        listed = client.containers.list(all=True, ignore_removed=True)
+        return [(one.name, one.status, one.attrs["State"]["ExitCode"]) for one in listed]
 
 
 def test_a_container_sees_two_folders_and_has_no_network_no_rights_and_no_token(
@@ -489,16 +491,34 @@ trainer.in_image(["python3", "train.py"], Container(image=sys.argv[1]), at, [], 
 def test_a_trainer_whose_process_was_killed_ends_with_it(declared: trainer.At, images: Images) -> None:
     """It is no stage of ours, so it does not look whether its parent lives."""
     (declared.folder / "train.py").write_text("import time; time.sleep(600)")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", RUNNING, images.base, str(declared.own)],
         env={**os.environ, **images.env, "PYTHONPATH": str(ROOT)},
-    )
-    assert until(lambda: [status for _, status, _ in containers(images)] == ["running"])
-
-    process.kill()
-    process.wait()
+    ) as process:
+        try:
+            assert until(lambda: [status for _, status, _ in containers(images)] == ["running"])
+        finally:
+            process.kill()
 
     assert until(lambda: containers(images) == [])
+
+
+def test_two_that_take_the_same_containers_away_are_not_in_each_others_way(images: Images, tmp_path: Path) -> None:
+    """As the process that watches one does, beside the next run in its folder."""
+    with images.client() as client:
+        for _ in range(8):
+            client.containers.run(images.base, ["sleep", "600"], detach=True, labels={container.LABEL: str(tmp_path)})
+
+    with ThreadPoolExecutor(4) as threads:
+        for clearing in [threads.submit(cleared, images, tmp_path) for _ in range(4)]:
+            clearing.result()
+
+    assert containers(images) == []
+
+
+def cleared(images: Images, folder: Path) -> None:
+    with images.client() as client:
+        container.clear(client, folder)
 
 
 def test_a_container_that_somebody_else_killed_is_told_as_that(
