@@ -96,13 +96,13 @@ class Answer:
     @cached_property
     def cited_text(self) -> str:
         """The text of all documents that it cites."""
-        return "\n".join(self.sources[one].text for one in sorted(self.cited & self.documents))
+        return "\n".join([self.sources[one].text for one in sorted(self.cited & self.sources.keys())])
 
     @property
     def id(self) -> str:
         return self.golden.id
 
-    @property
+    @cached_property
     def parsed(self) -> bool:
         return self.reading.ok
 
@@ -117,16 +117,21 @@ class Answer:
     @property
     def answers_from_texts(self) -> bool:
         """Whether it answers an answerable row whose documents have text: there is something to compare."""
-        return self.answered and bool(self.golden.answerable) and any(source.text for source in self.sources.values())
+        return self.answered and bool(self.golden.answerable) and any(one.text for one in self.sources.values())
 
     @cached_property
     def cited(self) -> frozenset[str]:
         return frozenset(self.fields.cited or ())
 
     @property
+    def cites_documents(self) -> bool:
+        """Whether every citation is a document of the prompt; true where there is none."""
+        return self.cited <= self.sources.keys()
+
+    @property
     def markers_agree(self) -> bool:
         """Whether the markers in the text are the citations; true where the contract declares no markers."""
-        same = self.fields.markers is None or set(self.fields.markers) == self.cited
+        same = self.fields.markers is None or self.cited == set(self.fields.markers)
         return same and not self.fields.strange
 
     @property
@@ -214,14 +219,13 @@ def _expected(golden: Golden, contract: Contract, documents: Mapping[str, Mappin
 
 
 def _document(document: Mapping[str, Json], contract: Contract) -> Document:
-    text = document.get(contract.document_text)
-    score = _number(document.get(contract.document_score))
-    return Document(fields=document, text=text if isinstance(text, str) else "", score=score)
+    text, score = document.get(contract.document_text), document.get(contract.document_score)
+    return Document(document, text if isinstance(text, str) else "", None if score is None else _number(score))
 
 
 def _number(value: Json) -> float | None:
     """A score as it stands in a row or in a prompt's text; None for anything else, NaN included."""
-    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
         number = float(value)
@@ -386,4 +390,6 @@ def _unknowns(parsed: Json, contract: Contract) -> tuple[str, ...] | None:
     if not contract.unknowns:
         return None
     found = [pointer.get(parsed, place) for place in contract.unknowns]
-    return tuple(entry for entries in found if isinstance(entries, list) for entry in entries if isinstance(entry, str))
+    return tuple(
+        [entry for entries in found if isinstance(entries, list) for entry in entries if isinstance(entry, str)]
+    )

@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 """What a JSON text says, once it is read."""
+UNESCAPED = bytes(range(ord(" "), 128))
+"""In ASCII, what JSON escapes none of, but for quotation marks and backslashes."""
 
 
 def canonical_json(value: object) -> bytes:
@@ -18,19 +20,18 @@ def canonical_json(value: object) -> bytes:
 
 def digest_of_texts(rows: Iterable[Sequence[str]]) -> str:
     """What ``digest`` gives for a list of lists of texts, of which there may be many: none of them empty."""
-    found, before = hashlib.sha256(b"["), "\n  [\n    "
+    found, before = hashlib.sha256(b"["), b"\n  [\n    "
     for row in rows:
-        texts = ",\n    ".join(map(_quoted, row))
-        found.update(f"{before}{texts}\n  ]".encode("utf-8", "backslashreplace"))
-        before = ",\n  [\n    "
-    found.update(b"\n]\n" if before.startswith(",") else b"]\n")
+        found.update(b"%b%b\n  ]" % (before, b",\n    ".join(map(_quoted, row))))
+        before = b",\n  [\n    "
+    found.update(b"\n]\n" if before.startswith(b",") else b"]\n")
     return found.hexdigest()
 
 
-def _quoted(text: str) -> str:
-    if text.isascii() and text.isprintable():  # then these two alone are escaped, and soon found
-        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return encode_basestring(text)
+def _quoted(text: str) -> bytes:
+    if text.isascii() and not (written := text.encode()).translate(None, UNESCAPED):  # these two alone are escaped then
+        return b'"' + written.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    return encode_basestring(text).encode("utf-8", "backslashreplace")
 
 
 def digest(value: object) -> str:

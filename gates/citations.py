@@ -7,8 +7,8 @@ an address for a source.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from gates import patterns
 from gates.canonical import Json
@@ -64,8 +64,7 @@ CLOTHES = re.compile(rf"^\W*(?:{LABEL}[ .:#]*)?|\s*\u2020.*$|{PLACE}$", re.IGNOR
 """What stands around the name of what is cited."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
+class Found(NamedTuple):
     """The citations in one text."""
 
     markers: tuple[str, ...]
@@ -113,13 +112,11 @@ def read(
         taken = markers.find(clean)
     spans = [(one.start, one.end, names_in(one.groups[0] or "", known)) for one in taken]
     prose = _without(clean, spans)
-    if markers is not None and "[" in _alike(prose):
-        spans += _lists(clean, known, spans)
+    if markers is not None and "[" in _alike(prose) and (lists := _lists(clean, known, spans)):
+        spans = sorted([*spans, *lists])
         prose = _without(clean, spans)
-    names = [name for _, _, names in sorted(spans) for name in names]
-    return Found(
-        markers=tuple(names), strange=tuple(dict.fromkeys(_strange(prose, known, documents, names))), prose=prose
-    )
+    names = [name for _, _, names in spans for name in names]
+    return Found(tuple(names), tuple(dict.fromkeys(_strange(prose, known, documents, names))), prose)
 
 
 def _lists(
@@ -163,29 +160,31 @@ def _one(part: str, known: Mapping[str, str]) -> list[str]:
 
 
 def _without(text: str, spans: Sequence[tuple[int, int, tuple[str, ...]]]) -> str:
+    """The text without these places, which are in order."""
     kept, end = [], 0
-    for start, stop, _ in sorted(spans):
+    for start, stop, _ in spans:
         kept.append(text[end:start])
-        end = max(end, stop)
+        end = max(end, stop)  # an empty match can stand within a list
     return "".join([*kept, text[end:]])
 
 
 def _strange(
     text: str, known: Mapping[str, str], documents: Mapping[str, Mapping[str, Json]], cited: Sequence[str]
-) -> Iterator[str]:
+) -> list[str]:
     """What looks like a citation in a text from which those that were read are gone."""
-    yield from (name for name in cited if name not in documents)
+    strange = [name for name in cited if name not in documents]
     text = _alike(text)
     found = [(form, match) for form in _forms(text) for match in LOOKS[form].finditer(text)]
     if not found:
-        return
+        return strange
     texts = {name: _alike(_all_text(fields)) for name, fields in documents.items()}
     everything = "\n".join(texts.values())
     said = "\n".join(texts[name] for name in cited if name in texts) or everything
     for form, match in found:
         quoted = everything if form == "address" else said
         if match[0].rstrip(".,;:!?") not in quoted and not _is_harmless(form, match, known):
-            yield match[0]
+            strange.append(match[0])
+    return strange
 
 
 def _all_text(fields: Mapping[str, Json]) -> str:
@@ -201,9 +200,14 @@ def _forms(text: str) -> Iterable[str]:
     if not text.isascii():
         return LOOKS
     found = [form for sign, forms in IN_ASCII.items() if sign in text for form in forms]
+    return [*found, "address"] if _may_hold_an_address(text) else found
+
+
+def _may_hold_an_address(text: str) -> bool:
+    if ":" not in text and "." not in text:  # one character is found sooner than several
+        return False
     small = text.lower()
-    with_colon = ":" in small and ("://" in small or "doi:" in small or "arxiv:" in small)
-    return [*found, "address"] if with_colon or "www." in small else found
+    return "www." in small or (":" in small and ("://" in small or "doi:" in small or "arxiv:" in small))
 
 
 def _is_harmless(form: str, match: re.Match[str], known: Mapping[str, str]) -> bool:

@@ -100,6 +100,8 @@ class Contract:
 
     def text_at(self, parsed: Json) -> str:
         """The place of an answer's text: the first that holds one, else the first."""
+        if len(self.answers) == 1:
+            return self.answer
         return next((at for at in self.answers if isinstance(pointer.get(parsed, at), str)), self.answer)
 
     @property

@@ -91,10 +91,9 @@ class Pattern:
         work = len(text) * size
         self._affordable(work, text)
         for match in self._engine.finditer(written):
-            start, end = match.span()
-            spans = tuple(map(match.span, range(1, self.groups + 1)))
+            (start, end), *spans = match._spans  # noqa: SLF001  # each `span(n)` takes longer than the search
             groups = tuple([None if low < 0 else text[low:high] for low, high in spans])
-            yield Found(text=text[start:end], groups=groups, start=start, end=end, spans=spans)
+            yield Found(text[start:end], groups, start, end, tuple(spans))
             work += (len(text) - end) * size
             self._affordable(work, text)
 

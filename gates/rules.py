@@ -7,7 +7,7 @@ A rule is a name from ``NAMED``, or a mapping: ``{name, then}``, ``{name, if, th
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from gates import pointer
 from gates.answer_schema import Fault
@@ -16,8 +16,7 @@ from gates.invalid import did_you_mean
 from gates.patterns import Found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fields:
+class Fields(NamedTuple):
     """What the contract's pointers found in a parsed answer; None where a field is undeclared or cannot be read."""
 
     text: str | None = None
@@ -51,8 +50,8 @@ class Rule:
 
 def broken(rules: Sequence[Rule], parsed: Json, fields: Fields) -> tuple[Fault, ...]:
     """A fault for each field that cannot be read and each rule that does not hold."""
-    said = ((rule.name, rule.test(parsed, fields)) for rule in rules)
-    return (*fields.unreadable, *(Fault(path="", rule=name, message=message) for name, message in said if message))
+    said = [(rule.name, message) for rule in rules if (message := rule.test(parsed, fields))]
+    return (*fields.unreadable, *[Fault(path="", rule=name, message=message) for name, message in said])
 
 
 def _markers_equal_citations(_: Json, fields: Fields) -> str:

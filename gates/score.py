@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from gates.answer import Answer
 from gates.answer_schema import Fault
@@ -34,8 +35,8 @@ class Score:
     """Why nothing was counted, in case nothing was."""
 
     def __post_init__(self) -> None:
-        wrong = [miss.id for miss in self.misses]
-        if len(set(self.counted)) < len(self.counted) or len(set(wrong)) < len(wrong) or set(wrong) - set(self.counted):
+        counted, wrong = set(self.counted), {miss.id for miss in self.misses}
+        if len(counted) < len(self.counted) or len(wrong) < len(self.misses) or not wrong <= counted:
             raise ValueError("a score counts each row once and misses only rows that it counted")
 
     @property
@@ -58,14 +59,14 @@ def tally(counted: Iterable[Answer], miss: Callable[[Answer], Miss | None], *, e
     """The score of these answers: wrong are those for which ``miss`` says so."""
     answers = list(counted)
     misses = [found for answer in answers if (found := miss(answer)) is not None]
-    return Score(counted=tuple(answer.id for answer in answers), misses=tuple(misses), empty=empty)
+    return Score(counted=tuple([answer.id for answer in answers]), misses=tuple(misses), empty=empty)
 
 
 def joined(parts: Sequence[Score]) -> Score:
     """The score of answers that were counted in parts, for a gate judges each answer by itself."""
     return Score(
-        counted=tuple(row for part in parts for row in part.counted),
-        misses=tuple(miss for part in parts for miss in part.misses),
+        counted=tuple(chain.from_iterable(part.counted for part in parts)),
+        misses=tuple(chain.from_iterable(part.misses for part in parts)),
         empty=parts[0].empty,
     )
 

@@ -9,8 +9,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from gates.canonical import Json
 from gates.shown import shorten
@@ -36,8 +36,7 @@ SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 CUT_TOKEN = re.compile(r"\.|[eE][+-]?|-|t|tr|tru|f|fa|fal|fals|n|nu|nul|u[0-9a-fA-F]{0,4}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
+class Reading(NamedTuple):
     """What a text is. ``value`` is set for ``ok``, ``not_object`` and ``lone_surrogate`` only."""
 
     code: str
@@ -151,7 +150,9 @@ def _has_half(text: str, value: Json) -> bool:
     """Whether half of a surrogate pair stands in the text, as itself or as an escape."""
     if not text.isascii() and SURROGATE.search(text):
         return True
-    return "\\u" in text and SURROGATE_ESCAPE.search(text) is not None and any(map(SURROGATE.search, _strings(value)))
+    if "\\" not in text or "\\u" not in text:  # one character is found sooner than two
+        return False
+    return SURROGATE_ESCAPE.search(text) is not None and any(map(SURROGATE.search, _strings(value)))
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

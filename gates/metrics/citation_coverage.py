@@ -17,9 +17,9 @@ def score(answers: Sequence[Answer]) -> Score:
 
 
 def _miss(answer: Answer) -> Miss | None:
-    strange = answer.cited - answer.documents
-    if answer.answered and answer.cited and not strange and answer.markers_agree:
+    if answer.answered and answer.cited and answer.cites_documents and answer.markers_agree:
         return None
+    strange = answer.cited - answer.documents
     expected = f"a citation of {listed(answer.golden.support or answer.documents)}"
     if missed := unread(answer, expected) or not_answered(answer, expected):
         return missed

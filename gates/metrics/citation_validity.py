@@ -11,9 +11,9 @@ def score(answers: Sequence[Answer]) -> Score:
 
 
 def _miss(answer: Answer) -> Miss | None:
-    strange = answer.cited - answer.documents
-    if not strange:
+    if answer.cites_documents:
         return None
+    strange = answer.cited - answer.documents
     return Miss(
         id=answer.id,
         reason=f"cites {listed(strange)}, which is not in the prompt",

@@ -14,8 +14,6 @@ from gates.shown import shorten
 from gates.words import SHARED, content, known
 
 SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*")
-ENDS = ".!?\n"
-"""What a sentence may end with; a text without any is one sentence, which need not be looked for."""
 FEW = 3
 """Content words below which a sentence claims nothing that could be compared."""
 
@@ -41,9 +39,9 @@ def compared(answers: Sequence[Answer]) -> Score:
 def _claims(answer: Answer) -> Sequence[tuple[str, set[str]]]:
     """The sentences that claim something, each with its words."""
     text = answer.prose
-    ends = any(mark in text for mark in ENDS)
-    sentences = ((one, content(one)) for one in (SENTENCE.findall(text) if ends else [text]))
-    return [(sentence, words) for sentence, words in sentences if len(words) >= FEW]
+    ends = "." in text or "!" in text or "?" in text or "\n" in text
+    sentences = SENTENCE.findall(text) if ends else [text]  # without any it is one, which need not be looked for
+    return [(one, words) for one in sentences if len(words := content(one)) >= FEW]
 
 
 def _miss(answer: Answer, claims: Sequence[tuple[str, set[str]]]) -> Miss | None:

@@ -59,7 +59,7 @@ def _miss(answer: Answer) -> Miss | None:
         return None
     prose, cited = folded(answer.prose), answer.cited_text
     addresses = URL.findall(prose) if _has_address(prose) else []
-    quoted = [*addresses, *QUOTATION.findall(prose)]
+    quoted = [*addresses, *(QUOTATION.findall(prose) if '"' in prose or not prose.isascii() else [])]
     held = folded(cited) if quoted else ""
     strange = [one for one in quoted if one.rstrip(".,;:!?") not in held]
     numbers = _numbers(URL.sub(" ", prose) if addresses else prose)
