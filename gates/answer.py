@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 from gates import citations, correctness, pointer, strict_json
 from gates.answer_schema import Fault
@@ -19,6 +19,7 @@ from gates.rules import Fields, broken
 from gates.shown import some
 from gates.strict_json import Reading
 
+T = TypeVar("T", bound=Hashable)
 NAMED = 10
 """Ids that one message names."""
 NOTHING_FOUND = citations.Found(markers=(), strange=(), prose="")
@@ -102,7 +103,7 @@ class Answer:
     def id(self) -> str:
         return self.golden.id
 
-    @cached_property
+    @property
     def parsed(self) -> bool:
         return self.reading.ok
 
@@ -145,26 +146,33 @@ def pairing_problems(golden: Sequence[Golden], outputs: Sequence[Output], *, ver
 
     ``version`` is the policy's: since 2, prompts that differ in case, marks or invisible characters are one.
     """
-    rows, answers = Counter(row.id for row in golden), Counter(output.id for output in outputs)
-    prompts: list[tuple[str, object]] = (
-        _prompts(golden) if version > 1 else [(row.id, prompt_key(row)) for row in golden]
-    )
-    asked = Counter(prompt for _, prompt in prompts)
+    rows, answers = [row.id for row in golden], [output.id for output in outputs]
+    asked: Sequence[Hashable] = _asked(golden) if version > 1 else [prompt_key(row) for row in golden]
+    again = _repeated(asked)
+    repeating = [row.id for row, what in zip(golden, asked, strict=True) if what in again] if again else []
     problems = [] if golden else ["the golden set is empty: nothing can be judged"]
-    problems += _named("golden ids that stand twice", (one for one, count in rows.items() if count > 1))
-    repeated = (one for one, prompt in prompts if asked[prompt] > 1)
-    problems += _named("golden rows that repeat a prompt", repeated)
-    problems += _named("outputs that stand twice", (one for one, count in answers.items() if count > 1))
-    problems += _named("golden rows without an output", rows.keys() - answers.keys())
-    problems += _named("outputs without a golden row", answers.keys() - rows.keys())
+    problems += _named("golden ids that stand twice", _repeated(rows))
+    problems += _named("golden rows that repeat a prompt", repeating)
+    problems += _named("outputs that stand twice", _repeated(answers))
+    problems += _named("golden rows without an output", set(rows) - set(answers))
+    problems += _named("outputs without a golden row", set(answers) - set(rows))
     return problems
 
 
-def _prompts(golden: Sequence[Golden]) -> list[tuple[str, object]]:
-    """Each id with what its row asks; the documents are only read where several rows ask in the same words."""
-    words = [near_words(row) for row in golden]
-    count = Counter(words)
-    return [(row.id, near_key(row) if count[asked] > 1 else asked) for row, asked in zip(golden, words, strict=True)]
+def _asked(golden: Sequence[Golden]) -> list[Hashable]:
+    """What each row asks; the documents are only read where several rows ask in the same words."""
+    asked: list[Hashable] = [near_words(row) for row in golden]
+    again = _repeated(asked)
+    if not again:
+        return asked
+    return [near_key(row) if words in again else words for row, words in zip(golden, asked, strict=True)]
+
+
+def _repeated(values: Sequence[T]) -> set[T]:
+    """Those that stand more than once; seldom there are any."""
+    if len(set(values)) == len(values):
+        return set()
+    return {value for value, count in Counter(values).items() if count > 1}
 
 
 def _named(what: str, ids: Iterable[str]) -> list[str]:

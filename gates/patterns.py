@@ -94,18 +94,19 @@ class Pattern:
         size = self._size
         work = len(text) * size
         self._affordable(work, text)
-        for (start, end), *spans in self._places(text):
+        for places in self._places(text):
+            (start, end), spans = places[0], places[1:]
             groups = tuple([None if low < 0 else text[low:high] for low, high in spans])
-            yield Found(text[start:end], groups, start, end, tuple(spans))
+            yield Found(text[start:end], groups, start, end, spans)
             work += (len(text) - end) * size
             self._affordable(work, text)
 
-    def _places(self, text: str) -> Iterator[Sequence[tuple[int, int]]]:
-        """Where each match stands, and its groups."""
+    def _places(self, text: str) -> Iterator[tuple[tuple[int, int], ...]]:
+        """Where each match stands, and then its groups."""
         if self.direct is not None:
             return (match.regs for match in self.direct.finditer(text))
         matches = self._engine.finditer(self.alphabet.write(text))
-        return (match._spans for match in matches)  # noqa: SLF001  # each `span(n)` takes longer than the search
+        return (tuple(match._spans) for match in matches)  # noqa: SLF001  # `span(n)` takes longer than the search
 
     def _affordable(self, work: int, text: str) -> None:
         if work > WORK:
@@ -190,7 +191,9 @@ def _reads_once(parts: Tree, flags: int) -> bool:
     if len(inner) != len(repeats) or any(operation not in SINGLE for operation, _ in inner):
         return False
     kind = (begins, kinds.class_of(chr(begins)))
-    return not any(kinds.character_set(_items(*part, flags), flags).takes(kind) for part in inner)
+    return not any(
+        kinds.character_set(_items(operation, argument, flags), flags).takes(kind) for operation, argument in inner
+    )
 
 
 def _engine(written: bytes) -> "re2._Regexp":

@@ -23,25 +23,26 @@ ASCII_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 
 def score(answers: Sequence[Answer]) -> Score:
     given = [one for one in answers if one.answers_from_texts]
-    return tally(given, _miss, empty="no answerable row whose documents have text was answered")
+    empty = "no answerable row whose documents have text was answered"
+    return tally(given, lambda one: _miss(one, _specifics(one.prose)), empty=empty)
 
 
 def compared(answers: Sequence[Answer]) -> Score:
     """The same, over the answers that have a number, a quotation or an address."""
-    given = [one for one in answers if _has_specifics(one.prose) and one.answers_from_texts]
-    return tally(given, _miss, empty="no answer from documents with text has a number, a quotation or an address")
+    found = [(one, specifics) for one in answers if any(specifics := _specifics(one.prose)) and one.answers_from_texts]
+    misses = [miss for one, specifics in found if (miss := _miss(one, specifics))]
+    empty = "no answer from documents with text has a number, a quotation or an address"
+    return Score(counted=tuple([one.id for one, _ in found]), misses=tuple(misses), empty=empty)
 
 
-def _has_specifics(prose: str) -> bool:
-    if _has_none(prose):
-        return False
+def _specifics(prose: str) -> tuple[list[str], list[str]]:
+    """The addresses and quotations of a text, and its numbers."""
+    if prose.isascii() and b"0" not in prose.encode().translate(SIGNS) and not _has_address(prose):
+        return [], []
     prose = folded(prose)
-    return any(pattern.search(prose) for pattern in (NUMBER, URL, QUOTATION))
-
-
-def _has_none(prose: str) -> bool:
-    """Whether it is seen at once that there is none."""
-    return prose.isascii() and b"0" not in prose.encode().translate(SIGNS) and not _has_address(prose)
+    addresses = URL.findall(prose) if _has_address(prose) else []
+    quotations = QUOTATION.findall(prose) if '"' in prose or not prose.isascii() else []
+    return [*addresses, *quotations], _numbers(URL.sub(" ", prose) if addresses else prose)
 
 
 def _has_address(text: str) -> bool:
@@ -54,16 +55,14 @@ def _numbers(text: str) -> list[str]:
     return NUMBER.findall(text)
 
 
-def _miss(answer: Answer) -> Miss | None:
-    if _has_none(answer.prose):
+def _miss(answer: Answer, specifics: tuple[list[str], list[str]]) -> Miss | None:
+    quoted, numbers = specifics
+    if not any(specifics):
         return None
-    prose, cited = folded(answer.prose), answer.cited_text
-    addresses = URL.findall(prose) if _has_address(prose) else []
-    quoted = [*addresses, *(QUOTATION.findall(prose) if '"' in prose or not prose.isascii() else [])]
-    held = folded(cited) if quoted else ""
+    cited = answer.cited_text
+    held = folded(cited) if quoted or not cited.isascii() else cited
     strange = [one for one in quoted if one.rstrip(".,;:!?") not in held]
-    numbers = _numbers(URL.sub(" ", prose) if addresses else prose)
-    known = set(map(_digits, _numbers(cited if cited.isascii() else folded(cited)))) if numbers else set()
+    known = set(map(_digits, _numbers(held))) if numbers else set()
     strange += [one for one in numbers if _digits(one) not in known]
     if not strange:
         return None
