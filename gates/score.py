@@ -59,7 +59,7 @@ def tally(counted: Iterable[Answer], miss: Callable[[Answer], Miss | None], *, e
     """The score of these answers: wrong are those for which ``miss`` says so."""
     answers = list(counted)
     misses = [found for answer in answers if (found := miss(answer)) is not None]
-    return Score(counted=tuple([answer.id for answer in answers]), misses=tuple(misses), empty=empty)
+    return Score(counted=tuple([answer.golden.id for answer in answers]), misses=tuple(misses), empty=empty)
 
 
 def joined(parts: Sequence[Score]) -> Score:

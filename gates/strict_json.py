@@ -42,10 +42,8 @@ class Reading(NamedTuple):
     code: str
     detail: str = ""
     value: Json = None
-
-    @property
-    def ok(self) -> bool:
-        return self.code == "ok"
+    ok: bool = False
+    """Whether it is one JSON object."""
 
 
 class _Refused(Exception):
@@ -143,7 +141,7 @@ def _checked(text: str, value: Json, end: int) -> Reading:
         return Reading(code="lone_surrogate", detail="half of a surrogate pair", value=value)
     if not isinstance(value, dict):
         return Reading(code="not_object", detail=f"the value is of type {type(value).__name__}", value=value)
-    return Reading(code="ok", value=value)
+    return Reading(code="ok", value=value, ok=True)
 
 
 def _has_half(text: str, value: Json) -> bool:
