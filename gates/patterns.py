@@ -3,7 +3,8 @@ r"""Regular expressions of a contract, with the meaning that Python gives them, 
 Python's ``re`` tries every way to split a text between repeats, so one pattern and one answer can hold it for hours
 (CWE-1333). RE2 reads a text once, whatever the pattern is. It does not have Python's ``\d``, ``\w``, ``\b`` and ``$``;
 so a text is written down in the characters that the pattern can tell apart, one byte for each kind, and RE2 searches
-that. Places in the bytes are places in the text.
+that. Places in the bytes are places in the text. A pattern by which ``re`` too reads a text once, as most of markers
+are, is left to ``re``.
 """
 
 import re
