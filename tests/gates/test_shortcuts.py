@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 import gates
 from gates import citations
-from gates.answer import pairing_problems
+from gates.answer import Answer, pairing_problems
+from gates.canonical import digest, digest_of_texts
 from gates.metrics import lexical_grounding, unsupported_specifics
 from gates.patterns import Pattern, read_pattern
 from gates.rows import near_key, prompt_key
 from gates.strict_json import SURROGATE, _has_half, read
 from gates.words import folded
+from tests.gates.examples import answers_of, contract
 
 DIRECT = [
     r"\[(\d+)\]", r"\[(\d{1,3})\]", r"\[(doc-[a-z0-9]+)\]", r"\[(\w*?)\]", r"\((\d+)\)", r"(?a)\[(\d+)\]",
@@ -27,6 +29,7 @@ BY_RE2 = [
     r"\[([^\]]+)\]", r"\[(.*?)\]", r"\[(\d+)(\d+)\]", r"\[(\d+)\](?: |$)", r"(\d+)\]", r"(?i)a(\d+)",
     r"\[(?:(\d),?)*\]", r"\[(ab|c)\]", r"\[(\d+)\]$", r"\b\[(\d+)\]", r"(\w)\[\d+", r"\[(\W+)x", r"\[?(\d+)\]", r"",
     r"\[((?i:a)+)\]", r"\[(?:ab)+\]", r"\[(\d+),(\d*)\]", r"(?:\[)+(\d)", r".(\d+)", r"a([^b]+)", r"a([a-c]+)",
+    r"a((?i:A+))", r"\[(?-s:\d+)\]",
 ]  # fmt: skip
 TEXTS = st.text("[]()0129abdocite-<>/^, \u3010\u2020\u0663\uff11\n\u00e9A_", max_size=40)
 
@@ -97,11 +100,55 @@ def test_a_form_is_looked_for_wherever_it_is(text: str) -> None:
     assert there <= set(citations._forms(text))
 
 
-@given(st.text("ab .!?\n", max_size=30))
-def test_a_text_without_an_end_is_one_sentence(text: str) -> None:
-    said = [one for one in lexical_grounding.SENTENCE.findall(text) if one.strip()]
-    if not set(text) & set(".!?\n"):
-        assert said == ([text] if text.strip() else [])
+def _answer(text: str, document: str) -> Answer:
+    row = {"output": {"answer": text, "citations": [1], "refusal": False}, "answerable": True, "support": [1]}
+    (read,) = answers_of({"rows": [{**row, "documents": [{"id": 1, "text": document}]}]}, contract(rules=None))
+    return read
+
+
+@pytest.mark.parametrize(
+    ("text", "document", "right"),
+    [
+        ("It has 12.", "All \uff11\uff12 of them.", True),
+        ("It has 12.", "All 13 of them.", False),
+        ("It has 1,200.", "1200", True),
+        ('It is "A  Quoted Text".', "they say a QUOTED\ntext", True),
+        ('It is "A Quoted Text".', "they say a quoted Texte", True),
+        ('It is "A Quoted Text".', "they say a quoted word", False),
+        ("See HTTPS://a.b/c1.", "at https://A.b/c1", True),
+    ],
+)
+def test_specifics_are_compared_with_the_folded_documents(text: str, document: str, right: bool) -> None:
+    score = unsupported_specifics.compared([_answer(text, document)])
+    assert (score.k, score.n) == (int(right), 1)
+
+
+@pytest.mark.parametrize("end", [". ", "! ", "? ", "\n", " ", ", "])
+def test_every_end_of_a_sentence_makes_two(end: str) -> None:
+    claims = lexical_grounding._claims(_answer(f"bridges stand here{end}towers fall there again today", "x"))
+    assert len(claims) == (1 if end in (" ", ", ") else 2)
+
+
+DOCUMENTS = {name: {"id": name} for name in "123"}
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "markers", "prose"),
+    [
+        (r"\[(\d)\]", "[1, 2] and [3] so", ("1", "2", "3"), " and  so"),
+        (r"\[(\d)\]", "[3] and [1-2] so", ("3", "1", "2"), " and  so"),
+        (r"(x?)", "a [1, 2] b", ("1", "2"), "a  b"),
+    ],
+)
+def test_lists_stand_among_what_a_pattern_takes(source: str, text: str, markers: tuple[str, ...], prose: str) -> None:
+    found = citations.read(_read(source), text, DOCUMENTS)
+    assert (found.markers, found.prose, found.strange) == (markers, prose, ())
+
+
+def test_every_character_is_digested_as_json_writes_it() -> None:
+    for code in (*range(256), 0x2028, 0xD800, 0x1F600):
+        text = f'a{chr(code)}\\"b'
+        assert digest_of_texts([[text]]) == digest([[text]]), code
 
 
 @given(
@@ -109,7 +156,11 @@ def test_a_text_without_an_end_is_one_sentence(text: str) -> None:
     st.lists(st.integers(0, 4), max_size=6),
 )
 def test_repeated_rows_are_those_that_are_counted_twice(prompts: list[str], ids: list[int]) -> None:
-    rows = [{"id": number, "prompt": prompt} for number, prompt in zip(ids, prompts, strict=False)]
+    documents = [[{"id": 1, "text": "a"}], [{"id": 1, "text": "b"}]]
+    rows = [
+        {"id": number, "prompt": prompt, "documents": documents[number % 2]}
+        for number, prompt in zip(ids, prompts, strict=False)
+    ]
     golden = gates.parse_golden(rows)
     outputs = [gates.Output(id=str(number), output="") for number in ids]
     for version, key in ((1, prompt_key), (3, near_key)):
