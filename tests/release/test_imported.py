@@ -175,7 +175,7 @@ def test_an_adapter_of_another_trainer_is_released_verified_and_trained_again_by
     """By the commands alone: an adapter of plain peft with the card of Axolotl."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    prepared_config(tmp_path)
+    prepared_config(tmp_path, few=True)
     trainers.released(tmp_path / "brought")
     declared = steps_from_the_released(tmp_path)
     four_bits = {"load_in_4bit": True}

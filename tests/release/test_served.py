@@ -19,7 +19,7 @@ from release.publishing import snippet
 from release.values.record import known
 from tests.helpers.card_snippet import answers, programs_of
 from tests.helpers.line import adapter_release
-from tests.helpers.prepared import GOLDEN_ROWS, prepared_config, trained
+from tests.helpers.prepared import FEW, prepared_config, trained
 from tests.helpers.small_release import read_record
 from tests.release.test_whole import REPO, environment, release, start, wait_for
 
@@ -39,7 +39,7 @@ PASSED = ("gguf", "gguf_held", "merged_held")
 def line(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:
     """Released, after a kill -9 while its GGUF was made."""
     line = tmp_path_factory.mktemp("line")
-    prepared_config(line, serving=SERVING)
+    prepared_config(line, few=True, serving=SERVING)
     trained(line, base)
     killed = start(line)
     wait_for(killed, "exporting gguf 0")
@@ -117,7 +117,7 @@ def test_the_same_is_answered_in_each_form_again(line: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert f"gguf:    {GOLDEN_ROWS} of {GOLDEN_ROWS} answers are the same to the byte" in done.stderr
+    assert f"gguf:    {2 * FEW} of {2 * FEW} answers are the same to the byte" in done.stderr
 
 
 def test_an_export_is_made_again_as_it_was_judged_and_overwrites_nothing(line: Path) -> None:

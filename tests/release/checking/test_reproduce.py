@@ -353,7 +353,13 @@ def small_line(folder: Path) -> None:
         folder,
         run={"output_dir": "run", "threads": 2},
         data={"train_file": "train.jsonl", "golden_file": "golden.jsonl"},
-        training={"max_steps": STEPS, "save_steps": STEPS // 2, "logging_steps": 1, "num_train_epochs": 8},
+        training={
+            "max_steps": STEPS,
+            "save_steps": STEPS // 2,
+            "logging_steps": 1,
+            "num_train_epochs": 8,
+            "per_device_train_batch_size": 1,
+        },
         generation={"max_new_tokens": 24},
         gates={"json_parse": {"mode": "point", "target": 0.25, "min_n": 1}},
     )

@@ -76,7 +76,7 @@ def test_two_processes_learn_as_one_with_twice_the_batch_and_give_the_same_bytes
     tmp_path: Path, base: bases.Base
 ) -> None:
     (tmp_path / "one").mkdir()
-    small: dict[str, Any] = {"gradient_accumulation_steps": 2, "logging_steps": 1}
+    small: dict[str, Any] = {"rows": 16, "gradient_accumulation_steps": 2, "logging_steps": 1}
     alone = start_run(tmp_path / "one", per_device_train_batch_size=2, **small)
     both = start_run(tmp_path, per_device_train_batch_size=1, processes=2, **small)
     train.train(alone, base, Here(), quiet)

@@ -34,15 +34,18 @@ pytestmark = pytest.mark.slow
 STEPS = 4
 
 
-def start_run(folder: Path, *, adapter: Mapping[str, Any] = MappingProxyType({}), **training: object) -> Path:
-    """A run folder as the pipeline leaves it before training: effective configuration and sixteen rows."""
+def start_run(
+    folder: Path, *, rows: int = STEPS, adapter: Mapping[str, Any] = MappingProxyType({}), **training: object
+) -> Path:
+    """A run folder as the pipeline leaves it before training: effective configuration, and by default a row a step."""
     run = folder / "run"
     (run / "data").mkdir(parents=True)
-    path = small_config(folder, training={"max_steps": STEPS, "save_steps": 2, **training}, adapter=adapter)
+    small = {"max_steps": STEPS, "save_steps": 2, "per_device_train_batch_size": 1}
+    path = small_config(folder, training={**small, **training}, adapter=adapter)
     effective = reading.effective(reading.load(path))
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
     shutil.copyfile(bases.folder_of(reading.load(path).model) / layout.CHAT_TEMPLATE, run / layout.CHAT_TEMPLATE)
-    lines = (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines()[:16]
+    lines = (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines()[:rows]
     (run / "data" / "train.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     return run
 
@@ -203,7 +206,7 @@ def test_what_is_learned_of_each_row_is_its_answer_and_one_end(reference: Path, 
     assert {one.learned[-1] for one in examples} == {chat.ends[0]}
     assert [chat.decoded(one.learned[:-1]) for one in examples] == [row.gold for row in rows]
     counted = json.loads((reference / "training.json").read_bytes())["tokens"]
-    assert counted == sum(one.total for one in examples)  # sixteen rows, four to a step: each row once
+    assert counted == sum(one.total for one in examples)  # each row once
 
 
 def test_an_answer_that_holds_an_end_is_refused_before_the_model_is_loaded(tmp_path: Path, base: bases.Base) -> None:
@@ -272,10 +275,10 @@ def test_progress_reaches_the_last_step(tmp_path: Path, base: bases.Base) -> Non
 def test_a_budget_stops_training_with_a_checkpoint_and_goes_on_when_it_is_raised(
     reference: Path, tmp_path: Path, base: bases.Base
 ) -> None:
-    """A limit that two or three steps use up; then one that is far away: the same bytes as without a stop."""
+    """A limit that the first steps use up; then one that is far away: the same bytes as without a stop."""
     run = start_run(tmp_path)
     effective = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
-    effective["budget"] |= {"limit": 1.0, "price_per_hour": 3600.0}
+    effective["budget"] |= {"limit": 0.1, "price_per_hour": 3600.0}
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
 
     with pytest.raises(PreflightError, match="The budget is spent"):
