@@ -51,7 +51,7 @@ def _init_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--repo", metavar="NAMESPACE/NAME", help="the adapter's repository on the Hub")
     command.add_argument(
         "--from", dest="elsewhere", type=Path, metavar="FILE",
-        help="configuration of Axolotl, LLaMA-Factory, TRL, MLX or Unsloth: its base, rows, repository and settings",
+        help="configuration of Axolotl, LLaMA-Factory, ms-swift, TRL, MLX or Unsloth: base, rows and settings of it",
     )  # fmt: skip
     command.add_argument("--example", action="store_true", help="the example's base, rows and settings instead")
     command.add_argument(

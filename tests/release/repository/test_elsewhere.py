@@ -22,6 +22,7 @@ GIVEN = {**BASED, "data": Path("data/train.jsonl"), "repo": "me/mine"}
 EACH = {
     "axolotl.yml": BASED,
     "llamafactory.yaml": GIVEN,
+    "swift.yaml": {**BASED, "repo": "me/mine"},
     "alignment_handbook.yaml": GIVEN,
     "mlx.yaml": {**BASED, "repo": "me/mine"},
     "unsloth.json": GIVEN,
