@@ -148,10 +148,14 @@ def base_named(name: str | None) -> str | None:
     return name if REPOSITORY.fullmatch(name) else LOCAL
 
 
-def unquantized(name: str) -> str:
-    """The repository that a copy in four or eight bits was made of, as far as its name tells."""
+def unquantized(name: str) -> str | None:
+    """The repository that a copy in four or eight bits was made of, by its name; None where that does not tell."""
+    if name.startswith("mlx-community/"):  # MLX's own format, which transformers does not load
+        return None
     ending = next((one for one in QUANTIZED_ENDINGS if name.endswith(one)), "")
-    return name.removesuffix(ending) if name.startswith("unsloth/") else name
+    if ending and not name.startswith("unsloth/"):
+        return None
+    return name.removesuffix(ending)
 
 
 def name_problem(named: str | None, base: str, confirmed: str | None) -> str:
@@ -161,8 +165,9 @@ def name_problem(named: str | None, base: str, confirmed: str | None) -> str:
     key = f"`adapter: {{named_base: {named}}}`"
     if named == LOCAL:
         what = "names its base by a path of the machine that it was trained on, so nobody can tell which model it is"
-    elif named.endswith(QUANTIZED_ENDINGS):
-        what = f"names {named} as its base, a copy in few bits; {unquantized(named)} is what it was made of by its name"
+    elif (whole := unquantized(named)) != named:
+        made = f"; {whole} is what it was made of by its name" if whole else ""
+        what = f"names {named} as its base, a copy in few bits or another format{made}"
     else:
         what = f"names {named} as its base"
     return (

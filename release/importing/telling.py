@@ -128,12 +128,14 @@ def keys(found: Brought, model: Model | None, source: str) -> Iterator[str]:
     """The keys of release.yaml for this adapter."""
     named = found.origin.base
     hub = named is not None and named != fit.LOCAL
-    base = model.base_model_id if model else fit.unquantized(named) if named and hub else "NAMESPACE/NAME"
+    known = fit.unquantized(named) if named and hub else None
+    base = model.base_model_id if model else known or "NAMESPACE/NAME"
+    copied = f"  # the repository that {named} was made of" if hub and not model and not known else ""
     embedded = model is not None and model.source == "embedded"
-    revision = model.revision if model else found.origin.revision
+    revision = model.revision if model else found.origin.revision if base == named else None
     yield "\nIn release.yaml:"
     yield "model:"
-    yield f"  base_model_id: {base}"
+    yield f"  base_model_id: {base}{copied}"
     if embedded or revision:
         yield "  source: embedded" if embedded else f'  revision: "{revision}"'
     else:

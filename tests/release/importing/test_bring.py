@@ -444,6 +444,8 @@ def test_an_added_token_to_pad_with_or_one_that_nothing_writes_is_no_fault(base:
         ("./tiny", None, "named_base: local-path"),
         ("tiny", None, "named_base: local-path"),
         ("unsloth/tiny-unsloth-bnb-4bit", None, "unsloth/tiny is what it was made of"),
+        ("someone/other-bnb-4bit", None, "a copy in few bits or another format, and model.base_model_id is"),
+        ("mlx-community/tiny-4bit", None, "a copy in few bits or another format, and model.base_model_id is"),
         ("someone/tiny-base", None, "named_base: someone/tiny-base"),
         ("someone/tiny-base", "someone/else", "named_base: someone/tiny-base"),
     ],
@@ -526,6 +528,35 @@ def test_a_model_of_many_words_is_told_to_be_one(base: Known, tmp_path: Path) ->
 
     with pytest.raises(PreflightError, match="a whole model, not a LoRA"):
         bring(str(tmp_path / "model.gguf"), base, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("named", "revision", "keys"),
+    [
+        ("someone/tiny", "a" * 40, ["  base_model_id: someone/tiny", f'  revision: "{"a" * 40}"']),
+        ("unsloth/tiny-bnb-4bit", "a" * 40, ["  base_model_id: unsloth/tiny", "  named_base: unsloth/tiny-bnb-4bit"]),
+        (
+            "someone/tiny-bnb-4bit",
+            None,
+            ["  base_model_id: NAMESPACE/NAME  # the repository that someone/tiny-bnb-4bit was made of"],
+        ),
+        ("/models/tiny", None, ["  base_model_id: NAMESPACE/NAME", "  named_base: local-path"]),
+        (None, None, ["  base_model_id: NAMESPACE/NAME"]),
+    ],
+)
+def test_the_keys_name_the_base_that_transformers_can_load(
+    named: str | None, revision: str | None, keys: list[str], tmp_path: Path
+) -> None:
+    trainers.plain(tmp_path / "out", base_model_name_or_path=named, revision=revision)
+
+    said = list(telling.keys(brought(tmp_path / "out", None), None, "out"))
+
+    assert [one for one in said if one in keys] == keys
+    assert any(one.startswith("  revision: ") for one in said) == (named == "someone/tiny")
+    trainers.mlx(tmp_path / "mlx")
+    mlx = list(telling.keys(brought(tmp_path / "mlx", None), None, "mlx"))
+    assert "  base_model_id: NAMESPACE/NAME  # the repository that mlx-community/tiny-4bit was made of" in mlx
+    assert "  named_base: mlx-community/tiny-4bit" in mlx
 
 
 def test_the_command_writes_what_it_found_and_the_keys_to_set(tmp_path: Path) -> None:
