@@ -121,9 +121,11 @@ def test_changes_are_told_and_written_as_a_comment(tmp_path: Path) -> None:
     golden.write_text("".join(golden.read_text("utf-8").splitlines(keepends=True)[5:]), "utf-8")
 
     done = adapter_release("changes", "../then", "--markdown", "dist/changes.md", cwd=tmp_path / "now")
+    nowhere = adapter_release("changes", "../them", "--markdown", "dist/changes.md", cwd=tmp_path / "now")
     absolute = adapter_release("changes", "../then", str(tmp_path / "now" / "release.yaml"), cwd=tmp_path / "now")
 
     assert done.returncode == 0, done.stderr
     assert "less is asked: golden set: 5 of its rows are gone" in done.stderr
+    assert (nowhere.returncode, "../them is not a folder here" in nowhere.stderr) == (ConfigError.exit_code, True)
     assert "5 of its rows are gone" in (tmp_path / "now" / "dist" / "changes.md").read_text("utf-8")
     assert absolute.returncode == ConfigError.exit_code
