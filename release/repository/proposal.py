@@ -33,6 +33,8 @@ CITES = (
 )
 REFUSES = re.compile(r"refus|unanswer|cannot|abstain|declin|insufficient|notfound|noanswer|outofscope|unsupported")
 ANSWERS = re.compile(r"answerable|answered|cananswer|hasanswer|supported|grounded|found|sufficient")
+SURE = re.compile(r"confiden|certain|score|probab")
+"""In the names of what a model says of itself, which has no right value."""
 MARKERS = (
     r"\[(\d+)\]", r"\[([^\[\]\s]{1,60})\]", r"\[\^([^\[\]\s]{1,60})\]", "\u3010([^\u3010\u3011\\s]{1,60})\u3011",
     r"\((\d+)\)", r"\{(\d+)\}", r"<cite>([^<>]{1,60})</cite>", r"\[(?:doc|source|ref) ?(\w{1,60})\]",
@@ -294,11 +296,31 @@ def _rules(draft: _Draft) -> None:
 
 
 def _correctness(draft: _Draft) -> None:
+    """What can be asked to be the same: short texts, and beside them numbers and truth values.
+
+    Where the text itself is long nothing is: what it says would not be judged, and the card would not say so.
+    """
     at = str(draft.contract["answer"])
-    if statistics.median(len(str(one)) for one in draft.full[at]) <= SHORT:
-        draft.put(
-            "correctness", [{"at": at, "by": "normalized"}], "its texts are short: the same words can be asked for"
-        )
+    if _compared(draft.full[at]) != "normalized":
+        return
+    elsewhere = [draft.contract.get("citations"), draft.contract.get("refusal")]  # which gates of their own judge
+    judged = {one["at"] if isinstance(one, dict) else one for one in elsewhere}
+    means = {place: _compared(some) for place, some in draft.full.items() if not SURE.search(_word(place))}
+    others = [place for place, by in means.items() if by and place != at and place not in judged]
+    places: list[Json] = [{"at": one, "by": means[one]} for one in others]
+    why = "short texts, numbers and truth values: the same can be asked for"
+    only = "its texts are short: the same words can be asked for"
+    draft.put("correctness", [{"at": at, "by": "normalized"}, *places], why if others else only)
+
+
+def _compared(values: Sequence[Json]) -> str:
+    """By what the values of a place can be compared; empty where nobody can be asked for the same."""
+    if all(isinstance(one, bool) for one in values):
+        return "exact"
+    if all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
+        return "number"
+    short = all(isinstance(one, str) for one in values) and statistics.median(map(len, map(str, values))) <= SHORT
+    return "normalized" if short else ""
 
 
 def _word(at: str) -> str:
