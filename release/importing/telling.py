@@ -55,7 +55,9 @@ def model_of(text: str) -> Model:
     if text == "embedded":
         return Model(base_model_id=EMBEDDED_BASE, source="embedded")
     if not (found := _BASE.fullmatch(text)):
-        raise ConfigError([f"--base {contents.shown(text)}: expected NAMESPACE/NAME@COMMIT with 40 hex digits, or embedded."])  # fmt: skip  # noqa: E501
+        todo = "`git ls-remote https://huggingface.co/NAMESPACE/NAME HEAD` prints the commit."
+        says = "expected embedded, or NAMESPACE/NAME@COMMIT with 40 hex digits, for a branch can move"
+        raise ConfigError([f"--base {contents.shown(text)}: {says}. {todo}"])
     return Model(base_model_id=found[1], revision=found[2])
 
 
