@@ -50,6 +50,14 @@ def read(given: Given) -> Rows:
     reads = [_canonical(source, given.how) for source in sources]
     proposed = proposal.propose([row for one in reads for row in one.rows])
     contract = proposed.loaded()
+    unanswerable = [row.id for one in reads for row in one.rows if row.answerable is False]
+    if unanswerable and not contract.refusal:
+        raise DataError(
+            f"{len(unanswerable)} rows are labelled unanswerable ({some(unanswerable, SHOWN)}), and no field of their "
+            "answers says so: none has one value in these and another in all others. The gates read a refusal at one "
+            'place: give every answer such a field, as "refusal": true or false, or take the label `answerable` off. '
+            "Nothing was written."
+        )
     labelled = [_labelled(one, contract) for one in reads]
     guessed = sum(count for _, count in labelled)
     parts, told = (

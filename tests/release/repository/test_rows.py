@@ -146,6 +146,21 @@ def test_answers_that_cite_nothing_are_labelled_split_and_pass_the_data_gate(nam
     assert not any("support" in line for line in found.told)
 
 
+def test_a_label_that_no_answer_can_agree_with_is_refused_with_what_would(tmp_path: Path) -> None:
+    """Else the data gate would find each such row wrong, and say nothing of the format."""
+
+    def rows(*, refusing: bool) -> list[dict[str, Any]]:
+        given = chat(lambda text, _, no: {"answer": text, **({"refusal": no} if refusing else {})})
+        labels = [not refuses for *_, refuses in questions()]
+        return [{**row, "answerable": label} for row, label in zip(given, labels, strict=True)]
+
+    with pytest.raises(DataError, match="rows are labelled unanswerable") as stopped:
+        read(tmp_path, rows(refusing=False))
+
+    assert '"refusal": true or false' in str(stopped.value)
+    assert read(tmp_path, rows(refusing=True)).proposal.contract["refusal"] == "/refusal"
+
+
 def test_an_answerable_row_that_cites_nothing_is_named_and_no_label_is_made_up(tmp_path: Path) -> None:
     rows = chat()
     for row in rows[1:10]:
