@@ -131,11 +131,14 @@ def _loaded(contract: Mapping[str, Json], schema: Mapping[str, Json]) -> gates.C
 
 
 def _answer(draft: _Draft) -> None:
-    texts = {at: some for at, some in draft.full.items() if all(isinstance(one, str) for one in some)}
+    texts = {at: _there(some) for at, some in draft.full.items()}
+    texts = {at: some for at, some in texts.items() if some and all(isinstance(one, str) for one in some)}
+    whole = {at: some for at, some in texts.items() if len(some) == len(draft.rows)}
+    texts = whole or texts
     if not texts:
         raise DataError(
             "No field is text in every reference answer, and the gates read an answer's text at one place. Give every "
-            'answer a text field, such as "answer" (empty or a sentence where it refuses). Nothing was written.'
+            'answer a text field, such as "answer" (null, empty or a sentence where it refuses). Nothing was written.'
         )
 
     def rank(at: str) -> tuple[int, float]:
@@ -145,16 +148,29 @@ def _answer(draft: _Draft) -> None:
 
     at = min(texts, key=rank)
     named = "by its name" if _word(at) in TEXTS else "the longest text"
-    draft.put("answer", at, f"{named}; text in every answer")
+    draft.put("answer", at, f"{named}; text in every answer" if whole else f"{named}; text or null in every answer")
+    _read_null(draft, at)
+
+
+def _there(values: Sequence[Json]) -> list[Json]:
+    """What is not null."""
+    return [one for one in values if one is not None]
+
+
+def _read_null(draft: _Draft, at: str) -> None:
+    """Where a place may be null: since version 3 of a contract that is nothing, and no fault."""
+    if None in draft.full[at]:
+        draft.contract["version"] = 3
 
 
 def _citations(draft: _Draft) -> None:
     """A list whose items, or a key of whose objects, name documents of the row; by its name where rows list none."""
-    lists = {at: some for at, some in draft.full.items() if all(isinstance(one, list) for one in some)}
+    lists = {at: some for at, some in draft.full.items() if all(isinstance(one, list | None) for one in some)}
     found = [one for at, some in lists.items() for one in _citing(draft, at, some)]
     if found:
         _, entry, why = max(found, key=lambda one: one[0])
         draft.put("citations", entry, why)
+        _read_null(draft, str(entry["at"] if isinstance(entry, dict) else entry))
 
 
 def _citing(draft: _Draft, at: str, some: Sequence[Json]) -> Iterator[tuple[tuple[float, int], Json, str]]:
@@ -301,7 +317,7 @@ def _correctness(draft: _Draft) -> None:
     Where the text itself is long nothing is: what it says would not be judged, and the card would not say so.
     """
     at = str(draft.contract["answer"])
-    if _compared(draft.full[at]) != "normalized":
+    if _compared(_there(draft.full[at])) != "normalized":
         return
     elsewhere = [draft.contract.get("citations"), draft.contract.get("refusal")]  # which gates of their own judge
     judged = {one["at"] if isinstance(one, dict) else one for one in elsewhere}

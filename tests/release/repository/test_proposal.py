@@ -178,7 +178,7 @@ def test_rows_that_are_not_json_are_named_with_the_way_out(answers: list[str], s
     assert "Nothing was written" in str(stopped.value)
 
 
-@pytest.mark.parametrize("values", [[{"n": 1}], [{"a": "x"}, {"b": "y"}], [{"a": "x"}, {"a": None}]])
+@pytest.mark.parametrize("values", [[{"n": 1}], [{"a": "x"}, {"b": "y"}], [{"a": "x"}, {"a": 1}], [{"a": None}]])
 def test_answers_without_a_text_in_one_place_are_refused(values: list[Any]) -> None:
     with pytest.raises(DataError, match="No field is text in every reference answer"):
         propose([{"prompt": "?", "gold": json.dumps(value)} for value in values])

@@ -146,6 +146,29 @@ def test_answers_that_cite_nothing_are_labelled_split_and_pass_the_data_gate(nam
     assert not any("support" in line for line in found.told)
 
 
+def nothing(text: str, cited: str, refuses: bool) -> dict[str, Any]:
+    """As pydantic writes what is optional: null where it refuses."""
+    return {
+        "answer": None if refuses else f"{text} [{cited}]",
+        "citations": None if refuses else [int(cited)],
+        "refused": refuses,
+    }
+
+
+def test_null_in_the_place_of_a_text_and_of_citations_is_none(tmp_path: Path) -> None:
+    found = read(tmp_path, chat(nothing))
+    train, golden = laid_out(tmp_path, found)
+
+    contract = found.proposal.loaded()
+    assert {name: found.proposal.contract[name] for name in ("version", "answer", "citations", "refusal")} == {
+        "version": 3, "answer": "/answer", "citations": "/citations", "refusal": "/refused",
+    }  # fmt: skip
+    report = gate.examine(train, golden, contract, gate.Options(policy=policy(found)))
+    assert [report.line(one) for one in report.errors] == []
+    assert gates.gate_zero(golden.rows, contract, policy(found)).passed
+    assert read(tmp_path, chat()).proposal.contract["version"] == 2
+
+
 def test_a_label_that_no_answer_can_agree_with_is_refused_with_what_would(tmp_path: Path) -> None:
     """Else the data gate would find each such row wrong, and say nothing of the format."""
 
