@@ -225,6 +225,14 @@ def _refusal(draft: _Draft) -> None:
     if found:
         at, value, why = found
         draft.put("refusal", at if value is True else {"at": at, "equals": value}, why)
+        return
+    for at, some in draft.full.items():  # a text where it refuses, and nothing where it answers
+        refusing = [one for one in some if one]
+        named = REFUSES.search(_word(at)) and at != draft.contract["answer"]
+        if named and 0 < len(refusing) < len(some) and all(isinstance(one, str | None) for one in some):
+            draft.put("refusal", {"at": at, "empty": False}, "a text of that name, in some answers")
+            _read_null(draft, at)
+            return
 
 
 Sign = Iterator[tuple[str, Json, str]]

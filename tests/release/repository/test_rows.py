@@ -169,6 +169,26 @@ def test_null_in_the_place_of_a_text_and_of_citations_is_none(tmp_path: Path) ->
     assert read(tmp_path, chat()).proposal.contract["version"] == 2
 
 
+@pytest.mark.parametrize("none", [None, ""])
+def test_a_text_that_stands_where_it_refuses_is_the_refusal(none: str | None, tmp_path: Path) -> None:
+    def said(text: str, cited: str, refuses: bool) -> dict[str, Any]:
+        return {
+            "answer": none if refuses else f"{text} [{cited}]",
+            "citations": [] if refuses else [int(cited)],
+            "refusal": text if refuses else none,
+        }
+
+    found = read(tmp_path, chat(said))
+    train, golden = laid_out(tmp_path, found)
+
+    contract = found.proposal.loaded()
+    assert found.proposal.contract["refusal"] == {"at": "/refusal", "empty": False}
+    assert sum(row.answerable is False for row in (*train.rows, *golden.rows)) == sum(one[3] for one in questions())
+    report = gate.examine(train, golden, contract, gate.Options(policy=policy(found)))
+    assert [report.line(one) for one in report.errors] == []
+    assert gates.gate_zero(golden.rows, contract, policy(found)).passed
+
+
 def test_a_label_that_no_answer_can_agree_with_is_refused_with_what_would(tmp_path: Path) -> None:
     """Else the data gate would find each such row wrong, and say nothing of the format."""
 
