@@ -166,9 +166,10 @@ def changes(given: Changed, say: Say) -> None:
 
     if given.config.is_absolute():
         raise ConfigError([f"{given.config} is looked for in both folders: name it relative to the repository."])
+    now = changes.read(given.config, say)
     if not given.then.is_dir():
         raise ConfigError([f"{given.then} is not a folder here: name a checkout of the repository as it was."])
-    now, then = changes.read(given.config, say), changes.before(given.then / given.config, say)
+    then = changes.before(given.then / given.config, say)
     found = changes.first(now, then) if isinstance(then, str) else changes.between(now, then)
     tell(say, list(changes.told(found)))
     if given.markdown:
