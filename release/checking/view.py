@@ -1,12 +1,15 @@
 """A run or a release as a page in a browser: made again from what was judged, so that nothing is shown unproved."""
 
+import difflib
 import json
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import gates
+from gates.shown import shorten
 from release.checking import explain, opening, verify, verify_card
 from release.checking.explain import Judged
 from release.judging import derive, reviewed, served, terms
@@ -20,20 +23,28 @@ from release.values.events import Line, Say
 from release.values.record import Record
 
 
-def of_release(name: str, endpoint: str, say: Say, known: opening.Known) -> Path:
-    """The page of a release on a Hub or in a folder, verified before; ``VerificationError`` where it is not sound."""
+def of_release(name: str, endpoint: str, say: Say, known: opening.Known, row: str | None = None) -> Path:
+    """The page of a release on a Hub or in a folder, verified before; ``VerificationError`` where it is not sound.
+
+    ``ConfigError`` where it has no golden row ``row``.
+    """
     with opening.opened(name, endpoint, say, known) as found:
         opening.must_be_released(found)
         verify.report(found, say)
         if found.release.golden is None:
             raise ConfigError([f"The rows of {name} are not in the release: give their folder with --data."])
+        _refuse_unknown(row, found.release.golden.rows, name)
         with explain.reading(found.name):
             made = found.page
         return kept(made, found.name)
 
 
-def of_run(place: Judged, say: Say) -> Path:
-    """The page of a run that was judged: its own, or one made now where that is missing or another."""
+def of_run(place: Judged, say: Say, row: str | None = None) -> Path:
+    """The page of a run that was judged: its own, or one made now where that is missing or another.
+
+    ``ConfigError`` where it has no golden row ``row``.
+    """
+    _refuse_unknown(row, place.golden.rows, place.name)
     with explain.in_time(place), explain.reading(place.name):
         found = shown_of(place)
         made = page.page(found, verify_card.publishing(found.record))
@@ -43,6 +54,16 @@ def of_run(place: Judged, say: Say) -> Path:
     if there.exists():
         say(Line(text=f"note: {there} is not what its answers make; this page is made again from them."))
     return kept(made, place.folder.name)
+
+
+def _refuse_unknown(row: str | None, golden: Sequence[gates.Golden], name: str) -> None:
+    """Stop where a row is asked for that is none: the page would open at its top and say nothing."""
+    ids = [one.id for one in golden]
+    if row is None or row in ids:
+        return
+    near = difflib.get_close_matches(row, ids, n=1) or ids[:1]
+    what = f"{name} has {len(ids)} golden rows, and none of that id"
+    raise ConfigError([f"--row {shorten(row, 80)}: {what}. Name one, such as {shorten(near[0], 80)}."])
 
 
 def at_row(path: Path, row: str | None) -> str:

@@ -166,9 +166,9 @@ def open_(given: Open, say: Say) -> None:
     if given.release is None or explain.is_run(Path(given.release)):
         runs = Path() if given.release else reading.load(given.config).run.output_dir
         with explain.found(given.release, runs, endpoint, say, data) as judged:
-            path = view.of_run(judged, say)
+            path = view.of_run(judged, say, given.row)
     else:
-        path = view.of_release(given.release, endpoint, say, options.known(given.expected, data))
+        path = view.of_release(given.release, endpoint, say, options.known(given.expected, data), given.row)
     address = view.at_row(path, given.row)
     started = given.browser and webbrowser.open(address)
     say(Line(text=f"{'opened' if started else 'the page, for any browser'}: {address}"))

@@ -39,7 +39,7 @@ def convert(given: Convert, say: Say) -> None:
 COMMANDS = (
     Command(
         name="config convert",
-        about="write a release.yaml from a configuration of Axolotl, LLaMA-Factory, TRL, MLX or Unsloth",
+        about="write a release.yaml from a configuration of Axolotl, LLaMA-Factory, ms-swift, TRL, MLX or Unsloth",
         description="""Reads another trainer's configuration and writes a release.yaml: every key that has a
         counterpart, what the trainer does by default, a comment with the reason for each key that has none, and
         a line to fill in for each setting that must be there. An existing file is never overwritten. Exit code 2:

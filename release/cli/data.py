@@ -7,7 +7,7 @@ from pathlib import Path
 
 from release.cli import options
 from release.cli.command import Command, takes
-from release.cli.options import Configured
+from release.cli.options import Configured, ReadAs
 from release.values.events import Line, Say
 
 
@@ -50,13 +50,8 @@ def check(given: Check, say: Say) -> None:
 class Convert:
     sources: Sequence[str]
     to: Path
-    format: str
-    field: Sequence[str]
-    least_rating: float | None
+    read_as: ReadAs
     system_to_user: bool
-    role: Sequence[str]
-    ignore: Sequence[str]
-    without: Sequence[str]
 
 
 def _convert_options(command: argparse.ArgumentParser) -> None:
@@ -65,45 +60,16 @@ def _convert_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--to", type=Path, required=True, help="output file")
     command.add_argument(
-        "--format", default="auto",
-        help="canonical, chat, prompt_completion, sharegpt, alpaca, gemini, preference or archive (default: "
-        "%(default)s, by the keys)",
-    )  # fmt: skip
-    command.add_argument(
-        "--field", action="append", default=[], metavar="NAME=KEY",
-        help="the key that holds a field, such as prompt=question; may be repeated",
-    )  # fmt: skip
-    command.add_argument(
-        "--role", action="append", default=[], metavar="NAME=user",
-        help="who speaks, by another name: user, assistant or system; may be repeated",
-    )  # fmt: skip
-    command.add_argument(
-        "--ignore", action="append", default=[], metavar="KEY",
-        help="a key of rows or messages that means nothing for learning; may be repeated",
-    )  # fmt: skip
-    command.add_argument(
-        "--without", action="append", default=[], metavar="KEY",
-        help="leave out the rows that have something under this key; may be repeated",
-    )  # fmt: skip
-    command.add_argument("--least-rating", type=float, help="leave out rows rated lower, or not rated")
-    command.add_argument(
         "--system-to-user", action="store_true",
         help="put system text at the start of the next user message, for a chat template without a system role",
     )  # fmt: skip
+    options.read_as(command)
 
 
 def convert(given: Convert, say: Say) -> None:
     from release.data import convert, sources
 
-    wanted = convert.Wanted(
-        form=given.format,
-        pairs=given.field,
-        least=given.least_rating,
-        roles=given.role,
-        ignored=given.ignore,
-        without=given.without,
-        system_to_user=given.system_to_user,
-    )
+    wanted = options.wanted(given.read_as, system_to_user=given.system_to_user)
     for line in convert.to_file([sources.named(text, say) for text in given.sources], given.to, wanted, say):
         say(Line(text=line))
 

@@ -13,6 +13,7 @@ from release.values.events import Line, Say
 if TYPE_CHECKING:
     from release.checking.opening import Known
     from release.config.settings import Config
+    from release.data.convert import Wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,59 @@ def load(given: Configured, say: Say, more: Mapping[str, str] | None = None) -> 
     for notice in loaded.notices:
         say(Line(text=f"note: {notice}"))
     return loaded
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadAs:
+    """How rows of another form are read."""
+
+    format: str
+    field: Sequence[str]
+    role: Sequence[str]
+    ignore: Sequence[str]
+    without: Sequence[str]
+    least_rating: float | None
+
+
+def read_as(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("rows of another form", "What the message on a row that is not known names.")
+    group.add_argument(
+        "--format", default="auto",
+        help="canonical, chat, prompt_completion, sharegpt, alpaca, gemini, preference or archive (default: "
+        "%(default)s, by the keys)",
+    )  # fmt: skip
+    group.add_argument(
+        "--field", action="append", default=[], metavar="NAME=KEY",
+        help="the key that holds a field, such as prompt=question; may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--role", action="append", default=[], metavar="NAME=user",
+        help="who speaks, by another name: user, assistant or system; may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--ignore", action="append", default=[], metavar="KEY",
+        help="a key of rows or messages that means nothing for learning; may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--without", action="append", default=[], metavar="KEY",
+        help="leave out the rows that have something under this key; may be repeated",
+    )  # fmt: skip
+    group.add_argument("--least-rating", type=float, help="leave out rows rated lower, or not rated")
+
+
+def wanted(given: ReadAs, *, system_to_user: bool = False) -> "Wanted":
+    """The same, as rows are read by it."""
+    from release.data.convert import Wanted
+
+    return Wanted(
+        form=given.format,
+        pairs=given.field,
+        least=given.least_rating,
+        roles=given.role,
+        ignored=given.ignore,
+        without=given.without,
+        system_to_user=system_to_user,
+    )
 
 
 def sha256(text: str) -> str:

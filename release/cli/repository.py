@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from release.cli import options
 from release.cli.command import Command, takes
+from release.cli.options import ReadAs
 from release.values.errors import ConfigError
 from release.values.events import Line, Say, tell
 
@@ -37,6 +39,7 @@ class Init:
     seed: int
     tool: str | None
     yes: bool
+    read_as: ReadAs
 
 
 def _init_options(command: argparse.ArgumentParser) -> None:
@@ -48,7 +51,7 @@ def _init_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--repo", metavar="NAMESPACE/NAME", help="the adapter's repository on the Hub")
     command.add_argument(
         "--from", dest="elsewhere", type=Path, metavar="FILE",
-        help="configuration of Axolotl, LLaMA-Factory, TRL, MLX or Unsloth: its base, rows, repository and settings",
+        help="configuration of Axolotl, LLaMA-Factory, ms-swift, TRL, MLX or Unsloth: base, rows and settings of it",
     )  # fmt: skip
     command.add_argument("--example", action="store_true", help="the example's base, rows and settings instead")
     command.add_argument(
@@ -61,6 +64,7 @@ def _init_options(command: argparse.ArgumentParser) -> None:
         help="where on GitHub workflows take this tool from; see docs/your-repository.md",
     )
     command.add_argument("--yes", action="store_true", help="ask nothing: stop where an option is missing")
+    options.read_as(command)
 
 
 def init(given: Init, say: Say) -> None:
@@ -75,6 +79,7 @@ def init(given: Init, say: Say) -> None:
 
 
 def _wanted(given: Init, say: Say) -> "Wanted":
+    from release.data import convert
     from release.data.turns import How
     from release.repository import asked, elsewhere
     from release.repository.rows import Given
@@ -90,7 +95,9 @@ def _wanted(given: Init, say: Say) -> "Wanted":
     found = elsewhere.read(given.elsewhere) if given.elsewhere else None
     answers = _answers(given, found, say)
     golden = given.golden or _golden(found, given)
-    how = found.how if found and given.data is None else How()
+    how = convert.how(options.wanted(given.read_as))
+    if found and given.data is None and how == How():
+        how = found.how
     rows = Given(data=Path(answers["data"]), golden=golden, seed=given.seed, how=how)
     return asked.Wanted(base=answers["base"], repo=answers["repo"], rows=rows, tool=tool, elsewhere=found)
 
@@ -99,7 +106,7 @@ def _answers(given: Init, found: "Elsewhere | None", say: Say) -> dict[str, str]
     """An answer to each question: as it is typed, as the other trainer's file says it where that can be, or asked."""
     from release.repository import asked
 
-    problems = {"base": asked.base_problem, "data": _data_problem, "repo": asked.repo_problem}
+    problems = {"base": asked.base_problem, "data": asked.file_problem, "repo": asked.repo_problem}
     answers, why = dict[str, str](), dict[str, str]()
     for name in QUESTIONS:
         typed, there = getattr(given, name), found.answers.get(name, "") if found else ""
@@ -139,10 +146,6 @@ def ask(question: str, problem: Callable[[str], str], say: Say) -> str:
     raise ConfigError(["There was no answer that could be taken. Nothing was written. Give it as an option: --help."])
 
 
-def _data_problem(text: str) -> str:
-    return "" if Path(text).is_file() else f"{text or 'nothing'} is not a file here"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Changed:
     then: Path
@@ -163,7 +166,10 @@ def changes(given: Changed, say: Say) -> None:
 
     if given.config.is_absolute():
         raise ConfigError([f"{given.config} is looked for in both folders: name it relative to the repository."])
-    now, then = changes.read(given.config, say), changes.before(given.then / given.config, say)
+    now = changes.read(given.config, say)
+    if not given.then.is_dir():
+        raise ConfigError([f"{given.then} is not a folder here: name a checkout of the repository as it was."])
+    then = changes.before(given.then / given.config, say)
     found = changes.first(now, then) if isinstance(then, str) else changes.between(now, then)
     tell(say, list(changes.told(found)))
     if given.markdown:

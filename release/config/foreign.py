@@ -130,6 +130,7 @@ def _translated(tree: Tree, trainer: Trainer | None) -> tuple[dict[str, Set], li
     for key, value in trainer.defaults.items() if trainer else ():
         settings.setdefault(key, Set(value=value, by=f"{trainer.name}'s default" if trainer else ""))
     _scaled(settings)
+    _accumulated(settings)
     return settings, without
 
 
@@ -164,6 +165,8 @@ def _read(rule: Rule, value: object) -> tuple[object, str]:
         return {"as": "times_rank", "value": value}, ""
     if rule.reads == "list":
         value = _list(value)
+    elif rule.reads == "rows" and isinstance(value, list) and len(value) == 1:
+        value = value[0]
     elif rule.inside:
         value = f"{said.rstrip('/')}/{rule.inside}"
     return value, _problem(rule, value)
@@ -173,6 +176,8 @@ def _problem(rule: Rule, value: object) -> str:
     """Why a setting cannot have this value; empty if it can."""
     if rule.unless and re.search(rule.unless, str(value)):
         return rule.because
+    if rule.reads == "rows" and isinstance(value, list):
+        return "one file is used: `adapter-release data convert A B --to rows.jsonl` puts several into one"
     if rule.reads == "rows" and isinstance(value, str) and not ROWS.search(value):
         return f"a dataset of the Hub is named by its file: {rule.to}: hf://datasets/{value}@COMMIT/FILE.jsonl"
     if rule.to == MODULES and refers_elsewhere(value):
@@ -184,9 +189,8 @@ def _problem(rule: Rule, value: object) -> str:
 
 def _list(value: object) -> object:
     if isinstance(value, str):
-        several = [part.strip() for part in value.split(",") if part.strip()]
-        return "all-linear" if several in (["all"], ["all-linear"]) else several
-    return value
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    return "all-linear" if value in (["all"], ["all-linear"]) else value
 
 
 def _fits(key: str, value: object) -> bool:
@@ -213,6 +217,18 @@ def _scaled(settings: dict[str, Set]) -> None:
     known = isinstance(rank, int) and isinstance(factor, int | float) and math.isfinite(factor)
     value = round(rank * factor) if known else 0
     settings["adapter.lora.alpha"] = Set(value=value, by=f"{alpha.by}: {factor:g} times the rank")
+
+
+def _accumulated(settings: dict[str, Set]) -> None:
+    """Where it follows from the batch: as many steps as make so many rows of it."""
+    steps = settings.get("training.gradient_accumulation_steps")
+    if steps is None or not isinstance(steps.value, dict):
+        return
+    batch, rows = settings["training.per_device_train_batch_size"].value, steps.value["value"]
+    assert isinstance(batch, int)  # a default at least, and each fits its rule
+    settings["training.gradient_accumulation_steps"] = Set(
+        value=max(1, math.ceil(rows / batch)), by=f"{steps.by}: {rows} rows a step"
+    )
 
 
 def _completed(settings: dict[str, Set], path: Path) -> list[str]:

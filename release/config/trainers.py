@@ -25,7 +25,7 @@ class Rule:
     values: Mapping[str, object]
     """What a value is called here; None: it says nothing."""
     reads: str
-    """``list``, ``rows``, ``times_rank``, or empty: as it is."""
+    """``list``, ``rows``, ``times_rank``, ``per_batch``, or empty: as it is."""
     inside: str
     """The file in a folder of rows."""
     unless: str

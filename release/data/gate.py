@@ -109,21 +109,27 @@ def _unchecked(
         missing |= dict.fromkeys(sorted(NEED_TOKENS), f"the base model's tokenizer is not at hand{why}")
     if golden is None:
         missing |= dict.fromkeys(("leakage", "near_duplicates"), "there is no golden set to compare with")
-    if not contract.refusal and all(label is None for split in splits for label in split.unanswerable):
-        missing["balance"] = "neither labels nor the contract say what is unanswerable"
+    if not contract.refusal and not any(label for split in splits for label in split.unanswerable):
+        missing["balance"] = "the answer format has no refusal, and no label says what is unanswerable"
     return missing
 
 
 def _golden_findings(golden: Dataset, contract: gates.Contract, policy: gates.Policy | None) -> Iterator[Finding]:
-    """What keeps this set from measuring anything; always an error. Without a refusal there is none to measure."""
+    """What keeps this set from measuring anything; always an error.
+
+    Without a refusal or citations in the answer format there is none of them to measure.
+    """
 
     def finding(says: str, row: int | None = None) -> Finding:
         name, line = ("", 0) if row is None else (golden.rows[row].id, golden.line(row))
         return Finding(check="measurable", level="error", split="golden", line=line, row=name, says=says)
 
     for number, row in enumerate(golden.rows):
-        if row.answerable is None or row.support is None:
-            yield finding("it has no `answerable` and `support`: the gates measure by them", number)
+        lacks = ["`answerable`"] if row.answerable is None else []
+        lacks += ["`support`"] if row.support is None and contract.citations else []
+        if lacks:
+            by = "them" if len(lacks) > 1 else "it"
+            yield finding(f"it has no {' and '.join(lacks)}: the gates measure by {by}", number)
     answerable = {row.answerable for row in golden.rows}
     if True not in answerable:
         yield finding("no row is answerable, so citation coverage and answer rate cannot be measured")

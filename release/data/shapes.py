@@ -122,9 +122,10 @@ def nearest(row: Row) -> str:
     """What to say of a row whose keys are those of no format: the one that comes nearest, and how to ask for it."""
     keys = ", ".join(map(str, row))
     what = f"no format has these keys: {shorten(keys, 200)}"
-    if other := _of_many_rows(row):
-        return other
-    lists = [key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if many := _of_many_rows(row):
+        return many
+    other = {key: value for key, value in row.items() if key != "documents"}  # of a row, whatever else it holds
+    lists = [key for key, value in other.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     sound = {key: value for key, value in row.items() if not any(word in key.lower() for word in NOT_SAID)}
     asked, answered = _guess(sound, ASKED), _guess(sound, RIGHT) or _guess(sound, ANSWERED)
     if len(lists) == 1 and lists[0] in ASKED and answered:
@@ -139,7 +140,7 @@ def nearest(row: Row) -> str:
             "learn as an answer. Write both: prompt and completion, or messages"
         )
     if asked:
-        return f"{what}. It has a question and no answer: with --format prompt_completion --field completion=KEY"
+        return f"{what}. It has a question and no answer by its name. Say where: {_pair(asked, 'KEY')}"
     return f"{what}. Say which keys hold them: --format prompt_completion --field prompt=KEY --field completion=KEY"
 
 

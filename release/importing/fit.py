@@ -33,7 +33,10 @@ def problems(found: Tensors, tied: tuple[str, ...], built: Architecture) -> Iter
             yield _other_size(name, one, wanted, built)
             return
     if unfit := [name for name in found.modules if name in built.linear and built.unfit(name)]:
-        yield f"{unfit[0]} is a part of {built.name} that PEFT's LoRA stops at, or takes for fused experts"
+        yield (
+            f"{unfit[0]} is a part of {built.name} that PEFT's LoRA stops at, or takes for fused experts: train "
+            "without it in target_modules"
+        )
     yield from _whole(found, sizes, built)
     if built.tied and (both := sorted({one for one in tied if one in built.embeddings or one == built.output})):
         yield (
@@ -89,16 +92,23 @@ def _whole(found: Tensors, sizes: Mapping[str, tuple[int, int]], built: Architec
                     _vocabulary(module, rows, wanted[0])
                     if vocabulary and rows != wanted[0]
                     else (
-                        f"{name} has the shape {list(shape)} in the adapter and {list(wanted)} in the base {built.name}"
+                        f"{name} has the shape {list(shape)} in the adapter and {list(wanted)} in the base "
+                        f"{built.name}: name its own base"
                     )
                 )
         elif module not in built.others:
-            yield f"it holds {contents.shown(name)} whole, and the base {built.name} has no such module"
+            yield (
+                f"it holds {contents.shown(name)} whole, and the base {built.name} has no such module: name its own "
+                "base"
+            )
         elif shape not in ((built.hidden,), (built.head_dim,)):
             yield f"it holds {name} whole, whose size in the base is not known before it is loaded: train without it"
     for name, shape in found.tokens.items():
         if name not in built.embeddings or shape[-1] != built.embeddings[name][1]:
-            yield f"what it learned of single tokens ({name}) does not fit the embeddings of {built.name}"
+            yield (
+                f"what it learned of single tokens ({contents.shown(name)}) does not fit the embeddings of "
+                f"{built.name}: name its own base"
+            )
 
 
 def added_tokens(folder: Path, base: Path, vocab: int) -> tuple[str, ...]:
@@ -138,10 +148,14 @@ def base_named(name: str | None) -> str | None:
     return name if REPOSITORY.fullmatch(name) else LOCAL
 
 
-def unquantized(name: str) -> str:
-    """The repository that a copy in four or eight bits was made of, as far as its name tells."""
+def unquantized(name: str) -> str | None:
+    """The repository that a copy in four or eight bits was made of, by its name; None where that does not tell."""
+    if name.startswith("mlx-community/"):  # MLX's own format, which transformers does not load
+        return None
     ending = next((one for one in QUANTIZED_ENDINGS if name.endswith(one)), "")
-    return name.removesuffix(ending) if name.startswith("unsloth/") else name
+    if ending and not name.startswith("unsloth/"):
+        return None
+    return name.removesuffix(ending)
 
 
 def name_problem(named: str | None, base: str, confirmed: str | None) -> str:
@@ -151,8 +165,9 @@ def name_problem(named: str | None, base: str, confirmed: str | None) -> str:
     key = f"`adapter: {{named_base: {named}}}`"
     if named == LOCAL:
         what = "names its base by a path of the machine that it was trained on, so nobody can tell which model it is"
-    elif named.endswith(QUANTIZED_ENDINGS):
-        what = f"names {named} as its base, a copy in few bits; {unquantized(named)} is what it was made of by its name"
+    elif (whole := unquantized(named)) != named:
+        made = f"; {whole} is what it was made of by its name" if whole else ""
+        what = f"names {named} as its base, a copy in few bits or another format{made}"
     else:
         what = f"names {named} as its base"
     return (

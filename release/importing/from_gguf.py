@@ -72,11 +72,13 @@ def _to_peft(file: Path, target: Path, built: Architecture) -> dict[str, object]
         raise ValueError(f"{listed:,} values in its lists, where a LoRA has at most {OF_A_LORA:,}")
     found = dict(_tensors(file, _names(architecture, built), built, turned=ORDERS[architecture]))
     tensors.write(found, target)
-    ranks = [one.shape[0] for name, one in found.items() if name.endswith("lora_A.weight")]
+    ending = ".lora_A.weight"
+    ranks = {name: one.shape[0] for name, one in found.items() if name.endswith(ending)}
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "r": max(ranks, default=0),
+        "r": max(ranks.values(), default=0),
+        "rank_pattern": {name.removeprefix(PREFIX).removesuffix(ending): rank for name, rank in ranks.items()},
         "lora_alpha": alpha,
         "base_model_name_or_path": _base(told),
     }

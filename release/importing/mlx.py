@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from release.importing import weights as read_weights
+from release.importing.peft_settings import LARGEST_ALPHA
 from release.importing.weights import NOTHING, PREFIX
 from release.values import contents, layout, tensors
 from release.values.errors import PreflightError, shown
@@ -34,16 +35,18 @@ def settings(said: Mapping[str, object], weights: Path) -> dict[str, object]:
     lora = said.get("lora_parameters")
     given = lora if isinstance(lora, dict) else {}
     ranks = {one.shape[1] for name, one in tensors.header(weights).items() if name.endswith(".lora_a") and len(one.shape) == 2}  # fmt: skip  # noqa: E501
-    rank, scale = given.get("rank"), given.get("scale", _DEFAULT_SCALE)
-    rank = max(ranks, default=0) if rank is None else rank
-    if not isinstance(scale, int | float) or isinstance(scale, bool) or not math.isfinite(scale) or scale <= 0:
-        raise PreflightError(f"lora_parameters.scale is {shown(scale)}, expected a number above 0. {NOTHING}")
-    if ranks and ranks != {rank}:
+    rank, scale = max(ranks, default=0), given.get("scale", _DEFAULT_SCALE)
+    given_rank = rank if given.get("rank") is None else given["rank"]
+    if not isinstance(scale, int | float) or isinstance(scale, bool) or not 0 < scale <= LARGEST_ALPHA:
         raise PreflightError(
-            f"lora_parameters.rank is {shown(rank)}, and the matrices have the ranks {sorted(ranks)}: weights and "
-            f"adapter_config.json are of two trainings. Name the folder of one. {NOTHING}"
+            f"lora_parameters.scale is {shown(scale)}, expected a number above 0 and at most {LARGEST_ALPHA:,.0f}: "
+            f"write the one that it was trained with into {layout.SETTINGS}. {NOTHING}"
         )
-    assert isinstance(rank, int)
+    if ranks and [*ranks] != [given_rank]:
+        raise PreflightError(
+            f"lora_parameters.rank is {shown(given_rank)}, and the matrices have the ranks {sorted(ranks)}: weights "
+            f"and {layout.SETTINGS} are of two trainings. Name the folder of one. {NOTHING}"
+        )
     model = said.get("model")
     return {
         "peft_type": "LORA",
@@ -97,12 +100,16 @@ def to_mlx(adapter: Path, target: Path) -> None:
     ranks = {one.rank for one in found.modules.values()}
     rslora = said.get("use_rslora") is True
     if found.whole or found.tokens or any(one.embedding or one.biased for one in found.modules.values()):
-        raise PreflightError(f"MLX has no LoRA with whole modules, tokens, embeddings or biases. {NOTHING}")
+        raise PreflightError(
+            "MLX has no LoRA with whole modules, tokens, embeddings or biases. Leave --as mlx out: it is written as "
+            f"PEFT's. {NOTHING}"
+        )
     pattern = said.get("alpha_pattern") or {}
     alphas = {float(pattern.get(name, said["lora_alpha"])) for name in found.modules}  # as an import writes it
     if len(ranks) > 1 or len(alphas) > 1:
         raise PreflightError(
-            f"MLX has one rank and one scale for every module, and this adapter has several. {NOTHING}"
+            "MLX has one rank and one scale for every module, and this adapter has several. Leave --as mlx out: it is "
+            f"written as PEFT's. {NOTHING}"
         )
     rank, alpha = ranks.pop(), alphas.pop()
     names = {theirs: ours for ours, theirs in PARTS.items()}

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from release.importing.weights import NAME, NOTHING, Tensors, endings
-from release.values import bounded, contents
+from release.values import bounded, contents, layout
 from release.values.errors import PreflightError, shown
 from release.values.lora_settings import EMPTY, ORDINARY
 
@@ -70,6 +71,10 @@ CARRIED_BY: Mapping[str, str] = {
 FROZEN = ".base_layer.weight"
 """How PEFT calls the base's own matrix that it saves beside a LoRA of embeddings or output."""
 LARGEST_RANK, LARGEST_ALPHA = 1024, 1e6
+_ANEW = f"write {layout.SETTINGS} anew with the trainer's own save_pretrained"
+_PARTIAL = "it was not saved whole. Save it again with model.save_pretrained(FOLDER)"
+_TWO = f"weights and {layout.SETTINGS} are of two trainings. Name the folder of one"
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +162,7 @@ def _not_carried(said: Mapping[str, object]) -> Iterator[str]:
         known = name in TAKEN | CHOOSING | OF_TRAINING
         if known or any(type(value) is type(one) and value == one for one in (*EMPTY, ORDINARY.get(name))):
             continue
-        what = CARRIED_BY.get(name, "which this program does not know")
+        what = CARRIED_BY.get(name, "this program does not know what that makes of a LoRA")
         yield f"{contents.shown(name)} is {shown(value)}: {what}. Train without it, or merge it and train a plain LoRA"
 
 
@@ -165,33 +170,59 @@ def _unlike(said: Mapping[str, object], found: Tensors) -> Iterator[str]:
     """Where settings and tensors are not of one adapter."""
     rank, dora = said.get("r"), said.get("use_dora") is True
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
-        yield f"r is {shown(rank)}, expected its rank, a whole number"
-    if over := [name for name, one in found.modules.items() if one.rank > LARGEST_RANK]:
-        yield f"{over[0]} has the rank {found.modules[over[0]].rank}: at most {LARGEST_RANK} can be served anywhere"
+        yield f"r is {shown(rank)}, expected its rank, a whole number: {_ANEW}"
+    else:
+        yield from _other_ranks(said, rank, found)
+    if over := next((name for name, one in found.modules.items() if one.rank > LARGEST_RANK), None):
+        most = f"at most {LARGEST_RANK} can be served anywhere. Train with a smaller one"
+        yield f"{contents.shown(over)} has the rank {found.modules[over].rank}: {most}"
     if dora and not all(one.dora for one in found.modules.values()):
-        yield "use_dora is true, and modules lack their magnitudes (lora_magnitude_vector): it was not saved whole"
+        yield f"use_dora is true, and modules lack their magnitudes (lora_magnitude_vector): {_PARTIAL}"
     if not dora and any(one.dora for one in found.modules.values()):
-        yield "it has DoRA's magnitudes and use_dora is not true: its settings are another adapter's"
+        yield f"it has DoRA's magnitudes and use_dora is not true: {_TWO}"
     if said.get("bias", "none") not in ("none", "all", "lora_only", None):
-        yield f"bias is {shown(said['bias'])}, expected none, all or lora_only"
+        yield f"bias is {shown(said['bias'])}, expected none, all or lora_only: {_ANEW}"
     if bool(_indices(said)) != bool(found.tokens):
-        yield "trainable_token_indices and the tensors for single tokens do not go together: it was not saved whole"
+        yield f"trainable_token_indices and the tensors for single tokens do not go together: {_PARTIAL}"
     yield from _not_saved(said, found)
+
+
+def _other_ranks(said: Mapping[str, object], rank: int, found: Tensors) -> Iterator[str]:
+    """Where matrices have another rank than the settings say: the scale, alpha / rank, would be another one's."""
+    pattern = said.get("rank_pattern") or {}
+    if not isinstance(pattern, dict):
+        yield f"rank_pattern is {shown(pattern)}, expected an object with the rank of each module: {_ANEW}"
+        return
+    keys = {str(key).removeprefix("^"): value for key, value in pattern.items()}
+    plain = all(NAME.fullmatch(key) for key in keys)  # patterns of others are not run
+    for name, one in found.modules.items():
+        ranks = [_of(name, keys, rank)] if plain else [rank, *keys.values()]
+        if one.rank not in ranks:
+            yield (
+                f"{contents.shown(name)} has matrices of rank {one.rank}, and r and rank_pattern say "
+                f"{' or '.join(map(shown, ranks[:5]))}: {_TWO}"
+            )
+            return
 
 
 def _not_saved(said: Mapping[str, object], found: Tensors) -> Iterator[str]:
     """Where ``modules_to_save`` and what was saved whole are not the same."""
     modules, saved = _texts(said.get("modules_to_save")), _saved(said, found)
     if modules is None:
-        yield f"modules_to_save is {shown(said.get('modules_to_save'))}, expected names of modules"
+        yield f"modules_to_save is {shown(said.get('modules_to_save'))}, expected names of modules: {_ANEW}"
     for name in modules or ():
         if not any(one.endswith(name) for one in saved):
-            yield f"modules_to_save names {contents.shown(name)}, and its weights are not there: it was not saved whole"
+            yield f"modules_to_save names {contents.shown(name)}, and its weights are not there: {_PARTIAL}"
     biased = said.get("bias") not in ("none", None)
     known = {name for name in found.whole if name.endswith(".bias") and (biased or name.rpartition(".")[0] in saved)}
     known |= {f"{one}{FROZEN}" for one in found.modules}
     if strays := sorted({*found.whole} - known - {f"{one}.weight" for one in saved}):
-        yield f"it holds {contents.shown(strays[0])} whole, and modules_to_save does not name it: PEFT would skip it"
+        module = contents.shown(strays[0].rpartition(".")[0])
+        yield (
+            f"it holds {contents.shown(strays[0])} whole, and modules_to_save does not name it, so PEFT would skip it: "
+            f"write {module} under modules_to_save in {layout.SETTINGS} if it was trained, else take it out of the "
+            "weights"
+        )
 
 
 def _saved(said: Mapping[str, object], found: Tensors) -> set[str]:
@@ -210,7 +241,7 @@ def _tokens(said: Mapping[str, object], found: Tensors) -> dict[str, list[int]]:
         if len(shape) != 2 or shape[0] != len(of):
             raise PreflightError(
                 f"trainable_token_indices names {len(of)} tokens of {contents.shown(name)}, and its tensor has the "
-                f"shape {list(shape)}: it was not saved whole. Save the adapter again. {NOTHING}"
+                f"shape {list(shape)}: {_PARTIAL}. {NOTHING}"
             )
         result[name] = of
     return result
@@ -224,7 +255,9 @@ def _indices(said: Mapping[str, object]) -> dict[str, list[int]]:
     for name, ids in by_name.items():
         plain = isinstance(ids, list) and all(type(one) is int and 0 <= one < 1 << 31 for one in ids)
         if not isinstance(ids, list) or not plain or not NAME.fullmatch(str(name)):
-            raise PreflightError(f"trainable_token_indices is {shown(value)}, expected ids of tokens. {NOTHING}")
+            raise PreflightError(
+                f"trainable_token_indices is {shown(value)}, expected ids of tokens: {_ANEW}. {NOTHING}"
+            )
         found[str(name)] = [int(one) for one in ids]
     return found
 
@@ -232,22 +265,27 @@ def _indices(said: Mapping[str, object]) -> dict[str, list[int]]:
 def _alphas(said: Mapping[str, object], found: Tensors) -> dict[str, float]:
     """Each module's alpha, by ``alpha_pattern`` where that names modules and is not a regular expression."""
     common, pattern = said.get("lora_alpha"), said.get("alpha_pattern") or {}
-    values = [common, *(pattern.values() if isinstance(pattern, dict) else [None])]
+    values = [common, *(pattern.values() if isinstance(pattern, dict) else [str(pattern)])]
     if not all(_is_alpha(one) for one in values):
-        raise PreflightError(f"lora_alpha or alpha_pattern is not a number above 0: {shown(values)}. {NOTHING}")
+        odd = next(one for one in values if not _is_alpha(one))
+        raise PreflightError(
+            f"{'lora_alpha' if odd is common else 'alpha_pattern'} says {shown(odd)}, expected a number above 0 and at "
+            f"most {LARGEST_ALPHA:,.0f}, by which the LoRA is scaled: {_ANEW}. {NOTHING}"
+        )
     assert isinstance(pattern, dict)
     keys = {str(key).removeprefix("^"): float(value) for key, value in pattern.items()}
-    if odd := [key for key in keys if not NAME.fullmatch(key)]:
+    if strange := [key for key in keys if not NAME.fullmatch(key)]:
         raise PreflightError(
-            f"alpha_pattern has the regular expression {contents.shown(odd[0])}, and patterns of others are not run. "
-            f"Write the names of the modules instead of it in adapter_config.json. {NOTHING}"
+            f"alpha_pattern has the regular expression {contents.shown(strange[0])}, and patterns of others are not "
+            f"run. Write the names of the modules instead of it in {layout.SETTINGS}. {NOTHING}"
         )
     assert isinstance(common, int | float)
-    # as PEFT (get_pattern_key): the first key that is the name's end
-    return {
-        name: next((value for key, value in keys.items() if name == key or name.endswith(f".{key}")), float(common))
-        for name in found.modules
-    }
+    return {name: _of(name, keys, float(common)) for name in found.modules}
+
+
+def _of(name: str, keys: Mapping[str, Value], common: Value) -> Value:
+    """What a pattern says of a module, as PEFT has it (get_pattern_key): the first key that is the name's end."""
+    return next((value for key, value in keys.items() if name == key or name.endswith(f".{key}")), common)
 
 
 def _is_alpha(value: object) -> bool:

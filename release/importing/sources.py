@@ -88,7 +88,9 @@ def opened(source: str, say: Say, folder: Path | None = None) -> Iterator[Source
         if source.startswith("hf:"):
             found = HUB.fullmatch(source)
             if found is None:
-                raise ConfigError([f"{contents.shown(source)} is not hf://NAMESPACE/NAME@COMMIT, with a commit of 40 digits: a branch or tag can move. Write the commit."])  # fmt: skip  # noqa: E501
+                what = f"{contents.shown(source)} is not hf://NAMESPACE/NAME@COMMIT, with a commit of 40 digits"
+                todo = "Write the commit, which `git ls-remote https://huggingface.co/NAMESPACE/NAME` prints."
+                raise ConfigError([f"{what}: a branch or tag can move. {todo}"])
             yield _looked(_fetched(found[1], found[2], Path(scratch) / "hub", say), hub=source)
             return
         path = (folder or Path.cwd()) / Path(source).expanduser()

@@ -55,7 +55,9 @@ def model_of(text: str) -> Model:
     if text == "embedded":
         return Model(base_model_id=EMBEDDED_BASE, source="embedded")
     if not (found := _BASE.fullmatch(text)):
-        raise ConfigError([f"--base {contents.shown(text)}: expected NAMESPACE/NAME@COMMIT with 40 hex digits, or embedded."])  # fmt: skip  # noqa: E501
+        todo = "`git ls-remote https://huggingface.co/NAMESPACE/NAME HEAD` prints the commit."
+        says = "expected embedded, or NAMESPACE/NAME@COMMIT with 40 hex digits, for a branch can move"
+        raise ConfigError([f"--base {contents.shown(text)}: {says}. {todo}"])
     return Model(base_model_id=found[1], revision=found[2])
 
 
@@ -128,12 +130,14 @@ def keys(found: Brought, model: Model | None, source: str) -> Iterator[str]:
     """The keys of release.yaml for this adapter."""
     named = found.origin.base
     hub = named is not None and named != fit.LOCAL
-    base = model.base_model_id if model else fit.unquantized(named) if named and hub else "NAMESPACE/NAME"
+    known = fit.unquantized(named) if named and hub else None
+    base = model.base_model_id if model else known or "NAMESPACE/NAME"
+    copied = f"  # the repository that {named} was made of" if hub and not model and not known else ""
     embedded = model is not None and model.source == "embedded"
-    revision = model.revision if model else found.origin.revision
+    revision = model.revision if model else found.origin.revision if base == named else None
     yield "\nIn release.yaml:"
     yield "model:"
-    yield f"  base_model_id: {base}"
+    yield f"  base_model_id: {base}{copied}"
     if embedded or revision:
         yield "  source: embedded" if embedded else f'  revision: "{revision}"'
     else:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from release.config import messages
 from release.repository.elsewhere import Elsewhere
@@ -44,6 +45,9 @@ def problems(wanted: Wanted) -> Iterator[str]:
         yield f"--base {problem}"
     if problem := repo_problem(wanted.repo):
         yield f"--repo {problem}"
+    if wanted.rows:
+        files = {"data": wanted.rows.data, **({"golden": wanted.rows.golden} if wanted.rows.golden else {})}
+        yield from (f"--{name} {wrong}" for name, path in files.items() if (wrong := file_problem(str(path))))
     if not re.fullmatch(rf"{ON_GITHUB}(@{COMMIT})?", wanted.tool):
         says = "is not OWNER/NAME or OWNER/NAME@COMMIT (40 digits) of a repository on GitHub"
         yield f"--tool {shown(wanted.tool)} {says}, such as {TOOL}"
@@ -64,6 +68,14 @@ def base_problem(text: str) -> str:
 def repo_problem(text: str) -> str:
     """Why a text is not a repository's name on the Hub; empty where it is."""
     return "" if _fits("publishing", "hf_repo", text) else f"{shown(text)} is not NAMESPACE/NAME, such as me/my-adapter"
+
+
+def file_problem(text: str) -> str:
+    """Why a text names no file of rows here; empty where it does."""
+    if Path(text).is_file():
+        return ""
+    what = "is a folder: name the file in it" if text and Path(text).is_dir() else "is not a file here"
+    return f"{text or 'nothing'} {what}"
 
 
 def _fits(section: str, name: str, text: str) -> bool:

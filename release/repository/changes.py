@@ -45,6 +45,15 @@ class Changes:
     settings: tuple[str, ...]
     table: tuple[tuple[str, str, str, str], ...]
     """Of each gate: its name, what it counts and needs now, the same then, and what cannot be proven."""
+    alone: str = ""
+    """Why there is nothing to compare with; empty where there is."""
+
+    @property
+    def head(self) -> str:
+        """Whether less is asked, in a sentence; empty where it is, which stands in lines of its own."""
+        if self.alone:
+            return f"Whether less is asked than before nobody can tell: there is nothing to compare with. {self.alone}"
+        return "" if self.less else "Nothing is asked less than before."
 
 
 def read(path: Path, say: Say) -> Side:
@@ -107,9 +116,10 @@ def _asked(one: gates.GatePlan | None) -> str:
 def markdown(changes: Changes) -> str:
     """A comment: no text of rows or settings can become markup in it."""
     lines = ["### What this change asks of a release", ""]
-    lines += (
-        ["**Less is asked, or more may pass:**", ""] if changes.less else ["Nothing is asked less than before.", ""]
-    )
+    lines += [
+        f"**{cell(changes.head)}**" if changes.alone else changes.head or "**Less is asked, or more may pass:**",
+        "",
+    ]
     lines += [f"- {cell(one)}" for one in changes.less] + ([""] if changes.less else [])
     lines += ["| gate | rows right, to pass | before | |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(map(cell, one))} |" for one in changes.table]
@@ -120,15 +130,14 @@ def markdown(changes: Changes) -> str:
 
 def first(now: Side, why: str) -> Changes:
     """Where there is nothing to compare with: what is asked."""
-    said = f"there is nothing to compare with: {why.splitlines()[0]}"
-    return Changes(less=(), rows=(said,), settings=(), table=table(now, None))
+    return Changes(less=(), rows=(), settings=(), table=table(now, None), alone=why.splitlines()[0])
 
 
 def told(changes: Changes) -> Iterator[str]:
     """The same on a terminal."""
     yield from (f"less is asked: {one}" for one in changes.less)
-    if not changes.less:
-        yield "nothing is asked less than before"
+    if changes.head:
+        yield changes.head
     width = max((len(name) for name, *_ in changes.table), default=0)
     for name, here, there, lacks in changes.table:
         was = f", was {there}" if there and there != here else ""
@@ -180,8 +189,3 @@ def _leaves(tree: Mapping[str, object], above: str = "") -> dict[str, object]:
 
 def _shown(leaves: Mapping[str, object], name: str) -> str:
     return f"{json.dumps(leaves[name], ensure_ascii=False):.80}" if name in leaves else "not there"
-
-
-def _named(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - MOST} more" if len(ids) > MOST else ""
-    return ", ".join(ids[:MOST]) + more

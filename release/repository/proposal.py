@@ -33,6 +33,8 @@ CITES = (
 )
 REFUSES = re.compile(r"refus|unanswer|cannot|abstain|declin|insufficient|notfound|noanswer|outofscope|unsupported")
 ANSWERS = re.compile(r"answerable|answered|cananswer|hasanswer|supported|grounded|found|sufficient")
+SURE = re.compile(r"confiden|certain|score|probab")
+"""In the names of what a model says of itself, which has no right value."""
 MARKERS = (
     r"\[(\d+)\]", r"\[([^\[\]\s]{1,60})\]", r"\[\^([^\[\]\s]{1,60})\]", "\u3010([^\u3010\u3011\\s]{1,60})\u3011",
     r"\((\d+)\)", r"\{(\d+)\}", r"<cite>([^<>]{1,60})</cite>", r"\[(?:doc|source|ref) ?(\w{1,60})\]",
@@ -129,11 +131,14 @@ def _loaded(contract: Mapping[str, Json], schema: Mapping[str, Json]) -> gates.C
 
 
 def _answer(draft: _Draft) -> None:
-    texts = {at: some for at, some in draft.full.items() if all(isinstance(one, str) for one in some)}
+    texts = {at: _there(some) for at, some in draft.full.items()}
+    texts = {at: some for at, some in texts.items() if some and all(isinstance(one, str) for one in some)}
+    whole = {at: some for at, some in texts.items() if len(some) == len(draft.rows)}
+    texts = whole or texts
     if not texts:
         raise DataError(
             "No field is text in every reference answer, and the gates read an answer's text at one place. Give every "
-            'answer a text field, such as "answer" (empty or a sentence where it refuses). Nothing was written.'
+            'answer a text field, such as "answer" (null, empty or a sentence where it refuses). Nothing was written.'
         )
 
     def rank(at: str) -> tuple[int, float]:
@@ -143,16 +148,29 @@ def _answer(draft: _Draft) -> None:
 
     at = min(texts, key=rank)
     named = "by its name" if _word(at) in TEXTS else "the longest text"
-    draft.put("answer", at, f"{named}; text in every answer")
+    draft.put("answer", at, f"{named}; text in every answer" if whole else f"{named}; text or null in every answer")
+    _read_null(draft, at)
+
+
+def _there(values: Sequence[Json]) -> list[Json]:
+    """What is not null."""
+    return [one for one in values if one is not None]
+
+
+def _read_null(draft: _Draft, at: str) -> None:
+    """Where a place may be null: since version 3 of a contract that is nothing, and no fault."""
+    if None in draft.full[at]:
+        draft.contract["version"] = 3
 
 
 def _citations(draft: _Draft) -> None:
     """A list whose items, or a key of whose objects, name documents of the row; by its name where rows list none."""
-    lists = {at: some for at, some in draft.full.items() if all(isinstance(one, list) for one in some)}
+    lists = {at: some for at, some in draft.full.items() if all(isinstance(one, list | None) for one in some)}
     found = [one for at, some in lists.items() for one in _citing(draft, at, some)]
     if found:
         _, entry, why = max(found, key=lambda one: one[0])
         draft.put("citations", entry, why)
+        _read_null(draft, str(entry["at"] if isinstance(entry, dict) else entry))
 
 
 def _citing(draft: _Draft, at: str, some: Sequence[Json]) -> Iterator[tuple[tuple[float, int], Json, str]]:
@@ -207,6 +225,14 @@ def _refusal(draft: _Draft) -> None:
     if found:
         at, value, why = found
         draft.put("refusal", at if value is True else {"at": at, "equals": value}, why)
+        return
+    for at, some in draft.full.items():  # a text where it refuses, and nothing where it answers
+        refusing = [one for one in some if one]
+        named = REFUSES.search(_word(at)) and at != draft.contract["answer"]
+        if named and 0 < len(refusing) < len(some) and all(isinstance(one, str | None) for one in some):
+            draft.put("refusal", {"at": at, "empty": False}, "a text of that name, in some answers")
+            _read_null(draft, at)
+            return
 
 
 Sign = Iterator[tuple[str, Json, str]]
@@ -294,11 +320,31 @@ def _rules(draft: _Draft) -> None:
 
 
 def _correctness(draft: _Draft) -> None:
+    """What can be asked to be the same: short texts, and beside them numbers and truth values.
+
+    Where the text itself is long nothing is: what it says would not be judged, and the card would not say so.
+    """
     at = str(draft.contract["answer"])
-    if statistics.median(len(str(one)) for one in draft.full[at]) <= SHORT:
-        draft.put(
-            "correctness", [{"at": at, "by": "normalized"}], "its texts are short: the same words can be asked for"
-        )
+    if _compared(_there(draft.full[at])) != "normalized":
+        return
+    elsewhere = [draft.contract.get("citations"), draft.contract.get("refusal")]  # which gates of their own judge
+    judged = {one["at"] if isinstance(one, dict) else one for one in elsewhere}
+    means = {place: _compared(some) for place, some in draft.full.items() if not SURE.search(_word(place))}
+    others = [place for place, by in means.items() if by and place != at and place not in judged]
+    places: list[Json] = [{"at": one, "by": means[one]} for one in others]
+    why = "short texts, numbers and truth values: the same can be asked for"
+    only = "its texts are short: the same words can be asked for"
+    draft.put("correctness", [{"at": at, "by": "normalized"}, *places], why if others else only)
+
+
+def _compared(values: Sequence[Json]) -> str:
+    """By what the values of a place can be compared; empty where nobody can be asked for the same."""
+    if all(isinstance(one, bool) for one in values):
+        return "exact"
+    if all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
+        return "number"
+    short = all(isinstance(one, str) for one in values) and statistics.median(map(len, map(str, values))) <= SHORT
+    return "normalized" if short else ""
 
 
 def _word(at: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gates
+from gates.shown import some
 from release.data import apart, convert, dataset, formats, split
 from release.data.turns import How, Row
 from release.repository import proposal
@@ -16,6 +17,8 @@ from release.values.errors import DataError
 
 SHARES = (0.2, 0.3, 0.4, 0.5)
 """Of rows to judge by, the first that is enough for every gate."""
+SHOWN = 5
+"""Rows that are named; the others are counted."""
 GROUPS = ("group", "topic", "cluster", "document_id", "source", "conversation_id", "session", "user")
 """Keys of ``meta`` by which rows belong together, where every row has one."""
 
@@ -47,6 +50,14 @@ def read(given: Given) -> Rows:
     reads = [_canonical(source, given.how) for source in sources]
     proposed = proposal.propose([row for one in reads for row in one.rows])
     contract = proposed.loaded()
+    unanswerable = [row.id for one in reads for row in one.rows if row.answerable is False]
+    if unanswerable and not contract.refusal:
+        raise DataError(
+            f"{len(unanswerable)} rows are labelled unanswerable ({some(unanswerable, SHOWN)}), and no field of their "
+            "answers says so: none has one value in these and another in all others. The gates read a refusal at one "
+            'place: give every answer such a field, as "refusal": true or false, or take the label `answerable` off. '
+            "Nothing was written."
+        )
     labelled = [_labelled(one, contract) for one in reads]
     guessed = sum(count for _, count in labelled)
     parts, told = (
@@ -54,8 +65,12 @@ def read(given: Given) -> Rows:
         [_said(source, one) for source, one in zip(sources, reads, strict=True)],
     )
     if guessed:
+        labels = "`answerable` and `support` are" if contract.citations else "`answerable` is"
+        told.append(f"{guessed} rows had no labels: {labels} now what their answers say. Look at them")
+    if contract.citations and (silent := [one for data, _ in labelled for one in _unsupported(data)]):
         told.append(
-            f"{guessed} rows had no labels: `answerable` and `support` are now what their answers say. Look at them"
+            f"{len(silent)} answerable rows cite nothing, so nothing says what supports them, and none of them can be "
+            f"judged by: give them `support`, or let their answers cite: {some(silent, SHOWN)}"
         )
     if len(parts) == 1:
         whole = replace(reads[0], canonical=parts[0], rows=gates.parse_golden(_objects(parts[0])))
@@ -100,9 +115,15 @@ def _labelled(one: dataset.Read, contract: gates.Contract) -> tuple[bytes, int]:
         if row.answerable is None or row.support is None:
             guessed += 1
         whole.setdefault("answerable", not said.refused)
-        whole.setdefault("support", [*sorted(said.cited)] if whole["answerable"] else [])
+        if said.cited or not whole["answerable"]:  # an answer that cites nothing says nothing of what supports it
+            whole.setdefault("support", [*sorted(said.cited)] if whole["answerable"] else [])
         lines.append(formats.line(whole))
     return b"".join(lines), guessed
+
+
+def _unsupported(data: bytes) -> list[str]:
+    """The ids of answerable rows of which nothing says what supports them."""
+    return [row.id for row in gates.parse_golden(_objects(data)) if row.answerable and row.support is None]
 
 
 def _said(source: Path, one: dataset.Read) -> str:

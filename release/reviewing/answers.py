@@ -34,6 +34,10 @@ def read(to_read: ToRead) -> Review:
     if content is None:
         if file.exists() or file.is_symlink():
             raise ConfigError([f"{file} is not a plain file that a review could be. Name another with --to."])
+        if not os.access(file.parent, os.W_OK) or not file.parent.is_dir():
+            raise ConfigError(
+                [f"{file} cannot be written: {file.parent} is no folder of yours. Name another with --to."]
+            )
         return Review(bound=asked.bound, rows=asked.rows)
     try:
         found = reviewed.read(content, str(file))

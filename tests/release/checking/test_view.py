@@ -91,13 +91,24 @@ def test_nothing_is_shown_of_a_release_that_fails(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_where_the_page_is_and_begins_at_a_row(run: Path, tmp_path: Path) -> None:
-    done = adapter_release("open", str(run), "--no-browser", "--row", "golden 1/é", cwd=tmp_path)
+    done = adapter_release("open", str(run), "--no-browser", "--row", "golden-0007", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     address = urlparse(done.stderr.split()[-1])
     assert address.scheme == "file"
     assert Path(address.path) == run / "report.html"
-    assert address.fragment == "row-golden%201%2F%C3%A9"
+    assert address.fragment == "row-golden-0007"
+    assert view.at_row(run, "golden 1/é").endswith("#row-golden%201%2F%C3%A9")
+
+
+def test_a_row_that_is_none_is_refused_with_one_that_is(run: Path, tmp_path: Path) -> None:
+    for of in (str(run), str(KEPT / "v3")):
+        done = adapter_release("open", of, "--no-browser", "--row", "golden-007", cwd=tmp_path)
+
+        assert done.returncode == ConfigError.exit_code
+        assert "--row golden-007" in done.stderr
+        assert "none of that id. Name one, such as golden-00" in done.stderr
+        assert "file://" not in done.stderr
 
 
 def test_explain_names_the_page_of_its_first_row(run: Path, tmp_path: Path) -> None:

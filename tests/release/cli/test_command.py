@@ -19,11 +19,11 @@ CONFIGURED = "c.yaml --set a=1 --set b=2 --weaker-because why"
 EXPECTED = "--hub file:h --data d --receipt r.json --identity me --issuer them"
 PERMITTED = f"--trust-remote-code --allow-image sha256:{'d' * 64} --container never"
 REPRODUCED = "--trainer t --trust-ref main --install-libraries --tool-wheel w --yes"
-READ_AS = "--role h=user --ignore i --without w"
+READ_AS = "--format chat --field a=b --field c=d --least-rating 3 --role h=user --ignore i --without w"
 TYPED: dict[str, tuple[type, str]] = {
     "init": (
         repository.Init,
-        "there --base embedded --data d --golden g --repo a/b --from f --example --seed 7 --tool o/n --yes",
+        f"there --base embedded --data d --golden g --repo a/b --from f --example --seed 7 --tool o/n --yes {READ_AS}",
     ),
     "changes": (repository.Changed, "then c.yaml --markdown m"),
     "example": (preparing.Example, "there"),
@@ -52,7 +52,7 @@ TYPED: dict[str, tuple[type, str]] = {
     "data check": (data.Check, f"{CONFIGURED} --report r --without-text --data-docs d"),
     "data convert": (
         data.Convert,
-        f"x y --to z --format chat --field a=b --field c=d --least-rating 3 {READ_AS} --system-to-user",
+        f"x y --to z {READ_AS} --system-to-user",
     ),
     "data split": (data.Split, "x --train t --golden g --share 1 --seed 7 --together meta.topic"),
     "config convert": (config.Convert, "x --to z --from mlx"),

@@ -11,6 +11,8 @@ from tests.helpers.line import ROOT, adapter_release
 from tests.release.repository.shapes import chat, write
 from tests.release.repository.test_written import BASE
 
+KNOWN = ("--base", "embedded", "--repo", "me/mine")
+
 
 def test_without_a_terminal_every_missing_option_is_named_and_nothing_is_asked(tmp_path: Path) -> None:
     done = adapter_release("init", "mine", "--repo", "me/mine", cwd=tmp_path)
@@ -20,6 +22,37 @@ def test_without_a_terminal_every_missing_option_is_named_and_nothing_is_asked(t
     assert "--data is missing" in done.stderr
     assert "--repo is missing" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_answer_that_cannot_be_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    options = ("--base", "a", "--repo", "b", "--data", "rows", "--golden", "none.jsonl")
+
+    done = adapter_release("init", "mine", *options, cwd=tmp_path)
+
+    assert done.returncode == ConfigError.exit_code
+    for says in ('--base "a"', '--repo "b"', "--data rows is a folder", "--golden none.jsonl is not a file here"):
+        assert says in done.stderr
+    assert not (tmp_path / "mine").exists()
+
+
+def test_rows_by_other_names_are_taken_by_the_options_that_the_message_names(tmp_path: Path) -> None:
+    rows = [
+        {"ask": row["messages"][0]["content"], "told": row["messages"][1]["content"], "documents": row["documents"]}
+        for row in chat()
+    ]
+    write(tmp_path / "rows.jsonl", rows)
+
+    refused = adapter_release("init", "mine", *KNOWN, "--data", "rows.jsonl", cwd=tmp_path)
+    asked = "--format prompt_completion --field prompt=ask --field completion=KEY"
+    typed = asked.replace("KEY", "told").split()
+    done = adapter_release("init", "mine", *KNOWN, "--data", "rows.jsonl", *typed, cwd=tmp_path)
+    wrong = adapter_release("init", "other", *KNOWN, "--data", "rows.jsonl", "--field", "promt=ask", cwd=tmp_path)
+
+    assert (refused.returncode, asked in refused.stderr) == (DataError.exit_code, True), refused.stderr
+    assert done.returncode == 0, done.stderr
+    assert "contract.citations:" in done.stderr
+    assert (wrong.returncode, "did you mean 'prompt'" in wrong.stderr) == (ConfigError.exit_code, True)
 
 
 def typed(folder: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -88,9 +121,11 @@ def test_changes_are_told_and_written_as_a_comment(tmp_path: Path) -> None:
     golden.write_text("".join(golden.read_text("utf-8").splitlines(keepends=True)[5:]), "utf-8")
 
     done = adapter_release("changes", "../then", "--markdown", "dist/changes.md", cwd=tmp_path / "now")
+    nowhere = adapter_release("changes", "../them", "--markdown", "dist/changes.md", cwd=tmp_path / "now")
     absolute = adapter_release("changes", "../then", str(tmp_path / "now" / "release.yaml"), cwd=tmp_path / "now")
 
     assert done.returncode == 0, done.stderr
     assert "less is asked: golden set: 5 of its rows are gone" in done.stderr
+    assert (nowhere.returncode, "../them is not a folder here" in nowhere.stderr) == (ConfigError.exit_code, True)
     assert "5 of its rows are gone" in (tmp_path / "now" / "dist" / "changes.md").read_text("utf-8")
     assert absolute.returncode == ConfigError.exit_code

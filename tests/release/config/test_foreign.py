@@ -130,6 +130,61 @@ def test_of_two_keys_for_one_setting_the_one_that_says_something_counts(tmp_path
     assert both.without == ("warmup_steps: 10 - training.warmup_steps is 0.1 already",)
 
 
+SWIFT = "model: a/b\ndataset: [rows.jsonl]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("tuner_type: lora\nlora_rank: 8\ntemplate: qwen2_5\n", "ms-swift"),
+        ("train_type: lora\nlora_rank: 8\nlora_alpha: 32\ntarget_modules: all-linear\n", "ms-swift"),
+        (f"{SWIFT}lora_rank: 8\nlora_alpha: 32\nmax_length: 2048\nlearning_rate: 1e-4\n", "ms-swift"),
+        ('{"model": "a/b", "lora_rank": 8, "lora_alpha": 32, "template": "x", "swift_version": "4.1"}', "ms-swift"),
+        ("model_name_or_path: a/b\nstage: sft\ntemplate: qwen\nlora_rank: 8\n", "LLaMA-Factory"),
+        ("model_name_or_path: a/b\ncutoff_len: 2048\nlora_rank: 8\nlora_alpha: 16\n", "LLaMA-Factory"),
+        ("model_name_or_path: a/b\nuse_peft: true\nlora_r: 8\nmax_length: 2048\n", "TRL or the alignment handbook"),
+    ],
+)
+def test_trainers_that_share_names_are_told_apart(text: str, name: str, tmp_path: Path) -> None:
+    assert converted(text, tmp_path).trainer == name
+
+
+@pytest.mark.parametrize(
+    ("said", "steps"),
+    [
+        ("", 16),
+        ("per_device_train_batch_size: 3\n", 6),
+        ("per_device_train_batch_size: 32\n", 1),
+        ("per_device_train_batch_size: 2\ngradient_accumulation_steps: 4\n", 4),
+        ("per_device_train_batch_size: 0\n", 16),
+    ],
+)
+def test_steps_that_follow_from_the_batch_are_counted(said: str, steps: int, tmp_path: Path) -> None:
+    made = converted(f"{SWIFT}tuner_type: lora\n{said}", tmp_path)
+
+    assert made.settings["training.gradient_accumulation_steps"].value == steps
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ("[rows.jsonl]", ""),
+        ("rows.jsonl", ""),
+        ("['rows.jsonl#500']", "a part of a file is drawn"),
+        ("[a.jsonl, 'b.jsonl#2']", "a part of a file is drawn"),
+        ("[a.jsonl, b.jsonl]", "puts several into one"),
+        ("[]", "puts several into one"),
+        ("[someone/rows]", "hf://datasets/someone/rows@COMMIT"),
+    ],
+)
+def test_rows_are_one_file_taken_whole(rows: str, says: str, tmp_path: Path) -> None:
+    made = converted(f"tuner_type: lora\nlora_rank: 8\nmodel: a/b\ndataset: {rows}\n", tmp_path)
+
+    told = "\n".join(line for line in made.without if line.startswith("dataset: "))
+    assert ("data.train_file" in made.settings) == (not says)
+    assert (says in told) if says else not told
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -208,6 +263,8 @@ def test_a_trainers_file_in_the_place_of_a_release_yaml_is_told_how_to_convert_i
     [
         ("finetuning_type: lora\nlora_rank: 8\ncutoff_len: 512\n", "all"),
         ("finetuning_type: lora\nlora_rank: 8\nmask_history: true\n", "last"),
+        ("tuner_type: lora\nloss_scale: last_round\n", "last"),
+        ("tuner_type: lora\nloss_scale: hermes\n", "all"),
         ("iters: 10\nnum_layers: 4\nmask_prompt: true\n", "last"),
         ("iters: 10\nnum_layers: 4\n", "all"),
         ("micro_batch_size: 1\nsequence_len: 512\n", "all"),

@@ -155,6 +155,29 @@ def test_what_mlx_itself_trained_answers_in_peft_as_it_did_in_mlx(kind: str, bas
     assert np.abs(alone - there).max() > 0.1  # so that the adapter was looked at
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"r": 8, "rank_pattern": {"q_proj": 4}},
+        {"r": 8, "rank_pattern": {"^model.layers.0.self_attn.q_proj": 4, "self_attn.q_proj": 4}},
+        {"r": 8, "rank_pattern": {r"model\.layers\.\d+\.self_attn\.q_proj": 4}},
+        {"rank_pattern": {"v_proj": 8, "proj": 8}},
+        {"rank_pattern": {}, "alpha_pattern": None},
+    ],
+)
+def test_ranks_are_those_that_settings_and_matrices_both_say(said: dict[str, Any], base: Known, tmp_path: Path) -> None:
+    found = brought(trainers.plain(tmp_path / "out", **said), base)
+
+    assert (found.settings["r"], found.settings["lora_alpha"]) == (4, 8)
+    assert "rank_pattern" not in found.settings
+
+
+def test_a_rank_that_mlx_wrote_as_a_fraction_is_that_number(base: Known, tmp_path: Path) -> None:
+    _mlx(rank=4.0)(tmp_path / "out")
+
+    assert (brought(tmp_path / "out", base).settings["r"]) == 4
+
+
 def test_an_import_that_is_imported_still_says_where_it_comes_from(base: Known, tmp_path: Path) -> None:
     trainers.axolotl(tmp_path / "out")
     first = brought(tmp_path / "out", base)
@@ -223,6 +246,21 @@ def _numbers(data: Callable[[Whole], bytes], part: str = "lora_B") -> Callable[[
             for name, one in found.items()
         }
     )
+
+
+def _mlx(**said: object) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        trainers.mlx(folder)
+        there = json.loads((folder / layout.SETTINGS).read_bytes())["lora_parameters"]
+        trainers.changed(folder, lora_parameters=there | said)
+
+    return make
+
+
+def _half_of_mlx(folder: Path) -> None:
+    _mlx(rank="x")(folder)
+    b = Whole(dtype="F32", shape=(4, 32), data=bytes(512))
+    tensors.write({"model.layers.0.self_attn.q_proj.lora_b": b}, folder / "adapters.safetensors")
 
 
 def _added(folder: Path) -> None:
@@ -294,8 +332,12 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "experts": (_settings(target_parameters=["mlp.experts"]), "target_parameters", "Train without it"),
     "alora": (_settings(alora_invocation_tokens=[1, 2]), "an activated LoRA", "train a plain LoRA"),
     "replicated": (_settings(layer_replication=[[0, 1]]), "it repeats layers", "train a plain LoRA"),
-    "tomorrow": (_settings(wonder=7), "which this program does not know", "train a plain LoRA"),
-    "saved_not_there": (_settings(modules_to_save=["lm_head"]), "its weights are not there", "not saved whole"),
+    "tomorrow": (_settings(wonder=7), "this program does not know what that makes", "train a plain LoRA"),
+    "saved_not_there": (
+        _settings(modules_to_save=["lm_head"]),
+        "its weights are not there",
+        "Save it again with model.save_pretrained(FOLDER)",
+    ),
     "saved_not_named": (
         _weights(
             lambda found: (
@@ -303,13 +345,29 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
             )
         ),
         "modules_to_save does not name it",
-        "PEFT would skip it",
+        "write lm_head under modules_to_save",
     ),
-    "tokens_not_there": (_settings(trainable_token_indices=[1]), "trainable_token_indices", "not saved whole"),
-    "dora_not_there": (_settings(use_dora=True), "lack their magnitudes", "not saved whole"),
+    "tokens_not_there": (_settings(trainable_token_indices=[1]), "trainable_token_indices", "Save it again with"),
+    "dora_not_there": (_settings(use_dora=True), "lack their magnitudes", "Save it again with"),
+    "another_rank": (_settings(r=8), "of rank 4, and r and rank_pattern say 8", "Name the folder of one"),
+    "another_rank_of_a_module": (_settings(rank_pattern={"q_proj": 8}), "say 8", "Name the folder of one"),
+    "another_rank_by_a_pattern": (_settings(r=8, rank_pattern={"(q|v)_proj": 2}), "say 8 or 2", "Name the folder of"),
+    "ranks_a_list": (_settings(rank_pattern=[4]), "rank_pattern is [4]", "anew with the trainer's own"),
+    "alphas_a_list": (_settings(alpha_pattern=[8]), 'alpha_pattern says "[8]"', "anew with the trainer's own"),
+    "alphas_a_number": (_settings(alpha_pattern=8), 'alpha_pattern says "8"', "anew with the trainer's own"),
     "pattern": (_settings(alpha_pattern={"(a+)+$": 2}), "regular expression", "Write the names of the modules"),
-    "no_rank": (_settings(r=True), "r is true", "expected its rank"),
-    "no_alpha": (_settings(lora_alpha=float("1e9")), "lora_alpha", "not a number above 0"),
+    "no_rank": (_settings(r=True), "r is true", "write adapter_config.json anew"),
+    "no_alpha": (_settings(lora_alpha=0), "lora_alpha says 0, expected a number above 0", "adapter_config.json anew"),
+    "much_alpha": (_settings(lora_alpha=1e9), "at most 1,000,000", "write adapter_config.json anew"),
+    "no_alpha_of_a_module": (_settings(alpha_pattern={"q_proj": "8"}), 'alpha_pattern says "8"', "adapter_config.json"),
+    "biased": (_settings(bias="some"), "expected none, all or lora_only", "write adapter_config.json anew"),
+    "no_tokens": (_settings(trainable_token_indices=["<x>"]), "expected ids of tokens", "adapter_config.json anew"),
+    "mlx_rank": (_mlx(rank=8), "rank is 8, and the matrices have the ranks [4]", "Name the folder of one"),
+    "mlx_rank_a_list": (_mlx(rank=[4]), "rank is [4]", "Name the folder of one"),
+    "mlx_rank_a_text": (_mlx(rank="4"), 'rank is "4"', "Name the folder of one"),
+    "mlx_scale": (_mlx(scale=0), "scale is 0, expected a number above 0", "write the one that it was trained with"),
+    "mlx_much": (_mlx(scale=1e308), "at most 1,000,000", "write the one that it was trained with"),
+    "mlx_half": (_half_of_mlx, "lacks lora_A.weight", "model.save_pretrained(FOLDER)"),
     "pickle": (_pickle, "reading one can run code", "safetensors.torch import save_file"),
     "checkpoints": (_checkpoints, "checkpoint-100", "Name one of these"),
     "merged": (_merged, "a whole model", "as it was before it was merged"),
@@ -386,6 +444,8 @@ def test_an_added_token_to_pad_with_or_one_that_nothing_writes_is_no_fault(base:
         ("./tiny", None, "named_base: local-path"),
         ("tiny", None, "named_base: local-path"),
         ("unsloth/tiny-unsloth-bnb-4bit", None, "unsloth/tiny is what it was made of"),
+        ("someone/other-bnb-4bit", None, "a copy in few bits or another format, and model.base_model_id is"),
+        ("mlx-community/tiny-4bit", None, "a copy in few bits or another format, and model.base_model_id is"),
         ("someone/tiny-base", None, "named_base: someone/tiny-base"),
         ("someone/tiny-base", "someone/else", "named_base: someone/tiny-base"),
     ],
@@ -405,7 +465,7 @@ def test_a_lora_in_gguf_is_read_back_in_the_order_of_transformers(tmp_path: Path
 
     known = trainers.base(tmp_path / "base")
     names = {"self_attn.q_proj": "attn_q", "self_attn.o_proj": "attn_output"}
-    there = trainers.lora(tuple(names))
+    there = trainers.lora(tuple(names)) | trainers.lora(("self_attn.o_proj",), rank=2)
     writer = GGUFWriter(str(tmp_path / "lora.gguf"), "llama")
     writer.add_string("general.type", "adapter")
     writer.add_string("adapter.type", "lora")
@@ -428,7 +488,9 @@ def test_a_lora_in_gguf_is_read_back_in_the_order_of_transformers(tmp_path: Path
     back = tensors.digests(found.folder / layout.WEIGHTS)
     tensors.write(there, tmp_path / "there.safetensors")
     assert back == tensors.digests(tmp_path / "there.safetensors")
-    assert (found.origin.form, found.settings["r"], found.settings["lora_alpha"]) == ("gguf", 4, 12)
+    assert (found.origin.form, found.settings["r"], found.settings["lora_alpha"]) == ("gguf", 2, 12)
+    others = {f"model.layers.{layer}.self_attn.q_proj": 4 for layer in (0, 1)}
+    assert found.settings["rank_pattern"] == others  # llama.cpp scales by alpha / rank of each matrix
 
 
 def gguf(*settings: bytes, tensors: int = 0) -> bytes:
@@ -466,6 +528,35 @@ def test_a_model_of_many_words_is_told_to_be_one(base: Known, tmp_path: Path) ->
 
     with pytest.raises(PreflightError, match="a whole model, not a LoRA"):
         bring(str(tmp_path / "model.gguf"), base, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("named", "revision", "keys"),
+    [
+        ("someone/tiny", "a" * 40, ["  base_model_id: someone/tiny", f'  revision: "{"a" * 40}"']),
+        ("unsloth/tiny-bnb-4bit", "a" * 40, ["  base_model_id: unsloth/tiny", "  named_base: unsloth/tiny-bnb-4bit"]),
+        (
+            "someone/tiny-bnb-4bit",
+            None,
+            ["  base_model_id: NAMESPACE/NAME  # the repository that someone/tiny-bnb-4bit was made of"],
+        ),
+        ("/models/tiny", None, ["  base_model_id: NAMESPACE/NAME", "  named_base: local-path"]),
+        (None, None, ["  base_model_id: NAMESPACE/NAME"]),
+    ],
+)
+def test_the_keys_name_the_base_that_transformers_can_load(
+    named: str | None, revision: str | None, keys: list[str], tmp_path: Path
+) -> None:
+    trainers.plain(tmp_path / "out", base_model_name_or_path=named, revision=revision)
+
+    said = list(telling.keys(brought(tmp_path / "out", None), None, "out"))
+
+    assert [one for one in said if one in keys] == keys
+    assert any(one.startswith("  revision: ") for one in said) == (named == "someone/tiny")
+    trainers.mlx(tmp_path / "mlx")
+    mlx = list(telling.keys(brought(tmp_path / "mlx", None), None, "mlx"))
+    assert "  base_model_id: NAMESPACE/NAME  # the repository that mlx-community/tiny-4bit was made of" in mlx
+    assert "  named_base: mlx-community/tiny-4bit" in mlx
 
 
 def test_the_command_writes_what_it_found_and_the_keys_to_set(tmp_path: Path) -> None:

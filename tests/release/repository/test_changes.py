@@ -118,7 +118,7 @@ def test_what_asks_no_less_is_not_called_so(name: str, then: Side, original: Pat
 
     assert found.less == ()
     assert "Nothing is asked less" in changes.markdown(found)
-    assert next(changes.told(found)) == "nothing is asked less than before"
+    assert next(changes.told(found)) == "Nothing is asked less than before."
 
 
 def test_other_settings_are_named_with_both_values(then: Side, original: Path, tmp_path: Path) -> None:
@@ -131,8 +131,12 @@ def test_where_nothing_was_before_the_gates_are_shown(then: Side, tmp_path: Path
     why = changes.before(tmp_path / "nowhere" / "release.yaml", quiet)
 
     assert isinstance(why, str)
-    page = changes.markdown(changes.first(then, why))
-    assert "there is nothing to compare with" in page
+    found = changes.first(then, why)
+    page, lines = changes.markdown(found), "\n".join(changes.told(found))
+    for text in (page, lines):
+        assert "nobody can tell" in text
+        assert "there is nothing to compare with" in text
+        assert "Nothing is asked less" not in text
     assert "json&#95;parse" in page
 
 

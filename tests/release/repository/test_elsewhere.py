@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import gates
+from release.cli.options import ReadAs
 from release.cli.repository import Init, init
 from release.config import foreign, reading, tree
 from release.repository import elsewhere
@@ -21,6 +22,7 @@ GIVEN = {**BASED, "data": Path("data/train.jsonl"), "repo": "me/mine"}
 EACH = {
     "axolotl.yml": BASED,
     "llamafactory.yaml": GIVEN,
+    "swift.yaml": {**BASED, "repo": "me/mine"},
     "alignment_handbook.yaml": GIVEN,
     "mlx.yaml": {**BASED, "repo": "me/mine"},
     "unsloth.json": GIVEN,
@@ -35,10 +37,13 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+AS_IT_IS = ReadAs(format="auto", field=[], role=[], ignore=[], without=[], least_rating=None)
+
+
 def begun(elsewhere: str = "given.yaml", **typed: Any) -> str:
     """What `init` says where nobody is at the terminal."""
     said: list[str] = []
-    options = {"base": None, "data": None, "golden": None, "repo": None, "tool": None, **typed}
+    options = {"base": None, "data": None, "golden": None, "repo": None, "tool": None, "read_as": AS_IT_IS, **typed}
     given = Init(folder=Path("mine"), elsewhere=Path(elsewhere), example=False, seed=42, yes=True, **options)
     init(given, lambda event: said.append(str(event)))
     return "\n".join(said)
@@ -140,7 +145,7 @@ def test_an_option_goes_before_the_file_and_the_example_takes_none(tmp_path: Pat
         init(
             Init(
                 folder=Path("other"), elsewhere=Path("given.yaml"), example=True, seed=42, yes=True,
-                base=None, data=None, golden=None, repo=None, tool=None,
+                base=None, data=None, golden=None, repo=None, tool=None, read_as=AS_IT_IS,
             ),
             lambda _: None,
         )  # fmt: skip

@@ -123,6 +123,37 @@ def test_a_rule_that_one_row_breaks_is_not_proposed() -> None:
     assert propose(rows).contract["rules"] == ["markers_equal_citations", "refusal_has_no_citations"]
 
 
+COMPARED: dict[str, tuple[dict[str, Any], list[dict[str, str]]]] = {
+    "a label": ({"label": "ham"}, [{"at": "/label", "by": "normalized"}]),
+    "an extraction": (
+        {"vendor": "a", "total": 1.5, "paid": True, "to": {"city": "b"}, "items": [{"n": 1}], "note": None},
+        [
+            {"at": "/vendor", "by": "normalized"},
+            {"at": "/total", "by": "number"},
+            {"at": "/paid", "by": "exact"},
+            {"at": "/to/city", "by": "normalized"},
+        ],
+    ),
+    "a confidence": ({"answer": "a", "confidence": "high", "score": 0.5}, [{"at": "/answer", "by": "normalized"}]),
+    "a refusal": ({"answer": "a", "refusal": True}, [{"at": "/answer", "by": "normalized"}]),
+    "a long text": ({"answer": "long " * 20, "total": 5}, []),
+}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_what_can_be_asked_to_be_the_same_is_compared(name: str) -> None:
+    """Truth values and numbers go with the rows, so that no place is always the same."""
+    answer, places = COMPARED[name]
+
+    def turned(value: Any, number: int) -> Any:
+        return number % 2 == 0 if isinstance(value, bool) else value
+
+    said = [json.dumps({key: turned(one, number) for key, one in answer.items()}) for number in range(12)]
+    found = propose([{"prompt": f"{number}?", "gold": one} for number, one in enumerate(said)])
+
+    assert found.contract.get("correctness", []) == places
+
+
 def test_long_texts_are_not_asked_for_word_by_word() -> None:
     assert "correctness" not in propose(chat(lambda text, cited, no: {**plain(text * 9, cited, no)})).contract
 
@@ -147,7 +178,7 @@ def test_rows_that_are_not_json_are_named_with_the_way_out(answers: list[str], s
     assert "Nothing was written" in str(stopped.value)
 
 
-@pytest.mark.parametrize("values", [[{"n": 1}], [{"a": "x"}, {"b": "y"}], [{"a": "x"}, {"a": None}]])
+@pytest.mark.parametrize("values", [[{"n": 1}], [{"a": "x"}, {"b": "y"}], [{"a": "x"}, {"a": 1}], [{"a": None}]])
 def test_answers_without_a_text_in_one_place_are_refused(values: list[Any]) -> None:
     with pytest.raises(DataError, match="No field is text in every reference answer"):
         propose([{"prompt": "?", "gold": json.dumps(value)} for value in values])

@@ -1,6 +1,7 @@
 """The rows of a new repository: labelled by their answers, and split without leakage."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from release.repository import rows
 from release.repository.rows import Given, Rows
 from release.values.errors import DataError
 from tests.helpers.line import ROOT
-from tests.release.repository.shapes import chat, write
+from tests.release.repository.shapes import THINGS, chat, questions, write
 
 ELEMENTS = ROOT / "data" / "elements" / "train.jsonl"
 
@@ -114,6 +115,113 @@ def test_other_formats_come_to_the_same_answer_format(form: str, tmp_path: Path)
     found = read(tmp_path, [other(row) for row in chat()])
 
     assert found.proposal.contract == read(tmp_path, chat()).proposal.contract
+
+
+UNCITED: dict[str, Callable[[int], dict[str, Any]]] = {
+    "a label": lambda n: {"label": ("spam", "ham", "news")[n % 3]},
+    "one field": lambda n: {"answer": f"It is {THINGS[n % 49]} {n}."},
+    "an extraction": lambda n: {"vendor": THINGS[n % 49], "total": n / 4, "paid": n % 2 == 0, "items": [{"n": n % 5}]},
+    "a confidence": lambda n: {"answer": f"It is {n}.", "confidence": ("high", "low")[n % 2]},
+    "an empty list of citations": lambda n: {"answer": f"It is {n}.", "citations": []},
+    "refusals": lambda n: {"answer": f"I cannot say {n}." if n % 3 == 0 else f"It is {n}.", "refusal": n % 3 == 0},
+}
+
+
+@pytest.mark.parametrize("name", UNCITED)
+def test_answers_that_cite_nothing_are_labelled_split_and_pass_the_data_gate(name: str, tmp_path: Path) -> None:
+    asked = [prompt.partition("\n\n")[2] for prompt, *_ in questions()]
+    rows = [{"prompt": prompt, "completion": json.dumps(UNCITED[name](number))} for number, prompt in enumerate(asked)]
+
+    found = read(tmp_path, rows)
+    train, golden = laid_out(tmp_path, found)
+
+    contract = found.proposal.loaded()
+    report = gate.examine(train, golden, contract, gate.Options(policy=policy(found)))
+    assert [report.line(one) for one in report.errors] == []
+    assert [one for one in report.findings if one.check == "balance"] == []
+    assert ("balance" in report.unchecked) == (name != "refusals")
+    assert gates.gate_zero(golden.rows, contract, policy(found)).passed
+    assert contract.citations is None
+    assert {row.support for row in golden.rows if row.answerable} == {None}
+    assert not any("support" in line for line in found.told)
+
+
+def nothing(text: str, cited: str, refuses: bool) -> dict[str, Any]:
+    """As pydantic writes what is optional: null where it refuses."""
+    return {
+        "answer": None if refuses else f"{text} [{cited}]",
+        "citations": None if refuses else [int(cited)],
+        "refused": refuses,
+    }
+
+
+def test_null_in_the_place_of_a_text_and_of_citations_is_none(tmp_path: Path) -> None:
+    found = read(tmp_path, chat(nothing))
+    train, golden = laid_out(tmp_path, found)
+
+    contract = found.proposal.loaded()
+    assert {name: found.proposal.contract[name] for name in ("version", "answer", "citations", "refusal")} == {
+        "version": 3, "answer": "/answer", "citations": "/citations", "refusal": "/refused",
+    }  # fmt: skip
+    report = gate.examine(train, golden, contract, gate.Options(policy=policy(found)))
+    assert [report.line(one) for one in report.errors] == []
+    assert gates.gate_zero(golden.rows, contract, policy(found)).passed
+    assert read(tmp_path, chat()).proposal.contract["version"] == 2
+
+
+@pytest.mark.parametrize("none", [None, ""])
+def test_a_text_that_stands_where_it_refuses_is_the_refusal(none: str | None, tmp_path: Path) -> None:
+    def said(text: str, cited: str, refuses: bool) -> dict[str, Any]:
+        return {
+            "answer": none if refuses else f"{text} [{cited}]",
+            "citations": [] if refuses else [int(cited)],
+            "refusal": text if refuses else none,
+        }
+
+    found = read(tmp_path, chat(said))
+    train, golden = laid_out(tmp_path, found)
+
+    contract = found.proposal.loaded()
+    assert found.proposal.contract["refusal"] == {"at": "/refusal", "empty": False}
+    assert sum(row.answerable is False for row in (*train.rows, *golden.rows)) == sum(one[3] for one in questions())
+    report = gate.examine(train, golden, contract, gate.Options(policy=policy(found)))
+    assert [report.line(one) for one in report.errors] == []
+    assert gates.gate_zero(golden.rows, contract, policy(found)).passed
+
+
+def test_a_label_that_no_answer_can_agree_with_is_refused_with_what_would(tmp_path: Path) -> None:
+    """Else the data gate would find each such row wrong, and say nothing of the format."""
+
+    def rows(*, refusing: bool) -> list[dict[str, Any]]:
+        given = chat(lambda text, _, no: {"answer": text, **({"refusal": no} if refusing else {})})
+        labels = [not refuses for *_, refuses in questions()]
+        return [{**row, "answerable": label} for row, label in zip(given, labels, strict=True)]
+
+    with pytest.raises(DataError, match="rows are labelled unanswerable") as stopped:
+        read(tmp_path, rows(refusing=False))
+
+    assert '"refusal": true or false' in str(stopped.value)
+    assert read(tmp_path, rows(refusing=True)).proposal.contract["refusal"] == "/refusal"
+
+
+def test_an_answerable_row_that_cites_nothing_is_named_and_no_label_is_made_up(tmp_path: Path) -> None:
+    rows = chat()
+    for row in rows[1:10]:
+        said = json.loads(row["messages"][1]["content"])
+        row["messages"][1]["content"] = json.dumps({**said, "answer": f"{said['answer'][:-4]}", "citations": []})
+
+    found = read(tmp_path, rows)
+
+    lines = [*parsed(found.train), *parsed(found.golden)]
+    silent = {one["id"] for one in lines if one["answerable"] and "support" not in one}
+    told = next(line for line in found.told if "cite nothing" in line)
+    assert len(silent) == 6  # of nine rows three refuse
+    assert told.startswith("6 answerable rows cite nothing")
+    assert "and 1 more" in told
+    golden = load(tmp_path / "golden") if (tmp_path / "golden").exists() else laid_out(tmp_path, found)[1]
+    report = gate.examine(None, golden, found.proposal.loaded(), gate.Options(policy=policy(found)))
+    named = {one.row for one in report.errors if one.says == "it has no `support`: the gates measure by it"}
+    assert named == silent & {row.id for row in golden.rows}
 
 
 def test_rows_that_all_ask_the_same_cannot_be_split(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,17 @@ def test_the_command_serves_until_the_page_says_so(run: Path, tmp_path: Path) ->
     assert command.returncode == 0
     assert "Nobody said anything" in said
     assert token not in said
+
+
+@pytest.mark.parametrize("name", ["nowhere/review.json", "a file/review.json"])
+def test_a_file_that_cannot_be_written_is_told_at_once(serving: Serving, name: str, tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+
+    with (
+        pytest.raises(ConfigError, match="is no folder of yours"),
+        server.served(replace(serving.to_read, file=tmp_path / name)),
+    ):
+        pass
 
 
 def test_a_file_of_another_review_is_left_as_it_is(serving: Serving, tmp_path: Path) -> None:
