@@ -7,6 +7,7 @@ to more, than a Hub's own repositories hold.
 import os
 import re
 import stat
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,8 +21,9 @@ from hub_folder.faults import Unusable
 
 LARGEST_OBJECT = 32 << 20
 """Bytes of a commit, tree or file within git, unpacked: a Hub keeps larger files than 10 MiB beside it, by git-lfs."""
-SETTINGS, REFS, SMALL = 64 << 10, 16 << 20, 1 << 20
-"""Bytes of what is read of git's own: settings; a list of refs; any other file."""
+SETTINGS, REFS, INDEX, SMALL = 64 << 10, 16 << 20, 32 << 20, 1 << 20
+"""Bytes of what is read of git's own: settings; a list of refs; the index of a pack of a million objects; any other
+file."""
 _MOST = {"config": SETTINGS, "config.worktree": SETTINGS, "hub.json": SETTINGS, "packed-refs": REFS, "info/refs": REFS}
 _LEADS_OUT = ("commondir", "gitdir", "objects/info/alternates", "objects/info/http-alternates")
 _INCLUDES = re.compile(rb"\[\s*include", re.IGNORECASE)
@@ -85,6 +87,7 @@ def _look(path: Path, repository: Path, name: str) -> None:
     if _LOOSE.fullmatch(name):
         _small_enough(_loose_size(path), path, repository)
     if _PACKED.fullmatch(name):
+        file_alone(path, INDEX)
         _small_enough(max(_packed_sizes(path), default=0), path.with_suffix(".pack"), repository)
 
 
@@ -136,7 +139,7 @@ def _packed_sizes(index: Path) -> Iterator[int]:
                     places.add(base)
     except FileNotFoundError:
         return  # an index without its pack is not read
-    except (ValueError, LookupError, AssertionError, OverflowError, zlib.error) as error:
+    except (ValueError, LookupError, AssertionError, OverflowError, struct.error, zlib.error) as error:
         says = f"{index} and its pack cannot be read: {error}"
         raise Unusable(f"{says:.300}. `git fsck` in its repository says what is lost.") from None
 

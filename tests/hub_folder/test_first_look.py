@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator
@@ -102,6 +103,20 @@ def changes_of_another(result: int, back: bytes) -> Trick:
     return make
 
 
+def an_index_of(count: int, size: int | None = None) -> Trick:
+    """The index of a pack says that it has so many objects."""
+
+    def make(folder: Path) -> None:
+        index = packed(folder).with_suffix(".idx")
+        index.chmod(0o600)
+        with index.open("r+b") as file:
+            file.seek(8)
+            file.write(struct.pack(">256I", *[count] * 256))
+            file.truncate(size)
+
+    return make
+
+
 def number(value: int) -> bytes:
     """Seven bits a byte, the lowest first."""
     low, rest = value & 0x7F, value >> 7
@@ -129,6 +144,8 @@ WRONG: dict[str, tuple[Trick, str]] = {
     "a packed file of many bytes": (a_large_packed_file, "unpacks to 33,554,433"),
     "changes that make gigabytes": (changes_of_another(8 << 30, b"\x01"), "unpacks to 8,589"),
     "changes of what lies before the file": (changes_of_another(7, b"\xff\xff\x7f"), "cannot be read"),
+    "an index of gigabytes": (an_index_of(1 << 31, 100 << 30), "idx has 107,374"),
+    "an index of more objects than it has": (an_index_of(1 << 31), "cannot be read"),
     "a number that does not end": (changes_of_another(7, b"\xff" * 40), "a number in it does not end"),
 }  # fmt: skip
 
