@@ -11,9 +11,10 @@ def read_yaml(path: Path) -> Mapping[str, object]:
     import yaml
 
     from gates import yaml_numbers
+    from schemas import plain_yaml
 
     try:
-        loader = yaml_numbers.Loader(path.read_text("utf-8"))
+        loader = yaml_numbers.Loader(plain_yaml.text_of(path))
         node = loader.get_single_node()
         repeated = dict.fromkeys(key.name for key in yaml_numbers.keys(node) if key.again)
         value = None if node is None else loader.construct_document(node)

@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub_folder.repository import Pointer, Refusal, Repository
+from hub_folder.faults import Refusal
+from hub_folder.repository import Pointer, Repository
 from hub_folder.store import Store
 
 JSON_LIMIT = 8 * 1024 * 1024

@@ -23,6 +23,8 @@ from dulwich.objects import Blob, Commit, ObjectID, Tag
 from dulwich.refs import Ref, check_ref_format
 from dulwich.repo import Repo
 
+from hub_folder import broken
+from hub_folder.faults import Refusal
 from hub_folder.names import file_problem, ref_problem
 
 AUTHOR = b"local <local@localhost>"
@@ -31,6 +33,13 @@ LARGEST_REGULAR = 10 * 1024 * 1024
 """Bytes; the Hub, too, wants larger files as LFS objects."""
 LARGEST_POINTER = 1024
 """Bytes; git-lfs reads nothing larger as a pointer."""
+LISTED = 100_000
+"""Files and folders of a commit: as many as the Hub advises of a repository at most. A tree may name one a billion
+times."""
+UNPACKED = 512 * 1024 * 1024
+"""Bytes of files within git that are unpacked for one answer."""
+HISTORY = 16 * 1024 * 1024
+"""Bytes of commits that are listed: tens of thousands, each with its message."""
 FILE = 0o100644
 
 Reached = Callable[[str], None]
@@ -47,14 +56,6 @@ _LARGE_PATTERNS = """
 *.parquet *.pb *.pickle *.pkl *.pt *.pth *.rar *.safetensors saved_model/**/* *.tar.* *.tar *.tflite *.tgz *.wasm *.xz
 *.zip *.zst *tfevents*
 """
-
-
-class Refusal(Exception):
-    """A request the store does not grant, in the Hub's own terms: an HTTP status, a message, an error code."""
-
-    def __init__(self, status: int, message: str, code: str = "", commit: str = "") -> None:
-        super().__init__(message)
-        self.status, self.message, self.code, self.commit = status, message, code, commit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,13 +156,37 @@ class Repository:
         if folder and (found is None or not found.is_folder):
             return None
         tree = ObjectID(found.oid.encode()) if found else commit.tree
-        below = iter_tree_contents(self.objects, tree, include_trees=True)
         prefix = f"{folder}/" if folder else ""
-        return [
-            self._entry(prefix + item.path.decode(), item.mode, item.sha)
-            for item in below
-            if item.path and item.mode and item.sha
-        ]
+        known: dict[ObjectID, tuple[int, Pointer | None]] = {}
+        unpacked, listed = 0, []
+        for path, mode, sha in self._below(tree, folders=True):
+            is_folder = stat.S_ISDIR(mode)
+            if sha not in known and not is_folder:
+                known[sha], read = self._about(sha)
+                unpacked += read
+                if unpacked > UNPACKED:
+                    raise Refusal(422, f"{self.name} holds more than {UNPACKED:,} bytes within git, and is not read.")
+            size, pointer = known.get(sha, (0, None))
+            listed.append(
+                Entry(path=prefix + path.decode(), oid=sha.decode(), is_folder=is_folder, size=size, pointer=pointer)
+            )
+        return listed
+
+    def _below(self, tree: ObjectID | None, *, folders: bool) -> Iterator[tuple[bytes, int, ObjectID]]:
+        """Path, mode and id of what is below a tree, parents before children; no more than a Hub has of it."""
+        count = 0
+        for item in iter_tree_contents(self.objects, tree, include_trees=folders):
+            if item.path and item.mode and item.sha:
+                count += 1
+                if count > LISTED:
+                    raise Refusal(422, f"{self.name} has more than {LISTED:,} files and folders, and is not read.")
+                yield item.path, item.mode, item.sha
+
+    def _about(self, oid: ObjectID) -> tuple[tuple[int, Pointer | None], int]:
+        """Size of a file's content, its pointer if it is one; and the bytes that were unpacked for it."""
+        content = self.read(oid.decode())
+        pointer = _read_pointer(content)
+        return (pointer.size if pointer else len(content), pointer), len(content)
 
     def entry(self, commit: Commit, path: str) -> Entry | None:
         try:
@@ -174,9 +199,7 @@ class Repository:
         oid = sha.decode()
         if stat.S_ISDIR(mode):
             return Entry(path=path, oid=oid, is_folder=True, size=0, pointer=None)
-        content = self.read(oid)
-        pointer = _read_pointer(content)
-        size = pointer.size if pointer else len(content)
+        (size, pointer), _ = self._about(sha)
         return Entry(path=path, oid=oid, is_folder=False, size=size, pointer=pointer)
 
     def read(self, oid: str) -> bytes:
@@ -187,7 +210,12 @@ class Repository:
     def history(self, commit: Commit, path: str = "") -> Iterator[Commit]:
         """Newest first; only commits that changed ``path``, where one is given."""
         walk = self.git.get_walker(include=[commit.id], paths=[path.encode()] if path else None)
-        return (step.commit for step in walk)
+        unpacked = 0
+        for step in walk:
+            unpacked += step.commit.raw_length()
+            if unpacked > HISTORY:
+                raise Refusal(422, f"The history of {self.name} has more than {HISTORY:,} bytes, and is not read.")
+            yield step.commit
 
     def large_file(self, sha256: str) -> Path:
         """Where the LFS object of this sha256 is, or would be."""
@@ -287,8 +315,8 @@ class Repository:
 
     def _changed_tree(self, head: ObjectID, changes: Sequence[Change]) -> ObjectID:
         tree = peel_sha(self.objects, head)[1]
-        below = iter_tree_contents(self.objects, tree.tree if isinstance(tree, Commit) else None)
-        files = {item.path: (item.mode, item.sha) for item in below if item.path and item.mode and item.sha}
+        below = self._below(tree.tree if isinstance(tree, Commit) else None, folders=False)
+        files = {path: (mode, sha) for path, mode, sha in below}
         for change in changes:
             self._apply(files, change)
         _refuse_file_as_folder(files)
@@ -346,8 +374,8 @@ class Repository:
 
 @contextmanager
 def open_repository(kind: str, name: str, path: Path, writing: Lock, reached: Reached) -> Iterator[Repository]:
-    settings = json.loads((path / "hub.json").read_text("utf-8"))
-    with Repo(os.fspath(path)) as git:
+    private, created = broken.settings(path)
+    with broken.readable(name), Repo(os.fspath(path)) as git:
         objects = git.object_store
         if not isinstance(objects, DiskObjectStore):
             raise TypeError(f"{path} keeps its objects elsewhere than on disk")
@@ -358,8 +386,8 @@ def open_repository(kind: str, name: str, path: Path, writing: Lock, reached: Re
             path=path,
             git=git,
             objects=objects,
-            private=settings["private"],
-            created=settings["created"],
+            private=private,
+            created=created,
             writing=writing,
             reached=reached,
         )

@@ -12,8 +12,9 @@ from starlette.routing import Route, Router
 
 from hub_folder import transfer
 from hub_folder.card_check import read_card
+from hub_folder.faults import Refusal
 from hub_folder.protocol import Call, Hub, answering_refusals, field, json_answer, route, web_path
-from hub_folder.repository import MAIN, Entry, Refusal, Repository
+from hub_folder.repository import MAIN, Entry, Repository
 from hub_folder.store import KINDS
 
 USER = "local"

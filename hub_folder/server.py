@@ -18,9 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub_folder.connections import IDLE_SECONDS, BoundedProtocol, comes_from_a_page, paced
 from hub_folder.faults import Unusable
+from hub_folder.first_look import SMALL, file_alone
 from hub_folder.protocol import Hub, json_answer
 from hub_folder.routes import router
-from hub_folder.store import open_store, refuse_what_is_no_file
+from hub_folder.store import open_store
 
 LOOPBACK = "127.0.0.1"
 FAULTS = (
@@ -84,7 +85,7 @@ def read_or_create_token(root: Path) -> str:
     """The token of the Hub in ``root``: read from ``root/token``, or made and put there for its owner only."""
     path = root / "token"
     root.mkdir(parents=True, exist_ok=True)
-    refuse_what_is_no_file(path)
+    file_alone(path, SMALL)
     if not path.exists():
         unfinished = root / f".token.{secrets.token_hex(8)}"
         with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:

@@ -16,17 +16,17 @@ import os
 import re
 import secrets
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Self
 
-from hub_folder.faults import Unusable
-from hub_folder.repository import Pointer, Reached, Refusal, Repository, initialise, open_repository, remove_locks
+from hub_folder import first_look
+from hub_folder.faults import Refusal, Unusable
+from hub_folder.repository import Pointer, Reached, Repository, initialise, open_repository, remove_locks
 
 KINDS = ("models", "datasets")
 RESERVED = ("api", "datasets", "models", "spaces")
@@ -132,29 +132,6 @@ class Store:
         return self.root / kind / parts[0] / f"{parts[1]}.git"
 
 
-def refuse_what_is_no_file(path: Path) -> None:
-    """Refuse a link, a pipe or a device: whoever made the folder would say what is written, deleted or waited for."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise Unusable(
-            f"{path} is neither a file nor a folder, and a Hub holds nothing else. Look at it, and remove it."
-        )
-
-
-def _refuse_below(folder: Path) -> None:
-    folders = [folder]
-    while folders:
-        with suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
-                elif not entry.is_file(follow_symlinks=False):
-                    refuse_what_is_no_file(Path(entry.path))
-
-
 def _refuse_other(root: Path) -> None:
     """Refuse a folder of something else, whose ``.tmp`` would be emptied; a Hub's ``.lock`` names who had it last."""
     lock = root / ".lock"
@@ -170,7 +147,7 @@ def open_store(root: Path, reached: Reached = lambda _: None) -> Iterator[Store]
     try:
         root.mkdir(parents=True, exist_ok=True)
         for name in (".lock", ".tmp", *KINDS):
-            refuse_what_is_no_file(root / name)
+            first_look.file_alone(root / name)
         lock = (root / ".lock").open("a+", encoding="ascii")
     except OSError as error:
         raise Unusable(f"{root} cannot hold a Hub: {error}. Name a folder that can be written.") from error
@@ -180,7 +157,7 @@ def open_store(root: Path, reached: Reached = lambda _: None) -> Iterator[Store]
         except BlockingIOError:
             lock.seek(0)
             raise Unusable(
-                f"{root} is served by another process (pid {lock.read().strip() or 'unknown'}), and a Hub folder has "
+                f"{root} is served by another process (pid {lock.read(20).strip() or 'unknown'}), and a Hub folder has "
                 "one server at a time. Wait for it to end or stop it, or name another folder."
             ) from None
         _refuse_other(root)
@@ -190,6 +167,6 @@ def open_store(root: Path, reached: Reached = lambda _: None) -> Iterator[Store]
         shutil.rmtree(root / ".tmp", ignore_errors=True)
         (root / ".tmp").mkdir()
         for kind in KINDS:
-            _refuse_below(root / kind)
+            first_look.repositories(root / kind)
             remove_locks(root / kind)
         yield Store(root=root, reached=reached, writing=Lock())

@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from hub_folder.card_check import read_card
+from hub_folder.faults import Refusal
 from hub_folder.protocol import Call, Hub, announced_size, field, json_answer, read_json, web_path
-from hub_folder.repository import LARGEST_REGULAR, Change, Pointer, Put, PutLarge, Refusal, Remove, marked_large
+from hub_folder.repository import LARGEST_REGULAR, Change, Pointer, Put, PutLarge, Remove, marked_large
 
 BLOCK = 256 * 1024
 """Bytes read at a time for a download."""

@@ -1,6 +1,7 @@
 """YAML as every reader of this project takes it: a value is written where it stands, once, and within bounds."""
 
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,7 +15,7 @@ class Loader(yaml.SafeLoader):
 
     def __init__(self, text: str) -> None:
         if len(text) > MAX_CHARACTERS:
-            raise yaml.YAMLError(f"{len(text):,} characters of YAML; at most {MAX_CHARACTERS:,} are read")
+            raise yaml.YAMLError(f"more than {MAX_CHARACTERS:,} characters of YAML, and no more are read")
         super().__init__(text)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -38,6 +39,12 @@ class StrictLoader(Loader):
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             seen.add((key.tag, str(key.value)))
         return super().construct_mapping(node, deep)
+
+
+def text_of(path: Path) -> str:
+    """The text of a file, or so much of it that a reader refuses it."""
+    with path.open(encoding="utf-8") as file:
+        return file.read(MAX_CHARACTERS + 1)
 
 
 def read(text: str) -> object:

@@ -1,7 +1,6 @@
 """A release on this disk, fetched or named as a folder, and what its caller knows of it; judged again when asked."""
 
 import contextlib
-import json
 import os
 import re
 import tempfile
@@ -16,7 +15,7 @@ from release.judging import derive, previous, reviewed, served
 from release.judging.released import Released
 from release.publishing import page, sign
 from release.publishing.page import shown
-from release.values import layout
+from release.values import bounded, bounds, layout
 from release.values.errors import ConfigError
 from release.values.events import Line, Say
 
@@ -126,7 +125,7 @@ def must_be_released(found: Opened) -> None:
 
 def _receipt(path: Path) -> dict[str, str]:
     try:
-        receipt = json.loads(path.read_bytes())
+        receipt = bounded.json_object(bounded.content(path, bounds.RECEIPT), path.name)
         return {name: str(receipt[name]) for name in ("commit", "manifest_digest")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"{path} is not a receipt: {type(error).__name__}: {error}."

@@ -8,6 +8,7 @@ import yaml
 
 from gates import yaml_numbers
 from release.values.errors import ConfigError
+from schemas import plain_yaml
 
 Tree = dict[str, object]
 Place = Callable[[str], str]
@@ -34,7 +35,7 @@ class File:
 def read(path: Path) -> File:
     """The file; ``ConfigError`` where it is not YAML."""
     try:
-        loader = yaml_numbers.Loader(path.read_text("utf-8"))
+        loader = yaml_numbers.Loader(plain_yaml.text_of(path))
         node = loader.get_single_node()
         keys = list(yaml_numbers.keys(node))
         tree = loader.construct_document(node) if node else None

@@ -159,8 +159,10 @@ def before(entries: Iterable[Entry], attempt: str, rows: GoldenSet) -> list[Entr
 
 
 def number(tried: Sequence[Entry]) -> int:
-    """Which attempt comes after these, at least."""
-    most = {one.attempt: 1 + one.before for one in tried}
+    """Which attempt comes after these, at least: of an attempt in several forms, what its highest line says."""
+    most: dict[str, int] = {}
+    for one in tried:
+        most[one.attempt] = max(most.get(one.attempt, 0), 1 + one.before)
     return 1 + sum(most.values())
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from release.config.settings import Publishing
 from release.running import environment
-from release.values import bounded, layout
+from release.values import bounded, bounds, layout
 from release.values.artifacts import Manifest, Package, write_atomically
 from release.values.errors import ConfigError
 
@@ -169,7 +169,7 @@ def _check_envelopes(folder: Path, name: str, public_key: Path) -> Iterator[str]
     from securesystemslib.exceptions import VerificationError
     from securesystemslib.signer import SSlibKey
 
-    key = SSlibKey.from_crypto(load_pem_public_key(public_key.read_bytes()))
+    key = SSlibKey.from_crypto(load_pem_public_key(bounded.content(public_key, bounds.KEY)))
     for number, envelope in enumerate(_envelopes(folder / name), 1):
         try:
             envelope.verify([key], 1)
@@ -184,7 +184,7 @@ def trust_problem(trust: Trust) -> str | None:
     try:
         _need_the_extra()
         if trust.public_key:
-            load_pem_public_key(trust.public_key.read_bytes())
+            load_pem_public_key(bounded.content(trust.public_key, bounds.KEY))
     except ConfigError as error:
         return str(error)
     except (OSError, ValueError) as error:

@@ -23,6 +23,15 @@ def json_object(data: bytes, name: str) -> dict[str, Json]:
     return reading.value
 
 
+def content(path: Path, most: int) -> bytes:
+    """The bytes of a file or a pipe that somebody names; ``ValueError`` where they are more."""
+    with path.open("rb") as file:
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return found
+
+
 def fault(path: Path, kind: Kind) -> str:
     """What a file has that no file of its kind has; empty where it is of its kind."""
     match kind.form:

@@ -60,6 +60,9 @@ METADATA = 200_000
 HEADER = 64 * MB
 """Bytes of a safetensors header: 100,000 tensors have 15 million. The library's own limit is 100 million."""
 
+RECEIPT, KEY = 1 * MB, 64 * KB
+"""Bytes of what a publisher gives beside a release: a receipt has 400, a key of any kind not a thousand."""
+
 SECONDS = 60
 PER_MEGABYTE = {"jsonl": 20.0, "json": 2.0, "text": 0.5, "safetensors": 0.1, "gguf": 0.1}
 """Seconds of a processor for a million bytes of each form: ten times what a slow machine needs to judge or hash it."""

@@ -171,7 +171,7 @@ def network() -> Iterator[tuple[int, list[bytes]]]:
 
 def main() -> None:
     """Answer requests until standard input ends."""
-    for module in ("verify", "explain", "reproduce", "serve_check", "export"):
+    for module in ("verify", "explain", "reproduce", "serve_check", "export", "side_by_side", "tries_table", "view"):
         __import__(f"release.checking.{module}")
     import jsonschema  # noqa: F401  each command would import it anew
 

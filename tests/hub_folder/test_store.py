@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hub_folder.faults import Unusable
-from hub_folder.repository import Change, Pointer, Put, PutLarge, Refusal, Remove, Repository
+from hub_folder.faults import Refusal, Unusable
+from hub_folder.repository import Change, Pointer, Put, PutLarge, Remove, Repository
 from hub_folder.store import Store, open_store
 
 LARGE = b"weights " * 1000

@@ -4,6 +4,8 @@ The kept adapter was trained over NF4 alone, so it passes as trained and merged,
 """
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -29,10 +31,11 @@ RELEASED, HUB = f"{REPO}@v0.1.0", ("--hub", "file:hub")
 SERVING = {
     "gguf": {"engine": "llama.cpp", "merged": True, "file_type": "Q8_0"},
     "gguf_held": {"engine": "llama.cpp", "merged": True, "file_type": "Q8_0", "constraint": "json_schema"},
+    "lora": {"engine": "llama.cpp", "file_type": "Q8_0"},
     "merged_held": {"merged": True, "constraint": "json_schema"},
     "plain": {"base": "unquantized", "required": False},
 }
-PASSED = ("gguf", "gguf_held", "merged_held")
+PASSED = ("gguf", "gguf_held", "lora", "merged_held")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def test_the_form_that_passed_is_published_and_the_other_is_told(line: Path) -> 
     assert record.forms is not None
     passed = {name: form.passed for name, form in record.forms.items()}
     assert passed == {**dict.fromkeys(PASSED, True), "plain": False}
-    assert "| **verdict** | **PASS** | **PASS** | **PASS** | **PASS** | **FAIL** |" in card
+    assert "| **verdict** | **PASS** | **PASS** | **PASS** | **PASS** | **PASS** | **FAIL** |" in card
     assert set(programs_of(card)) == {"trained", *PASSED}
     near = record.forms["gguf"].parity
     assert near is not None
@@ -87,10 +90,17 @@ def test_each_program_on_the_card_gives_the_judged_answers(line: Path) -> None:
     rows = gates.read_golden(clone / "data" / "golden.jsonl")[:ASKED]
     judged = {name: clone / "gates" / "forms" / name / "answers.jsonl" for name in PASSED}
     judged["trained"] = clone / "gates" / "answers.jsonl"
-    programs = programs_of((clone / "README.md").read_text("utf-8"))
+    card = (clone / "README.md").read_text("utf-8")
+    programs, (makes_the_base,) = (
+        programs_of(card),
+        re.findall(r"^The base as `.*` is made by `(.*)`\.$", card, re.MULTILINE),
+    )
     assert programs.keys() == judged.keys()
-    unpacked = adapter_release("base", snippet.EMBEDDED, cwd=line, env=environment())
-    assert unpacked.returncode == 0, unpacked.stderr
+    for command in (f"adapter-release base {snippet.EMBEDDED}", makes_the_base):
+        typed = shlex.split(command)
+        assert typed.pop(0) == "adapter-release"
+        done = adapter_release(*typed, cwd=line, env=environment())
+        assert done.returncode == 0, done.stderr
 
     with serve(line / "hub", token=(line / "hub" / "token").read_text("utf-8").strip()) as endpoint:
         env = {"HF_ENDPOINT": endpoint, "HF_HOME": str(line / "hf"), "HF_HUB_DISABLE_XET": "1"}
@@ -108,7 +118,7 @@ def test_why_a_gate_failed_in_a_form_is_explained(line: Path) -> None:
     assert "FAIL citation_coverage" in explained.stderr
     wrong = adapter_release("explain", "json_parse", str(line / "clone"), "--form", "no", cwd=line, env=environment())
     assert wrong.returncode == 2
-    assert "Judged are trained, gguf, gguf_held, merged_held, plain" in wrong.stderr
+    assert "Judged are trained, gguf, gguf_held, lora, merged_held, plain" in wrong.stderr
 
 
 def test_the_same_is_answered_in_each_form_again(line: Path) -> None:

@@ -1,6 +1,7 @@
 """YAML that costs too much, or that two readers read otherwise, is refused by every reader of this project."""
 
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ TOO_LONG = "a: 1\n" + "# text\n" * (plain_yaml.MAX_CHARACTERS // 7)
     [
         (BOMB, "refers to a value elsewhere"),
         ("a: &a {b: 1}\nc:\n  <<: *a\n", "refers to a value elsewhere"),
-        (TOO_LONG, "characters of YAML; at most"),
+        (TOO_LONG, "characters of YAML, and no more"),
         ("a: 1\nb: 2\na: 3\n", "key 'a' stands twice"),
         ("a: {b: 1, 'b': 2}\n", "key 'b' stands twice"),
         (f"a: {'[' * 100_000}", "nested too deeply"),
@@ -67,6 +68,31 @@ def of_the_hub(path: Path) -> object:
     if errors:
         raise ConfigError(errors)
     return None
+
+
+@pytest.mark.parametrize("read", [of_a_configuration, of_the_gates])
+def test_no_more_of_a_file_is_read_than_is_taken(read: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    with path.open("wb") as file:
+        file.truncate(256 << 20)
+
+    tracemalloc.start()
+    try:
+        with pytest.raises((ConfigError, InvalidConfig), match="characters of YAML"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_longest_file_is_read_whole(tmp_path: Path) -> None:
+    """Its bytes are more than its characters."""
+    (tmp_path / "a.yaml").write_text("a: é\nb: ".ljust(plain_yaml.MAX_CHARACTERS - 1, "é") + "!", "utf-8")
+
+    found = of_the_gates(tmp_path / "a.yaml")
+
+    assert isinstance(found, dict)
+    assert found["b"].endswith("é!")
 
 
 @pytest.mark.parametrize("text", [BOMB, TOO_LONG])

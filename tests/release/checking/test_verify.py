@@ -18,7 +18,7 @@ from release.checking import laid_out, opening, verify
 from release.checking.opening import Known
 from release.hub import address, requests
 from release.judging.released import Released
-from release.values import layout, tensors
+from release.values import bounds, layout, tensors
 from release.values.artifacts import Manifest, sha256_file
 from release.values.errors import ConfigError, VerificationError
 from release.values.events import Event, Line
@@ -408,8 +408,20 @@ def test_a_verdict_of_another_version_is_neither_proved_nor_taken_for_a_pass(
     assert "Verify it with adapter-release 0.1.0" in problem
 
 
-def test_a_file_that_is_no_receipt_is_named(release: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is not a receipt"):
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "No such file"),
+        (b"[" * 100_000, "too_deep"),
+        (b"{}", "KeyError: 'commit'"),
+        (b'{"commit": "a"}' + b" " * bounds.RECEIPT, "more than 1,000,000 bytes"),
+    ],
+)
+def test_a_file_that_is_no_receipt_is_named(content: bytes | None, why: str, release: Path, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "none.json").write_bytes(content)
+
+    with pytest.raises(ConfigError, match=rf"is not a receipt: .*{why}"):
         verify.verify(str(release), "file:hub", quiet, Known(receipt=tmp_path / "none.json"))
 
 

@@ -362,3 +362,14 @@ def test_a_golden_set_that_is_used_up_stops_before_training_and_says_what_to_do(
 
 def preflight_rows(found: Any) -> str:
     return str(found.rows.golden.sha256)
+
+
+@pytest.mark.parametrize("forms", [("trained", "unquantized"), ("unquantized", "trained")])
+def test_no_line_of_another_form_lowers_the_number_of_an_attempt(forms: tuple[str, str]) -> None:
+    """A ledger that came home from another machine may say less of an attempt than is known here."""
+    fourth = attempts.of_number("f" * 64, "a" * 64, 4)
+    high, low = replace(fourth, form=forms[0]), replace(fourth, form=forms[1], before=0)
+
+    assert attempts.number([high]) == attempts.number([high, low]) == attempts.number([low, high]) == 5
+    assert attempts.number([low]) == 2
+    assert attempts.number([high, replace(low, attempt="b" * 64)]) == 6

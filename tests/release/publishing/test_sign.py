@@ -230,6 +230,7 @@ def test_a_wrong_key_ends_the_command_with_exit_7(release: Path, keys: Path) -> 
     ("options", "problem"),
     [
         (["--public-key", "none.pub"], "none.pub is not a public key"),
+        (["--public-key", "/dev/zero"], "/dev/zero is not a public key in PEM: it has more than 64,000 bytes"),
         (["--public-key", "a.pub", "--identity", "me"], "not allowed with"),
         (["--issuer", "https://issuer.example"], "give --identity too"),
     ],
