@@ -105,7 +105,7 @@ def run_training(run: Path, base_folder: Path, say: Say) -> None:
     started_from = _tensor_digest(trainer)
     checkpoint = _checkpoint(run, config)
     started = time.monotonic()
-    if checkpoint and (_is_last(checkpoint) or evaluation.ended(run, config, checkpoint)):
+    if checkpoint and _has_ended(checkpoint, config, run):
         _take_over(trainer, checkpoint)
     elif _turned_back(trainer, checkpoint, config, run, say):
         return
@@ -157,7 +157,7 @@ def _checkpoint(run: Path, config: Config) -> Path | None:
 
 def _turned_back(trainer: "SFTTrainer", checkpoint: Path | None, config: Config, run: Path, say: Say) -> bool:
     """Train to the end; or to where it went wrong, from where a fresh process goes back and on, as after a kill."""
-    heard: list[int] = []
+    heard: list[int] = trainer.heard
     try:
         with interrupted.kept(trainer, say, heard):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -173,6 +173,11 @@ def _turned_back(trainer: "SFTTrainer", checkpoint: Path | None, config: Config,
         if heard:
             sys.exit(128 + heard[0])
         return True
+    except evaluation.Over:
+        together.leave()
+        trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
+    if evaluation.owed(run, config, trainer.state.global_step, trainer.state.max_steps):
+        interrupted.leave(heard, trainer.state, say)
     return False
 
 
@@ -201,10 +206,12 @@ def curves(logged: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, f
     return {name: points for name, points in found.items() if points}
 
 
-def _is_last(checkpoint: Path) -> bool:
-    """Whether a checkpoint was made after the last step: the Trainer would make one step more from it."""
+def _has_ended(checkpoint: Path, config: Config, run: Path) -> bool:
+    """Whether training came to its end with this checkpoint: the Trainer would make one step more from it."""
     state = json.loads((checkpoint / "trainer_state.json").read_bytes())
-    return bool(state["global_step"] >= state["max_steps"])
+    step, last = state["global_step"], state["max_steps"]
+    is_last = step >= last and not evaluation.owed(run, config, step, last)
+    return is_last or evaluation.ended(run, config, checkpoint)
 
 
 def _take_over(trainer: "SFTTrainer", checkpoint: Path) -> None:
@@ -244,7 +251,7 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     dataset = Dataset.from_list(
         [{"input_ids": [*one.asked, *one.learned], "labels": one.labels(loss.IGNORED)} for one in examples]
     )
-    guard = sft_trainer.guard(config, say)
+    guard, heard = sft_trainer.guard(config, say), list[int]()
     plan = evaluation.planned(config, run, base_folder, chat, partial(_as_trained, both, config))
     trainer: SFTTrainer = sft_trainer.watched_class(divergence.schedule(config, divergence.done(run)))(
         model=model,
@@ -256,24 +263,27 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
             *([base_weights.alternate(both, over)] if both else []),
             callbacks.watch(say),
             guard,
-            *_deciding(config, run, plan, say),
+            *_deciding(config, run, plan, say, heard),
             together.agree(),
         ],
     )
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
         raise RuntimeError("TRL changed the rows that it was given")
-    guard.trainer, trainer.guard = trainer, guard
+    guard.trainer, trainer.guard, trainer.heard = trainer, guard, heard
     trainer.add_callback(sft_trainer.running_loss(trainer))
     return trainer
 
 
-def _deciding(config: Config, run: Path, plan: evaluation.Plan | None, say: Say) -> "Iterator[TrainerCallback]":
+def _deciding(
+    config: Config, run: Path, plan: evaluation.Plan | None, say: Say, heard: Sequence[int]
+) -> "Iterator[TrainerCallback]":
     """What may save or stop after a step, beside the guard: an evaluation, the budget, the clock.
 
     The budget is asked when all else has had its say: a training that ends at this step anyway costs no further one.
     """
     if plan and not launched.rank():
-        yield evaluation.watch(plan, say)
+        yield evaluation.watch(plan, say, heard)
+        yield evaluation.log(run)
     if meter := _meter(config, run):
         yield callbacks.budget(meter, say)
     if minutes := config.training.save_minutes:
