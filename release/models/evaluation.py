@@ -11,11 +11,12 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gates
+from gates.canonical import canonical_json
 from release.config.evaluating import metric
 from release.config.settings import Config, Form
 from release.data import chat as chats
@@ -25,7 +26,7 @@ from release.models import callbacks, divergence, interrupted, loss
 from release.models.engines import engine, transformers
 from release.models.engines.engine import Asked, Prompt
 from release.running import environment
-from release.values import layout, training_metrics
+from release.values import layout, pruning, training_metrics
 from release.values.artifacts import write_atomically
 from release.values.errors import GatesFailed
 from release.values.events import Line, Say
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.jsonl"
 """In a run folder: a row for each step that was logged or evaluated, written as it goes."""
+PRUNED = "pruned.json"
+"""In the run folder of a try that was pruned: how."""
 ALWAYS = (JSON, "schema_compliance")
 """Gates that are measured whatever the policy requires."""
 
@@ -60,11 +63,20 @@ class Plan:
     prompts: Sequence[Prompt]
     contract: gates.Contract
     gates: Sequence[str]
+    limits: Mapping[int, float] = field(default_factory=dict)
+    """By step: a best loss so far above it ends a try of a search."""
     as_trained: Callable[[], None]
     """Lets the base compute in the precision of the form that the adapter is trained in."""
 
 
-def planned(config: Config, run: Path, base: Path, chat: chats.Chat, as_trained: Callable[[], None]) -> Plan | None:
+def planned(
+    config: Config,
+    run: Path,
+    base: Path,
+    chat: chats.Chat,
+    as_trained: Callable[[], None],
+    limits: Mapping[int, float],
+) -> Plan | None:
     """What the configuration asks for; None where nothing is evaluated."""
     training = config.training
     if training.eval_steps is None:
@@ -98,7 +110,12 @@ def planned(config: Config, run: Path, base: Path, chat: chats.Chat, as_trained:
         contract=gates.load_contract(contract, run, kept=True),
         gates=[name for name in dict.fromkeys(measured) if name in gates.GATES] if judged else [],
         as_trained=as_trained,
+        limits=limits,
     )
+
+
+class Pruned(GatesFailed):
+    """A try of a search that promises less than those before it; ``pruned.json`` in its run folder says how."""
 
 
 class Over(Exception):
@@ -151,6 +168,7 @@ def watch(plan: Plan, say: Say, heard: Sequence[int]) -> "TrainerCallback":
             except interrupted.Cut:
                 return False
             control.should_training_stop |= _ends(plan, model, self.found, self.started, say)
+            _prune(plan, self.found, state.max_steps)
             return True
 
     return Evaluate()
@@ -167,6 +185,14 @@ def _ends(plan: Plan, model: "PreTrainedModel", found: Sequence[Evaluation], sta
     if stops:
         say(Line(text=f"  {plan.metric} has not been better for {plan.patience} evaluations: training ends"))
     return stops
+
+
+def _prune(plan: Plan, found: Sequence[Evaluation], last: int) -> None:
+    """Raise ``Pruned`` where the losses so far say so."""
+    losses = [(one.step, one.loss) for one in found]
+    if pruned := pruning.pruned(losses, plan.limits, last):
+        write_atomically(plan.run / PRUNED, canonical_json(asdict(pruned)))
+        raise Pruned(f"The try was {pruning.said(pruned)}. There is no adapter to judge.")
 
 
 def log(run: Path) -> "TrainerCallback":
