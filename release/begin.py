@@ -21,7 +21,7 @@ from release.judging.recording import Started
 from release.judging.terms import Terms
 from release.models import base as bases
 from release.models.exports import trying
-from release.models.train import train
+from release.models.train import NO_LIMITS, train
 from release.running import place as places
 from release.values import layout
 from release.values import record as records
@@ -83,11 +83,11 @@ def begin(config: Config, judged: Judged, say: Say) -> Begun:
     return Begun(config=config, run=run, base=base, place=place, started=started)
 
 
-def adapter(begun: Begun, judged: Judged, say: Say) -> Adapter:
-    """The adapter to judge: trained here, or the imported one's own bytes."""
+def adapter(begun: Begun, judged: Judged, say: Say, limits: Mapping[int, float] = NO_LIMITS) -> Adapter:
+    """The adapter to judge: trained here, or the imported one's own bytes. ``limits`` are those of `train`."""
     if judged.brought is None:
         say(Stage(name="train", note=str(begun.run)))
-        made = train(begun.run, begun.base, begun.place, say)
+        made = train(begun.run, begun.base, begun.place, say, limits)
         tell(say, outlook.lines(made.trained, begun.run, judged.policy, len(judged.golden.rows)))
         return made
     say(Stage(name="import", note="trained elsewhere: its bytes are taken as they are"))

@@ -1,14 +1,15 @@
 """Several trainings until one passes on the tuning rows: only that one is judged on the golden set.
 
 Each try is a run like any other, in a folder named by what it depends on: what is finished is found again, and a try
-that was killed goes on from its last checkpoint. Which trainings there are is written before (`release.config.ladder`).
+that was killed goes on from its last checkpoint. Which trainings there are is written before (`release.config.ladder`);
+of a search each follows from the tries before it (`release.suggest`).
 """
 
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,21 @@ from typing import Any
 import gates
 from gates.canonical import canonical_json
 from gates.shown import counted
-from release import begin, inputs, preflight
+from release import begin, inputs, preflight, suggest
 from release.begin import Judged
 from release.config import ladder, reading
 from release.config.ladder import Step
-from release.config.settings import Config
+from release.config.settings import Config, Search
 from release.inputs import Inputs, Unread, there
 from release.judging import tried, tuning
-from release.models import tuning_answers
+from release.models import evaluation, tuning_answers
+from release.models.train import NO_LIMITS
 from release.preflight import Item
-from release.values import layout
+from release.values import extras, layout, pruning, training_metrics
 from release.values.artifacts import Adapter, write_atomically
 from release.values.errors import GatesFailed, PreflightError
 from release.values.events import Line, Say, Stage, tell
-from release.values.record import Record, Tries, Try, part, tree
+from release.values.record import Pruned, Record, Searched, Tries, Try, part, tree
 
 FOLDER = "tries"
 """In the output folder: what was tried, each configuration's in a folder of its own."""
@@ -40,6 +42,8 @@ PLAN = "plan.json"
 UNPLANNED = ("budget", "publishing", "serving", "container")
 """Sections that decide on no try: raising a budget goes on with the same ones."""
 NOTHING = "Nothing was started."
+OPTUNA = "optuna"
+"""What suggests the tries of a search."""
 ENDED = "try.json"
 """In the run folder of a try whose training ended without an adapter: so will it end again."""
 
@@ -75,6 +79,8 @@ def tuning_problem(found: Inputs) -> str:
     rows = there(found.rows).tuning
     if found.config.tries is None or rows is None:
         return ""
+    if found.config.tries.search:
+        extras.need(OPTUNA)
     for step in ladder.steps(found.config):
         if problem := inputs.metric_problem(replace(found, config=step.config)):
             return f"Try {step.name} ({tried.said(step.changes)}): {problem}"
@@ -87,16 +93,16 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
     ``Refused`` where none passes, or not every seed that must; ``PreflightError`` where the budget ends before.
     """
     steps, left_out = planned(found, {name: rows.sha256 for name, rows in judged.rows.items()})
-    told = Tries(planned=len(steps), every_seed_passes=_every_seed(found.config), tries=[], seeds=[], left_out=left_out)
+    told = _none_yet(found.config, len(steps), left_out)
     _announce(found.config, steps, left_out, say)
     made = list[Made]()
-    for step in steps:
-        made.append(_made(step, judged, say))
+    for step in _coming(found.config, steps, made):
+        made.append(_made(step, judged, say, _limits(found.config, made)))
         told = _kept(found.config, replace(told, tries=[one.told for one in made]))
         if made[-1].told.passed:
             break
     else:
-        again = [str(one.run / ENDED) for one in made if one.told.adapter_sha256 is None]
+        again = [str(one.run / ENDED) for one in made if one.told.adapter_sha256 is None and not one.told.pruned]
         raise Refused(tried.refusal(told, judged.policy, _rows(judged), again), told, _left(made))
     won = made[-1]
     seeds = list[Made]()
@@ -110,6 +116,53 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
         (won.run / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(won.run / name, path.read_bytes())
     return Chosen(config=won.step.config, tries=told)
+
+
+def _none_yet(config: Config, listed: int, left_out: list[str]) -> Tries:
+    """The table before the first try."""
+    search = _search(config)
+    return Tries(
+        planned=ladder.most(config) if search else listed,
+        every_seed_passes=_every_seed(config),
+        tries=[],
+        seeds=[],
+        left_out=left_out,
+        search=part(Searched, {"optuna": suggest.version(), **tree(search)}) if search else None,
+    )
+
+
+def _coming(config: Config, listed: Sequence[Step], made: Sequence[Made]) -> Iterator[Step]:
+    """The tries in their order; of a search each once those before it are ``made``."""
+    yield from listed
+    search = _search(config)
+    while search and len(made) < ladder.most(config):
+        values = suggest.following(search, [_seen(config, search, one.told) for one in made])
+        if values is None:
+            return
+        yield ladder.suggested(config, len(made) + 1, values)
+
+
+def _seen(config: Config, search: Search, told: Try) -> suggest.Seen:
+    losses = told.pruned.losses if told.pruned else []
+    return suggest.Seen(values=ladder.values(config, search, told.changes), loss=told.loss, losses=losses)
+
+
+def _limits(config: Config, made: Sequence[Made]) -> dict[int, float]:
+    """By step: the loss over which the next try is pruned."""
+    search = _search(config)
+    if search is None or search.pruner == "none":
+        return {}
+    whole = [_losses(one.run / tuning_answers.FOLDER) for one in made if one.told.adapter_sha256]
+    return pruning.limits(whole, search.n_startup_trials)
+
+
+def _losses(folder: Path) -> pruning.Losses:
+    path = folder / layout.TRAINING_METRICS
+    return [(one.step, one.loss) for one in training_metrics.read(path.read_bytes(), str(path))]
+
+
+def _search(config: Config) -> Search | None:
+    return config.tries.search if config.tries else None
 
 
 def planned(found: Inputs, rows: Mapping[str, str]) -> tuple[tuple[Step, ...], list[str]]:
@@ -129,12 +182,15 @@ def foreseen(found: Inputs) -> list[Item]:
     """How many tries would be made here, and which of those listed would not and why; nothing is written."""
     if found.config.tries is None or isinstance(found.rows, Unread) or isinstance(found.base, Unread):
         return []
+    if _search(found.config) and (problem := extras.missing(OPTUNA)):
+        return [Item(name="tries", state="problem", says=problem)]
     rows = {"train": found.rows.train, "tuning": found.rows.tuning, "golden": found.rows.golden}
     try:
         steps, left_out = _of(found, _plan(found, {name: one.sha256 for name, one in rows.items() if one}))
     except PreflightError as why:
         return [Item(name="tries", state="problem", says=str(why).removesuffix(f"\n{NOTHING}"))]
-    says = [f"{counted(len(steps), 'training')} at most", *(f"not to be made: {one}" for one in left_out)]
+    several = ladder.most(found.config) if _search(found.config) else len(steps)
+    says = [f"{counted(several, 'training')} at most", *(f"not to be made: {one}" for one in left_out)]
     return [Item(name="tries", state="ok", says=one) for one in says]
 
 
@@ -186,6 +242,11 @@ def fitting(found: Inputs, steps: Sequence[Step]) -> tuple[tuple[Step, ...], lis
     """
     possible, left_out = list[Step](), list[str]()
     written, *changed = steps
+    if search := _search(found.config):
+        largest = ladder.largest(found.config, search)
+        if wrong := preflight.unfit(replace(found, config=largest.config)):
+            says = f"tries.search.space, the largest values ({tried.said(largest.changes)}): {wrong[0]}"
+            raise PreflightError(f"{says}\n{NOTHING}")
     for step in changed:
         wrong = preflight.unfit(replace(found, config=step.config))
         if wrong and found.config.tries and found.config.tries.ladder is None:
@@ -205,8 +266,10 @@ def trained(record: Record) -> list[Try]:
 
 
 def _announce(config: Config, steps: Sequence[Step], left_out: Sequence[str], say: Say) -> None:
-    lines = [f"  at most {len(steps)} tries, in this order; the first that passes answers the golden set, and only it"]
+    several = f"at most {ladder.most(config) if _search(config) else len(steps)} tries"
+    lines = [f"  {several}, in this order; the first that passes answers the golden set, and only it"]
     lines += [f"  {one.name:>3}  {tried.said(one.changes)}" for one in steps]
+    lines += ["       then what optuna suggests from the tuning losses of those before"] if _search(config) else []
     lines += [f"  not to be made: {one}" for one in left_out]
     if others := ladder.seeds(config, steps[0]):
         spread = f"  then {len(others)} more seeds of it, for the spread"
@@ -214,26 +277,46 @@ def _announce(config: Config, steps: Sequence[Step], left_out: Sequence[str], sa
     tell(say, lines)
 
 
-def _made(step: Step, judged: Judged, say: Say) -> Made:
-    """A try trained and judged on the tuning rows, or found as it was."""
+def _made(step: Step, judged: Judged, say: Say, limits: Mapping[int, float] = NO_LIMITS) -> Made:
+    """A try trained and judged on the tuning rows, or found as it was; ``limits`` are of its losses by step."""
     say(Stage(name="try", note=f"{step.name}: {tried.said(step.changes)}"))
     begun = begin.begin(step.config, judged, say)
     ended = begun.run / ENDED
-    if ended.exists():
-        told = part(Try, json.loads(ended.read_bytes()))
+    if told := _ended(ended, limits):
         return Made(step=step, run=begun.run, told=replace(told, name=step.name, changes=dict(step.changes)))
-    started = time.monotonic()
+    started, pruned = time.monotonic(), begun.run / evaluation.PRUNED
+    pruned.unlink(missing_ok=True)
     try:
-        adapter = begin.adapter(begun, judged, say)
+        adapter = begin.adapter(begun, judged, say, limits)
     except GatesFailed as why:
         told = replace(_without(step, str(why)), seconds=round(time.monotonic() - started, 1))
+        if pruned.exists():
+            told = _pruned(told, part(Pruned, json.loads(pruned.read_bytes())))
         write_atomically(ended, canonical_json(tree(told)))
         shutil.rmtree(begun.run / "checkpoints", ignore_errors=True)  # nothing goes on from them
     else:
-        told = _told(step, begun, judged, adapter, say)
+        made = adapter.trained
+        over = pruning.pruned(_losses(begun.run), limits, made.steps) if limits else None  # trained without limits
+        if over:
+            told = _pruned(replace(_without(step, ""), seconds=made.seconds), over)
+        else:
+            told = _told(step, begun, judged, adapter, say)
     say(Line(text=f"  try {step.name} {'passes on the tuning rows' if told.passed else 'is refused'}"))
     tell(say, [f"  {line}" for line in told.refused_by])
     return Made(step=step, run=begun.run, told=told)
+
+
+def _ended(path: Path, limits: Mapping[int, float]) -> Try | None:
+    """What is known of a try whose training ended without an adapter; one pruned by other limits is trained again."""
+    told = part(Try, json.loads(path.read_bytes())) if path.exists() else None
+    if told and told.pruned and limits.get(told.pruned.step) != told.pruned.limit:
+        path.unlink()
+        return None
+    return told
+
+
+def _pruned(told: Try, one: Pruned) -> Try:
+    return replace(told, steps=one.step, pruned=one, refused_by=[pruning.said(one)])
 
 
 def _without(step: Step, why: str) -> Try:
@@ -271,6 +354,7 @@ def _told(step: Step, begun: begin.Begun, judged: Judged, adapter: Adapter, say:
         adapter_sha256=adapter.files.digest,
         answers_sha256=answered.sha256,
         metrics_sha256=hashlib.sha256(metrics).hexdigest(),
+        loss=training_metrics.loss(metrics, layout.TRAINING_METRICS),
     )
 
 

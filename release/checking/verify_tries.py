@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import gates
 from gates.canonical import canonical_json
 from gates.shown import shorten
-from release.checking import recorded_config, verify_training
+from release.checking import recorded_config, verify_search, verify_training
 from release.checking.steps import Unchecked
 from release.config import ladder
 from release.config import tree as trees
@@ -38,6 +38,7 @@ def problems(release: Released) -> Iterator[str | Unchecked]:
     yield from _order(release.record, training, config, found)
     for one in made:
         yield from _metrics(release, config, one)
+    yield from verify_search.problems(release, found)
     if release.tuning is None or release.golden is None:
         yield Unchecked(why="the rows are not in the release: give their folder with --data to judge its tries")
     else:
@@ -47,7 +48,8 @@ def problems(release: Released) -> Iterator[str | Unchecked]:
 def _files(release: Released, one: Try) -> Iterator[str]:
     digests = {"answers.jsonl": one.answers_sha256, layout.TRAINING_METRICS: one.metrics_sha256}
     if one.adapter_sha256 is None:
-        if one.passed or any(digests.values()) or one.gates or one.steps or not one.refused_by:
+        steps = one.pruned.step if one.pruned else 0
+        if one.passed or any(digests.values()) or one.gates or one.steps != steps or not one.refused_by:
             yield f"try {_said(one)} has no adapter, and passed, was counted or left files all the same"
         return
     for file, name in layout.of_a_try(one.name).items():

@@ -69,10 +69,20 @@ def _of_tries(known: Known, tries: Mapping[str, object], rows: Sequence[str]) ->
     if not rows and known.whole("data"):
         needs = "each is judged on rows that are neither trained on nor judged by in the end, and there are none."
         yield "tries", f"is given, but {needs} Set data.tuning_share, such as 0.2, or data.tuning_file."
-    if not tries.keys() & {"changes", "ladder", "seeds"} and known.whole("tries"):
-        yield "tries", "names no tries. Write changes, ladder: usual, or seeds."
-    if "changes" in tries and "ladder" in tries:
-        yield "tries.ladder", "is given beside tries.changes, and only one list is tried. Take one of them out."
+    lists = [name for name in ("changes", "ladder", "search") if name in tries]
+    if not lists and "seeds" not in tries and known.whole("tries"):
+        yield "tries", "names no tries. Write changes, ladder: usual, search, or seeds."
+    for name in lists[1:]:
+        yield f"tries.{name}", f"is given beside tries.{lists[0]}, and only one list is tried. Take one of them out."
+    if (
+        "search" in tries
+        and "eval_steps" not in known.value("training", dict[str, object]())
+        and known.whole("training")
+    ):
+        needs = (
+            "is given, but without training.eval_steps no loss of the tuning rows is measured, by which it searches."
+        )
+        yield "tries.search", f"{needs} Set training.eval_steps, such as 20."
     if "every_seed_passes" in tries and "seeds" not in tries and known.whole("tries"):
         yield "tries.every_seed_passes", "is given, but there is one seed. Set tries.seeds, or take this out."
 

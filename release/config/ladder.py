@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from release.config import reading
+from release.config import space as spaces
 from release.config import tree as trees
-from release.config.settings import Change, Config
+from release.config.settings import Change, Config, Search
 from release.config.tree import Tree
 from release.values.errors import ConfigError
 
@@ -25,7 +26,7 @@ WATCHING = ("report_to", "save_minutes")
 """Settings of training that change no step of it."""
 MEASURED = ("eval_steps", "eval_generate")
 """Settings of training by which all tries are measured alike."""
-SEED = "run.seed"
+SEED, METHOD = "run.seed", "adapter.method"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,8 @@ class Step:
 def steps(config: Config) -> tuple[Step, ...]:
     """The tries in order, the configuration as written first; ``ConfigError`` names every change that is wrong.
 
-    A change that comes to what an earlier try is already is left out of a ladder, and wrong in a list.
+    A change that comes to what an earlier try is already is left out of a ladder, and wrong in a list. Of a search the
+    first is known: each further one is ``suggested`` by those before.
     """
     if config.tries is None:
         return ()
@@ -51,6 +53,8 @@ def steps(config: Config) -> tuple[Step, ...]:
     given: Sequence[Mapping[str, object]] = LADDERS[named] if named else [*map(_plain, config.tries.changes or ())]
     written = _tried(config, {})
     found, problems = [Step(name="1", changes={}, config=written)], list[str]()
+    if (search := config.tries.search) is not None:
+        problems += _unsearchable(config, written, search)
     for number, change in enumerate(given, 1):
         place = f"tries.{f'ladder {named}' if named else 'changes'}, entry {number}"
         try:
@@ -84,9 +88,68 @@ def _of(config: Config, written: Config, change: Mapping[str, object], place: st
     return tried
 
 
+def _unsearchable(config: Config, written: Config, search: Search) -> Iterator[str]:
+    """What is wrong with a space: with each setting alone, then with its values, then with the largest together."""
+    given = _plain(search.space)
+    wrong = dict(spaces.problems(given))
+    for key in spaces.keys(given):
+        if key in [f"training.{name}" for name in WATCHING]:
+            wrong[key] = "changes no step of a training. Set it in training."
+    if METHOD in spaces.keys(given):
+        wrong[METHOD] = "needs other memory, so nobody searches over it. Write it as an entry of tries.changes."
+    yield from (f"{config.path}: tries.search.space, {key} {problem}" for key, problem in wrong.items())
+    if wrong:
+        return
+    ends = [{key: value} for key, one in space(search).items() for value in one.ends]
+    found = list(dict.fromkeys(_problems(config, written, ends)))
+    yield from found or _problems(config, written, [{key: one.largest for key, one in space(search).items()}])
+
+
+def _problems(config: Config, written: Config, several: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    for values in several:
+        try:
+            _of(config, written, spaces.changes(values), f"tries.search.space, {', '.join(values)}")
+        except ConfigError as error:
+            yield from error.problems
+
+
+def suggested(config: Config, number: int, values: Mapping[str, object]) -> Step:
+    """The try of a search with these values of its space."""
+    written = _tried(config, {})
+    tried = _of(config, written, spaces.changes(values), f"tries.search, try {number}")
+    return Step(name=str(number), changes=_changes(written, tried), config=tried)
+
+
+def space(search: Search) -> spaces.Space:
+    """What is searched over."""
+    return spaces.read(_plain(search.space))
+
+
+def values(config: Config, search: Search, changes: Mapping[str, object]) -> dict[str, object]:
+    """What the settings of a search's space are in a try."""
+    written = _settings(_tried(config, {}))
+    return {key: changes.get(key, trees.get(written, key)) for key in space(search)}
+
+
+def largest(config: Config, search: Search) -> Step:
+    """Of a search the try with the largest value of each setting: none needs more memory."""
+    return suggested(config, most(config), {key: one.largest for key, one in space(search).items()})
+
+
+def foreseen(config: Config) -> tuple[Step, ...]:
+    """The tries to count with: those that are made at most, of a search as if each had the largest values."""
+    first = steps(config)[: most(config)]
+    if config.tries is None or config.tries.search is None:
+        return first
+    larger = largest(config, config.tries.search)
+    return (*first, *(replace(larger, name=str(number)) for number in range(2, most(config) + 1)))
+
+
 def most(config: Config) -> int:
     """How many of its tries are made at most."""
-    return min(len(steps(config)), config.budget.tries or len(steps(config)))
+    search = config.tries.search if config.tries else None
+    several = search.n_trials if search else len(steps(config))
+    return min(several, config.budget.tries or several)
 
 
 def seeds(config: Config, won: Step) -> tuple[Step, ...]:

@@ -439,6 +439,33 @@ Change = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
+class Search:
+    """Changes that optuna suggests, each from the losses of the tuning rows in the tries before."""
+
+    space: Annotated[
+        Change,
+        Field(
+            examples=[
+                {"training": {"learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}},
+                {"adapter": {"lora": {"r": [8, 16, 32]}}},
+            ]
+        ),
+    ]
+    """a section of the settings of training and adapter that are searched: each low and high (log: true spreads by
+    powers, whole numbers stay whole) or a list of values"""
+    n_trials: Annotated[int, Field(ge=2, le=100, examples=[12, 20])]
+    """a whole number from 2 to 100: how many are made at most, the configuration as written among them"""
+    sampler: Literal["tpe", "random"] = "tpe"
+    seed: Annotated[int, Field(ge=0, lt=2**32, examples=[7])] = 0
+    """a whole number from 0: the same with the same results gives the same suggestions"""
+    n_startup_trials: Annotated[int, Field(ge=1, le=100, examples=[3])] = 5
+    """a whole number from 1 to 100: before so many are made, values are drawn at random, and none is pruned"""
+    pruner: Literal["median", "none"] = "median"
+    """'median' (a try ends after an evaluation whose best loss so far is above the median of the tries before) or
+    'none'"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tries:
     """Which trainings are tried until one passes on the tuning rows, and which seeds beside it."""
 
@@ -456,6 +483,8 @@ class Tries:
     ladder: Annotated[Given[Literal["usual", "learning_rates"]], Field(examples=["usual", "learning_rates"])] = None
     """'usual' (other learning rates, ranks and epochs, then LoRA over the unquantized base) or 'learning_rates'
     (three of them): changes that this program lists"""
+    search: Given[Search] = None
+    """a section of a search with optuna, which suggests each change from the tries before"""
     seeds: Annotated[Given[Annotated[int, Field(ge=2, le=20)]], Field(examples=[3, 5])] = None
     """a whole number of seeds from 2 to 20: run.seed is the one to publish, and those after it are trained and judged
     on the tuning rows beside it"""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import gates
 from gates.report import cell
 from gates.shown import plain, shorten
+from release.config import space as spaces
+from release.config.space import Choices, Range
 from release.judging import tuning
 from release.values import training_metrics
 from release.values.record import Training, Tries, Try
@@ -28,6 +30,7 @@ def said(changes: Mapping[str, object]) -> str:
 def lines(found: Tries) -> list[str]:
     """A line for each try, then what several seeds came to."""
     told = [f"{len(found.tries)} of at most {found.planned} made; judged on the tuning rows, not on the golden set"]
+    told += [f"  {one}" for one in _searched(found)]
     told += [line for one in (*found.tries, *found.seeds) for line in _lines(one)]
     told += [f"  not made: {plain(one)}" for one in found.left_out]
     return [*told, *(f"  {line}" for line in _seeds(found))]
@@ -37,7 +40,8 @@ def _lines(one: Try) -> Iterator[str]:
     state = "passes" if one.passed else "refused"
     rates = ", ".join(f"{plain(gate)} {k}/{n}" for gate, (k, n) in sorted(one.gates.items()))
     yield f"  {plain(one.name):>7}  {state:7}  {one.seconds:8.1f} s  {said(one.changes)}"
-    yield f"           {rates or 'no adapter'}"
+    loss = "" if one.loss is None else f", tuning loss {one.loss:.4g}"
+    yield f"           {rates or 'no adapter'}{loss}"
     yield from (f"           {shorten(plain(why), LONGEST)}" for why in one.refused_by)
 
 
@@ -58,8 +62,24 @@ def told(found: Tries) -> Told:
         head=HEAD,
         columns=("try", "changed", "tuning rows", "steps", "seconds"),
         rows=tuple(_row(one) for one in (*found.tries, *found.seeds)),
-        told=(*(f"Not made: {one}" for one in found.left_out), *_seeds(found)),
+        told=(*_searched(found), *(f"Not made: {one}" for one in found.left_out), *_seeds(found)),
     )
+
+
+def _searched(found: Tries) -> Iterator[str]:
+    """What suggested them; nothing of a space that is none, as a record of somebody else's may have it."""
+    one = found.search
+    if one is not None and not any(spaces.problems(one.space)):
+        each = (f"{key} {_of_space(values)}" for key, values in spaces.read(one.space).items())
+        space = shorten(plain(", ".join(each)), 2 * LONGEST)
+        how = f"optuna {plain(one.optuna)} ({plain(one.sampler)}, seed {one.seed}, pruner {plain(one.pruner)})"
+        yield f"Each after the first was suggested by {how} from the tuning losses of those before, over {space}."
+
+
+def _of_space(one: Range | Choices) -> str:
+    if isinstance(one, Choices):
+        return f"one of {', '.join(map(str, one.values))}"
+    return f"{one.low:g} to {one.high:g}{' by its logarithm' if one.log else ''}"
 
 
 def markdown(found: Tries) -> str:
@@ -84,9 +104,10 @@ def _table(page: Told) -> list[str]:
 
 
 def _row(one: Try) -> tuple[str, ...]:
-    rates = ", ".join(f"{gate} {k}/{n}" for gate, (k, n) in sorted(one.gates.items()))
+    rates = ", ".join(f"{gate} {k}/{n}" for gate, (k, n) in sorted(one.gates.items())) or "no adapter"
+    rates += "" if one.loss is None else f", loss {one.loss:.4g}"
     why = "passes" if one.passed else f"refused: {'; '.join(shorten(plain(why), LONGEST) for why in one.refused_by)}"
-    return one.name, said(one.changes), f"{why} ({rates or 'no adapter'})", str(one.steps), f"{one.seconds:.1f}"
+    return one.name, said(one.changes), f"{why} ({rates})", str(one.steps), f"{one.seconds:.1f}"
 
 
 def _seeds(found: Tries) -> list[str]:
@@ -130,11 +151,10 @@ def refusal(found: Tries, policy: gates.Policy, rows: int, ended: Sequence[str] 
     if short:
         nearest = min(short, key=lambda name: short[name])
         told.append(f"The nearest is try {nearest}: its worst gate lacks {short[nearest]:.0%} of its rows.")
+    others = "tries.changes" if found.search is None else "values of tries.search.space"
     if ended:
         told.append(f"Where a machine was at fault, take away {', '.join(map(plain, ended))}: it is trained again.")
-    return "\n".join(
-        [*told, f"Add rows of the kind that its gates miss, or other tries.changes, and run again: {_KEPT}"]
-    )
+    return "\n".join([*told, f"Add rows of the kind that its gates miss, or other {others}, and run again: {_KEPT}"])
 
 
 _KEPT = "what was tried is kept, and `adapter-release tries` shows it."

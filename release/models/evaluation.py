@@ -11,21 +11,22 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gates
+from gates.canonical import canonical_json
 from release.config.evaluating import metric
 from release.config.settings import Config, Form
 from release.data import chat as chats
 from release.data.chat import Example
 from release.data.dataset import few, rendered
-from release.models import callbacks, divergence, loss
+from release.models import callbacks, divergence, interrupted, loss
 from release.models.engines import engine, transformers
 from release.models.engines.engine import Asked, Prompt
 from release.running import environment
-from release.values import layout, training_metrics
+from release.values import layout, pruning, training_metrics
 from release.values.artifacts import write_atomically
 from release.values.errors import GatesFailed
 from release.values.events import Line, Say
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.jsonl"
 """In a run folder: a row for each step that was logged or evaluated, written as it goes."""
+PRUNED = "pruned.json"
+"""In the run folder of a try that was pruned: how."""
 ALWAYS = (JSON, "schema_compliance")
 """Gates that are measured whatever the policy requires."""
 
@@ -60,11 +63,20 @@ class Plan:
     prompts: Sequence[Prompt]
     contract: gates.Contract
     gates: Sequence[str]
+    limits: Mapping[int, float] = field(default_factory=dict)
+    """By step: a best loss so far above it ends a try of a search."""
     as_trained: Callable[[], None]
     """Lets the base compute in the precision of the form that the adapter is trained in."""
 
 
-def planned(config: Config, run: Path, base: Path, chat: chats.Chat, as_trained: Callable[[], None]) -> Plan | None:
+def planned(
+    config: Config,
+    run: Path,
+    base: Path,
+    chat: chats.Chat,
+    as_trained: Callable[[], None],
+    limits: Mapping[int, float],
+) -> Plan | None:
     """What the configuration asks for; None where nothing is evaluated."""
     training = config.training
     if training.eval_steps is None:
@@ -98,25 +110,44 @@ def planned(config: Config, run: Path, base: Path, chat: chats.Chat, as_trained:
         contract=gates.load_contract(contract, run, kept=True),
         gates=[name for name in dict.fromkeys(measured) if name in gates.GATES] if judged else [],
         as_trained=as_trained,
+        limits=limits,
     )
 
 
-def watch(plan: Plan, say: Say) -> "TrainerCallback":
-    """Evaluates after each so many steps and after the last, keeps the best state, and stops when patience ends."""
+class Pruned(GatesFailed):
+    """A try of a search that promises less than those before it; ``pruned.json`` in its run folder says how."""
+
+
+class Over(Exception):
+    """No step is left after an evaluation that was owed: training ends with it, or a signal ended it again."""
+
+
+def watch(plan: Plan, say: Say, heard: Sequence[int]) -> "TrainerCallback":
+    """Evaluates after each so many steps and after the last, keeps the best state, and stops when patience ends.
+
+    A signal in ``heard`` ends an evaluation. The checkpoint of its step owes it, and who goes on from there begins so.
+    """
     from transformers import TrainerCallback
 
     class Evaluate(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
         found: list[Evaluation]
         started = 0.0
 
-        def on_train_begin(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
-            self.found, self.started = goes_on(plan.run, state.global_step), time.monotonic()
-
-        def on_log(
-            self, _args: object, state: "TrainerState", _control: object, *, logs: Mapping[str, float], **_: object
+        def on_train_begin(
+            self,
+            _args: object,
+            state: "TrainerState",
+            control: "TrainerControl",
+            *,
+            model: "PreTrainedModel",
+            **_: object,
         ) -> None:
-            if "loss" in logs:
-                _append(plan.run, {"step": state.global_step, **logs, **_spent(self.started)})
+            self.found, self.started = goes_on(plan.run, state.global_step), time.monotonic()
+            if not _owed(plan.every, self.found, state.global_step, state.max_steps):
+                return
+            whole = self.evaluate(state, control, model)
+            if not whole or control.should_training_stop or state.global_step >= state.max_steps:
+                raise Over
 
         def on_step_end(
             self,
@@ -127,20 +158,76 @@ def watch(plan: Plan, say: Say) -> "TrainerCallback":
             model: "PreTrainedModel",
             **_: object,
         ) -> None:
-            if state.global_step % plan.every and state.global_step < state.max_steps:
-                return
-            one = measured(plan, model, state.global_step)
-            self.found.append(one)
-            _look(plan, self.found, say)
-            if plan.metric and training_metrics.best(self.found, plan.metric) is one:
-                _keep(plan.run, model, self.found, plan.metric)
-            _append(plan.run, {**one.as_dict(), **_spent(self.started)})
-            say(Line(text=told(self.found)))
-            if training_metrics.stops(self.found, plan.metric, plan.patience):
-                say(Line(text=f"  {plan.metric} has not been better for {plan.patience} evaluations: training ends"))
-                control.should_training_stop = True
+            if _due(plan.every, state.global_step, state.max_steps):
+                self.evaluate(state, control, model)
+
+        def evaluate(self, state: "TrainerState", control: "TrainerControl", model: "PreTrainedModel") -> bool:
+            """Whether it came to its end."""
+            try:
+                self.found.append(measured(plan, model, state.global_step, heard))
+            except interrupted.Cut:
+                return False
+            control.should_training_stop |= _ends(plan, model, self.found, self.started, say)
+            _prune(plan, self.found, state.max_steps)
+            return True
 
     return Evaluate()
+
+
+def _ends(plan: Plan, model: "PreTrainedModel", found: Sequence[Evaluation], started: float, say: Say) -> bool:
+    """Keep and tell what was measured last; whether patience ends with it."""
+    _look(plan, found, say)
+    if plan.metric and training_metrics.best(found, plan.metric) is found[-1]:
+        _keep(plan.run, model, found, plan.metric)
+    _append(plan.run, {**found[-1].as_dict(), **_spent(started)})
+    say(Line(text=told(found)))
+    stops = training_metrics.stops(found, plan.metric, plan.patience)
+    if stops:
+        say(Line(text=f"  {plan.metric} has not been better for {plan.patience} evaluations: training ends"))
+    return stops
+
+
+def _prune(plan: Plan, found: Sequence[Evaluation], last: int) -> None:
+    """Raise ``Pruned`` where the losses so far say so."""
+    losses = [(one.step, one.loss) for one in found]
+    if pruned := pruning.pruned(losses, plan.limits, last):
+        write_atomically(plan.run / PRUNED, canonical_json(asdict(pruned)))
+        raise Pruned(f"The try was {pruning.said(pruned)}. There is no adapter to judge.")
+
+
+def log(run: Path) -> "TrainerCallback":
+    """Writes down what the Trainer logs beside what is evaluated."""
+    from transformers import TrainerCallback
+
+    class Log(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
+        started = 0.0
+
+        def on_train_begin(self, _args: object, _state: object, _control: object, **_: object) -> None:
+            self.started = time.monotonic()
+
+        def on_log(
+            self, _args: object, state: "TrainerState", _control: object, *, logs: Mapping[str, float], **_: object
+        ) -> None:
+            if "loss" in logs:
+                _append(run, {"step": state.global_step, **logs, **_spent(self.started)})
+
+    return Log()
+
+
+def _due(every: int, step: int, last: int) -> bool:
+    """Whether an evaluation follows this step."""
+    return step > 0 and (step % every == 0 or step >= last)
+
+
+def _owed(every: int, found: Sequence[Evaluation], step: int, last: int) -> bool:
+    """Whether the one that follows this step is not among those that were made."""
+    return _due(every, step, last) and step not in {one.step for one in found}
+
+
+def owed(run: Path, config: Config, step: int, last: int) -> bool:
+    """Whether a signal ended the evaluation that follows this step; ``last`` is the step that training ends with."""
+    every = config.training.eval_steps
+    return every is not None and _owed(every, _evaluations(run, step), step, last)
 
 
 def _look(plan: Plan, found: Sequence[Evaluation], say: Say) -> None:
@@ -152,9 +239,9 @@ def _look(plan: Plan, found: Sequence[Evaluation], say: Say) -> None:
         say(Line(text=f"  {divergence.warning(fell)}"))
 
 
-def measured(plan: Plan, model: "PreTrainedModel", step: int) -> Evaluation:
-    """The tuning rows as this state of the adapter answers them."""
-    with _undisturbed(model):
+def measured(plan: Plan, model: "PreTrainedModel", step: int, heard: Sequence[int]) -> Evaluation:
+    """The tuning rows as this state of the adapter answers them; ``Cut`` where a signal is in ``heard``."""
+    with _undisturbed(model), interrupted.cut(model, heard):
         plan.as_trained()
         mean = _loss(model, plan.examples, plan.batch)
         outputs = list(transformers.answers(plan.asked, model, plan.prompts)) if plan.prompts else []
@@ -231,13 +318,16 @@ def goes_on(run: Path, step: int) -> list[Evaluation]:
 
 
 def knows(run: Path, config: Config, checkpoint: Path) -> bool:
-    """Whether the run folder has every evaluation up to a checkpoint, and the best of them; else it begins anew."""
+    """Whether the run folder has every evaluation before a checkpoint, and the best of them; else it begins anew.
+
+    The one at the checkpoint itself is made again where a signal ended it.
+    """
     every, step = config.training.eval_steps, callbacks.step_of(checkpoint)
     if every is None:
         return True
     there = _evaluations(run, step)
     best = training_metrics.best(there, name) if (name := metric(config)) else None
-    whole = {*range(every, step + 1, every)} <= {one.step for one in there}
+    whole = {*range(every, step, every)} <= {one.step for one in there}
     return whole and (best is None or _state(run, best.step).exists())
 
 

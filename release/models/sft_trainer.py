@@ -132,7 +132,8 @@ def guard(config: Config, say: Say) -> "TrainerCallback":
 
         def on_save(self, args: "TrainingArguments", state: "TrainerState", _control: object, **_: object) -> None:
             if config.training.on_divergence is not None and not launched.rank():
-                sure = divergence.sure(self.seen, state.global_step, config)
+                ended = bool(self.trainer.heard)  # so the evaluation of this step may be owed, which could lead back
+                sure = divergence.sure(self.seen, state.global_step - ended, config)
                 callbacks.thin(Path(args.output_dir), sure // state.save_steps * state.save_steps)
 
     return Guard()

@@ -61,7 +61,7 @@ def wait() -> None:
 
 
 def leave() -> None:
-    """Tell the others, which wait in ``agree``, that training has ended here."""
+    """Tell the others, which wait in ``agree``, that training has ended here, or that it does not begin."""
     largest([0, 0, 1])
 
 
@@ -70,6 +70,10 @@ def agree() -> "TrainerCallback":
     from transformers import TrainerCallback
 
     class Agree(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
+        def on_train_begin(self, _args: object, _state: object, _control: object, **_: object) -> None:
+            if largest([0, 0, 0])[2]:
+                raise Left
+
         def on_step_end(self, _args: object, _state: object, control: "TrainerControl", **_: object) -> None:
             save, stop, left = largest([control.should_save, control.should_training_stop, 0])
             if left:

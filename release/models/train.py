@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import gates
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 LONGEST = 7 * 24 * 3600
 """Seconds that processes wait for the first, which evaluates alone; when it dies their launcher ends them at once."""
+NO_LIMITS: Mapping[int, float] = MappingProxyType({})
 OURS = (
     "processes",
     *("activation_checkpointing", "over", "eval_steps", "eval_generate", "load_best_model_at_end"),
@@ -59,8 +61,11 @@ OURS = (
 """Settings of training that the Trainer is not told: this module and `evaluation` do what they say."""
 
 
-def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
-    """The adapter of this run folder: trained now in this place, or found finished and unchanged."""
+def train(run: Path, base: bases.Base, place: Place, say: Say, limits: Mapping[int, float] = NO_LIMITS) -> Adapter:
+    """The adapter of this run folder: trained now in this place, or found finished and unchanged.
+
+    ``limits`` are of the losses of the tuning rows by step, over which a try of a search is pruned.
+    """
     record = run / "training.json"
     while not record.exists():
         config, turned = load_config(run / "config.yaml"), len(divergence.done(run))
@@ -68,7 +73,7 @@ def train(run: Path, base: bases.Base, place: Place, say: Say) -> Adapter:
         say(Progress(name=callbacks.NAME, done=0, total=0))
         place.of(config.training.processes or 1).call(
             __name__,
-            [run, base.folder],
+            [run, base.folder, *([json.dumps(dict(limits))] if limits else [])],
             reads=[base.folder],
             writes=[run.parent if limited else run],  # what attempts have cost is kept beside the run folders
             say=say,
@@ -95,17 +100,17 @@ def _same_metrics(run: Path, told: Mapping[str, Any]) -> None:
         raise VerificationError(f"{metrics} is not what training wrote. Restore it, or move {run} away and run again.")
 
 
-def run_training(run: Path, base_folder: Path, say: Say) -> None:
+def run_training(run: Path, base_folder: Path, say: Say, limits: Mapping[int, float] = NO_LIMITS) -> None:
     """Train, and write ``adapter/`` and then ``training.json`` into ``run``; without it training goes back a little."""
     config = load_config(run / "config.yaml")
     loading.apart_from_others(config.model, say)
     reporting.prepare(run, config.training.report_to or (), say)
     arithmetic.make_deterministic(config.run.seed, environment.threads(config.run.threads))
-    trainer = build_trainer(config, run, base_folder, say)
+    trainer = build_trainer(config, run, base_folder, say, limits)
     started_from = _tensor_digest(trainer)
     checkpoint = _checkpoint(run, config)
     started = time.monotonic()
-    if checkpoint and (_is_last(checkpoint) or evaluation.ended(run, config, checkpoint)):
+    if checkpoint and _has_ended(checkpoint, config, run):
         _take_over(trainer, checkpoint)
     elif _turned_back(trainer, checkpoint, config, run, say):
         return
@@ -157,7 +162,7 @@ def _checkpoint(run: Path, config: Config) -> Path | None:
 
 def _turned_back(trainer: "SFTTrainer", checkpoint: Path | None, config: Config, run: Path, say: Say) -> bool:
     """Train to the end; or to where it went wrong, from where a fresh process goes back and on, as after a kill."""
-    heard: list[int] = []
+    heard: list[int] = trainer.heard
     try:
         with interrupted.kept(trainer, say, heard):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -173,6 +178,15 @@ def _turned_back(trainer: "SFTTrainer", checkpoint: Path | None, config: Config,
         if heard:
             sys.exit(128 + heard[0])
         return True
+    except evaluation.Pruned:
+        together.leave()
+        trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
+        raise
+    except evaluation.Over:
+        together.leave()
+        trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
+    if evaluation.owed(run, config, trainer.state.global_step, trainer.state.max_steps):
+        interrupted.leave(heard, trainer.state, say)
     return False
 
 
@@ -201,10 +215,12 @@ def curves(logged: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, f
     return {name: points for name, points in found.items() if points}
 
 
-def _is_last(checkpoint: Path) -> bool:
-    """Whether a checkpoint was made after the last step: the Trainer would make one step more from it."""
+def _has_ended(checkpoint: Path, config: Config, run: Path) -> bool:
+    """Whether training came to its end with this checkpoint: the Trainer would make one step more from it."""
     state = json.loads((checkpoint / "trainer_state.json").read_bytes())
-    return bool(state["global_step"] >= state["max_steps"])
+    step, last = state["global_step"], state["max_steps"]
+    is_last = step >= last and not evaluation.owed(run, config, step, last)
+    return is_last or evaluation.ended(run, config, checkpoint)
 
 
 def _take_over(trainer: "SFTTrainer", checkpoint: Path) -> None:
@@ -215,7 +231,9 @@ def _take_over(trainer: "SFTTrainer", checkpoint: Path) -> None:
     trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
 
-def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SFTTrainer":
+def build_trainer(
+    config: Config, run: Path, base_folder: Path, say: Say, limits: Mapping[int, float] = NO_LIMITS
+) -> "SFTTrainer":
     """TRL's trainer over the base model, with the rows of the run folder as token ids; TRL renders nothing."""
     import torch
     from datasets import Dataset
@@ -244,8 +262,8 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
     dataset = Dataset.from_list(
         [{"input_ids": [*one.asked, *one.learned], "labels": one.labels(loss.IGNORED)} for one in examples]
     )
-    guard = sft_trainer.guard(config, say)
-    plan = evaluation.planned(config, run, base_folder, chat, partial(_as_trained, both, config))
+    guard, heard = sft_trainer.guard(config, say), list[int]()
+    plan = evaluation.planned(config, run, base_folder, chat, partial(_as_trained, both, config), limits)
     trainer: SFTTrainer = sft_trainer.watched_class(divergence.schedule(config, divergence.done(run)))(
         model=model,
         args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
@@ -256,24 +274,27 @@ def build_trainer(config: Config, run: Path, base_folder: Path, say: Say) -> "SF
             *([base_weights.alternate(both, over)] if both else []),
             callbacks.watch(say),
             guard,
-            *_deciding(config, run, plan, say),
+            *_deciding(config, run, plan, say, heard),
             together.agree(),
         ],
     )
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
         raise RuntimeError("TRL changed the rows that it was given")
-    guard.trainer, trainer.guard = trainer, guard
+    guard.trainer, trainer.guard, trainer.heard = trainer, guard, heard
     trainer.add_callback(sft_trainer.running_loss(trainer))
     return trainer
 
 
-def _deciding(config: Config, run: Path, plan: evaluation.Plan | None, say: Say) -> "Iterator[TrainerCallback]":
+def _deciding(
+    config: Config, run: Path, plan: evaluation.Plan | None, say: Say, heard: Sequence[int]
+) -> "Iterator[TrainerCallback]":
     """What may save or stop after a step, beside the guard: an evaluation, the budget, the clock.
 
     The budget is asked when all else has had its say: a training that ends at this step anyway costs no further one.
     """
     if plan and not launched.rank():
-        yield evaluation.watch(plan, say)
+        yield evaluation.watch(plan, say, heard)
+        yield evaluation.log(run)
     if meter := _meter(config, run):
         yield callbacks.budget(meter, say)
     if minutes := config.training.save_minutes:
@@ -407,5 +428,12 @@ def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path, base_folder:
     whole.rename(adapter)
 
 
+def _stage(arguments: Sequence[str], say: Say) -> None:
+    """``RUN BASE [LIMITS]``, these in JSON."""
+    run, base, *limited = arguments
+    limits = {int(step): float(limit) for one in limited for step, limit in json.loads(one).items()}
+    run_training(Path(run), Path(base), say, limits)
+
+
 if __name__ == "__main__":
-    child.main(lambda arguments, say: run_training(Path(arguments[0]), Path(arguments[1]), say))
+    child.main(_stage)

@@ -26,7 +26,7 @@ def needs(config: Config, shape: Architecture | None) -> dict[str, int]:
     """
     if shape is None:
         return {"a model of unknown shape": UNKNOWN}
-    trained = [one.config for one in ladder.steps(config)[: ladder.most(config)]] or [config]
+    trained = [one.config for one in ladder.foreseen(config)] or [config]
     sizes = [trainable(shape, one) * FLOAT32 for one in trained]
     adapter = max(sizes)
     copies = 2 if isinstance(address.of(config), address.Folder) else 1  # packed, and on a Hub of this disk

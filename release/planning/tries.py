@@ -24,13 +24,16 @@ class Cost:
 def planned(found: Inputs, built: Architecture | None) -> list[str]:
     """A line for each try, and one for all with their seeds; what memory may leave out is counted."""
     config = found.config
-    steps = ladder.steps(config)[: ladder.most(config)]
+    steps = ladder.foreseen(config)
     seeds, currency = ladder.other_seeds(config), cards.currency_of(config, estimates.read_prices())
     costs = [_cost(replace(found, config=step.config), built) for step in steps]
     threads = environment.threads(config.run.threads)
     lines = [f"tries, at most {len(steps)}: hours with {threads} threads, and on the cheapest card that fits"]
-    for step, cost in zip(steps, costs, strict=True):
+    searched = config.tries is not None and config.tries.search is not None
+    for step, cost in list(zip(steps, costs, strict=True))[: 2 if searched else None]:
         changed = ", ".join(f"{key} {value}" for key, value in step.changes.items()) or "as written"
+        if searched and step.changes:
+            changed = f"and each further one of the search, at most: {changed}"
         lines.append(f"  {step.name:>3}  {cost.hours:7.2f} h  {_card(cost.card, currency):32}  {changed}")
     sums = [one.card.cost for one in costs if one.card]
     known = [one for one in sums if one is not None]

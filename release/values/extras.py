@@ -10,10 +10,13 @@ SERVE = ("llguidance", "openai", "xllamacpp")
 """The same of `serve`."""
 VLLM = ("vllm",)
 """The same of `vllm`."""
-EXTRAS = {"train": TRAIN, "serve": SERVE, "vllm": VLLM}
+SEARCH = ("optuna",)
+"""The same of `search`."""
+EXTRAS = {"train": TRAIN, "serve": SERVE, "vllm": VLLM, "search": SEARCH}
 NEEDED_BY = {
     "train": "what trains, answers or counts a base model's weights needs it, all else does not",
     "serve": "the form of serving that is asked for needs it, all else does not",
+    "search": "a search of tries needs it, all else does not",
     "vllm": "a form of serving with engine vllm needs it, all else does not",
 }
 

@@ -450,6 +450,32 @@ class PeoplesWord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """How a try of a search was ended before its end."""
+
+    step: int
+    """The one after whose evaluation it ended."""
+    limit: float
+    """The median of the losses there of the tries before; its own best so far is above."""
+    losses: list[tuple[int, float]]
+    """Step and loss of the tuning rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """What suggested the tries, and from what."""
+
+    optuna: str
+    """Its version."""
+    space: Tree
+    n_trials: int
+    sampler: str
+    seed: int
+    n_startup_trials: int
+    pruner: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Try:
     """A training that was tried, judged on the tuning rows alone."""
 
@@ -470,6 +496,9 @@ class Try:
     """None where training ended without one."""
     answers_sha256: str | None = None
     metrics_sha256: str | None = None
+    loss: float | None = field(default=None, metadata=OPTIONAL)
+    """In a search: of the tuning rows, by the adapter."""
+    pruned: Pruned | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -485,6 +514,8 @@ class Tries:
     """The same training with other seeds."""
     left_out: list[str]
     """Which of those listed were not to be made, and why."""
+    search: Searched | None = field(default=None, metadata=OPTIONAL)
+    """None where the tries were listed."""
 
 
 @dataclass(frozen=True, kw_only=True)

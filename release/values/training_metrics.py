@@ -149,6 +149,13 @@ def read(data: bytes, name: str) -> tuple[Evaluation, ...]:
     return tuple(evaluation(one) for one in history if isinstance(one, dict) and LOSS in one)
 
 
+def loss(data: bytes, name: str) -> float | None:
+    """The loss of the state that was kept; None where nothing was evaluated."""
+    found, best_step = read(data, name), bounded.json_object(data, name).get("best_step")
+    kept = [one.loss for one in found if one.step == best_step] or [one.loss for one in found[-1:]]
+    return kept[0] if kept else None
+
+
 def evaluation(said: Mapping[str, Any]) -> Evaluation:
     """An evaluation from its row; ``ValueError`` for what is not one."""
     step, loss = said.get("step"), said.get(LOSS)

@@ -21,6 +21,7 @@ def stage(arguments: list[str], say: Say) -> None:
     say(Line(text=f"largest {together.largest([mine, 1 - mine])}, mean {together.mean(float(mine))}"))
     match what:
         case "agree":
+            together.agree().on_train_begin(None, None, None)
             control = SimpleNamespace(should_save=mine == 1, should_training_stop=False)
             together.agree().on_step_end(None, None, control)
             say(Line(text=f"save {control.should_save}, stop {control.should_training_stop}"))
@@ -40,15 +41,19 @@ def stage(arguments: list[str], say: Say) -> None:
 
 
 def _leave(mine: int, say: Say) -> None:
+    """After a step, and before the first."""
     if mine == 0:
+        together.leave()
         together.leave()
         say(Line(text="left"))
         return
-    try:
-        together.agree().on_step_end(None, None, SimpleNamespace(should_save=False, should_training_stop=False))
-    except together.Left:
-        return
-    raise RuntimeError("nobody left")
+    goes_on, agree = SimpleNamespace(should_save=False, should_training_stop=False), together.agree()
+    for where in (agree.on_step_end, agree.on_train_begin):
+        try:
+            where(None, None, goes_on)
+        except together.Left:
+            continue
+        raise RuntimeError("nobody left")
 
 
 if __name__ == "__main__":

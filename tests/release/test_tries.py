@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,10 @@ def words(**settings: Any) -> list[str]:
     ]
 
 
-def kill_in_the_second(folder: Path, env: Mapping[str, str]) -> None:
-    """Start the release, and kill -9 all of it when the second try has a checkpoint."""
+def killed_when(when: Callable[[], bool], folder: Path, env: Mapping[str, str], settings: list[str]) -> None:
+    """Start the release, and kill -9 all of it then."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "release.cli", "release", "release.yaml", *words()],
+        [sys.executable, "-m", "release.cli", "release", "release.yaml", *settings],
         cwd=folder,
         env={**os.environ, "CI": "true", "PYTHONPATH": str(ROOT), **env},
         stdout=subprocess.DEVNULL,
@@ -47,11 +47,11 @@ def kill_in_the_second(folder: Path, env: Mapping[str, str]) -> None:
         start_new_session=True,
     )
     deadline = time.monotonic() + 400
-    while process.poll() is None and not checkpoints(folder) and time.monotonic() < deadline:
+    while process.poll() is None and not when() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert checkpoints(folder)
+    assert when()
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -82,7 +82,7 @@ def test_only_the_first_try_that_passes_answers_the_golden_set_and_a_killed_one_
         assert "budget.tries is 1" in refused.stderr
         assert not list(folder.glob("runs/mine/*/answers.jsonl"))
         first = table(folder)["tries"]
-        kill_in_the_second(folder, env)
+        killed_when(lambda: len(checkpoints(folder)) > 0, folder, env, words())
         done = adapter_release("release", "release.yaml", *words(), cwd=folder, env=env)
         assert done.returncode == 0, done.stderr
 

@@ -1,6 +1,7 @@
 """Which tries there are is decided once: not by the memory that is free at each start."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,10 @@ from release.inputs import Inputs
 from release.judging import tried
 from release.planning import forecast
 from release.running import machine
+from release.values import extras
 from release.values.errors import ConfigError, PreflightError
 from release.values.events import Event, Line, Say
-from release.values.record import Tries, Try, tree
+from release.values.record import Pruned, Tries, Try, tree
 from tests.helpers.line import small_config
 
 FIRST = Try(name="1", changes={}, passed=False, refused_by=["it diverged"], gates={}, steps=0, tokens=0, seconds=1.5)
@@ -142,3 +144,66 @@ def test_what_memory_leaves_out_of_a_ladder_is_said_before_anything_is_started(
     assert "GiB are needed" in said
     assert "budget.tries is 3" in said
     assert not tries.folder_of(found.config).exists()
+
+
+RATES: Any = {
+    "training": {"learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}},
+    "adapter": {"lora": {"r": [8, 64]}},
+}
+SEARCHED: Any = {"tries": {"search": {"space": RATES, "n_trials": 7}}, "training": {"eval_steps": 5}}
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize("command", [preparing.plan, preparing.doctor])
+def test_a_search_is_planned_with_its_largest_values(
+    tmp_path: Path, command: Callable[[Configured, Say], None]
+) -> None:
+    found = configured(tmp_path, publishing={"endpoint": "file:hub"}, **SEARCHED)
+
+    said = said_by(command, found.config.path)
+
+    assert "7 trainings at most" in said
+    if command is preparing.plan:
+        assert "tries, at most 7:" in said
+        assert "each further one of the search, at most: adapter.lora.r 64, training.learning_rate 0.001" in said
+        assert len(re.findall(r"^ +[0-9]+ .* h  ", said, re.MULTILINE)) == 2
+
+
+@pytest.mark.usefixtures("base")
+def test_a_space_whose_largest_values_have_no_memory_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = configured(tmp_path, **SEARCHED)
+    with_memory(tmp_path / "cgroup", monkeypatch, 100 << 20)
+
+    with pytest.raises(PreflightError, match=r"tries.search.space, the largest values \(adapter.lora.r 64, .*memory"):
+        tries.planned(found, {})
+
+
+@pytest.mark.usefixtures("base")
+def test_a_search_without_optuna_is_refused_with_the_line_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = configured(tmp_path, publishing={"endpoint": "file:hub"}, **SEARCHED)
+    monkeypatch.setitem(extras.EXTRAS, "search", ("optuna_that_is_nowhere",))
+    monkeypatch.setattr(tries, "OPTUNA", "optuna_that_is_nowhere")
+
+    for command in (preparing.check, preparing.doctor):
+        with pytest.raises((ConfigError, PreflightError), match=r"pip install 'adapter-release\[search\]'"):
+            command(Configured(config=found.config.path, overrides=(), weaker_because=None), lambda _: None)
+
+
+def test_a_try_that_was_pruned_by_other_limits_is_trained_again(tmp_path: Path) -> None:
+    path = tmp_path / tries.ENDED
+    pruned = replace(FIRST, steps=5, pruned=Pruned(step=5, limit=2.0, losses=[(5, 3.0)]))
+
+    for told, limits, kept in (
+        (FIRST, {}, True),
+        (pruned, {5: 2.0, 10: 1.0}, True),
+        (pruned, {5: 2.5}, False),
+        (pruned, {10: 2.0}, False),
+        (pruned, {}, False),
+    ):
+        path.write_bytes(canonical_json(tree(told)))
+        assert tries._ended(path, limits) == (told if kept else None)
+        assert path.exists() is kept

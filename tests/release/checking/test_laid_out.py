@@ -29,7 +29,7 @@ WORDS = (
     *(f"data.fields.{name}" for name in FIELDS),  # keys of a row
 )
 """Settings of free text that name no file, folder or address: a new one is either here or in ``OF_THE_RELEASE``."""
-MAPPINGS = ("model.chat_template_kwargs", "contract", "gates")
+MAPPINGS = ("model.chat_template_kwargs", "contract", "gates", "tries.search.space.*")
 """Sections without declared settings. Of these only `contract.schema` names a file."""
 
 

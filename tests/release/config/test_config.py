@@ -27,9 +27,14 @@ MISSING_IN_SEED = {"model.revision": SHA, "publishing.tag": "1.0", "contract.sch
 EVALUATED = {"data.tuning_file": "tuning.jsonl", "training.eval_steps": 7}
 BEST = {**EVALUATED, "training.eval_generate": 4, "training.load_best_model_at_end": True}
 TUNED: dict[str, object] = {"data.tuning_file": "tuning.jsonl"}
+SPACE = {"adapter": {"lora": {"r": [8, 16]}}}
+SEARCHED = {**EVALUATED, "tries.search.n_trials": 9, "tries.search.space": SPACE}
 NEEDED_BY: dict[str, dict[str, object]] = {
     "tries.changes": TUNED,
     "tries.ladder": TUNED,
+    **{f"tries.search.{name}": SEARCHED for name in ("sampler", "seed", "n_startup_trials", "pruner")},
+    "tries.search.space": {**EVALUATED, "tries.search.n_trials": 9},
+    "tries.search.n_trials": {**EVALUATED, "tries.search.space": SPACE},
     "tries.seeds": TUNED,
     "tries.every_seed_passes": {**TUNED, "tries.seeds": 2},
     "budget.tries": {**TUNED, "tries.ladder": "usual"},

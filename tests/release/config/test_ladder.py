@@ -115,7 +115,7 @@ def test_a_budget_of_tries_counts_the_first_too(tmp_path: Path) -> None:
     ("tries", "sections", "says"),
     [
         ({"changes": [LOWER]}, {"data": {}}, "Set data.tuning_share, such as 0.2, or data.tuning_file"),
-        ({}, {}, "names no tries. Write changes, ladder: usual, or seeds"),
+        ({}, {}, "names no tries. Write changes, ladder: usual, search, or seeds"),
         ({"ladder": "usual", "changes": [LOWER]}, {}, "given beside tries.changes"),
         ({"ladder": "steep"}, {}, "tries.ladder is \"steep\"; expected 'usual' ("),
         ({"ladder": "usual", "every_seed_passes": True}, {}, "there is one seed. Set tries.seeds"),
@@ -160,3 +160,83 @@ def test_a_change_that_is_wrong_is_named_with_its_entry(tmp_path: Path, change: 
 
     assert "tries.changes, entry 2" in str(refused.value)
     assert says in str(refused.value)
+
+
+SEARCHED = {"eval_steps": 5}
+RANKS = {"lora": {"r": [8, 32]}}
+
+
+def searching(folder: Path, space: Mapping[str, Any], **settings: Any) -> Config:
+    return loaded(folder, {"search": {"space": space, "n_trials": 9, **settings}}, training=SEARCHED)
+
+
+def test_of_a_search_the_first_try_is_known_and_each_further_one_changes_what_is_searched(tmp_path: Path) -> None:
+    config = searching(tmp_path, {"training": {"learning_rate": {"low": 1e-5, "high": 1e-3}}, "adapter": RANKS})
+    assert config.tries is not None
+    assert config.tries.search is not None
+
+    (written,) = ladder.steps(config)
+    step = ladder.suggested(
+        config, 4, {"training.learning_rate": 1e-4, "adapter.lora.r": written.config.adapter.lora.r}
+    )
+
+    assert (step.name, dict(step.changes)) == ("4", {"training.learning_rate": 1e-4})
+    assert ladder.values(config, config.tries.search, step.changes) == {
+        "training.learning_rate": 1e-4,
+        "adapter.lora.r": written.config.adapter.lora.r,
+    }
+    assert ladder.most(config) == len(ladder.foreseen(config)) == 9
+    assert dict(ladder.foreseen(config)[-1].changes)["training.learning_rate"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ({"training": {"learning_rate": {"low": 1e-3, "high": 1e-5}}}, ["learning_rate is", "low is the lower"]),
+        ({"training": {"learning_rate": {"low": 0, "high": 1e-3, "log": True}}}, ["low is above 0"]),
+        ({"training": {"learning_rate": {"low": 1e-5}}}, ["expected low and high"]),
+        ({"training": {"learning_rate": {"low": True, "high": 2}}}, ["expected numbers"]),
+        ({"training": {"learning_rate": {"low": 1e-5, "high": 1e-3, "step": 2}}}, ["expected low and high"]),
+        ({"training": {"learning_rate": 1e-4}}, ["expected low and high"]),
+        ({"adapter": {"lora": {"r": [8]}}}, ["2 to 100 different values"]),
+        ({"adapter": {"lora": {"r": [8, 8]}}}, ["2 to 100 different values"]),
+        ({"adapter": {"lora": {"r": [[8], [16]]}}}, ["2 to 100 different values"]),
+        ({"adapter": {"lora": {"r": [0, 8]}}}, ["adapter.lora.r"]),
+        ({"adapter": {"lora": {"r": {"low": 1.5, "high": 8}}}}, ["adapter.lora.r"]),
+        ({"adapter": {"lora": {"rank": [8, 16]}}}, ["rank"]),
+        ({"training": {"eval_steps": [5, 10]}}, ["by which all tries are measured alike"]),
+        ({"training": {"save_minutes": [5, 10]}}, ["save_minutes changes no step"]),
+        ({"adapter": {"method": ["lora", "qlora"]}}, ["entry of tries.changes"]),
+        (
+            {"training": {"learning_rate": [2], "warmup_steps": {"low": 1}}, "adapter": {"method": ["lora", "qlora"]}},
+            ["learning_rate is", "warmup_steps is", "adapter.method needs"],
+        ),
+        (
+            {"training": {"learning_rate": {"low": -1, "high": 1}}, "adapter": {"lora": {"r": [8, "many"]}}},
+            ["training.learning_rate", "adapter.lora.r"],
+        ),
+    ],
+)
+def test_a_space_that_is_wrong_is_refused_with_all_that_is(
+    tmp_path: Path, space: Mapping[str, Any], says: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        ladder.steps(searching(tmp_path, space))
+
+    assert all(one in str(raised.value) for one in says), str(raised.value)
+    assert all("tries.search.space" in one for one in raised.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("tries", "training", "says"),
+    [
+        ({"ladder": "usual"}, SEARCHED, "is given beside tries.ladder"),
+        ({"changes": [LOWER]}, SEARCHED, "is given beside tries.changes"),
+        ({}, {}, "without training.eval_steps no loss of the tuning rows is measured"),
+    ],
+)
+def test_a_search_is_alone_and_needs_the_loss_of_the_tuning_rows(
+    tmp_path: Path, tries: Mapping[str, Any], training: Mapping[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        loaded(tmp_path, {"search": {"space": {"adapter": RANKS}, "n_trials": 3}, **tries}, training=training)

@@ -136,6 +136,45 @@ def test_the_best_state_and_an_early_end_come_out_again_after_a_kill(tmp_path: P
     assert not (best[0] / "checkpoints").exists()
 
 
+@pytest.mark.slow
+def test_a_signal_in_an_evaluation_ends_it_within_a_token_and_who_goes_on_makes_it_again(
+    tmp_path: Path, tiny_base: str
+) -> None:
+    """In the loss, in an answer, in one that was owed, in one with which patience ends, and in the last step's."""
+    last = EVALUATED | {"max_steps": 2, "eval_steps": 4}
+    for name, training, points in (
+        ("best", EVALUATED | BEST, ["1:1", "3:5", "3:6", "4:2"]),
+        ("last", last, ["2:3"]),
+    ):
+        whole, cut = (start_run(tmp_path / name / which, tiny_base, training) for which in ("whole", "cut"))
+        made = train.train(*whole, Here(), quiet)
+
+        ended = cut_at(points, *cut)
+
+        steps = [(point.partition(":")[0], training.get("max_steps", STEPS)) for point in points]
+        said = [f"  stopped after step {step} of {most}, with a whole checkpoint" for step, most in steps]
+        assert ended == [[128 + signal.SIGTERM, one] for one in said]
+        assert len(evaluations(cut[0])) == int(steps[-1][0]) - 1 if name == "best" else not evaluations(cut[0])
+        again = train.train(*cut, Here(), quiet)
+        assert again.trained.resumed_from_step == int(steps[-1][0])
+        assert again.trained.evaluation == made.trained.evaluation
+        assert again.trained.losses == made.trained.losses
+        assert again.files == made.files
+        assert evaluations(cut[0]) == evaluations(whole[0])
+
+
+def cut_at(points: list[str], run: Path, base: bases.Base) -> list[list[object]]:
+    """How trainings end that are sent SIGTERM in the evaluation after a step, before a forward pass: STEP:PASS."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.helpers.cut_evaluations", str(run), str(base.folder), *points],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: list[list[object]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def run_with(folder: Path, *steps: int, states: tuple[int, ...] = (), torn: str = "") -> tuple[Path, Config]:
     """A run folder in which these steps were evaluated, each better than the one before, and these states saved."""
     training = {"eval_steps": 2, "load_best_model_at_end": True, "early_stopping_patience": 2}
@@ -153,7 +192,7 @@ def run_with(folder: Path, *steps: int, states: tuple[int, ...] = (), torn: str 
     [
         ((2, 4), (4,), True),
         ((2, 4, 6), (4, 6), True),
-        ((2,), (2,), False),  # the evaluation at the checkpoint is lost
+        ((2,), (2,), False),  # an evaluation before the checkpoint is lost
         ((2, 4), (2,), False),  # its best state is
         ((), (), False),
     ],
@@ -164,6 +203,25 @@ def test_a_checkpoint_without_its_evaluations_is_not_gone_on_from(
     run, loaded = run_with(tmp_path, *steps, states=states)
 
     assert evaluation.knows(run, loaded, run / "checkpoints" / "checkpoint-5") is knows
+
+
+@pytest.mark.parametrize(
+    ("step", "last", "owed"),
+    [
+        (0, 9, False),  # nothing was trained yet
+        (2, 9, False),  # it is there
+        (3, 9, False),  # none follows this step
+        (4, 9, True),
+        (5, 5, True),  # the last step has one in any case
+    ],
+)
+def test_a_checkpoint_owes_the_evaluation_that_a_signal_ended(
+    tmp_path: Path, step: int, last: int, *, owed: bool
+) -> None:
+    run, loaded = run_with(tmp_path, 2, states=(2,))
+
+    assert evaluation.owed(run, loaded, step, last) is owed
+    assert evaluation.knows(run, loaded, run / "checkpoints" / f"checkpoint-{step}") is (step < 5)
 
 
 def test_where_training_goes_on_later_evaluations_and_half_a_line_are_gone(tmp_path: Path) -> None:
@@ -223,7 +281,7 @@ def test_a_training_that_its_evaluation_ends_is_not_said_to_be_ended_by_its_budg
     plan = plan_of(run)
     monkeypatch.setattr(evaluation, "measured", lambda *_: last)
     monkeypatch.setattr(evaluation, "_keep", lambda *_: None)
-    handler = CallbackHandler(list(train._deciding(config, run, plan, quiet)), None, None, None, None)
+    handler = CallbackHandler(list(train._deciding(config, run, plan, quiet, [])), None, None, None, None)
     state, control = TrainerState(global_step=1, max_steps=9), TrainerControl()
 
     handler.on_train_begin(None, state, control)
@@ -242,10 +300,10 @@ def test_a_training_that_its_evaluation_ends_is_not_said_to_be_ended_by_its_budg
     assert spending.read(run.parent)[0].run == "run"
 
 
-def test_a_signal_during_an_evaluation_is_heard_when_that_has_ended(
+def test_a_signal_after_the_last_forward_pass_of_an_evaluation_leaves_it_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So the checkpoint of the step has its evaluation, without which nothing goes on from it."""
+    """The checkpoint of the step has its evaluation."""
     from transformers import TrainerControl, TrainerState
     from transformers.trainer_callback import CallbackHandler
 
@@ -255,7 +313,7 @@ def test_a_signal_during_an_evaluation_is_heard_when_that_has_ended(
 
     monkeypatch.setattr(evaluation, "measured", interrupted_one)
     monkeypatch.setattr(evaluation, "_keep", lambda *_: None)
-    handler: Any = CallbackHandler([evaluation.watch(plan_of(tmp_path), quiet)], None, None, None, None)
+    handler: Any = CallbackHandler([evaluation.watch(plan_of(tmp_path), quiet, [])], None, None, None, None)
     state, control = TrainerState(global_step=0, max_steps=9), TrainerControl()
     with interrupted.kept(handler, quiet, []):
         handler.on_train_begin(None, state, control)

@@ -22,7 +22,14 @@ def test_its_modules_are_those_that_the_base_does_not_bring() -> None:
 
 def test_those_that_serve_are_of_the_extra_that_is_named_for_it() -> None:
     assert set(extras.SERVE) == names(PROJECT["optional-dependencies"]["serve"])
-    for name, extra in {"xllamacpp": "serve", "openai": "serve", "llguidance": "serve", "vllm": "vllm"}.items():
+    assert set(extras.SEARCH) == names(PROJECT["optional-dependencies"]["search"])
+    for name, extra in {
+        "xllamacpp": "serve",
+        "openai": "serve",
+        "llguidance": "serve",
+        "vllm": "vllm",
+        "optuna": "search",
+    }.items():
         told = extras.of_an_import(ModuleNotFoundError(name=name))
         assert told is not None
         assert f"pip install 'adapter-release[{extra}]'" in str(told)

@@ -1,0 +1,170 @@
+"""What a search of tries chooses from: for each setting a range or some values."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from release.config import tree as trees
+from release.config.tree import Tree
+from release.values.errors import shown
+
+Value = str | int | float | bool | None
+DEEPEST = 5
+"""Sections above a setting, at most."""
+MOST = 2.0**53
+"""Beyond which a number has no neighbours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Any number from ``low`` to ``high``; only whole ones where both are whole."""
+
+    low: float
+    high: float
+    log: bool = False
+    """Whether numbers are spread by their logarithm."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are meant."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """The lowest and the highest."""
+        return self.low, self.high
+
+    @property
+    def largest(self) -> Value:
+        """The highest."""
+        return self.high
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is one of these."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return self.low <= value <= self.high and (not self.whole or value == int(value))
+
+    def of(self, value: Value) -> Value:
+        """A value that was suggested, to three digits: so it can be read, and is the same on every machine."""
+        if self.whole or not isinstance(value, float):
+            return value
+        return min(max(float(f"{value:.3g}"), float(self.low)), float(self.high))
+
+    @property
+    def all(self) -> Sequence[Value]:
+        """Every value; none where nobody can count them."""
+        return range(int(self.low), int(self.high) + 1) if self.whole else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """One of these values."""
+
+    values: tuple[Value, ...]
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """All of them: there is no order."""
+        return self.values
+
+    @property
+    def largest(self) -> Value:
+        """The highest number; of words the last."""
+        return max(self.values, key=lambda one: one if isinstance(one, int | float) else -math.inf)
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is one of these."""
+        return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in self.values)
+
+    def of(self, value: Value) -> Value:
+        """A value that was suggested."""
+        return value
+
+    @property
+    def all(self) -> Sequence[Value]:
+        """Every value."""
+        return self.values
+
+
+Space = Mapping[str, Range | Choices]
+"""By dotted key, in the order of the keys."""
+
+
+def read(tree: Mapping[str, object]) -> Space:
+    """A space that has no problems."""
+    found = dict[str, Range | Choices]()
+    for key, said in sorted(_leaves(tree)):
+        if isinstance(said, list | tuple):
+            found[key] = Choices(values=tuple(said))
+        elif isinstance(said, Mapping):
+            found[key] = Range(**said)
+    return found
+
+
+def problems(tree: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """A dotted key with what is wrong with it alone; whether its values are a setting's own is asked elsewhere."""
+    for key, said in _leaves(tree):
+        if problem := _list_problem(said) if isinstance(said, list | tuple) else _range_problem(said):
+            yield key, problem
+
+
+def keys(tree: Mapping[str, object]) -> Iterator[str]:
+    """The dotted key of each setting."""
+    return (key for key, _ in _leaves(tree))
+
+
+def _leaves(tree: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and _is_section(value) and above.count(".") < DEEPEST:
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _is_section(value: Mapping[str, object]) -> bool:
+    """Whether it holds settings, and is no range."""
+    return bool(value) and not value.keys() & {"low", "high", "log"}
+
+
+def _list_problem(said: list[object] | tuple[object, ...]) -> str:
+    scalars = all(isinstance(one, str | int | float | bool) or one is None for one in said)
+    if not scalars or len({(isinstance(one, bool), one) for one in said}) < max(len(said), 2) or len(said) > 100:
+        return f"is {shown(said)}; expected a list of 2 to 100 different values, or low and high."
+    return ""
+
+
+def _range_problem(said: object) -> str:
+    if not isinstance(said, Mapping) or not {"low", "high"} <= said.keys() <= {"low", "high", "log"}:
+        return f"is {shown(said)}; expected low and high, with log: true where numbers spread by powers, or a list."
+    low, high, log = said["low"], said["high"], said.get("log", False)
+    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (low, high))
+    if not numbers or not -MOST <= low < high <= MOST or not isinstance(log, bool):
+        return f"is {shown(said)}; expected numbers of which low is the lower, and log true or false."
+    return f"is {shown(said)}; with log: true, low is above 0." if log and low <= 0 else ""
+
+
+def changes(values: Mapping[str, object]) -> Tree:
+    """Values by dotted key as a change of a configuration."""
+    found: Tree = {}
+    for key, value in values.items():
+        trees.put(found, key, value)
+    return found
+
+
+def all_of(space: Space) -> Iterator[dict[str, Value]]:
+    """Every try that there is; none where nobody can count them."""
+    each = [one.all for one in space.values()]
+    if not all(each):
+        return iter(())
+    return (dict(zip(space, values, strict=True)) for values in _product(each))
+
+
+def _product(each: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
+    """As itertools has it, which would hold every whole number of a wide range."""
+    if not each:
+        yield ()
+        return
+    for value in each[0]:
+        for rest in _product(each[1:]):
+            yield value, *rest
