@@ -12,6 +12,8 @@ from tests.helpers.line import ROOT
 
 pytest_plugins = ["tests.helpers.engine_fixture", "tests.helpers.hub_fixture", "tests.helpers.tiny_base"]
 
+# One for all tests, in whatever folder they work: the embedded base is unpacked once.
+os.environ.setdefault("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))
 # A busy machine is no failure; a mutant is dead at the first failure, however long its example.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.register_profile(
@@ -28,7 +30,6 @@ hypothesis.settings.load_profile("mutants" if "MUTANT_UNDER_TEST" in os.environ 
 @pytest.fixture(scope="session")
 def base() -> bases.Base:
     """The embedded base model, unpacked once into the project's cache."""
-    os.environ.setdefault("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))
     return bases.resolve(reading.load(ROOT / "release.yaml").model, lambda _: None)
 
 

@@ -1,7 +1,6 @@
 """What llama.cpp loads of a small model with a random LoRA: the base, the adapter and the merged model as GGUF."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +40,6 @@ class Files:
 
 def wheel() -> Path:
     """The converter's wheel in the project's cache."""
-    os.environ.setdefault("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))
     return wheels.found(converter.WHEEL, lambda _: None)
 
 

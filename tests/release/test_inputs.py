@@ -102,7 +102,7 @@ def test_half_of_a_surrogate_pair_in_a_converted_row_is_exit_3_with_file_and_lin
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"conversations": [{"from": "human", "value": "\\ud800"}, {"from": "gpt", "value": "{}"}]}\n')
     small_config(tmp_path, data={"train_file": str(rows)})
-    done = adapter_release("data", "check", cwd=tmp_path, env={"ADAPTER_RELEASE_CACHE": str(ROOT / ".cache")})
+    done = adapter_release("data", "check", cwd=tmp_path)
 
     assert done.returncode == 3
     assert f"{rows} line 1: lone_surrogate: half of a surrogate pair" in done.stderr

@@ -1,13 +1,9 @@
 """The commands before a release, on the default configuration and on a broken one."""
 
-import os
 from pathlib import Path
 
 from release.values.errors import DataError, PreflightError
-from tests.helpers.line import ROOT, adapter_release, small_config
-
-CACHE = os.environ.get("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))
-"""The base model is unpacked once."""
+from tests.helpers.line import adapter_release, small_config
 
 
 def test_check_says_how_many_rows_can_be_used(tmp_path: Path) -> None:
@@ -34,7 +30,7 @@ def test_check_ends_with_3_for_a_row_that_must_be_corrected(tmp_path: Path) -> N
 def test_plan_says_what_can_be_proven_and_what_it_costs(tmp_path: Path) -> None:
     small_config(tmp_path)
 
-    done = adapter_release("plan", cwd=tmp_path, env={"ADAPTER_RELEASE_CACHE": CACHE})
+    done = adapter_release("plan", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     for part in ("golden.jsonl, ", "on a GPU:", "on a CPU:", "spent so far: 0.00 USD"):

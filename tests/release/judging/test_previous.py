@@ -1,7 +1,6 @@
 """A release beside those before it: fetched from a real Hub, compared on the same rows, and derived again by verify."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -215,8 +214,7 @@ def test_a_release_run_again_after_a_later_one_has_the_same_bytes(chain: Path) -
 
 
 def doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    cache = os.environ.get("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))
-    return adapter_release("doctor", "release.yaml", *arguments, cwd=folder, env={"ADAPTER_RELEASE_CACHE": cache})
+    return adapter_release("doctor", "release.yaml", *arguments, cwd=folder)
 
 
 def test_a_weaker_policy_stops_before_training_unless_a_reason_is_given(line: Path) -> None:
