@@ -39,6 +39,10 @@ class TooMany(Exception):
     """More kinds than can be told apart, and what to do."""
 
 
+SEPARATORS = range(0x1C, 0x20)
+"""Characters of ASCII that are white space to Unicode, and to ``re.ASCII`` are not."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CharacterSet:
     """What one part of a pattern takes."""
@@ -52,7 +56,7 @@ class CharacterSet:
     def takes(self, kind: Kind) -> bool:
         start, name = kind
         found = any(low <= start <= high for low, high in self.ranges)
-        if self.ascii_only and start > 127:
+        if self.ascii_only and (start > 127 or start in SEPARATORS):
             name = "other"
         found = found or any((name in names) != outside for names, outside in self.classes)
         return found != self.negated
@@ -131,7 +135,7 @@ def kinds_of(sets: Iterable[CharacterSet], *, boundary: Sequence[bool], last_lin
     cuts = {0, 10, 11}
     for one in sets:
         cuts |= {cut for low, high in one.ranges for cut in (low, high + 1)}
-        cuts |= {128} if one.ascii_only else set()
+        cuts |= {SEPARATORS.start, SEPARATORS.stop, 128} if one.ascii_only else set()
     cuts |= {128} if any(boundary) else set()
     starts = tuple(sorted(cut for cut in cuts if cut <= TOP))
     free = {True: [*WORDS], False: [*OTHERS]}

@@ -35,6 +35,8 @@ WORK = 1_000_000_000
 not a clock, so that every machine comes to the same."""
 SINGLE = (op.LITERAL, op.NOT_LITERAL, op.ANY, op.IN)
 """Parts of a pattern that stand for one character."""
+FEW = 16
+"""Parts around a repeat that Python's engine may try again at each character."""
 CANNOT = {
     op.ASSERT: "looks ahead or behind: take the neighbour into the pattern, outside the group",
     op.ASSERT_NOT: "looks ahead or behind: take the neighbour into the pattern, outside the group, as in [^x]",
@@ -186,7 +188,9 @@ def _reads_once(parts: Tree, flags: int) -> bool:
     (first, begins), *rest = parts or [(None, None)]
     repeats = [argument for operation, argument in rest if operation in (op.MAX_REPEAT, op.MIN_REPEAT)]
     singles = [part for part in rest if part[0] in SINGLE]
-    if first is not op.LITERAL or flags & re.IGNORECASE or len(repeats) > 1 or len(repeats) + len(singles) < len(rest):
+    if first is not op.LITERAL or flags & re.IGNORECASE or len(repeats) > 1 or len(rest) > FEW:
+        return False
+    if len(repeats) + len(singles) < len(rest):
         return False
     inner = [part for _, _, body in repeats for part in body]
     if len(inner) != len(repeats) or any(operation not in SINGLE for operation, _ in inner):

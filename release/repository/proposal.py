@@ -331,10 +331,20 @@ def _correctness(draft: _Draft) -> None:
     judged = {one["at"] if isinstance(one, dict) else one for one in elsewhere}
     means = {place: _compared(some) for place, some in draft.full.items() if not SURE.search(_word(place))}
     others = [place for place, by in means.items() if by and place != at and place not in judged]
+    others = [place for place in others if not _counts_rows(draft.full[place], draft.rows)]
     places: list[Json] = [{"at": one, "by": means[one]} for one in others]
     why = "short texts, numbers and truth values: the same can be asked for"
     only = "its texts are short: the same words can be asked for"
     draft.put("correctness", [{"at": at, "by": "normalized"}, *places], why if others else only)
+
+
+def _counts_rows(values: Sequence[Json], rows: Sequence[gates.Golden]) -> bool:
+    """Whether it is another one in each row and most prompts do not show it: a row's own number or key."""
+    said = [json.dumps(one, ensure_ascii=False).strip('"') for one in values]
+    shown = sum(
+        one in " ".join(message["content"] for message in row.prompt) for one, row in zip(said, rows, strict=True)
+    )
+    return len({*said}) == len(said) > 2 and shown * 2 < len(said)
 
 
 def _compared(values: Sequence[Json]) -> str:

@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import gates
@@ -122,8 +122,11 @@ PATTERNS = st.recursive(
 @given(
     PATTERNS,
     st.sampled_from(["", "(?i)", "(?m)", "(?s)", "(?a)"]),
-    st.text("ab1 ,[]\u00e9\u0663\u03b1\u212aA_\n\u00a0", min_size=1, max_size=12),
+    st.text("ab1 ,[]\u00e9\u0663\u03b1\u212aA_\n\u00a0\x1c\x1f\x20", min_size=1, max_size=12),
 )
+@example(r"\[(?:1|2)\s", "(?a)", "[1\x1c")
+@example(r"\S", "(?a)", "\x1f")
+@example(r"1\s", "", "1\x1c")
 def test_it_finds_what_python_finds(source: str, flags: str, text: str) -> None:
     pattern, _ = read_pattern(flags + source)
     expected = [(found.span(), found.groups()) for found in re.finditer(flags + source, text)]

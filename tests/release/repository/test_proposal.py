@@ -1,6 +1,7 @@
 """The proposed answer format: of each shape that people have, what is found, and by what."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -152,6 +153,29 @@ def test_what_can_be_asked_to_be_the_same_is_compared(name: str) -> None:
     found = propose([{"prompt": f"{number}?", "gold": one} for number, one in enumerate(said)])
 
     assert found.contract.get("correctness", []) == places
+
+
+@pytest.mark.parametrize(
+    ("asked", "value", "compared"),
+    [
+        ("{}?", lambda number: 7000 + number, False),
+        ("{}?", lambda number: f"row-{number + 100}", False),
+        ("bill 70{:02}?", lambda number: 7000 + number, True),
+        ("bill row-{}?", lambda number: f"row-{number}", True),
+        ("{}?", lambda number: 7000 + number // 2, True),
+    ],
+)
+def test_a_rows_own_number_is_compared_where_who_is_asked_can_know_it(
+    asked: str, value: Callable[[int], Any], *, compared: bool
+) -> None:
+    rows = [
+        {"prompt": asked.format(number), "gold": json.dumps({"answer": "yes", "number": value(number)})}
+        for number in range(12)
+    ]
+
+    places = propose(rows).contract["correctness"]
+
+    assert ("/number" in json.dumps(places)) is compared
 
 
 def test_long_texts_are_not_asked_for_word_by_word() -> None:
