@@ -9,7 +9,7 @@ lock() {
   .venv/bin/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_31 --generate-hashes \
     --only-binary :all: --no-emit-index-url --no-annotate --no-header --exclude-newer "$day" "$versions" "$@"
 }
-compile() { lock pyproject.toml --extra train --extra serve "$@"; }
+compile() { lock pyproject.toml --extra train --extra serve --extra search "$@"; }
 without_cuda=(--excludes locks/cpu.excludes --constraint locks/gpu.txt --no-emit-package torch)
 compile --output-file locks/gpu.txt
 compile "${without_cuda[@]}" --output-file locks/cpu.txt
