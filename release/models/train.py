@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 LONGEST = 7 * 24 * 3600
 """Seconds that processes wait for the first, which evaluates alone; when it dies their launcher ends them at once."""
 NO_LIMITS: Mapping[int, float] = MappingProxyType({})
+LIMITS = "limits.json"
+"""In a run folder: the losses over which the try that is trained there is pruned, by step."""
 OURS = (
     "processes",
     *("activation_checkpointing", "over", "eval_steps", "eval_generate", "load_best_model_at_end"),
@@ -73,7 +75,7 @@ def train(run: Path, base: bases.Base, place: Place, say: Say, limits: Mapping[i
         say(Progress(name=callbacks.NAME, done=0, total=0))
         place.of(config.training.processes or 1).call(
             __name__,
-            [run, base.folder, *([json.dumps(dict(limits))] if limits else [])],
+            [run, base.folder, *_limits_file(run, limits)],
             reads=[base.folder],
             writes=[run.parent if limited else run],  # what attempts have cost is kept beside the run folders
             say=say,
@@ -90,6 +92,14 @@ def train(run: Path, base: bases.Base, place: Place, say: Say, limits: Mapping[i
         )
     _same_metrics(run, told)
     return Adapter(folder=run / "adapter", files=files, training=part(Training, told))
+
+
+def _limits_file(run: Path, limits: Mapping[int, float]) -> list[Path]:
+    """Where they are written for the process that trains, if there are any: an argument holds 128 KiB."""
+    if not limits:
+        return []
+    write_atomically(run / LIMITS, canonical_json({str(step): limit for step, limit in limits.items()}))
+    return [run / LIMITS]
 
 
 def _same_metrics(run: Path, told: Mapping[str, Any]) -> None:
@@ -429,9 +439,9 @@ def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path, base_folder:
 
 
 def _stage(arguments: Sequence[str], say: Say) -> None:
-    """``RUN BASE [LIMITS]``, these in JSON."""
+    """``RUN BASE [LIMITS]``, these a file."""
     run, base, *limited = arguments
-    limits = {int(step): float(limit) for one in limited for step, limit in json.loads(one).items()}
+    limits = {int(step): float(limit) for one in limited for step, limit in json.loads(Path(one).read_bytes()).items()}
     run_training(Path(run), Path(base), say, limits)
 
 
