@@ -9,7 +9,7 @@ from typing import Literal
 
 from gates.shown import counted
 from release import inputs
-from release.config import forms
+from release.config import forms, ladder
 from release.config.settings import Config
 from release.data import chat as chats
 from release.data import chat_faults, gate
@@ -28,7 +28,7 @@ from release.planning import disk, estimates, forecast
 from release.publishing import making_machine, sign
 from release.running import container, machine, spending
 from release.running.machine import GIB, Gpu
-from release.values import layout, licences
+from release.values import extras, layout, licences
 from release.values.cache import cache_folder
 from release.values.errors import DataError, HubError, PreflightError, Stop
 from release.values.events import Line, Say
@@ -136,6 +136,8 @@ def look(found: Inputs, say: Say) -> list[Item]:
     items += _items("engines", ready.problems(config, here=not container.used(config.container)))
     if config.training.report_to:
         items += _items("reports", list(reporting.problems(config, contained=container.used(config.container))))
+    if ladder.search(config):
+        items += _items("search", [one for one in map(extras.missing, extras.SEARCH) if one], ", ".join(extras.SEARCH))
     items += _items("budget", _budget_problems(config), _limit(config))
     items += _rows_items(found)
     base = None if isinstance(found.base, Unread) else found.base

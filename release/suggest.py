@@ -5,8 +5,9 @@ goes on with the values that it would have had.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from release.config import ladder
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 AGAIN = 20
-"""So often it is asked where what it suggests was tried."""
+"""So often it is asked where what it suggests was tried, or is no configuration; then as often by chance."""
+LOOKED_AT = 1000
+"""So many of the other values are looked at then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +38,27 @@ class Seen:
     """By step, of one that was pruned."""
 
 
-def following(search: Search, before: Sequence[Seen]) -> dict[str, Value] | None:
-    """The values of the next try, which is none of those before; None where there is no other."""
+def following(
+    search: Search, before: Sequence[Seen], fits: Callable[[Mapping[str, object]], bool]
+) -> dict[str, Value] | None:
+    """The values of the next try, which is none of those before and ``fits``; None where no other is found.
+
+    What does not fit is no try: it is asked again by another seed, and told of it as of the worst, until there is one.
+    So what comes follows from the tries before alone.
+    """
     space = ladder.space(search)
     tried = [{key: one.values[key] for key in space} for one in before]
-    for again in range(AGAIN):
-        values = _asked(search, space, before, _seed(search.seed, len(before), again))
-        if values not in tried:
+    told = list(before)
+    for again in range(2 * AGAIN):
+        asked = search if again < AGAIN else replace(search, sampler="random")
+        values = _asked(asked, space, told, _seed(search.seed, len(before), again))
+        if values in tried:
+            continue
+        if fits(values):
             return values
-    return next((one for one in spaces.all_of(space) if one not in tried), None)
+        told.append(Seen(values=values, loss=None))
+    others = (one for one in spaces.all_of(space) if one not in tried)
+    return next(filter(fits, islice(others, LOOKED_AT)), None)
 
 
 def version() -> str:

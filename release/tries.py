@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,6 @@ PLAN = "plan.json"
 UNPLANNED = ("budget", "publishing", "serving", "container")
 """Sections that decide on no try: raising a budget goes on with the same ones."""
 NOTHING = "Nothing was started."
-OPTUNA = "optuna"
-"""What suggests the tries of a search."""
 ENDED = "try.json"
 """In the run folder of a try whose training ended without an adapter: so will it end again."""
 
@@ -79,8 +78,6 @@ def tuning_problem(found: Inputs) -> str:
     rows = there(found.rows).tuning
     if found.config.tries is None or rows is None:
         return ""
-    if found.config.tries.search:
-        extras.need(OPTUNA)
     for step in ladder.steps(found.config):
         if problem := inputs.metric_problem(replace(found, config=step.config)):
             return f"Try {step.name} ({tried.said(step.changes)}): {problem}"
@@ -92,6 +89,8 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
 
     ``Refused`` where none passes, or not every seed that must; ``PreflightError`` where the budget ends before.
     """
+    if ladder.search(found.config):
+        extras.need_search()
     steps, left_out = planned(found, {name: rows.sha256 for name, rows in judged.rows.items()})
     told = _none_yet(found.config, len(steps), left_out)
     _announce(found.config, steps, left_out, say)
@@ -120,7 +119,7 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
 
 def _none_yet(config: Config, listed: int, left_out: list[str]) -> Tries:
     """The table before the first try."""
-    search = _search(config)
+    search = ladder.search(config)
     return Tries(
         planned=ladder.most(config) if search else listed,
         every_seed_passes=_every_seed(config),
@@ -134,9 +133,9 @@ def _none_yet(config: Config, listed: int, left_out: list[str]) -> Tries:
 def _coming(config: Config, listed: Sequence[Step], made: Sequence[Made]) -> Iterator[Step]:
     """The tries in their order; of a search each once those before it are ``made``."""
     yield from listed
-    search = _search(config)
+    search, fits = ladder.search(config), partial(ladder.fits, config)
     while search and len(made) < ladder.most(config):
-        values = suggest.following(search, [_seen(config, search, one.told) for one in made])
+        values = suggest.following(search, [_seen(config, search, one.told) for one in made], fits)
         if values is None:
             return
         yield ladder.suggested(config, len(made) + 1, values)
@@ -149,7 +148,7 @@ def _seen(config: Config, search: Search, told: Try) -> suggest.Seen:
 
 def _limits(config: Config, made: Sequence[Made]) -> dict[int, float]:
     """By step: the loss over which the next try is pruned."""
-    search = _search(config)
+    search = ladder.search(config)
     if search is None or search.pruner == "none":
         return {}
     whole = [_losses(one.run / tuning_answers.FOLDER) for one in made if one.told.adapter_sha256]
@@ -159,10 +158,6 @@ def _limits(config: Config, made: Sequence[Made]) -> dict[int, float]:
 def _losses(folder: Path) -> pruning.Losses:
     path = folder / layout.TRAINING_METRICS
     return [(one.step, one.loss) for one in training_metrics.read(path.read_bytes(), str(path))]
-
-
-def _search(config: Config) -> Search | None:
-    return config.tries.search if config.tries else None
 
 
 def planned(found: Inputs, rows: Mapping[str, str]) -> tuple[tuple[Step, ...], list[str]]:
@@ -182,14 +177,12 @@ def foreseen(found: Inputs) -> list[Item]:
     """How many tries would be made here, and which of those listed would not and why; nothing is written."""
     if found.config.tries is None or isinstance(found.rows, Unread) or isinstance(found.base, Unread):
         return []
-    if _search(found.config) and (problem := extras.missing(OPTUNA)):
-        return [Item(name="tries", state="problem", says=problem)]
     rows = {"train": found.rows.train, "tuning": found.rows.tuning, "golden": found.rows.golden}
     try:
         steps, left_out = _of(found, _plan(found, {name: one.sha256 for name, one in rows.items() if one}))
     except PreflightError as why:
         return [Item(name="tries", state="problem", says=str(why).removesuffix(f"\n{NOTHING}"))]
-    several = ladder.most(found.config) if _search(found.config) else len(steps)
+    several = ladder.most(found.config) if ladder.search(found.config) else len(steps)
     says = [f"{counted(several, 'training')} at most", *(f"not to be made: {one}" for one in left_out)]
     return [Item(name="tries", state="ok", says=one) for one in says]
 
@@ -242,8 +235,7 @@ def fitting(found: Inputs, steps: Sequence[Step]) -> tuple[tuple[Step, ...], lis
     """
     possible, left_out = list[Step](), list[str]()
     written, *changed = steps
-    if search := _search(found.config):
-        largest = ladder.largest(found.config, search)
+    for largest in ladder.largest(found.config):
         if wrong := preflight.unfit(replace(found, config=largest.config)):
             says = f"tries.search.space, the largest values ({tried.said(largest.changes)}): {wrong[0]}"
             raise PreflightError(f"{says}\n{NOTHING}")
@@ -266,10 +258,11 @@ def trained(record: Record) -> list[Try]:
 
 
 def _announce(config: Config, steps: Sequence[Step], left_out: Sequence[str], say: Say) -> None:
-    several = f"at most {ladder.most(config) if _search(config) else len(steps)} tries"
+    searched = ladder.search(config) is not None
+    several = f"at most {ladder.most(config) if searched else len(steps)} tries"
     lines = [f"  {several}, in this order; the first that passes answers the golden set, and only it"]
     lines += [f"  {one.name:>3}  {tried.said(one.changes)}" for one in steps]
-    lines += ["       then what optuna suggests from the tuning losses of those before"] if _search(config) else []
+    lines += ["       then what optuna suggests from the tuning losses of those before"] if searched else []
     lines += [f"  not to be made: {one}" for one in left_out]
     if others := ladder.seeds(config, steps[0]):
         spread = f"  then {len(others)} more seeds of it, for the spread"

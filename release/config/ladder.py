@@ -53,8 +53,8 @@ def steps(config: Config) -> tuple[Step, ...]:
     given: Sequence[Mapping[str, object]] = LADDERS[named] if named else [*map(_plain, config.tries.changes or ())]
     written = _tried(config, {})
     found, problems = [Step(name="1", changes={}, config=written)], list[str]()
-    if (search := config.tries.search) is not None:
-        problems += _unsearchable(config, written, search)
+    if (searched := search(config)) is not None:
+        problems += _unsearchable(config, written, searched)
     for number, change in enumerate(given, 1):
         place = f"tries.{f'ladder {named}' if named else 'changes'}, entry {number}"
         try:
@@ -100,9 +100,10 @@ def _unsearchable(config: Config, written: Config, search: Search) -> Iterator[s
     yield from (f"{config.path}: tries.search.space, {key} {problem}" for key, problem in wrong.items())
     if wrong:
         return
-    ends = [{key: value} for key, one in space(search).items() for value in one.ends]
-    found = list(dict.fromkeys(_problems(config, written, ends)))
-    yield from found or _problems(config, written, [{key: one.largest for key, one in space(search).items()}])
+    alone = [{key: value} for key, one in space(search).items() for value in one.some]
+    found = list(dict.fromkeys(_problems(config, written, alone)))
+    if found or not largest(config):
+        yield from found or _problems(config, written, spaces.largest(space(search))[:1])
 
 
 def _problems(config: Config, written: Config, several: Sequence[Mapping[str, object]]) -> Iterator[str]:
@@ -111,6 +112,20 @@ def _problems(config: Config, written: Config, several: Sequence[Mapping[str, ob
             _of(config, written, spaces.changes(values), f"tries.search.space, {', '.join(values)}")
         except ConfigError as error:
             yield from error.problems
+
+
+def search(config: Config) -> Search | None:
+    """The search among a configuration's tries, if there is one."""
+    return config.tries.search if config.tries else None
+
+
+def fits(config: Config, values: Mapping[str, object]) -> bool:
+    """Whether values of a search's space, each of which is right alone, are a configuration together."""
+    try:
+        suggested(config, 0, values)
+    except ConfigError:
+        return False
+    return True
 
 
 def suggested(config: Config, number: int, values: Mapping[str, object]) -> Step:
@@ -131,24 +146,28 @@ def values(config: Config, search: Search, changes: Mapping[str, object]) -> dic
     return {key: changes.get(key, trees.get(written, key)) for key in space(search)}
 
 
-def largest(config: Config, search: Search) -> Step:
-    """Of a search the try with the largest value of each setting: none needs more memory."""
-    return suggested(config, most(config), {key: one.largest for key, one in space(search).items()})
+def largest(config: Config) -> tuple[Step, ...]:
+    """Of a search the tries with the largest number of each setting, and each word, of which none says how large it is.
+
+    No other one needs more memory.
+    """
+    several = spaces.largest(space(searched)) if (searched := search(config)) else []
+    return tuple(suggested(config, most(config), values) for values in several if fits(config, values))
 
 
 def foreseen(config: Config) -> tuple[Step, ...]:
-    """The tries to count with: those that are made at most, of a search as if each had the largest values."""
+    """The tries to count with: those that are made at most, of a search as if each had the largest numbers."""
     first = steps(config)[: most(config)]
-    if config.tries is None or config.tries.search is None:
+    if search(config) is None:
         return first
-    larger = largest(config, config.tries.search)
+    larger, *_ = largest(config)
     return (*first, *(replace(larger, name=str(number)) for number in range(2, most(config) + 1)))
 
 
 def most(config: Config) -> int:
     """How many of its tries are made at most."""
-    search = config.tries.search if config.tries else None
-    several = search.n_trials if search else len(steps(config))
+    searched = search(config)
+    several = searched.n_trials if searched else len(steps(config))
     return min(several, config.budget.tries or several)
 
 

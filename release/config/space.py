@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from release.config import tree as trees
 from release.config.tree import Tree
@@ -13,6 +14,10 @@ DEEPEST = 5
 """Sections above a setting, at most."""
 MOST = 2.0**53
 """Beyond which a number has no neighbours."""
+BETWEEN = (0.618, 0.0618, 0.00618)
+"""Shares of a range: to three digits one of them is no whole number, if any value is none."""
+TOGETHER = 64
+"""So many combinations of values are looked at where all of them could be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +35,15 @@ class Range:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
-    def ends(self) -> tuple[Value, ...]:
-        """The lowest and the highest."""
-        return self.low, self.high
+    def some(self) -> tuple[Value, ...]:
+        """What stands for all of them: the lowest, the highest, and some with a fraction where there are such."""
+        between = [] if self.whole else [self.of(self.low + (self.high - self.low) * share) for share in BETWEEN]
+        return self.low, self.high, *between
 
     @property
-    def largest(self) -> Value:
+    def largest(self) -> tuple[Value, ...]:
         """The highest."""
-        return self.high
+        return (self.high,)
 
     def holds(self, value: object) -> bool:
         """Whether a value is one of these."""
@@ -64,14 +70,16 @@ class Choices:
     values: tuple[Value, ...]
 
     @property
-    def ends(self) -> tuple[Value, ...]:
+    def some(self) -> tuple[Value, ...]:
         """All of them: there is no order."""
         return self.values
 
     @property
-    def largest(self) -> Value:
-        """The highest number; of words the last."""
-        return max(self.values, key=lambda one: one if isinstance(one, int | float) else -math.inf)
+    def largest(self) -> tuple[Value, ...]:
+        """The highest number, then each value that is none: nobody knows which of those needs most."""
+        numbers = [one for one in self.values if isinstance(one, int | float) and not isinstance(one, bool)]
+        others = [one for one in self.values if one not in numbers or isinstance(one, bool)]
+        return (*([max(numbers)] if numbers else []), *others)
 
     def holds(self, value: object) -> bool:
         """Whether a value is one of these."""
@@ -94,7 +102,7 @@ Space = Mapping[str, Range | Choices]
 def read(tree: Mapping[str, object]) -> Space:
     """A space that has no problems."""
     found = dict[str, Range | Choices]()
-    for key, said in sorted(_leaves(tree)):
+    for key, said in sorted(_leaves(tree), key=itemgetter(0)):
         if isinstance(said, list | tuple):
             found[key] = Choices(values=tuple(said))
         elif isinstance(said, Mapping):
@@ -104,8 +112,11 @@ def read(tree: Mapping[str, object]) -> Space:
 
 def problems(tree: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """A dotted key with what is wrong with it alone; whether its values are a setting's own is asked elsewhere."""
-    for key, said in _leaves(tree):
-        if problem := _list_problem(said) if isinstance(said, list | tuple) else _range_problem(said):
+    for names, said in _paths(tree):
+        key = ".".join(names)
+        if any("." in name for name in names):
+            yield key, "is written with a dot in a name. Write each section as one, with what it holds below it."
+        elif problem := _list_problem(said) if isinstance(said, list | tuple) else _range_problem(said):
             yield key, problem
 
 
@@ -114,12 +125,16 @@ def keys(tree: Mapping[str, object]) -> Iterator[str]:
     return (key for key, _ in _leaves(tree))
 
 
-def _leaves(tree: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+def _leaves(tree: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    return ((".".join(names), said) for names, said in _paths(tree))
+
+
+def _paths(tree: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
     for name, value in tree.items():
-        if isinstance(value, Mapping) and _is_section(value) and above.count(".") < DEEPEST:
-            yield from _leaves(value, f"{above}{name}.")
+        if isinstance(value, Mapping) and _is_section(value) and len(above) < DEEPEST:
+            yield from _paths(value, (*above, name))
         else:
-            yield f"{above}{name}", value
+            yield (*above, name), value
 
 
 def _is_section(value: Mapping[str, object]) -> bool:
@@ -150,6 +165,18 @@ def changes(values: Mapping[str, object]) -> Tree:
     for key, value in values.items():
         trees.put(found, key, value)
     return found
+
+
+def largest(space: Space) -> list[dict[str, Value]]:
+    """The largest values together, with each of those that have no order.
+
+    Where these are many, each of them with the first of the others.
+    """
+    each = {key: one.largest for key, one in space.items()}
+    if math.prod(len(one) for one in each.values()) <= TOGETHER:
+        return [dict(zip(each, values, strict=True)) for values in _product(list(each.values()))]
+    first = {key: values[0] for key, values in each.items()}
+    return [first, *({**first, key: value} for key, values in each.items() for value in values[1:])]
 
 
 def all_of(space: Space) -> Iterator[dict[str, Value]]:

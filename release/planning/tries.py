@@ -1,6 +1,7 @@
 """What tries cost: each by itself, and all of them together where none before the last passes."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from release.config import ladder
@@ -26,10 +27,14 @@ def planned(found: Inputs, built: Architecture | None) -> list[str]:
     config = found.config
     steps = ladder.foreseen(config)
     seeds, currency = ladder.other_seeds(config), cards.currency_of(config, estimates.read_prices())
-    costs = [_cost(replace(found, config=step.config), built) for step in steps]
+    searched = ladder.search(config) is not None
+    if searched:
+        largest = [_cost(replace(found, config=step.config), built) for step in ladder.largest(config)]
+        costs = [_cost(replace(found, config=steps[0].config), built), *[_dearest(largest)] * (len(steps) - 1)]
+    else:
+        costs = [_cost(replace(found, config=step.config), built) for step in steps]
     threads = environment.threads(config.run.threads)
     lines = [f"tries, at most {len(steps)}: hours with {threads} threads, and on the cheapest card that fits"]
-    searched = config.tries is not None and config.tries.search is not None
     for step, cost in list(zip(steps, costs, strict=True))[: 2 if searched else None]:
         changed = ", ".join(f"{key} {value}" for key, value in step.changes.items()) or "as written"
         if searched and step.changes:
@@ -58,6 +63,13 @@ def _cost(found: Inputs, built: Architecture | None) -> Cost:
     best = cards.cheapest(cards.options(on_gpu, prices, config.budget.price_per_hour))
     hours = estimates.cpu_hours(on_cpu, prices, environment.threads(config.run.threads))
     return Cost(hours=hours, card=best)
+
+
+def _dearest(several: Sequence[Cost]) -> Cost:
+    """What is enough for any one of them."""
+    fit = [one.card for one in several if one.card]
+    card = max(fit, key=lambda one: math.inf if one.cost is None else one.cost) if len(fit) == len(several) else None
+    return Cost(hours=max(one.hours for one in several), card=card)
 
 
 def _card(card: Option | None, currency: str) -> str:

@@ -27,6 +27,12 @@ def need_train() -> None:
         need(name)
 
 
+def need_search() -> None:
+    """The same of `search`."""
+    for name in SEARCH:
+        need(name)
+
+
 def need(name: str) -> None:
     """Go on where this module of an extra is installed."""
     if importlib.util.find_spec(name) is None:

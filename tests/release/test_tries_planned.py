@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gates.canonical import canonical_json
-from release import inputs, preflight, tries
+from release import inputs, pipeline, preflight, tries
 from release.checking import tries_table
 from release.cli import preparing
 from release.cli.options import Configured
@@ -27,6 +27,10 @@ from tests.helpers.line import small_config
 
 FIRST = Try(name="1", changes={}, passed=False, refused_by=["it diverged"], gates={}, steps=0, tokens=0, seconds=1.5)
 SO_FAR = Tries(planned=4, every_seed_passes=False, tries=[FIRST], seeds=[], left_out=[])
+
+
+def quiet(_: Event) -> None:
+    """Says nothing."""
 
 
 def configured(folder: Path, **sections: Any) -> Inputs:
@@ -181,16 +185,62 @@ def test_a_space_whose_largest_values_have_no_memory_is_refused_at_the_start(
 
 
 @pytest.mark.usefixtures("base")
-def test_a_search_without_optuna_is_refused_with_the_line_that_installs_it(
+def test_memory_for_a_space_is_asked_for_with_each_value_that_has_no_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space: Any = {"training": {"activation_checkpointing": [True, False]}}
+    search = {"search": {"space": space, "n_trials": 7}}
+    found = configured(tmp_path, tries=search, training={"eval_steps": 5, "activation_checkpointing": True})
+    least, most = (
+        forecast.estimate(replace(found, config=one.config), forecast.built_of(found), cuda=False).memory
+        for one in ladder.largest(found.config)
+    )
+    assert least < most
+    with_memory(tmp_path / "cgroup", monkeypatch, int((least + most) / 2 * preflight.MEMORY_SPARE))
+
+    with pytest.raises(PreflightError, match=r"values \(training.activation_checkpointing False\): .*memory"):
+        tries.planned(found, {})
+
+
+@pytest.mark.usefixtures("base")
+def test_a_search_without_optuna_is_refused_with_the_line_that_installs_it_where_one_would_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = configured(tmp_path, publishing={"endpoint": "file:hub"}, **SEARCHED)
-    monkeypatch.setitem(extras.EXTRAS, "search", ("optuna_that_is_nowhere",))
-    monkeypatch.setattr(tries, "OPTUNA", "optuna_that_is_nowhere")
+    nowhere = ("optuna_that_is_nowhere",)
+    monkeypatch.setitem(extras.EXTRAS, "search", nowhere)
+    monkeypatch.setattr(extras, "SEARCH", nowhere)
+    judged = pipeline.check_data(found, quiet)  # all that `check` does
+    assert {one.state for one in tries.foreseen(found)} == {"ok"}  # what `plan` says of this machine
 
-    for command in (preparing.check, preparing.doctor):
+    for searches in (
+        lambda: preflight.check(found, {}, quiet, rights=False),
+        lambda: tries.chosen(found, judged, quiet),
+    ):
         with pytest.raises((ConfigError, PreflightError), match=r"pip install 'adapter-release\[search\]'"):
-            command(Configured(config=found.config.path, overrides=(), weaker_because=None), lambda _: None)
+            searches()
+    assert not tries.folder_of(found.config).exists()
+    assert [one.name for one in preflight.look(found, quiet) if "optuna_that_is_nowhere" in one.says] == ["search"]
+
+
+def test_a_search_goes_past_what_is_no_configuration_and_one_that_goes_on_does_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    space = {"training": {"warmup_steps": {"low": 0, "high": 100}, "max_steps": {"low": 50, "high": 200}}}
+    path = small_config(
+        tmp_path,
+        data={"tuning_share": 0.2},
+        training={"eval_steps": 5, "max_steps": 200, "warmup_steps": 0},
+        tries={"search": {"space": space, "n_trials": 9}},
+    )
+    config, made = reading.load(path), list[tries.Made]()
+
+    for step in tries._coming(config, ladder.steps(config), made):
+        loss = 2.0 - step.config.training.warmup_steps / 100  # best where warming up is longest
+        told = replace(FIRST, name=step.name, changes=dict(step.changes), loss=loss)
+        assert step == next(tries._coming(config, [step] if step.name == "1" else [], list(made)))
+        made.append(tries.Made(step=step, run=tmp_path, told=told))
+
+    assert [one.step.name for one in made] == [str(number) for number in range(1, 10)]
 
 
 def test_a_try_that_was_pruned_by_other_limits_is_trained_again(tmp_path: Path) -> None:

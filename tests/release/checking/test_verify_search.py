@@ -128,6 +128,9 @@ def test_one_that_was_not_is_named(lie: Lie, says: str | None) -> None:
         {"training": json.loads('{"a":' * 400 + "1" + "}" * 400)},
         {"training": {"learning_rate": [{}, []]}, "\u202e": [1, 2]},
         {"training": 3, "adapter": None},
+        {"training": {"learning_rate": [1e-3, 1e-5]}, "training.learning_rate": {"low": 1e-5, "high": 1e-2}},
+        {"training.learning_rate": {"low": 1e-5, "high": 1e-2}},
+        {"": {"training.": {"learning_rate": [1e-3, 1e-5]}}},
     ],
 )
 def test_a_space_that_is_none_is_named_and_the_table_is_shown_without_it(space: Any) -> None:

@@ -1,12 +1,14 @@
 """Which trainings a configuration tries: each a whole configuration; what is wrong is named with its entry."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from release.config import ladder, reading
+from release.config import space as spaces
 from release.config import tree as trees
 from release.config.settings import Config
 from release.judging import recording
@@ -203,6 +205,8 @@ def test_of_a_search_the_first_try_is_known_and_each_further_one_changes_what_is
         ({"adapter": {"lora": {"r": [[8], [16]]}}}, ["2 to 100 different values"]),
         ({"adapter": {"lora": {"r": [0, 8]}}}, ["adapter.lora.r"]),
         ({"adapter": {"lora": {"r": {"low": 1.5, "high": 8}}}}, ["adapter.lora.r"]),
+        ({"training": {"warmup_steps": {"low": 0.5, "high": 3}}}, ["training.warmup_steps is 2.0"]),
+        ({"adapter": {"lora.r": [8, 16]}}, ["adapter.lora.r is written with a dot"]),
         ({"adapter": {"lora": {"rank": [8, 16]}}}, ["rank"]),
         ({"training": {"eval_steps": [5, 10]}}, ["by which all tries are measured alike"]),
         ({"training": {"save_minutes": [5, 10]}}, ["save_minutes changes no step"]),
@@ -240,3 +244,62 @@ def test_a_search_is_alone_and_needs_the_loss_of_the_tuning_rows(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         loaded(tmp_path, {"search": {"space": {"adapter": RANKS}, "n_trials": 3}, **tries}, training=training)
+
+
+def test_values_that_are_wrong_together_are_no_configuration_and_no_reason_to_refuse_a_space(tmp_path: Path) -> None:
+    space = {"training": {"warmup_steps": {"low": 0, "high": 100}, "max_steps": {"low": 50, "high": 200}}}
+    search = {"search": {"space": space, "n_trials": 9}}
+    config = loaded(tmp_path, search, training={**SEARCHED, "max_steps": 200, "warmup_steps": 0})
+
+    assert len(ladder.steps(config)) == 1
+    for warmup, steps, fits in ((90, 60, False), (60, 60, False), (40, 60, True), (100, 200, True)):
+        values = {"training.warmup_steps": warmup, "training.max_steps": steps}
+        assert ladder.fits(config, values) == fits
+
+
+@pytest.mark.parametrize(
+    ("space", "largest"),
+    [
+        ({"adapter": {"lora": {"r": [8, 32, 16]}}}, [{"adapter.lora.r": 32}]),
+        (
+            {
+                "training": {"activation_checkpointing": [False, True]},
+                "adapter": {"lora": {"r": {"low": 8, "high": 64}}},
+            },
+            [
+                {"adapter.lora.r": 64, "training.activation_checkpointing": False},
+                {"adapter.lora.r": 64, "training.activation_checkpointing": True},
+            ],
+        ),
+        (
+            {"adapter": {"quantization": {"bnb_4bit_use_double_quant": [True, False]}}},
+            [{"adapter.quantization.bnb_4bit_use_double_quant": one} for one in (True, False)],
+        ),
+        (
+            {"training": {"lr_scheduler_type": ["cosine", "linear"], "learning_rate": {"low": 1e-5, "high": 1e-3}}},
+            [{"training.learning_rate": 1e-3, "training.lr_scheduler_type": one} for one in ("cosine", "linear")],
+        ),
+    ],
+)
+def test_memory_is_asked_for_with_the_largest_numbers_and_each_value_that_is_none(
+    tmp_path: Path, space: Mapping[str, Any], largest: list[dict[str, object]]
+) -> None:
+    config = searching(tmp_path, space)
+    (written,) = ladder.steps(config)
+
+    found = ladder.largest(config)
+
+    assert config.tries is not None
+    assert config.tries.search is not None
+    assert [ladder.values(config, config.tries.search, one.changes) for one in found] == largest
+    assert ladder.foreseen(config) == (written, *(replace(found[0], name=str(n)) for n in range(2, 10)))
+
+
+def test_of_many_values_without_an_order_each_is_looked_at_and_not_all_their_combinations() -> None:
+    words = {name: [f"{name}{number}" for number in range(9)] for name in ("b", "c", "d")}
+
+    found = spaces.largest(spaces.read({"a": words, "e": [1, None, 7]}))
+
+    assert len(found) == 1 + 3 * 8 + 1
+    assert all({one[f"a.{name}"] for one in found} == set(each) for name, each in words.items())
+    assert [one["e"] for one in found] == [7] * 25 + [None]

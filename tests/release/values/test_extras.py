@@ -46,6 +46,14 @@ def test_every_library_that_decides_bytes_is_exact_and_is_that_of_the_locks() ->
     assert [name for name, version in exact.items() if f"\n{name}=={version} " not in f"\n{locked}"] == []
 
 
+@pytest.mark.parametrize("lock", ["gpu", "cpu", "sign", "dev"])
+def test_the_locks_from_which_is_trained_have_what_any_configuration_needs(lock: str) -> None:
+    locked = {line.partition("==")[0] for line in (ROOT / "locks" / f"{lock}.txt").read_text("utf-8").splitlines()}
+    asked = names([one for extra in ("train", "serve", "search") for one in PROJECT["optional-dependencies"][extra]])
+
+    assert asked - {"torch"} <= locked
+
+
 def test_where_it_is_installed_nothing_is_said() -> None:
     extras.need_train()
 
