@@ -18,6 +18,7 @@ from typing import IO, Any
 from gates.canonical import canonical_json
 from gates.shown import printable
 from release import two_jobs
+from release.config import ladder
 from release.config.settings import Config
 from release.publishing import candidate_folder, rules
 from release.remote import home, line, parcel, there
@@ -71,7 +72,7 @@ def candidate(config: Config, to: Path, system: System, say: Say) -> None:
     output = config.run.output_dir
     with lock.held(output):
         system.check()
-        _look(system)
+        _look(config, system)
         asked = rules.of_config(config, rules.Given(digests={}), say)
         sending = parcel.of(config)
         job = _known(output, system) or Job(on=system.name, job=token_hex(8), inputs=sending.digest)
@@ -105,9 +106,10 @@ def end(config: Config, system: System, say: Say) -> None:
             say(Line(text=f"No job of this configuration is known in {config.run.output_dir}: nothing was done."))
 
 
-def _look(system: System) -> None:
+def _look(config: Config, system: System) -> None:
     """``PreflightError`` where the Python over there cannot make a candidate. Nothing is sent by then but a program."""
-    match line.ask(system, "look", ".", *NEEDED):
+    searched = extras.SEARCH if ladder.search(config) else ()
+    match line.ask(system, "look", ".", *NEEDED, *searched):
         case {"python": [int(major), int(minor), int(micro)], "system": str(name), "missing": list(missing)}:
             found = f"{system.python} on {system.name} is Python {major}.{minor}.{micro}"
             if not PYTHONS[0] <= (major, minor) < PYTHONS[1] or name != "Linux":
@@ -117,10 +119,11 @@ def _look(system: System) -> None:
                 )
             if missing:
                 lacks = ", ".join(str(one)[:40] for one in missing[:8])
+                extra = "train,search" if searched else "train"
                 raise PreflightError(
                     f"{found} and lacks {lacks}. Nothing was sent. Run there: {system.python} -m pip install "
-                    "'adapter-release[train]'; or name the Python of an environment that has it by --python PATH. The "
-                    "code itself is sent."
+                    f"'adapter-release[{extra}]'; or name the Python of an environment that has it by --python PATH. "
+                    "The code itself is sent."
                 )
         case other:
             raise line.strange(system, other)

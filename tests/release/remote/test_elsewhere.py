@@ -19,8 +19,8 @@ import yaml
 from release.config import reading
 from release.models import base as bases
 from release.publishing import candidate_folder
-from release.remote import parcel, there
-from release.values import layout
+from release.remote import job, parcel, systems, there
+from release.values import extras, layout
 from release.values.errors import ConfigError, PreflightError, VerificationError
 from tests.helpers import lent
 from tests.helpers.lent import Machine
@@ -283,6 +283,22 @@ def test_what_can_be_known_is_said_before_anything_is_sent(
     assert says.format(python=python) in str(stop.value)
     assert "Nothing was sent" in str(stop.value) or change == "strange"
     assert sorted(by_ssh.home.glob(".adapter-release/*")) == before
+
+
+def test_what_suggests_the_tries_of_a_search_is_looked_for_there_where_one_is_asked_for(
+    by_ssh: Machine, line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "SEARCH", ("optuna_that_is_nowhere",))
+    space = {"tries.search.space": "{training: {learning_rate: [1.0e-4, 2.0e-4]}}", "tries.search.n_trials": "2"}
+    search = {**space, "training.eval_steps": "1", "data.tuning_share": "0.5"}
+    monkeypatch.setenv("PATH", by_ssh.env["PATH"])
+    system = systems.find(by_ssh.on, by_ssh.python, line)
+
+    job._look(reading.load(line / "release.yaml"), system)
+    with pytest.raises(
+        PreflightError, match=r"lacks optuna_that_is_nowhere.*install 'adapter-release\[train,search\]'"
+    ):
+        job._look(reading.load(line / "release.yaml", search), system)
 
 
 def test_a_job_waits_in_the_queue_and_says_what_for(by_slurm: Machine, line: Path, base: bases.Base) -> None:
