@@ -17,7 +17,9 @@ from dulwich.errors import (
     WrongObjectException,
 )
 from dulwich.object_store import MaxTreeDepthExceeded
-from dulwich.repo import InvalidWorktreeConfiguration, UnsupportedVersion
+from dulwich.pack import PackFileDisappeared, UnresolvedDeltas
+from dulwich.refs import SymrefLoop
+from dulwich.repo import InvalidWorktreeConfiguration, UnsupportedExtension, UnsupportedVersion
 
 from hub_folder.faults import Refusal
 
@@ -25,6 +27,7 @@ LATEST = 253_402_300_800  # seconds since 1970 of the year 10000
 BROKEN = (
     *(FileFormatException, ChecksumMismatch, PackedRefsException, NotGitRepository, MaxTreeDepthExceeded),
     *(UnsupportedVersion, ApplyDeltaError, InvalidWorktreeConfiguration, WrongObjectException, ObjectMissing),
+    *(UnsupportedExtension, UnresolvedDeltas, PackFileDisappeared, SymrefLoop),
     *(zlib.error, struct.error, ValueError, LookupError, TypeError, AssertionError, OverflowError),
 )
 """What dulwich raises of a repository that is none, or is broken."""

@@ -10,34 +10,27 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
+from dulwich.config import ConfigFile
 from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.pack import load_pack_index
 
 from hub_folder.faults import Unusable
+from hub_folder.sizes import CHANGES, LARGEST_OBJECT, LINKS, UNPACKED, Unpacked, loose, packed
 
-LARGEST_OBJECT = 32 << 20
-"""Bytes of a commit, tree or file within git, unpacked: a Hub keeps larger files than 10 MiB beside it, by git-lfs."""
 SETTINGS, REFS, INDEX, SMALL = 64 << 10, 16 << 20, 32 << 20, 1 << 20
 """Bytes of what is read of git's own: settings; a list of refs; the index of a pack of a million objects; any other
 file."""
 _MOST = {"config": SETTINGS, "config.worktree": SETTINGS, "hub.json": SETTINGS, "packed-refs": REFS, "info/refs": REFS}
 _LEADS_OUT = ("commondir", "gitdir", "objects/info/alternates", "objects/info/http-alternates")
-_INCLUDES = re.compile(rb"\[\s*include", re.IGNORECASE)
+_INCLUDES = (b"include", b"includeif")
 _UNREAD = ("lfs/", "objects/", "hooks/", "logs/")
 """Below these no file is read whole: objects have bounds of their own, and large ones are sent block by block."""
-_OTHER_DIGESTS = re.compile(rb"objectformat\s*=\s*+(?!sha1\b)", re.IGNORECASE)
 _LOOSE = re.compile(r"objects/[0-9a-f]{2}/[0-9a-f]{38}")
 _PACKED = re.compile(r"objects/pack/[^/]+\.idx")
-_HEADER = re.compile(rb"(?:blob|tree|commit|tag) ([0-9]{1,20})\0")
-_BY_PLACE, _BY_NAME = 6, 7
-"""Kinds of packed objects that are what another one is, but for some changes (gitformat-pack(5))."""
-_PIECE, _BEGINNING = 4096, 64
-"""Bytes of something packed that hold its first bytes, with the codes in front of them."""
-_LONGEST = 10  # bytes of a number, seven bits each: 2^70
 
 
 def file_alone(path: Path, most: int | None = None) -> None:
@@ -59,8 +52,9 @@ def repositories(folder: Path) -> None:
     for path in _files(folder):
         namespace, _, rest = path.relative_to(folder).as_posix().partition("/")
         repository, _, name = rest.partition("/")
-        if name:
-            _look(path, folder / namespace / repository, name)
+        if name and repository.endswith(".git"):
+            with suppress(FileNotFoundError):  # git may be packing it
+                _look(path, folder / namespace / repository, name)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -76,26 +70,41 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _look(path: Path, repository: Path, name: str) -> None:
-    if name in _LEADS_OUT:
+    if name in _LEADS_OUT or ".git" in name.lower().split("/"):
         raise Unusable(f"{path} leads out of the Hub's folder. In a clone of {repository} nothing does: put one there.")
-    if name == "objects/pack/multi-pack-index":
-        raise Unusable(f"{path} is an index of several packs, which is not read. Remove it: git makes do without.")
     if not name.startswith(_UNREAD):
         file_alone(path, _MOST.get(name, SMALL))
     if name in ("config", "config.worktree"):
         _settings(path, path.read_bytes())
     if _LOOSE.fullmatch(name):
-        _small_enough(_loose_size(path), path, repository)
+        _in_a_file(path, repository)
     if _PACKED.fullmatch(name):
         file_alone(path, INDEX)
-        _small_enough(max(_packed_sizes(path), default=0), path.with_suffix(".pack"), repository)
+        _in_a_pack(path, repository)
 
 
 def _settings(path: Path, said: bytes) -> None:
-    if _INCLUDES.search(said):
+    """Refuse what dulwich would follow: it does so line by line, before it finds that a later one is no setting."""
+    formats: list[bytes] = []
+    try:
+        settings = ConfigFile.from_file(BytesIO(said), expand_includes=False)
+    except ValueError:
+        settings, includes = ConfigFile(), any(word in said.lower() for word in _INCLUDES)
+    else:
+        includes = any(section[0].lower() in _INCLUDES for section in settings.sections())
+    if includes:
         raise Unusable(f"{path} includes another file, which leads out of the Hub's folder. Take its [include] out.")
-    if _OTHER_DIGESTS.search(said):
+    with suppress(KeyError):
+        formats += settings.get_multivar(b"extensions", b"objectFormat")
+    if any(one.lower() != b"sha1" for one in formats):
         raise Unusable(f"{path} names another object format than sha1, and no Hub has one. Make the repository anew.")
+
+
+def _in_a_file(path: Path, repository: Path) -> None:
+    try:
+        _small_enough(loose(path), path, repository)
+    except ValueError as error:
+        raise Unusable(f"{error}. `git fsck` in its repository says what is lost.") from None
 
 
 def _small_enough(size: int, path: Path, repository: Path) -> None:
@@ -106,83 +115,29 @@ def _small_enough(size: int, path: Path, repository: Path) -> None:
         )
 
 
-def _loose_size(path: Path) -> int:
-    """Bytes that a loose object says it has, which its reader holds it to."""
-    with path.open("rb") as file:
-        found = _HEADER.match(_first(file))
-    if found is None:
-        raise Unusable(f"{path} is no object of git. `git fsck` in its repository says what is lost.")
-    return int(found[1])
+def _in_a_pack(path: Path, repository: Path) -> None:
+    for one in _packed(path):
+        _small_enough(one.largest, path.with_suffix(".pack"), repository)
+        if one.links > LINKS or one.changes > CHANGES or one.total > UNPACKED:
+            raise Unusable(
+                f"{path.with_suffix('.pack')} makes an object by {one.links:,} changes, one after another, of "
+                f"{one.changes:,} bytes, and unpacks {one.total:,} bytes for it; at most {LINKS:,}, {CHANGES:,} and "
+                f"{UNPACKED:,} are followed. `git repack -adf` in {repository} makes a pack with shorter ones."
+            )
 
 
-def _first(file: BinaryIO) -> bytes:
-    """The first bytes of what is packed from here on."""
-    with suppress(zlib.error):
-        return zlib.decompressobj().decompress(file.read(_PIECE), _BEGINNING)
-    return b""
-
-
-def _packed_sizes(index: Path) -> Iterator[int]:
-    """Bytes that each object of a pack says it has, and what it is made of: its reader holds both to it."""
+def _packed(index: Path) -> Iterator[Unpacked]:
+    """What each object of a pack unpacks to."""
+    known: dict[int, Unpacked] = {}
     try:
-        known = load_pack_index(index, DEFAULT_OBJECT_FORMAT)
-        places = {place for _, place, _ in known.iterentries()}
-        known.close()
-        seen = set[int]()
-        with index.with_suffix(".pack").open("rb") as pack:
-            while places:
-                place = places.pop()
-                seen.add(place)
-                size, base = _packed(pack, place)
-                yield size
-                if base is not None and base not in seen:
-                    places.add(base)
+        with (
+            closing(load_pack_index(index, DEFAULT_OBJECT_FORMAT)) as names,
+            index.with_suffix(".pack").open("rb") as pack,
+        ):
+            for _, place, _ in names.iterentries():
+                yield packed(names, pack, place, known)
     except FileNotFoundError:
         return  # an index without its pack is not read
     except (ValueError, LookupError, AssertionError, OverflowError, struct.error, zlib.error) as error:
         says = f"{index} and its pack cannot be read: {error}"
         raise Unusable(f"{says:.300}. `git fsck` in its repository says what is lost.") from None
-
-
-def _packed(pack: BinaryIO, place: int) -> tuple[int, int | None]:
-    """Bytes that an object, or the changes that make it, unpack to, and the place of the one that is changed."""
-    pack.seek(place)
-    head = pack.read(3 * _LONGEST)
-    kind, size, at = (head[0] >> 4) & 7, head[0] & 15, 1
-    if head[0] & 0x80:
-        more, at = _number(head, 1)
-        size |= more << 4
-    if kind not in (_BY_PLACE, _BY_NAME):
-        return size, None
-    base = None
-    if kind == _BY_PLACE:
-        back, at = _back(head, at)
-        base = place - back
-        if not 0 < base < place:
-            raise ValueError("an object in it is made of none that lies before it")
-    else:
-        at += DEFAULT_OBJECT_FORMAT.oid_length
-    pack.seek(place + at)
-    changes = _first(pack)
-    _, then = _number(changes, 0)
-    return max(size, _number(changes, then)[0]), base
-
-
-def _number(said: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and where it ends."""
-    value = 0
-    for place, byte in enumerate(said[at : at + _LONGEST]):
-        value |= (byte & 0x7F) << 7 * place
-        if not byte & 0x80:
-            return value, at + place + 1
-    raise ValueError("a number in it does not end")
-
-
-def _back(said: bytes, at: int) -> tuple[int, int]:
-    """How far before an object the one lies that is changed, and where that number ends."""
-    value = -1
-    for place, byte in enumerate(said[at : at + _LONGEST]):
-        value = ((value + 1) << 7) | (byte & 0x7F)
-        if not byte & 0x80:
-            return value, at + place + 1
-    raise ValueError("a number in it does not end")

@@ -11,21 +11,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import inf
 from pathlib import Path
 from threading import Lock
 
 from dulwich.attrs import GitAttributes
-from dulwich.errors import NotTreeError
+from dulwich.config import ConfigDict
+from dulwich.errors import NotGitRepository, NotTreeError
 from dulwich.file import FileLocked
 from dulwich.index import commit_tree, validate_path, validate_path_element_hfs, validate_path_element_ntfs
 from dulwich.object_store import DiskObjectStore, iter_tree_contents, peel_sha, tree_lookup_path
-from dulwich.objects import Blob, Commit, ObjectID, Tag
+from dulwich.objects import Blob, Commit, ObjectID, RawObjectID, ShaFile, Tag
 from dulwich.refs import Ref, check_ref_format
 from dulwich.repo import Repo
 
-from hub_folder import broken
+from hub_folder import broken, sizes
 from hub_folder.faults import Refusal
 from hub_folder.names import file_problem, ref_problem
+from hub_folder.sizes import UNPACKED, Unpacked
 
 AUTHOR = b"local <local@localhost>"
 MAIN = "main"
@@ -36,12 +40,18 @@ LARGEST_POINTER = 1024
 LISTED = 100_000
 """Files and folders of a commit: as many as the Hub advises of a repository at most. A tree may name one a billion
 times."""
-UNPACKED = 512 * 1024 * 1024
-"""Bytes of files within git that are unpacked for one answer."""
 HISTORY = 16 * 1024 * 1024
 """Bytes of commits that are listed: tens of thousands, each with its message."""
 FILE = 0o100644
+_SETTINGS: dict[str, str | bool] = {
+    "bigFileThreshold": str(sizes.LARGEST_OBJECT + 64),  # dulwich unpacks no more of an object's own file, and its head
+    "commitGraph": False,  # this and the next have no bound, and say nothing that objects and packs do not
+    "multiPackIndex": False,
+    "fsyncObjectFiles": True,
+}
 
+Look = Callable[[ObjectID, float], Unpacked]
+"""What an object unpacks to; it is read where it has no more bytes than these."""
 Reached = Callable[[str], None]
 """Called with the name of each point at which a test may want the server to fail."""
 
@@ -158,49 +168,73 @@ class Repository:
         tree = ObjectID(found.oid.encode()) if found else commit.tree
         prefix = f"{folder}/" if folder else ""
         known: dict[ObjectID, tuple[int, Pointer | None]] = {}
-        unpacked, listed = 0, []
-        for path, mode, sha in self._below(tree, folders=True):
+        look, listed = self._reading(), []
+        for path, mode, sha in self._below(tree, look):
             is_folder = stat.S_ISDIR(mode)
             if sha not in known and not is_folder:
-                known[sha], read = self._about(sha)
-                unpacked += read
-                if unpacked > UNPACKED:
-                    raise Refusal(422, f"{self.name} holds more than {UNPACKED:,} bytes within git, and is not read.")
+                known[sha] = self._about(sha, look)
             size, pointer = known.get(sha, (0, None))
             listed.append(
                 Entry(path=prefix + path.decode(), oid=sha.decode(), is_folder=is_folder, size=size, pointer=pointer)
             )
         return listed
 
-    def _below(self, tree: ObjectID | None, *, folders: bool) -> Iterator[tuple[bytes, int, ObjectID]]:
+    def _below(self, tree: ObjectID | None, look: Look) -> Iterator[tuple[bytes, int, ObjectID]]:
         """Path, mode and id of what is below a tree, parents before children; no more than a Hub has of it."""
         count = 0
-        for item in iter_tree_contents(self.objects, tree, include_trees=folders):
+        for item in iter_tree_contents(self.objects, tree, include_trees=True):
             if item.path and item.mode and item.sha:
                 count += 1
                 if count > LISTED:
                     raise Refusal(422, f"{self.name} has more than {LISTED:,} files and folders, and is not read.")
+                if stat.S_ISDIR(item.mode):
+                    look(item.sha, inf)
                 yield item.path, item.mode, item.sha
 
-    def _about(self, oid: ObjectID) -> tuple[tuple[int, Pointer | None], int]:
-        """Size of a file's content, its pointer if it is one; and the bytes that were unpacked for it."""
+    def _reading(self) -> Look:
+        """What objects unpack to; 422 once those that are read for one answer are too much together."""
+        about, unpacked = sizes.lookup(self.objects), 0
+
+        def look(oid: ObjectID, most: float) -> Unpacked:
+            nonlocal unpacked
+            found = about(oid)
+            unpacked += found.total if found.size <= most else 0
+            if unpacked > UNPACKED:
+                raise Refusal(422, f"{self.name} unpacks to more than {UNPACKED:,} bytes for this, and is not read.")
+            return found
+
+        return look
+
+    def _about(self, oid: ObjectID, look: Look) -> tuple[int, Pointer | None]:
+        """Size of a file's content, and its pointer if it is one; what is too large for one is not unpacked."""
+        size = look(oid, LARGEST_POINTER).size
+        if size > LARGEST_POINTER:
+            return size, None
         content = self.read(oid.decode())
         pointer = _read_pointer(content)
-        return (pointer.size if pointer else len(content), pointer), len(content)
+        return pointer.size if pointer else len(content), pointer
 
     def entry(self, commit: Commit, path: str) -> Entry | None:
+        look = self._reading()
+        found = self._find(commit.tree, path, look)
+        if found is None:
+            return None
+        (mode, sha), size, pointer = found, 0, None
+        if not stat.S_ISDIR(mode):
+            size, pointer = self._about(sha, look)
+        return Entry(path=path, oid=sha.decode(), is_folder=stat.S_ISDIR(mode), size=size, pointer=pointer)
+
+    def _find(self, tree: ObjectID, path: str, look: Look) -> tuple[int, ObjectID] | None:
+        """Mode and id of a file or folder."""
+
+        def read(oid: ObjectID | RawObjectID) -> ShaFile:
+            look(ObjectID(oid), inf)
+            return self.objects[oid]
+
         try:
-            mode, sha = tree_lookup_path(self.objects.__getitem__, commit.tree, path.encode())
+            return tree_lookup_path(read, tree, path.encode())
         except (KeyError, NotTreeError):
             return None
-        return self._entry(path, mode, sha)
-
-    def _entry(self, path: str, mode: int, sha: ObjectID) -> Entry:
-        oid = sha.decode()
-        if stat.S_ISDIR(mode):
-            return Entry(path=path, oid=oid, is_folder=True, size=0, pointer=None)
-        (size, pointer), _ = self._about(sha)
-        return Entry(path=path, oid=oid, is_folder=False, size=size, pointer=pointer)
 
     def read(self, oid: str) -> bytes:
         """The bytes of a blob."""
@@ -209,13 +243,36 @@ class Repository:
 
     def history(self, commit: Commit, path: str = "") -> Iterator[Commit]:
         """Newest first; only commits that changed ``path``, where one is given."""
-        walk = self.git.get_walker(include=[commit.id], paths=[path.encode()] if path else None)
-        unpacked = 0
-        for step in walk:
-            unpacked += step.commit.raw_length()
-            if unpacked > HISTORY:
-                raise Refusal(422, f"The history of {self.name} has more than {HISTORY:,} bytes, and is not read.")
-            yield step.commit
+        look = self._reading()
+        found: dict[ObjectID, tuple[int, ObjectID] | None] = {}
+        for one, before in self._newest_first(commit, look):
+            if path:
+                for tree in (one.tree, *before):
+                    if tree not in found:
+                        found[tree] = self._find(tree, path, look)
+            if not path or found[one.tree] not in ([found[tree] for tree in before] or [None]):
+                yield one
+
+    def _newest_first(self, commit: Commit, look: Look) -> Iterator[tuple[Commit, list[ObjectID]]]:
+        """A commit and all before it, each with the trees of its parents."""
+        known = self.git.parents_provider()
+        waiting, trees, unpacked = [(-commit.commit_time, commit)], {commit.id: commit.tree}, commit.raw_length()
+        while waiting:
+            _, newest = heappop(waiting)
+            parents = known.get_parents(newest.id, newest)
+            for oid in parents:
+                if oid in trees:
+                    continue
+                look(oid, inf)
+                parent = self.objects[oid]
+                if not isinstance(parent, Commit):
+                    raise TypeError(f"{oid.decode()} is a parent, and no commit")
+                unpacked += parent.raw_length()
+                if unpacked > HISTORY:
+                    raise Refusal(422, f"The history of {self.name} has more than {HISTORY:,} bytes, and is not read.")
+                trees[oid] = parent.tree
+                heappush(waiting, (-parent.commit_time, parent))
+            yield newest, [trees[oid] for oid in parents]
 
     def large_file(self, sha256: str) -> Path:
         """Where the LFS object of this sha256 is, or would be."""
@@ -315,8 +372,8 @@ class Repository:
 
     def _changed_tree(self, head: ObjectID, changes: Sequence[Change]) -> ObjectID:
         tree = peel_sha(self.objects, head)[1]
-        below = self._below(tree.tree if isinstance(tree, Commit) else None, folders=False)
-        files = {path: (mode, sha) for path, mode, sha in below}
+        below = self._below(tree.tree if isinstance(tree, Commit) else None, self._reading())
+        files = {path: (mode, sha) for path, mode, sha in below if not stat.S_ISDIR(mode)}
         for change in changes:
             self._apply(files, change)
         _refuse_file_as_folder(files)
@@ -375,11 +432,10 @@ class Repository:
 @contextmanager
 def open_repository(kind: str, name: str, path: Path, writing: Lock, reached: Reached) -> Iterator[Repository]:
     private, created = broken.settings(path)
-    with broken.readable(name), Repo(os.fspath(path)) as git:
+    with broken.readable(name), _opened(path) as git:
         objects = git.object_store
         if not isinstance(objects, DiskObjectStore):
             raise TypeError(f"{path} keeps its objects elsewhere than on disk")
-        objects.fsync_object_files = True
         yield Repository(
             kind=kind,
             name=name,
@@ -391,6 +447,21 @@ def open_repository(kind: str, name: str, path: Path, writing: Lock, reached: Re
             writing=writing,
             reached=reached,
         )
+
+
+def _opened(path: Path) -> Repo:
+    """The repository that a folder is, not one that a ``.git`` in it leads to; what git derives of it is not read."""
+    if not ((path / "objects").is_dir() and (path / "refs").is_dir()):
+        raise NotGitRepository("it has no objects, or no refs")
+    settings = ConfigDict()
+    for name, value in _SETTINGS.items():
+        settings.set(b"core", name, value)
+    objects = DiskObjectStore.from_config(path / "objects", settings)
+    try:
+        return Repo(os.fspath(path), bare=True, object_store=objects)
+    except BaseException:
+        objects.close()
+        raise
 
 
 def initialise(path: Path, *, private: bool) -> None:

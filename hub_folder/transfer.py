@@ -177,6 +177,8 @@ def resolve(call: Call) -> Response:
             content: Path | bytes = stored
         else:
             content = repository.read(entry.oid)
+            if len(content) != entry.size:
+                raise ValueError(f"{path} has {len(content):,} bytes, and git says of it that it has {entry.size:,}")
     return _content(call, content, entry.size, headers)
 
 
