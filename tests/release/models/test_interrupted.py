@@ -68,7 +68,7 @@ def test_a_training_ended_at_random_steps_goes_on_to_the_same_bytes_and_losses(
     assert [step for step, _ in whole[1]] == [3, 6]
     before = signal.signal(number, signal.SIG_DFL)  # a shell's background ignores SIGINT
     try:
-        for step in sorted(random.sample(range(1, STEPS), 3)):
+        for step in sorted(random.sample(range(1, STEPS), 5)):
             told: list[Event] = []
             with pytest.raises(SystemExit) as end:
                 trained(tmp_path / "ended", ended=(step, number), told=told)
