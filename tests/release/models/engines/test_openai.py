@@ -434,7 +434,7 @@ def test_an_address_that_answers_as_the_base_is_refused_by_name(asked: Asked, tm
 
 def test_ctrl_c_ends_the_requests_in_flight_at_once() -> None:
     async def hang(body: Body, number: int) -> Body:
-        await asyncio.sleep(0 if number < 2 else 2)
+        await asyncio.sleep(0 if number < 2 else 3600)
         return await echo(body, number)
 
     with served_model(hang) as server:
@@ -456,10 +456,8 @@ def test_ctrl_c_ends_the_requests_in_flight_at_once() -> None:
         ) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            started = time.monotonic()
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=10)
-    assert time.monotonic() - started < 2
+            _, errors = process.communicate(timeout=120)  # who waits for what is asked waits for an hour
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
