@@ -90,10 +90,8 @@ def test_a_cpu_build_that_is_offered_is_installed_and_a_second_run_does_nothing(
     assert first.returncode == 0, first.stderr
     stamp = (tree / ".venv" / ".complete.json").stat().st_mtime_ns
 
-    started = time.monotonic()
     second = set_up(tree, *cpu)
 
-    assert time.monotonic() - started < 1
     assert (second.returncode, second.stderr) == (0, "")
     assert (tree / ".venv" / ".complete.json").stat().st_mtime_ns == stamp
     assert [version(tree, name) for name in ("torch", "needed", "tool")] == ["9.9+cpu", "1.0", ""]

@@ -78,7 +78,7 @@ def test_a_trick_is_stopped_with_a_message(
     assert code in ((4, 6) if name == "size-of-a-disk" else (6, 7)), said
     assert "Traceback" not in said
     assert SAYS.get(name, "") in said
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     assert "\x1b[2J" not in said
     left = [path for path in (tmp_path / "scratch").rglob("*") if path.is_file() and "fetch.log" not in path.name]
     assert left == []

@@ -283,13 +283,13 @@ def test_a_model_that_changes_in_the_middle_is_found_out(asked: Asked, change: M
 )
 def test_an_address_that_hangs_is_given_up(asked: Asked, patience: openai.Patience, why: str) -> None:
     async def reply(body: Body, number: int) -> Body:
-        await asyncio.sleep(0 if number < 2 else 5)
+        await asyncio.sleep(0 if number < 2 else 60)
         return await echo(body, number)
 
     started = time.monotonic()
     with pytest.raises(PreflightError, match=why):
         ask(asked, reply, patience)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
 
 
 def test_an_answer_that_trickles_in_is_given_up_too(asked: Asked) -> None:
