@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def ours(config: Path, steps: int, folder: Path) -> tuple[Measured, Measured, Pa
         [
             sys.executable, "-m", "release.cli", "release", str(config),
             "--set", f"training.max_steps={steps}", "--set", "training.save_steps=0.5",
+            "--set", "serving={}",  # the plain script knows one form
             "--set", f"run.output_dir={folder / 'run'}", "--set", f"publishing.endpoint=file:{folder / 'hub'}",
         ],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -95,10 +96,7 @@ def main() -> None:
     config = configs.load(options.config)
     base = bases.resolve(config.model, quiet)
     with tempfile.TemporaryDirectory() as folder:
-        alone = Path(folder) / "release.yaml"
-        one_form = configs.effective(replace(config, path=alone, serving={}))  # the plain script knows no other
-        alone.write_text(json.dumps(one_form), "utf-8")
-        training, answering, adapter, other = ours(alone, options.steps, Path(folder))
+        training, answering, adapter, other = ours(options.config, options.steps, Path(folder))
         plain_training = plain("train", str(options.config), str(base.folder), str(options.steps))
         plain_answering = plain("generate", str(options.config), str(base.folder), str(options.rows), str(adapter))
     print(f"{'':34}{'plain':>10}{'ours':>10}{'ratio':>8}")
