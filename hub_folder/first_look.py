@@ -85,7 +85,6 @@ def _look(path: Path, repository: Path, name: str) -> None:
 
 def _settings(path: Path, said: bytes) -> None:
     """Refuse what dulwich would follow: it does so line by line, before it finds that a later one is no setting."""
-    formats: list[bytes] = []
     try:
         settings = ConfigFile.from_file(BytesIO(said), expand_includes=False)
     except ValueError:
@@ -95,9 +94,9 @@ def _settings(path: Path, said: bytes) -> None:
     if includes:
         raise Unusable(f"{path} includes another file, which leads out of the Hub's folder. Take its [include] out.")
     with suppress(KeyError):
-        formats += settings.get_multivar(b"extensions", b"objectFormat")
-    if any(one.lower() != b"sha1" for one in formats):
-        raise Unusable(f"{path} names another object format than sha1, and no Hub has one. Make the repository anew.")
+        if any(one.lower() != b"sha1" for one in settings.get_multivar(b"extensions", b"objectFormat")):
+            what = "names another object format than sha1, and no Hub has one. Make the repository anew."
+            raise Unusable(f"{path} {what}")
 
 
 def _in_a_file(path: Path, repository: Path) -> None:

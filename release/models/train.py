@@ -188,13 +188,11 @@ def _turned_back(trainer: "SFTTrainer", checkpoint: Path | None, config: Config,
         if heard:
             sys.exit(128 + heard[0])
         return True
-    except evaluation.Pruned:
+    except (evaluation.Pruned, evaluation.Over) as end:
         together.leave()
         trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
-        raise
-    except evaluation.Over:
-        together.leave()
-        trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
+        if isinstance(end, evaluation.Pruned):
+            raise
     if evaluation.owed(run, config, trainer.state.global_step, trainer.state.max_steps):
         interrupted.leave(heard, trainer.state, say)
     return False

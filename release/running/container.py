@@ -329,7 +329,7 @@ def _container(
                 yield container, output
         finally:
             with contextlib.suppress(DockerException, OSError):  # an engine that went away has its own message
-                container.remove(force=True)
+                _take_away(container)
 
 
 def _end_soon(container: "Running", say: Say) -> None:

@@ -40,7 +40,8 @@ def prepared_config(
     golden = folder / "golden.jsonl"
     rows = gates.read_golden(ROOT / "data" / "elements" / "golden.jsonl")
     kinds = [[one.id for one in rows if one.answerable is kind] for kind in (True, False)]
-    taken = {*kinds[0][: FEW if few else ANSWERABLE], *kinds[1][: FEW if few else UNANSWERABLE]}
+    answerable, unanswerable = (FEW, FEW) if few else (ANSWERABLE, UNANSWERABLE)
+    taken = {*kinds[0][:answerable], *kinds[1][:unanswerable]}
     lines = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines(keepends=True)
     golden.write_text("".join(line for line in lines if json.loads(line)["id"] in taken), "utf-8")
     shares = {name: {"mode": "point", "target": target, "min_n": 1} for name, target in SHARES.items()}

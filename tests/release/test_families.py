@@ -176,14 +176,19 @@ def row(number: int, case: Case, *, golden: bool) -> dict[str, Any]:
     }
 
 
-def ran(case: Case, folder: Path, hub: EmbeddedHub) -> Line:
-    env = {
-        "ADAPTER_RELEASE_CACHE": str(folder / "cache"),
+def surroundings(hub: EmbeddedHub, cache: Path) -> Mapping[str, str]:
+    """What a command is told whose base is on this Hub, with a cache of its own and a core."""
+    return {
+        "ADAPTER_RELEASE_CACHE": str(cache),
         "HF_ENDPOINT": hub.endpoint,
         "HF_TOKEN": hub.token,
         "HF_HUB_DISABLE_XET": "1",
         "OMP_NUM_THREADS": "1",
     }
+
+
+def ran(case: Case, folder: Path, hub: EmbeddedHub) -> Line:
+    env = surroundings(hub, folder / "cache")
     settings = {**SMALL, **case.settings}
     said = {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
     overrides = [word for key, value in said.items() for word in ("--set", f"{key}={value}")]

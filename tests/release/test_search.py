@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.families_table import CASES
 from tests.helpers.hub_fixture import hub_in
 from tests.helpers.line import adapter_release
-from tests.release.test_families import SMALL, TAG, prepared
+from tests.release.test_families import SMALL, TAG, prepared, surroundings
 from tests.release.test_tries import checkpoints, killed_when, table, words
 
 pytestmark = pytest.mark.slow
@@ -34,13 +34,7 @@ def test_a_search_prunes_goes_on_after_a_kill_and_its_first_try_that_passes_is_r
     (case,) = [one for one in CASES if one.name == "Qwen2.5 base"]
     with hub_in(tmp_path / "away") as hub:
         folder = prepared(case, tmp_path / "here", hub)
-        env = {
-            "ADAPTER_RELEASE_CACHE": str(tmp_path / "cache"),
-            "HF_ENDPOINT": hub.endpoint,
-            "HF_TOKEN": hub.token,
-            "HF_HUB_DISABLE_XET": "1",
-            "OMP_NUM_THREADS": "1",
-        }
+        env = surroundings(hub, tmp_path / "cache")
         killed_when(lambda: len(checkpoints(folder)) > 0 and len(made(folder)) > 1, folder, env, search())
         before = made(folder)
 

@@ -15,7 +15,7 @@ import pytest
 from tests.helpers.families_table import CASES
 from tests.helpers.hub_fixture import hub_in
 from tests.helpers.line import ROOT, adapter_release
-from tests.release.test_families import SMALL, TAG, prepared
+from tests.release.test_families import SMALL, TAG, prepared, surroundings
 
 pytestmark = pytest.mark.slow
 TRIES = {
@@ -68,13 +68,7 @@ def test_only_the_first_try_that_passes_answers_the_golden_set_and_a_killed_one_
     (case,) = [one for one in CASES if one.name == "Qwen2.5 base"]
     with hub_in(tmp_path / "away") as hub:
         folder = prepared(case, tmp_path / "here", hub)
-        env = {
-            "ADAPTER_RELEASE_CACHE": str(tmp_path / "cache"),
-            "HF_ENDPOINT": hub.endpoint,
-            "HF_TOKEN": hub.token,
-            "HF_HUB_DISABLE_XET": "1",
-            "OMP_NUM_THREADS": "1",
-        }
+        env = surroundings(hub, tmp_path / "cache")
 
         refused = adapter_release("release", "release.yaml", *words(budget__tries=1), cwd=folder, env=env)
         assert refused.returncode == 5, refused.stderr

@@ -478,8 +478,7 @@ def ready(tmp_path: Path, base: bases.Base) -> tuple[Path, Path]:
 
 
 def candidate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"HF_TOKEN": SECRET, "ADAPTER_RELEASE_CACHE": str(ROOT / ".cache")}
-    return adapter_release("candidate", "release.yaml", *arguments, cwd=folder, env=environment)
+    return adapter_release("candidate", "release.yaml", *arguments, cwd=folder, env={"HF_TOKEN": SECRET})
 
 
 @pytest.mark.slow

@@ -51,8 +51,7 @@ def start(line: Path) -> subprocess.Popen[str]:
 
 
 def environment() -> Mapping[str, str]:
-    cache = os.environ.get("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))
-    return {**os.environ, "CI": "true", "PYTHONPATH": str(ROOT), "ADAPTER_RELEASE_CACHE": cache}
+    return {**os.environ, "CI": "true", "PYTHONPATH": str(ROOT)}
 
 
 def release(line: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

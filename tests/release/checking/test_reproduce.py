@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -373,18 +372,14 @@ def line(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:  #
     """A folder with a published release of a few steps; its run folder is gone."""
     folder = tmp_path_factory.mktemp("line")
     small_line(folder)
-    done = adapter_release("release", "release.yaml", cwd=folder, env=environment())
+    done = adapter_release("release", "release.yaml", cwd=folder)
     assert done.returncode == 0, done.stderr
     shutil.rmtree(folder / "run")
     return folder
 
 
-def environment() -> Mapping[str, str]:
-    return {"ADAPTER_RELEASE_CACHE": os.environ.get("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))}
-
-
 def run(line: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return adapter_release(*arguments, "--hub", ENDPOINT, cwd=line, env=environment())
+    return adapter_release(*arguments, "--hub", ENDPOINT, cwd=line)
 
 
 def result(folder: Path) -> dict[str, Any]:
@@ -423,7 +418,7 @@ def test_a_reproduction_killed_in_training_goes_on_and_is_bit_identical(line: Pa
     command = ["reproduce", f"{REPO}@{TAG}", "--hub", ENDPOINT, "--output", "killed"]
     with subprocess.Popen(
         [sys.executable, "-m", "release.cli", *command],
-        cwd=line, env={**os.environ, "CI": "true", "PYTHONPATH": str(ROOT), **environment()}, stderr=subprocess.DEVNULL,
+        cwd=line, env={**os.environ, "CI": "true", "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
     ) as going:  # fmt: skip
         while going.poll() is None and not list((line / "killed").glob("runs/*/checkpoints/checkpoint-*.json")):
             time.sleep(0.05)

@@ -195,7 +195,6 @@ def test_nothing_that_others_wrote_acts_on_whoever_reads_it(
     prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CI", "true")
-    monkeypatch.setenv("ADAPTER_RELEASE_CACHE", str(ROOT / ".cache"))
 
     code: object = 0
     try:
