@@ -48,6 +48,10 @@ MOVE = (
     "Put the system text at the start of the first user message: `adapter-release data convert FILE --to FILE "
     "--system-to-user` does."
 )
+WORDS = (
+    "The tokenizer of this base has no tokens for that, whatever the template: write it with other characters, or in "
+    "JSON as an escape (\\uXXXX)."
+)
 LAST = "Or learn the last answer of each conversation alone: data.learn: last."
 SHOWN = 80  # characters of a text in a message
 
@@ -203,7 +207,8 @@ class Chat:
             at = next((n for n, (a, b) in enumerate(zip(read, answer.strip(), strict=False)) if a != b), len(read))
             parts = f"{_shown(read[at:])} where the row says {_shown(answer.strip()[at:])}"
             what = f"The chat template and tokenizer turn this answer into another one: from character {at} {parts}."
-            do = f"Take special tokens of the base, and thoughts, out of the row's text. Or: {BRING}"
+            kept = self.decoded(self.ids(answer)).strip() == answer.strip()
+            do = f"Take special tokens of the base, and thoughts, out of the row's text. Or: {BRING}" if kept else WORDS
             return Example(asked=asked, learned=learned, fault=f"{what} {do}")
         return Example(asked=asked, learned=learned)
 
