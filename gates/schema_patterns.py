@@ -19,6 +19,8 @@ SIZE = 2**20
 STEPS = ((64, 20_000), (1024, 60_000), (2**30, 1_000_000))
 """For texts of up to so many characters, the backtracking that one search may do: what is natural grows with its
 square, and all strings of an answer together cost at most a second."""
+REMEMBERED = 4096
+"""Characters of the longest text whose search is remembered."""
 LATEST = "https://json-schema.org/draft/2020-12/schema"
 TOKEN = re.compile(
     r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\.|\(\?<?[=!:]|\[\^?|[*+?]|\{\d+(?:,\d*)?\}|.",
@@ -46,18 +48,29 @@ class SchemaPattern:
     def found_in(self, text: str) -> bool:
         """Whether it matches somewhere; ``ValueError`` if its steps do not suffice."""
         check = next(check for length, check in self.checks if len(text) <= length)
-        if check.is_valid(text):
-            return True
-        if self.backtracks and _stopped(check, text):
+        if not self.backtracks:
+            return check.is_valid(text)
+        found = (_remembered if len(text) <= REMEMBERED else _backtracking)(check, text)
+        if found is None:
             raise ValueError(f"the pattern takes more steps than are allowed on {len(text)} characters")
-        return False
+        return found
 
 
-def _stopped(check: "jsonschema_rs.Validator", text: str) -> bool:
+def _backtracking(check: "jsonschema_rs.Validator", text: str) -> bool | None:
+    """Whether it matches somewhere; None if its steps do not suffice."""
     import jsonschema_rs
 
-    errors = check.iter_errors(text)
-    return any(isinstance(error.kind, jsonschema_rs.ValidationErrorKind.BacktrackLimitExceeded) for error in errors)
+    stopped = jsonschema_rs.ValidationErrorKind.BacktrackLimitExceeded
+    found: bool | None = True
+    for error in check.iter_errors(text):
+        if isinstance(error.kind, stopped):
+            return None
+        found = False
+    return found
+
+
+_remembered = lru_cache(maxsize=1024)(_backtracking)
+"""An answer is read again for each comparison, table and page: its search costs up to a second once."""
 
 
 @lru_cache(maxsize=512)

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import pytest
 
+from gates import schema_patterns
 from gates.schema_patterns import SchemaPattern, schema_pattern
 
 FOUND = [
@@ -100,3 +101,22 @@ def test_a_pattern_of_any_shape_ends_soon(pattern: str, text: str) -> None:
     with suppress(ValueError):  # it takes more steps than are allowed
         assert not read.found_in(text)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("text", ["aa", "aax", "", "a" * 4000 + "!", "a" * 5000 + "!"])
+def test_a_text_is_searched_once_however_often_it_is_read_and_says_the_same(text: str) -> None:
+    pattern = schema_pattern(r"^(.*)(.*)\1\2x")
+    assert isinstance(pattern, SchemaPattern)
+
+    def said() -> bool | str:
+        try:
+            return pattern.found_in(text)
+        except ValueError as error:
+            return str(error)
+
+    first = said()
+    before = schema_patterns._remembered.cache_info()
+    assert [said() for _ in range(3)] == [first] * 3
+    after = schema_patterns._remembered.cache_info()
+    assert after.misses == before.misses
+    assert after.hits - before.hits == (3 if len(text) <= schema_patterns.REMEMBERED else 0)
