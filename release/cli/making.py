@@ -66,13 +66,14 @@ def _candidate_options(command: argparse.ArgumentParser) -> None:
         "on another machine", "Configuration, rows and this code are sent there, and no token. See docs/elsewhere.md."
     )
     group.add_argument(
-        "--on", metavar="ssh:HOST|slurm:FILE",
-        help="make it on a host of OpenSSH, or as a job of Slurm that this sbatch script runs; the same command typed "
-        "again goes on with the same job",
+        "--on", metavar="ssh:HOST|slurm:FILE|hf-jobs:FLAVOR",
+        help="make it on a host of OpenSSH, as a job of Slurm that this sbatch script runs, or as one of Hugging Face "
+        "Jobs; the same command typed again goes on with the same job",
     )  # fmt: skip
     group.add_argument(
         "--python", metavar="PATH",
-        help="the Python there that has adapter-release[train] (default: python3; of slurm: this one)",
+        help="the Python there that has adapter-release[train] (default: python3; of slurm: this one; of hf-jobs the "
+        "image's, which is given what it lacks)",
     )  # fmt: skip
     group.add_argument("--end", action="store_true", help="end that job and remove what it left there")
 
@@ -80,6 +81,7 @@ def _candidate_options(command: argparse.ArgumentParser) -> None:
 def candidate(given: Candidate, say: Say) -> None:
     from release.running import kept
 
+    token = os.environ.get("HF_TOKEN", "")
     for name in kept.SECRETS:
         os.environ.pop(name, None)  # what trains and judges may run a model's code: it never holds a token
     if given.elsewhere.on is None:
@@ -92,7 +94,9 @@ def candidate(given: Candidate, say: Say) -> None:
     from release.remote import job, systems
 
     loaded = options.load(given.configured, say)
-    system = systems.find(given.elsewhere.on, given.elsewhere.python, loaded.run.output_dir)
+    system = systems.find(
+        given.elsewhere.on, given.elsewhere.python, loaded.run.output_dir, token=token, image=loaded.container.image
+    )
     if given.elsewhere.end:
         job.end(loaded, system, say)
     else:

@@ -125,7 +125,20 @@ def asking(what: str, *, files: int = 0, number: int = 0, listing: int = 0) -> I
     """
     most = wire.LARGEST + listing + 2 * files  # a file comes again where a connection ends and a Hub sends no parts
     requests = wire.REQUESTS + 10 * number
-    question = Question(what=what, endpoint=endpoint(), bytes=most, files=files, requests=requests)
+    with _failing(Question(what=what, endpoint=endpoint(), bytes=most, files=files, requests=requests)):
+        yield
+
+
+@contextmanager
+def listening(what: str, most: int) -> Iterator[None]:
+    """The same for an answer of at most so many bytes that lasts as long as what it tells of."""
+    with _failing(Question(what=what, endpoint=endpoint(), bytes=most, requests=most, lasting=True)):
+        yield
+
+
+@contextmanager
+def _failing(question: Question) -> Iterator[None]:
+    what = question.what
     try:
         with wire.asking(question):
             yield

@@ -3,12 +3,12 @@
 They hold for every request, redirects and pages included, whoever in huggingface_hub makes it.
 """
 
+import contextlib
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -40,6 +40,8 @@ class Question:
     bytes: int = LARGEST
     files: int = 0
     """Bytes of the files that go over the line, for which it may take longer."""
+    lasting: bool = False
+    """Whether it is answered for as long as something is at work, a word now and then."""
     asked: int = 0
     came: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,19 +69,19 @@ _under_way: list[Question] = []
 """The question that this process asks; a process asks one at a time, if by several threads."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def asking(question: Question) -> Iterator[None]:
     """Hold what is sent and received meanwhile to the bounds of the question, and the block to its time."""
     seconds = WAITS * TIMEOUT + question.files / SLOWEST
     _under_way.append(question)
     try:
-        with _ending(question, seconds):
+        with contextlib.nullcontext() if question.lasting else _ending(question, seconds):
             yield
     finally:
         _under_way.remove(question)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _ending(question: Question, seconds: float) -> Iterator[None]:
     """Raise in the block after that time: also while a socket, or huggingface_hub between two tries, is waited for."""
     if threading.current_thread() is not threading.main_thread():
@@ -143,7 +145,7 @@ class _Counted(httpx2.SyncByteStream):
             came += len(block)
             self._question.arrived(len(block))
             seconds = time.monotonic() - started
-            if seconds > TIMEOUT + came / SLOWEST:
+            if seconds > TIMEOUT + came / SLOWEST and not self._question.lasting:
                 raise self._question.stopped(f"the Hub sent {came:,} bytes in {seconds:,.0f} s")
             yield block
 

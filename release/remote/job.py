@@ -23,7 +23,7 @@ from release.config.settings import Config
 from release.publishing import candidate_folder, rules
 from release.remote import home, line, parcel, there
 from release.remote.parcel import Parcel
-from release.remote.systems import AT_WORK, GONE, System
+from release.remote.system import AT_WORK, GONE, NEEDED, System
 from release.running import child, lock
 from release.values import extras
 from release.values.artifacts import write_atomically
@@ -31,12 +31,6 @@ from release.values.errors import GatesFailed, PreflightError, ReviewNeeded, Sto
 from release.values.events import Line, Say, Stage, tell
 
 STATE, LOG, CAME = "elsewhere.json", "elsewhere.log", "elsewhere.came"
-NEEDED = (
-    *("dulwich", "re2", "great_expectations", "huggingface_hub", "jinja2", "jsonschema", "jsonschema_rs", "numpy"),
-    *("pydantic", "yaml", "rich", "safetensors", "starlette", "tokenizers", "transformers", "uvicorn"),
-    *extras.TRAIN,
-)
-"""The modules that a candidate is made with."""
 PYTHONS = ((3, 11), (3, 14))
 """The first that runs this code, and the first that is too new."""
 LOGGED = 64 << 20  # bytes of a job's words that are kept and shown here
@@ -211,8 +205,8 @@ def _follow(job: Job, system: System, at: int, show: Callable[[str], str], say: 
     """Show what the job says until it ends; its exit status, and why it stopped as it said itself."""
     gone, waits, word, ask = 0, "", "", 0.0
     with line.opened(system, "follow", system.folder(job.job), str(at)) as said:
-        for one in iter(lambda: said.readline(child.LONGEST + 1), b""):
-            match line.read(one):
+        for one in _answers(said, say):
+            match one:
                 case {"log": str(text)}:
                     word = show(text)
                 case {"code": int(code)}:
@@ -230,6 +224,16 @@ def _follow(job: Job, system: System, at: int, show: Callable[[str], str], say: 
                 case other:
                     raise line.strange(system, other)
     raise line.cut(system, "it ended without a word")
+
+
+def _answers(said: IO[bytes], say: Say) -> Iterator[object]:
+    """What is said in lines; of them those are told that are a note of the system's."""
+    for one in iter(lambda: said.readline(child.LONGEST + 1), b""):
+        match line.read(one):
+            case {"note": str(text)}:
+                say(Line(text=printable(text)))
+            case other:
+                yield other
 
 
 def _shown(named: Mapping[str, str], log: IO[bytes], say: Say) -> Callable[[str], str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from release.remote import there
-from release.remote.systems import System
+from release.remote.system import System
 from release.running import child
 from release.running.tied import inherited as locks
 from release.running.tied import tied

@@ -14,15 +14,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from release.remote import there
+from release.remote import hf_jobs, there
+from release.remote.system import AT_WORK, GONE, Here, System
 from release.running import kept
 from release.running.tied import inherited as locks
 from release.running.tied import tied
 from release.values.errors import ConfigError, PreflightError, shown
 
-AT_WORK, GONE = "at work", "gone"
 BOOT = (
     "import sys;sys.version_info<(3,8) and sys.exit('it is Python %d.%d, and 3.11 to 3.13 are needed'"
     "%sys.version_info[:2]);exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
@@ -32,43 +31,6 @@ could not read it says so."""
 PYTHON = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*")
 FOLDER = ".adapter-release"
 PATIENCE = 60  # seconds in which a client of a scheduler answers
-
-
-class System(Protocol):
-    """A machine of somebody else's."""
-
-    @property
-    def name(self) -> str:
-        """As it was typed."""
-
-    @property
-    def python(self) -> str:
-        """The Python over there."""
-
-    @property
-    def client(self) -> Mapping[str, str]:
-        """What the client here keeps of this environment."""
-
-    def check(self) -> None:
-        """``PreflightError`` where its client cannot be used; asks nobody over there."""
-
-    def folder(self, job: str) -> str:
-        """Where over there all of a job lies."""
-
-    def speak(self, words: Sequence[str]) -> list[str]:
-        """The command that runs the program over there with these words, and passes on what it is given and says."""
-
-    def silent(self, code: int, said: str) -> str:
-        """Why that command ended before the program said a word."""
-
-    def start(self, job: str) -> bool:
-        """Start the job that was sent; False where the program over there is to do that itself."""
-
-    def state(self, job: str) -> str:
-        """Of a job that the program over there does not see: ``AT_WORK``, ``GONE``, or what it waits for."""
-
-    def cancel(self, job: str) -> None:
-        """What has to be taken away besides the process itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +197,7 @@ def _user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def _ssh(host: str, python: str | None, _: Path) -> System:
+def _ssh(host: str, python: str | None, _: Here) -> System:
     user = "[A-Za-z0-9_][A-Za-z0-9_.-]*@"
     if not re.fullmatch(rf"({user})?[A-Za-z0-9_][A-Za-z0-9_.:%-]*", host, re.ASCII):
         says = f"--on ssh:{shown(host)} names no host: write [USER@]HOST, or a name of your ~/.ssh/config,"
@@ -243,20 +205,36 @@ def _ssh(host: str, python: str | None, _: Path) -> System:
     return Ssh(host=host, python=python or "python3")
 
 
-def _slurm(script: str, python: str | None, runs: Path) -> System:
-    return Slurm(script=Path(script), python=python or sys.executable, runs=runs)
+def _slurm(script: str, python: str | None, here: Here) -> System:
+    return Slurm(script=Path(script), python=python or sys.executable, runs=here.runs)
 
 
-SYSTEMS: Mapping[str, Callable[[str, str | None, Path], System]] = {"ssh": _ssh, "slurm": _slurm}
+def _hf_jobs(named: str, python: str | None, here: Here) -> System:
+    found = hf_jobs.NAMED.fullmatch(named)
+    if not found:
+        says = f"--on hf-jobs:{shown(named)} names no machine: write [NAMESPACE/]FLAVOR[@TIME], as a10g-small or"
+        raise ConfigError([f"{says} my-org/a10g-small@6h (a TIME of minutes, hours or days: 90m, 6h, 2d)."])
+    return hf_jobs.of(named, found, python or "python3", token=here.token, image=here.image)
 
 
-def find(on: str, python: str | None, runs: Path) -> System:
-    """The machine that ``--on`` names; ``ConfigError`` where it names none."""
+SYSTEMS: Mapping[str, Callable[[str, str | None, Here], System]] = {
+    "ssh": _ssh,
+    "slurm": _slurm,
+    "hf-jobs": _hf_jobs,
+}
+
+
+def find(on: str, python: str | None, runs: Path, *, token: str = "", image: str | None = None) -> System:
+    """The machine that ``--on`` names; ``ConfigError`` where it names none.
+
+    ``token`` is for a system that is asked through a Hub; ``image``: the container's, as it is configured.
+    """
     kind, _, name = on.partition(":")
     if kind not in SYSTEMS or not name:
-        raise ConfigError([f"--on {shown(on)} is not known: write ssh:HOST, or slurm:FILE with your sbatch script."])
+        known = "ssh:HOST, slurm:FILE with your sbatch script, or hf-jobs:FLAVOR"
+        raise ConfigError([f"--on {shown(on)} is not known: write {known}."])
     if python is not None and not PYTHON.fullmatch(python):
         raise ConfigError(
             [f"--python {shown(python)} is not the path of a program: letters, digits and _ . / + - only."]
         )
-    return SYSTEMS[kind](name, python, runs)
+    return SYSTEMS[kind](name, python, Here(runs=runs, token=token, image=image))

@@ -45,6 +45,15 @@ def context() -> bytes:
     return data.getvalue()
 
 
+def base_image() -> str:
+    """The image of a Python that others are built on, by its digest."""
+    if own := arguments().get("BASE_IMAGE"):
+        return own
+    text = assets.asset("Dockerfile").read_text("utf-8")
+    (found,) = re.findall(r"^ARG BASE_IMAGE=(\S+)$", text, re.MULTILINE)
+    return str(found)
+
+
 def arguments() -> dict[str, str]:
     base = os.environ.get(BASE_IMAGE)
     if base and not re.search("sha256:[0-9a-f]{64}$", base):

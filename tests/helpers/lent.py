@@ -75,11 +75,12 @@ class Machine:
         """The same in this process, in which all is imported already; raises why it stops."""
         with monkeypatch.context() as patched:
             patched.chdir(line)
-            for name in ("PATH", "SLURM_CONF"):
+            for name in ("PATH", "SLURM_CONF", "HF_ENDPOINT", "PYTHONPATH"):
                 if name in self.env:
                     patched.setenv(name, self.env[name])
             loaded = reading.load(line / "release.yaml", {key.replace("__", "."): one for key, one in settings.items()})
-            system = systems.find(self.on, self.python, loaded.run.output_dir)
+            token = self.env.get("HF_TOKEN", "")
+            system = systems.find(self.on, self.python, loaded.run.output_dir, token=token)
             if end:
                 job.end(loaded, system, lambda _: None)
             else:
@@ -98,13 +99,15 @@ class Machine:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  no thread is at work
         )
         assert process.stderr is not None
+        said = ""
         for heard in process.stderr:
             if until in heard:
                 return process
-        raise AssertionError(f"it ended without saying {until!r}")
+            said += heard
+        raise AssertionError(f"it ended without saying {until!r}: {said}")
 
 
-def _env(**more: str) -> dict[str, str]:
+def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "CI": "true", "PYTHONPATH": str(ROOT), "ADAPTER_RELEASE_CACHE": CACHE, **more}
 
 
@@ -149,7 +152,7 @@ def sshd(folder: Path, **there: str) -> Iterator[Machine]:
         try:
             _wait(lambda: _listens(port), "sshd does not listen")
             path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-            yield Machine(on=f"ssh:{HOST}", home=home, env=_env(PATH=path))
+            yield Machine(on=f"ssh:{HOST}", home=home, env=environment(PATH=path))
         finally:
             one.kill()
 
@@ -194,7 +197,7 @@ def slurm(folder: Path) -> Iterator[Machine]:
         """.replace("        ", ""),
         "utf-8",
     )
-    env = _env(SLURM_CONF=str(folder / "slurm.conf"))
+    env = environment(SLURM_CONF=str(folder / "slurm.conf"))
     own = {"socket": "sock", "pid-file": "pid", "log-file": "log", "seed-file": "seed", "key-file": "key"}
     munge = [f"--{name}={folder}/munge/{file}" for name, file in own.items()]
     daemons = (

@@ -19,7 +19,8 @@ from release.cli.ending import Ended
 from release.config import reading
 from release.config.settings import Config
 from release.remote import job, line, parcel, there
-from release.remote.systems import BOOT, GONE
+from release.remote.system import GONE
+from release.remote.systems import BOOT
 from release.running import spending
 from release.values.errors import ConfigError, GatesFailed, PreflightError, VerificationError
 from release.values.events import Event, Line

@@ -1,0 +1,161 @@
+"""A job of Hugging Face Jobs, and the private bucket that it has as a folder: started, watched, ended, taken away.
+
+No secret and no variable of the environment is given to a job: all that it may touch is the bucket that is mounted.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+from huggingface_hub import Volume
+from huggingface_hub.errors import HfHubHTTPError
+
+from release.hub.client import whoami
+from release.hub.download import Listed, need_room
+from release.hub.session import api, asking, listening
+from release.values.errors import HubError
+
+LABEL = "adapter-release"
+"""The label by which a job is found again."""
+RUNNING = "RUNNING"
+AHEAD = ("SCHEDULING", "UPDATING")
+"""Stages before it runs; every stage that is not known is one in which it has ended."""
+LOGGED = 1 << 30  # bytes that are heard of a job's words in one go
+MEMBERS = 1000  # files that a bucket of a job may have
+_HOURS = {"second": 3600, "minute": 60, "hour": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A flavor, as the service lists it."""
+
+    about: str
+    price_per_hour: float
+    """In USD."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A job as it is found."""
+
+    id: str
+    stage: str
+    message: str
+    seconds: float
+    """For which it has run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A job's name, the account that it belongs to, and its bucket."""
+
+    namespace: str
+    job: str
+
+    @property
+    def bucket(self) -> str:
+        return f"{self.namespace}/{LABEL}-{self.job}"
+
+
+def place(job: str, namespace: str | None) -> Place:
+    """Of the token's own account where none is named."""
+    return Place(namespace=namespace or whoami().name, job=job)
+
+
+def machine(flavor: str) -> Machine:
+    """What a flavor is and costs; ``HubError`` names those that there are."""
+    with asking("Listing the machines of Hugging Face Jobs"):
+        listed = {one.name: one for one in api(must_write=True).list_jobs_hardware()}
+        if flavor not in listed:
+            raise HubError(f"Hugging Face Jobs has no {flavor!r:.60}. It has {', '.join(sorted(listed)):.600}.")
+        found = listed[flavor]
+        card = found.accelerator
+        about = f"{card.quantity} x {card.model}, {card.vram}" if card else f"{found.cpu}, {found.ram}, no card"
+        return Machine(about=about, price_per_hour=found.unit_cost_usd * _HOURS[found.unit_label])
+
+
+def start(where: Place, image: str, command: Sequence[str], *, flavor: str, seconds: int, mount: str) -> None:
+    """Start a job with its bucket at ``mount``: as an attempt of its own, which the service does not repeat."""
+    with asking("Starting a job"):
+        api(must_write=True).run_job(
+            image=image,
+            command=list(command),
+            flavor=flavor,
+            timeout=seconds,
+            attempts=1,
+            labels={LABEL: where.job},
+            name=f"{LABEL}-{where.job}",
+            volumes=[Volume(type="bucket", source=where.bucket, mount_path=mount, read_only=False)],
+            namespace=where.namespace,
+        )
+
+
+def latest(where: Place) -> Seen | None:
+    """The last job of this name that was started, if there is one."""
+    with asking("Looking for a job"):
+        listed = api(must_write=True).list_jobs(labels={LABEL: where.job}, namespace=where.namespace)
+        dated = [(one.created_at, one) for one in listed if one.created_at]
+        if not dated:
+            return None
+        _, job = max(dated, key=lambda one: one[0])
+        ran = job.durations.running_secs if job.durations else None
+        stage, message = str(getattr(job.status.stage, "value", job.status.stage)), job.status.message or ""
+        return Seen(id=job.id, stage=stage, message=message, seconds=float(ran or 0))
+
+
+def log(where: Place, job: str, tail: int | None) -> Iterator[str]:
+    """The lines that a job says, of those until now the last so many, until it ends."""
+    with listening("Listening to a job", LOGGED):
+        said = api(must_write=True).fetch_job_logs(job_id=job, namespace=where.namespace, follow=True, tail=tail)
+        yield from map(str, said)
+
+
+def cancel(where: Place, job: str) -> None:
+    with asking("Cancelling a job"):
+        api(must_write=True).cancel_job(job_id=job, namespace=where.namespace)
+
+
+def files(where: Place) -> dict[str, int]:
+    """The files of a job's bucket with their sizes in bytes; empty where there is no bucket."""
+    found: dict[str, int] = {}
+    with asking("Listing a job's bucket"):
+        try:
+            for one in api(must_write=True).list_bucket_tree(where.bucket, recursive=True):
+                if one.type == "file":
+                    found[one.path] = one.size
+                if len(found) > MEMBERS:
+                    raise HubError(
+                        f"{where.bucket} has more than {MEMBERS:,} files, which no job of this program puts."
+                    )
+        except HfHubHTTPError as error:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            return {}
+    return found
+
+
+def put(where: Place, added: Mapping[str, Path | bytes], gone: Sequence[str] = ()) -> None:
+    """Put files into the bucket, which is made where there is none, and take others away."""
+    size = sum(len(one) if isinstance(one, bytes) else one.stat().st_size for one in added.values())
+    with asking("Filling a job's bucket", files=size, number=len(added)):
+        hub = api(must_write=True)
+        hub.create_bucket(where.bucket, private=True, exist_ok=True)
+        if not hub.bucket_info(where.bucket).private:
+            raise HubError(f"{where.bucket} is there and everybody can read it. Nothing was put into it. Remove it.")
+        hub.batch_bucket_files(where.bucket, add=[(one, name) for name, one in added.items()], delete=list(gone))
+
+
+def get(where: Place, name: str, size: int, to: Path) -> None:
+    """Fetch a file of so many bytes."""
+    need_room([Listed(path=name, size=size, id="")], to.parent, where.bucket)
+    with asking("Fetching from a job's bucket", files=size, number=1):
+        api(must_write=True).download_bucket_files(where.bucket, [(name, to)], raise_on_missing_files=True)
+    if to.stat().st_size != size:
+        raise HubError(f"{name} of {where.bucket} changed while it was fetched. Type the same command again.")
+
+
+def remove(where: Place) -> None:
+    """Take the bucket away, with all that is in it."""
+    with asking("Removing a job's bucket"):
+        api(must_write=True).delete_bucket(where.bucket, missing_ok=True)

@@ -1,0 +1,106 @@
+"""Hugging Face Jobs as a system that lends a machine: the job's one line is a private bucket, through the Hub.
+
+The token is used here. The job is given none: its bucket is mounted for it by the service.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from release.remote.system import AT_WORK, GONE
+from release.running import kept
+from release.running.image_source import base_image
+from release.running.tied import inherited as locks
+from release.running.tied import tied
+from release.values.errors import PreflightError
+
+NAMED = re.compile(
+    r"(?:([A-Za-z0-9][A-Za-z0-9._-]{0,95})/)?([a-z0-9][a-z0-9-]{0,40})(?:@([1-9][0-9]{0,4})([mhd]))?", re.ASCII
+)
+UNITS = {"m": 60, "h": 3600, "d": 86_400}
+DAY = 86_400
+"""Seconds after which the service ends a job that was given no time: its own default is half an hour."""
+LINE = "release.remote.hub_there"
+PATIENCE = 300  # seconds in which the Hub says at which stage a job is
+
+
+@dataclass(frozen=True, kw_only=True)
+class HfJobs:
+    """A machine of Hugging Face Jobs, for at most so many seconds."""
+
+    name: str
+    namespace: str
+    """Empty for the account of the token."""
+    flavor: str
+    seconds: int
+    image: str
+    python: str
+    token: str = field(repr=False)
+
+    @property
+    def client(self) -> Mapping[str, str]:
+        """What every process here is given, the proxies, and the token: it speaks to the Hub."""
+        return {
+            **kept.kept(),
+            **kept.to_reach_a_hub(),
+            "HF_TOKEN": self.token,
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+
+    def check(self) -> None:
+        if not self.token:
+            raise PreflightError(
+                "HF_TOKEN is not set, and Hugging Face Jobs is asked with it. Nothing was sent. Set it to a token that "
+                "may write and start jobs: it is used here, and the job is given none."
+            )
+
+    def folder(self, job: str) -> str:
+        return f"/tmp/adapter-release/{job}"  # noqa: S108  of a container that has one job
+
+    def speak(self, words: Sequence[str]) -> list[str]:
+        which = (self.flavor, self.namespace, str(self.seconds), self.image, self.python)
+        return [sys.executable, "-P", "-m", LINE, *which, *words]
+
+    def silent(self, code: int, said: str) -> str:
+        return f"{self.name} cannot be used: {said or f'its client ended with exit status {code}'}."
+
+    def start(self, job: str) -> bool:  # noqa: ARG002
+        return False
+
+    def state(self, job: str) -> str:
+        command = tied(self.speak(["stage", self.folder(job)]))
+        try:
+            done = subprocess.run(
+                command,
+                env=dict(self.client),
+                input=b"0\n",
+                capture_output=True,
+                timeout=PATIENCE,
+                check=True,
+                **locks(),
+            )
+            stage = str(json.loads(done.stdout.splitlines()[-1])["stage"])
+        except (subprocess.SubprocessError, ValueError, LookupError, TypeError):
+            return "the Hub does not say at which stage it is"
+        return {"": GONE, "RUNNING": AT_WORK}.get(stage, stage.lower())
+
+    def cancel(self, job: str) -> None:
+        """Nothing: who wishes for the end cancels what does not end."""
+
+
+def of(name: str, found: re.Match[str], python: str, *, token: str, image: str | None) -> HfJobs:
+    """A machine as it is named, with the image that is configured by its digest, or the Python that one is built on."""
+    namespace, flavor, number, unit = found.groups()
+    return HfJobs(
+        name=f"hf-jobs:{name}",
+        namespace=namespace or "",
+        flavor=flavor,
+        seconds=int(number) * UNITS[unit] if number else DAY,
+        image=image if image and "@" in image else base_image(),
+        python=python,
+        token=token,
+    )

@@ -1,0 +1,274 @@
+"""A candidate made as a job of Hugging Face Jobs: the real client and real HTTP, before a service on loopback."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gates.canonical import canonical_json
+from release.models import base as bases
+from release.remote import hf_jobs, hub_there, mounted, parcel, systems, there
+from release.values.errors import GatesFailed, PreflightError
+from tests.helpers import jobs_service, lent
+from tests.helpers.jobs_service import TOKEN, Service
+from tests.helpers.lent import JOB, wait_until
+
+ON = "hf-jobs:cpu-basic"
+BUCKET = f"me/adapter-release-{JOB}"
+REFUSED = """
+import os, sys, time
+print("at work", file=sys.stderr, flush=True)
+while not os.path.exists("GO"): time.sleep(0.1)
+os.mkdir("dist")
+open("dist/report.md", "w").write("no")
+sys.stderr.write("error: a gate failed\\n")
+sys.exit(5)
+"""
+WAITS = "import sys, time\nprint('at work', file=sys.stderr, flush=True)\ntime.sleep(600)\n"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with jobs_service.serve(tmp_path / "service") as one:
+        yield one
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Path:
+    return lent.project(tmp_path / "a $line, 50%j ~")
+
+
+def known(line: Path) -> None:
+    """A job of a name that the test knows, which ended and was told."""
+    (line / "run").mkdir(exist_ok=True)
+    told = {"on": ON, "job": JOB, "inputs": "", "told": True}
+    (line / "run" / "elsewhere.json").write_bytes(canonical_json(told))
+
+
+@pytest.mark.slow
+def test_a_job_that_is_killed_goes_on_at_what_its_bucket_keeps_and_the_candidate_comes_home(
+    service: Service, line: Path, base: bases.Base
+) -> None:
+    known(line)
+    folder = line.parent / "there"
+    lent.sent_to(folder, line)
+    (folder / "work" / "golden.jsonl").write_bytes((line / "golden.jsonl").read_bytes())
+    lent.trained_and_answered(folder / "work", base)
+    service.bucket(BUCKET).mkdir(parents=True)
+    mounted.keep(service.bucket(BUCKET), folder, 0)
+    machine = service.machine()
+
+    killed = machine.start(line, "preflight")
+    service.runs[-1].kill()
+    _, said = killed.communicate()
+    assert killed.returncode == 4, said
+    assert "is gone without an exit status" in said
+
+    done = machine.run(line)
+    assert done.returncode == 0, done.stderr
+    assert f"{line / 'dist'} holds the candidate, manifest" in done.stderr
+    assert f"checked as `publish` checks it. Nothing is left on {ON}" in done.stderr
+    assert not service.bucket(BUCKET).exists()
+    assert not (line / "run" / "elsewhere.json").exists()
+    assert len((line / "run" / "ledger.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+def test_a_job_is_given_its_bucket_and_nothing_else_and_an_interrupted_one_is_taken_away_by_end(
+    service: Service, line: Path
+) -> None:
+    known(line)
+    service.program = WAITS
+    machine = service.machine()
+    process = machine.start(line, "at work")
+    bucket = service.bucket(BUCKET)
+    (run,) = service.runs
+    volume = {"type": "bucket", "source": BUCKET, "mountPath": hub_there.MOUNT, "readOnly": False}
+    assert run.spec["volumes"] == [volume]
+    assert run.spec["environment"] == {}
+    assert "secrets" not in run.spec
+    assert (run.spec["timeoutSeconds"], run.spec["attempts"], run.spec["flavor"]) == (hf_jobs.DAY, 1, "cpu-basic")
+    assert "@sha256:" in run.spec["dockerImage"]
+    assert all(TOKEN.encode() not in path.read_bytes() for path in bucket.iterdir())
+    assert all(TOKEN not in word for word in run.spec["command"])
+
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130, said
+    assert f"ending job {JOB} on {ON}" in said
+    assert run.stage != "RUNNING"
+    assert bucket.exists()
+
+    ended = machine.run(line, "--end")
+    assert ended.returncode == 0, ended.stderr
+    assert f"Job {JOB} on {ON} is ended. Nothing is left on {ON}" in ended.stderr
+    assert not bucket.exists()
+
+
+def test_a_line_that_is_cut_ends_nothing_and_the_same_command_brings_home_what_was_refused(
+    service: Service, line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known(line)
+    service.program = REFUSED
+    machine = service.machine()
+    process = machine.start(line, "at work")
+    ends_the_line(process.pid)
+    _, said = process.communicate()
+    assert process.returncode == 4, said
+    assert f"The line to {ON} was cut" in said
+    (run,) = service.runs
+    assert run.stage == "RUNNING"
+
+    (Path(run.spec["command"][4]) / "work" / "GO").touch()
+    wait_until(lambda: run.stage == "ERROR", "it does not end")
+    with pytest.raises(GatesFailed, match="a gate failed"):
+        machine.make(line, monkeypatch)
+
+    assert (line / "dist" / "refused" / "report.md").exists() or (line / "dist" / "report.md").read_text(
+        "utf-8"
+    ) == "no"
+    assert len(service.runs) == 1
+    assert service.bucket(BUCKET).exists()  # the adapter: with another policy nothing is trained again
+
+
+def ends_the_line(command: int) -> None:
+    """Kill the client that a command has started to follow its job."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text("utf-8").rpartition(")")[2].split()[1])
+            words = (stat.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == command and hf_jobs.LINE.encode() in words:
+            os.kill(int(stat.parent.name), signal.SIGKILL)
+
+
+def test_a_job_that_waits_for_a_machine_says_so_and_is_cancelled(service: Service, line: Path) -> None:
+    service.holds = True
+    process = service.machine("hf-jobs:me/a10g-small@90m").start(line, "the job waits: scheduling")
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    process.communicate()
+
+    assert process.returncode == 143
+    assert time.monotonic() - began < there.NOTICE
+    (run,) = service.runs
+    assert run.stage == "CANCELED"
+    assert run.spec["timeoutSeconds"] == 90 * 60
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"HF_TOKEN": ""}, "HF_TOKEN is not set, and Hugging Face Jobs is asked with it. Nothing was sent"),
+        ({"HF_TOKEN": "hf_" + "x" * 34}, "cannot be used: .*Invalid user token.* Nothing was sent"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be used: .*Nothing was sent"),
+        ({"on": "hf-jobs:a10g-smal"}, "has no 'a10g-smal'. It has a10g-small, cpu-basic"),
+    ],
+)
+def test_what_can_be_known_is_said_before_anything_is_sent(
+    service: Service, line: Path, change: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = service.machine(change.pop("on", ON))
+    with pytest.raises(PreflightError, match=f"(?s){says}") as stop:
+        replace(machine, env={**machine.env, **change}).make(line, monkeypatch)
+
+    assert "hf_x" not in str(stop.value)
+    assert service.runs == []
+    assert not (service.root / "buckets").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (b'{"code": 5, "size": 7}', 5),
+        (b'{"code": 0, "size": 8}', None),
+        (b'{"code": 256, "size": 7}', None),
+        (b'{"code": -1, "size": 7}', None),
+        (b'{"code": "5", "size": 7}', None),
+        (b"[5, 7]", None),
+        (b"[" * 200, None),
+        (b"\xff", None),
+        (b"", None),
+    ],
+)
+def test_a_job_has_ended_when_what_it_made_is_seen_as_whole(said: bytes, code: int | None) -> None:
+    assert hub_there.ended(said, 7) == code
+
+
+@pytest.mark.parametrize("harm", ["none", "cut", "gone", "both"])
+def test_what_was_kept_is_taken_up_where_it_is_whole(tmp_path: Path, harm: str) -> None:
+    folder, bucket, other = tmp_path / "folder", tmp_path / "bucket", tmp_path / "other"
+    for one in (folder / mounted.RUNS / "a", bucket, other):
+        one.mkdir(parents=True)
+    (folder / mounted.RUNS / "a" / "one").write_text("1", "utf-8")
+    assert mounted.keep(bucket, folder, 0) == 1
+    (first,) = bucket.iterdir()
+    older = first.read_bytes()
+    (folder / mounted.RUNS / "a" / "two").write_text("2", "utf-8")
+    assert mounted.keep(bucket, folder, 1) == 2
+    (newest,) = bucket.iterdir()
+    first.write_bytes(older[:-1024] if harm == "both" else older)
+    if harm in ("cut", "both"):
+        newest.write_bytes(newest.read_bytes()[:700])
+    if harm == "gone":
+        newest.unlink()
+
+    number = mounted.restore(bucket, other)
+
+    found = sorted(path.name for path in other.rglob("*") if path.is_file())
+    assert found == {"none": ["one", "two"], "cut": ["one"], "gone": ["one"], "both": []}[harm]
+    assert number == (1 if harm == "gone" else 2)
+
+
+def test_what_an_image_lacks_is_installed_by_the_lock_that_was_sent(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / mounted.LOCK).parent.mkdir(parents=True)
+    (tmp_path / mounted.LOCK).write_text("# nothing\n", "utf-8")
+
+    mounted.install(tmp_path, ["json", "tarfile"])
+    assert capfd.readouterr().out == ""
+    mounted.install(tmp_path, ["json", "no_such_module"])
+    assert "the image lacks no_such_module" in capfd.readouterr().out
+
+
+def test_the_program_of_a_job_names_things_as_the_others_do() -> None:
+    assert mounted.RUNS == parcel.RUNS
+    assert (mounted.LOG, mounted.ENDED, mounted.WISH) == (there.LOG, there.CODE, there.END)
+    assert mounted.MADE_THERE == there.MADE
+    assert mounted.LOCK.startswith("code/release/assets/locks/")
+
+
+@pytest.mark.parametrize(
+    ("named", "namespace", "flavor", "seconds"),
+    [
+        ("a10g-small", "", "a10g-small", 86_400),
+        ("l4x1@6h", "", "l4x1", 21_600),
+        ("My-Org/a100-large@2d", "My-Org", "a100-large", 172_800),
+        ("me.too/t4-small@90m", "me.too", "t4-small", 5_400),
+    ],
+)
+def test_a_flavor_is_taken_with_whose_it_is_and_how_long(named: str, namespace: str, flavor: str, seconds: int) -> None:
+    found = systems.find(f"hf-jobs:{named}", None, Path(), token=TOKEN, image="me/mine@sha256:0")
+
+    assert isinstance(found, hf_jobs.HfJobs)
+    assert (found.name, found.namespace, found.flavor, found.seconds) == (
+        f"hf-jobs:{named}",
+        namespace,
+        flavor,
+        seconds,
+    )
+    assert found.image == "me/mine@sha256:0"
+    assert TOKEN not in repr(found)
+    assert TOKEN not in " ".join(found.speak(["look", "."]))
+
+
+def test_a_local_image_is_not_asked_of_a_service() -> None:
+    found = systems.find("hf-jobs:l4x1", None, Path(), image="sha256:0123")
+
+    assert isinstance(found, hf_jobs.HfJobs)
+    assert found.image.startswith("python:3.11-slim-bookworm@sha256:")
