@@ -31,6 +31,8 @@ class Option:
     """Of all cards together; None where nobody named a price."""
     unsupported: str = ""
     """Why nothing is trained on it here; empty for nothing that is known."""
+    on: str = ""
+    """What `candidate --on` is given for a machine with one of them at this price; empty where none is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,7 @@ def options(estimated: Estimate, prices: Mapping[str, Any], price: float | None 
                 hours=hours,
                 cost=None if an_hour is None else hours * an_hour,
                 unsupported=card.get("unsupported", ""),
+                on=card.get("on", "") if price is None else "",
             )
         )
     return tuple(found)
@@ -117,6 +120,9 @@ def _best(cards: Sequence[Option], config: Config, processes: int, currency: str
         return
     which = f"{processes} x {best.card}" if processes > 1 else best.card
     yield f"  the cheapest that it fits: {which}, {number(best.hours)} hours, {money(best.cost)} {currency}"
+    lent = [f"{one.on} {money(one.cost)}" for one in cards if one.on and one.fits and processes == 1]
+    if lent:
+        yield f"  lent by the hour, for `candidate --on`: {', '.join(lent)} {currency}"
     whole = processes * config.training.gradient_accumulation_steps
     for many in MORE:
         if many > processes and whole % many == 0:

@@ -108,11 +108,14 @@ def _listen(one: Job, seen: jobs.Seen, machine: jobs.Machine, tail: int | None) 
     told, ended = time.monotonic(), False
     lost = contextlib.nullcontext() if seen.stage == jobs.RUNNING else contextlib.suppress(HubError)
     with lost:  # what one said that has ended may be gone
-        for text in jobs.log(one.where, seen.id, tail):
-            ended = text.rstrip() == mounted.OVER
+        for said in jobs.log(one.where, seen.id, tail):
+            text = said.rstrip()
+            ended = text == mounted.OVER
             if ended:
                 break
-            there.say({"log": f"{text.rstrip()}\n"})
+            for at in range(0, len(text), there.PIECE):  # what is longer is heard in parts
+                there.say({"log": text[at : at + there.PIECE]})
+            there.say({"log": "\n"})
             if time.monotonic() - told > PRICED:
                 told = time.monotonic()
                 _price(one, machine, "has run")

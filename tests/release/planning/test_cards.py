@@ -117,6 +117,24 @@ def test_a_price_that_nobody_named_is_unknown_and_no_card_that_cannot_be_used_is
         estimates.read_prices(path)
 
 
+def test_a_card_that_is_lent_is_named_as_it_is_typed_with_what_it_costs() -> None:
+    def lent(lines: list[str]) -> list[str]:
+        return [one for one in lines if "candidate --on" in one]
+
+    lines = lines_of(config_of())
+
+    assert lent(lines) == [
+        "  lent by the hour, for `candidate --on`: "
+        + ", ".join(
+            f"{on} {row(lines, card)[-1]}"
+            for on, card in {"hf-jobs:l4x1": "L4", "hf-jobs:a10g-small": "A10G", "hf-jobs:l40sx1": "L40S"}.items()
+        )
+        + " USD"
+    ]
+    assert lent(lines_of(config_of(training__processes="2"))) == []  # the price is of a machine with one card
+    assert lent(lines_of(config_of(budget__price_per_hour="5"))) == []  # and the own one of another machine
+
+
 def test_ones_own_price_is_of_the_whole_machine_in_ones_own_currency() -> None:
     mine = {"training__processes": "2", "budget__currency": "EUR", "budget__price_per_hour": "5"}
     lines = lines_of(config_of(**mine))
