@@ -1,10 +1,13 @@
 """The examples: each loads, fits the card that it is for, and takes its data as it is."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
+from release.cli import __main__ as cli
 from release.config import reading
 from release.config.settings import Config
 from release.planning import cards, estimates
@@ -17,6 +20,8 @@ from tests.helpers.line import ROOT, adapter_release
 EXAMPLES = ROOT / "examples"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SHAPES = {"qwen2.5-1.5b": "qwen2.5-1.5b", "olmo-2-7b": "olmo-2-7b", "kwanzaa-olmo-7b": "olmo-7b"}
+TASKS = {"sky": "run", "dstack": "commands"}
+"""Task files of other programs, by the key that says what runs over there."""
 WHOLE = ["qwen2.5-1.5b", "olmo-2-7b"]
 SHORT = 113  # tokens of the longest row of data/elements, by SmolLM2's tokenizer
 KWANZAA_EXAMPLE = EXAMPLES / "kwanzaa-olmo-7b.yaml"
@@ -27,7 +32,21 @@ def load(name: str) -> Config:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == SHAPES.keys()
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == {*SHAPES, *TASKS}
+
+
+@pytest.mark.parametrize(("name", "key"), TASKS.items())
+def test_a_task_for_another_machine_types_a_candidate_as_it_can_be_typed(name: str, key: str) -> None:
+    task = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text("utf-8"))
+    lines = "\n".join(task[key]) if isinstance(task[key], list) else task[key]
+    typed = [
+        line.partition("adapter-release ")[2] for line in lines.splitlines() if "adapter-release candidate" in line
+    ]
+
+    assert len(typed) == 1
+    given = vars(cli.parser().parse_args(shlex.split(typed[0])))
+    assert given["config"] == Path("release.yaml")
+    assert given["to"].name == "dist"
 
 
 @pytest.mark.parametrize(
