@@ -27,7 +27,7 @@ RUNS, MADE_THERE, LOG, ENDED, WISH = "work/runs", "work/dist", "log", "exit_code
 LOCK = "code/release/assets/locks/gpu.txt"
 OVER = "adapter-release: this job has ended."
 """Its last line."""
-EVERY = 20.0  # seconds between two looks at what is new and to be kept
+EVERY = 60.0  # seconds between two looks at what is new and to be kept
 BLOCK = 1 << 20
 
 

@@ -134,7 +134,12 @@ CASES: Mapping[str, Sequence[Case]] = {
     "plan": [(a_key, ()), (a_policy, ())],
     "doctor": [(a_key, ())],
     "release": [(a_key, ()), (rows, ())],
-    "candidate": [(a_key, ()), (settings, ("--on", TEXT)), (settings, ("--on", f"ssh:{TEXT}", "--python", TEXT))],
+    "candidate": [
+        (a_key, ()),
+        (settings, ("--on", TEXT)),
+        (settings, ("--on", f"hf-jobs:{TEXT}")),
+        (settings, ("--on", f"ssh:{TEXT}", "--python", TEXT)),
+    ],
     "review": [(nothing, (TEXT, "--no-browser"))],
     "publish": [(a_candidate, ("release",))],
     "attest": [

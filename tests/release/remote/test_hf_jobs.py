@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +29,12 @@ open("dist/report.md", "w").write("no")
 sys.stderr.write("error: a gate failed\\n")
 sys.exit(5)
 """
-WAITS = "import sys, time\nprint('at work', file=sys.stderr, flush=True)\ntime.sleep(600)\n"
+WAITS = """
+import sys, time
+for seconds in (4, 600):
+    print("at work", seconds, file=sys.stderr, flush=True)
+    time.sleep(seconds)
+"""
 
 
 @pytest.fixture
@@ -78,12 +84,13 @@ def test_a_job_that_is_killed_goes_on_at_what_its_bucket_keeps_and_the_candidate
 
 
 def test_a_job_is_given_its_bucket_and_nothing_else_and_an_interrupted_one_is_taken_away_by_end(
-    service: Service, line: Path
+    service: Service, line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known(line)
     service.program = WAITS
     machine = service.machine()
-    process = machine.start(line, "at work")
+    short = {"ADAPTER_RELEASE_HUB_TIMEOUT": "3"}  # seconds in which a Hub is to have answered: of a job's log it is not
+    process = replace(machine, env={**machine.env, **short}).start(line, "at work 600")
     bucket = service.bucket(BUCKET)
     (run,) = service.runs
     volume = {"type": "bucket", "source": BUCKET, "mountPath": hub_there.MOUNT, "readOnly": False}
@@ -102,10 +109,10 @@ def test_a_job_is_given_its_bucket_and_nothing_else_and_an_interrupted_one_is_ta
     assert run.stage != "RUNNING"
     assert bucket.exists()
 
-    ended = machine.run(line, "--end")
-    assert ended.returncode == 0, ended.stderr
-    assert f"Job {JOB} on {ON} is ended. Nothing is left on {ON}" in ended.stderr
+    assert any(mounted.KEPT.fullmatch(path.name) for path in bucket.iterdir())
+    machine.make(line, monkeypatch, end=True)
     assert not bucket.exists()
+    assert not (line / "run" / "elsewhere.json").exists()
 
 
 def test_a_line_that_is_cut_ends_nothing_and_the_same_command_brings_home_what_was_refused(
@@ -222,6 +229,31 @@ def test_what_was_kept_is_taken_up_where_it_is_whole(tmp_path: Path, harm: str) 
     found = sorted(path.name for path in other.rglob("*") if path.is_file())
     assert found == {"none": ["one", "two"], "cut": ["one"], "gone": ["one"], "both": []}[harm]
     assert number == (1 if harm == "gone" else 2)
+
+
+def test_what_is_finished_is_kept_while_the_job_runs_and_its_end_can_be_wished_for_in_the_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mounted, "EVERY", 0.0)
+    folder, bucket = tmp_path / "folder", tmp_path / "bucket"
+    (folder / mounted.RUNS).mkdir(parents=True)
+    bucket.mkdir()
+    for stale in (mounted.ENDED, mounted.WISH):
+        (folder / stale).write_text("7", "utf-8")
+    program = """
+import pathlib, sys, time
+folder, bucket = map(pathlib.Path, sys.argv[1:])
+(folder / "log").write_text("at work\\n")
+(folder / "work/runs/one").write_text("1")
+end = time.monotonic() + 20
+while time.monotonic() < end and not list(bucket.glob("kept-*.tar")): time.sleep(0.05)
+(bucket / "end").touch()
+while time.monotonic() < end and not (folder / "end").exists(): time.sleep(0.05)
+(folder / "exit_code").write_text("143" if time.monotonic() < end else "1")
+"""
+
+    assert mounted.run([sys.executable, "-c", program, str(folder), str(bucket)], bucket, folder, [], 0) == 143
+    assert capfd.readouterr().out == "at work\n"
 
 
 def test_what_an_image_lacks_is_installed_by_the_lock_that_was_sent(

@@ -37,6 +37,23 @@ def test_a_host_is_taken_as_it_is_typed(host: str) -> None:
             "ssh:@there",
         ),
         *("ssh:there/x", "ssh:a'b", "ssh:-l@there", "ssh:é", "sky:x", "slurm:", "SSH:there", ""),
+        *(
+            "hf-jobs:",
+            "hf-jobs:A10G",
+            "hf-jobs:a/b/c",
+            "hf-jobs:l4x1@",
+            "hf-jobs:l4x1@6",
+            "hf-jobs:l4x1@0h",
+            "hf-jobs:-x",
+        ),
+        *(
+            "hf-jobs:l4x1@6w",
+            "hf-jobs:a b",
+            "hf-jobs:l4x1\n",
+            "hf-jobs:/l4x1",
+            "hf-jobs:../l4x1",
+            "hf-jobs:l4x1@123456h",
+        ),
     ],
 )
 def test_what_names_no_machine_is_refused(on: str) -> None:
