@@ -75,10 +75,10 @@ def machine(flavor: str) -> Machine:
         return Machine(about=about, price_per_hour=found.unit_cost_usd * _HOURS[found.unit_label])
 
 
-def start(where: Place, image: str, command: Sequence[str], *, flavor: str, seconds: int, mount: str) -> None:
-    """Start a job with its bucket at ``mount``: as an attempt of its own, which the service does not repeat."""
+def start(where: Place, image: str, command: Sequence[str], *, flavor: str, seconds: int, mount: str) -> str:
+    """Start a job with its bucket at ``mount``, as one attempt, which the service does not repeat; its number."""
     with asking("Starting a job"):
-        api(must_write=True).run_job(
+        job = api(must_write=True).run_job(
             image=image,
             command=list(command),
             flavor=flavor,
@@ -89,6 +89,7 @@ def start(where: Place, image: str, command: Sequence[str], *, flavor: str, seco
             volumes=[Volume(type="bucket", source=where.bucket, mount_path=mount, read_only=False)],
             namespace=where.namespace,
         )
+        return str(job.id)
 
 
 def latest(where: Place) -> Seen | None:

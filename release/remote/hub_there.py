@@ -25,7 +25,7 @@ MOUNT = "/adapter-release-job"
 """Where a job has its bucket."""
 PROGRAM = Path(str(mounted.__file__))
 POLL = 5.0  # seconds between two questions to the Hub about a job
-LATE = 60.0  # seconds after the end of a job in which what it put into its bucket may come to be seen
+LATE = 60.0  # seconds in which the Hub comes to list what was started, and what an ended job put into its bucket
 PRICED = 600.0  # seconds between two words on what a job has cost
 TAIL = 50  # lines that are heard again by whoever attaches
 OF_A_CODE = 200  # bytes of the file that says how a job ended
@@ -79,7 +79,12 @@ def start(one: Job) -> None:
     seen = jobs.latest(one.where)
     if seen is None or seen.stage not in (jobs.RUNNING, *jobs.AHEAD):
         program = [one.python, "-I", f"{MOUNT}/{PROGRAM.name}", MOUNT, one.folder, *system.NEEDED]
-        jobs.start(one.where, one.image, program, flavor=one.flavor, seconds=one.seconds, mount=MOUNT)
+        number = jobs.start(one.where, one.image, program, flavor=one.flavor, seconds=one.seconds, mount=MOUNT)
+        until = time.monotonic() + LATE
+        while (seen := jobs.latest(one.where)) is None or seen.id != number:  # else the one before is taken for it
+            if time.monotonic() > until:
+                raise HubError(f"Job {number} was started, and the Hub does not list it after {LATE:g} s.")
+            time.sleep(1)
     there.say({"runs": True})
 
 

@@ -39,6 +39,7 @@ HARDWARE = [
         "unitCostMicroUSD": 16667, "unitCostUSD": 0.016667, "unitLabel": "minute",
     },
 ]  # fmt: skip
+UNLISTED = 1.5  # seconds in which a job that was started is in no list
 UP = """
 import sys, hf_xet
 from huggingface_hub.utils._xet import get_xet_session
@@ -191,9 +192,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(_told(run))
             case "GET", [_]:
                 labels = [one.split("=", 1) for one in query.get("label", [])]
-                self.answer(
-                    [_told(one) for one in service.runs if all(one.spec["labels"].get(k) == v for k, v in labels)]
-                )
+                listed = [one for one in service.runs if (datetime.now(UTC) - one.created).total_seconds() > UNLISTED]
+                self.answer([_told(one) for one in listed if all(one.spec["labels"].get(k) == v for k, v in labels)])
             case _, [_, number, *more]:
                 (run,) = (one for one in service.runs if one.id == number)
                 if more == ["logs"]:

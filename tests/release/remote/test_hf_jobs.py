@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -16,10 +17,9 @@ from release.remote import hf_jobs, hub_there, mounted, parcel, systems, there
 from release.values.errors import GatesFailed, PreflightError
 from tests.helpers import jobs_service, lent
 from tests.helpers.jobs_service import TOKEN, Service
-from tests.helpers.lent import JOB, wait_until
+from tests.helpers.lent import wait_until
 
 ON = "hf-jobs:cpu-basic"
-BUCKET = f"me/adapter-release-{JOB}"
 REFUSED = """
 import os, sys, time
 print("at work", file=sys.stderr, flush=True)
@@ -48,24 +48,30 @@ def line(tmp_path: Path) -> Path:
     return lent.project(tmp_path / "a $line, 50%j ~")
 
 
-def known(line: Path) -> None:
-    """A job of a name that the test knows, which ended and was told."""
+def known(line: Path) -> str:
+    """A job of a name that the test knows, which ended and was told; that name, of no other test's folder."""
     (line / "run").mkdir(exist_ok=True)
-    told = {"on": ON, "job": JOB, "inputs": "", "told": True}
+    name = token_hex(8)
+    told = {"on": ON, "job": name, "inputs": "", "told": True}
     (line / "run" / "elsewhere.json").write_bytes(canonical_json(told))
+    return name
+
+
+def bucket_of(name: str) -> str:
+    return f"me/adapter-release-{name}"
 
 
 @pytest.mark.slow
 def test_a_job_that_is_killed_goes_on_at_what_its_bucket_keeps_and_the_candidate_comes_home(
     service: Service, line: Path, base: bases.Base
 ) -> None:
-    known(line)
+    name = known(line)
     folder = line.parent / "there"
     lent.sent_to(folder, line)
     (folder / "work" / "golden.jsonl").write_bytes((line / "golden.jsonl").read_bytes())
     lent.trained_and_answered(folder / "work", base)
-    service.bucket(BUCKET).mkdir(parents=True)
-    mounted.keep(service.bucket(BUCKET), folder, 0)
+    service.bucket(bucket_of(name)).mkdir(parents=True)
+    mounted.keep(service.bucket(bucket_of(name)), folder, 0)
     machine = service.machine()
 
     killed = machine.start(line, "preflight")
@@ -78,7 +84,7 @@ def test_a_job_that_is_killed_goes_on_at_what_its_bucket_keeps_and_the_candidate
     assert done.returncode == 0, done.stderr
     assert f"{line / 'dist'} holds the candidate, manifest" in done.stderr
     assert f"checked as `publish` checks it. Nothing is left on {ON}" in done.stderr
-    assert not service.bucket(BUCKET).exists()
+    assert not service.bucket(bucket_of(name)).exists()
     assert not (line / "run" / "elsewhere.json").exists()
     assert len((line / "run" / "ledger.jsonl").read_text("utf-8").splitlines()) == 1
 
@@ -86,14 +92,14 @@ def test_a_job_that_is_killed_goes_on_at_what_its_bucket_keeps_and_the_candidate
 def test_a_job_is_given_its_bucket_and_nothing_else_and_an_interrupted_one_is_taken_away_by_end(
     service: Service, line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known(line)
+    name = known(line)
     service.program = WAITS
     machine = service.machine()
     short = {"ADAPTER_RELEASE_HUB_TIMEOUT": "3"}  # seconds in which a Hub is to have answered: of a job's log it is not
     process = replace(machine, env={**machine.env, **short}).start(line, "at work 600")
-    bucket = service.bucket(BUCKET)
+    bucket = service.bucket(bucket_of(name))
     (run,) = service.runs
-    volume = {"type": "bucket", "source": BUCKET, "mountPath": hub_there.MOUNT, "readOnly": False}
+    volume = {"type": "bucket", "source": bucket_of(name), "mountPath": hub_there.MOUNT, "readOnly": False}
     assert run.spec["volumes"] == [volume]
     assert run.spec["environment"] == {}
     assert "secrets" not in run.spec
@@ -105,7 +111,7 @@ def test_a_job_is_given_its_bucket_and_nothing_else_and_an_interrupted_one_is_ta
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130, said
-    assert f"ending job {JOB} on {ON}" in said
+    assert f"ending job {name} on {ON}" in said
     assert run.stage != "RUNNING"
     assert bucket.exists()
 
@@ -118,7 +124,7 @@ def test_a_job_is_given_its_bucket_and_nothing_else_and_an_interrupted_one_is_ta
 def test_a_line_that_is_cut_ends_nothing_and_the_same_command_brings_home_what_was_refused(
     service: Service, line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known(line)
+    name = known(line)
     service.program = REFUSED
     machine = service.machine()
     process = machine.start(line, "at work")
@@ -138,7 +144,7 @@ def test_a_line_that_is_cut_ends_nothing_and_the_same_command_brings_home_what_w
         "utf-8"
     ) == "no"
     assert len(service.runs) == 1
-    assert service.bucket(BUCKET).exists()  # the adapter: with another policy nothing is trained again
+    assert service.bucket(bucket_of(name)).exists()  # the adapter: with another policy nothing is trained again
 
 
 def ends_the_line(command: int) -> None:
