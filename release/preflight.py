@@ -18,7 +18,7 @@ from release.importing import fit
 from release.inputs import Inputs, Rows, Unread
 from release.judging import ledger, previous, terms
 from release.judging.attempts import Entry
-from release.models import architecture, lora_targets, reporting, wheels
+from release.models import architecture, attention, lora_targets, reporting, wheels
 from release.models.architecture import Architecture
 from release.models.base import Outline
 from release.models.engines import ready
@@ -133,6 +133,10 @@ def look(found: Inputs, say: Say) -> list[Item]:
     signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
     items += _items("signature", sign.problems(config.publishing), signed)
     items += _converter_items(config, say)
+    if asked := config.model.attn_implementation:
+        here = not container.used(config.container)
+        why = attention.problem(asked, config.adapter, cuda=gpu.gpu is not None, here=here)
+        items += _items("attention", [why] if why else [], asked)
     items += _items("engines", ready.problems(config, here=not container.used(config.container)))
     if config.training.report_to:
         items += _items("reports", list(reporting.problems(config, contained=container.used(config.container))))

@@ -72,7 +72,7 @@ def _loaded(record: Record, config: Config) -> Iterator[str]:
 def _other(name: str, told: Mapping[str, object], config: Config, form: Form | None, *, cuda: bool) -> Iterator[str]:
     asked = form or Form()
     precision = "unquantized" if asked.merged else forms.precision(asked, config.adapter)
-    expected = asdict(loading.loaded_on(config.adapter, precision, cuda=cuda))
+    expected = asdict(loading.loaded_on(config.adapter, precision, config.model.attn_implementation, cuda=cuda))
     if wrong := [one for one, value in expected.items() if told.get(one) != value]:
         yield f"{name}: {wrong[0]} was {shown(told.get(wrong[0]))}, its configuration makes {shown(expected[wrong[0]])}"
 

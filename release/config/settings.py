@@ -72,6 +72,8 @@ _DIGEST = f"sha256:{_DIGITS * 4}"
 
 Precision = Literal["nf4", "unquantized"]
 """Of the base's weights under an adapter."""
+Attention = Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3"]
+"""How a base computes attention, as transformers names it."""
 Reporter = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Sum = Annotated[str, matches(r"^(?=.*[1-9])(0|[1-9][0-9]{0,8})(\.[0-9]{1,2})? [A-Z]{3}$")]
@@ -115,6 +117,9 @@ class Model:
     """a full commit of the base model, 40 lower-case hex digits in quotes (a branch or tag can move)"""
     trust_remote_code: bool = False
     """true or false: whether to run Python code from the base model's repository"""
+    attn_implementation: Annotated[Given[Attention], Field(examples=["sdpa", "flash_attention_2"])] = None
+    """'eager', 'sdpa', 'flash_attention_2' or 'flash_attention_3': how transformers computes attention, in training and
+    in answering (without it PyTorch's own, sdpa, where the base's class has it)"""
     chat_template: Annotated[Given[File], Field(examples=["chat_template.jinja", "other.jinja"])] = None
     """a Jinja file with the chat template to use instead of the base model's own, relative to this file"""
     chat_template_kwargs: Annotated[
@@ -301,6 +306,9 @@ class Training:
     """a number above 0"""
     per_device_train_batch_size: Annotated[int, Field(ge=1, le=4096, examples=[8])] = 1
     """a whole number of rows from 1 to 4096"""
+    padding_free: Annotated[Given[bool], Field(examples=[True, False])] = None
+    """true or false: whether the rows of a batch lie side by side in one sequence, each apart from the others, and not
+    padded to the longest"""
     gradient_accumulation_steps: Annotated[int, Field(ge=1, le=65536, examples=[2])] = 16
     """a whole number from 1 to 65536"""
     processes: Annotated[Given[Annotated[int, Field(ge=2, le=64)]], Field(examples=[2, 4])] = None

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
     from torch.autograd.function import FunctionCtx
 
+FLASH = "FLASH_ATTENTION_DETERMINISTIC"
+"""Set to 1, transformers asks flash kernels for the backward pass that gives the same sums each time."""
 # Variables with which these libraries compute otherwise; those that are set are recorded, and no others.
 ARITHMETIC = (
-    "ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
+    "ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "DNNL_MAX_CPU_ISA", FLASH, "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
     "MKL_NUM_THREADS", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS", "ONEDNN_MAX_CPU_ISA", "PYTHONHASHSEED",
 )  # fmt: skip
 # torch's words of an operation whose result is not the same each time (ATen/Context.cpp, attention_backward.cu).
@@ -69,6 +71,7 @@ def make_deterministic(seed: int, thread_count: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 13 GB a pass at 7B
     if torch.cuda.is_available():
         torch.cuda.set_device(launched.rank())
+        os.environ[FLASH] = "1"
         note_nondeterminism()
         keep_attention_deterministic()
     set_seed(seed)

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from release.config.settings import Adapter, Model, Precision, Quantization
+from release.config.settings import Adapter, Attention, Model, Precision, Quantization
 from release.data.chat import Chat, Messages
+from release.models import attention as attentions
 from release.models.architecture import no_four_bits
 from release.running import fence, launched
 from release.values.errors import PreflightError
@@ -68,16 +69,33 @@ class Loading:
     dequantized: bool
     """Whether what was quantized is computed with as ordinary numbers of that dtype."""
     device: Literal["cpu", "cuda"]
+    attn_implementation: Attention | None = None
+    """What is asked for; None leaves it to transformers."""
+
+    @property
+    def told(self) -> dict[str, object]:
+        """As a record has it: what is not asked for is not said."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("attn_implementation", None)}
 
 
-def loaded_as(adapter: Adapter, precision: Precision, *, to_merge: bool = False) -> Loading:
-    """How the base of this adapter is loaded on this machine; ``to_merge`` adds to its weights, so no four bits."""
+def loaded_as(
+    adapter: Adapter, precision: Precision, attention: Attention | None = None, *, to_merge: bool = False
+) -> Loading:
+    """How the base of this adapter is loaded on this machine; ``to_merge`` adds to its weights, so no four bits.
+
+    ``PreflightError`` where the attention that is asked for cannot compute here.
+    """
     import torch
 
-    return loaded_on(adapter, precision, cuda=torch.cuda.is_available(), to_merge=to_merge)
+    cuda = torch.cuda.is_available()
+    if why := attentions.problem(attention, adapter, cuda=cuda):
+        raise PreflightError(f"{why} Nothing was loaded.")
+    return loaded_on(adapter, precision, attention, cuda=cuda, to_merge=to_merge)
 
 
-def loaded_on(adapter: Adapter, precision: Precision, *, cuda: bool, to_merge: bool = False) -> Loading:
+def loaded_on(
+    adapter: Adapter, precision: Precision, attention: Attention | None = None, *, cuda: bool, to_merge: bool = False
+) -> Loading:
     """The same on any machine: with a card that torch computes on, or with none."""
     configured = adapter.quantization.bnb_4bit_compute_dtype
     dtype: Dtype = ("bfloat16" if configured == "auto" else configured) if cuda else "float32"
@@ -88,6 +106,7 @@ def loaded_on(adapter: Adapter, precision: Precision, *, cuda: bool, to_merge: b
         quantization=settings if quantized else None,
         dequantized=quantized and (to_merge or not cuda),
         device="cuda" if cuda else "cpu",
+        attn_implementation=attention,
     )
 
 
@@ -102,15 +121,24 @@ def load_model(folder: Path, said: Loading, *, trust_remote_code: bool) -> "PreT
 
     dtype: torch.dtype = getattr(torch, said.dtype)
     quantization = BitsAndBytesConfig(**asdict(said.quantization)) if said.quantization else None
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype,
-        quantization_config=quantization,
-        device_map={"": launched.rank()} if said.device == "cuda" else None,
-        use_safetensors=True,
-        trust_remote_code=trust_remote_code,
-        local_files_only=True,
-    )
+    attention = said.attn_implementation
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            quantization_config=quantization,
+            device_map={"": launched.rank()} if said.device == "cuda" else None,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            **({} if attention is None else {"attn_implementation": attention}),
+        )
+    except (ImportError, ValueError) as error:
+        if attention is None or " attention" not in str(error).lower():
+            raise
+        raise PreflightError(attentions.not_of_this_base(attention, str(error))) from None
+    if attention is not None and (taken := model.config._attn_implementation) != attention:  # noqa: SLF001
+        raise PreflightError(attentions.not_of_this_base(attention, f"{type(model).__name__} takes {taken} for it"))
     if quantization is not None and not _quantized(model):
         raise PreflightError(no_four_bits(f"{type(model).__name__} in {folder.name}"))
     if said.dequantized:

@@ -32,6 +32,7 @@ from release.models import (
     loading,
     loss,
     reporting,
+    rows_apart,
     sft_trainer,
     together,
 )
@@ -56,7 +57,7 @@ NO_LIMITS: Mapping[int, float] = MappingProxyType({})
 LIMITS = "limits.json"
 """In a run folder: the losses over which the try that is trained there is pruned, by step."""
 OURS = (
-    "processes",
+    *("processes", "padding_free"),
     *("activation_checkpointing", "over", "eval_steps", "eval_generate", "load_best_model_at_end"),
     *("metric_for_best_model", "early_stopping_patience", "on_divergence", "save_minutes"),
 )
@@ -258,8 +259,12 @@ def build_trainer(
     if problem := loading.asks_otherwise(tokenizer, chat, asked):
         raise PreflightError(f"{problem} Nothing was trained.")
     over = forms.trained_over(config)
-    said = loading.loaded_as(config.adapter, "nf4" if "nf4" in over else "unquantized")
+    said = loading.loaded_as(
+        config.adapter, "nf4" if "nf4" in over else "unquantized", config.model.attn_implementation
+    )
     model = loading.load_model(base_folder, said, trust_remote_code=config.model.trust_remote_code)
+    if config.training.padding_free:
+        rows_apart.must_be(model)
     both = _both(model, base_folder, config) if len(over) > 1 else None
     missing = unmatched_targets(model, config.adapter.lora.target_modules)
     if missing:
@@ -337,11 +342,13 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
         activation_checkpointing=cuda if checkpointing == "auto" else checkpointing,
         max_length=None,  # TRL cuts long rows silently and loses their end; _examples refuses them instead
         packing=False,
+        padding_free=bool(config.training.padding_free),
         save_strategy="steps",
         save_total_limit=2 if config.training.on_divergence is None else None,  # the guard knows which may go
         logging_nan_inf_filter=False,  # the default logs a NaN loss as 0.0
         logging_first_step=True,  # so that the shortest run has a loss on record
-        include_num_input_tokens_seen="non_padding",
+        # without an attention mask transformers takes the padding token for padding, and it may be a row's own end
+        include_num_input_tokens_seen="all" if config.training.padding_free else "non_padding",
         report_to=list(config.training.report_to or ["none"]),
         project=config.run.name,  # what trackio calls it
         push_to_hub=False,

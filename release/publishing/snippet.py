@@ -60,6 +60,8 @@ def python(record: Record, asked: Asked, adapter: str, *, revision: str | None =
     options = [f"dtype=torch.{_word(loaded.dtype)}"]
     if loaded.quantization:
         options.append(f"quantization_config={_bits_and_bytes(loaded.quantization)}")
+    if loaded.attn_implementation:
+        options.append(f"attn_implementation={literal(loaded.attn_implementation)}")
     if loaded.device == "cuda":
         options.append('device_map={"": 0}')
     if record.setting("model", "trust_remote_code"):

@@ -33,7 +33,7 @@ BEGINNINGS = (
     *("CUDA_", "NVIDIA_", "CUBLAS_", "CUDNN_", "NCCL_", "HIP_", "HSA_", "ROCM_", "ROCR_"),
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "VECLIB_", "NUMEXPR_", "RAYON_", "MALLOC_", "GLIBC_"),
     *("TORCH", "PYTORCH_", "ATEN_", "DNNL_", "ONEDNN_", "TRITON_", "BNB_", "BITSANDBYTES_"),
-    *("TOKENIZERS_", "TRANSFORMERS_", "VLLM_", "GGML_", "LLAMA_"),
+    *("TOKENIZERS_", "TRANSFORMERS_", "FLASH_ATTENTION_", "VLLM_", "GGML_", "LLAMA_"),
 )
 """How a library computes, among them all that decide bytes; and this project's own."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")

@@ -279,6 +279,8 @@ class Loaded:
     dequantized: bool
     """Turned back into ``dtype`` once: the same numbers, faster on a CPU."""
     device: str
+    attn_implementation: str | None = field(default=None, metadata=OPTIONAL)
+    """How it computes attention, where the configuration says it; else as transformers chooses."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,6 +99,18 @@ def test_the_default_has_no_problem_and_takes_seconds(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("base")
+@pytest.mark.parametrize(("asked", "told"), [("sdpa", ""), ("flash_attention_2", "runs on a card alone")])
+def test_attention_that_cannot_work_here_is_refused_before_anything_is_loaded(
+    asked: str, told: str, tmp_path: Path
+) -> None:
+    items = preflight.look(given(loaded(tmp_path, model__attn_implementation=asked)), quiet)
+
+    (item,) = (one for one in items if one.name == "attention")
+    assert item.state == ("problem" if told else "ok")
+    assert told in item.says
+
+
+@pytest.mark.usefixtures("base")
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     faulty = loaded(
         tmp_path,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +27,12 @@ def opened(asked: Asked) -> Iterator[Opened]:
     run, adapter, form = asked.settings.run, asked.settings.adapter, asked.form
     arithmetic.make_deterministic(run.seed, environment.threads(run.threads))
     remote, grouped = asked.settings.model.trust_remote_code, partial(batches, said=asked.settings.generation)
+    attention = asked.settings.model.attn_implementation
     if form.merged:
-        said = loading.loaded_as(adapter, "unquantized")  # of what was merged is said in the record of its files
-        loaded = asdict(said) | _left_out(asked)
+        said = loading.loaded_as(
+            adapter, "unquantized", attention
+        )  # of what was merged is said in the record of its files
+        loaded = said.told | _left_out(asked)
         merged = loading.load_model(asked.exports / files.merged(form, adapter), said, trust_remote_code=remote).eval()
         yield Opened(
             loaded=loaded,
@@ -40,8 +42,8 @@ def opened(asked: Asked) -> Iterator[Opened]:
             batches=grouped,
         )
         return
-    said = loading.loaded_as(adapter, forms.precision(form, adapter))
-    loaded = asdict(said) | _left_out(asked)
+    said = loading.loaded_as(adapter, forms.precision(form, adapter), attention)
+    loaded = said.told | _left_out(asked)
     model = loading.load_model(asked.base, said, trust_remote_code=remote).eval()
     yield Opened(
         loaded=loaded,

@@ -165,6 +165,45 @@ def test_steps_that_follow_from_the_batch_are_counted(said: str, steps: int, tmp
     assert made.settings["training.gradient_accumulation_steps"].value == steps
 
 
+ATTENTION, BESIDE = "model.attn_implementation", "training.padding_free"
+AXOLOTL = "base_model: a/b\nmicro_batch_size: 2\nsequence_len: 512\n"
+FACTORY = "model_name_or_path: a/b\nstage: sft\nfinetuning_type: lora\ncutoff_len: 512\n"
+OF_TRL = "model_name_or_path: a/b\nuse_peft: true\nmax_length: 512\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        (f"{AXOLOTL}flash_attention: true\n", ATTENTION, "flash_attention_2"),
+        (f"{AXOLOTL}flash_attention: false\n", ATTENTION, None),
+        (f"{AXOLOTL}attn_implementation: flash_attention_3\n", ATTENTION, "flash_attention_3"),
+        (f"{AXOLOTL}sdp_attention: true\n", ATTENTION, "sdpa"),
+        (f"{AXOLOTL}xformers_attention: true\n", ATTENTION, None),
+        (f"{AXOLOTL}batch_flattening: true\n", BESIDE, True),
+        (f"{AXOLOTL}batch_flattening: auto\n", BESIDE, None),
+        (f"{AXOLOTL}sample_packing: true\n", BESIDE, None),
+        (f"{FACTORY}flash_attn: fa2\n", ATTENTION, "flash_attention_2"),
+        (f"{FACTORY}flash_attn: disabled\n", ATTENTION, "eager"),
+        (f"{FACTORY}flash_attn: auto\n", ATTENTION, None),
+        (f"{FACTORY}neat_packing: true\n", BESIDE, None),
+        (f"{SWIFT}tuner_type: lora\nattn_impl: flash_attn\n", ATTENTION, "flash_attention_2"),
+        (f"{SWIFT}tuner_type: lora\nattn_impl: sdpa\n", ATTENTION, "sdpa"),
+        (f"{SWIFT}tuner_type: lora\npadding_free: true\n", BESIDE, True),
+        (f"{OF_TRL}attn_implementation: kernels-community/flash-attn2\n", ATTENTION, None),
+        (f"{OF_TRL}padding_free: true\n", BESIDE, True),
+        (f"{OF_TRL}packing: true\n", BESIDE, None),
+    ],
+)
+def test_what_makes_it_fast_is_taken_over_where_it_means_the_same(
+    text: str, key: str, value: object, tmp_path: Path
+) -> None:
+    made = converted(text, tmp_path)
+
+    found = made.settings.get(key)
+    assert (found.value if found else None) == value
+    assert found or any(text.splitlines()[-1].partition(":")[0] in line for line in made.without)
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [

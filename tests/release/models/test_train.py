@@ -227,6 +227,21 @@ def test_an_unquantized_adapter_trains_too(tmp_path: Path, base: bases.Base) -> 
     assert adapter.trained.steps == 1
 
 
+def test_rows_without_padding_teach_what_they_teach_in_a_padded_batch(tmp_path: Path, base: bases.Base) -> None:
+    """To rounding; nothing is dropped, for the dice fall on other places of a batch of another shape."""
+    batch = {"rows": 8, "max_steps": 2, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}
+    adapter = {"lora": {"dropout": 0}}
+    padded = start_run(tmp_path / "padded", adapter=adapter, logging_steps=1, **batch)
+    beside = start_run(tmp_path / "beside", adapter=adapter, logging_steps=1, padding_free=True, **batch)
+
+    one, other = (train.train(run, base, Here(), quiet).trained for run in (padded, beside))
+
+    assert weights(padded) != weights(beside)
+    assert one.tokens == other.tokens
+    assert [loss for _, loss in other.losses] == pytest.approx([loss for _, loss in one.losses], rel=1e-4)
+    assert reading.load(beside / "config.yaml").training.padding_free is True
+
+
 def test_a_loss_that_is_not_a_number_stops_with_the_step_and_what_to_do(tmp_path: Path, base: bases.Base) -> None:
     """A base with one NaN in its last norm: transformers would log a loss of 0.0 and save an adapter of NaN."""
     from safetensors.torch import load_file, save_file
