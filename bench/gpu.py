@@ -1,18 +1,24 @@
-"""What QLoRA at the usual settings takes on this GPU, beside a plain TRL script, as a Markdown table.
+"""What QLoRA at the usual settings takes on this GPU, beside a plain TRL script, as Markdown tables.
 
-usage: python bench/gpu.py [--model random-7b --model smollm2] [--steps 4] [--tokens 2048] [--smoke]
+usage: python bench/gpu.py [--model NAME] [--steps 4] [--tokens 2048] [--tokenizer FOLDER] [--smoke]
+
+Long rows one at a time, and short ones of many lengths sixteen at a time; each as it is by default, and with what is
+there to be faster. With a tokenizer's folder nothing is unpacked or fetched: all weights are random.
 """
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -24,17 +30,53 @@ from bench.bench import Measured  # noqa: E402
 from bench.bench import plain as plain_script  # noqa: E402
 from release import begin, inputs  # noqa: E402
 from release.config import reading as configs  # noqa: E402
+from release.config import tree as trees  # noqa: E402
 from release.data import chat as chats  # noqa: E402
-from release.models import arithmetic, loading  # noqa: E402
+from release.models import arithmetic, attention, liger, loading  # noqa: E402
 from release.models import base as bases  # noqa: E402
 from release.running import child, machine  # noqa: E402
 from release.values.events import Event, Say  # noqa: E402
 
-SHAPES = {
+SQUARE = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
+SHAPES: Mapping[str, Mapping[str, Any]] = {
     # OLMo-7B's and Llama-7B's, with random weights: neither speed nor memory depends on what they are
     "random-7b": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
+    "smollm2": {
+        **SQUARE,
+        "num_key_value_heads": 3,
+        "vocab_size": 49152,
+        "tie_word_embeddings": True,
+    },
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4},
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What is trained on, and how many rows at a time."""
+
+    name: str
+    batch: int
+    share: tuple[float, float]
+    """Of the tokens that are asked for, from and to: each row's length is drawn."""
+
+
+LONG = Rows(name="long, 1 x 16", batch=1, share=(1, 1))
+SHORT = Rows(name="short, 16 x 1", batch=16, share=(0.04, 0.25))
+BESIDE = "| | plain TRL | this tool | ratio |\n|---|--:|--:|--:|"
+HEAD = "| rows | setting | plain TRL | Unsloth | this tool | to plain TRL |\n|---|---|--:|--:|--:|--:|"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """Of a row, in tokens, and of a training, in optimizer steps."""
+
+    tokens: int
+    steps: int
+
+
+Pair = tuple[Measured, Measured]
+"""A plain script and this tool."""
 VOCABULARY = 50304  # OLMo-7B's; the tokenizer is the embedded base's, with fewer words
 CLAIMED = "the kwanzaa adapter's documents claim 10-12 GB and, on an A10G, 25-35 s a step"
 GB = 1e9
@@ -51,17 +93,22 @@ def main() -> None:
         )
     names = ["tiny"] if options.smoke else options.model or ["random-7b", "smollm2"]
     tokens, steps = (96, 3) if options.smoke else (options.tokens, options.steps)
+    length = Length(tokens=tokens, steps=steps)
     os.chdir(ROOT)  # the stages are started as modules of this folder
-    print(f"{device()}; batch 1 x 16, rows of {tokens} tokens, rank 16, {steps} steps; {CLAIMED}.\n")
-    print("| model | | plain TRL | this tool | ratio |\n|---|---|--:|--:|--:|")
+    print(f"{device()}; rank 16, {steps} steps; {CLAIMED}.\n")
     notes = []
     for name in names:
         with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
-            base = base_folder(name, Path(scratch))
-            rows, note = measure(name, prepare(base, Path(scratch), tokens, steps), base, steps)
-        print(*rows, sep="\n", flush=True)
+            base = base_folder(name, Path(scratch), options.tokenizer)
+            run = prepare(base, Path(scratch) / "default", LONG, length)
+            print(f"{name}, batch 1 x 16, rows of {tokens} tokens\n\n{BESIDE}")
+            rows, note, known = measure(run, base, steps)
+            print(*rows, sep="\n", flush=True)
+            print(f"\n{name}, training, tokens/s (peak memory, GB)\n\n{HEAD}")
+            for row in faster(base, Path(scratch), length, known, smoke=options.smoke):
+                print(row, flush=True)
         notes.append(f"- {name}: {note}")
-    print("", *notes, sep="\n")
+    print("", *notes, *left_out(smoke=options.smoke), sep="\n")
 
 
 def arguments() -> argparse.Namespace:
@@ -69,6 +116,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", action="append", choices=["random-7b", "smollm2"], help="default: both")
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps of 16 rows (default: %(default)s)")
     parser.add_argument("--tokens", type=int, default=2048, help="length of every row (default: %(default)s)")
+    parser.add_argument("--tokenizer", type=Path, help="a folder with a tokenizer, its chat template and config.json")
     parser.add_argument("--scratch", type=Path, help="a folder with 20 GB of room (default: the system's)")
     parser.add_argument("--smoke", action="store_true", help="a tiny shape, on a CPU too: shows that it runs")
     return parser.parse_args()
@@ -86,8 +134,57 @@ def device() -> str:
     return torch.cuda.get_device_name() if cuda() else "a CPU"
 
 
-def measure(name: str, run: Path, base: Path, steps: int) -> tuple[list[str], str]:
-    """The table's rows for a model, and whether the same seed gave the same bytes."""
+def settings(*, smoke: bool) -> dict[str, dict[str, Any]]:
+    """What is measured: a name, and what of the configuration it changes. A smoke run has no flash kernel."""
+    attentions = [one for one in ("flash_attention_2", "flash_attention_3") if not (smoke or lacking(one))]
+    plain = {"default": {}, "padding_free": {"training": {"padding_free": True}}}
+    with_flash = {
+        one if name == "default" else f"{one}, {name}": {**changes, "model": {"attn_implementation": one}}
+        for one in attentions
+        for name, changes in plain.items()
+    }
+    with_liger = (
+        {} if smoke or liger.problem(cuda=True) else {"use_liger_kernel": {"training": {"use_liger_kernel": True}}}
+    )
+    return {**plain, **with_flash, **with_liger}
+
+
+def lacking(asked: Any) -> str:
+    """Why this attention cannot compute here; empty where it can."""
+    adapter = configs.load(ROOT / "release.yaml").adapter
+    return attention.problem(asked, adapter, cuda=machine.usable_gpu() is not None)
+
+
+def left_out(*, smoke: bool) -> list[str]:
+    """A line for each thing that is not there to be measured."""
+    found = [lacking(one) for one in attention.PACKAGES] + [liger.problem(cuda=machine.usable_gpu() is not None)]
+    if importlib.util.find_spec("unsloth") is None:
+        found.append("Unsloth is not installed.")
+    return [] if smoke else [f"- not measured: {one}" for one in found if one]
+
+
+def faster(base: Path, scratch: Path, length: Length, known: Pair, *, smoke: bool) -> Iterator[str]:
+    """A row for each kind of rows and each setting; ``known`` is of long rows by default, which have no padding."""
+    for rows in (LONG, SHORT):
+        for name, changes in settings(smoke=smoke).items():
+            if rows is LONG and "padding_free" in name:
+                continue
+            run = prepare(base, scratch / f"{rows.name} {name}", rows, length, changes)
+            arguments = str(run / "config.yaml"), str(base), str(length.steps)
+            with_unsloth = name == "default" and importlib.util.find_spec("unsloth") is not None
+            unsloth = told(plain_script("unsloth", *arguments)) if with_unsloth else "-"
+            first = rows is LONG and name == "default"
+            plain, ours = known if first else (plain_script("train", *arguments), stage("train", run, base))
+            ratio = f"{ours.speed / plain.speed:.2f}"
+            yield f"| {rows.name} | {name} | {told(plain)} | {unsloth} | {told(ours)} | {ratio} |"
+
+
+def told(one: Measured) -> str:
+    return f"{one.speed:.0f} ({one.peak_memory_bytes / GB:.2f})"
+
+
+def measure(run: Path, base: Path, steps: int) -> tuple[list[str], str, Pair]:
+    """The table's rows for a model, whether the same seed gave the same bytes, and what trained."""
     again = run.with_name("again")
     subprocess.run(["cp", "-r", str(run), str(again)], check=True)
     ours, repeated, answered = stage("train", run, base), stage("train", again, base), stage("answer", run, base)
@@ -101,21 +198,21 @@ def measure(name: str, run: Path, base: Path, steps: int) -> tuple[list[str], st
         ("answering, tokens/s", plain_answered.speed, answered.speed),
         ("answering, peak memory, GB", plain_answered.peak_memory_bytes / GB, answered.peak_memory_bytes / GB),
     ]
-    rows = [f"| {name} | {what} | {theirs:.2f} | {mine:.2f} | {mine / theirs:.2f} |" for what, theirs, mine in lines]
+    rows = [f"| {what} | {theirs:.2f} | {mine:.2f} | {mine / theirs:.2f} |" for what, theirs, mine in lines]
     apart = abs(repeated.seconds - ours.seconds) / ours.seconds
     same = digest(run) == digest(again)
     said = "bit-identical" if same else f"not bit-identical: {stage_answer('blame', run, base)['first']}"
-    return rows, f"two runs with the same seed are {said}; their times are {apart:.1%} apart"
+    return rows, f"two runs with the same seed are {said}; their times are {apart:.1%} apart", (plain, ours)
 
 
 def digest(run: Path) -> str:
     return hashlib.sha256((run / "adapter" / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
-def base_folder(name: str, scratch: Path) -> Path:
-    """The embedded base, or a model of another shape with random weights and the embedded base's tokenizer."""
-    embedded = bases.resolve(configs.load(ROOT / "release.yaml").model, quiet).folder
-    if name == "smollm2":
+def base_folder(name: str, scratch: Path, tokenizer: Path | None) -> Path:
+    """The embedded base, or a model of a shape with random weights and the embedded base's or another tokenizer."""
+    embedded = tokenizer or bases.resolve(configs.load(ROOT / "release.yaml").model, quiet).folder
+    if name == "smollm2" and tokenizer is None:
         return embedded
     folder = scratch / name
     child.call("bench.gpu", "make", name, str(embedded), str(folder), say=quiet, log=scratch / "make.log")
@@ -128,7 +225,7 @@ def make(name: str, embedded: Path, folder: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     chat = chats.read(embedded)
-    settings = {**SHAPES[name], "vocab_size": VOCABULARY, "eos_token_id": chat.ends[0]}
+    settings = {"vocab_size": VOCABULARY, **SHAPES[name], "eos_token_id": chat.ends[0]}
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device("cuda" if cuda() else "cpu"):
@@ -138,33 +235,41 @@ def make(name: str, embedded: Path, folder: Path) -> None:
     (folder / bases.RECORD).write_text("{}", "utf-8")
 
 
-def prepare(base: Path, scratch: Path, tokens: int, steps: int) -> Path:
-    """A run folder as the line has it before training: configuration and rows of this length."""
-    run = scratch / "run"
+def prepare(
+    base: Path, scratch: Path, kind: Rows, length: Length, changes: Mapping[str, Any] = MappingProxyType({})
+) -> Path:
+    """A run folder as the line has it before training: configuration with these changes, and rows of this kind."""
+    run, tokens, steps = scratch / "run", length.tokens, length.steps
     (run / "data").mkdir(parents=True)
-    rows = list(rows_of(base, tokens, 16 * steps))
+    rows = list(rows_of(base, kind, tokens, 16 * steps))
     for name, some in (("train", rows), ("golden", rows[:8])):
         (run / "data" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), "utf-8")
     tree = {
         "run": {"name": "bench"},
         "model": {"base_model_id": "bench/model", "revision": "0" * 40},
         "data": {"train_file": "data/train.jsonl", "golden_file": "data/golden.jsonl", "max_length": tokens + 64},
-        "training": {"max_steps": steps, "save_steps": steps, "logging_steps": 1},
+        "training": {"max_steps": steps, "save_steps": steps, "logging_steps": 1, **batch(kind)},
         "generation": {"max_new_tokens": min(128, tokens // 4), "batch_size": 8},
         "contract": {"schema": "answer.schema.json", "answer": "/answer"},
         "publishing": {"hf_repo": "bench/model", "tag": "v0", "license": "apache-2.0", "endpoint": "file:hub"},
     }
-    (run / "config.yaml").write_text(yaml.safe_dump(tree), "utf-8")
+    (run / "config.yaml").write_text(yaml.safe_dump(trees.merged(tree, dict(changes))), "utf-8")
     begin.settle_chat(run, chats.read(base, inputs.wanted_chat(configs.load(run / "config.yaml"))))
     return run
 
 
-def rows_of(base: Path, tokens: int, count: int) -> Iterator[dict[str, Any]]:
-    """Rows of so many tokens or a little fewer, a quarter of them the answer."""
+def batch(kind: Rows) -> dict[str, int]:
+    """Sixteen rows a step."""
+    return {"per_device_train_batch_size": kind.batch, "gradient_accumulation_steps": 16 // kind.batch}
+
+
+def rows_of(base: Path, kind: Rows, tokens: int, count: int) -> Iterator[dict[str, Any]]:
+    """Rows of so many tokens or a little fewer, a quarter of them the answer; short ones are a share of that."""
     chat, words = chats.read(base), random.Random(7)  # noqa: S311  the rows must repeat
     for _ in range(count):
-        text = chat.ids(" ".join(words.choice(("gold", "lead", "iron", "zinc")) for _ in range(tokens)))
-        parts = chat.decoded(text[: tokens * 3 // 4 - 48]), chat.decoded(text[: tokens // 4])
+        long = max(80, int(tokens * words.uniform(*kind.share)))
+        text = chat.ids(" ".join(words.choice(("gold", "lead", "iron", "zinc")) for _ in range(long)))
+        parts = chat.decoded(text[: long * 3 // 4 - 48]), chat.decoded(text[: long // 4])
         roles = ("user", "assistant")
         yield {"messages": [{"role": role, "content": part} for role, part in zip(roles, parts, strict=True)]}
 

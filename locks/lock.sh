@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Write gpu.txt, cpu.txt, sign.txt, dev.txt, publish.txt, mutants.txt, build.txt and uv.txt from pyproject.toml, without index
-# addresses; the same day, the same bytes. Only packages with wheels: an sdist would run code that no hash names.
+# Write gpu.txt, liger.txt, cpu.txt, sign.txt, dev.txt, publish.txt, mutants.txt, build.txt and uv.txt from pyproject.toml, without
+# index addresses; the same day, the same bytes. Only packages with wheels: an sdist would run code that no hash names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 day=${LOCK_DAY:-2026-11-20} # packages younger than this are not looked at; move it to update
@@ -12,6 +12,7 @@ lock() {
 compile() { lock pyproject.toml --extra train --extra serve --extra search "$@"; }
 without_cuda=(--excludes locks/cpu.excludes --constraint locks/gpu.txt --no-emit-package torch)
 compile --output-file locks/gpu.txt
+compile --extra liger --constraint locks/gpu.txt | awk '/^[^ ]/ { wanted = /^liger-kernel==/ } wanted' > locks/liger.txt # beside gpu.txt
 compile "${without_cuda[@]}" --output-file locks/cpu.txt
 compile "${without_cuda[@]}" --extra sign --output-file locks/sign.txt
 compile "${without_cuda[@]}" --constraint locks/sign.txt --extra sign --extra dev --output-file locks/dev.txt

@@ -18,7 +18,7 @@ from release.importing import fit
 from release.inputs import Inputs, Rows, Unread
 from release.judging import ledger, previous, terms
 from release.judging.attempts import Entry
-from release.models import architecture, attention, lora_targets, reporting, wheels
+from release.models import architecture, attention, liger, lora_targets, reporting, wheels
 from release.models.architecture import Architecture
 from release.models.base import Outline
 from release.models.engines import ready
@@ -133,10 +133,7 @@ def look(found: Inputs, say: Say) -> list[Item]:
     signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
     items += _items("signature", sign.problems(config.publishing), signed)
     items += _converter_items(config, say)
-    if asked := config.model.attn_implementation:
-        here = not container.used(config.container)
-        why = attention.problem(asked, config.adapter, cuda=gpu.gpu is not None, here=here)
-        items += _items("attention", [why] if why else [], asked)
+    items += _speed_items(config, cuda=gpu.gpu is not None)
     items += _items("engines", ready.problems(config, here=not container.used(config.container)))
     if config.training.report_to:
         items += _items("reports", list(reporting.problems(config, contained=container.used(config.container))))
@@ -153,6 +150,18 @@ def look(found: Inputs, say: Say) -> list[Item]:
     items += _licence_items(config, base)
     if base is not None:
         items += [*_brought_items(found), *_base_items(found, base, gpu.gpu)]
+    return items
+
+
+def _speed_items(config: Config, *, cuda: bool) -> list[Item]:
+    """What makes a card faster, where it is asked for."""
+    here, items = not container.used(config.container), list[Item]()
+    if asked := config.model.attn_implementation:
+        why = attention.problem(asked, config.adapter, cuda=cuda, here=here)
+        items += _items("attention", [why] if why else [], asked)
+    if config.training.use_liger_kernel and config.adapter.method != "imported":
+        why = liger.problem(cuda=cuda, here=here)
+        items += _items("liger", [why] if why else [], "its kernels are here")
     return items
 
 

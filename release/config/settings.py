@@ -309,6 +309,9 @@ class Training:
     padding_free: Annotated[Given[bool], Field(examples=[True, False])] = None
     """true or false: whether the rows of a batch lie side by side in one sequence, each apart from the others, and not
     padded to the longest"""
+    use_liger_kernel: Annotated[Given[bool], Field(examples=[True, False])] = None
+    """true or false: whether Liger's fused kernels train (a card alone): rotary positions, norms, MLPs, and a cross
+    entropy that keeps no logits"""
     gradient_accumulation_steps: Annotated[int, Field(ge=1, le=65536, examples=[2])] = 16
     """a whole number from 1 to 65536"""
     processes: Annotated[Given[Annotated[int, Field(ge=2, le=64)]], Field(examples=[2, 4])] = None

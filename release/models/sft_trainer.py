@@ -22,6 +22,9 @@ def trainer_class() -> "type[SFTTrainer]":
     from trl import SFTTrainer
 
     class Trainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types
+        fused = False
+        """Whether the model's own forward makes the loss, as Liger's does."""
+
         def compute_loss(
             self,
             model: torch.nn.Module,
@@ -30,7 +33,7 @@ def trainer_class() -> "type[SFTTrainer]":
             num_items_in_batch: torch.Tensor | None = None,
         ) -> torch.Tensor:
             """Mean cross entropy over the learned tokens of the whole optimizer step."""
-            total, learned = loss.summed(model, inputs, inputs.pop("labels"))
+            total, learned = loss.summed(model, inputs, inputs.pop("labels"), fused=self.fused)
             mean: torch.Tensor = total / (learned if num_items_in_batch is None else num_items_in_batch)
             if num_items_in_batch is not None:  # of all processes, whose gradients are averaged
                 mean = mean * launched.count()

@@ -29,6 +29,7 @@ from release.models import (
     divergence,
     evaluation,
     interrupted,
+    liger,
     loading,
     loss,
     reporting,
@@ -57,7 +58,7 @@ NO_LIMITS: Mapping[int, float] = MappingProxyType({})
 LIMITS = "limits.json"
 """In a run folder: the losses over which the try that is trained there is pruned, by step."""
 OURS = (
-    *("processes", "padding_free"),
+    *("processes", "padding_free", "use_liger_kernel"),
     *("activation_checkpointing", "over", "eval_steps", "eval_generate", "load_best_model_at_end"),
     *("metric_for_best_model", "early_stopping_patience", "on_divergence", "save_minutes"),
 )
@@ -265,6 +266,10 @@ def build_trainer(
     model = loading.load_model(base_folder, said, trust_remote_code=config.model.trust_remote_code)
     if config.training.padding_free:
         rows_apart.must_be(model)
+    if config.training.use_liger_kernel:
+        if why := liger.problem(cuda=torch.cuda.is_available()):
+            raise PreflightError(f"{why} Nothing was trained.")
+        liger.put_on(model)
     both = _both(model, base_folder, config) if len(over) > 1 else None
     missing = unmatched_targets(model, config.adapter.lora.target_modules)
     if missing:
@@ -294,6 +299,7 @@ def build_trainer(
     if list(trainer.train_dataset["labels"]) != list(dataset["labels"]):
         raise RuntimeError("TRL changed the rows that it was given")
     guard.trainer, trainer.guard, trainer.heard = trainer, guard, heard
+    trainer.fused = bool(config.training.use_liger_kernel)
     trainer.add_callback(sft_trainer.running_loss(trainer))
     return trainer
 

@@ -22,6 +22,8 @@ ROOT = assets.ROOT
 LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "tokenizers", "safetensors",
              "datasets", "numpy", "gguf", "jsonschema", "huggingface-hub")  # fmt: skip
+KERNELS = ("flash-attn", "flash-attn-3", "liger-kernel")
+"""Packages that decide bytes where a configuration asks for them; the locks of what runs have none."""
 FIXED = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # what `child` sets before Python starts
 IMAGE = "ADAPTER_RELEASE_IMAGE"
 DECIDING = (
@@ -114,11 +116,11 @@ def versions() -> dict[str, str]:
 
 
 def packages() -> dict[str, str]:
-    """The version of every installed package that the locks name: what runs, less what only tests and checks."""
+    """The version of every installed package that the locks name, and of kernels: what runs, not what only tests."""
     text = "".join(path.read_text("utf-8") for path in _locks())
     locked = {_normal(name) for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", text, re.MULTILINE)}
     installed = {_normal(one.name): one.version for one in metadata.distributions()}
-    return {name: installed[name] for name in sorted(locked & installed.keys())}
+    return {name: installed[name] for name in sorted({*locked, *KERNELS} & installed.keys())}
 
 
 def _normal(name: str) -> str:

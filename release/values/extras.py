@@ -12,11 +12,14 @@ VLLM = ("vllm",)
 """The same of `vllm`."""
 SEARCH = ("optuna",)
 """The same of `search`."""
-EXTRAS = {"train": TRAIN, "serve": SERVE, "vllm": VLLM, "search": SEARCH}
+LIGER = ("liger_kernel",)
+"""The same of `liger`."""
+EXTRAS = {"train": TRAIN, "serve": SERVE, "vllm": VLLM, "search": SEARCH, "liger": LIGER}
 NEEDED_BY = {
     "train": "what trains, answers or counts a base model's weights needs it, all else does not",
     "serve": "the form of serving that is asked for needs it, all else does not",
     "search": "a search of tries needs it, all else does not",
+    "liger": "training.use_liger_kernel needs it, all else does not",
     "vllm": "a form of serving with engine vllm needs it, all else does not",
 }
 

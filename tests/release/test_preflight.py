@@ -99,6 +99,15 @@ def test_the_default_has_no_problem_and_takes_seconds(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("base")
+def test_ligers_kernels_are_refused_without_a_card_before_anything_is_loaded(tmp_path: Path) -> None:
+    items = preflight.look(given(loaded(tmp_path, training__use_liger_kernel="true")), quiet)
+
+    (item,) = (one for one in items if one.name == "liger")
+    assert item.state == "problem"
+    assert "run on a card alone" in item.says
+
+
+@pytest.mark.usefixtures("base")
 @pytest.mark.parametrize(("asked", "told"), [("sdpa", ""), ("flash_attention_2", "runs on a card alone")])
 def test_attention_that_cannot_work_here_is_refused_before_anything_is_loaded(
     asked: str, told: str, tmp_path: Path

@@ -165,7 +165,7 @@ def test_steps_that_follow_from_the_batch_are_counted(said: str, steps: int, tmp
     assert made.settings["training.gradient_accumulation_steps"].value == steps
 
 
-ATTENTION, BESIDE = "model.attn_implementation", "training.padding_free"
+ATTENTION, BESIDE, LIGER = "model.attn_implementation", "training.padding_free", "training.use_liger_kernel"
 AXOLOTL = "base_model: a/b\nmicro_batch_size: 2\nsequence_len: 512\n"
 FACTORY = "model_name_or_path: a/b\nstage: sft\nfinetuning_type: lora\ncutoff_len: 512\n"
 OF_TRL = "model_name_or_path: a/b\nuse_peft: true\nmax_length: 512\n"
@@ -186,6 +186,8 @@ OF_TRL = "model_name_or_path: a/b\nuse_peft: true\nmax_length: 512\n"
         (f"{FACTORY}flash_attn: disabled\n", ATTENTION, "eager"),
         (f"{FACTORY}flash_attn: auto\n", ATTENTION, None),
         (f"{FACTORY}neat_packing: true\n", BESIDE, None),
+        (f"{FACTORY}enable_liger_kernel: true\n", LIGER, True),
+        (f"{OF_TRL}use_liger_kernel: true\n", LIGER, True),
         (f"{SWIFT}tuner_type: lora\nattn_impl: flash_attn\n", ATTENTION, "flash_attention_2"),
         (f"{SWIFT}tuner_type: lora\nattn_impl: sdpa\n", ATTENTION, "sdpa"),
         (f"{SWIFT}tuner_type: lora\npadding_free: true\n", BESIDE, True),

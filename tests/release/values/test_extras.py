@@ -23,12 +23,14 @@ def test_its_modules_are_those_that_the_base_does_not_bring() -> None:
 def test_those_that_serve_are_of_the_extra_that_is_named_for_it() -> None:
     assert set(extras.SERVE) == names(PROJECT["optional-dependencies"]["serve"])
     assert set(extras.SEARCH) == names(PROJECT["optional-dependencies"]["search"])
+    assert {name.replace("_", "-") for name in extras.LIGER} == names(PROJECT["optional-dependencies"]["liger"])
     for name, extra in {
         "xllamacpp": "serve",
         "openai": "serve",
         "llguidance": "serve",
         "vllm": "vllm",
         "optuna": "search",
+        "liger_kernel": "liger",
     }.items():
         told = extras.of_an_import(ModuleNotFoundError(name=name))
         assert told is not None
