@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
@@ -80,10 +80,15 @@ class Golden:
     citation_required: bool = True
     tags: tuple[str, ...] = ()
     meta: Mapping[str, object] = field(default_factory=dict)
-    digest: str = ""
-    """Over the whole row as it was read."""
-    row: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    row: Mapping[str, object] = field(default_factory=dict, repr=False)
     """The whole row as it was read."""
+    told: str = field(default="", repr=False)
+    """The digest of a row that is not at hand itself."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Over the whole row as it was read; made when it is asked for, since reading a row takes less."""
+        return digest(self.row) if self.row else self.told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +267,6 @@ def _golden_row(row: GoldenRow, number: int) -> Golden:
         citation_required=row.get("citation_required", True),
         tags=tuple(row.get("tags", ())),
         meta=meta if isinstance(meta, dict) else {},
-        digest=digest(row),
         row=cast("Mapping[str, object]", row),
     )
 

@@ -59,6 +59,8 @@ class Dataset:
     """How long each row is as training sees it; empty where no tokenizer was at hand."""
     told: tuple[str, ...] = ()
     """What of the file was kept apart, left out or not learned, a sentence each."""
+    several: int = 0
+    """Rows of several answers in one conversation."""
     unused: frozenset[str] = frozenset()
 
     @property
@@ -143,6 +145,7 @@ def load(path: Path, form: str = "auto", fields: Mapping[str, str] | None = None
         lines=kept.lines,
         whole=partial(_unchanged, path, digest) if itself else kept.whole,
         told=told,
+        several=kept.several,
         unused=account.unused,
     )
 
@@ -156,6 +159,7 @@ class _Kept:
         self.texts: list[bytes] = []
         self.lines, self.size, self.digest = array("Q"), 0, hashlib.sha256()
         self.unanswered: list[str] = []
+        self.several = 0
 
     def add(self, one: Line) -> None:
         self.lines.append(one.line)
@@ -164,6 +168,7 @@ class _Kept:
         row = golden_rows.golden_row(one.row, len(self.lines))
         if row.gold is None:
             self.unanswered.append(row.id)
+        self.several += bool(earlier_answers(row))
         if self.written is not None:
             self.written.add(one.text)
             return

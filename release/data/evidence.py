@@ -11,7 +11,7 @@ from functools import partial
 from statistics import median
 
 import gates
-from gates.canonical import digest
+from gates.canonical import digest_of_texts
 from release.data import golden_checks, parallel, stored, text_checks
 from release.data.chat import Example, Measured
 from release.data.checks import CHECKS, OF_GOLDEN_ONLY, Mark, Split
@@ -80,22 +80,11 @@ class Shown:
 
 def splits(datasets: Sequence[tuple[str, Dataset]], contract: gates.Contract, say: Say = lambda _: None) -> list[Split]:
     """Each file with what its rows ask, and which of them should be refused."""
-    usual = _usual([dataset for _, dataset in datasets], contract, say)
+    usual, labels = _usual([dataset for _, dataset in datasets], contract, say)
     return [
-        Split(
-            name=name,
-            dataset=dataset,
-            unanswerable=_labels(dataset, contract, say),
-            asked=_questions(dataset, contract, usual),
-        )
-        for name, dataset in datasets
+        Split(name=name, dataset=dataset, unanswerable=tuple(some), asked=_questions(dataset, contract, usual))
+        for (name, dataset), some in zip(datasets, labels, strict=True)
     ]
-
-
-def _labels(dataset: Dataset, contract: gates.Contract, say: Say) -> tuple[bool | None, ...]:
-    rows = dataset.rows
-    name = f"labels of {dataset.path.name}"
-    return tuple(parallel.one_by_one(lambda n: _unanswerable(rows[n], contract), len(rows), say, name))
 
 
 def _questions(dataset: Dataset, contract: gates.Contract, usual: frozenset[bytes]) -> Sequence[tuple[str, ...]]:
@@ -110,20 +99,30 @@ def facts(
 ) -> Shown:
     """What each row of a file shows, beside the rows of the other files."""
     rows, name, found = split.dataset.rows, f"rows of {split.dataset.path.name} checked", Shown()
-    asked = _Asked()
-    work = lambda number: (_of_number(split, number, contract, limits), _digests(split.asked[number]))  # noqa: E731
-    for one, digests in parallel.one_by_one(work, len(rows), say, name):
+    asked, beside = _Asked(), [_Beside(split, other) for other in others if _compared(split, other)]
+
+    def work(number: int) -> tuple[Facts, list[bytes], list[Met | None]]:
+        met = [one.met(number) for one in beside]
+        return _of_number(split, number, contract, limits), _digests(split.asked[number]), met
+
+    for number, (one, digests, met) in enumerate(parallel.one_by_one(work, len(rows), say, name)):
         found.add(one)
         asked.add(digests)
+        for other, some in zip(beside, met, strict=True):
+            if some is not None:
+                other.found[number] = some
     _repeats(found, asked, rows)
     if split.name == "golden":
         _lies(found, split.dataset.rows, contract)
-    for other in others:
-        if split.name != "golden" and other.name == "golden":
-            _leaks(found, split, other, say)
-        if split.name == "train" and other.name == "tuning":
-            _leaks_to_tuning(found, split, other, say)
+    for other in beside:
+        put = _leaks if other.other.name == "golden" else _leaks_to_tuning
+        put(found, split, other.other, other.found)
     return found
+
+
+def _compared(split: Split, other: Split) -> bool:
+    """Whether the rows of a file may not ask what those of another one ask."""
+    return other.name == "golden" != split.name or (split.name, other.name) == ("train", "tuning")
 
 
 def _of_number(split: Split, number: int, contract: gates.Contract, limits: Limits) -> Facts:
@@ -156,22 +155,21 @@ def _unanswerable(row: gates.Golden, contract: gates.Contract) -> bool | None:
 def _of_row(row: gates.Golden, contract: gates.Contract) -> Facts:
     answer = _answer(row, contract)
     facts = Facts()
-    facts.columns |= {"ids": row.id, "prompts": digest(list(row.prompt))}
+    asked = digest_of_texts((one["role"], one["content"]) for one in row.prompt)
+    facts.columns |= {"ids": row.id, "prompts": asked}
     facts.columns["roles"] = _turns_in_order(row)
     facts.columns["json"] = answer.parsed
     if not answer.parsed:
         facts.says["json"] = f" ({answer.reading.code}: {answer.reading.detail})"
     _faults(facts, row, answer)
     texts = [*(message["content"] for message in row.prompt), row.gold or ""]
+    together = "\n".join(texts)
     for name in text_checks.PATTERNS:
-        _put(
-            facts,
-            name,
-            [Mark(message=n, start=s, end=e) for n, text in enumerate(texts) for s, e in text_checks.spans(name, text)],
-        )
-    marked = [text[s:e] for text in texts for s, e in text_checks.spans("special_tokens", text)]
+        some = enumerate(texts) if text_checks.may_show(name, together) else ()
+        _put(facts, name, [Mark(message=n, start=s, end=e) for n, text in some for s, e in text_checks.spans(name, text)])
+    marked = [texts[one.message][one.start : one.end] for one in facts.marks["special_tokens"]]
     facts.says["special_tokens"] = f": {', '.join(dict.fromkeys(marked))}. {WENT_THROUGH}"
-    facts.columns["script"] = text_checks.script(" ".join(texts))
+    facts.columns["script"] = text_checks.script(together)
     return facts
 
 
@@ -257,17 +255,25 @@ def _lines(row: gates.Golden, contract: gates.Contract) -> list[str]:
     return [line + mark for line, mark in named if line and not line.isdigit()]
 
 
-def _usual(datasets: Sequence[Dataset], contract: gates.Contract, say: Say) -> frozenset[bytes]:
-    """Digests of lines that stand in a twentieth of all rows, such as instructions; a question is never one."""
+def _usual(
+    datasets: Sequence[Dataset], contract: gates.Contract, say: Say
+) -> tuple[frozenset[bytes], list[list[bool | None]]]:
+    """Digests of lines that stand in a twentieth of all rows, such as instructions; a question is never one.
+
+    And of each file which rows should be refused, for its rows are read by the way.
+    """
     rows = sum(len(dataset.rows) for dataset in datasets)
-    least = max(MANY, rows / 20)
+    labels = [list[bool | None]() for _ in datasets]
 
     def lines() -> Iterator[Sequence[bytes]]:
-        for one in datasets:
-            work, name = partial(_countable, one.rows, contract), f"lines of {one.path.name}"
-            yield from parallel.one_by_one(work, len(one.rows), say, name)
+        for one, said in zip(datasets, labels, strict=True):
+            work = partial(_countable, one.rows, contract, labelled=bool(said))
+            for some, label in parallel.one_by_one(work, len(one.rows), say, f"lines of {one.path.name}"):
+                if len(said) < len(one.rows):
+                    said.append(label)
+                yield some
 
-    return frequent(lines, least)
+    return frequent(lines, max(MANY, rows / 20)), labels
 
 
 def _asked(row: gates.Golden, lines: Sequence[str], usual: frozenset[bytes]) -> tuple[str, ...]:
@@ -285,9 +291,13 @@ def unfit(row: gates.Golden, example: Example, max_length: int) -> Iterator[str]
         yield f"row {row.id}: {CHECKS[name].says}{shown.says[name]}"
 
 
-def _countable(rows: Sequence[gates.Golden], contract: gates.Contract, number: int) -> list[bytes]:
-    """The digest of each line of a row that may be usual."""
-    return [_digest(line) for line in dict.fromkeys(_lines(rows[number], contract)) if not line.endswith("?")]
+def _countable(
+    rows: Sequence[gates.Golden], contract: gates.Contract, number: int, *, labelled: bool
+) -> tuple[list[bytes], bool | None]:
+    """The digest of each line of a row that may be usual; and, if that is not known, whether it should be refused."""
+    row = rows[number]
+    lines = [_digest(line) for line in dict.fromkeys(_lines(row, contract)) if not line.endswith("?")]
+    return lines, None if labelled else _unanswerable(row, contract)
 
 
 def frequent(rows: Callable[[], Iterable[Sequence[bytes]]], least: float, most: int = COUNTED) -> frozenset[bytes]:
@@ -381,24 +391,29 @@ Same = tuple[int, str]
 """A message, and the row of another file that asks the same."""
 Alike = tuple[int, int, float]
 """A message, the number of a row of another file that nearly asks the same, and how similar they are."""
+Met = tuple[Same | None, Alike | None]
 
 
-def _shared(split: Split, other: Split, say: Say) -> Iterator[tuple[Same | None, Alike | None]]:
-    """Of each row what another file asks too, or nearly; in its earlier turns and in its system text too."""
-    ids = {asked: row.id for row, some in zip(other.dataset.rows, other.asked, strict=True) for asked in some}
-    inside, near = _Inside(ids), text_checks.Near([row.prompt[-1]["content"] for row in other.dataset.rows])
+class _Beside:
+    """What the rows of a file share with those of another one, which it holds ready."""
 
-    def leak(number: int) -> tuple[Same | None, Alike | None]:
-        row = split.dataset.rows[number]
-        last = len(row.prompt) - 1
-        same = next(((last, ids[asked]) for asked in split.asked[number] if asked in ids), None)
-        same = same or next(((n, id_) for n in range(last) if (id_ := inside.of(row.prompt[n]["content"]))), None)
-        asked = (n for n, message in enumerate(row.prompt) if n == last or message["role"] == "user")
-        alike = ((n, *most) for n in asked if (most := near.of(row.prompt[n]["content"])))
-        return same, next(alike, None)
+    def __init__(self, split: Split, other: Split) -> None:
+        self.split, self.other = split, other
+        rows = other.dataset.rows
+        self.ids = {asked: row.id for row, some in zip(rows, other.asked, strict=True) for asked in some}
+        self.inside = _Inside(self.ids)
+        self.near = text_checks.Near([row.prompt[-1]["content"] for row in rows])
+        self.found: dict[int, Met] = {}
 
-    name = f"rows of {split.dataset.path.name} compared"
-    yield from parallel.one_by_one(leak, len(split.dataset.rows), say, name)
+    def met(self, number: int) -> Met | None:
+        """What a row asks that the other file asks too, or nearly; in its earlier turns and in its system text too."""
+        prompt = self.split.dataset.rows[number].prompt
+        last, ids = len(prompt) - 1, self.ids
+        same = next(((last, ids[asked]) for asked in self.split.asked[number] if asked in ids), None)
+        same = same or next(((n, id_) for n in range(last) if (id_ := self.inside.of(prompt[n]["content"]))), None)
+        asked = (n for n, message in enumerate(prompt) if n == last or message["role"] == "user")
+        alike = next(((n, *most) for n in asked if (most := self.near.of(prompt[n]["content"]))), None)
+        return None if same is None and alike is None else (same, alike)
 
 
 def asked_again(
@@ -416,27 +431,22 @@ def asked_again(
             yield row.id, again
 
 
-def _leaks_to_tuning(found: Shown, split: Split, tuning: Split, say: Say) -> None:
+def _leaks_to_tuning(found: Shown, split: Split, tuning: Split, met: Mapping[int, Met]) -> None:
     """Training rows that ask what a tuning row asks, or nearly."""
     found.all_well("tuning_leakage")
-    for number, (same, alike) in enumerate(_shared(split, tuning, say)):
-        if same is not None:
-            place, other = same
-        elif alike is not None:
+    for number, (same, alike) in met.items():
+        place, other = same or (0, "")
+        if same is None and alike is not None:
             place, other = alike[0], tuning.dataset.rows[alike[1]].id
-        else:
-            continue
         found.put("tuning_leakage", number, f" (tuning row {other})", (_whole(split.dataset.rows[number], place),))
 
 
-def _leaks(found: Shown, split: Split, golden: Split, say: Say) -> None:
+def _leaks(found: Shown, split: Split, golden: Split, met: Mapping[int, Met]) -> None:
     """Rows that ask what the golden set asks, or nearly."""
-    ids_of = [row.id for row in golden.dataset.rows]
+    ids_of = [row.id for row in golden.dataset.rows] if met else []
     for check in ("leakage", "near_duplicates"):
         found.all_well(check)
-    for number, (same, alike) in enumerate(_shared(split, golden, say)):
-        if same is None and alike is None:
-            continue
+    for number, (same, alike) in met.items():
         row = split.dataset.rows[number]
         if same is not None:
             place = same[0]

@@ -43,11 +43,11 @@ def tuning(config: Config, say: Say) -> Dataset | None:
 
 def _several(train: Dataset, learn: str | None) -> Iterator[str]:
     """Which answers are learned of a conversation that has several."""
-    if several := sum(bool(dataset.earlier_answers(row)) for row in train.rows):
+    if train.several:
         how = "all of them are learned (data.learn is all)"
         if learn != "all":
             how = "the last alone is learned (data.learn: all learns all of them)"
-        yield f"{counted(several, 'row')} of several answers in one conversation: {how}"
+        yield f"{counted(train.several, 'row')} of several answers in one conversation: {how}"
 
 
 def named(text: str, say: Say) -> Path:

@@ -23,10 +23,11 @@ FEW = 16_000_000
 
 
 class Made(Sequence[T]):
-    """Values that are made when they are asked for, one for each row."""
+    """Values that are made when they are asked for, one for each row; the last one is held, for who asks again."""
 
     def __init__(self, make: Callable[[int], T], count: int) -> None:
         self.make, self.size = make, count
+        self.last: tuple[int, T] | None = None
 
     def __len__(self) -> int:
         return self.size
@@ -40,7 +41,11 @@ class Made(Sequence[T]):
             return tuple(self[one] for one in range(*number.indices(self.size)))
         if not -self.size <= number < self.size:
             raise IndexError(number)
-        return self.make(number % self.size)
+        number %= self.size
+        last = self.last
+        if last is None or last[0] != number:
+            self.last = last = number, self.make(number)
+        return last[1]
 
 
 class Texts:

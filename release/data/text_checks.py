@@ -54,29 +54,39 @@ IN_EACH_SECRET = (
 )  # fmt: skip
 """One of these stands in each secret of the pattern, or one of the next in whatever case: most texts hold none."""
 IN_EACH_SETTING = ("passw", "_key")
-TWO_DIGITS = re.compile(r"\d\d")
+IN_EACH_PLACEHOLDER = re.compile(r"\[[A-Za-z]|\{[{a-z_]|<|TODO|TBD|FIXME|XXX")
+IN_EACH_ACCOUNT, IN_EACH_NUMBER = re.compile(r"[A-Z][A-Z]\d"), re.compile(r"\d-\d\d-\d")
+WORDS = bytes(ord(chr(n).lower()) if n < 128 and chr(n).isalnum() else ord(" ") for n in range(256))
+"""Of each ASCII character what ``normalised`` makes of it."""
 
 
 def spans(check: str, text: str) -> tuple[Span, ...]:
     """Where ``text`` shows what the check looks for."""
-    if not _may_show(check, text):
+    if not may_show(check, text):
         return ()
     return tuple(match.span() for match in PATTERNS[check].finditer(text))
 
 
-def _may_show(check: str, text: str) -> bool:
-    """Whether the pattern may find anything: two of them look long at each place of a text."""
+def may_show(check: str, text: str) -> bool:
+    """Whether the pattern may find anything in a text, or in a part of it: some of them look long at each place."""
+    if check == "placeholders":
+        return IN_EACH_PLACEHOLDER.search(text) is not None or "lorem" in text.casefold()
+    if check == "special_tokens":
+        return "<" in text or "INST]" in text
     if check == "secrets":
         small = text.casefold()
         return any(one in text for one in IN_EACH_SECRET) or any(one in small for one in IN_EACH_SETTING)
     if check == "personal_data":
-        return "@" in text or "+" in text or TWO_DIGITS.search(text) is not None
-    return True
+        numbered = IN_EACH_ACCOUNT.search(text) is not None or ("-" in text and IN_EACH_NUMBER.search(text) is not None)
+        return numbered or "@" in text or "+" in text
+    return PATTERNS[check].search(text) is not None
 
 
 @lru_cache(8)  # of a row the same text is asked for by several checks, one after the other
 def normalised(text: str) -> str:
     """Without case, punctuation and spacing, so that a sentence respelled is the same sentence."""
+    if text.isascii():  # the same, at a third of it
+        return b" ".join(text.encode().translate(WORDS).split()).decode()
     return re.sub(r"[\W_]+", " ", normal("NFKC", text).casefold()).strip()
 
 
@@ -93,9 +103,13 @@ def script(text: str) -> str:
 
 def shingles(text: str) -> Shingles:
     """Every run of three words; of a shorter text the text."""
-    words = normalised(text).split()
-    runs = range(max(1, len(words) - SHINGLE + 1))
-    return frozenset(tuple(words[start : start + SHINGLE]) for start in runs) if words else frozenset()
+    return frozenset(_runs(normalised(text).split()))
+
+
+def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    if 0 < len(words) < SHINGLE:
+        return iter([tuple(words)])
+    return zip(*(words[start:] for start in range(SHINGLE)), strict=False)
 
 
 def near_duplicates(texts: Sequence[str], others: Sequence[str]) -> dict[int, tuple[int, float]]:
@@ -115,6 +129,7 @@ class Near:
     def __init__(self, others: Sequence[str]) -> None:
         self.others = [shingles(text) for text in others]
         self.frequency = Counter(shingle for one in self.others for shingle in one)
+        self.known = frozenset(self.frequency)
         self.index: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for number, one in enumerate(self.others):
             for shingle in self._first(one):
@@ -126,8 +141,12 @@ class Near:
 
     def of(self, text: str) -> tuple[int, float] | None:
         """The number of the most similar of the others, and how similar; None below ``NEAR``."""
-        one = shingles(text)
-        if len(one) * NEAR > sum(shingle in self.frequency for shingle in one) + 0.5:  # a float may be a little off
+        words = normalised(text).split()
+        known, first = sum(map(self.known.__contains__, _runs(words))), set(words[: 1 - SHINGLE])
+        if len(first) * NEAR > known + 0.5:  # no two of these begin the same run; a float may be a little off
+            return None
+        one = frozenset(_runs(words))
+        if len(one) * NEAR > len(one & self.known) + 0.5:
             return None
         candidates = sorted({other for shingle in self._first(one) for other in self.index.get(shingle, ())})
         alike = [(len(one & self.others[other]) / len(one | self.others[other]), -other) for other in candidates]

@@ -168,7 +168,7 @@ def answered(found: Released, now: Terms) -> gates.Earlier:
     if found.record.data.golden.sha256 == now.golden.sha256:
         return gates.Earlier(name=found.name, golden=now.golden.rows, outputs=found.answers)
     rows = _rows_then(found, now.labels_in_meta)
-    golden = [gates.Golden(id=name, prompt=(), digest=one.row) for name, one in rows.items()]
+    golden = [gates.Golden(id=name, prompt=(), told=one.row) for name, one in rows.items()]
     return gates.Earlier(name=found.name, golden=golden, outputs=found.answers, known=rows)
 
 

@@ -61,6 +61,15 @@ def test_both_are_read_as_each_by_itself(name: str, before: str, rest: str) -> N
     assert reader.both(before, rest) == (reader.ids(before), reader.ids(rest))
 
 
+@pytest.mark.parametrize("name", READERS)
+@given(text=TEXTS)
+@settings(deadline=None, max_examples=50)
+def test_a_text_has_the_ids_that_whoever_asks_the_tokenizer_itself_gets(name: str, text: str) -> None:
+    reader = READERS[name]
+
+    assert list(reader.ids(text)) == reader.tokenizer.encode(text, add_special_tokens=False).ids
+
+
 def test_a_pattern_that_goes_back_without_an_end_is_a_refusal() -> None:
     endless = tokenizer(KINDS["bytes"])
     endless.pre_tokenizer = pre_tokenizers.Split(Regex("^(a|a|aa)+$"), "isolated")
@@ -77,9 +86,9 @@ def test_what_both_have_is_read_once_and_the_end_of_a_prompt_once_for_all_rows()
         def __getattr__(self, name: str) -> Any:
             return getattr(self.within, name)
 
-        def encode(self, text: str, **how: Any) -> Any:
-            self.read.append(text)
-            return self.within.encode(text, **how)
+        def encode_batch_fast(self, texts: list[str], **how: Any) -> Any:
+            self.read += texts
+            return self.within.encode_batch_fast(texts, **how)
 
     counting = Counting(tokenizer(KINDS["bytes"]))
     reader = Reader(counting)  # type: ignore[arg-type]
