@@ -91,7 +91,7 @@ class Split:
 
     name: str
     dataset: Dataset
-    unanswerable: tuple[bool | None, ...]
+    unanswerable: tuple[bool | None, ...] = ()
     """Of each row, by its label or else by its reference answer; None where neither says."""
     asked: Sequence[tuple[str, ...]]
     """Of each row, its question: without its documents, without the lines that many rows share, and as it stands."""

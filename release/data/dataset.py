@@ -224,9 +224,8 @@ def measured(data: Dataset, chat: Chat, say: Say, learn: str | None = None) -> D
     """The same rows with their lengths as training sees them."""
     every = learn == "all"
     name = f"lengths of {data.path.name}"
-    lengths = parallel.one_by_one(
-        lambda n: _rendered(data.rows[n], chat, every=every).measured, len(data.rows), say, name
-    )
+    work = lambda n: _rendered(data.rows[n], chat, every=every).measured  # noqa: E731
+    lengths = parallel.one_by_one(work, len(data.rows), say, name, chat.in_turn)
     same: dict[Measured, Measured] = {}
     return replace(data, measured=tuple(same.setdefault(one, one) for one in lengths))
 

@@ -73,18 +73,20 @@ class Shown:
         self.columns[name][number] = False
         self.says[number, name], self.marks[number, name] = says, marks
 
+    @property
+    def unanswerable(self) -> tuple[bool | None, ...]:
+        """Which rows should be refused."""
+        return tuple(None if one is None else bool(one) for one in self.columns.get("balance", ()))
+
     def all_well(self, name: str) -> None:
         """A column of which nothing failed so far."""
         self.columns[name] = [True] * self.rows
 
 
 def splits(datasets: Sequence[tuple[str, Dataset]], contract: gates.Contract, say: Say = lambda _: None) -> list[Split]:
-    """Each file with what its rows ask, and which of them should be refused."""
-    usual, labels = _usual([dataset for _, dataset in datasets], contract, say)
-    return [
-        Split(name=name, dataset=dataset, unanswerable=tuple(some), asked=_questions(dataset, contract, usual))
-        for (name, dataset), some in zip(datasets, labels, strict=True)
-    ]
+    """Each file with what its rows ask; which of them should be refused is known with their ``facts``."""
+    usual = _usual([dataset for _, dataset in datasets], contract, say)
+    return [Split(name=name, dataset=one, asked=_questions(one, contract, usual)) for name, one in datasets]
 
 
 def _questions(dataset: Dataset, contract: gates.Contract, usual: frozenset[bytes]) -> Sequence[tuple[str, ...]]:
@@ -127,9 +129,8 @@ def _compared(split: Split, other: Split) -> bool:
 
 def _of_number(split: Split, number: int, contract: gates.Contract, limits: Limits) -> Facts:
     """What a row shows by itself, with evidence only for what it fails."""
-    row, label = split.dataset.rows[number], split.unanswerable[number]
+    row = split.dataset.rows[number]
     one = _of_row(row, contract)
-    one.columns["balance"] = None if label is None else float(label)
     if split.dataset.measured:
         _measure(one, split.dataset.measured[number], split.name, limits)
         _special(one, row, split.dataset.measured[number])
@@ -148,15 +149,13 @@ def _answer(row: gates.Golden, contract: gates.Contract) -> gates.Answer:
     return gates.read_answer(row, gates.Output(id=row.id, output=row.gold or ""), contract)
 
 
-def _unanswerable(row: gates.Golden, contract: gates.Contract) -> bool | None:
-    return _answer(row, contract).fields.refused if row.answerable is None else not row.answerable
-
-
 def _of_row(row: gates.Golden, contract: gates.Contract) -> Facts:
     answer = _answer(row, contract)
     facts = Facts()
     asked = digest_of_texts((one["role"], one["content"]) for one in row.prompt)
     facts.columns |= {"ids": row.id, "prompts": asked}
+    label = answer.fields.refused if row.answerable is None else not row.answerable
+    facts.columns["balance"] = None if label is None else float(label)
     facts.columns["roles"] = _turns_in_order(row)
     facts.columns["json"] = answer.parsed
     if not answer.parsed:
@@ -166,7 +165,9 @@ def _of_row(row: gates.Golden, contract: gates.Contract) -> Facts:
     together = "\n".join(texts)
     for name in text_checks.PATTERNS:
         some = enumerate(texts) if text_checks.may_show(name, together) else ()
-        _put(facts, name, [Mark(message=n, start=s, end=e) for n, text in some for s, e in text_checks.spans(name, text)])
+        _put(
+            facts, name, [Mark(message=n, start=s, end=e) for n, text in some for s, e in text_checks.spans(name, text)]
+        )
     marked = [texts[one.message][one.start : one.end] for one in facts.marks["special_tokens"]]
     facts.says["special_tokens"] = f": {', '.join(dict.fromkeys(marked))}. {WENT_THROUGH}"
     facts.columns["script"] = text_checks.script(together)
@@ -255,25 +256,17 @@ def _lines(row: gates.Golden, contract: gates.Contract) -> list[str]:
     return [line + mark for line, mark in named if line and not line.isdigit()]
 
 
-def _usual(
-    datasets: Sequence[Dataset], contract: gates.Contract, say: Say
-) -> tuple[frozenset[bytes], list[list[bool | None]]]:
-    """Digests of lines that stand in a twentieth of all rows, such as instructions; a question is never one.
-
-    And of each file which rows should be refused, for its rows are read by the way.
-    """
+def _usual(datasets: Sequence[Dataset], contract: gates.Contract, say: Say) -> frozenset[bytes]:
+    """Digests of lines that stand in a twentieth of all rows, such as instructions; a question is never one."""
     rows = sum(len(dataset.rows) for dataset in datasets)
-    labels = [list[bool | None]() for _ in datasets]
+    least = max(MANY, rows / 20)
 
     def lines() -> Iterator[Sequence[bytes]]:
-        for one, said in zip(datasets, labels, strict=True):
-            work = partial(_countable, one.rows, contract, labelled=bool(said))
-            for some, label in parallel.one_by_one(work, len(one.rows), say, f"lines of {one.path.name}"):
-                if len(said) < len(one.rows):
-                    said.append(label)
-                yield some
+        for one in datasets:
+            work, name = partial(_countable, one.rows, contract), f"lines of {one.path.name}"
+            yield from parallel.one_by_one(work, len(one.rows), say, name)
 
-    return frequent(lines, max(MANY, rows / 20)), labels
+    return frequent(lines, least)
 
 
 def _asked(row: gates.Golden, lines: Sequence[str], usual: frozenset[bytes]) -> tuple[str, ...]:
@@ -291,13 +284,9 @@ def unfit(row: gates.Golden, example: Example, max_length: int) -> Iterator[str]
         yield f"row {row.id}: {CHECKS[name].says}{shown.says[name]}"
 
 
-def _countable(
-    rows: Sequence[gates.Golden], contract: gates.Contract, number: int, *, labelled: bool
-) -> tuple[list[bytes], bool | None]:
-    """The digest of each line of a row that may be usual; and, if that is not known, whether it should be refused."""
-    row = rows[number]
-    lines = [_digest(line) for line in dict.fromkeys(_lines(row, contract)) if not line.endswith("?")]
-    return lines, None if labelled else _unanswerable(row, contract)
+def _countable(rows: Sequence[gates.Golden], contract: gates.Contract, number: int) -> list[bytes]:
+    """The digest of each line of a row that may be usual."""
+    return [_digest(line) for line in dict.fromkeys(_lines(rows[number], contract)) if not line.endswith("?")]
 
 
 def frequent(rows: Callable[[], Iterable[Sequence[bytes]]], least: float, most: int = COUNTED) -> frozenset[bytes]:

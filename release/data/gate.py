@@ -1,7 +1,7 @@
 """The data gate: nothing expensive starts on rows that are broken, leaked or cannot be measured."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gates
@@ -58,11 +58,14 @@ def examine(
         for name, one in (("train", train), ("tuning", options.tuning), ("golden", golden))
         if one is not None
     ]
-    splits = evidence.splits(datasets, contract, options.say)
+    read = evidence.splits(datasets, contract, options.say)
+    shown = [evidence.facts(one, read, contract, options.limits, options.say) for one in read]
+    splits = [replace(one, unanswerable=found.unanswerable) for one, found in zip(read, shown, strict=True)]
     unchecked = _unchecked(splits, golden, contract, options)
     if train is None:
         unchecked |= dict.fromkeys(("leakage", "near_duplicates"), WITHOUT_TRAINING)
-    findings = [one for split in splits for one in _findings(split, splits, contract, options, unchecked)]
+    both = zip(splits, shown, strict=True)
+    findings = [one for split, found in both for one in _findings(split, found, options, unchecked)]
     if golden is not None:
         findings += _golden_findings(golden, contract, options.policy)
         findings += _cluster_findings(splits[-1], options.policy)
@@ -149,9 +152,7 @@ def _cluster_findings(golden: Split, policy: gates.Policy | None) -> Iterator[Fi
         yield Finding(check="clusters", level="warning", split="golden", line=0, row="", says=says)
 
 
-def _findings(
-    split: Split, splits: Sequence[Split], contract: gates.Contract, options: Options, unchecked: dict[str, str]
-) -> list[Finding]:
+def _findings(split: Split, shown: Shown, options: Options, unchecked: dict[str, str]) -> list[Finding]:
     """What Great Expectations says of one file, in words."""
     if all(label is None for label in split.unanswerable) and split.unanswerable:
         unchecked.setdefault("balance", f"no label and no answer of {split.name} says what is unanswerable")
@@ -162,7 +163,6 @@ def _findings(
     if limit is None:
         not_here.add("length")
     names = [name for name in CHECKS if name not in not_here]
-    shown = evidence.facts(split, splits, contract, options.limits, options.say)
     fewest = FEWEST_TRAINING_ROWS if split.name == "train" else 1
     docs = options.docs / split.name if options.docs else None
     results = expectations.failures(shown.columns, shown.rows, names, (fewest, limit or 1), docs)

@@ -8,7 +8,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 SOON = 0.001
@@ -63,6 +63,8 @@ class Allowance:
     each: float
     done: int = 0
     used: float = 0.0
+    again: Callable[[], None] | None = None
+    """What to call before each piece, where many are done under one clock."""
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
