@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,26 @@ def test_it_gives_what_one_process_gives_in_order(count: int) -> None:
     assert found == [number * 2 for number in range(count)]
     told = [(one.done, one.total) for one in said if isinstance(one, Progress)]
     assert told[-1:] == ([(count, count)] if count >= parallel.FEW else [])
+
+
+@pytest.mark.parametrize("count", [1, parallel.PIECE + 1, MANY])
+def test_each_piece_of_rows_is_worked_on_in_a_block_of_its_own(count: int) -> None:
+    begun: list[int] = []
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        begun.append(0)
+        yield
+        begun.append(-1)
+
+    def work(_: int) -> tuple[int, int]:
+        begun[-1] += 1
+        return begun[-1], -1 if len(begun) == 1 else begun[-2]
+
+    found = list(parallel.one_by_one(work, count, lambda _: None, "rows", around))
+
+    assert [place for place, _ in found] == [1 + number % parallel.PIECE for number in range(count)]
+    assert {before for _, before in found} == {-1}  # the block before was left
 
 
 def test_what_stops_the_work_on_one_row_stops_all_of_it() -> None:

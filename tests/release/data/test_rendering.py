@@ -3,9 +3,11 @@
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from release.data import chat as chats
 from release.data import rendering
 from release.models import loading
-from release.values import reasons
+from release.values import clock, reasons
 from release.values.errors import DataError, PreflightError
 from tests.helpers.line import ROOT
 from tests.helpers.stand_in_tokenizer import Tokens, write
@@ -72,6 +74,60 @@ def test_all_conversations_have_one_time_together(monkeypatch: pytest.MonkeyPatc
         many(chat, prompt)
 
     assert time.process_time() - started < 10
+
+
+def test_conversations_in_turn_have_the_same_time_and_each_is_counted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Four that are written at once, and one that never is, whose clock was wound up before it."""
+    monkeypatch.setattr(rendering, "SECONDS", 0.5)
+    monkeypatch.setattr(rendering, "SECONDS_EACH", 0.0)
+    monkeypatch.setattr(rendering, "AFRESH", 60.0)
+    write(tmp_path, TOKENS, f"{{% if messages[0].role == 'system' %}}{MANY}{{% endif %}}" + CHATML)
+    chat, prompt = chats.read(tmp_path), [{"role": role, "content": "Is it?"} for role in ("system", "user")]
+    done = chat.allowance.done
+
+    def in_turn() -> None:
+        with chat.in_turn():
+            for asked in (*[chats.PROBE] * 4, prompt):
+                assert chat.ask(asked)
+
+    with pytest.raises(DataError, match=r"does not end: [0-9]+ conversations took"):
+        in_turn()
+
+    assert chat.allowance.done == done + 4 * 2 + 1  # a prompt is written, and then read
+    assert chat.allowance.again is None
+    assert signal.getitimer(signal.ITIMER_PROF)[0] == signal.getitimer(signal.ITIMER_VIRTUAL)[0] == 0
+
+
+def test_the_clock_of_conversations_in_turn_is_wound_up_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each takes some time, and all of them more than one alone may take."""
+    monkeypatch.setattr(rendering, "AFRESH", 0.1)
+    write(tmp_path, TOKENS, "{% for a in range(9) %}{% for b in range(9999) %}{% endfor %}{% endfor %}" + CHATML)
+    chat = replace(chats.read(tmp_path), allowance=clock.Allowance(seconds=0.3, each=0.5))
+    started = time.process_time()
+
+    with chat.in_turn():
+        while time.process_time() - started < 1.5:
+            chat.example(chats.PROBE, "Yes.")
+
+    assert chat.allowance.used > 1
+
+
+def test_of_conversations_in_turn_the_one_that_asks_for_too_much_room_is_refused_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(rendering, "MEMORY", 1 << 28)
+    write(tmp_path, TOKENS, "{% if messages[0].content == 'Long' %}{{ 'a' * 40000000000 }}{% endif %}" + CHATML)
+    chat, before = chats.read(tmp_path), resource.getrlimit(resource.RLIMIT_AS)
+    asked = ["Is it?", "Long", "Is it?"]
+
+    with chat.in_turn():
+        faults = [chat.example([{"role": "user", "content": one}], "Yes.").fault for one in asked]
+
+    assert [bool(fault) for fault in faults] == [False, True, False]
+    assert "memory" in faults[1]
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 def test_what_transformers_renders_has_the_same_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Texts: what marks them, what repeats them, and where a value stands in a JSON text."""
 
 import json
+import re
+import unicodedata
 from itertools import product
 
 import pytest
@@ -48,6 +50,9 @@ PARTS = (
     "a.b+c@d.org", "+49 30 123456", "+\u0661 \u0662 \u0663\u0664 \u0665\u0666", "123-45-6789",
     "\u0661\u0662\u0663-45-6789",
     "DE89370400440532013000", "GB\u0661\u0662 AAAA AAAA AAAA", " ", "x", "7", "-", "\n", "\u0130",
+    "[It would be generated]", "{{ name }}", "{{", "{name}", "{", "<insert it here>", "<\u0130nsert it>", "<your_name>",
+    "Lorem \u0131psum", "lOREM IPSUM", "TODO", "TBD", "FIXME", "XXX", "\x00", "\ufeff", "\ue000",
+    "<|im_start|>", "<start_of_turn>", "[INST]", "[/INST]", "<<SYS>>", "<\uff5cUser\uff5c>", "[", "<", "]",
 )  # fmt: skip
 
 
@@ -55,6 +60,28 @@ PARTS = (
 def test_what_a_pattern_would_find_is_found_in_whatever_text(text: str) -> None:
     for check, pattern in text_checks.PATTERNS.items():
         assert text_checks.spans(check, text) == tuple(found.span() for found in pattern.finditer(text))
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=3), st.lists(st.sampled_from(PARTS), max_size=3))
+def test_what_may_show_in_a_text_may_show_in_whatever_holds_it(some: list[str], more: list[str]) -> None:
+    for check in text_checks.PATTERNS:
+        if any(text_checks.spans(check, one) for one in (*some, *more)):
+            assert text_checks.may_show(check, "\n".join([*some, *more]))
+
+
+@given(st.text(st.characters(max_codepoint=127)) | st.text())
+def test_a_text_is_respelled_alike_whatever_its_letters(text: str) -> None:
+    simple = re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+    assert text_checks.normalised(text) == simple
+
+
+@given(WORDS)
+def test_shingles_are_the_runs_of_three_words(text: str) -> None:
+    words = text.split()
+    runs = {tuple(words[n : n + 3]) for n in range(max(1, len(words) - 2))} if words else set()
+
+    assert text_checks.shingles(text) == runs
 
 
 @given(st.dictionaries(st.text(), VALUES, max_size=4), st.sampled_from([None, 1]), st.booleans())
