@@ -5,10 +5,11 @@ Answers are read by the gates' own strict reader, lengths by the base model's ow
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
+from typing import Any
 
 import gates
 from gates.canonical import digest_of_texts
@@ -54,14 +55,23 @@ class Shown:
 
     def __init__(self) -> None:
         self.rows = 0
-        self.columns: dict[str, list[Column]] = {}
+        self.columns: dict[str, MutableSequence[Any]] = {}
+        """Of what is true or not a byte for each row, of all else a list."""
+        self.numbers: dict[tuple[str, float], float] = {}
         self.says: dict[tuple[int, str], str] = {}
         self.marks: dict[tuple[int, str], tuple[Mark, ...]] = {}
 
     def add(self, one: Facts) -> None:
         """What the next row shows by itself."""
-        for name, value in one.columns.items():
-            self.columns.setdefault(name, []).append(value)  # each row has all of them
+        for name, value in one.columns.items():  # each row has all of them
+            if isinstance(value, bool):
+                self.columns.setdefault(name, bytearray()).append(value)
+                continue
+            column = self.columns.setdefault(name, [])
+            if isinstance(value, int | float):  # of which there are a few, in a million rows
+                column.append(self.numbers.setdefault((name, value), value))
+            else:
+                column.append(value)
         for name, says in one.says.items():
             self.says[self.rows, name] = says
         for name, marks in one.marks.items():
@@ -80,7 +90,7 @@ class Shown:
 
     def all_well(self, name: str) -> None:
         """A column of which nothing failed so far."""
-        self.columns[name] = [True] * self.rows
+        self.columns[name] = bytearray(b"\1" * self.rows)
 
 
 def splits(datasets: Sequence[tuple[str, Dataset]], contract: gates.Contract, say: Say = lambda _: None) -> list[Split]:
@@ -153,7 +163,7 @@ def _of_row(row: gates.Golden, contract: gates.Contract) -> Facts:
     answer = _answer(row, contract)
     facts = Facts()
     asked = digest_of_texts((one["role"], one["content"]) for one in row.prompt)
-    facts.columns |= {"ids": row.id, "prompts": asked}
+    facts.columns |= {"ids": row.id, "prompts": asked[: 2 * DIGEST]}
     label = answer.fields.refused if row.answerable is None else not row.answerable
     facts.columns["balance"] = None if label is None else float(label)
     facts.columns["roles"] = _turns_in_order(row)

@@ -74,3 +74,26 @@ def test_a_limit_of_address_space_that_its_libraries_spin_at_is_refused_before_t
 
     assert done.returncode == 4, done.stderr
     assert "ulimit -v 1048576" in done.stderr
+
+
+COLUMNS: dict[str, list[expectations.Column]] = {
+    "json": [True] * 6,
+    "schema": [True, False, True, True, False, True],
+    "rules": [True, None, True, True, True, True],
+    "ids": ["a", "b", "a", "c", "d", "é"],
+    "prompts": ["a", "b", "c", "d", "e", "f"],
+    "length": [1, 2, 3000, 4, 5, 6],
+    "balance": [1.0, None, 1.0, 0.0, 1.0, 1.0],
+}
+
+
+def test_a_column_at_a_time_and_in_bytes_is_judged_as_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = failures(COLUMNS)
+    in_bytes = {
+        name: bytearray(one) if all(type(value) is bool for value in one) else one for name, one in COLUMNS.items()
+    }
+    monkeypatch.setattr(expectations, "MANY", 6)
+
+    assert {"schema", "rules", "ids", "length", "balance"} == together.keys()
+    assert failures(COLUMNS) == together
+    assert expectations.failures(in_bytes, 6, list(COLUMNS), (1, 2048)) == together

@@ -95,7 +95,12 @@ def test_a_row_that_is_not_there_is_an_error_as_of_any_sequence(
 
 def test_who_asks_again_for_the_row_that_was_asked_for_last_has_it_without_another_reading() -> None:
     read: list[int] = []
-    made = stored.Made(lambda number: (read.append(number), number * 2)[1], 3)
+
+    def make(number: int) -> int:
+        read.append(number)
+        return number * 2
+
+    made = stored.Made(make, 3)
 
     assert [made[n] for n in (0, 0, 1, -2, 0, 2, -1)] == [0, 0, 2, 2, 0, 4, 4]
     assert read == [0, 1, 0, 2]
