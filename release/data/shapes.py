@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from gates.canonical import Json
 from gates.shown import shorten
 from release.data.turns import BadRow, How, Row, inside, option
 
@@ -131,7 +132,8 @@ def nearest(row: Row) -> str:
     if len(lists) == 1 and lists[0] in ASKED and answered:
         asked = lists[0]
     elif len(lists) == 1:
-        return f"{what}. If {lists[0]} is the list of rows, write that list alone; {_messages(lists[0])}"
+        way = _messages(lists[0]) if _like_messages(row[lists[0]]) else _DEEPER
+        return f"{what}. If {lists[0]} is the list of rows, write that list alone; {way}"
     if asked and answered:
         return f"{what}. Nearest is prompt_completion: {_pair(asked, answered)}"
     if whole := next((key for key in WHOLE if isinstance(row.get(key), str)), None):
@@ -144,6 +146,7 @@ def nearest(row: Row) -> str:
     return f"{what}. Say which keys hold them: --format prompt_completion --field prompt=KEY --field completion=KEY"
 
 
+_DEEPER = "what stands within a list no option names: write what is asked and the answer as prompt and completion"
 _PANDAS = "`frame.to_json(path, orient='records', lines=True)` in pandas"
 
 
@@ -153,6 +156,12 @@ def _pair(asked: str, answered: str) -> str:
 
 def _messages(key: str) -> str:
     return f"if it is a row's messages: --format chat {option('messages', key)}"
+
+
+def _like_messages(value: Json) -> bool:
+    """Whether the first object of a list has two texts at least, as who speaks and what is said."""
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) and ("role" in first or sum(isinstance(one, str) for one in first.values()) > 1)
 
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
@@ -174,7 +183,12 @@ def _of_many_rows(row: Row) -> str:
     if isinstance(pages, list) and pages and isinstance(pages[0], dict) and isinstance(pages[0].get("row"), dict):
         return "it is a page of the Hub's dataset viewer, not the file. Write what stands under `row`, one a line"
     objects = [value for value in row.values() if isinstance(value, dict)]
-    if 1 < len(objects) == len(row) and len({frozenset(one) for one in objects}) == 1:
+    halves = [_among({key.lower(): key for key in row}, words) for words in (ASKED, (*RIGHT, *ANSWERED))]
+    if (
+        1 < len(objects) == len(row)
+        and len({frozenset(one) for one in objects}) == 1
+        and (None in halves or len(set(halves)) == 1)
+    ):
         return f"it is one object of {len(objects)} rows by name. Write its values as one list, or one a line"
     return ""
 
@@ -212,7 +226,8 @@ def _guess(row: Row, words: tuple[str, ...]) -> str | None:
     texts = {key.lower(): key for key, value in row.items() if isinstance(value, str) and key[:1] != "_"}
     paths = [f"{key}.{name}" for key, value in row.items() if isinstance(value, dict) for name in value]
     further = {path.partition(".")[2].lower(): path for path in paths if isinstance(inside(row, path), str)}
-    return _among(texts, words) or _among(further, words)
+    spoken = {path.partition(".")[0].lower(): path for path in paths if _like_messages(inside(row, path))}
+    return _among(texts, words) or _among(further, words) or _among(spoken, words)
 
 
 def _among(texts: Mapping[str, str], words: tuple[str, ...]) -> str | None:

@@ -41,6 +41,14 @@ UNDERSTOOD: Mapping[str, tuple[str, str | bytes]] = {
     "cells parted by bars": ("a.csv", "prompt|completion\nq|a\n"),
     "UTF-16": ("a.csv", "prompt,completion\nq,a\n".encode("utf-16")),
     "UTF-32": ("a.jsonl", row(PAIR).encode("utf-32")),
+    "messages of LangChain": (
+        "a.jsonl", row({"messages": [{"type": "human", "content": "q"}, {"type": "ai", "content": "a"}]})
+    ),
+    "items of OpenAI's Responses": (
+        "a.jsonl",
+        row({"input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "q"}]}],
+             "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]}]}),
+    ),
     "a system text of spaces": ("a.jsonl", row({"system": " ", "messages": CHAT})),
     "an input of spaces": ("a.jsonl", row({"instruction": "q", "input": "\n", "output": "a"})),
 }  # fmt: skip
@@ -78,6 +86,24 @@ REFUSED: Mapping[str, tuple[str, str | bytes, str]] = {
         "a.jsonl", row({"messages": {**COLUMNS, "role": ["user"]}}), "messages is an object",
     ),
     "messages as Python shows them": ("a.csv", f'messages\n"{CHAT}"\n', "write `json.dumps(messages)`"),
+    "a comma behind each row": ("a.jsonl", row(PAIR)[:-1] + ",\n", "Take the comma off the end of each line"),
+    "more than a comma behind a row": ("a.jsonl", row(PAIR)[:-1] + ", x\n", "Write one JSON object a line"),
+    "a row's two halves, of the same keys": (
+        "a.jsonl", row({"inputs": {"messages": CHAT[:1]}, "outputs": {"messages": CHAT[1:]}}),
+        "--field prompt=inputs.messages --field completion=outputs.messages",
+    ),
+    "rows by names like those of halves": (
+        "a.json", row({"question 1": PAIR, "question 2": PAIR}), "it is one object of 2 rows by name",
+    ),
+    "what a model proposed, in a list": (
+        "a.jsonl", row({"prompt": "q", "choices": [{"message": CHAT[1], "index": 0}]}), "no option names",
+    ),
+    "annotations in a list": (
+        "a.json", row([{"data": {"q": "q"}, "annotations": [{"result": [{"value": ["a"]}]}]}]), "no option names",
+    ),
+    "messages of other names in a list": (
+        "a.jsonl", row({"talk": [{"who": "user", "said": "q"}]}), "--format chat --field messages=talk",
+    ),
     "a row as a text": ("a.jsonl", row(json.dumps(PAIR)), "JSON within a text: write it without the quotes around it"),
     "a second byte order mark": ("a.jsonl", "\ufeff" + row(PAIR) + "\ufeff" + row(PAIR), "line 2: bom: the text"),
     "record separators": ("a.json-seq", "\x1e" + row(PAIR), "take the record separators (U+001E) out"),
