@@ -312,7 +312,7 @@ def _read(text: bytes | str, line: int, *, raw: bool) -> Item | Fault:
     advice = ADVICE.get(reading.code, "Write one JSON object a line")
     if reading.code == "trailing_text" and isinstance(text, bytes) and b"\r{" in text.replace(b"\r ", b"\r"):
         advice = "End each line with a line feed, not with a carriage return alone"
-    if reading.code == "trailing_text" and text.rstrip().endswith(b"," if isinstance(text, bytes) else ","):
+    if reading.code == "trailing_text" and text.rstrip()[-1:] in (",", b","):
         advice = "Take the comma off the end of each line, or write [ before the first row and ] behind the last"
     if reading.code == "not_object" and isinstance(reading.value, str) and reading.value.lstrip()[:1] in ("{", "["):
         advice = "It is JSON within a text: write it without the quotes around it"

@@ -25,7 +25,7 @@ ONLY_FROM_HERE = (  # its pages would ask half a dozen content networks for styl
 )
 ADDRESSES = 1 << 30
 """Bytes of address space, in each process: with 0.9 GB it runs, with 0.7 GB SciPy's OpenBLAS spins."""
-MANY = 200_000
+MANY = 50_000
 """Rows of which one column at a time is looked at: of each column it holds some dozens of bytes a row to its end."""
 NOT_DONE = "could not be checked"
 

@@ -89,11 +89,13 @@ COLUMNS: dict[str, list[expectations.Column]] = {
 
 def test_a_column_at_a_time_and_in_bytes_is_judged_as_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
     together = failures(COLUMNS)
-    in_bytes = {
-        name: bytearray(one) if all(type(value) is bool for value in one) else one for name, one in COLUMNS.items()
+    in_bytes: dict[str, Sequence[expectations.Column]] = {
+        **COLUMNS,
+        "json": bytearray([1] * 6),
+        "schema": bytearray([1, 0, 1, 1, 0, 1]),
     }
     monkeypatch.setattr(expectations, "MANY", 6)
 
     assert {"schema", "rules", "ids", "length", "balance"} == together.keys()
     assert failures(COLUMNS) == together
-    assert expectations.failures(in_bytes, 6, list(COLUMNS), (1, 2048)) == together
+    assert expectations.failures({**COLUMNS, **as_bytes}, 6, list(COLUMNS), (1, 2048)) == together
