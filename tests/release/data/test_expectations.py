@@ -89,11 +89,7 @@ COLUMNS: dict[str, list[expectations.Column]] = {
 
 def test_a_column_at_a_time_and_in_bytes_is_judged_as_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
     together = failures(COLUMNS)
-    in_bytes: dict[str, Sequence[expectations.Column]] = {
-        **COLUMNS,
-        "json": bytearray([1] * 6),
-        "schema": bytearray([1, 0, 1, 1, 0, 1]),
-    }
+    as_bytes = {"json": bytearray([1] * 6), "schema": bytearray([1, 0, 1, 1, 0, 1])}
     monkeypatch.setattr(expectations, "MANY", 6)
 
     assert {"schema", "rules", "ids", "length", "balance"} == together.keys()
