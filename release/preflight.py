@@ -1,6 +1,7 @@
 """What would fail after hours of training, checked in seconds before it starts; all problems at once."""
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from release.models.exports import converter
 from release.models.exports.problems import export_problems, notes
 from release.planning import disk, estimates, forecast
 from release.publishing import making_machine, sign
-from release.running import container, machine, spending
+from release.running import beside, container, machine, spending
 from release.running.machine import GIB, Gpu
 from release.values import extras, layout, licences
 from release.values.cache import cache_folder
@@ -128,8 +129,12 @@ def look(found: Inputs, say: Say) -> list[Item]:
     for line in sign.warnings(config.publishing):
         say(Line(text=f"  warning: {line}"))
     gpu = container.find_gpu(config.container)
-    others = machine.find_gpus(config.training.processes)[1:] if gpu.gpu and config.training.processes else ()
+    together = ladder.at_once(config) * ladder.processes(config)
+    asks = machine.SIDE_BY_SIDE if ladder.at_once(config) > 1 else machine.PROCESSES
+    others = machine.find_gpus(together, asks)[1:] if gpu.gpu and together > 1 else ()
     items = _items("driver", [one.problem for one in (gpu, *others) if one.problem], gpu.says)
+    if ladder.at_once(config) > 1:
+        items += _items("side by side", beside.problems(config, (gpu, *others)), beside.told(config, gpu.gpu))
     signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
     items += _items("signature", sign.problems(config.publishing), signed)
     items += _converter_items(config, say)
@@ -149,7 +154,8 @@ def look(found: Inputs, say: Say) -> list[Item]:
     items += _items("disk", _disk_problems(found, base), "room enough")
     items += _licence_items(config, base)
     if base is not None:
-        items += [*_brought_items(found), *_base_items(found, base, gpu.gpu)]
+        fullest = min((one.gpu for one in (gpu, *others) if one.gpu), key=_free, default=None)
+        items += [*_brought_items(found), *_base_items(found, base, fullest)]
     return items
 
 
@@ -163,6 +169,10 @@ def _speed_items(config: Config, *, cuda: bool) -> list[Item]:
         why = liger.problem(cuda=cuda, here=here)
         items += _items("liger", [why] if why else [], "its kernels are here")
     return items
+
+
+def _free(gpu: Gpu) -> float:
+    return math.inf if gpu.free is None else gpu.free
 
 
 def _converter_items(config: Config, say: Say) -> list[Item]:
@@ -227,7 +237,7 @@ def _base_items(found: Inputs, base: Outline, gpu: Gpu | None) -> list[Item]:
         items += _built_items(found.config, base, built, named)
         items += _items("forms", export_problems(built, found.config), ", ".join(forms.all_of(found.config)))
         items += [Item(name="llama.cpp", state="not checked", says=one) for one in notes(built, found.config)]
-        memory = _memory_items(found, built, gpu) if rows else []
+        memory = _memory_items(found, built, gpu, ladder.at_once(found.config)) if rows else []
     if base.license is None:
         says = f"the card of {model.base_model_id} names none. See its page on the Hub"
         items.append(Item(name="licence of the base model", state="not checked", says=says))
@@ -266,7 +276,8 @@ def _licence_items(config: Config, base: Outline | None) -> list[Item]:
     return _items("licence", [wrong] if wrong else [], f"{config.publishing.license} over {known or 'an unknown one'}")
 
 
-def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None) -> list[Item]:
+def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, at_once: int = 1) -> list[Item]:
+    """Whether there is room for so many at once, which share a machine's memory where each has no card."""
     try:
         estimated = forecast.estimate(found, built, cuda=gpu is not None)
     except PreflightError as unknown:
@@ -275,35 +286,37 @@ def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None) ->
     if free is None:
         who = f"nvidia-smi does not say how much {gpu.name} has" if gpu else "this system does not say how much is"
         return [Item(name="memory", state="not checked", says=f"{who} free")]
-    needed = estimated.memory * MEMORY_SPARE
+    many = 1 if gpu else at_once
+    needed = estimated.memory * MEMORY_SPARE * many
     where = f"{gpu.name} has {free / GIB:.1f} GiB free" if gpu else f"{free / GIB:.1f} GiB of memory are available"
     what, remedies = (
-        f"{where}, {needed / GIB:.1f} GiB are needed",
-        "; ".join(estimates.remedies(estimated, found.config)),
+        f"{where}, {needed / GIB:.1f} GiB are needed{f' for {many} tries at a time' if many > 1 else ''}",
+        "; ".join([*(["lower tries.side_by_side"] if many > 1 else []), *estimates.remedies(estimated, found.config)]),
     )
     short = f"{what}: the run would be killed. Do one of: {remedies}." if free < needed else ""
-    return [*_items("memory", [short] if short else [], what), *_answering_items(found, built, gpu, free)]
+    answering = [] if gpu else _answering_items(found, built, free, many)
+    return [*_items("memory", [short] if short else [], what), *answering]
 
 
-def _answering_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, free: int) -> list[Item]:
+def _answering_items(found: Inputs, built: Architecture | None, free: int, at_once: int) -> list[Item]:
     """Whether there is room for several processes that answer; on cards each has its own, as training had."""
     many = found.config.generation.processes
-    if gpu or built is None or many is None:
+    if built is None or many is None:
         return []
-    needed = forecast.answering(found, built).memory * MEMORY_SPARE
-    what = f"{needed / GIB:.1f} GiB for {many} processes that answer"
+    needed = forecast.answering(found, built).memory * MEMORY_SPARE * at_once
+    what = f"{needed / GIB:.1f} GiB for {many * at_once} processes that answer"
     short = f"{free / GIB:.1f} GiB of memory are available, and {what} are needed. Lower generation.processes."
     return _items("memory to answer", [short] if free < needed else [], what)
 
 
-def unfit(found: Inputs) -> list[str]:
-    """Why a training by this configuration would not end here: its method, its targets, its memory."""
+def unfit(found: Inputs, at_once: int = 1) -> list[str]:
+    """Why so many trainings as this at a time would not end here: their method, their targets, their memory."""
     base, gpu = inputs.there(found.base), container.find_gpu(found.config.container).gpu
     try:
         built = forecast.built_of(found)
     except PreflightError as refused:
         return [str(refused)]
-    items = [*_built_items(found.config, base, built, ""), *_memory_items(found, built, gpu)]
+    items = [*_built_items(found.config, base, built, ""), *_memory_items(found, built, gpu, at_once)]
     return [item.says for item in items if item.state == "problem"]
 
 

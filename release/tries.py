@@ -2,47 +2,40 @@
 
 Each try is a run like any other, in a folder named by what it depends on: what is finished is found again, and a try
 that was killed goes on from its last checkpoint. Which trainings there are is written before (`release.config.ladder`);
-of a search each follows from the tries before it (`release.suggest`).
+of a search each follows from the tries before it (`release.suggest`). Those of a list may be trained side by side, in
+processes that only fill their run folders; here they are looked at in their order, whichever was ready first.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import gates
 from gates.canonical import canonical_json
-from gates.shown import counted
-from release import begin, inputs, preflight, suggest
+from release import begin, inputs, suggest, tries_planned
 from release.begin import Judged
-from release.config import ladder, reading
+from release.config import ladder
 from release.config.ladder import Step
 from release.config.settings import Config, Search
-from release.inputs import Inputs, Unread, there
+from release.inputs import Inputs, there
 from release.judging import tried, tuning
-from release.models import evaluation, tuning_answers
+from release.models import evaluation, one_try, tuning_answers
 from release.models.train import NO_LIMITS
-from release.preflight import Item
+from release.running import beside
 from release.values import extras, layout, pruning, training_metrics
 from release.values.artifacts import Adapter, write_atomically
-from release.values.errors import GatesFailed, PreflightError
+from release.values.errors import GatesFailed
 from release.values.events import Line, Say, Stage, tell
 from release.values.record import Pruned, Record, Searched, Tries, Try, part, tree
 
-FOLDER = "tries"
-"""In the output folder: what was tried, each configuration's in a folder of its own."""
-TABLE = "tries.json"
-"""In that of a configuration: the tries so far, written anew after each."""
-PLAN = "plan.json"
-"""Beside it: which tries there are, decided once, for the memory that is free is another at each start."""
-UNPLANNED = ("budget", "publishing", "serving", "container")
-"""Sections that decide on no try: raising a budget goes on with the same ones."""
-NOTHING = "Nothing was started."
+LOG = "try.log"
+"""In the run folder of a try that was trained beside others: what its process wrote."""
 ENDED = "try.json"
 """In the run folder of a try whose training ended without an adapter: so will it end again."""
 
@@ -91,23 +84,25 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
     """
     if ladder.search(found.config):
         extras.need_search()
-    steps, left_out = planned(found, {name: rows.sha256 for name, rows in judged.rows.items()})
+    steps, left_out = tries_planned.planned(found, {name: rows.sha256 for name, rows in judged.rows.items()})
     told = _none_yet(found.config, len(steps), left_out)
     _announce(found.config, steps, left_out, say)
     made = list[Made]()
-    for step in _coming(found.config, steps, made):
-        made.append(_made(step, judged, say, _limits(found.config, made)))
-        told = _kept(found.config, replace(told, tries=[one.told for one in made]))
-        if made[-1].told.passed:
-            break
-    else:
+    with contextlib.closing(_in_turn(found.config, _coming(found.config, steps, made), judged, say, made)) as coming:
+        for one in coming:
+            made.append(one)
+            told = _kept(found.config, replace(told, tries=[one.told for one in made]))
+            if one.told.passed:
+                break
+    if not made[-1].told.passed:
         again = [str(one.run / ENDED) for one in made if one.told.adapter_sha256 is None and not one.told.pruned]
         raise Refused(tried.refusal(told, judged.policy, _rows(judged), again), told, _left(made))
     won = made[-1]
     seeds = list[Made]()
-    for step in ladder.seeds(found.config, won.step):
-        seeds.append(_made(step, judged, say))
-        told = _kept(found.config, replace(told, seeds=[one.told for one in seeds]))
+    with contextlib.closing(_in_turn(found.config, ladder.seeds(found.config, won.step), judged, say)) as coming:
+        for one in coming:
+            seeds.append(one)
+            told = _kept(found.config, replace(told, seeds=[one.told for one in seeds]))
     tell(say, tried.lines(told))
     if told.every_seed_passes and (wrong := [one for one in told.seeds if not one.passed]):
         raise Refused(tried.unsteady(told, wrong), told, _left([*made, *seeds]))
@@ -160,97 +155,6 @@ def _losses(folder: Path) -> pruning.Losses:
     return [(one.step, one.loss) for one in training_metrics.read(path.read_bytes(), str(path))]
 
 
-def planned(found: Inputs, rows: Mapping[str, str]) -> tuple[tuple[Step, ...], list[str]]:
-    """The tries that were possible when these were begun, up to the budget, and why others are not made.
-
-    ``rows`` are the digests of what is trained on and judged by.
-    """
-    plan, path = _plan(found, rows), folder_of(found.config) / PLAN
-    if _there(path) != plan:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(TABLE).unlink(missing_ok=True)  # of other rows
-        write_atomically(path, canonical_json(plan))
-    return _of(found, plan)
-
-
-def foreseen(found: Inputs) -> list[Item]:
-    """How many tries would be made here, and which of those listed would not and why; nothing is written."""
-    if found.config.tries is None or isinstance(found.rows, Unread) or isinstance(found.base, Unread):
-        return []
-    rows = {"train": found.rows.train, "tuning": found.rows.tuning, "golden": found.rows.golden}
-    try:
-        steps, left_out = _of(found, _plan(found, {name: one.sha256 for name, one in rows.items() if one}))
-    except PreflightError as why:
-        return [Item(name="tries", state="problem", says=str(why).removesuffix(f"\n{NOTHING}"))]
-    several = ladder.most(found.config) if ladder.search(found.config) else len(steps)
-    says = [f"{counted(several, 'training')} at most", *(f"not to be made: {one}" for one in left_out)]
-    return [Item(name="tries", state="ok", says=one) for one in says]
-
-
-def _plan(found: Inputs, rows: Mapping[str, str]) -> dict[str, Any]:
-    """What was decided when these tries were begun; else what this machine's memory decides."""
-    steps = ladder.steps(found.config)
-    key = _digest([_planning(found.config), [one.changes for one in steps], dict(rows)])
-    kept = _there(folder_of(found.config) / PLAN)
-    if kept.get("key") == key:
-        return kept
-    possible, left_out = fitting(found, steps)
-    return {"key": key, "steps": [dict(one.changes) for one in possible], "left_out": left_out}
-
-
-def _there(plan: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(plan.read_bytes()) if plan.exists() else {}
-    return found
-
-
-def _of(found: Inputs, plan: Mapping[str, Any]) -> tuple[tuple[Step, ...], list[str]]:
-    """The tries of a plan, up to the budget, and why others are not made."""
-    there = [one for one in ladder.steps(found.config) if one.changes in plan["steps"]]
-    most = found.config.budget.tries or len(there)
-    over = [f"{tried.said(one.changes)}: budget.tries is {most}" for one in there[most:]]
-    return tuple(replace(one, name=str(n)) for n, one in enumerate(there[:most], 1)), [*plan["left_out"], *over]
-
-
-def folder_of(config: Config) -> Path:
-    """Where plan and table of this configuration's tries are; those of another one, even in one output folder, are not.
-
-    What decides on no try makes no other configuration: a budget, a tag, a reason to require less.
-    """
-    return config.run.output_dir / FOLDER / _digest(_planning(config))[:12]
-
-
-def _planning(config: Config) -> dict[str, object]:
-    settings = reading.effective(replace(config, weaker_because=None))
-    return {name: one for name, one in settings.items() if name not in UNPLANNED}
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(canonical_json(value)).hexdigest()
-
-
-def fitting(found: Inputs, steps: Sequence[Step]) -> tuple[tuple[Step, ...], list[str]]:
-    """Those of the tries that this machine can make, and why not others.
-
-    Of a ladder a step that there is no memory for is left out; in a list of changes it is wrong.
-    """
-    possible, left_out = list[Step](), list[str]()
-    written, *changed = steps
-    for largest in ladder.largest(found.config):
-        if wrong := preflight.unfit(replace(found, config=largest.config)):
-            says = f"tries.search.space, the largest values ({tried.said(largest.changes)}): {wrong[0]}"
-            raise PreflightError(f"{says}\n{NOTHING}")
-    for step in changed:
-        wrong = preflight.unfit(replace(found, config=step.config))
-        if wrong and found.config.tries and found.config.tries.ladder is None:
-            says = f"tries.changes, try {step.name} ({tried.said(step.changes)}): {wrong[0]}"
-            raise PreflightError(f"{says}\n{NOTHING}")
-        if wrong:
-            left_out.append(f"{tried.said(step.changes)}: {wrong[0].partition('. ')[0]}")
-        else:
-            possible.append(step)
-    return (written, *possible), left_out
-
-
 def trained(record: Record) -> list[Try]:
     """The tries of a record that left an adapter, other seeds among them."""
     found = record.tries
@@ -262,6 +166,8 @@ def _announce(config: Config, steps: Sequence[Step], left_out: Sequence[str], sa
     several = f"at most {ladder.most(config) if searched else len(steps)} tries"
     lines = [f"  {several}, in this order; the first that passes answers the golden set, and only it"]
     lines += [f"  {one.name:>3}  {tried.said(one.changes)}" for one in steps]
+    if (many := ladder.at_once(config)) > 1:
+        lines[0] += f"; {many} at a time"
     lines += ["       then what optuna suggests from the tuning losses of those before"] if searched else []
     lines += [f"  not to be made: {one}" for one in left_out]
     if others := ladder.seeds(config, steps[0]):
@@ -270,19 +176,65 @@ def _announce(config: Config, steps: Sequence[Step], left_out: Sequence[str], sa
     tell(say, lines)
 
 
-def _made(step: Step, judged: Judged, say: Say, limits: Mapping[int, float] = NO_LIMITS) -> Made:
-    """A try trained and judged on the tuning rows, or found as it was; ``limits`` are of its losses by step."""
+def _in_turn(
+    config: Config, steps: Iterable[Step], judged: Judged, say: Say, before: Sequence[Made] = ()
+) -> Generator[Made]:
+    """Each of the tries in its turn, after those ``before``; close it, and no other one is begun or goes on.
+
+    Side by side, what a later one came to is looked at only if the ones before it are refused. Whether it was begun is
+    a question of time, so nothing that is kept of the tries says it.
+    """
+    if ladder.at_once(config) == 1:
+        for step in steps:
+            yield _made(step, _begun(step, judged, say), judged, say, _limits(config, before))
+        return
+    begun = list[tuple[Step, begin.Begun]]()
+
+    def jobs() -> Iterator[beside.Job]:
+        for step in steps:
+            begun.append((step, one := _begun(step, judged, say)))
+            yield beside.Job(name=f"try {step.name}", arguments=(one.run,), log=one.run / LOG, done=_is_done(one.run))
+
+    cards = beside.shares(ladder.at_once(config), ladder.processes(config), config.container)
+    with contextlib.closing(beside.in_order(one_try.__name__, jobs(), cards, say)) as ended:
+        for number, end in enumerate(ended):
+            yield _made(*begun[number], judged, say, end=end)
+
+
+def _begun(step: Step, judged: Judged, say: Say) -> begin.Begun:
     say(Stage(name="try", note=f"{step.name}: {tried.said(step.changes)}"))
-    begun = begin.begin(step.config, judged, say)
+    return begin.begin(step.config, judged, say)
+
+
+def _is_done(run: Path) -> bool:
+    """Whether a try has ended, and is only to be looked at; were something of it gone, it would be made then."""
+    answered = run / tuning_answers.FOLDER / "generation.json"
+    return (run / ENDED).exists() or ((run / "training.json").exists() and answered.exists())
+
+
+def _made(
+    step: Step,
+    begun: begin.Begun,
+    judged: Judged,
+    say: Say,
+    limits: Mapping[int, float] = NO_LIMITS,
+    end: beside.Ended | None = None,
+) -> Made:
+    """A try trained and judged on the tuning rows, or found as it was; ``limits`` are of its losses by step.
+
+    ``end`` is how the process ended that trained it beside others.
+    """
     ended = begun.run / ENDED
     if told := _ended(ended, limits):
         return Made(step=step, run=begun.run, told=replace(told, name=step.name, changes=dict(step.changes)))
     started, pruned = time.monotonic(), begun.run / evaluation.PRUNED
     pruned.unlink(missing_ok=True)
     try:
+        if end and end.why:
+            raise end.why
         adapter = begin.adapter(begun, judged, say, limits)
     except GatesFailed as why:
-        told = replace(_without(step, str(why)), seconds=round(time.monotonic() - started, 1))
+        told = replace(_without(step, str(why)), seconds=end.seconds if end else round(time.monotonic() - started, 1))
         if pruned.exists():
             told = _pruned(told, part(Pruned, json.loads(pruned.read_bytes())))
         write_atomically(ended, canonical_json(tree(told)))
@@ -371,7 +323,7 @@ def _left(made: Sequence[Made]) -> dict[str, Path]:
 
 def _kept(config: Config, told: Tries) -> Tries:
     """The table so far, on the disk too."""
-    write_atomically(folder_of(config) / TABLE, canonical_json(tree(told)))
+    write_atomically(tries_planned.folder_of(config) / tries_planned.TABLE, canonical_json(tree(told)))
     return told
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import gates
 from gates import report
 from gates.canonical import canonical_json
-from release import inputs, pipeline, preflight, tries
+from release import inputs, pipeline, preflight, tries, tries_planned
 from release.checking import completed, opening, verify
 from release.checking.steps import UNREADABLE
 from release.config.settings import Config, Publishing
@@ -73,7 +73,7 @@ def _made(found: Inputs, before: tuple[previous.Release, ...], folder: Path, say
         files: dict[str, Path | bytes] = {MESSAGE: str(why).encode()}
         told = None
         if isinstance(why, tries.Refused):
-            told, files = why.told, {**files, tries.TABLE: canonical_json(tree(why.told)), **why.files}
+            told, files = why.told, {**files, tries_planned.TABLE: canonical_json(tree(why.told)), **why.files}
         files = {f"{REFUSED}/{name}": content for name, content in files.items()}
         candidate_folder.lay_out(folder, {REPORT: tried.refused(str(why), told).encode(), **files}, sums=False)
         raise

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from release import tries
+from release import tries_planned
 from release.checking import opening, verify
 from release.config.settings import Config
 from release.values import bounded, bounds, layout, record
@@ -16,7 +16,7 @@ IN_A_RUN = "record.json"
 
 def under_way(config: Config) -> Tries:
     """Those of a configuration so far, whether they are at an end or not."""
-    path = tries.folder_of(config) / tries.TABLE
+    path = tries_planned.folder_of(config) / tries_planned.TABLE
     if not path.is_file():
         says = f"{path} is not there: nothing was tried yet with these settings."
         do = "Write a section tries and run `adapter-release release`; if that had --set, give it here too."

@@ -76,8 +76,7 @@ def check(given: Configured, say: Say) -> None:
 
 
 def plan(given: Configured, say: Say) -> None:
-    from release import inputs
-    from release import tries as several
+    from release import inputs, tries_planned
     from release.judging import ledger
     from release.planning import forecast, tries
 
@@ -85,17 +84,17 @@ def plan(given: Configured, say: Say) -> None:
     tell(say, [*forecast.provable(found, ledger.next_attempt(found)), *forecast.planned(found)])
     if found.config.tries is not None:
         tell(say, tries.planned(found, forecast.built_of(found)))
-        tell(say, [f"  on this machine: {one.says}" for one in several.foreseen(found)])
+        tell(say, [f"  on this machine: {one.says}" for one in tries_planned.foreseen(found)])
 
 
 def doctor(given: Configured, say: Say) -> None:
-    from release import inputs, preflight, tries
+    from release import inputs, preflight, tries_planned
     from release.hub import address
 
     loaded = options.load(given, say)
     with address.of(loaded).opened() as hub:
         found = inputs.load(loaded, say)
-        preflight.doctor(found, hub, say, tries.foreseen(found))
+        preflight.doctor(found, hub, say, tries_planned.foreseen(found))
     say(Line(text="Nothing was found that would stop a release."))
 
 

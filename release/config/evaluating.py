@@ -74,17 +74,23 @@ def _of_tries(known: Known, tries: Mapping[str, object], rows: Sequence[str]) ->
         yield "tries", "names no tries. Write changes, ladder: usual, search, or seeds."
     for name in lists[1:]:
         yield f"tries.{name}", f"is given beside tries.{lists[0]}, and only one list is tried. Take one of them out."
-    if (
-        "search" in tries
-        and "eval_steps" not in known.value("training", dict[str, object]())
-        and known.whole("training")
-    ):
+    yield from _of_a_search(known, tries)
+    if "every_seed_passes" in tries and "seeds" not in tries and known.whole("tries"):
+        yield "tries.every_seed_passes", "is given, but there is one seed. Set tries.seeds, or take this out."
+
+
+def _of_a_search(known: Known, tries: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """A search is by the losses of the tuning rows, and one after the other."""
+    if "search" not in tries:
+        return
+    if "eval_steps" not in known.value("training", dict[str, object]()) and known.whole("training"):
         needs = (
             "is given, but without training.eval_steps no loss of the tuning rows is measured, by which it searches."
         )
         yield "tries.search", f"{needs} Set training.eval_steps, such as 20."
-    if "every_seed_passes" in tries and "seeds" not in tries and known.whole("tries"):
-        yield "tries.every_seed_passes", "is given, but there is one seed. Set tries.seeds, or take this out."
+    if "side_by_side" in tries:
+        follows = "is given beside tries.search, of which each try follows from the results of those before."
+        yield "tries.side_by_side", f"{follows} Take one of them out."
 
 
 def _idle(

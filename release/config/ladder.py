@@ -171,6 +171,17 @@ def most(config: Config) -> int:
     return min(several, config.budget.tries or several)
 
 
+def at_once(config: Config) -> int:
+    """How many tries are trained at the same time."""
+    return (config.tries.side_by_side if config.tries else None) or 1
+
+
+def processes(config: Config) -> int:
+    """How many processes a training has, that of a try too: the most of any."""
+    several = [config, *(step.config for step in steps(config))]
+    return max(one.training.processes or 1 for one in several)
+
+
 def seeds(config: Config, won: Step) -> tuple[Step, ...]:
     """The other seeds of the try that passed: those after ``run.seed``, which is the one to publish."""
     return tuple(

@@ -430,7 +430,8 @@ class Budget:
     currency: Annotated[str, matches("^[A-Z]{3}$"), Field(examples=["EUR"])] = "USD"
     """a currency code of three capital letters"""
     price_per_hour: Annotated[float | None, Field(ge=0, examples=[2.5, 0]), AS_WRITTEN] = None
-    """what an hour of the machine costs, a number from 0, or null for its price in prices.json"""
+    """what an hour of the machine costs, a number from 0, or null for its price in prices.json; each of the tries that
+    are trained side by side is counted with it"""
     hours: Annotated[Given[Annotated[float, Field(gt=0)]], AS_WRITTEN, Field(examples=[12, 0.5])] = None
     """a number of hours above 0 that training may take"""
     tries: Annotated[Given[Annotated[int, Field(ge=1, le=100)]], Field(examples=[3, 5])] = None
@@ -501,6 +502,9 @@ class Tries:
     on the tuning rows beside it"""
     every_seed_passes: Annotated[Given[bool], Field(examples=[True, False])] = None
     """true or false: whether nothing is published unless the worst seed passes on the tuning rows too"""
+    side_by_side: Annotated[Given[Annotated[int, Field(ge=2, le=64)]], Field(examples=[2, 4])] = None
+    """a whole number from 2: so many tries are trained at once, each with a card of its own, on a processor with its
+    share of run.threads; which one is judged is decided by their order all the same"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,26 +46,29 @@ def budget(meter: spending.Meter, say: Say) -> "TrainerCallback":
     from transformers import TrainerCallback
 
     class Budget(TrainerCallback):  # type: ignore[misc]
-        started, told, steps, over = time.monotonic(), 0.0, 0, False
+        started, steps, over = time.monotonic(), 0, False
+        counted, told = meter, meter.cost(0)
 
         def on_step_end(self, _args: object, state: "TrainerState", control: "TrainerControl", **_: object) -> None:
             self.steps += 1
             seconds = time.monotonic() - self.started
-            for alert in meter.alerts(self.told, seconds):
+            step = seconds / self.steps
+            self.counted = self.counted.before_a_step(seconds, step)
+            for alert in self.counted.passed_since(self.told, seconds):
                 say(Line(text=f"  {alert}"))
-            self.told = seconds
+            self.told = self.counted.cost(seconds)
             ends = control.should_training_stop or state.global_step >= state.max_steps
-            if not ends and meter.must_stop(seconds, seconds / self.steps):
+            if not ends and self.counted.must_stop(seconds, step):
                 self.over = control.should_save = control.should_training_stop = True
 
         def on_save(self, _args: object, _state: object, _control: object, **_: object) -> None:
-            meter.write(time.monotonic() - self.started)
+            self.counted.write(time.monotonic() - self.started)
 
         def on_train_end(self, _args: object, _state: object, _control: object, **_: object) -> None:
             seconds = time.monotonic() - self.started
-            meter.write(seconds)
+            self.counted.write(seconds)
             if self.over:
-                raise meter.stopped(seconds)
+                raise self.counted.stopped(seconds)
 
     return Budget()
 

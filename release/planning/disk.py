@@ -22,7 +22,8 @@ UNKNOWN = GIB  # where nobody knows the shape: the adapters of models up to 7 bi
 def needs(config: Config, shape: Architecture | None) -> dict[str, int]:
     """Bytes by what they are for; together, the most that is there at once.
 
-    Each try keeps its run folder with its adapter, and so does each seed; checkpoints are those of one at a time.
+    Each try keeps its run folder with its adapter, and so does each seed; checkpoints are those of as many as are
+    trained at a time.
     """
     if shape is None:
         return {"a model of unknown shape": UNKNOWN}
@@ -35,7 +36,7 @@ def needs(config: Config, shape: Architecture | None) -> dict[str, int]:
     return {
         "logs": LOGS,
         "adapter": sum(sizes) + (ladder.other_seeds(config) + copies) * adapter,
-        "checkpoints": _checkpoints(config) * adapter,
+        "checkpoints": _checkpoints(config) * ladder.at_once(config) * adapter,
         "its download, to be checked": adapter,
         "exports": max(sum(_kept(one, shape, adapter).values()) for one in trained),
         "what exports are made from": passing,

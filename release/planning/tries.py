@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from release.config import ladder
+from release.config.ladder import Step
+from release.config.settings import Config
 from release.inputs import Inputs
 from release.models.architecture import Architecture
 from release.planning import cards, estimates, forecast
@@ -25,31 +27,55 @@ class Cost:
 def planned(found: Inputs, built: Architecture | None) -> list[str]:
     """A line for each try, and one for all with their seeds; what memory may leave out is counted."""
     config = found.config
-    steps = ladder.foreseen(config)
-    seeds, currency = ladder.other_seeds(config), cards.currency_of(config, estimates.read_prices())
-    searched = ladder.search(config) is not None
-    if searched:
-        largest = [_cost(replace(found, config=step.config), built) for step in ladder.largest(config)]
-        costs = [_cost(replace(found, config=steps[0].config), built), *[_dearest(largest)] * (len(steps) - 1)]
+    steps, many = ladder.foreseen(config), ladder.at_once(config)
+    currency = cards.currency_of(config, estimates.read_prices())
+
+    def cost(step: Step) -> Cost:
+        return _cost(replace(found, config=step.config), built, many)
+
+    if ladder.search(config) and len(steps) > 1:
+        largest = [(one, cost(one)) for one in ladder.largest(config)]
+        first, others = cost(steps[0]), _enough(largest)
+        costs = [first, *[others] * (len(steps) - 1)]
+        says = ["as written", f"each further one of the search, at most: {_dearest(largest)}"]
     else:
-        costs = [_cost(replace(found, config=step.config), built) for step in steps]
-    threads = environment.threads(config.run.threads)
+        costs, says = [cost(one) for one in steps], [_said(one) for one in steps]
+    threads = environment.share(config.run.threads, many)
     lines = [f"tries, at most {len(steps)}: hours with {threads} threads, and on the cheapest card that fits"]
-    for step, cost in list(zip(steps, costs, strict=True))[: 2 if searched else None]:
-        changed = ", ".join(f"{key} {value}" for key, value in step.changes.items()) or "as written"
-        if searched and step.changes:
-            changed = f"and each further one of the search, at most: {changed}"
-        lines.append(f"  {step.name:>3}  {cost.hours:7.2f} h  {_card(cost.card, currency):32}  {changed}")
-    sums = [one.card.cost for one in costs if one.card]
-    known = [one for one in sums if one is not None]
-    hours = sum(one.hours for one in costs) + seeds * max(one.hours for one in costs)
-    money = None if len(known) < len(sums) else sum(known) + seeds * max(known, default=0.0)
+    for number, (one, said) in enumerate(zip(costs, says, strict=False), 1):
+        lines.append(f"  {number:>3}  {one.hours:7.2f} h  {_card(one.card, currency):32}  {said}")
+    return [*lines, *_all(costs, config, currency), *_limits(found)]
+
+
+def _all(costs: Sequence[Cost], config: Config, currency: str) -> Iterator[str]:
+    """What all of them take where none before the last passes, and their other seeds after them."""
+    seeds, many = ladder.other_seeds(config), ladder.at_once(config)
+    known = [one.card.cost for one in costs if one.card and one.card.cost is not None]
+    unknown = any(one.card and one.card.cost is None for one in costs)
+    money = None if unknown else sum(known) + seeds * max(known, default=0.0)
     more = f", and {seeds} more seeds of the dearest" if seeds else ""
-    return [
-        *lines,
-        f"  all  {hours:7.2f} h  {cards.money(money)} {currency}, if none before the last passes{more}",
-        *_limits(found),
-    ]
+    hours = _passing([one.hours for one in costs], seeds, many)
+    yield f"  all  {hours:7.2f} h  {cards.money(money)} {currency}, if none before the last passes{more}"
+    if many > 1:
+        on_cards = [one.card.hours for one in costs if one.card]
+        there = f"; on {many} cards {cards.number(_passing(on_cards, seeds, many))} h" if on_cards else ""
+        yield f"  {many} at a time: these hours are of the clock{there}; the sum is of all trainings together"
+
+
+def _passing(hours: Sequence[float], seeds: int, many: int) -> float:
+    """How long so many at a time take, each begun as soon as one before it has ended; the seeds after all."""
+    longest, passed = max(hours, default=0.0), 0.0
+    for several in (hours, [longest] * seeds):
+        free = [0.0] * many
+        for one in several:
+            free.sort()
+            free[0] += one
+        passed += max(free)
+    return passed
+
+
+def _said(step: Step) -> str:
+    return ", ".join(f"{key} {value}" for key, value in step.changes.items()) or "as written"
 
 
 def _limits(found: Inputs) -> Iterator[str]:
@@ -57,19 +83,32 @@ def _limits(found: Inputs) -> Iterator[str]:
         yield f"  budget.hours ends them after {hours:g} hours of training"
 
 
-def _cost(found: Inputs, built: Architecture | None) -> Cost:
+def _cost(found: Inputs, built: Architecture | None, many: int) -> Cost:
     config, prices = found.config, estimates.read_prices()
     on_cpu, on_gpu = (forecast.estimate(found, built, cuda=cuda) for cuda in (False, True))
     best = cards.cheapest(cards.options(on_gpu, prices, config.budget.price_per_hour))
-    hours = estimates.cpu_hours(on_cpu, prices, environment.threads(config.run.threads))
+    hours = estimates.cpu_hours(on_cpu, prices, environment.share(config.run.threads, many))
     return Cost(hours=hours, card=best)
 
 
-def _dearest(several: Sequence[Cost]) -> Cost:
+def _enough(several: Sequence[tuple[Step, Cost]]) -> Cost:
     """What is enough for any one of them."""
-    fit = [one.card for one in several if one.card]
-    card = max(fit, key=lambda one: math.inf if one.cost is None else one.cost) if len(fit) == len(several) else None
-    return Cost(hours=max(one.hours for one in several), card=card)
+    fit = [one.card for _, one in several if one.card]
+    card = max(fit, key=_price) if len(fit) == len(several) else None
+    return Cost(hours=max(one.hours for _, one in several), card=card)
+
+
+def _dearest(several: Sequence[tuple[Step, Cost]]) -> str:
+    """Which of them costs the most, and which takes the longest here, where that is another."""
+    dearest, _ = max(several, key=lambda one: (math.inf if one[1].card is None else _price(one[1].card), one[1].hours))
+    longest, _ = max(several, key=lambda one: (one[1].hours, one[0] is dearest))
+    if longest is dearest:
+        return _said(dearest)
+    return f"{_said(dearest)}, which costs the most; the hours are of {_said(longest)}"
+
+
+def _price(card: Option) -> float:
+    return math.inf if card.cost is None else card.cost
 
 
 def _card(card: Option | None, currency: str) -> str:

@@ -72,11 +72,12 @@ def call(
     log: Path,
     env: Mapping[str, str] | None = None,
     python: str = sys.executable,
+    started: "Callable[[subprocess.Popen[bytes]], None]" = lambda _: None,
 ) -> None:
     """Run ``python -m module arguments`` to its end, passing its events to ``say``.
 
     The child sees what `kept` lists of the parent's environment, and ``env``. Raises the child's ``Stop``;
-    ``RuntimeError`` with the end of the log when it crashed.
+    ``RuntimeError`` with the end of the log when it crashed. ``started`` gets the process, for who may end it.
     """
     with (
         log.open("ab") as errors,
@@ -92,6 +93,7 @@ def call(
         assert process.stdout is not None
         lines = iter(partial(process.stdout.readline, LONGEST + 1), b"")
         try:
+            started(process)
             message = listen(lines, say)
         except (KeyboardInterrupt, SystemExit):
             _end_soon(process, lines, say)

@@ -41,6 +41,11 @@ def threads(wanted: int | None) -> int:
     return max(1, (wanted or cores) // launched.count())
 
 
+def share(wanted: int | None, many: int) -> int:
+    """The threads of each of so many stages at once, as ``run.threads`` would say it."""
+    return max(1, threads(wanted) // many)
+
+
 def source() -> Source:
     """The commit this code is at, whether files differ from it, and the digests of the locks and of the code itself.
 

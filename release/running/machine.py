@@ -16,6 +16,8 @@ DEVICES = Path("/dev")
 OLDEST_DRIVER = 580  # CUDA 13.0, which torch is built with here, needs R580 or newer (NVIDIA's compatibility table)
 OLDEST_CARD = (8, 0)  # the compute capability from which on a card has bfloat16 (CUDA C++ Programming Guide, Ampere)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+PROCESSES = "training.processes asks"
+SIDE_BY_SIDE = "tries.side_by_side asks, with training.processes for each,"
 CPU_RUN = f"set {VISIBLE}='' for a run on the processor"
 QUERY = "name,memory.free,driver_version,uuid,compute_cap,mig.mode.current"
 
@@ -89,7 +91,7 @@ def find_gpu() -> Found:
     return find_gpus(1)[0]
 
 
-def find_gpus(count: int) -> tuple[Found, ...]:
+def find_gpus(count: int, asks: str = PROCESSES) -> tuple[Found, ...]:
     """The cards of so many processes that train together, one for each; one value that says why where there is none."""
     named = os.environ.get(VISIBLE)
     if not _has_cards():
@@ -113,8 +115,8 @@ def find_gpus(count: int) -> tuple[Found, ...]:
     found += [choose(gpus, ",".join(names[number:])) for number in range(1, min(count, len(names)))]
     if count > len(names):
         problem = (
-            f"training.processes asks for more than the {len(names)} cards that can be used here. Lower it, name "
-            f"more cards in {VISIBLE}, or {CPU_RUN}."
+            f"{asks} for more than the {len(names)} cards that can be used here. Lower it, name more cards in "
+            f"{VISIBLE}, or {CPU_RUN}."
         )
         found.append(Found(gpu=None, says="too few cards", problem=problem))
     return tuple(found)
@@ -139,6 +141,25 @@ def cards(processes: int) -> dict[str, str]:
     if problems := [one.problem for one in found if one.problem]:
         raise PreflightError(problems[0])
     return only(",".join(one.gpu.uuid for one in found if one.gpu))
+
+
+def shares(many: int, each: int) -> tuple[Mapping[str, str], ...]:
+    """The variables that leave each of so many stages so many cards of its own; ``PreflightError`` why not."""
+    found = find_gpus(many * each, SIDE_BY_SIDE)
+    if problems := [one.problem for one in found if one.problem] or unlike(found):
+        raise PreflightError(problems[0])
+    uuids = [one.gpu.uuid for one in found if one.gpu]
+    return tuple(only(",".join(uuids[number * each : (number + 1) * each])) for number in range(many))
+
+
+def unlike(found: Sequence[Found]) -> list[str]:
+    """Why stages side by side would not compute alike: cards of several kinds. Of parts of cards nobody says it."""
+    names = list(dict.fromkeys(one.gpu.name for one in found if one.gpu and not one.gpu.name.startswith("MIG-")))
+    if len(names) <= 1:
+        return []
+    why = "Tries side by side need cards of one kind, for what one comes to would depend on the card that is free"
+    do = f"Name those of one kind in {VISIBLE}, or lower tries.side_by_side."
+    return [f"{why}: here are {', '.join(names)}. {do}"]
 
 
 def at_most(processes: int) -> int:

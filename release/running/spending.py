@@ -1,15 +1,19 @@
 """What attempts have cost: seconds and money by run and attempt, alerts on the way, and a stop before the limit.
 
-An attempt rewrites its line at each checkpoint, so that what a killed attempt took is counted too.
+An attempt rewrites its line before each step, the step counted, so that what a killed attempt took is counted too, and
+attempts at work side by side leave each other's next step out of what is left.
 """
 
+import contextlib
+import fcntl
 import json
 import math
+import os
 import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +69,30 @@ class Meter:
 
     def alerts(self, earlier: float, seconds: float) -> list[str]:
         """A line for each percentage of the limit, and for each sum, that was passed since ``earlier``."""
-        return list(_alerts(self.budget, self.cost(earlier), self.cost(seconds)))
+        return self.passed_since(self.cost(earlier), seconds)
+
+    def passed_since(self, cost: float, seconds: float) -> list[str]:
+        """The same since everything cost so much."""
+        return list(_alerts(self.budget, cost, self.cost(seconds)))
+
+    def before_a_step(self, seconds: float, next_step: float) -> "Meter":
+        """The same with what others took by now; its next step is put down as taken, unless it must stop."""
+        with _alone(self.folder):
+            others = self._others()
+            now = replace(self, before=sum(one.cost for one in others), hours_before=_hours(others))
+            if not now.must_stop(seconds, next_step):
+                self._put_down(others, seconds + next_step)
+            return now
 
     def write(self, seconds: float) -> None:
         """Put down what this attempt took so far, in place of what it put down before."""
-        kept = [one for one in read(self.folder) if (one.run, one.attempt) != (self.run, self.attempt)]
+        with _alone(self.folder):
+            self._put_down(self._others(), seconds)
+
+    def _others(self) -> list[Entry]:
+        return [one for one in read(self.folder) if (one.run, one.attempt) != (self.run, self.attempt)]
+
+    def _put_down(self, others: Sequence[Entry], seconds: float) -> None:
         entry = Entry(
             run=self.run,
             attempt=self.attempt,
@@ -77,7 +100,7 @@ class Meter:
             price_per_hour=self.price_per_hour,
             currency=self.budget.currency,
         )
-        write_atomically(self.folder / NAME, written([*kept, entry]))
+        write_atomically(self.folder / NAME, written([*others, entry]))
 
     def stopped(self, seconds: float) -> PreflightError:
         """Why the run ends here."""
@@ -159,7 +182,7 @@ def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: 
             f"The budget is spent: {spent:.2f} of {budget.limit:.2f} {budget.currency}, see {folder / NAME}. "
             "Raise budget.limit to go on."
         )
-    hours = sum(one.seconds for one in entries) / 3600
+    hours = _hours(entries)
     if budget.hours is not None and hours >= budget.hours:
         raise PreflightError(
             f"The budget is spent: {hours:.2f} of {budget.hours:g} hours of training, see {folder / NAME}. Raise "
@@ -174,6 +197,21 @@ def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: 
         before=spent,
         hours_before=hours,
     )
+
+
+def _hours(entries: Iterable[Entry]) -> float:
+    return sum(one.seconds for one in entries) / 3600
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A block in which no other attempt changes what is put down: the folder itself is locked, a file more is none."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _alerts(budget: Budget, earlier: float, now: float) -> Iterator[str]:

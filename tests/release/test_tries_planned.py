@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from gates.canonical import canonical_json
-from release import inputs, pipeline, preflight, tries
+from release import inputs, pipeline, preflight, tries, tries_planned
 from release.checking import tries_table
 from release.cli import preparing
 from release.cli.options import Configured
 from release.config import ladder, reading
+from release.config.ladder import Step
+from release.config.settings import Config
 from release.inputs import Inputs
 from release.judging import tried
-from release.planning import forecast
+from release.planning import cards, forecast
+from release.planning import tries as planning
 from release.running import machine
 from release.values import extras
 from release.values.errors import ConfigError, PreflightError
@@ -49,7 +52,7 @@ def with_memory(folder: Path, patch: pytest.MonkeyPatch, size: int) -> None:
 
 def named(found: Inputs, rows: str = "a") -> tuple[list[str], int]:
     """The tries, and how many were left out."""
-    steps, left_out = tries.planned(found, {"train": rows})
+    steps, left_out = tries_planned.planned(found, {"train": rows})
     return [one.name for one in steps], len(left_out)
 
 
@@ -65,7 +68,7 @@ def test_what_was_planned_stays_whatever_is_free_at_the_next_start(
     assert named(found) == first == (["1", "2", "3", "4"], 0)
     assert named(configured(tmp_path, tries={"ladder": "learning_rates"}, budget={"tries": 2})) == (["1", "2"], 2)
     assert named(found) == first
-    table = tries.folder_of(found.config) / tries.TABLE
+    table = tries_planned.folder_of(found.config) / tries_planned.TABLE
     table.write_text("over these rows")
     assert named(configured(tmp_path, tries={"ladder": "learning_rates"}, training={"weight_decay": 0.2})) == (["1"], 3)
     assert named(found) == first
@@ -89,7 +92,7 @@ def test_the_table_of_another_configuration_in_one_folder_is_not_taken_for_its_o
 ) -> None:
     asked = {"tries": {"ladder": "learning_rates"}, "data": {"tuning_share": 0.2}}
     one, other = (reading.load(small_config(tmp_path, **more)) for more in (asked, {**asked, **sections}))
-    table = tries.folder_of(one) / tries.TABLE
+    table = tries_planned.folder_of(one) / tries_planned.TABLE
     table.parent.mkdir(parents=True)
     table.write_bytes(canonical_json(tree(SO_FAR)))
 
@@ -107,10 +110,38 @@ def test_in_a_list_a_try_without_memory_is_wrong_and_named(tmp_path: Path, monke
     with_memory(tmp_path / "cgroup", monkeypatch, 100 << 20)
 
     with pytest.raises(PreflightError, match=r"tries.changes, try 2 \(training.learning_rate 0.0001\): .* memory"):
-        tries.planned(found, {})
-    (item,) = tries.foreseen(found)
+        tries_planned.planned(found, {})
+    (item,) = tries_planned.foreseen(found)
     assert item.state == "problem"
     assert item.says.startswith("tries.changes, try 2 ")
+
+
+@pytest.mark.usefixtures("base")
+def test_side_by_side_each_has_its_share_of_memory_and_threads_and_the_same_at_every_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"ladder": "learning_rates", "side_by_side": 2}
+    found = configured(tmp_path, tries=asked, publishing={"endpoint": "file:hub"}, budget={"price_per_hour": 2.0})
+    found = replace(found, config=replace(found.config, run=replace(found.config.run, threads=5)))
+    needs = forecast.estimate(found, forecast.built_of(found), cuda=False).memory
+    steps, _ = tries_planned.planned(found, {"train": "a"})
+    assert [one.config.run.threads for one in steps] == [2] * 4
+    assert tries_planned.planned(found, {"train": "a"})[0] == steps
+
+    with_memory(tmp_path / "cgroup", monkeypatch, int(1.5 * needs * preflight.MEMORY_SPARE))
+    items = {one.name: one for one in preflight.look(found, quiet)}
+    assert items["side by side"].says == "2 tries at a time, each with 2 threads, and all that follows with as many"
+    assert items["memory"].state == "problem"
+    assert "GiB are needed for 2 tries at a time" in items["memory"].says
+    assert "Do one of: lower tries.side_by_side; " in items["memory"].says
+
+
+@pytest.mark.parametrize(
+    ("hours", "seeds", "many", "passed"),
+    [([3, 1, 1, 1], 0, 1, 6), ([3, 1, 1, 1], 0, 2, 3), ([3, 1], 3, 2, 9), ([], 0, 2, 0), ([2, 2, 2], 0, 8, 2)],
+)
+def test_the_clock_is_told_for_so_many_at_a_time(hours: list[float], seeds: int, many: int, passed: float) -> None:
+    assert planning._passing(hours, seeds, many) == passed
 
 
 def said_by(command: Callable[[Configured, Say], None], path: Path) -> str:
@@ -147,7 +178,7 @@ def test_what_memory_leaves_out_of_a_ladder_is_said_before_anything_is_started(
     assert f"not to be made: {too_large}: " in said
     assert "GiB are needed" in said
     assert "budget.tries is 3" in said
-    assert not tries.folder_of(found.config).exists()
+    assert not tries_planned.folder_of(found.config).exists()
 
 
 RATES: Any = {
@@ -174,6 +205,32 @@ def test_a_search_is_planned_with_its_largest_values(
 
 
 @pytest.mark.usefixtures("base")
+def test_of_a_search_the_plan_names_what_costs_the_most_and_what_takes_the_longest(tmp_path: Path) -> None:
+    space: Any = {"training": {"activation_checkpointing": [False, True], "num_train_epochs": [1, 3]}}
+    search = {"search": {"space": space, "n_trials": 7}}
+    found = configured(tmp_path, tries=search, training={"eval_steps": 5, "activation_checkpointing": False})
+
+    line = next(one for one in planning.planned(found, forecast.built_of(found)) if "each further one" in one)
+
+    assert line.endswith("at most: training.num_train_epochs 3, training.activation_checkpointing True")
+
+
+def test_where_what_costs_the_most_is_not_what_takes_the_longest_both_are_named() -> None:
+    def priced(name: str, hours: float, cost: float | None) -> tuple[Step, planning.Cost]:
+        card = cards.Option(card="A", memory_gb=8, fits=True, hours=1, cost=cost) if cost else None
+        step = Step(name=name, changes={"a": name}, config=Config.__new__(Config))
+        return step, planning.Cost(hours=hours, card=card)
+
+    both = [priced("1", 2, 3), priced("2", 4, 5), priced("3", 9, 1)]
+
+    assert planning._dearest(both[:2]) == "a 2"
+    assert planning._dearest(both) == "a 2, which costs the most; the hours are of a 3"
+    assert planning._dearest([*both[:2], priced("4", 3, None)]) == "a 4, which costs the most; the hours are of a 2"
+    assert planning._dearest([priced("1", 4, 3), priced("2", 4, 5)]) == "a 2"
+    assert planning._enough([*both, priced("4", 3, None)]) == planning.Cost(hours=9, card=None)
+
+
+@pytest.mark.usefixtures("base")
 def test_a_space_whose_largest_values_have_no_memory_is_refused_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +238,7 @@ def test_a_space_whose_largest_values_have_no_memory_is_refused_at_the_start(
     with_memory(tmp_path / "cgroup", monkeypatch, 100 << 20)
 
     with pytest.raises(PreflightError, match=r"tries.search.space, the largest values \(adapter.lora.r 64, .*memory"):
-        tries.planned(found, {})
+        tries_planned.planned(found, {})
 
 
 @pytest.mark.usefixtures("base")
@@ -199,7 +256,7 @@ def test_memory_for_a_space_is_asked_for_with_each_value_that_has_no_order(
     with_memory(tmp_path / "cgroup", monkeypatch, int((least + most) / 2 * preflight.MEMORY_SPARE))
 
     with pytest.raises(PreflightError, match=r"values \(training.activation_checkpointing False\): .*memory"):
-        tries.planned(found, {})
+        tries_planned.planned(found, {})
 
 
 @pytest.mark.usefixtures("base")
@@ -211,7 +268,7 @@ def test_a_search_without_optuna_is_refused_with_the_line_that_installs_it_where
     monkeypatch.setitem(extras.EXTRAS, "search", nowhere)
     monkeypatch.setattr(extras, "SEARCH", nowhere)
     judged = pipeline.check_data(found, quiet)  # all that `check` does
-    assert {one.state for one in tries.foreseen(found)} == {"ok"}  # what `plan` says of this machine
+    assert {one.state for one in tries_planned.foreseen(found)} == {"ok"}  # what `plan` says of this machine
 
     for searches in (
         lambda: preflight.check(found, {}, quiet, rights=False),
@@ -219,7 +276,7 @@ def test_a_search_without_optuna_is_refused_with_the_line_that_installs_it_where
     ):
         with pytest.raises((ConfigError, PreflightError), match=r"pip install 'adapter-release\[search\]'"):
             searches()
-    assert not tries.folder_of(found.config).exists()
+    assert not tries_planned.folder_of(found.config).exists()
     assert [one.name for one in preflight.look(found, quiet) if "optuna_that_is_nowhere" in one.says] == ["search"]
 
 

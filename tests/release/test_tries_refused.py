@@ -9,7 +9,7 @@ import pytest
 
 import gates
 from gates.canonical import canonical_json
-from release import begin, inputs, pipeline, tries, two_jobs
+from release import begin, inputs, pipeline, tries, tries_planned, two_jobs
 from release.begin import Judged
 from release.config import ladder, reading
 from release.config.ladder import Step
@@ -89,7 +89,7 @@ def test_it_hands_over_what_was_tried_and_why_nothing_was_judged(
     assert says in said
     kept = dist / candidate_folder.REFUSED
     assert (kept / candidate_folder.MESSAGE).read_text("utf-8") == said
-    table = json.loads((kept / tries.TABLE).read_bytes())
+    table = json.loads((kept / tries_planned.TABLE).read_bytes())
     assert [one["passed"] for one in table["tries"]] == [False, bool(more)]
     assert table["tries"][0]["seconds"] == 7.5
     assert sorted(path.name for path in (kept / "tries").iterdir()) == judged

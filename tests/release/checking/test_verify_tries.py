@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gates.canonical import canonical_json
-from release import inputs, tries
+from release import inputs, tries_planned
 from release.checking import laid_out, opening, reproduce, tries_table, verify
 from release.config import ladder
 from release.config.settings import Budget
@@ -334,8 +334,8 @@ def test_seconds_that_are_none_are_told(original: Path, tmp_path: Path, value: o
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"tries": []}', '{"planned": "\\u001b[2J"}'])
 def test_a_table_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     config = small_settings(tmp_path)
-    tries.folder_of(config).mkdir(parents=True)
-    (tries.folder_of(config) / tries.TABLE).write_text(text, "utf-8")
+    tries_planned.folder_of(config).mkdir(parents=True)
+    (tries_planned.folder_of(config) / tries_planned.TABLE).write_text(text, "utf-8")
 
     with pytest.raises(ConfigError, match=r"tries\.json cannot be read"):
         tries_table.under_way(config)

@@ -36,6 +36,7 @@ NEEDED_BY: dict[str, dict[str, object]] = {
     "tries.search.space": {**EVALUATED, "tries.search.n_trials": 9},
     "tries.search.n_trials": {**EVALUATED, "tries.search.space": SPACE},
     "tries.seeds": TUNED,
+    "tries.side_by_side": {**TUNED, "tries.seeds": 2},
     "tries.every_seed_passes": {**TUNED, "tries.seeds": 2},
     "budget.tries": {**TUNED, "tries.ladder": "usual"},
     "data.tuning_file": {"training.eval_steps": 7},

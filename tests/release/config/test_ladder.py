@@ -121,6 +121,12 @@ def test_a_budget_of_tries_counts_the_first_too(tmp_path: Path) -> None:
         ({"ladder": "usual", "changes": [LOWER]}, {}, "given beside tries.changes"),
         ({"ladder": "steep"}, {}, "tries.ladder is \"steep\"; expected 'usual' ("),
         ({"ladder": "usual", "every_seed_passes": True}, {}, "there is one seed. Set tries.seeds"),
+        ({"ladder": "usual", "side_by_side": 1}, {}, "tries.side_by_side is 1; expected a whole number from 2"),
+        (
+            {"search": {"space": {"training": {"learning_rate": [1e-4, 2e-4]}}, "n_trials": 3}, "side_by_side": 2},
+            {"training": {"eval_steps": 5}},
+            "tries.side_by_side is given beside tries.search, of which each try follows from the results of those",
+        ),
         ({"changes": []}, {}, "expected a list of changes"),
         ({"changes": [{}]}, {}, "expected a list of changes"),
         ({"changes": [{"data": {"max_length": 64}}]}, {}, "expected a list of changes"),

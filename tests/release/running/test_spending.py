@@ -1,6 +1,7 @@
 """What is spent is counted over attempts, told on the way, and never passes the limit."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,37 @@ def test_attempts_add_up_and_one_attempt_counts_once(tmp_path: Path) -> None:
     assert second.before == 2.0
     assert second.cost(HOUR) == 4.0
     assert len(spending.read(tmp_path)) == 1
+
+
+def test_attempts_side_by_side_leave_each_other_the_step_that_they_make(tmp_path: Path) -> None:
+    budget, step = Budget(limit=10), HOUR / 2
+    several = [spending.start(tmp_path, budget, f"run {number}", "1", 1.0) for number in range(3)]
+
+    steps, at_work = [0, 0, 0], {0, 1, 2}
+    while at_work:
+        for number in sorted(at_work):
+            now = several[number].before_a_step(steps[number] * step, step)
+            if now.must_stop(steps[number] * step, step):
+                several[number].write(steps[number] * step)
+                at_work.remove(number)
+            else:
+                steps[number] += 1
+
+    assert sum(one.cost for one in spending.read(tmp_path)) == 10
+    assert sorted(steps) == [6, 7, 7]
+
+
+def test_no_line_is_lost_where_attempts_write_at_the_same_time(tmp_path: Path) -> None:
+    several = [spending.start(tmp_path, Budget(limit=10), f"run {number}", "1", 1.0) for number in range(4)]
+
+    def work(meter: spending.Meter) -> None:
+        for second in range(25):
+            meter.before_a_step(second, 1)
+
+    with ThreadPoolExecutor(len(several)) as pool:
+        list(pool.map(work, several))
+
+    assert {one.run: one.seconds for one in spending.read(tmp_path)} == {f"run {number}": 25 for number in range(4)}
 
 
 def test_an_attempt_after_the_clock_was_set_back_is_counted_beside_the_one_before(
