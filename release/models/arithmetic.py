@@ -1,11 +1,16 @@
 """How a stage that uses torch does arithmetic: seeds, threads and kernels, fixed before and read back after."""
 
+import json
 import os
 import re
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from gates.canonical import canonical_json
 from release.running import environment, launched
+from release.values.artifacts import write_atomically
+from release.values.events import Line, Say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +30,8 @@ NO_FIXED_RESULT = re.compile(
     "|.*not deterministic because it uses (CuBLAS)",
     re.DOTALL,
 )
+MACHINES = "machines.json"
+"""In a run folder: the kinds of machines on which its training was made."""
 _warned: set[str] = set()  # of this process, as torch's settings are
 
 
@@ -54,6 +61,24 @@ def settings() -> dict[str, object]:
         "nondeterministic": sorted(_warned),
         "environment": {name: os.environ[name] for name in ARITHMETIC if name in os.environ},
     }
+
+
+def machines(run: Path, *, goes_on: bool, say: Say) -> list[str]:
+    """The kinds of machines on which this training was made, each once, in their order; told where this is another.
+
+    ``goes_on``: from a checkpoint. What is rounded otherwise on another kind comes out nowhere again.
+    """
+    found, path = environment.hardware(), run / MACHINES
+    gpu = found["gpu"]
+    here = f"{gpu['name']}, {gpu['compute_capability']}" if gpu else f"{found['cpu']}, {found['cpu_capability']}"
+    before: list[str] = json.loads(path.read_bytes()) if goes_on and path.exists() else []
+    several = list(dict.fromkeys([*before, here]))
+    write_atomically(path, canonical_json(several))
+    if len(several) > 1:
+        what = f"this training goes on on {here}, and was made on {', then '.join(before)}"
+        cannot = "They may round otherwise, so no other training need come to these bytes; the record says so"
+        say(Line(text=f"  note: {what}. {cannot}. Take {run} away to train on one kind alone."))
+    return several
 
 
 def make_deterministic(seed: int, thread_count: int) -> None:

@@ -196,20 +196,25 @@ def _prune(plan: Plan, found: Sequence[Evaluation], last: int) -> None:
 
 
 def log(run: Path) -> "TrainerCallback":
-    """Writes down what the Trainer logs beside what is evaluated."""
+    """Writes down what the Trainer logs, beside what is evaluated where something is."""
     from transformers import TrainerCallback
 
     class Log(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
-        started = 0.0
+        started, before, tokens = 0.0, 0.0, 0
 
-        def on_train_begin(self, _args: object, _state: object, _control: object, **_: object) -> None:
-            self.started = time.monotonic()
+        def on_train_begin(self, _args: object, state: "TrainerState", _control: object, **_: object) -> None:
+            goes_on(run, state.global_step)
+            self.started = self.before = time.monotonic()
+            self.tokens = state.num_input_tokens_seen
 
         def on_log(
             self, _args: object, state: "TrainerState", _control: object, *, logs: Mapping[str, float], **_: object
         ) -> None:
             if "loss" in logs:
-                _append(run, {"step": state.global_step, **logs, **_spent(self.started)})
+                now, seen = time.monotonic(), state.num_input_tokens_seen
+                speed = {"tokens_per_second": round((seen - self.tokens) / max(now - self.before, 1e-9), 1)}
+                _append(run, {"step": state.global_step, **logs, **speed, **_spent(self.started)})
+                self.before, self.tokens = now, seen
 
     return Log()
 

@@ -121,6 +121,7 @@ def run_training(run: Path, base_folder: Path, say: Say, limits: Mapping[int, fl
     trainer = build_trainer(config, run, base_folder, say, limits)
     started_from = _tensor_digest(trainer)
     checkpoint = _checkpoint(run, config)
+    machines = [] if launched.rank() else arithmetic.machines(run, goes_on=checkpoint is not None, say=say)
     started = time.monotonic()
     if checkpoint and _has_ended(checkpoint, config, run):
         _take_over(trainer, checkpoint)
@@ -138,6 +139,7 @@ def run_training(run: Path, base_folder: Path, say: Say, limits: Mapping[int, fl
                 "lora_init_sha256": started_from,
                 "over": list(forms.trained_over(config)),
                 "steps": trainer.state.global_step,
+                **({"machines": machines} if len(machines) > 1 else {}),
                 **({"processes": launched.count()} if launched.count() > 1 else {}),
                 "losses": losses(trainer.state.log_history),
                 "curves": curves(trainer.state.log_history),
@@ -313,6 +315,7 @@ def _deciding(
     """
     if plan and not launched.rank():
         yield evaluation.watch(plan, say, heard)
+    if not launched.rank():
         yield evaluation.log(run)
     if meter := _meter(config, run):
         yield callbacks.budget(meter, say)

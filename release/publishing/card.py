@@ -154,8 +154,10 @@ def _training(record: Record, training: Training) -> str:
 
 
 def _back(training: Training) -> str:
-    """A row for each time that training went back."""
-    return "".join(f"| it diverged | {turned(one)} |\n" for one in training.interventions or ())
+    """A row for each time that training went back, and one where it went on on another kind of machine."""
+    machines = ", then ".join(map(cell, training.machines or ()))
+    several = f"| trained on | {machines}: no other training need come to these bytes |\n" if machines else ""
+    return "".join(f"| it diverged | {turned(one)} |\n" for one in training.interventions or ()) + several
 
 
 def _origin(record: Record) -> str:

@@ -191,6 +191,8 @@ class Training:
     """Step and value of what else is logged with the loss, by the trainer's names."""
     processes: int | None = field(default=None, metadata=OPTIONAL)
     """How many trained it together, each with batches of its own; None for one alone."""
+    machines: list[str] | None = field(default=None, metadata=OPTIONAL)
+    """Each kind of machine on which it was made, where a start went on on another kind; None for one."""
     evaluation: Evaluated | None = field(default=None, metadata=OPTIONAL)
     interventions: list[Intervention] | None = field(default=None, metadata=OPTIONAL)
     """How often training went back because it diverged; None: never."""

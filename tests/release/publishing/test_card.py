@@ -49,3 +49,15 @@ def test_it_names_the_users_commit_beside_the_program_that_made_it() -> None:
     made_by = f"adapter-release 9.9.9, distribution sha256 `{'c' * 64}`, commit `{'b' * 40}`"
     assert f"| program | {made_by} |" in rendered
     assert "| program |" not in text()
+
+
+def test_it_names_the_kinds_of_machines_where_a_training_went_on_on_another() -> None:
+    assert KEPT.record.training is not None
+    training = replace(KEPT.record.training, machines=["A, AVX2", "a | b"])
+
+    rendered = card.render(
+        replace(KEPT.record, training=training), KEPT.counted, "", PUBLISHING, content_judged=True
+    ).decode()
+
+    assert "| trained on | A, AVX2, then a &#124; b: no other training need come to these bytes |" in rendered
+    assert "| trained on |" not in text()
