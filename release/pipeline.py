@@ -249,7 +249,8 @@ def lay(config: Config, candidate: Candidate, run: Path, folder: Path) -> Path:
     files[layout.PICTURE] = run / layout.in_run(layout.PICTURE)
     files |= {layout.REVIEW: run / layout.in_run(layout.REVIEW)} if record.review else {}
     if record.training and record.training.evaluation:
-        files[layout.TRAINING_METRICS] = run / layout.TRAINING_METRICS
+        write_atomically(run / layout.TRAINING_CONFIG, canonical_json(dict(record.config)))
+        files |= {name: run / name for name in (layout.TRAINING_METRICS, layout.TRAINING_CONFIG)}
     if config.data.license:
         files |= {name: run / name for name in layout.DATA.values() if (run / name).exists()}
     table, judged = (run / "report.md").read_text("utf-8"), verdict.get("content_judged")

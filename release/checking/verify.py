@@ -231,7 +231,7 @@ def _same_adapter(found: Opened) -> Iterator[str]:
     there = all(name in release.files for name in adapter.files)
     if there and release.manifest(list(adapter.files)).digest != adapter.sha256:
         yield "the adapter's files together are not the adapter that was judged"
-    ours = (layout.CARD, layout.TRAINING_METRICS, *layout.UNLISTED, *layout.TERMS)
+    ours = (layout.CARD, layout.TRAINING_METRICS, layout.TRAINING_CONFIG, *layout.UNLISTED, *layout.TERMS)
     for name in release.names:
         if name not in adapter.files and name not in ours and not name.startswith(layout.FOLDERS):
             yield f"{contents.shown(name)} was not there when the adapter was judged, and may be loaded with it"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
+from gates.canonical import canonical_json
 from gates.shown import shorten
 from gates.table import GATES
 from release.checking import recorded_config
@@ -23,6 +24,9 @@ def problems(release: Released) -> Iterator[str]:
     record, config = release.record, recorded_config.read(release.record)
     if record.training is not None:
         yield from _ran(record, record.training, config)
+    settings = canonical_json(dict(record.config))
+    if layout.TRAINING_CONFIG in release.names and release.read(layout.TRAINING_CONFIG) != settings:
+        yield f"{layout.TRAINING_CONFIG} holds other settings than the record"
     said, name = record.training.evaluation if record.training else None, layout.TRAINING_METRICS
     if said is None:
         if name in release.names:

@@ -57,6 +57,8 @@ PICTURE = "gates/report.svg"
 DATA = {"train": "data/train.jsonl", "tuning": "data/tuning.jsonl", "golden": "data/golden.jsonl"}
 TRAINING_METRICS = "training_metrics.json"
 """What was measured on tuning rows while it trained, beside the adapter's own files, which nothing loads."""
+TRAINING_CONFIG = "training_config.yaml"
+"""Beside it: the configuration of the record, for who reads no record."""
 EXPORTS = "exports"
 """The folder, of a run and of a release, with the same weights in other engines' formats."""
 TRAINED = "trained"
@@ -159,6 +161,11 @@ FILES = (
         name=TRAINING_METRICS,
         kind=bounds.RESULT,
         holds="what was logged and evaluated while it trained, where it was evaluated",
+    ),
+    File(
+        name=TRAINING_CONFIG,
+        kind=bounds.RULES,
+        holds="beside that, the settings that it was trained by, as the record has them: JSON, which is YAML too",
     ),
     File(
         name=DATA["train"],

@@ -376,6 +376,18 @@ def test_a_missing_file_is_named(release: Path) -> None:
     assert "training_metrics.json is not the one that the record names" in failed(release)[AGREEMENT]
 
 
+def test_its_settings_are_those_of_the_record_and_a_release_without_their_file_verifies(release: Path) -> None:
+    path = release / layout.TRAINING_CONFIG
+    assert json.loads(path.read_bytes()) == read_record(release)["config"]
+    path.write_text(path.read_text("utf-8").replace('"learning_rate":', '"learning_rate": 9, "other":'), "utf-8")
+    reseal(release, lambda _: None)
+    assert failed(release)[AGREEMENT] == "training_config.yaml holds other settings than the record"
+
+    path.unlink()
+    reseal(release, lambda _: None)
+    assert failed(release) == {}
+
+
 def test_it_is_laid_out_to_be_made_again_with_the_same_rows(original: Path, tmp_path: Path) -> None:
     found = opened(original)
     settings = laid_out.settings_of(found.release.record)

@@ -34,7 +34,7 @@ def test_a_checkpoint_of_another_kind_of_machine_is_gone_on_from_and_told(
     starts: list[tuple[Mapping[str, Any], bool]],
     kinds: list[str],
 ) -> None:
-    said = list[Event]()
+    said, found = list[Event](), list[str]()
     for hardware, goes_on in starts:
         monkeypatch.setattr(environment, "hardware", lambda hardware=hardware: hardware)
         found = arithmetic.machines(tmp_path, goes_on=goes_on, say=said.append)
