@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from gates.shown import counted
 from release.config import ladder
 from release.config.ladder import Step
 from release.config.settings import Config
@@ -40,8 +41,8 @@ def planned(found: Inputs, built: Architecture | None) -> list[str]:
         says = ["as written", f"each further one of the search, at most: {_dearest(largest)}"]
     else:
         costs, says = [cost(one) for one in steps], [_said(one) for one in steps]
-    threads = environment.share(config.run.threads, many)
-    lines = [f"tries, at most {len(steps)}: hours with {threads} threads, and on the cheapest card that fits"]
+    threads = counted(environment.share(config.run.threads, many), "thread")
+    lines = [f"tries, at most {len(steps)}: hours with {threads}, and on the cheapest card that fits"]
     for number, (one, said) in enumerate(zip(costs, says, strict=False), 1):
         lines.append(f"  {number:>3}  {one.hours:7.2f} h  {_card(one.card, currency):32}  {said}")
     return [*lines, *_all(costs, config, currency), *_limits(found)]
