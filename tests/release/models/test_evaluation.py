@@ -111,7 +111,8 @@ def test_an_evaluation_disturbs_no_step(tmp_path: Path, tiny_base: str) -> None:
     assert not (plain.folder.parent / layout.TRAINING_METRICS).exists()
     logged = rows(plain.folder.parent)
     assert [(one["step"], one["loss"]) for one in logged] == plain.trained.losses
-    assert all(min(one["tokens_per_second"], one["learning_rate"], one["peak_memory_bytes"]) > 0 for one in logged)
+    assert all(min(one["tokens_per_second"], one["grad_norm"], one["peak_memory_bytes"]) > 0 for one in logged)
+    assert all("learning_rate" in one for one in logged)
     assert [one["step"] for one in evaluations(run)] == [1, 2, 3, 4, 5, 6]
     assert all(one["eval_json_parse"][1] == 2 for one in evaluations(run))
     assert len([one for one in said if isinstance(one, Line) and "eval_loss" in one.text]) == STEPS
