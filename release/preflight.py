@@ -294,18 +294,33 @@ def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, at
         "; ".join([*(["lower tries.side_by_side"] if many > 1 else []), *estimates.remedies(estimated, found.config)]),
     )
     short = f"{what}: the run would be killed. Do one of: {remedies}." if free < needed else ""
-    answering = [] if gpu else _answering_items(found, built, free, many)
-    return [*_items("memory", [short] if short else [], what), *answering]
+    return [*_items("memory", [short] if short else [], what), *_answering_items(found, built, gpu, free, many)]
 
 
-def _answering_items(found: Inputs, built: Architecture | None, free: int, at_once: int) -> list[Item]:
-    """Whether there is room for several processes that answer; on cards each has its own, as training had."""
+def _answering_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, free: int, at_once: int) -> list[Item]:
+    """Whether there is room for several processes that answer; on cards each has its own, as training had.
+
+    Where training shared the base out, a card that answers still holds all of it.
+    """
     many = found.config.generation.processes
+    if built and gpu:
+        return _answering_whole(found, built, gpu, free) if found.config.training.fsdp else []
     if built is None or many is None:
         return []
     needed = forecast.answering(found, built).memory * MEMORY_SPARE * at_once
     what = f"{needed / GIB:.1f} GiB for {many * at_once} processes that answer"
     short = f"{free / GIB:.1f} GiB of memory are available, and {what} are needed. Lower generation.processes."
+    return _items("memory to answer", [short] if free < needed else [], what)
+
+
+def _answering_whole(found: Inputs, built: Architecture, gpu: Gpu, free: int) -> list[Item]:
+    """Whether one card has room for a base that is trained over in shares."""
+    needed = forecast.answering(found, built, cuda=True).memory * MEMORY_SPARE
+    what = f"{needed / GIB:.1f} GiB to answer, of all of the base on one card"
+    short = (
+        f"{gpu.name} has {free / GIB:.1f} GiB free, and {what} are needed: training.fsdp shares the base out for "
+        "training alone. Set adapter.method: qlora, or take cards with more memory."
+    )
     return _items("memory to answer", [short] if free < needed else [], what)
 
 

@@ -11,14 +11,26 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from release.config import evaluating, messages, older, trainers
+from release.config import evaluating, forms, messages, older, trainers
 from release.config import tree as trees
 from release.config.rules import HubFile, relative
-from release.config.settings import EMBEDDED_BASE, Adapter, Budget, Config, Data, Form, Generation, Model, Training
+from release.config.settings import (
+    EMBEDDED_BASE,
+    Adapter,
+    Budget,
+    Config,
+    Data,
+    Form,
+    Generation,
+    Model,
+    Training,
+)
 from release.config.tree import Place, Tree
 from release.values.errors import ConfigError, shown
 
 T = TypeVar("T")
+SHARED_OPTIM = ("adamw_torch", "adamw_torch_fused")
+"""Optimizers that update tensors of which each process has a part; bitsandbytes' operators have no rule for these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +123,9 @@ def _checked(
         found.setdefault(key, problem)
     for key, problem in _contradictions(_Known(tree=tree, wrong=found), written.idle | changed.idle):
         found.setdefault(key, problem)
+    if config is not None and config.training.fsdp and len(over := forms.trained_over(config)) > 1:
+        alternates = f"is true, but the base alternates between {' and '.join(over)}, and only one can be shared out."
+        found.setdefault("training.fsdp", f"{alternates} Set training.over: [{over[0]}], or take training.fsdp out.")
     said = [f"{places.get(key) or in_file(key)} {problem}" for key, problem in found.items()]
     if isinstance(tree, dict) and (other := trainers.foreign(tree, messages.SCHEMA["properties"])):
         said.insert(0, f"{path} is written for {other.name}: `adapter-release config convert {path} --to NEW.yaml`.")
@@ -180,6 +195,7 @@ def _contradictions(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:
         why = older.WITHOUT_EFFECT["generation.do_sample"]
         yield "generation.do_sample", f"is {shown(idle['generation.do_sample'])}, but {why}. Take it out."
     yield from _contradictory_numbers(known, idle)
+    yield from _contradictory_shares(known)
     yield from evaluating.contradictions(known, method)
 
 
@@ -261,6 +277,21 @@ def _contradictory_form(name: str, said: Tree) -> Iterator[tuple[str, str]]:
 
 _ONLY = {"file_type": "llama.cpp", "max_kl": "llama.cpp", "url": "openai", "model": "openai", "base_model": "openai"}
 """The settings of a form that only one engine has."""
+
+
+def _contradictory_shares(known: _Known) -> Iterator[tuple[str, str]]:
+    """What does not go with a base that several processes share."""
+    if not known.value("training.fsdp", False):
+        return
+    if known.value("training.processes", 1) == 1 and known.whole("training"):
+        yield "training.fsdp", "is true, but one process trains. Set training.processes, such as 2, or take it out."
+    optim = known.value("training.optim", Training.optim)
+    if optim not in SHARED_OPTIM and known.whole("training"):
+        why = "is bitsandbytes', whose operators take no tensors that processes share (training.fsdp)"
+        yield "training.optim", f"is {optim}, which {why}. Write adamw_torch or adamw_torch_fused."
+    if known.value("training.eval_steps", 0):
+        why = "the first process evaluates alone, and with training.fsdp it has a share of the base only"
+        yield "training.eval_steps", f"is given, but {why}. Take one of them out."
 
 
 def _contradictory_numbers(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:

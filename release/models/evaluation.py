@@ -22,7 +22,7 @@ from release.config.settings import Config, Form
 from release.data import chat as chats
 from release.data.chat import Example
 from release.data.dataset import few, rendered
-from release.models import callbacks, divergence, interrupted, loss
+from release.models import callbacks, divergence, interrupted, loss, sharded
 from release.models.engines import engine, transformers
 from release.models.engines.engine import Asked, Prompt
 from release.running import environment
@@ -355,16 +355,12 @@ def kept(run: Path, config: Config, step: int) -> tuple[list[Evaluation], Kept]:
     return found, kept
 
 
-def put_back(model: "torch.nn.Module", run: Path, step: int) -> None:
-    """Give the model's trained parameters the values that they had after this step."""
+def state_of(run: Path, step: int) -> "dict[str, torch.Tensor]":
+    """The adapter's tensors as they were after this step, which was the best."""
     from safetensors.torch import load_file
 
-    tensors = load_file(str(_state(run, step)))
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            parameter.data.copy_(tensors.pop(name))
-    if tensors:
-        raise RuntimeError(f"the best state has parameters that are not trained: {sorted(tensors)[:3]}")
+    found: dict[str, torch.Tensor] = load_file(str(_state(run, step)))
+    return found
 
 
 def _keep(run: Path, model: "torch.nn.Module", found: Sequence[Evaluation], name: str) -> None:
@@ -373,8 +369,7 @@ def _keep(run: Path, model: "torch.nn.Module", found: Sequence[Evaluation], name
 
     state = _state(run, found[-1].step)
     state.parent.mkdir(exist_ok=True)
-    trained = {name: one.detach().cpu().contiguous() for name, one in model.named_parameters() if one.requires_grad}
-    save_file(trained, str(state.with_suffix(".tmp")))
+    save_file(sharded.trained(model), str(state.with_suffix(".tmp")))
     state.with_suffix(".tmp").rename(state)
     steps = [callbacks.step_of(one) for one in state.parent.glob("checkpoint-*") if one.is_dir()]
     until = [training_metrics.best([one for one in found if one.step <= step], name) for step in steps]

@@ -110,8 +110,8 @@ def loaded_on(
     )
 
 
-def load_model(folder: Path, said: Loading, *, trust_remote_code: bool) -> "PreTrainedModel":
-    """The base model ready to carry an adapter.
+def load_model(folder: Path, said: Loading, *, trust_remote_code: bool, to_share: bool = False) -> "PreTrainedModel":
+    """The base model ready to carry an adapter; ``to_share`` leaves it in the host's memory for processes to share out.
 
     On a CPU the NF4 weights are de-quantized once: the numbers are the same, bitsandbytes would compute them anew at
     every use. Computes in float32 on a CPU, so that any processor gives the same kind of result; bfloat16 on a GPU.
@@ -120,14 +120,17 @@ def load_model(folder: Path, said: Loading, *, trust_remote_code: bool) -> "PreT
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     dtype: torch.dtype = getattr(torch, said.dtype)
-    quantization = BitsAndBytesConfig(**asdict(said.quantization)) if said.quantization else None
+    # four bits are shared out as numbers of the kind that they are computed with; as bytes each process keeps them all
+    more = {"bnb_4bit_quant_storage": said.dtype} if to_share else {}
+    quantization = BitsAndBytesConfig(**asdict(said.quantization), **more) if said.quantization else None
+    card = {"": "cpu" if to_share else launched.rank()}
     attention = said.attn_implementation
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             quantization_config=quantization,
-            device_map={"": launched.rank()} if said.device == "cuda" else None,
+            device_map=card if said.device == "cuda" else None,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             local_files_only=True,

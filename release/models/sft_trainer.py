@@ -44,7 +44,8 @@ def trainer_class() -> "type[SFTTrainer]":
             super()._load_from_checkpoint(*arguments, **options)
             if getattr(self.model, "is_loaded_in_4bit", False):
                 for name, parameter in self.model.named_parameters():
-                    if parameter.requires_grad and "lora_magnitude_vector" not in name:
+                    other = parameter.requires_grad and parameter.dtype != torch.bfloat16
+                    if other and "lora_magnitude_vector" not in name:
                         parameter.data = parameter.data.to(torch.bfloat16)
 
     return Trainer

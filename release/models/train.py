@@ -35,6 +35,7 @@ from release.models import (
     reporting,
     rows_apart,
     sft_trainer,
+    sharded,
     together,
 )
 from release.models import base as bases
@@ -119,7 +120,7 @@ def run_training(run: Path, base_folder: Path, say: Say, limits: Mapping[int, fl
     reporting.prepare(run, config.training.report_to or (), say)
     arithmetic.make_deterministic(config.run.seed, environment.threads(config.run.threads))
     trainer = build_trainer(config, run, base_folder, say, limits)
-    started_from = _tensor_digest(trainer)
+    started_from, made = _tensor_digest(trainer), sharded.shapes(trainer.model)
     checkpoint = _checkpoint(run, config)
     machines = [] if launched.rank() else arithmetic.machines(run, goes_on=checkpoint is not None, say=say)
     started = time.monotonic()
@@ -127,10 +128,12 @@ def run_training(run: Path, base_folder: Path, say: Say, limits: Mapping[int, fl
         _take_over(trainer, checkpoint)
     elif _turned_back(trainer, checkpoint, config, run, say):
         return
+    last = sharded.trained(trainer.model)
     if launched.rank():
         return
-    evaluated, turned = _evaluated(trainer, config, run), divergence.done(run)
-    _save_adapter(trainer, config, run, base_folder)
+    evaluated, best = _evaluated(trainer, config, run)
+    turned = divergence.done(run)
+    _save_adapter(trainer, sharded.whole(best or last, made), config, run, base_folder)
     write_atomically(
         run / "training.json",
         canonical_json(
@@ -202,18 +205,19 @@ def _turned_back(trainer: "SFTTrainer", checkpoint: Path | None, config: Config,
     return False
 
 
-def _evaluated(trainer: "SFTTrainer", config: Config, run: Path) -> dict[str, object] | None:
-    """Put the best state back, where it is to be kept, and write down what was measured; None where nothing was."""
+def _evaluated(
+    trainer: "SFTTrainer", config: Config, run: Path
+) -> "tuple[dict[str, object] | None, dict[str, torch.Tensor] | None]":
+    """Write down what was measured, None where nothing was; and the best state, where it is to be kept."""
     if config.training.eval_steps is None:
-        return None
+        return None, None
     logged = trainer.state.log_history
     found, kept = evaluation.kept(run, config, trainer.state.global_step)
-    if kept.best_step is not None:
-        evaluation.put_back(trainer.model, run, kept.best_step)
+    best = None if kept.best_step is None else evaluation.state_of(run, kept.best_step)
     content = training_metrics.written(losses(logged), curves(logged), found, kept, divergence.done(run))
     write_atomically(run / layout.TRAINING_METRICS, content)
     told: dict[str, object] = {"metrics_sha256": hashlib.sha256(content).hexdigest(), "best_step": kept.best_step}
-    return told | {"stopped_early": kept.stopped_early}
+    return told | {"stopped_early": kept.stopped_early}, best
 
 
 def losses(logged: Sequence[Mapping[str, float]]) -> list[tuple[int, float]]:
@@ -265,7 +269,8 @@ def build_trainer(
     said = loading.loaded_as(
         config.adapter, "nf4" if "nf4" in over else "unquantized", config.model.attn_implementation
     )
-    model = loading.load_model(base_folder, said, trust_remote_code=config.model.trust_remote_code)
+    code, to_share = config.model.trust_remote_code, bool(config.training.fsdp)
+    model = loading.load_model(base_folder, said, trust_remote_code=code, to_share=to_share)
     if config.training.padding_free:
         rows_apart.must_be(model)
     if config.training.use_liger_kernel:
@@ -284,7 +289,8 @@ def build_trainer(
     )
     guard, heard = sft_trainer.guard(config, say), list[int]()
     plan = evaluation.planned(config, run, base_folder, chat, partial(_as_trained, both, config), limits)
-    trainer: SFTTrainer = sft_trainer.watched_class(divergence.schedule(config, divergence.done(run)))(
+    watched = sft_trainer.watched_class(divergence.schedule(config, divergence.done(run)))
+    trainer: SFTTrainer = (sharded.trainer_class(watched) if to_share else watched)(
         model=model,
         args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
         train_dataset=dataset,
@@ -344,6 +350,7 @@ def training_arguments(config: Config, output: Path, *, cuda: bool) -> "SFTConfi
     checkpointing = config.training.activation_checkpointing
     arguments = SFTConfig(
         **values,
+        fsdp_config={"version": 2} if config.training.fsdp else None,  # the rest as accelerate has it
         output_dir=str(output),
         seed=config.run.seed,
         use_cpu=not cuda,
@@ -430,19 +437,23 @@ def write_tokenizer(base_folder: Path, run: Path, folder: Path) -> None:
     shutil.copyfile(run / layout.CHAT_TEMPLATE, folder / layout.CHAT_TEMPLATE)
 
 
-def _save_adapter(trainer: "SFTTrainer", config: Config, run: Path, base_folder: Path) -> None:
+def _save_adapter(
+    trainer: "SFTTrainer", learned: "Mapping[str, torch.Tensor]", config: Config, run: Path, base_folder: Path
+) -> None:
     """Write ``adapter/`` in one rename: weights, a canonical configuration, the base's tokenizer, the chat template."""
     import torch
 
-    broken = [n for n, p in trainer.model.named_parameters() if p.requires_grad and not torch.isfinite(p).all()]
+    broken = [name for name, one in learned.items() if not torch.isfinite(one).all()]
     if broken:
         raise GatesFailed(callbacks.diverged(f"{len(broken)} tensors hold NaN or infinity", trainer.state.global_step))
     from_peft, whole, adapter = run / ".peft.tmp", run / ".adapter.tmp", run / "adapter"
     for left in (from_peft, whole, adapter):
         shutil.rmtree(left, ignore_errors=True)
-    trainer.model.save_pretrained(str(from_peft), safe_serialization=True)
+    state = {**sharded.state(trainer.model), **learned}
+    trainer.model.save_pretrained(str(from_peft), state_dict=state, safe_serialization=True)
     whole.mkdir()
     shutil.copyfile(from_peft / layout.WEIGHTS, whole / layout.WEIGHTS)
+    sharded.refuse_partial(whole / layout.WEIGHTS, learned)
     write_tokenizer(base_folder, run, whole)
     settings = json.loads((from_peft / layout.SETTINGS).read_bytes())
     settings |= {"base_model_name_or_path": config.model.base_model_id, "revision": config.model.revision}

@@ -87,11 +87,13 @@ def estimate(shape: Architecture, config: Config, load: Load, *, cuda: bool) -> 
     batch = min(training.per_device_train_batch_size, load.rows)
     tokens, learned = batch * load.longest, batch * min(load.learned, load.longest)
     slack = SLACK_CUDA if cuda else SLACK_CPU
+    many = training.processes or 1
+    shares = many if training.fsdp else 1
     parts = {
-        "base weights": _weights(shape, config, number, cuda=cuda),
-        "adapter": float(adapter * kept),
-        "gradients": float(adapter * kept),
-        "optimizer": _optimizer(shape, config, adapter),
+        **_of_base(shape, config, number, shares, cuda=cuda),
+        "adapter": adapter * kept / shares,
+        "gradients": adapter * kept / shares,
+        "optimizer": _optimizer(shape, config, adapter) / shares,
         "activations": _activations(shape, config, tokens, cuda=cuda, checkpointing=checkpointing) * slack,
         # as they come out, in float32 (on a CPU they already are), their softmax, and their gradient
         "logits": learned * shape.vocab * (number + (12.0 if cuda else 8.0)) * slack,
@@ -101,7 +103,6 @@ def estimate(shape: Architecture, config: Config, load: Load, *, cuda: bool) -> 
     else:
         parts["libraries"] = LIBRARIES
     steps = steps_of(config, load.rows)
-    many = training.processes or 1
     if not cuda:  # they share this machine's memory, and a card each otherwise
         parts = {name: size * many for name, size in parts.items()}
     rows_seen = steps * many * training.per_device_train_batch_size * training.gradient_accumulation_steps
@@ -140,16 +141,42 @@ def save_steps_of(config: Config, steps: int) -> int:
     return math.ceil(steps * every) if every < 1 else int(every)
 
 
+def _of_base(shape: Architecture, config: Config, number: int, shares: int, *, cuda: bool) -> dict[str, float]:
+    """What a process keeps of the frozen weights, and what it has whole for as long as it computes with it.
+
+    FSDP2 puts a layer together when it is needed, the next one ahead of it; embeddings, last norm and output stay so
+    from the first layer to the step's end. The constants of four bits are no weights, and in every process.
+    """
+    four_bits = config.adapter.quantization.load_in_4bit
+    if shares == 1 or (four_bits and not cuda):  # which each process turns back before anything is shared out
+        return {"base weights": _weights(shape, config, number, cuda=cuda)}
+    linear = shape.in_linear * (0.5 if four_bits else number)
+    kept = linear + shape.elsewhere * number if cuda else _weights(shape, config, number, cuda=False)
+    constants = shape.in_linear * _constants(config) if four_bits else 0.0
+    outside = sum(rows * columns for rows, columns in shape.embeddings.values())
+    outside += 0 if shape.tied else shape.vocab * shape.hidden
+    layer = (linear + max(0, shape.elsewhere - outside) * number) / max(1, shape.layers)
+    turned_back = _largest(shape) * number if four_bits else 0
+    return {"base weights": kept / shares + constants, "put together": 2 * layer + outside * number + turned_back}
+
+
+def _largest(shape: Architecture) -> int:
+    """Weights of the largest linear layer."""
+    return max((inputs * outputs for inputs, outputs in shape.linear.values()), default=0)
+
+
+def _constants(config: Config) -> float:
+    """Bytes that stand beside each weight of four bits."""
+    double = config.adapter.quantization.bnb_4bit_use_double_quant
+    return 1 / BLOCK + 4 / (BLOCK * DOUBLE_BLOCK) if double else 4 / BLOCK
+
+
 def _weights(shape: Architecture, config: Config, number: int, *, cuda: bool) -> float:
     if not cuda:
         return float(_on_a_cpu(shape, config) * number)
     if not config.adapter.quantization.load_in_4bit:
         return float(shape.parameters * number)
-    constants = 4 / BLOCK
-    if config.adapter.quantization.bnb_4bit_use_double_quant:
-        constants = 1 / BLOCK + 4 / (BLOCK * DOUBLE_BLOCK)
-    one_at_a_time = max((inputs * outputs for inputs, outputs in shape.linear.values()), default=0) * number
-    return shape.in_linear * (0.5 + constants) + shape.elsewhere * number + one_at_a_time
+    return shape.in_linear * (0.5 + _constants(config)) + shape.elsewhere * number + _largest(shape) * number
 
 
 def _on_a_cpu(shape: Architecture, config: Config) -> int:
@@ -257,7 +284,10 @@ def remedies(estimated: Estimate, config: Config) -> list[str]:
         saves.append((parts["activations"] * 0.8, "set training.activation_checkpointing: true"))
     if config.adapter.method == "lora" and "CUDA" in parts:
         saves.append((parts["base weights"] * 0.7, "set adapter.method: qlora, and quantization.load_in_4bit: true"))
-    if "8bit" not in training.optim:
+    if "CUDA" in parts and not training.fsdp:
+        shared = "share the base out over two cards: training.processes: 2, fsdp: true and optim: adamw_torch"
+        saves.append((parts["base weights"] / 2, shared))
+    if "8bit" not in training.optim and not training.fsdp:
         saves.append((parts["optimizer"] * 0.7, "set training.optim: paged_adamw_8bit"))
     saves.append(((parts["activations"] + parts["logits"]) / 3, "lower data.max_length, if the data allows it"))
     return [f"{text} (about {bytes_saved / GB:.1f} GB less)" for bytes_saved, text in sorted(saves, reverse=True)]

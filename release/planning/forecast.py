@@ -1,7 +1,8 @@
 """What a run of this configuration will need, and what its golden set can prove, before anything is spent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import gates
 from gates.report import plan_lines
@@ -28,6 +29,8 @@ def planned(found: Inputs) -> list[str]:
     assert built is not None  # or there was no estimate
     peaks = cards.peaks(built, config, _load(found))
     lines = ["on a GPU:", *estimates.table(on_gpu), *cards.table(peaks, config, prices)]
+    if config.training.fsdp:
+        lines += _shared(estimates.answering(built, config, cuda=True), on_gpu.processes, prices)
     if not all(one.fits for one in cards.options(on_gpu, prices)):
         lines += ["where it does not fit:", *(f"  {line}" for line in estimates.remedies(on_gpu, config))]
     threads = environment.threads(config.run.threads)
@@ -37,6 +40,14 @@ def planned(found: Inputs) -> list[str]:
     spent = sum(one.cost for one in spending.read(config.run.output_dir))
     limit = "no limit" if config.budget.limit is None else f"of {config.budget.limit:.2f}"
     return [*lines, f"spent so far: {spent:.2f} {config.budget.currency}, {limit}"]
+
+
+def _shared(answering: Estimate, processes: int, prices: Mapping[str, Any]) -> Iterator[str]:
+    """What training over a base that is shared out says, and does not say, of the cards that answer."""
+    yield f"  training.fsdp: of the base's weights each of {processes} processes keeps 1/{processes}"
+    fit = [one.card for one in cards.options(answering, prices) if one.fits and not one.unsupported]
+    where = f"it fits {', '.join(fit)}" if fit else "it fits none of these cards, so nothing could be judged here"
+    yield f"  to answer, one card holds all of the base, {answering.memory / GB:.2f} GB: {where}"
 
 
 def provable(found: Inputs, attempt: int = 1) -> list[str]:
@@ -59,10 +70,10 @@ def _here(training: Estimate, answering: Estimate) -> Iterator[str]:
         yield f"  {name}: {each / GB:.2f} GB for each process, {one.processes} configured{room}"
 
 
-def answering(found: Inputs, built: Architecture) -> Estimate:
-    """What the processes that answer hold together on a machine without a card."""
-    many = found.config.generation.processes or 1
-    one = estimates.answering(built, found.config, cuda=False)
+def answering(found: Inputs, built: Architecture, *, cuda: bool = False) -> Estimate:
+    """What the processes that answer hold together on a machine without a card; on one each has a card of its own."""
+    many = 1 if cuda else found.config.generation.processes or 1
+    one = estimates.answering(built, found.config, cuda=cuda)
     return replace(one, parts={name: size * many for name, size in one.parts.items()}, processes=many)
 
 

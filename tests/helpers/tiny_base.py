@@ -21,20 +21,26 @@ SHAPE = {
 }
 
 
-@pytest.fixture
-def tiny_base(away: EmbeddedHub, base: bases.Base, tmp_path: Path) -> str:
-    """The commit of ``REPO`` on the Hub that the environment names."""
+def write_tiny(folder: Path, base: bases.Base) -> Path:
+    """The files of such a model, with the tokenizer of ``base``."""
     import torch
-    from huggingface_hub import CommitOperationAdd
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    folder = tmp_path / "tiny"
     torch.manual_seed(0)
     known = json.loads((base.folder / "config.json").read_bytes())
     special = {name: known[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id") if name in known}
     LlamaForCausalLM(LlamaConfig(**SHAPE, **special)).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (folder / name).write_bytes((base.folder / name).read_bytes())
+    return folder
+
+
+@pytest.fixture
+def tiny_base(away: EmbeddedHub, base: bases.Base, tmp_path: Path) -> str:
+    """The commit of ``REPO`` on the Hub that the environment names."""
+    from huggingface_hub import CommitOperationAdd
+
+    folder = write_tiny(tmp_path / "tiny", base)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Nothing learned\n", "utf-8")
     away.api.create_repo(REPO)
     files = [CommitOperationAdd(path.name, str(path)) for path in sorted(folder.iterdir())]

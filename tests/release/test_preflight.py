@@ -289,6 +289,23 @@ def test_room_is_asked_for_every_process_that_answers_on_a_processor(
     assert state != "problem" or items[1].says.endswith("Lower generation.processes.")
 
 
+@pytest.mark.parametrize(
+    ("mebibytes", "fsdp", "state"), [(512, True, "problem"), (81920, True, "ok"), (512, False, None)]
+)
+def test_a_card_that_answers_must_hold_all_of_a_base_that_was_shared_for_training(
+    mebibytes: int, fsdp: bool, state: str | None, base: bases.Base, tmp_path: Path
+) -> None:
+    (card,) = machine.read_gpus(f"Some card, {mebibytes}, 580.1, GPU-1, 8.9, [N/A]")
+    training = {"processes": 2, "optim": "adamw_torch", **({"fsdp": True} if fsdp else {})}
+    found = given(reading.load(small_config(tmp_path, training=training)))
+
+    items = preflight._memory_items(found, forecast.built_of(found), card)
+
+    assert inputs.there(found.base).folder == base.folder
+    assert [one.state for one in items if one.name == "memory to answer"] == ([state] if state else [])
+    assert state != "problem" or "shares the base out for training alone" in items[-1].says
+
+
 @pytest.mark.usefixtures("base")
 @pytest.mark.parametrize(
     ("named", "driver", "memory"),

@@ -197,6 +197,60 @@ def test_steps_are_those_of_the_trainer() -> None:
     assert estimates.steps_of(set_to(training__processes="2"), 640) == 80
 
 
+SHARED = {"training__fsdp": "true", "training__optim": "adamw_torch"}
+LORA = {"adapter__method": "lora", "adapter__quantization__load_in_4bit": "false", "training__over": "[unquantized]"}
+NF4 = {"training__over": "[nf4]"}
+
+
+@pytest.mark.parametrize("how", [LORA, NF4])
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "smollm2-135m", "qwen3-30b-a3b"])
+def test_processes_that_share_the_base_hold_a_share_each_and_the_layers_at_work(name: str, how: dict[str, str]) -> None:
+    load = estimates.load_of(None, 1000, 2048)
+    alone = estimates.estimate(
+        built(name), set_to(**how, training__processes="2", training__optim="adamw_torch"), load, cuda=True
+    )
+    shared = {
+        many: estimates.estimate(built(name), set_to(**how, **SHARED, training__processes=str(many)), load, cuda=True)
+        for many in (2, 4, 8)
+    }
+    weights = [one.parts["base weights"] for one in shared.values()]
+
+    assert weights[0] < 0.55 * alone.parts["base weights"]
+    assert weights[0] > weights[1] > weights[2] > alone.parts["base weights"] / 8 * 0.8
+    assert len({one.parts["put together"] for one in shared.values()}) == 1
+    for part in ("adapter", "gradients", "optimizer"):
+        assert shared[4].parts[part] == pytest.approx(alone.parts[part] / 4)
+    for part in ("activations", "logits", "CUDA"):
+        assert shared[4].parts[part] == alone.parts[part]
+    assert (shared[4].processes, shared[2].flops) == (4, alone.flops)
+
+
+def test_a_base_beyond_one_card_fits_on_several_and_the_plan_offers_that() -> None:
+    """Qwen3-30B-A3B in sixteen bits: 61 GB of weights on cards of 80 GB with what a step needs, and on four of 48."""
+    load = estimates.load_of(None, 1000, 512)
+    alone = estimates.estimate(built("qwen3-30b-a3b"), set_to(**LORA), load, cuda=True)
+    four = set_to(**LORA, **SHARED, training__processes="4")
+    shared = estimates.estimate(built("qwen3-30b-a3b"), four, load, cuda=True)
+
+    assert alone.memory > 48 * estimates.GB > shared.memory
+    assert "fsdp: true" in " ".join(estimates.remedies(alone, set_to(**LORA)))
+    assert "fsdp: true" not in " ".join(estimates.remedies(shared, four))
+
+
+def test_on_a_processor_sharing_divides_what_is_not_turned_back_from_four_bits_first() -> None:
+    load = estimates.load_of(None, 1000, 512)
+    each, shared = (
+        estimates.estimate(built("smollm2-135m"), set_to(**LORA, training__processes="2", **more), load, cuda=False)
+        for more in ({"training__optim": "adamw_torch"}, SHARED)
+    )
+    turned_back = estimates.estimate(
+        built("smollm2-135m"), set_to(**NF4, **SHARED, training__processes="2"), load, cuda=False
+    )
+
+    assert shared.parts["base weights"] == pytest.approx(each.parts["base weights"] / 2)
+    assert "put together" not in turned_back.parts
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"cards": []}', "[]"])
 def test_a_price_file_that_lacks_something_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "prices.json"

@@ -28,6 +28,18 @@ def test_the_plan_of_the_default_names_cards_and_hours(tmp_path: Path) -> None:
     assert "spent so far: 0.00 USD, no limit" in lines
 
 
+@pytest.mark.usefixtures("base")
+def test_the_plan_of_a_base_that_is_shared_says_what_answering_needs_all_the_same(tmp_path: Path) -> None:
+    shared = {"fsdp": True, "processes": 4, "optim": "adamw_torch"}
+    loaded = reading.load(small_config(tmp_path, training=shared), {"run.output_dir": str(tmp_path / "runs")})
+    lines = forecast.planned(inputs.load(loaded, quiet))
+
+    assert "  training.fsdp: of the base's weights each of 4 processes keeps 1/4" in lines
+    (answering,) = [line for line in lines if line.startswith("  to answer, one card holds all of the base, ")]
+    assert ": it fits L4, " in answering
+    assert [line.split()[:2] for line in lines].count(["put", "together"]) == 1  # on a card
+
+
 def test_the_plan_says_first_what_the_golden_set_can_prove_and_how_many_rows_are_missing(tmp_path: Path) -> None:
     """Even where the base model is not here: the golden set is the first thing to mend."""
     small_config(tmp_path, gates={"answer_rate": {"mode": "lower_bound", "target": 0.99}})
