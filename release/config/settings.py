@@ -316,7 +316,7 @@ class Training:
     """a whole number from 1 to 65536"""
     processes: Annotated[Given[Annotated[int, Field(ge=2, le=64)]], Field(examples=[2, 4])] = None
     """a whole number from 2 to 64: so many processes train together, each with batches, and a card, of its own"""
-    fsdp: Annotated[Given[bool], Field(examples=[True])] = None
+    fsdp: Annotated[Given[bool], Field(examples=[True, False])] = None
     """true or false: whether each of these processes holds a share of the base's weights, for a base beyond one card
     (FSDP2)"""
     optim: Literal[

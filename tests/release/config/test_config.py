@@ -30,6 +30,7 @@ TUNED: dict[str, object] = {"data.tuning_file": "tuning.jsonl"}
 SPACE = {"adapter": {"lora": {"r": [8, 16]}}}
 SEARCHED = {**EVALUATED, "tries.search.n_trials": 9, "tries.search.space": SPACE}
 NEEDED_BY: dict[str, dict[str, object]] = {
+    "training.fsdp": {"training.processes": 2, "training.optim": "adamw_torch"},
     "tries.changes": TUNED,
     "tries.ladder": TUNED,
     **{f"tries.search.{name}": SEARCHED for name in ("sampler", "seed", "n_startup_trials", "pruner")},
