@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from release.config import reading
+from release.config.settings import Adapter
 from release.models import base as bases
-from release.models import sharded, train
+from release.models import loading, sharded, train
 from release.running.place import Here
 from release.values.errors import GatesFailed, PreflightError
 from release.values.tensors import header
@@ -89,8 +91,6 @@ def test_a_base_that_nobody_shared_out_is_refused() -> None:
 
 
 def test_accelerate_is_told_of_the_second_version(tmp_path: Path) -> None:
-    from release.config import reading
-
     path = small_config(tmp_path, training={"fsdp": True, "processes": 2, "optim": "adamw_torch"})
     shared = train.training_arguments(reading.load(path), tmp_path, cuda=False)
     alone = train.training_arguments(reading.load(small_config(tmp_path)), tmp_path, cuda=False)
@@ -98,6 +98,29 @@ def test_accelerate_is_told_of_the_second_version(tmp_path: Path) -> None:
     assert shared.fsdp_plugin_args["fsdp_version"] == 2
     assert shared.fsdp_plugin_args["state_dict_type"] == "FULL_STATE_DICT"
     assert alone.fsdp_plugin_args is None
+
+
+def test_four_bits_that_are_to_be_shared_are_stored_as_numbers_and_mean_the_same(
+    tmp_path: Path, base: bases.Base
+) -> None:
+    """As bytes, which is the default, accelerate leaves them whole in every process."""
+    import bitsandbytes
+    import torch
+
+    folder = write_tiny(tmp_path / "tiny", base)
+    said = loading.loaded_as(Adapter(), "nf4")
+    each, shared = (
+        loading.load_model(folder, said, trust_remote_code=False, to_share=one).state_dict() for one in (False, True)
+    )
+    kept = replace(said, dequantized=False)
+    stored = [
+        {module.weight.dtype for module in model.modules() if isinstance(module, bitsandbytes.nn.Linear4bit)}
+        for model in (loading.load_model(folder, kept, trust_remote_code=False, to_share=one) for one in (False, True))
+    ]
+
+    assert each.keys() == shared.keys()
+    assert all(torch.equal(each[name], shared[name]) for name in each)
+    assert stored == [{torch.uint8}, {getattr(torch, said.dtype)}]
 
 
 @pytest.mark.slow
