@@ -292,6 +292,10 @@ def _contradictory_shares(known: _Known) -> Iterator[tuple[str, str]]:
     if known.value("training.eval_steps", 0):
         why = "the first process evaluates alone, and with training.fsdp it has a share of the base only"
         yield "training.eval_steps", f"is given, but {why}. Take one of them out."
+    for name, what in (("padding_free", "rows are proved to lie apart"), ("use_liger_kernel", "its loss is computed")):
+        if known.value(f"training.{name}", False):
+            why = f"{what} on the whole base, and training.fsdp shares it out"
+            yield f"training.{name}", f"is true, but {why}. Take one of them out."
 
 
 def _contradictory_numbers(known: _Known, idle: Tree) -> Iterator[tuple[str, str]]:
