@@ -27,7 +27,7 @@ from release.models.exports import converter
 from release.models.exports.problems import export_problems, notes
 from release.planning import disk, estimates, forecast
 from release.publishing import making_machine, sign
-from release.running import beside, container, machine, spending
+from release.running import beside, container, environment, machine, spending
 from release.running.machine import GIB, Gpu
 from release.values import extras, layout, licences
 from release.values.cache import cache_folder
@@ -161,14 +161,24 @@ def look(found: Inputs, say: Say) -> list[Item]:
 
 def _speed_items(config: Config, *, cuda: bool) -> list[Item]:
     """What makes a card faster, where it is asked for."""
-    here, items = not container.used(config.container), list[Item]()
+    here, items = environment.image_digest() is not None or not container.used(config.container), list[Item]()
+    if cuda and not here and config.container.image is not None:
+        names = [*(["attention"] if attention.package(config.model.attn_implementation) else []), *_liger(config)]
+        return [
+            Item(name=one, state="not checked", says="the image of container.image is asked as it runs")
+            for one in names
+        ]
     if asked := config.model.attn_implementation:
         why = attention.problem(asked, config.adapter, cuda=cuda, here=here)
         items += _items("attention", [why] if why else [], asked)
-    if config.training.use_liger_kernel and config.adapter.method != "imported":
+    for name in _liger(config):
         why = liger.problem(cuda=cuda, here=here)
-        items += _items("liger", [why] if why else [], "its kernels are here")
+        items += _items(name, [why] if why else [], "its kernels are here")
     return items
+
+
+def _liger(config: Config) -> list[str]:
+    return ["liger"] if config.training.use_liger_kernel and config.adapter.method != "imported" else []
 
 
 def _free(gpu: Gpu) -> float:

@@ -7,7 +7,7 @@ from release.checking import recorded_config
 from release.config import forms
 from release.config.settings import Config, Form
 from release.judging import recording
-from release.models import loading
+from release.models import attention, liger, loading
 from release.values.errors import shown
 from release.values.record import Answering, Generation, Record, Training, to_json
 
@@ -24,6 +24,7 @@ def problems(record: Record) -> Iterator[str]:
     for name, ran in stages.items():
         yield from _arithmetic(name, ran, record) if ran is not None else ()
     yield from _loaded(record, config)
+    yield from _kernels(record, config)
     yield from _spent(record)
 
 
@@ -67,6 +68,25 @@ def _loaded(record: Record, config: Config) -> Iterator[str]:
         if engine == "transformers" and answering.hardware is not None:
             cuda = answering.hardware.gpu is not None
             yield from _other(name, answering.loaded, config, config.serving[name], cuda=cuda)
+
+
+def _kernels(record: Record, config: Config) -> Iterator[str]:
+    """Where a card's kernels are asked for, each stage that takes them ran on a card, and had them."""
+    flash = attention.package(config.model.attn_implementation)
+    liger_too = liger.PACKAGE if config.training.use_liger_kernel else None
+    stages: dict[str, tuple[Training | Generation | Answering | None, tuple[str | None, ...]]] = {
+        "training": (record.training, (flash, liger_too)),
+        "answering": (record.generation if record.generation.loaded is not None else None, (flash,)),
+    }
+    for name, form in (record.forms or {}).items():
+        asked = config.serving.get(name)
+        stages[name] = (form.answering if asked and asked.engine == "transformers" else None, (flash,))
+    for name, (stage, needed) in stages.items():
+        for package in filter(None, needed if stage else ()):
+            if stage and stage.hardware and stage.hardware.gpu is None:
+                yield f"{name} ran without a GPU, and its configuration asks for the kernels of {package}"
+            elif stage and package not in (stage.packages or {}):
+                yield f"{name} names no {package} among its packages, and its configuration asks for its kernels"
 
 
 def _other(name: str, told: Mapping[str, object], config: Config, form: Form | None, *, cuda: bool) -> Iterator[str]:

@@ -23,7 +23,7 @@ SPEAKERS: Mapping[str, str] = {
 NOT_LEARNED = {"weight": (0, False), "train": (False,), "training": (False,), "loss": (0, False), "masked": (1, True)}
 """Keys of a message, and the values that say that it is not to be learned: OpenAI, Axolotl, Swift."""
 LEARNED = {"weight": (1, True), "train": (True,), "training": (True,), "loss": (1, True), "masked": (0, False)}
-SAYS_NOTHING = (("prefix", False), ("type", "message"))
+SAYS_NOTHING = {("prefix", "false"), ("type", '"message"')}
 """What a message says of itself that changes nothing: Mistral's, and the items' of OpenAI's Responses."""
 HARMLESS = ("cache_control", "citations_enabled")
 """Keys of a part of a text that say nothing of the text: they are left out and counted."""
@@ -240,7 +240,7 @@ def _beside(take: Taken, key: str, value: Json, number: int) -> Message:
         return {}
     if key in NOT_LEARNED and value in NOT_LEARNED[key]:
         return {"weight": 0}
-    if (key in LEARNED and value in LEARNED[key]) or (key, value) in SAYS_NOTHING:
+    if (key in LEARNED and value in LEARNED[key]) or (key, json.dumps(value)) in SAYS_NOTHING:
         return {}
     what = f", {OTHER[key]}," if key in OTHER else ""
     raise BadRow(

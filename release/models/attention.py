@@ -10,9 +10,15 @@ PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_
 DISTRIBUTIONS = {"flash_attn": "flash-attn", "flash_attn_interface": "flash-attn-3"}
 
 
+def package(asked: Attention | None) -> str | None:
+    """The package that has the kernel, which runs on a card alone; None for what PyTorch has."""
+    return DISTRIBUTIONS[PACKAGES[asked]] if asked in PACKAGES else None
+
+
 def problem(asked: Attention | None, adapter: Adapter, *, cuda: bool, here: bool = True) -> str:
     """Why it cannot compute, and what to do; empty where it can. ``here`` unless the stages run in an image."""
-    if asked not in PACKAGES:
+    kernels = package(asked)
+    if asked is None or kernels is None:
         return ""
     named, module = f"model.attn_implementation is {asked}", PACKAGES[asked]
     otherwise = "Or take it out: attention is PyTorch's own then."
@@ -23,15 +29,14 @@ def problem(asked: Attention | None, adapter: Adapter, *, cuda: bool, here: bool
             f"{named}, which computes in 16 bits alone, and adapter.quantization.bnb_4bit_compute_dtype is "
             f"{shown(said)}. Take that out, or write bfloat16. {otherwise}"
         )
-    package = DISTRIBUTIONS[module]
     if not here:
         return (
-            f"{named}, which is in {package}, and the container image does not have that. Say `container: never` where "
+            f"{named}, which is in {kernels}, and the container image does not have that. Say `container: never` where "
             f"it is installed. {otherwise}"
         )
     if importlib.util.find_spec(module) is None:
         return (
-            f"{named}, and {package} is not installed, which it is in. Install it in this environment, built for this "
+            f"{named}, and {kernels} is not installed, which it is in. Install it in this environment, built for this "
             f"torch and card. {otherwise}"
         )
     return ""

@@ -9,7 +9,7 @@ from release.values.errors import PreflightError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-MODULE = "liger_kernel"
+MODULE, PACKAGE = "liger_kernel", "liger-kernel"
 IN_32_BITS, IN_16_BITS = 1e-3, 0.02
 """How far its loss may be from the one before, as a share of that."""
 NAMED = "training.use_liger_kernel is true"

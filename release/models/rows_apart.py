@@ -42,7 +42,9 @@ def problem(model: "PreTrainedModel") -> str:
         reached, beside = _second(model)
         with torch.no_grad():
             alone = model(**_batch(model, [_row(model, SECOND)]), use_cache=False).logits[0].float()
-    except (ImportError, NotImplementedError, TypeError, ValueError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError) as error:
         return f"it says {shown(str(error))}"
     finally:
         model.train(training)

@@ -271,12 +271,12 @@ def build_trainer(
     )
     code, to_share = config.model.trust_remote_code, bool(config.training.fsdp)
     model = loading.load_model(base_folder, said, trust_remote_code=code, to_share=to_share)
-    if config.training.padding_free:
-        rows_apart.must_be(model)
     if config.training.use_liger_kernel:
         if why := liger.problem(cuda=torch.cuda.is_available()):
             raise PreflightError(f"{why} Nothing was trained.")
         liger.put_on(model)
+    if config.training.padding_free:
+        rows_apart.must_be(model)
     both = _both(model, base_folder, config) if len(over) > 1 else None
     missing = unmatched_targets(model, config.adapter.lora.target_modules)
     if missing:

@@ -18,7 +18,7 @@ from release.data.dataset import measured
 from release.hub import address
 from release.models import base as bases
 from release.planning import disk, forecast
-from release.running import machine
+from release.running import container, environment, machine
 from release.values import licences
 from release.values.errors import PreflightError
 from release.values.events import Event
@@ -117,6 +117,30 @@ def test_attention_that_cannot_work_here_is_refused_before_anything_is_loaded(
     (item,) = (one for one in items if one.name == "attention")
     assert item.state == ("problem" if told else "ok")
     assert told in item.says
+
+
+@pytest.mark.parametrize(
+    ("image", "inside", "told"),
+    [
+        (None, "", "the container image does not have that"),
+        ("registry.example/image@sha256:" + "0" * 64, "", "asked as it runs"),
+        (None, "sha256:" + "0" * 64, "is not installed"),
+    ],
+)
+def test_kernels_of_a_card_are_looked_for_where_the_stages_will_run(
+    image: str | None, inside: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the image of this checkout there are none; in one of the user's own nobody knows; inside one they are here."""
+    monkeypatch.setenv(environment.IMAGE, inside)
+    monkeypatch.setattr(container, "absent", lambda: "")
+    both = {"model__attn_implementation": "flash_attention_2", "training__use_liger_kernel": "true"}
+    config = loaded(tmp_path, **both, **({"container__image": image} if image else {}))
+
+    items = preflight._speed_items(config, cuda=True)
+
+    assert [one.name for one in items] == ["attention", "liger"]
+    assert all(told.removesuffix(" that") in one.says for one in items)
+    assert {one.state for one in items} == {"not checked" if image else "problem"}
 
 
 @pytest.mark.usefixtures("base")

@@ -1,13 +1,14 @@
 """A record says that the base was loaded as its configuration asks for, or is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from release.checking import verify_stages
+from release.checking import recorded_config, verify_stages
 from release.config.settings import Attention
 from release.models import loading
-from tests.helpers.small_release import small_settings
+from tests.helpers.small_release import small_release, small_settings
 
 
 @pytest.mark.parametrize("asked", [None, "eager", "sdpa", "flash_attention_2"])
@@ -23,3 +24,31 @@ def test_the_attention_that_is_recorded_is_the_one_that_was_asked_for(
 
     assert bool(found) == (asked != told)
     assert all("attn_implementation" in one for one in found)
+
+
+KERNELS = {"model": {"attn_implementation": "flash_attention_2"}, "training": {"use_liger_kernel": True}}
+
+
+def test_kernels_of_a_card_that_no_stage_had_are_told(tmp_path: Path) -> None:
+    """By a record of a processor, and by one of a card on which nobody had installed them."""
+    made = small_release(tmp_path, **KERNELS).candidate.record
+    config = recorded_config.read(made)
+
+    assert sorted(verify_stages._kernels(made, config)) == [
+        "answering ran without a GPU, and its configuration asks for the kernels of flash-attn",
+        "training ran without a GPU, and its configuration asks for the kernels of flash-attn",
+        "training ran without a GPU, and its configuration asks for the kernels of liger-kernel",
+    ]
+    assert made.training is not None
+    card = replace(made.training.hardware, gpu="NVIDIA L4")
+    there = {"flash-attn": "2.8.3", "liger-kernel": "0.8.5"}
+    for packages, told in (({}, 3), (there, 0), ({"flash-attn": "2.8.3"}, 1)):
+        trained = replace(made.training, hardware=card, packages=packages)
+        answered = replace(made.generation, hardware=card, packages=packages)
+        assert len(list(verify_stages._kernels(replace(made, training=trained, generation=answered), config))) == told
+
+
+def test_where_no_kernel_of_a_card_is_asked_for_none_is_needed(tmp_path: Path) -> None:
+    made = small_release(tmp_path, model={"attn_implementation": "sdpa"}).candidate.record
+
+    assert list(verify_stages._kernels(made, recorded_config.read(made))) == []

@@ -124,6 +124,16 @@ def test_a_broken_training_file_is_refused(tmp_path: Path, file: str, said: str)
         checked(tmp_path, train_file=file)
 
 
+def test_two_golden_rows_of_one_id_are_told_and_nothing_is_counted_of_them(tmp_path: Path) -> None:
+    rows = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines()
+    twice = json.loads(rows[1]) | {"id": json.loads(rows[0])["id"]}
+    golden = tmp_path / "golden.jsonl"
+    golden.write_text("\n".join([*rows, json.dumps(twice)]) + "\n", "utf-8")
+
+    with pytest.raises(DataError, match=r"its id stands twice in this file"):
+        checked(tmp_path, golden_file=str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("file", "said"),
     [

@@ -110,3 +110,30 @@ def test_the_question_leaves_the_model_and_the_dice_as_they_were(training: bool)
     assert model.training is training
     assert not model.get_input_embeddings()._forward_hooks
     assert all(one.grad is None for one in model.parameters())
+
+
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError, KeyError, IndexError, TypeError, ValueError])
+def test_a_base_that_cannot_be_asked_is_refused_whatever_it_stumbles_over(error: type[Exception]) -> None:
+    model = made(FAMILIES["llama"])
+
+    def stumble(*_: object) -> None:
+        raise error("no attention_mask")
+
+    model.model.register_forward_pre_hook(stumble)
+
+    with pytest.raises(PreflightError, match=r"no attention_mask.* Nothing was trained. Take padding_free out"):
+        rows_apart.must_be(model)
+
+
+def test_a_card_without_room_is_told_as_that() -> None:
+    import torch
+
+    model = made(FAMILIES["llama"])
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    model.model.register_forward_pre_hook(full)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        rows_apart.must_be(model)
