@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from release.checking import recorded_config, verify_stages
 from release.config.settings import Attention
 from release.models import loading
+from release.values.record import Gpu
 from tests.helpers.small_release import small_release, small_settings
 
 
@@ -26,12 +28,16 @@ def test_the_attention_that_is_recorded_is_the_one_that_was_asked_for(
     assert all("attn_implementation" in one for one in found)
 
 
-KERNELS = {"model": {"attn_implementation": "flash_attention_2"}, "training": {"use_liger_kernel": True}}
+L4 = Gpu(name="NVIDIA L4", compute_capability="8.9", cuda="13.0", driver="580.65.06")
+KERNELS: dict[str, dict[str, Any]] = {
+    "model": {"attn_implementation": "flash_attention_2"},
+    "training": {"use_liger_kernel": True},
+}
 
 
 def test_kernels_of_a_card_that_no_stage_had_are_told(tmp_path: Path) -> None:
     """By a record of a processor, and by one of a card on which nobody had installed them."""
-    made = small_release(tmp_path, **KERNELS).candidate.record
+    made = small_release(tmp_path, model=KERNELS["model"], training=KERNELS["training"]).candidate.record
     config = recorded_config.read(made)
 
     assert sorted(verify_stages._kernels(made, config)) == [
@@ -40,7 +46,7 @@ def test_kernels_of_a_card_that_no_stage_had_are_told(tmp_path: Path) -> None:
         "training ran without a GPU, and its configuration asks for the kernels of liger-kernel",
     ]
     assert made.training is not None
-    card = replace(made.training.hardware, gpu="NVIDIA L4")
+    card = replace(made.training.hardware, gpu=L4)
     there = {"flash-attn": "2.8.3", "liger-kernel": "0.8.5"}
     for packages, told in (({}, 3), (there, 0), ({"flash-attn": "2.8.3"}, 1)):
         trained = replace(made.training, hardware=card, packages=packages)
