@@ -106,7 +106,7 @@ def run_folder(config: Config, made_from: dict[str, Any]) -> Path:
     """
     run = config.run.output_dir / hashlib.sha256(canonical_json(made_from)).hexdigest()[:12]
     run.mkdir(parents=True, exist_ok=True)
-    write_atomically(run / "inputs.json", canonical_json(made_from))
+    write_atomically(run / layout.INPUTS, canonical_json(made_from))
     return run
 
 

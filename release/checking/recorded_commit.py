@@ -1,7 +1,6 @@
 """The commit that a release was made from: its files in a worktree, its libraries, and its own program."""
 
 import contextlib
-import os
 import re
 import shutil
 import subprocess
@@ -128,7 +127,7 @@ def _environment() -> dict[str, str]:
 
     And where the Docker engine is: such a program may build the image of its own commit.
     """
-    engine = {name: os.environ[name] for name in ("DOCKER_HOST",) if name in os.environ}
+    engine = kept.to_reach_an_engine()
     return {**child.inherited(), **engine, **machine.one_card(), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from gates.shown import counted
 from release.config import ladder
 from release.config.settings import Config, Container
-from release.running import child, container, environment, machine
+from release.running import child, container, environment, kept, machine
 from release.values.errors import GatesFailed
 from release.values.events import Event, Line, Progress, Say
 
@@ -133,7 +133,7 @@ def _started(stage: str, number: int, job: Job, share: Mapping[str, str], heard:
                 *map(str, job.arguments),
                 say=lambda event: heard.put((number, event)),
                 log=job.log,
-                env={**child.STAGE, **share},
+                env={**child.STAGE, **kept.to_reach_an_engine(), **share},
                 started=started,
             )
         except BaseException as error:  # noqa: BLE001  it is raised where its turn is

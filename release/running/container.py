@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from release.config.settings import Container
-from release.running import child, environment, image_source, launched, look, machine
+from release.running import child, environment, image_source, kept, launched, look, machine
 from release.running.engine_faults import explained
 from release.values.errors import PreflightError, Stop
 from release.values.events import Line, Progress, Say
@@ -144,7 +144,7 @@ def _take_away(container: "Running") -> None:
 @contextlib.contextmanager
 def _watched(lifeline: Path, container: str) -> Iterator[None]:
     """While a process that outlives this one waits to end a container in which nobody of ours looks for its parent."""
-    engine = {name: os.environ[name] for name in ("DOCKER_HOST", "PYTHONPATH") if name in os.environ}
+    engine = kept.to_reach_an_engine() | {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     command = [sys.executable, "-P", "-m", __name__, str(lifeline), container]
     with subprocess.Popen(command, env={**child.inherited(), **engine}, start_new_session=True) as watching:
         try:

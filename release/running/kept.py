@@ -58,6 +58,11 @@ def to_reach_a_hub() -> dict[str, str]:
     return _those(lambda name: name.upper() in PROXIES)
 
 
+def to_reach_an_engine() -> dict[str, str]:
+    """Where the Docker engine is, for a process that uses it itself."""
+    return _those(lambda name: name == "DOCKER_HOST")
+
+
 def to_install() -> dict[str, str]:
     """What pip needs to find packages, passwords of indexes and proxies included."""
     return {**to_reach_a_hub(), **_those(lambda name: name.startswith(INSTALLING))}

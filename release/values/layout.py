@@ -55,6 +55,8 @@ PAGE = "gates/report.html"
 PICTURE = "gates/report.svg"
 """The gates as a picture, which the card shows."""
 DATA = {"train": "data/train.jsonl", "tuning": "data/tuning.jsonl", "golden": "data/golden.jsonl"}
+INPUTS = "inputs.json"
+"""In a run folder, and not released: what its name is the digest of."""
 TRAINING_METRICS = "training_metrics.json"
 """What was measured on tuning rows while it trained, beside the adapter's own files, which nothing loads."""
 TRAINING_CONFIG = "training_config.yaml"

@@ -20,6 +20,7 @@ def _stage(arguments: Sequence[str], say: Say) -> None:
     signal.signal(signal.SIGTERM, lambda *_: _keep(folder, say))
     others = [one for one in folder.parent.glob("*/begun") if not (one.parent / "ended").exists()]
     (folder / "others").write_text(str(len(others)))
+    (folder / "engine").write_text(os.environ.get("DOCKER_HOST", ""))
     (folder / "begun").write_text(str(os.getpid()))
     say(Line(text="at work"))
     until = folder / UNTIL

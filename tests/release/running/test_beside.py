@@ -64,6 +64,15 @@ def test_they_are_heard_in_their_order_and_no_more_are_at_work_than_may_be(tmp_p
     assert max(int((tmp_path / str(number) / "others").read_text()) for number in range(1, 6)) == 1
 
 
+def test_each_is_told_where_the_engine_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks for its place itself: without this it would miss the engine that its run was begun with."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/user/1000/docker.sock")
+
+    list(beside.in_order(waiting_stage.__name__, jobs(tmp_path, [{}]), TWO, quiet))
+
+    assert (tmp_path / "1" / "engine").read_text() == "unix:///run/user/1000/docker.sock"
+
+
 def test_once_it_is_closed_no_other_one_begins_and_those_at_work_keep_what_they_have_and_end(tmp_path: Path) -> None:
     said = list[str]()
     several = [{UNTIL: "2/begun"}, {UNTIL: NEVER}, {UNTIL: NEVER}, {}]
