@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from release.values import tensors
-from release.values.errors import GatesFailed, PreflightError
+from release.values.errors import PreflightError
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,10 @@ def shapes_of(found: "Mapping[str, torch.Tensor]") -> Shapes:
 
 
 def whole(found: "Mapping[str, torch.Tensor]", made: Shapes) -> "Mapping[str, torch.Tensor]":
-    """These tensors, if they are the whole adapter that was made with such shapes; ``GatesFailed`` if not."""
+    """These tensors, if they are the whole adapter that was made with such shapes; ``PreflightError`` if not.
+
+    No verdict: how it was saved says nothing of what was learned.
+    """
     _refuse(shapes_of(found), made)
     return found
 
@@ -53,7 +56,7 @@ def _refuse(there: Shapes, made: Shapes) -> None:
     other = sorted(name for name in made.keys() & there.keys() if there[name] != made[name])
     wrong += [f"{name} has shape {list(there[name])} instead of {list(made[name])}" for name in other]
     if wrong or not made:
-        raise GatesFailed(
+        raise PreflightError(
             f"The trained adapter is not whole: {len(wrong)} of {len(made)} tensors are wrong, such as "
             f"{'; '.join(wrong[:3]) or 'that there are none'}. So it is where processes that share a model save a part "
             "of it. There is no adapter to judge and nothing was published. Run again: it goes on from the last "

@@ -13,7 +13,7 @@ from release.config.settings import Adapter
 from release.models import base as bases
 from release.models import loading, sharded, train
 from release.running.place import Here
-from release.values.errors import GatesFailed, PreflightError
+from release.values.errors import PreflightError
 from release.values.tensors import header
 from tests.helpers.line import small_config
 from tests.helpers.tiny_base import write_tiny
@@ -50,14 +50,14 @@ def test_a_whole_adapter_is_taken_and_as_it_is_written() -> None:
 def test_what_is_not_the_whole_adapter_is_refused(name: str) -> None:
     shapes, said = WRONG[name]
 
-    with pytest.raises(GatesFailed, match=said):
+    with pytest.raises(PreflightError, match=said):
         sharded.whole(tensors_of(shapes), MADE)
 
 
 def test_no_adapter_and_one_that_holds_more_are_refused() -> None:
-    with pytest.raises(GatesFailed, match="that there are none"):
+    with pytest.raises(PreflightError, match="that there are none"):
         sharded.whole({}, {})
-    with pytest.raises(GatesFailed, match=r"m\.other is none of its tensors"):
+    with pytest.raises(PreflightError, match=r"m\.other is none of its tensors"):
         sharded.whole(tensors_of(MADE | {"m.other": (1,)}), MADE)
 
 
@@ -74,7 +74,7 @@ def test_the_file_is_held_to_what_was_learned(tmp_path: Path) -> None:
     sharded.refuse_partial(saved(tmp_path / "whole", MADE | {"m.embed_tokens.weight": (9, 8)}), learned)
 
     for number, (shapes, said) in enumerate(WRONG.values()):
-        with pytest.raises(GatesFailed, match=said.replace(".default", "")):
+        with pytest.raises(PreflightError, match=said.replace(".default", "")):
             sharded.refuse_partial(saved(tmp_path / str(number), shapes), learned)
 
 
