@@ -7,7 +7,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -94,10 +94,12 @@ def in_order(stage: str, jobs: Iterable[Job], shared: Sequence[Mapping[str, str]
     """How each ended, in the order of ``jobs``; as many are at work as are ``shared``.
 
     Close it to end those that are still at work: each is told by SIGTERM, and keeps what it has. Once one has ended
-    otherwise than by a verdict, no further one is begun.
+    otherwise than by a verdict, no further one is begun. What keeps one from being begun is raised at its turn,
+    if that comes.
     """
     heard: Heard = queue.SimpleQueue()
-    coming, free, turn, ill = enumerate(jobs), list(shared), 0, False
+    faults = list[Exception]()
+    coming, free, turn, ill = _numbered(jobs, faults), list(shared), 0, False
     at_work, ended = dict[int, _Work](), dict[int, Ended]()
     try:
         while True:
@@ -118,10 +120,20 @@ def in_order(stage: str, jobs: Iterable[Job], shared: Sequence[Mapping[str, str]
                     ill = ill or (said.why is not None and not isinstance(said.why, GatesFailed))
                 else:
                     say(_told(at_work[number].job, said))
+            elif faults:
+                raise faults[0]
             else:
                 return
     finally:
         _end(at_work, heard, say)
+
+
+def _numbered(jobs: Iterable[Job], faults: list[Exception]) -> Iterator[tuple[int, Job]]:
+    """Each with its number, up to one that cannot be made: why goes to ``faults``."""
+    try:
+        yield from enumerate(jobs)
+    except Exception as error:  # noqa: BLE001  it is raised where its turn is
+        faults.append(error)
 
 
 def _started(stage: str, number: int, job: Job, share: Mapping[str, str], heard: Heard) -> _Work:

@@ -105,6 +105,30 @@ def test_after_a_verdict_the_next_begins_and_after_any_other_end_none(
     assert (tmp_path / "2").exists() is bool(others)
 
 
+def two_of_which_the_second_cannot_be_begun(folder: Path) -> Iterator[Job]:
+    """The first ends after that."""
+    yield from jobs(folder, [{UNTIL: "asked"}])
+    (folder / "asked").touch()
+    raise PreflightError("no room for try 2")
+
+
+def test_one_that_cannot_be_begun_says_so_at_its_turn(tmp_path: Path) -> None:
+    coming = beside.in_order(waiting_stage.__name__, two_of_which_the_second_cannot_be_begun(tmp_path), TWO, quiet)
+
+    assert next(coming).why is None
+    with pytest.raises(PreflightError, match="no room for try 2"):
+        next(coming)
+
+
+def test_one_that_cannot_be_begun_says_nothing_where_one_before_it_is_taken(tmp_path: Path) -> None:
+    coming = beside.in_order(waiting_stage.__name__, two_of_which_the_second_cannot_be_begun(tmp_path), TWO, quiet)
+
+    with contextlib.closing(coming):
+        assert next(coming).why is None
+
+    assert (tmp_path / "1" / "ended").exists()
+
+
 def test_what_is_done_has_no_process_and_has_its_turn_before_another_one_begins(tmp_path: Path) -> None:
     coming = beside.in_order(waiting_stage.__name__, jobs(tmp_path, [{"done": ""}, {}]), TWO, quiet)
 
