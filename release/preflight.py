@@ -292,10 +292,12 @@ def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, at
         estimated = forecast.estimate(found, built, cuda=gpu is not None)
     except PreflightError as unknown:
         return [_unknown_memory(unknown)]
-    free = gpu.free if gpu else machine.available_memory()
+    free, sharing = gpu.free if gpu else machine.available_memory(), list[Item]()
+    if gpu and built and found.config.training.fsdp:
+        sharing = _sharing_items(found, built, at_once)
     if free is None:
         who = f"nvidia-smi does not say how much {gpu.name} has" if gpu else "this system does not say how much is"
-        return [Item(name="memory", state="not checked", says=f"{who} free")]
+        return [Item(name="memory", state="not checked", says=f"{who} free"), *sharing]
     many = 1 if gpu else at_once
     needed = estimated.memory * MEMORY_SPARE * many
     where = f"{gpu.name} has {free / GIB:.1f} GiB free" if gpu else f"{free / GIB:.1f} GiB of memory are available"
@@ -304,7 +306,29 @@ def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, at
         "; ".join([*(["lower tries.side_by_side"] if many > 1 else []), *estimates.remedies(estimated, found.config)]),
     )
     short = f"{what}: the run would be killed. Do one of: {remedies}." if free < needed else ""
-    return [*_items("memory", [short] if short else [], what), *_answering_items(found, built, gpu, free, many)]
+    training = [*_items("memory", [short] if short else [], what), *sharing]
+    return [*training, *_answering_items(found, built, gpu, free, many)]
+
+
+def _sharing_items(found: Inputs, built: Architecture, at_once: int) -> list[Item]:
+    """Whether the host has room for a base that cards share: each process loads all of it, so many tries at a time."""
+    free, name = machine.available_memory(), "memory to share out"
+    if free is None:
+        return [Item(name=name, state="not checked", says="this system does not say how much is free")]
+    config, needed = found.config, forecast.to_share_out(found, built) * MEMORY_SPARE * at_once
+    many = (config.training.processes or 1) * at_once
+    what = f"{needed / GIB:.1f} GiB of the host's memory for {many} processes that each load all of the base"
+    remedies = [
+        *(["lower tries.side_by_side"] if at_once > 1 else []),
+        *([] if config.adapter.quantization.load_in_4bit else ["set adapter.method: qlora"]),
+        "lower training.processes, if fewer cards hold the shares",
+        "take a machine with more memory",
+    ]
+    short = (
+        f"{free / GIB:.1f} GiB of memory are available, and training.fsdp needs {what}, before they share it out: the "
+        f"kernel would kill them. Do one of: {'; '.join(remedies)}."
+    )
+    return _items(name, [short] if free < needed else [], what)
 
 
 def _answering_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, free: int, at_once: int) -> list[Item]:

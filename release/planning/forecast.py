@@ -77,6 +77,12 @@ def answering(found: Inputs, built: Architecture, *, cuda: bool = False) -> Esti
     return replace(one, parts={name: size * many for name, size in one.parts.items()}, processes=many)
 
 
+def to_share_out(found: Inputs, built: Architecture) -> float:
+    """Bytes of the host's memory that a base takes which goes to cards in shares: each process loads all of it."""
+    weights = estimates.answering(built, found.config, cuda=True).parts["base weights"]
+    return weights * (found.config.training.processes or 1)
+
+
 def built_of(found: Inputs) -> Architecture | None:
     """What transformers builds of the base model; None where its own code is trusted to build it.
 

@@ -330,6 +330,44 @@ def test_a_card_that_answers_must_hold_all_of_a_base_that_was_shared_for_trainin
     assert state != "problem" or "shares the base out for training alone" in items[-1].says
 
 
+@pytest.mark.parametrize(
+    ("free", "several", "short"),
+    [("81920", (2, 1), False), ("[N/A]", (8, 1), True), ("81920", (8, 1), True), ("81920", (2, 4), True)],
+)
+def test_the_host_has_room_for_each_process_that_loads_a_base_to_share_it_out(
+    free: str, several: tuple[int, int], short: bool, base: bases.Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes, at_once = several
+    monkeypatch.setattr(machine, "available_memory", lambda: machine.GIB // 2)
+    (gpu,) = machine.read_gpus(f"Some card, {free}, 580.1, GPU-1, 8.9, [N/A]")
+    training = {"processes": processes, "fsdp": True, "optim": "adamw_torch"}
+    found = given(reading.load(small_config(tmp_path, training=training)))
+
+    items = preflight._memory_items(found, forecast.built_of(found), gpu, at_once)
+
+    assert inputs.there(found.base).folder == base.folder
+    assert items[0].state == ("ok" if free.isdecimal() else "not checked")
+    (host,) = [one for one in items if one.name == "memory to share out"]
+    assert host.state == ("problem" if short else "ok")
+    assert f"for {processes * at_once} processes that each load all of the base" in host.says
+    assert ("lower tries.side_by_side" in host.says) == (short and at_once > 1)
+    assert ("0.5 GiB of memory are available" in host.says) == short
+
+
+@pytest.mark.parametrize(("fsdp", "card"), [(False, True), (True, False)])
+def test_a_base_that_no_cards_share_is_not_asked_room_for(
+    fsdp: bool, card: bool, base: bases.Base, tmp_path: Path
+) -> None:
+    (gpu,) = machine.read_gpus("Some card, 81920, 580.1, GPU-1, 8.9, [N/A]")
+    training = {"processes": 2, "optim": "adamw_torch", **({"fsdp": True} if fsdp else {})}
+    found = given(reading.load(small_config(tmp_path, training=training)))
+
+    items = preflight._memory_items(found, forecast.built_of(found), gpu if card else None)
+
+    assert inputs.there(found.base).folder == base.folder
+    assert "memory to share out" not in [one.name for one in items]
+
+
 @pytest.mark.usefixtures("base")
 @pytest.mark.parametrize(
     ("named", "driver", "memory"),
