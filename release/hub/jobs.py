@@ -8,19 +8,22 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from huggingface_hub import Volume
+from huggingface_hub import JobInfo, Volume
 from huggingface_hub.errors import HfHubHTTPError
 
 from release.hub.client import whoami
 from release.hub.download import Listed, need_room
-from release.hub.session import api, asking, listening
+from release.hub.session import Refused, api, asking, listening
 from release.values.errors import HubError
 
 LABEL = "adapter-release"
 """The label by which a job is found again."""
+START = f"{LABEL}-start"
+"""The label that tells one start of it from the others."""
 RUNNING = "RUNNING"
 AHEAD = ("SCHEDULING", "UPDATING")
 """Stages before it runs; every stage that is not known is one in which it has ended."""
+ALIVE = (RUNNING, *AHEAD)
 LOGGED = 1 << 30  # bytes that are heard of a job's words in one go
 MEMBERS = 1000  # files that a bucket of a job may have
 _HOURS = {"second": 3600, "minute": 60, "hour": 1}
@@ -40,6 +43,8 @@ class Seen:
     """A job as it is found."""
 
     id: str
+    start: str
+    """Which start of its name it is."""
     stage: str
     message: str
     seconds: float
@@ -75,34 +80,64 @@ def machine(flavor: str) -> Machine:
         return Machine(about=about, price_per_hour=found.unit_cost_usd * _HOURS[found.unit_label])
 
 
-def start(where: Place, image: str, command: Sequence[str], *, flavor: str, seconds: int, mount: str) -> str:
-    """Start a job with its bucket at ``mount``, as one attempt, which the service does not repeat; its number."""
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a job is started with."""
+
+    image: str
+    command: Sequence[str]
+    flavor: str
+    seconds: int
+    mount: str
+    """Where it has its bucket."""
+
+
+def start(where: Place, order: Order, which: str) -> str:
+    """Start a job as one attempt, which the service does not repeat, and say which start it is; its number."""
     with asking("Starting a job"):
         job = api(must_write=True).run_job(
-            image=image,
-            command=list(command),
-            flavor=flavor,
-            timeout=seconds,
+            image=order.image,
+            command=list(order.command),
+            flavor=order.flavor,
+            timeout=order.seconds,
             attempts=1,
-            labels={LABEL: where.job},
+            labels={LABEL: where.job, START: which},
             name=f"{LABEL}-{where.job}",
-            volumes=[Volume(type="bucket", source=where.bucket, mount_path=mount, read_only=False)],
+            volumes=[Volume(type="bucket", source=where.bucket, mount_path=order.mount, read_only=False)],
             namespace=where.namespace,
         )
         return str(job.id)
 
 
-def latest(where: Place) -> Seen | None:
-    """The last job of this name that was started, if there is one."""
+def listed(where: Place) -> list[Seen]:
+    """The jobs of this name that the Hub lists, the last that was started last. It comes to list one after a while."""
     with asking("Looking for a job"):
-        listed = api(must_write=True).list_jobs(labels={LABEL: where.job}, namespace=where.namespace)
-        dated = [(one.created_at, one) for one in listed if one.created_at]
-        if not dated:
+        found = api(must_write=True).list_jobs(labels={LABEL: where.job}, namespace=where.namespace)
+        dated = [(one.created_at, one) for one in found if one.created_at]
+        return [_seen(job) for _, job in sorted(dated, key=lambda one: one[0])]
+
+
+def numbered(where: Place, number: str) -> Seen | None:
+    """The job of this number, if there is one and it is of this name."""
+    with asking("Looking for a job"):
+        try:
+            job = api(must_write=True).inspect_job(job_id=number, namespace=where.namespace)
+        except HfHubHTTPError as error:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
+                raise
             return None
-        _, job = max(dated, key=lambda one: one[0])
-        ran = job.durations.running_secs if job.durations else None
-        stage, message = str(getattr(job.status.stage, "value", job.status.stage)), job.status.message or ""
-        return Seen(id=job.id, stage=stage, message=message, seconds=float(ran or 0))
+        return _seen(job) if (job.labels or {}).get(LABEL) == where.job else None
+
+
+def _seen(job: JobInfo) -> Seen:
+    ran = job.durations.running_secs if job.durations else None
+    return Seen(
+        id=job.id,
+        start=(job.labels or {}).get(START, ""),
+        stage=str(getattr(job.status.stage, "value", job.status.stage)),
+        message=job.status.message or "",
+        seconds=float(ran or 0),
+    )
 
 
 def log(where: Place, job: str, tail: int | None) -> Iterator[str]:
@@ -126,9 +161,8 @@ def files(where: Place) -> dict[str, int]:
                 if one.type == "file":
                     found[one.path] = one.size
                 if len(found) > MEMBERS:
-                    raise HubError(
-                        f"{where.bucket} has more than {MEMBERS:,} files, which no job of this program puts."
-                    )
+                    says = f"{where.bucket} has more than {MEMBERS:,} files, which no job of this program puts"
+                    raise Refused(f"{says}. End it and remove all of it by --end.")
         except HfHubHTTPError as error:
             if error.response.status_code != HTTPStatus.NOT_FOUND:
                 raise
@@ -143,7 +177,7 @@ def put(where: Place, added: Mapping[str, Path | bytes], gone: Sequence[str] = (
         hub = api(must_write=True)
         hub.create_bucket(where.bucket, private=True, exist_ok=True)
         if not hub.bucket_info(where.bucket).private:
-            raise HubError(f"{where.bucket} is there and everybody can read it. Nothing was put into it. Remove it.")
+            raise Refused(f"{where.bucket} is there and everybody can read it. Nothing was put into it. Remove it.")
         hub.batch_bucket_files(where.bucket, add=[(one, name) for name, one in added.items()], delete=list(gone))
 
 

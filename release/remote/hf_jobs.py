@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from release.remote.system import AT_WORK, GONE
 from release.running import kept
@@ -57,6 +57,9 @@ class HfJobs:
                 "HF_TOKEN is not set, and Hugging Face Jobs is asked with it. Nothing was sent. Set it to a token that "
                 "may write and start jobs: it is used here, and the job is given none."
             )
+
+    def of_account(self, account: str) -> "HfJobs":
+        return replace(self, namespace=self.namespace or account)
 
     def folder(self, job: str) -> str:
         return f"/tmp/adapter-release/{job}"  # noqa: S108  of a container that has one job

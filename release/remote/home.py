@@ -24,11 +24,11 @@ _READ = (".json", ".jsonl", ".md", ".txt")
 _PIECE = 1 << 20
 
 
-class _Plain(tarfile.TarInfo):
+class Plain(tarfile.TarInfo):
     """An entry that is a plain file: no link, no device, and none of the kinds that change the entry after them."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Plain":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "Plain":
         entry = super().frombuf(buf, encoding, errors)
         if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
             raise VerificationError(f"{contents.shown(entry.name)} is not a plain file. {_NOTHING}")
@@ -42,7 +42,7 @@ def unpack(stream: IO[bytes], folder: Path) -> None:
     """What the program over there gives back, in a new folder; ``VerificationError`` for what no candidate holds."""
     total = 0
     try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Plain) as tar:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=Plain) as tar:
             for count, entry in enumerate(tar):
                 total += entry.size
                 most = _most(entry.name)

@@ -8,16 +8,21 @@ import contextlib
 import json
 import re
 import shutil
+import subprocess
 import sys
 import tarfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 from release.hub import jobs, session
-from release.remote import line, mounted, system, there
+from release.remote import hf_jobs, home, line, mounted, system, there
+from release.running.tied import inherited as locks
+from release.running.tied import tied
 from release.values import bounds, reasons
 from release.values.errors import HubError, Stop
 
@@ -26,6 +31,11 @@ MOUNT = "/adapter-release-job"
 PROGRAM = Path(str(mounted.__file__))
 POLL = 5.0  # seconds between two questions to the Hub about a job
 LATE = 60.0  # seconds in which the Hub comes to list what was started, and what an ended job put into its bucket
+WISHED = 30.0  # seconds in which a wish for the end is to be in the bucket
+TRIES = 5  # of what a Hub that fails once must not leave undone
+BEGAN = re.compile(r"began-([0-9a-f]{16})(?:-([0-9A-Za-z]{1,64}))?")
+"""A file of the bucket: which start of the job is the last, and its number as soon as it is known."""
+PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 PRICED = 600.0  # seconds between two words on what a job has cost
 TAIL = 50  # lines that are heard again by whoever attaches
 OF_A_CODE = 200  # bytes of the file that says how a job ended
@@ -48,19 +58,20 @@ def look(one: Job, *_: str) -> None:
     """What the image has; what it lacks is installed there. Where the Hub cannot be asked nothing is said at all."""
     jobs.machine(one.flavor)
     _ready()
-    there.say({"python": [3, 11, 0], "system": "Linux", "missing": []})
+    there.say({"python": [3, 11, 0], "system": "Linux", "missing": [], "account": one.where.namespace})
 
 
 def state(one: Job) -> None:
-    seen = jobs.latest(one.where)
+    found = jobs.files(one.where)
+    seen = _last(one, found)
     runs = seen is not None and seen.stage == jobs.RUNNING
-    there.say({"runs": runs, "code": _code(one), "folder": one.folder, "said": seen.message if seen else ""})
+    there.say({"runs": runs, "code": _code(one, found), "folder": one.folder, "said": seen.message if seen else ""})
 
 
 def stage(one: Job) -> None:
     """At which stage it is; empty where it has none any more."""
-    seen = jobs.latest(one.where)
-    there.say({"stage": seen.stage if seen and seen.stage in (jobs.RUNNING, *jobs.AHEAD) else ""})
+    seen = _last(one, jobs.files(one.where))
+    there.say({"stage": seen.stage if seen and seen.stage in jobs.ALIVE else ""})
 
 
 def put(one: Job) -> None:
@@ -76,15 +87,18 @@ def put(one: Job) -> None:
 
 
 def start(one: Job) -> None:
-    seen = jobs.latest(one.where)
-    if seen is None or seen.stage not in (jobs.RUNNING, *jobs.AHEAD):
-        program = [one.python, "-I", f"{MOUNT}/{PROGRAM.name}", MOUNT, one.folder, *system.NEEDED]
-        number = jobs.start(one.where, one.image, program, flavor=one.flavor, seconds=one.seconds, mount=MOUNT)
-        until = time.monotonic() + LATE
-        while (seen := jobs.latest(one.where)) is None or seen.id != number:  # else the one before is taken for it
-            if time.monotonic() > until:
-                raise HubError(f"Job {number} was started, and the Hub does not list it after {LATE:g} s.")
-            time.sleep(1)
+    """Start it. Which start it is lies in its bucket before: one that no list has is found again, and not repeated."""
+    found = jobs.files(one.where)
+    _cancel(one, found)  # two must not write into one bucket
+    which = token_hex(8)
+    mark = f"began-{which}"
+    jobs.put(one.where, {mark: b"began\n"}, [name for name in found if BEGAN.fullmatch(name)])
+    program = [one.python, "-I", f"{MOUNT}/{PROGRAM.name}", MOUNT, one.folder, which, *system.NEEDED]
+    order = jobs.Order(image=one.image, command=program, flavor=one.flavor, seconds=one.seconds, mount=MOUNT)
+    number = jobs.start(one.where, order, which)
+    if BEGAN.fullmatch(f"{mark}-{number}"):
+        with contextlib.suppress(HubError):  # it is found by its label too, where the Hub lists it
+            jobs.put(one.where, {f"{mark}-{number}": b"began\n"}, [mark])
     there.say({"runs": True})
 
 
@@ -95,12 +109,13 @@ def follow(one: Job, known: str) -> None:
     there.say({"note": f"  {one.flavor} ({machine.about}): {machine.price_per_hour:.2f} USD an hour, {ends}"})
     heard, until = False, 0.0
     while True:
-        seen = jobs.latest(one.where)
+        found = jobs.files(one.where)
+        seen = _last(one, found)
         if seen and seen.stage not in jobs.AHEAD and not heard:
             ended = _listen(one, seen, machine, None if known == "0" else TAIL)
             heard, until = True, time.monotonic() + (LATE if ended else 0)
             continue
-        if (code := _code(one)) is not None:
+        if (code := _code(one, found)) is not None:
             there.say({"code": code})
             return
         late = time.monotonic() < until
@@ -123,96 +138,168 @@ def _listen(one: Job, seen: jobs.Seen, machine: jobs.Machine, tail: int | None) 
             there.say({"log": "\n"})
             if time.monotonic() - told > PRICED:
                 told = time.monotonic()
-                _price(one, machine, "has run")
-    _price(one, machine, "ran")
+                _price(one, seen.id, machine, "has run")
+    _price(one, seen.id, machine, "ran")
     return ended
 
 
-def _price(one: Job, machine: jobs.Machine, runs: str) -> None:
-    if (seen := jobs.latest(one.where)) and seen.seconds:
+def _price(one: Job, number: str, machine: jobs.Machine, runs: str) -> None:
+    if (seen := jobs.numbered(one.where, number)) and seen.seconds:
         hours = seen.seconds / 3600
         cost = f"about {hours * machine.price_per_hour:.2f} USD"
         there.say({"note": f"  it {runs} for {hours:.2f} hours on {one.flavor}: {cost}"})
 
 
 def end(one: Job) -> None:
-    """Wish for the end, in the bucket, and cancel what does not see that."""
-    if _at(one) == jobs.RUNNING:
-        with contextlib.suppress(HubError):
-            jobs.put(one.where, {mounted.END: b"end\n"})
-        until = time.monotonic() + there.NOTICE
-        while time.monotonic() < until and _at(one) == jobs.RUNNING and _code(one) is None:
+    """Wish for the end, in the bucket, and cancel what does not see that: also where the Hub fails meanwhile."""
+    until = time.monotonic() + LATE
+    found = None
+    with contextlib.suppress(HubError):
+        found = jobs.files(one.where)
+    if found != {} and _wished(one):  # whether or not it is listed: it may begin yet
+        notice = time.monotonic() + there.NOTICE
+        while time.monotonic() < notice and _works(one, found or {}, until):
             time.sleep(1)
-    seen = jobs.latest(one.where)
-    if seen and seen.stage in (jobs.RUNNING, *jobs.AHEAD):
-        jobs.cancel(one.where, seen.id)
+    _cancel(one, found or {}, until)
     there.say({"runs": False})
 
 
+def _wished(one: Job) -> bool:
+    """Put the wish for the end into the bucket, by a process with a deadline: hf_xet hears no signal meanwhile."""
+    asked = (one.flavor, one.where.namespace, str(one.seconds), one.image, one.python, wish.__name__, one.folder)
+    try:
+        subprocess.run(
+            tied([sys.executable, "-P", "-m", hf_jobs.LINE, *asked]),
+            input=b"0\n",
+            capture_output=True,
+            timeout=WISHED,
+            check=True,
+            **locks(),
+        )
+    except (subprocess.SubprocessError, OSError):
+        return False
+    return True
+
+
+def wish(one: Job) -> None:
+    jobs.put(one.where, {mounted.END: b"end\n"})
+
+
+def _works(one: Job, found: Mapping[str, int], until: float) -> bool:
+    """Whether it runs and has not said how it ended; a Hub that fails says neither."""
+    with contextlib.suppress(HubError):
+        running = any(seen.stage == jobs.RUNNING for seen in _every(one, found, until))
+        return running and mounted.CODE not in jobs.files(one.where)
+    return True
+
+
+def _cancel(one: Job, found: Mapping[str, int], until: float | None = None) -> None:
+    """Cancel every job of this name that has not ended; a Hub that fails once must not leave that undone."""
+    for left in reversed(range(TRIES)):
+        try:
+            for seen in _every(one, found, until):
+                if seen.stage in jobs.ALIVE:
+                    jobs.cancel(one.where, seen.id)
+        except HubError:
+            if not left:
+                raise
+            time.sleep(1)
+        else:
+            return
+
+
 def fetch(one: Job, *_: str) -> None:
-    """What the job made and counted; of one that was killed what it counted, as far as that was kept."""
+    """What the job made and counted; of one that was killed what it counted, as far as that was kept whole."""
     found = jobs.files(one.where)
-    kept = max((name for name in found if mounted.KEPT.fullmatch(name)), default=None)
-    name = mounted.MADE if _code(one) is not None else kept
     with TemporaryDirectory() as folder:
         tar = Path(folder) / "tar"
-        if name:
-            jobs.get(one.where, name, found[name], tar)
-        if name == mounted.MADE:
+        if _code(one, found) is not None:
+            jobs.get(one.where, mounted.MADE, found[mounted.MADE], tar)
             with tar.open("rb") as made:
                 if made.read(len(there.READY)) != there.READY:
                     made.seek(0)
                 shutil.copyfileobj(made, sys.stdout.buffer)
         else:
-            _counted(tar if name else None)
+            kept = mounted.whole(found, lambda name: jobs.get(one.where, name, found[name], tar), tar)
+            _counted(tar if kept else None)
 
 
 def _counted(kept: Path | None) -> None:
-    """What was counted, out of what was kept, as `there` gives it."""
+    """What was counted, out of what was kept, in which it comes first, as `there` gives it."""
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.GNU_FORMAT) as tar:
         if kept:
-            with tarfile.open(kept, "r|") as runs:
+            with tarfile.open(kept, "r|", tarinfo=home.Plain) as runs:
                 for entry in runs:
-                    if entry.name in there.COUNTED and entry.isreg() and entry.size <= bounds.LEDGER.most:
-                        content = runs.extractfile(entry)
-                        plain = tarfile.TarInfo(entry.name.removeprefix("work/"))
-                        plain.size = entry.size
-                        tar.addfile(plain, content)
+                    if entry.name not in there.COUNTED or entry.size > bounds.LEDGER.most:
+                        break
+                    content = runs.extractfile(entry)
+                    plain = tarfile.TarInfo(entry.name.removeprefix("work/"))
+                    plain.size = entry.size
+                    tar.addfile(plain, content)
 
 
 def remove(one: Job) -> None:
+    """Take the bucket away, and end whatever has it as a folder."""
+    found: Mapping[str, int] = {}
+    with contextlib.suppress(HubError):  # which may have too many files to be listed
+        found = jobs.files(one.where)
+    _cancel(one, found)
     jobs.remove(one.where)
     there.say({"there": False})
 
 
-def _at(one: Job) -> str:
-    seen = jobs.latest(one.where)
-    return seen.stage if seen else ""
+def _every(one: Job, found: Mapping[str, int], until: float | None = None) -> list[jobs.Seen]:
+    """Every job of this name, by what its bucket has; one that was just started is waited for until it is listed."""
+    which, number = _began(found)
+    until = until or time.monotonic() + LATE
+    while True:
+        listed = jobs.listed(one.where)
+        if number:
+            last = jobs.numbered(one.where, number)
+            return [*(seen for seen in listed if seen.id != number), *([last] if last else [])]
+        if not which or any(seen.start == which for seen in listed) or time.monotonic() > until:
+            return listed
+        time.sleep(1)
 
 
-def _code(one: Job) -> int | None:
+def _last(one: Job, found: Mapping[str, int]) -> jobs.Seen | None:
+    """The job that was started last, if there is one."""
+    which, number = _began(found)
+    if number:
+        return jobs.numbered(one.where, number)
+    return next((seen for seen in reversed(_every(one, found)) if which in ("", seen.start)), None)
+
+
+def _began(found: Mapping[str, int]) -> tuple[str, str]:
+    """Which start is the last, and its number; empty where that is not known."""
+    marks = [mark.groups(default="") for mark in map(BEGAN.fullmatch, found) if mark]
+    which, number = max(marks, default=("", ""), key=lambda mark: mark[1])
+    return which, number
+
+
+def _code(one: Job, found: Mapping[str, int]) -> int | None:
     """The exit status with which the job ended, once what it made is seen as well; None while it is not."""
-    found = jobs.files(one.where)
-    if mounted.MADE not in found or not 0 < found.get(mounted.CODE, 0) <= OF_A_CODE:
+    which, _ = _began(found)
+    if not which or mounted.MADE not in found or not 0 < found.get(mounted.CODE, 0) <= OF_A_CODE:
         return None
     with TemporaryDirectory() as folder:
         jobs.get(one.where, mounted.CODE, found[mounted.CODE], Path(folder) / mounted.CODE)
-        return ended((Path(folder) / mounted.CODE).read_bytes(), found[mounted.MADE])
+        return ended((Path(folder) / mounted.CODE).read_bytes(), found[mounted.MADE], which)
 
 
-def ended(said: bytes, made: int) -> int | None:
-    """The exit status that a job says, if what it made has as many bytes as it says too."""
+def ended(said: bytes, made: int, which: str) -> int | None:
+    """The exit status that this start of a job says, if what it made has as many bytes as it says too."""
     try:
         match json.loads(said):
-            case {"code": int(code), "size": int(size)} if code in range(256) and size == made:
-                return code
+            case {"code": int(code), "size": int(size), "start": str(start)} if code in range(256) and size == made:
+                return code if start == which else None
     except (ValueError, RecursionError):
         pass
     return None
 
 
 WORDS: Mapping[str, Callable[..., None]] = {
-    one.__name__: one for one in (look, state, stage, put, start, follow, end, fetch, remove)
+    one.__name__: one for one in (look, state, stage, put, start, follow, wish, end, fetch, remove)
 }
 
 
@@ -232,6 +319,15 @@ def _ready() -> None:
     sys.stdout.flush()
 
 
+def status(stop: Stop) -> int:
+    """The exit status for it: that of a line which was cut where the same question may be answered later."""
+    if isinstance(stop, session.Refused):
+        passing = stop.status >= HTTPStatus.INTERNAL_SERVER_ERROR or stop.status in PASSING
+    else:
+        passing = isinstance(stop, HubError)
+    return line.OF_SSH if passing else stop.exit_code
+
+
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
@@ -242,5 +338,4 @@ if __name__ == "__main__":
         if stop is None:
             raise
         sys.stderr.write(session.redact(" ".join(str(stop).split())) + "\n")
-        cut = isinstance(stop, HubError) and not isinstance(stop, session.Refused)
-        sys.exit(line.OF_SSH if cut else stop.exit_code)
+        sys.exit(status(stop))

@@ -30,6 +30,7 @@ from release.values.artifacts import write_atomically
 from release.values.errors import GatesFailed, PreflightError, ReviewNeeded, Stop
 from release.values.events import Line, Say, Stage, tell
 
+ACCOUNT = re.compile("[A-Za-z0-9._-]{0,96}")
 STATE, LOG, CAME = "elsewhere.json", "elsewhere.log", "elsewhere.came"
 PYTHONS = ((3, 11), (3, 14))
 """The first that runs this code, and the first that is too new."""
@@ -56,6 +57,8 @@ class Job:
     """Digest of what it was sent."""
     told: bool = False
     """Whether its end was told: the next start is another attempt."""
+    account: str = ""
+    """Whose it is over there, where the system says so: a token of somebody else's finds it too, or is refused."""
 
 
 def candidate(config: Config, to: Path, system: System, say: Say) -> None:
@@ -66,10 +69,14 @@ def candidate(config: Config, to: Path, system: System, say: Say) -> None:
     output = config.run.output_dir
     with lock.held(output):
         system.check()
-        _look(config, system)
+        known = _known(output, system)
+        system = system.of_account(known.account if known else "")
+        account = _look(config, system)
+        system = system.of_account(account)
         asked = rules.of_config(config, rules.Given(digests={}), say)
         sending = parcel.of(config)
-        job = _known(output, system) or Job(on=system.name, job=token_hex(8), inputs=sending.digest)
+        job = known or Job(on=system.name, job=token_hex(8), inputs=sending.digest)
+        job = replace(job, account=job.account or account)
         try:
             found = _at_work(job, output, system, sending, say)
             named = {f"{found.folder}/{name}": str(path) for name, path in {there.MADE: to, **sending.places}.items()}
@@ -86,6 +93,7 @@ def end(config: Config, system: System, say: Say) -> None:
     """End the job of this configuration, if there is one, and take away all that it left over there."""
     with lock.held(config.run.output_dir):
         if job := _known(config.run.output_dir, system):
+            system = system.of_account(job.account)
             _end(job, config.run.output_dir, system, say)
             try:
                 with _fetched(job, system, config.run.output_dir) as came:
@@ -100,11 +108,19 @@ def end(config: Config, system: System, say: Say) -> None:
             say(Line(text=f"No job of this configuration is known in {config.run.output_dir}: nothing was done."))
 
 
-def _look(config: Config, system: System) -> None:
-    """``PreflightError`` where the Python over there cannot make a candidate. Nothing is sent by then but a program."""
+def _look(config: Config, system: System) -> str:
+    """The account that it is asked as, where the system says that. Nothing is sent by then but a program.
+
+    ``PreflightError`` where the Python over there cannot make a candidate.
+    """
     searched = extras.SEARCH if ladder.search(config) else ()
     match line.ask(system, "look", ".", *NEEDED, *searched):
-        case {"python": [int(major), int(minor), int(micro)], "system": str(name), "missing": list(missing)}:
+        case {
+            "python": [int(major), int(minor), int(micro)],
+            "system": str(name),
+            "missing": list(missing),
+            **more,
+        }:
             found = f"{system.python} on {system.name} is Python {major}.{minor}.{micro}"
             if not PYTHONS[0] <= (major, minor) < PYTHONS[1] or name != "Linux":
                 raise PreflightError(
@@ -119,6 +135,8 @@ def _look(config: Config, system: System) -> None:
                     f"'adapter-release[{extra}]'; or name the Python of an environment that has it by --python PATH. "
                     "The code itself is sent."
                 )
+            account = str(more.get("account", ""))
+            return account if ACCOUNT.fullmatch(account) else ""
         case other:
             raise line.strange(system, other)
 
@@ -138,7 +156,7 @@ def _read(output: Path) -> Job | None:
     path = output / STATE
     try:
         job = Job(**json.loads(path.read_bytes()))
-        sound = re.fullmatch("[0-9a-f]{16}", job.job) is not None
+        sound = re.fullmatch("[0-9a-f]{16}", job.job) is not None and ACCOUNT.fullmatch(job.account) is not None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, RecursionError) as error:

@@ -34,6 +34,9 @@ class System(Protocol):
     def check(self) -> None:
         """``PreflightError`` where its client cannot be used; asks nobody over there."""
 
+    def of_account(self, account: str) -> "System":
+        """The same, of this account where it is asked as one and none was named."""
+
     def folder(self, job: str) -> str:
         """Where over there all of a job lies."""
 

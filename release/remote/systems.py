@@ -57,6 +57,9 @@ class Ssh:
                 "OpenSSH's client (Debian: openssh-client)."
             )
 
+    def of_account(self, account: str) -> "Ssh":  # noqa: ARG002
+        return self
+
     def folder(self, job: str) -> str:
         return f"{FOLDER}/{job}"  # where a login starts
 
@@ -134,6 +137,9 @@ class Slurm:
             says = f"--on {self.name}: {self.script} does not run what it is given: it needs a first line `#!/bin/bash`"
             raise ConfigError([f'{says} and a last one `exec "$@"`. examples/slurm.sbatch has both.'])
         self._ask("squeue", "--noheader", "--format=%T", f"--name={_named('none')}", f"--user={_user()}")
+
+    def of_account(self, account: str) -> "Slurm":  # noqa: ARG002
+        return self
 
     def folder(self, job: str) -> str:
         return str(self.runs.absolute() / "elsewhere" / job)

@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,6 @@ HARDWARE = [
         "unitCostMicroUSD": 16667, "unitCostUSD": 0.016667, "unitLabel": "minute",
     },
 ]  # fmt: skip
-UNLISTED = 1.5  # seconds in which a job that was started is in no list
 UP = """
 import sys, hf_xet
 from huggingface_hub.utils._xet import get_xet_session
@@ -94,6 +94,12 @@ class Service:
     endpoint: str = ""
     program: str = ""
     """What stands for the code that is sent, where it is not that code."""
+    unlisted: float = 1.5
+    """Seconds in which a job that was started is in no list."""
+    broken: str = "$."
+    """What is asked of these paths is refused."""
+    stuck: bool = False
+    """Whether what is to be written is waited for, for ever."""
     holds: bool = False
     """Whether a job waits for a machine."""
     runs: list[Run] = field(default_factory=list)
@@ -158,7 +164,9 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         self.service.heard.append(f"{self.command} {url.path}")
         parts = [unquote(one) for one in url.path.strip("/").split("/")]
-        if parts[0] == "store":
+        if re.search(self.service.broken, url.path):
+            self.answer({"error": "Forbidden"}, 403)
+        elif parts[0] == "store":
             self.answer(_opened(Path(url.path.removeprefix("/store"))))
         elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self.answer({"error": "Invalid username or password."}, 401)
@@ -192,7 +200,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(_told(run))
             case "GET", [_]:
                 labels = [one.split("=", 1) for one in query.get("label", [])]
-                listed = [one for one in service.runs if (datetime.now(UTC) - one.created).total_seconds() > UNLISTED]
+                since = datetime.now(UTC) - timedelta(seconds=service.unlisted)
+                listed = [one for one in service.runs if one.created < since]
                 self.answer([_told(one) for one in listed if all(one.spec["labels"].get(k) == v for k, v in labels)])
             case _, [_, number, *more]:
                 (run,) = (one for one in service.runs if one.id == number)
@@ -254,6 +263,8 @@ class Handler(BaseHTTPRequestHandler):
                 found = [path for path in folder.rglob("*") if path.is_file()]
                 self.answer([_listed(path, folder, "0" * 64) for path in found])
             case _, ["batch"]:
+                while service.stuck:
+                    time.sleep(0.1)
                 self.batch(folder)
             case _:
                 self.bytes_of(name, parts)

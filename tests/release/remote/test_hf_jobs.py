@@ -1,22 +1,33 @@
 """A candidate made as a job of Hugging Face Jobs: the real client and real HTTP, before a service on loopback."""
 
+import io
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
 
 from gates.canonical import canonical_json
+from release.hub import jobs
+from release.hub.session import Refused
 from release.models import base as bases
-from release.remote import hf_jobs, hub_there, mounted, parcel, systems, there
-from release.values.errors import GatesFailed, PreflightError
+from release.models.exports import making
+from release.remote import hf_jobs, home, hub_there, mounted, parcel, systems, there
+from release.remote import line as lines
+from release.values import layout
+from release.values.errors import GatesFailed, HubError, PreflightError, Stop, VerificationError
 from tests.helpers import jobs_service, lent
-from tests.helpers.jobs_service import TOKEN, Service
+from tests.helpers.jobs_service import TOKEN, Run, Service
 from tests.helpers.lent import wait_until
 
 ON = "hf-jobs:cpu-basic"
@@ -119,6 +130,67 @@ def test_a_job_is_given_its_bucket_and_nothing_else_and_an_interrupted_one_is_ta
     machine.make(line, monkeypatch, end=True)
     assert not bucket.exists()
     assert not (line / "run" / "elsewhere.json").exists()
+    assert service.heard.count("GET /api/whoami-v2") == 1
+
+
+@pytest.mark.parametrize("harm", ["a bucket that cannot be reached", "a bucket of too many files"])
+def test_a_job_is_cancelled_whatever_else_cannot_be_done(
+    service: Service, line: Path, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = service.bucket(bucket_of(known(line)))
+    service.program = WAITS
+    machine = service.machine()
+    process = machine.start(line, "at work 4")
+    if harm == "a bucket that cannot be reached":
+        service.broken = "/buckets/"
+    else:
+        for number in range(jobs.MEMBERS + 1):
+            (bucket / str(number)).touch()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+
+    assert process.returncode == 130, said
+    assert service.runs[-1].stage != "RUNNING"
+    service.broken = "$."
+    machine.make(line, monkeypatch, end=True)
+    assert not bucket.exists()
+
+
+def test_a_job_that_no_list_has_is_not_started_twice_and_ended_with_all_of_its_name(
+    service: Service, line: Path
+) -> None:
+    known(line)
+    service.program, service.unlisted = WAITS, 3600
+    machine = service.machine()
+    first = machine.start(line, "at work 4")
+    first.kill()
+    first.communicate()
+
+    second = machine.start(line, "attached to job")
+    (run,) = service.runs
+    sleeps = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    of_before = Run(id="0" * 24, spec=run.spec, log=run.log, created=datetime(2026, 1, 1, tzinfo=UTC), process=sleeps)
+    service.runs.append(of_before)
+    second.send_signal(signal.SIGINT)
+    second.communicate()
+
+    assert second.returncode == 130
+    assert run.stage != "RUNNING"
+    assert of_before.stage == "CANCELED"
+
+
+def test_a_wish_for_the_end_that_does_not_arrive_is_given_up(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = jobs.Place(namespace="me", job="0" * 16)
+    asked = hub_there.Job(flavor="l4x1", seconds=60, image="i", python="p", folder=f"/tmp/{where.job}", where=where)
+    monkeypatch.setenv("HF_ENDPOINT", service.endpoint)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert hub_there._wished(asked)
+    assert (service.bucket(where.bucket) / mounted.END).exists()
+
+    service.stuck = True
+    monkeypatch.setattr(hub_there, "WISHED", 3.0)
+    assert not hub_there._wished(asked)
+    service.stuck = False
 
 
 def test_a_line_that_is_cut_ends_nothing_and_the_same_command_brings_home_what_was_refused(
@@ -197,11 +269,13 @@ def test_what_can_be_known_is_said_before_anything_is_sent(
 @pytest.mark.parametrize(
     ("said", "code"),
     [
-        (b'{"code": 5, "size": 7}', 5),
-        (b'{"code": 0, "size": 8}', None),
-        (b'{"code": 256, "size": 7}', None),
-        (b'{"code": -1, "size": 7}', None),
-        (b'{"code": "5", "size": 7}', None),
+        (b'{"code": 5, "size": 7, "start": "a"}', 5),
+        (b'{"code": 5, "size": 7, "start": "b"}', None),
+        (b'{"code": 5, "size": 7}', None),
+        (b'{"code": 0, "size": 8, "start": "a"}', None),
+        (b'{"code": 256, "size": 7, "start": "a"}', None),
+        (b'{"code": -1, "size": 7, "start": "a"}', None),
+        (b'{"code": "5", "size": 7, "start": "a"}', None),
         (b"[5, 7]", None),
         (b"[" * 200, None),
         (b"\xff", None),
@@ -209,7 +283,22 @@ def test_what_can_be_known_is_said_before_anything_is_sent(
     ],
 )
 def test_a_job_has_ended_when_what_it_made_is_seen_as_whole(said: bytes, code: int | None) -> None:
-    assert hub_there.ended(said, 7) == code
+    assert hub_there.ended(said, 7, "a") == code
+
+
+@pytest.mark.parametrize(
+    ("stop", "cut"),
+    [
+        (HubError("no byte"), True),
+        (Refused("bad gateway", 502), True),
+        (Refused("too many requests", 429), True),
+        (Refused("forbidden", 403), False),
+        (Refused("everybody can read it"), False),
+        (VerificationError("is not a plain file"), False),
+    ],
+)
+def test_a_line_is_cut_only_where_the_same_question_may_be_answered_later(stop: Stop, cut: bool) -> None:
+    assert hub_there.status(stop) == (lines.OF_SSH if cut else stop.exit_code)
 
 
 @pytest.mark.parametrize("harm", ["none", "cut", "gone", "both"])
@@ -262,6 +351,124 @@ while time.monotonic() < end and not (folder / "end").exists(): time.sleep(0.05)
     assert capfd.readouterr().out == "at work\n"
 
 
+def test_a_job_is_heard_while_it_is_kept_and_what_could_not_be_kept_is_kept_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, bucket = tmp_path / "folder", tmp_path / "bucket"
+    (folder / mounted.RUNS).mkdir(parents=True)
+    bucket.mkdir()
+    kept = list[int]()
+
+    def keep(_: Path, __: Path, newest: int) -> int:
+        kept.append(newest)
+        if len(kept) == 2:
+            (bucket / mounted.END).touch()
+            wait_until((folder / mounted.WISH).exists, "it is not heard meanwhile")
+        return newest + (len(kept) > 1)
+
+    monkeypatch.setattr(mounted, "EVERY", 0.0)
+    monkeypatch.setattr(mounted, "keep", keep)
+    program = """
+import pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+(folder / "work/runs/one").write_text("1")
+end = time.monotonic() + 20
+while time.monotonic() < end and not (folder / "end").exists(): time.sleep(0.05)
+(folder / "exit_code").write_text("143" if time.monotonic() < end else "1")
+"""
+
+    assert mounted.run([sys.executable, "-c", program, str(folder)], bucket, folder, [], 0) == 143
+    assert kept == [0, 0, 1]
+
+
+def test_what_goes_while_it_is_looked_for_is_not_kept(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for number in range(20):
+                (tmp_path / mounted.RUNS / f"a{number}" / "b" / "c").mkdir(parents=True)
+            shutil.rmtree(tmp_path / mounted.RUNS)
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            assert mounted.files(tmp_path) == []
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_what_is_made_again_is_not_kept_and_what_is_counted_comes_first(tmp_path: Path) -> None:
+    folder, bucket = tmp_path / "folder", tmp_path / "bucket"
+    bucket.mkdir()
+    for name in ("a/exports/gguf", "base_gguf/base", "a/answers", "a/b/exports/mine", "spent.jsonl"):
+        path = folder / mounted.RUNS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    mounted.keep(bucket, folder, 0)
+
+    with tarfile.open(next(bucket.iterdir())) as tar:
+        found = [name.removeprefix(f"{mounted.RUNS}/") for name in tar.getnames()]
+    assert found == ["spent.jsonl", "a/answers", "a/b/exports/mine"]
+
+
+@pytest.mark.parametrize("sent", [None, b"no tar"])
+def test_a_job_that_cannot_begin_says_so_and_is_not_paid_for_again(
+    tmp_path: Path, sent: bytes | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bucket = tmp_path / "bucket"
+    bucket.mkdir()
+    shutil.copy(there.__file__, bucket)
+    if sent:
+        (bucket / mounted.SENT).write_bytes(sent)
+    before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    try:
+        assert mounted.main(bucket, tmp_path / "folder", "a", []) == PreflightError.exit_code
+    finally:
+        for one, handler in zip((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), before, strict=True):
+            signal.signal(one, handler)
+
+    made = (bucket / mounted.MADE).read_bytes()
+    assert hub_there.ended((bucket / mounted.CODE).read_bytes(), len(made), "a") == PreflightError.exit_code
+    home.unpack(io.BytesIO(made), tmp_path / "came")
+    said = capfd.readouterr().out.splitlines()
+    assert said[-2].startswith("error: the job could not do its work")
+    assert said[-1] == mounted.OVER
+
+
+@pytest.mark.parametrize("harm", ["cut", "a header of 64 MB"])
+def test_what_was_counted_is_taken_of_the_newest_that_is_whole_and_plain(
+    tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    folder, bucket = tmp_path / "folder", tmp_path / "bucket"
+    (folder / mounted.RUNS).mkdir(parents=True)
+    bucket.mkdir()
+    (folder / there.COUNTED[1]).write_text("spent", "utf-8")
+    mounted.keep(bucket, folder, 0)
+    if harm == "cut":
+        (bucket / f"kept-000002-{'0' * 64}.tar").write_bytes(b"half")
+    else:
+        half = tmp_path / "half"
+        with tarfile.open(half, "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "a" * (64 << 20)}) as tar:
+            tar.add(folder / there.COUNTED[1], there.COUNTED[1])
+        half.rename(bucket / mounted.named("000002", half))
+    where = jobs.Place(namespace="me", job="0" * 16)
+    asked = hub_there.Job(flavor="l4x1", seconds=60, image="i", python="p", folder="/tmp/0", where=where)
+    monkeypatch.setattr(jobs, "files", lambda _: {path.name: path.stat().st_size for path in bucket.iterdir()})
+    monkeypatch.setattr(jobs, "get", lambda _, name, __, to: shutil.copy(bucket / name, to))
+
+    if harm == "cut":
+        hub_there.fetch(asked)
+        home.unpack(io.BytesIO(capfdbinary.readouterr().out), tmp_path / "came")
+        assert (tmp_path / "came" / home.SPENT).read_text("utf-8") == "spent"
+    else:
+        with pytest.raises(VerificationError, match="is not a plain file"):
+            hub_there.fetch(asked)
+
+
 def test_what_an_image_lacks_is_installed_by_the_lock_that_was_sent(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,6 +485,9 @@ def test_the_program_of_a_job_names_things_as_the_others_do() -> None:
     assert mounted.RUNS == parcel.RUNS
     assert (mounted.LOG, mounted.ENDED, mounted.WISH) == (there.LOG, there.CODE, there.END)
     assert mounted.MADE_THERE == there.MADE
+    assert mounted.COUNTED == there.COUNTED
+    assert PreflightError.exit_code == mounted.CANNOT
+    assert set(mounted.MADE_AGAIN) == {layout.EXPORTS, making.KEPT}
     assert mounted.LOCK.startswith("code/release/assets/locks/")
 
 

@@ -52,6 +52,9 @@ class Here:
     def check(self) -> None:
         """Nothing is needed."""
 
+    def of_account(self, account: str) -> "Here":  # noqa: ARG002
+        return self
+
     def folder(self, job: str) -> str:
         return str(self.home / ".adapter-release" / job)
 

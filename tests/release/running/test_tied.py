@@ -83,7 +83,7 @@ ASKS = {
     "release/running/container.py": {"_watched"},  # outlives its parent, to take away what that started
     "release/running/environment.py": {"git"},
     "release/running/machine.py": {"find_gpus"},
-    "release/remote/mounted.py": {"main", "install", "run"},  # the first process of a container, which ends with it
+    "release/remote/mounted.py": {"make", "install", "run"},  # the first process of a container, which ends with it
     "release/remote/there.py": {"start", "_run"},  # outlives its parent; as a file of its own it ties what it starts
 }
 """Functions that ask git, the driver or a Python something, which takes a moment and writes nothing of a release."""
