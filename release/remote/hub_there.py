@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 PRICED = 600.0  # seconds between two words on what a job has cost
 TAIL = 50  # lines that are heard again by whoever attaches
 OF_A_CODE = 200  # bytes of the file that says how a job ended
+_SPEAKS = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,7 @@ def follow(one: Job, known: str) -> None:
     """Say what the job says and costs, until it has ended and what it put into its bucket is seen."""
     machine = jobs.machine(one.flavor)
     ends = f"ended after {one.seconds / 3600:g} hours"
-    there.say({"note": f"  {one.flavor} ({machine.about}): {machine.price_per_hour:.2f} USD an hour, {ends}"})
+    _say({"note": f"  {one.flavor} ({machine.about}): {machine.price_per_hour:.2f} USD an hour, {ends}"})
     heard, until = False, 0.0
     while True:
         found = jobs.files(one.where)
@@ -116,16 +118,23 @@ def follow(one: Job, known: str) -> None:
             heard, until = True, time.monotonic() + (LATE if ended else 0)
             continue
         if (code := _code(one, found)) is not None:
-            there.say({"code": code})
+            _say({"code": code})
             return
         late = time.monotonic() < until
-        there.say({"runs": late or (seen is not None and seen.stage == jobs.RUNNING)})
+        _say({"runs": late or (seen is not None and seen.stage == jobs.RUNNING)})
         time.sleep(POLL)
 
 
 def _listen(one: Job, seen: jobs.Seen, machine: jobs.Machine, tail: int | None) -> bool:
     """Say the job's lines, and now and then what it has cost; whether it came to its last line."""
-    told, ended = time.monotonic(), False
+    over, ended = threading.Event(), False
+
+    def tell_the_price() -> None:  # beside, for a job may be silent for hours
+        while not over.wait(PRICED):
+            with contextlib.suppress(HubError):
+                _price(one, seen.id, machine, "has run")
+
+    threading.Thread(target=tell_the_price, daemon=True).start()
     lost = contextlib.nullcontext() if seen.stage == jobs.RUNNING else contextlib.suppress(HubError)
     with lost:  # what one said that has ended may be gone
         for said in jobs.log(one.where, seen.id, tail):
@@ -134,11 +143,9 @@ def _listen(one: Job, seen: jobs.Seen, machine: jobs.Machine, tail: int | None) 
             if ended:
                 break
             for at in range(0, len(text), there.PIECE):  # what is longer is heard in parts
-                there.say({"log": text[at : at + there.PIECE]})
-            there.say({"log": "\n"})
-            if time.monotonic() - told > PRICED:
-                told = time.monotonic()
-                _price(one, seen.id, machine, "has run")
+                _say({"log": text[at : at + there.PIECE]})
+            _say({"log": "\n"})
+    over.set()
     _price(one, seen.id, machine, "ran")
     return ended
 
@@ -147,7 +154,13 @@ def _price(one: Job, number: str, machine: jobs.Machine, runs: str) -> None:
     if (seen := jobs.numbered(one.where, number)) and seen.seconds:
         hours = seen.seconds / 3600
         cost = f"about {hours * machine.price_per_hour:.2f} USD"
-        there.say({"note": f"  it {runs} for {hours:.2f} hours on {one.flavor}: {cost}"})
+        _say({"note": f"  it {runs} for {hours:.2f} hours on {one.flavor}: {cost}"})
+
+
+def _say(what: Mapping[str, object]) -> None:
+    """A line, also where two threads speak."""
+    with _SPEAKS:
+        there.say(what)
 
 
 def end(one: Job) -> None:

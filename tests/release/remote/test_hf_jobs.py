@@ -469,6 +469,29 @@ def test_what_was_counted_is_taken_of_the_newest_that_is_whole_and_plain(
             hub_there.fetch(asked)
 
 
+def test_what_a_job_costs_is_told_while_it_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said, where = threading.Event(), jobs.Place(namespace="me", job="0" * 16)
+    asked = hub_there.Job(flavor="l4x1", seconds=60, image="i", python="p", folder="/tmp/0", where=where)
+    seen = jobs.Seen(id="1", start="", stage=jobs.RUNNING, message="", seconds=3600)
+
+    def numbered(*_: object) -> jobs.Seen:
+        said.set()
+        return seen
+
+    def log(*_: object) -> Iterator[str]:
+        assert said.wait(20)
+        yield mounted.OVER
+
+    monkeypatch.setattr(hub_there, "PRICED", 0.1)
+    monkeypatch.setattr(jobs, "numbered", numbered)
+    monkeypatch.setattr(jobs, "log", log)
+
+    assert hub_there._listen(asked, seen, jobs.Machine(about="", price_per_hour=2), None)
+    assert "it ran for 1.00 hours on l4x1: about 2.00 USD" in capfd.readouterr().out
+
+
 def test_what_an_image_lacks_is_installed_by_the_lock_that_was_sent(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
