@@ -97,7 +97,13 @@ def start(one: Job) -> None:
     jobs.put(one.where, {mark: b"began\n"}, [name for name in found if BEGAN.fullmatch(name)])
     program = [one.python, "-I", f"{MOUNT}/{PROGRAM.name}", MOUNT, one.folder, which, *system.NEEDED]
     order = jobs.Order(image=one.image, command=program, flavor=one.flavor, seconds=one.seconds, mount=MOUNT)
-    number = jobs.start(one.where, order, which)
+    try:
+        number = jobs.start(one.where, order, which)
+    except session.Refused as stop:
+        if status(stop) != line.OF_SSH:  # there is none that is to be waited for
+            with contextlib.suppress(HubError):
+                jobs.put(one.where, {}, [mark])
+        raise
     if BEGAN.fullmatch(f"{mark}-{number}"):
         with contextlib.suppress(HubError):  # it is found by its label too, where the Hub lists it
             jobs.put(one.where, {f"{mark}-{number}": b"began\n"}, [mark])

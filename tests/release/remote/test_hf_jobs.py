@@ -469,6 +469,31 @@ def test_what_was_counted_is_taken_of_the_newest_that_is_whole_and_plain(
             hub_there.fetch(asked)
 
 
+@pytest.mark.parametrize(("answer", "waited_for"), [(402, False), (502, True)])
+def test_a_job_that_was_refused_is_not_waited_for(
+    answer: int, waited_for: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, bucket = jobs.Place(namespace="me", job="0" * 16), dict[str, int]()
+    asked = hub_there.Job(flavor="l4x1", seconds=60, image="i", python="p", folder="/tmp/0", where=where)
+
+    def put(_: object, added: dict[str, bytes], gone: list[str]) -> None:
+        bucket.update({name: len(one) for name, one in added.items()})
+        for name in gone:
+            del bucket[name]
+
+    def start(*_: object) -> str:
+        raise Refused("no", answer)
+
+    monkeypatch.setattr(jobs, "files", lambda _: dict(bucket))
+    monkeypatch.setattr(jobs, "listed", lambda _: [])
+    monkeypatch.setattr(jobs, "put", put)
+    monkeypatch.setattr(jobs, "start", start)
+
+    with pytest.raises(Refused):
+        hub_there.start(asked)
+    assert [hub_there.BEGAN.fullmatch(name) is not None for name in bucket] == [True] * waited_for
+
+
 def test_what_a_job_costs_is_told_while_it_says_nothing(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
