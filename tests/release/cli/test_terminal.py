@@ -62,6 +62,8 @@ def test_only_this_wing_writes_and_nothing_of_it_goes_around_the_streams() -> No
         "release/publishing/snippet",
         "release/hub/",
         "release/remote/there.py",
+        "release/remote/hub_there.py",
+        "release/remote/mounted.py",
     )
     others = [name for name in found if not name.startswith(("release/cli/", *stages))]
 
