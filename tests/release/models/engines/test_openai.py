@@ -457,7 +457,10 @@ def test_ctrl_c_ends_the_requests_in_flight_at_once() -> None:
             assert process.stdout is not None
             process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=120)  # who waits for what is asked waits for an hour
+            try:
+                _, errors = process.communicate(timeout=120)  # who waits for what is asked waits for an hour
+            finally:
+                process.kill()
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
