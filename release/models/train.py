@@ -266,17 +266,7 @@ def build_trainer(
     if problem := loading.asks_otherwise(tokenizer, chat, asked):
         raise PreflightError(f"{problem} Nothing was trained.")
     over = forms.trained_over(config)
-    said = loading.loaded_as(
-        config.adapter, "nf4" if "nf4" in over else "unquantized", config.model.attn_implementation
-    )
-    code, to_share = config.model.trust_remote_code, bool(config.training.fsdp)
-    model = loading.load_model(base_folder, said, trust_remote_code=code, to_share=to_share)
-    if config.training.use_liger_kernel:
-        if why := liger.problem(cuda=torch.cuda.is_available()):
-            raise PreflightError(f"{why} Nothing was trained.")
-        liger.put_on(model)
-    if config.training.padding_free:
-        rows_apart.must_be(model)
+    model = _base_model(config, base_folder, over)
     both = _both(model, base_folder, config) if len(over) > 1 else None
     missing = unmatched_targets(model, config.adapter.lora.target_modules)
     if missing:
@@ -290,7 +280,7 @@ def build_trainer(
     guard, heard = sft_trainer.guard(config, say), list[int]()
     plan = evaluation.planned(config, run, base_folder, chat, partial(_as_trained, both, config), limits)
     watched = sft_trainer.watched_class(divergence.schedule(config, divergence.done(run)))
-    trainer: SFTTrainer = (sharded.trainer_class(watched) if to_share else watched)(
+    trainer: SFTTrainer = (sharded.trainer_class(watched) if config.training.fsdp else watched)(
         model=model,
         args=training_arguments(config, run / "checkpoints", cuda=torch.cuda.is_available()),
         train_dataset=dataset,
@@ -327,6 +317,24 @@ def _deciding(
         yield callbacks.budget(meter, say)
     if minutes := config.training.save_minutes:
         yield callbacks.timed(minutes)
+
+
+def _base_model(config: Config, base_folder: Path, over: Sequence[str]) -> "PreTrainedModel":
+    """The base as it is trained over, with the kernels that are asked for; ``PreflightError`` where they do not fit."""
+    import torch
+
+    said = loading.loaded_as(
+        config.adapter, "nf4" if "nf4" in over else "unquantized", config.model.attn_implementation
+    )
+    code, to_share = config.model.trust_remote_code, bool(config.training.fsdp)
+    model = loading.load_model(base_folder, said, trust_remote_code=code, to_share=to_share)
+    if config.training.use_liger_kernel:
+        if why := liger.problem(cuda=torch.cuda.is_available()):
+            raise PreflightError(f"{why} Nothing was trained.")
+        liger.put_on(model)
+    if config.training.padding_free:
+        rows_apart.must_be(model)
+    return model
 
 
 def _both(model: "PreTrainedModel", base_folder: Path, config: Config) -> base_weights.Now:

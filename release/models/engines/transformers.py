@@ -29,9 +29,8 @@ def opened(asked: Asked) -> Iterator[Opened]:
     remote, grouped = asked.settings.model.trust_remote_code, partial(batches, said=asked.settings.generation)
     attention = asked.settings.model.attn_implementation
     if form.merged:
-        said = loading.loaded_as(
-            adapter, "unquantized", attention
-        )  # of what was merged is said in the record of its files
+        # of what was merged is said in the record of its files
+        said = loading.loaded_as(adapter, "unquantized", attention)
         loaded = said.told | _left_out(asked)
         merged = loading.load_model(asked.exports / files.merged(form, adapter), said, trust_remote_code=remote).eval()
         yield Opened(
