@@ -110,9 +110,7 @@ def _checked(
         raise ConfigError([f"{path} holds {shown(tree)}; expected {messages.SCHEMA['description']}."])
     _spell_out_container(tree)
     written = older.todays_names(tree, in_file)
-    given: Tree = {}
-    for key, text in overrides.items():
-        trees.put(given, key, messages.override(key, text))
+    given = _overriding(tree, overrides)
     _spell_out_container(given)
     changed = older.todays_names(given, lambda key: f"--set {key}")
     places = written.places | {key: f"--set {key}" for key in _new_keys(tree, given)} | changed.places
@@ -133,6 +131,16 @@ def _checked(
     if all_problems or config is None:
         raise ConfigError(all_problems)
     return replace(config, path=path, notices=(*written.notices, *changed.notices))
+
+
+def _overriding(tree: Tree, overrides: Mapping[str, str]) -> Tree:
+    """What overrides say. An empty section takes the place of the file's here: merging would keep all of that."""
+    given: Tree = {}
+    for key, text in overrides.items():
+        trees.put(given, key, value := messages.override(key, text))
+        if value == {}:
+            trees.put(tree, key, {})
+    return given
 
 
 def _spell_out_container(tree: Tree) -> None:

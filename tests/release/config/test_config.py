@@ -191,6 +191,14 @@ def test_an_override_wins_over_the_file_and_knows_old_names_too() -> None:
     assert new.publishing.tag == "1.0"
 
 
+def test_an_empty_section_as_an_override_takes_the_place_of_the_files() -> None:
+    forms = {"serving": "{gguf: {engine: llama.cpp}, unquantized: {base: unquantized}}"}
+
+    assert set(reading.load(COMPLETE, forms).serving) == {"gguf", "unquantized"}
+    assert set(reading.load(ROOT / "release.yaml", {"serving": "{}"}).serving) == set()
+    assert len(reading.load(ROOT / "release.yaml", {"serving.gguf": "{engine: llama.cpp}"}).serving) == 3
+
+
 @pytest.mark.parametrize(
     ("key", "text", "problem"),
     [
