@@ -10,7 +10,7 @@ from gates.policy import SPENDING, Bar, Policy, not_judged
 from gates.provable import DROP, RATES, TRIES, GatePlan, slips_through
 from gates.rows import Golden, Output
 from gates.score import Miss, Score
-from gates.shown import plain
+from gates.shown import p_value, plain
 from gates.verdict import CONTENT, GateVerdict, Verdict
 
 ROWS_SHOWN = 10
@@ -236,7 +236,7 @@ def _state(one: Pairing) -> str:
 
 
 def _pairing(one: Pairing) -> str:
-    changes = f"{len(one.lost)} lost, {len(one.won)} won, p = {one.p:.3f}"
+    changes = f"{len(one.lost)} lost, {len(one.won)} won, p {p_value(one.p)}"
     return f"{one.right_now}/{one.n}, {one.earlier} {one.right_before}/{one.n}: {changes}"
 
 
@@ -267,7 +267,7 @@ def _could_have_seen(comparison: Comparison) -> Iterator[str]:
 
 def _pairing_row(one: Pairing) -> str:
     cells = (one.gate, one.earlier, f"{one.right_before}/{one.n}", f"{one.right_now}/{one.n}")
-    rows = (", ".join(one.lost) or "none", ", ".join(one.won) or "none", f"{one.p:.3f}")
+    rows = (", ".join(one.lost) or "none", ", ".join(one.won) or "none", p_value(one.p).removeprefix("= "))
     return f"| {' | '.join(map(cell, (*cells, *rows)))} |"
 
 

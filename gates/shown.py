@@ -78,3 +78,8 @@ def some(names: Sequence[object], most: int) -> str:
 def counted(number: int, what: str) -> str:
     """``1 row``, ``1,200 rows``: how many, in words that agree."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def p_value(p: float) -> str:
+    """``= 0.031``; ``< 0.001`` where three digits would round it to nothing."""
+    return f"= {p:.3f}" if p >= 0.0005 else "< 0.001"

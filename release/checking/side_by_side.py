@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import gates
-from gates.shown import plain, shorten, some
+from gates.shown import p_value, plain, shorten, some
 from release.checking import compare, explain, opening, verify, verify_card, view
 from release.judging import previous
 from release.judging.derive import Beside
@@ -192,9 +192,9 @@ def lines(then: str, now: str, found: gates.Comparison, other: Sequence[tuple[st
     counts = [(f"{one.right_before}/{one.n}", f"{one.right_now}/{one.n}") for one in found.pairings]
     first, second = (max(len(head), *(len(one[at]) for one in counts)) for at, head in enumerate(("before", "now")))
     said = [f"before: {plain(then)}", f"now:    {plain(now)}"]
-    said.append(f"{'gate':{wide}}  {'before':>{first}}  {'now':>{second}}  lost  won      p")
+    said.append(f"{'gate':{wide}}  {'before':>{first}}  {'now':>{second}}  lost  won        p")
     for one, (before, after) in zip(found.pairings, counts, strict=True):
-        changes = f"{len(one.lost):4}  {len(one.won):3}  {one.p:.3f}"
+        changes = f"{len(one.lost):4}  {len(one.won):3}  {p_value(one.p).removeprefix('= '):>7}"
         advisory = "" if one.required else "  (advisory)"
         said.append(f"{one.gate:{wide}}  {before:>{first}}  {after:>{second}}  {changes}{advisory}")
     every = found.pairings[0]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gates.shown import HIDDEN, TEXT, plain, printable, shorten, some
+from gates.shown import HIDDEN, TEXT, p_value, plain, printable, shorten, some
 
 READ = [
     "caf\u00e9 na\u00efve \u0141\u00f3d\u017a \u1ec7 e\u0301",
@@ -89,3 +89,18 @@ def test_a_list_is_shown_whole_up_to_its_length_and_the_rest_is_counted() -> Non
     assert some([1, "b"], 2) == "1, b"
     assert some([1, "b", 3], 2) == "1, b and 1 more"
     assert some("abcde", 2) == "a, b and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("p", "says"),
+    [
+        (1.0, "= 1.000"),
+        (0.0625, "= 0.062"),
+        (0.0005, "= 0.001"),
+        (0.000499, "< 0.001"),
+        (2**-99, "< 0.001"),
+        (0.0, "< 0.001"),
+    ],
+)
+def test_a_p_value_is_never_nothing(p: float, says: str) -> None:
+    assert p_value(p) == says
