@@ -45,16 +45,25 @@ MARKS: dict[bytes, str] = {
 }  # fmt: skip
 """Byte order marks, the longer ones first, and the encoding that each says."""
 OTHERS: dict[bytes, str] = {
-    b"PK": "a zip archive or a workbook of Excel. Unpack it, or save the sheet as CSV",
-    b"%PDF": "a PDF. Write its questions and answers as JSON Lines",
+    b"PK\x03\x04": "a zip archive or a workbook of Excel. Unpack it, or save the sheet as CSV",
+    b"%PDF-": "a PDF. Write its questions and answers as JSON Lines",
     b"SQLite format 3": "an SQLite database. Export the table as CSV",
     b"version https://git-lfs": "a pointer of Git LFS, not the file. Run `git lfs pull`",
     b"<": "a web page or XML. Where it was downloaded: the address of the file itself is another one",
     b"\x80": "a Python pickle. Write its rows as JSON Lines",
     b"\x89PNG": "a picture. Write its questions and answers as JSON Lines",
     b"\x1f\x9d": "packed by compress. Unpack it",
+    b"7z\xbc\xaf": "a 7z archive. Unpack it, and name the file of rows in it",
+    b"Rar!\x1a": "a rar archive. Unpack it, and name the file of rows in it",
+    b"Obj\x01": "an Avro file. Write its rows as JSON Lines or Parquet",
+    b"\x89HDF": "an HDF5 file. Write its rows as JSON Lines or Parquet",
+    b"\x93NUMPY": "an array of NumPy. Write its rows as JSON Lines or Parquet",
+    b"\xd0\xcf\x11\xe0": "a document or workbook of an old Office. Save the sheet as CSV",
+    b"{\\rtf": "a document in RTF. Write its questions and answers as JSON Lines",
 }
 """How files begin that hold no rows, what they are and what to do."""
+TAR = 257
+"""Where a tar archive says what it is: it begins with the name of its first file."""
 ADVICE = {
     "not_utf8": "Save the file as UTF-8",
     "bom": "Take it out: a byte order mark stands at the start of a file, once",
@@ -217,10 +226,7 @@ def _rows(path: Path, stream: io.BufferedReader) -> Found:
             yield Item(line=number, value=value)
         return
     encoding = next((name for mark, name in MARKS.items() if head.startswith(mark)), "")
-    other = next((says for begins, says in OTHERS.items() if head.lstrip().startswith(begins)), "")
-    if not other and not encoding and b"\0" in head[:HEAD]:
-        other = "not text. Write its rows as JSON Lines in UTF-8"
-    if other:
+    if other := _no_rows(head, encoding):
         raise DataError(f"{path} is {other}. Nothing was read.")
     if tables.of_cells(path):
         yield from _cells(path, stream, encoding or "utf-8")
@@ -230,6 +236,15 @@ def _rows(path: Path, stream: io.BufferedReader) -> Found:
         if encoding:
             stream.read(len(codecs.BOM_UTF8))
         yield from _json(stream, lines_are_bytes=not encoding)
+
+
+def _no_rows(head: bytes, encoding: str) -> str:
+    """What a file is that begins so, and what to do, where it holds no rows."""
+    if head[TAR : TAR + 5] == b"ustar":
+        return "a tar archive. Unpack it, and name the file of rows in it"
+    if other := next((says for begins, says in OTHERS.items() if head.lstrip().startswith(begins)), ""):
+        return other
+    return "not text. Write its rows as JSON Lines in UTF-8" if b"\0" in head and not encoding else ""
 
 
 class _Recoded(io.RawIOBase):

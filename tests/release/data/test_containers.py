@@ -10,8 +10,10 @@ import os
 import struct
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pytest
@@ -279,7 +281,9 @@ def test_one_arrow_batch_that_is_too_large_is_named_as_one_with_what_makes_it_wo
 
 READS = """
 import sys
+import tarfile
 from pathlib import Path
+from typing import Literal
 from release.data import containers
 print(sum(isinstance(one, containers.Item) for one in containers.items(Path(sys.argv[1]))))
 """
@@ -325,3 +329,27 @@ def test_a_text_of_an_arrow_file_that_lies_outside_of_it_is_not_read(
     assert len(list(containers.items(tmp_path / "rows.arrow"))) == 4
     with pytest.raises(DataError, match="Offset invariant failure"):
         list(containers.items(tmp_path / "lying.arrow"))
+
+
+def tar(mode: Literal["w", "w:gz", "w:xz"]) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode=mode) as archive:
+        about = tarfile.TarInfo("rows/train.jsonl")
+        about.size = len(LINES.encode())
+        archive.addfile(about, io.BytesIO(LINES.encode()))
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_an_archive_is_named_as_one_however_it_is_packed(tmp_path: Path, mode: Literal["w", "w:gz", "w:xz"]) -> None:
+    (tmp_path / "rows.tar").write_bytes(tar(mode))
+
+    with pytest.raises(DataError, match=r"is a tar archive. Unpack it, and name the file of rows in it"):
+        dataset.read(tmp_path / "rows.tar")
+
+
+@pytest.mark.parametrize("column", ["PK", "PDF", "Rar!", "ORC", "7z"])
+def test_a_table_whose_first_column_is_called_as_another_file_begins_is_one(tmp_path: Path, column: str) -> None:
+    (tmp_path / "rows.csv").write_text(f"{column},prompt,completion\n1,What is it?,It is one.\n", "utf-8")
+
+    assert [row.gold for row in dataset.read(tmp_path / "rows.csv").rows] == ["It is one."]
