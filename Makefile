@@ -1,7 +1,9 @@
 # The verbs; each sets up what it needs first.
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 CONFIG ?= release.yaml
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); echo $$((cores < 4 ? cores : 4)))# each may hold 6 GiB
 BIN = .venv/bin
+BESIDE = $(if $(filter-out 1,$(WORKERS)),OMP_NUM_THREADS=1)# two processes of two threads each would wait for one another
 .DEFAULT_GOAL := help
 MAKEOVERRIDES = # what is given to this make is not meant for one that a test or a workflow starts
 unexport ARGS CONFIG
@@ -27,8 +29,8 @@ reproduce: setup ## train TAG again and compare (TAG=local/elements@v0.1.0 ARGS=
 pilot: setup ## take ten rows through the whole pipeline first (CONFIG=release.yaml)
 	@$(BIN)/adapter-release pilot $(CONFIG) $(ARGS)
 
-test: setup-dev ## run the tests (ARGS="-m 'not slow'")
-	$(BIN)/python -m pytest $(ARGS)
+test: setup-dev ## run the tests, in a process for each of up to four cores (ARGS="-m 'not slow'" WORKERS=1)
+	$(BESIDE) $(BIN)/python -m pytest $(if $(BESIDE),--numprocesses $(WORKERS) --dist loadfile) $(ARGS)
 
 lint: setup-dev ## check style, types, who imports whom, workflows and the Dockerfile
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
