@@ -12,16 +12,16 @@ import os
 import random
 import resource
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import gates  # noqa: E402
-from gates import strict_json  # noqa: E402
-from gates.shares import processes  # noqa: E402
+from gates import shares, strict_json  # noqa: E402
 from gates.statistics import lower_bound  # noqa: E402
 
 DATA = ROOT / "tests" / "gates" / "data" / "contract"
@@ -64,15 +64,28 @@ def rows(count: int) -> list[dict[str, Any]]:
     return made
 
 
-def seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """CPU of all processes, and of this one, which does the most: the least of several rounds."""
-    taken = []
-    for _ in range(ROUNDS):
-        before = _cpu(resource.RUSAGE_SELF), _cpu(resource.RUSAGE_CHILDREN)
-        work()
-        here = _cpu(resource.RUSAGE_SELF) - before[0]
-        taken.append((here + _cpu(resource.RUSAGE_CHILDREN) - before[1], here))
-    return min(taken)
+class Seconds(NamedTuple):
+    """What a piece of work takes."""
+
+    cpu: float
+    """Of all processes together."""
+    here: float
+    """CPU of this process, which does the most."""
+    clock: float
+    """On the wall: what somebody waits."""
+
+
+def seconds(works: Mapping[str, Callable[[], object]]) -> dict[str, Seconds]:
+    """The least that each takes in several rounds, in which they take turns."""
+    rounds = [{name: _once(work) for name, work in works.items()} for _ in range(ROUNDS)]
+    return {name: Seconds(*map(min, zip(*(one[name] for one in rounds), strict=True))) for name in works}
+
+
+def _once(work: Callable[[], object]) -> Seconds:
+    here, children, started = _cpu(resource.RUSAGE_SELF), _cpu(resource.RUSAGE_CHILDREN), time.perf_counter()
+    work()
+    clock, here = time.perf_counter() - started, _cpu(resource.RUSAGE_SELF) - here
+    return Seconds(here + _cpu(resource.RUSAGE_CHILDREN) - children, here, clock)
 
 
 def _cpu(whose: int) -> float:
@@ -83,6 +96,14 @@ def _cpu(whose: int) -> float:
 Check = Callable[[str], bool]
 
 
+def in_one_process(work: Callable[[], object]) -> None:
+    most, shares.MOST = shares.MOST, 1
+    try:
+        work()
+    finally:
+        shares.MOST = most
+
+
 def speed(count: int) -> None:
     golden = gates.parse_golden(rows(count))
     outputs = gates.gold_outputs(golden)
@@ -90,15 +111,28 @@ def speed(count: int) -> None:
     policy = gates.load_policy(gates.DEFAULT_POLICY)
     verdict = gates.judge(golden, outputs, contract, policy)
     assert verdict.gate("schema_compliance").score.k == count
-    print(f"{count} answers of {sum(len(one.output) for one in outputs) // count} characters, CPU, best of {ROUNDS}")
-    ours, busiest = seconds(lambda: gates.judge(golden, outputs, contract, policy))
-    print(f"  {'gates.judge, every metric':42} {count / ours:7.0f} answers/s; {processes()} processes")
-    for name, check in checks(contract.schema).items():
-        texts = [one.output for one in outputs[: count // 5]]
-        assert all(map(check, texts))
-        theirs = seconds(lambda check=check, texts=texts: list(map(check, texts)))[0] * count / len(texts)
-        takes = f"{ours / theirs:.2f} times its time, {busiest / theirs:.2f} in the busiest process"
-        print(f"  {name:42} {count / theirs:7.0f} answers/s; the gates take {takes}")
+    texts = [one.output for one in outputs]
+    print(f"{count} answers of {sum(map(len, texts)) // count} characters, the least of {ROUNDS} rounds in turn")
+    several = f"{shares.processes()} processes"
+
+    def ours() -> None:
+        gates.judge(golden, outputs, contract, policy)
+
+    found = checks(contract.schema)
+    works = {name: lambda check=check: list(map(check, texts[: count // 5])) for name, check in found.items()}
+    took = seconds({"one process": lambda: in_one_process(ours), several: ours, **works})
+    for name in dict.fromkeys(("one process", several)):
+        took_here = took[name]
+        rates = f"{count / took_here.cpu:7.0f} answers/s of CPU, {count / took_here.clock:.0f} by the clock on the wall"
+        print(f"  {f'gates.judge, every metric, {name}':42} {rates}")
+    alone, together = took["one process"], took[several]
+    for name, check in found.items():
+        assert all(map(check, texts[: count // 5]))
+        theirs, here, clock = (one * count / (count // 5) for one in took[name])
+        print(f"  {name:42} {count / theirs:7.0f} answers/s of CPU, {count / clock:.0f} by the clock on the wall")
+        print(f"  {'':42} the gates take {alone.cpu / theirs:.2f} times its CPU time in one process;")
+        busiest = f"{together.here / here:.2f} times in the busiest of {several}"
+        print(f"  {'':42} {busiest}, where one waits {together.clock / clock:.2f} times as long")
         print(f"  {'':42} {taken(check)}")
 
 

@@ -66,7 +66,7 @@ class Answer:
             return self.fields.strange
         try:
             documents = {name: source.fields for name, source in self.sources.items()}
-            return citations.read(self.contract.markers, self.fields.text, documents, self.fields.taken).strange
+            return citations.read(self.contract.markers, self.fields.text, documents, self.fields.found).strange
         except TooMuchWork:
             return (self.fields.text,)
 
@@ -292,7 +292,7 @@ def read_fields(
         cited=_cited(entries, contract, documents),
         markers=None if contract.markers is None else found.markers,
         strange=found.strange,
-        taken=found.taken,
+        found=found,
         refused=refused,
         confidence=_confidence(parsed, contract, faults, optional=optional),
         unknowns=_unknowns(parsed, contract),

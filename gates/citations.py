@@ -74,7 +74,7 @@ class Found(NamedTuple):
     prose: str
     """The text without what was read."""
     taken: tuple[patterns.Found, ...] | None = None
-    """What the contract's pattern finds, in a reading of version 1: whoever looks further need not search again."""
+    """What the contract's pattern finds, in a reading of version 1: one of version 2 goes on from there."""
 
 
 def read_plainly(markers: Pattern | None, text: str) -> Found:
@@ -98,20 +98,18 @@ def read(
     markers: Pattern | None,
     text: str,
     documents: Mapping[str, Mapping[str, Json]],
-    taken: Iterable[patterns.Found] | None = None,
+    found: Found | None = None,
 ) -> Found:
     """The citations in a text; ``documents`` has the fields of each by its id.
 
-    ``taken`` is what the pattern finds in the text, where that is known already.
+    ``found`` is what ``read_plainly`` found in the text, where that is known already.
     """
     clean = plain(text)
     known = {plain(name): name for name in documents}
-    if markers is None:
-        taken = ()
-    elif taken is None or clean != text:
-        taken = markers.find(clean)
-    spans = [(one.start, one.end, names_in(one.groups[0] or "", known)) for one in taken]
-    prose = _without(clean, spans)
+    if found is None or found.taken is None or clean != text:
+        found = read_plainly(markers, clean)
+    spans = [(one.start, one.end, names_in(one.groups[0] or "", known)) for one in found.taken or ()]
+    prose = found.prose
     if markers is not None and "[" in _alike(prose) and (lists := _lists(clean, known, spans)):
         spans = sorted([*spans, *lists])
         prose = _without(clean, spans)

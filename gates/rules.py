@@ -12,8 +12,8 @@ from typing import NamedTuple, TypedDict
 from gates import pointer
 from gates.answer_schema import Fault
 from gates.canonical import Json
+from gates.citations import Found
 from gates.invalid import did_you_mean
-from gates.patterns import Found
 
 
 class Fields(NamedTuple):
@@ -28,8 +28,8 @@ class Fields(NamedTuple):
     markers: tuple[str, ...] | None = None
     strange: tuple[str, ...] = ()
     """What looks like a citation in the text and is not a document; contracts of version 1 do not look."""
-    taken: tuple[Found, ...] | None = None
-    """What the contract's pattern finds in the text, if a contract of version 1 was read by it."""
+    found: Found | None = None
+    """All that was found in the text, if there is one."""
     refused: bool | None = None
     confidence: float | None = None
     unknowns: tuple[str, ...] | None = None

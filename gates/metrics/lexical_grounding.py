@@ -28,7 +28,7 @@ def score(answers: Sequence[Answer]) -> Score:
 def compared(answers: Sequence[Answer]) -> Score:
     """The same, over the answers with a sentence that claims something that could be compared."""
     counted, misses = [], []
-    for one in answers:  # one after the other: `content` remembers the words of the last few texts
+    for one in answers:
         if one.answers_from_texts and (claims := _claims(one)):
             counted.append(one.id)
             misses += [miss] if (miss := _miss(one, claims)) else []
