@@ -11,7 +11,8 @@ from functools import lru_cache
 
 from gates.words import folded, plain
 
-SENTENCE = re.compile(r"[^.!?\u3002\uff01\uff1f\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*")
+SENTENCE = re.compile(r"[^.!?\u3002]+(?:[.!?](?!\s|$|[\u3040-\u9fff])[^.!?\u3002]*)*")
+"""In a folded text: marks within a number or a name end none, those before a Chinese or Japanese character do."""
 WORD = r"[^\W\d]+ "
 """A word in between; a number or a comma is what an answer has."""
 
@@ -78,7 +79,7 @@ LANGUAGES: Mapping[str, Words] = {
         after="nicht|nichts|keine|keinen|kein|keinerlei",
         none="keine|keine der|keine dieser|keiner der|keines der",
         within="in|aus|von",
-        also=r"\bwei\u00df (?:ich |es )*nicht\b|\bist nicht (?:bekannt|angegeben|genannt)\b|\bsteht nirgends\b",
+        also=r"\bweiss (?:ich |es )*nicht\b|\bist nicht (?:bekannt|angegeben|genannt)\b|\bsteht nirgends\b",
     ),
     "fr": Words(
         cannot="ne peux|ne peut|ne pouvons|ne puis|ne parviens|n'est pas possible|impossible",
@@ -137,9 +138,9 @@ LANGUAGES: Mapping[str, Words] = {
     ),
 }
 UNSPACED = {
-    "zh": "(?:\u65e0\u6cd5|\u4e0d\u80fd|\u7121\u6cd5)[^\\d\uff0c]{0,12}"
+    "zh": "(?:\u65e0\u6cd5|\u4e0d\u80fd|\u7121\u6cd5)[^\\d,]{0,12}"
     "(?:\u56de\u7b54|\u786e\u5b9a|\u78ba\u5b9a|\u5224\u65ad|\u5f97\u77e5)"
-    "|(?:\u6ca1\u6709|\u6c92\u6709|\u672a)[^\\d\uff0c]{0,8}"
+    "|(?:\u6ca1\u6709|\u6c92\u6709|\u672a)[^\\d,]{0,8}"
     "(?:\u63d0\u53ca|\u63d0\u5230|\u8bf4\u660e|\u8aaa\u660e|\u7ed9\u51fa|\u4fe1\u606f)|\u4e0d\u77e5\u9053",
     "ja": "(?:\u56de\u7b54|\u7b54\u3048\u308b\u3053\u3068|\u5224\u65ad)[^\\d\u3001]{0,6}"
     "(?:\u3067\u304d\u307e\u305b\u3093|\u3067\u304d\u306a\u3044)|\u308f\u304b\u308a\u307e\u305b\u3093"
@@ -153,7 +154,7 @@ CONCESSION = re.compile(r"^(?:although|though|while|whereas|obwohl|auch wenn|bie
 
 def says_that_it_refuses(text: str, languages: Sequence[str], phrases: Sequence[str]) -> bool:
     """Whether some sentence of the text refuses: what a refusal has to say."""
-    return any(_refuses(one, _pattern(tuple(languages), tuple(phrases))) for one in _sentences(text))
+    return any(_refuses(one, _pattern(tuple(languages), tuple(phrases))) for one in _sentences([text]))
 
 
 def only_refuses(text: str, languages: Sequence[str], phrases: Sequence[str]) -> bool:
@@ -162,12 +163,24 @@ def only_refuses(text: str, languages: Sequence[str], phrases: Sequence[str]) ->
     "It is 5. The sources do not say why." answers, and so does "Although the sources do not say why, it is 5."
     """
     pattern = _pattern(tuple(languages), tuple(phrases))
-    refusing = [_refuses(one, pattern) and not CONCESSION.match(one) for one in _sentences(text)]
+    refusing = [_refuses(one, pattern) and not CONCESSION.match(one) for one in _sentences(_lines(text))]
     return bool(refusing) and (refusing[0] or 2 * sum(refusing) > len(refusing))
 
 
-def _sentences(text: str) -> list[str]:
-    found = (one.strip(" \t\"'()[]-*#>") for one in SENTENCE.findall(folded(plain(text))))
+def _lines(text: str) -> list[str]:
+    """The lines of a text, a wrapped one as one: a line that begins with a small letter goes on."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if lines and line.lstrip()[:1].islower():
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+    return lines
+
+
+def _sentences(texts: Sequence[str]) -> list[str]:
+    """Their sentences, folded, without what marks lists, quotations and emphasis around them."""
+    found = (one.strip(" \"'()[]-*#>") for text in texts for one in SENTENCE.findall(folded(plain(text))))
     return [one for one in found if one]
 
 
