@@ -102,6 +102,7 @@ def test_an_answer_is_none(language: str, text: str) -> None:
         ("The sources\ndo not say.", True, True),
         ("I cannot\n  answer this.", True, True),
         ("The\nSources do not say.", True, False),
+        ("It is\niOS. The sources do not say why. I don't know more.", True, True),
         ("- Iron: 26\n- Copper: the sources do not say", True, False),
         ("It is 5\nThe sources do not say why", True, False),
         ("It is 3.5. It is a.b. The sources do not say why.", True, False),
