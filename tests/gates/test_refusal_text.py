@@ -144,7 +144,7 @@ def test_what_is_looked_for_is_written_as_a_folded_text_is() -> None:
         ("How long is it?", "I cannot answer: 0 of the 2 sources name it.", ""),
         ("How long is it?", "I cannot answer: none of the 3 sources name it.", "3"),
         ("How long is it?", "I cannot answer: -1 sources name it.", "-1"),
-        ("How long is it?", f"I cannot answer: {' '.join('9' * n for n in range(2, 30))}.", "99, 999, 9999"),
+        ("How long is it?", f"I cannot answer: {'9' * 30} {'8' * 30}.", f"{'9' * 30}, {'8' * 27}\u2026"),
     ],
 )
 def test_a_refusal_gives_no_number_that_the_prompt_does_not_hold(prompt: str, answer: str, strange: str) -> None:
@@ -154,7 +154,5 @@ def test_a_refusal_gives_no_number_that_the_prompt_does_not_hold(prompt: str, an
     score = gates.GATES["refusal_agreement"](
         [gates.read_answer(row, output, contract(refusal_text={"languages": ["en"]}))]
     )
-    said = [miss.reason for miss in score.misses]
-    assert bool(said) is bool(strange)
-    assert not said or said[0].startswith(f"refuses and gives {strange}")
-    assert not said or len(said[0]) < 120
+    said = [f"refuses and gives {strange}, which the prompt does not hold"] if strange else []
+    assert [miss.reason for miss in score.misses] == said

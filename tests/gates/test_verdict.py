@@ -516,6 +516,15 @@ def test_an_answer_can_neither_write_markup_nor_control_the_terminal(shown: Call
         assert bad not in dirty.replace("**", "").split("| why |")[-1] or bad in clean
 
 
+def test_a_plan_counts_the_rows_that_right_answers_are_counted_for() -> None:
+    rows, agreed = rich()
+    bars = gates.load_policy(gates.default_policy(agreed.declares))
+    verdict = gates.judge(rows, gates.gold_outputs(rows), agreed, bars)
+    planned = {one.bar.gate: one.n for one in gates.plan(rows, bars)}
+    assert planned == {one.name: one.score.n for one in verdict.gates}
+    assert {"answer_correctness", "refusal_agreement"} < set(planned)
+
+
 def test_a_plan_says_what_the_set_can_prove_and_how_many_rows_are_missing() -> None:
     plans = {one.bar.gate: one for one in gates.plan(golden(26, 10), policy())}
     assert (plans["citation_coverage"].n, plans["citation_coverage"].needs) == (26, 25)
