@@ -7,7 +7,15 @@ import pytest
 
 from gates.correctness import MOST_DIGITS, Expected, expected, numbers, place, problems, right
 
-REFERENCE = {"text": "Iron", "number": 26, "nothing": None, "empty": "", "mark": ".", "list": ["Fe", 26], "no": False}
+REFERENCE: Any = {
+    "text": "Iron",
+    "number": 26,
+    "nothing": None,
+    "empty": "",
+    "mark": ".",
+    "list": ["Fe", 26],
+    "no": False,
+}
 
 
 @pytest.mark.parametrize(
@@ -103,4 +111,5 @@ def test_numbers_in_a_text(value: Any, found: list[str]) -> None:
     ],
 )  # fmt: skip
 def test_what_is_right(by: str, more: dict[str, Any], reference: Any, given: Any, is_right: bool) -> None:
-    assert right(Expected(place=place({"at": "", "by": by, **more}), value=reference), given) is is_right
+    entry: Any = {"at": "", "by": by, **more}
+    assert right(Expected(place=place(entry), value=reference), given) is is_right
