@@ -110,6 +110,10 @@ def _exact(_: Place, reference: Json, given: Json) -> bool:
 
 
 def _normalized(_: Place, reference: Json, given: Json) -> bool:
+    return _alike(reference, given)
+
+
+def _alike(reference: Json, given: Json) -> bool:
     return _typed(_normal(reference)) == _typed(_normal(given))
 
 
@@ -121,21 +125,17 @@ def _number(one: Place, reference: Json, given: Json) -> bool:
     )
 
 
-def _one_of(one: Place, reference: Json, given: Json) -> bool:
+def _one_of(_: Place, reference: Json, given: Json) -> bool:
     allowed = reference if isinstance(reference, list) else [reference]
-    return any(_normalized(one, each, given) for each in allowed)
+    return any(_alike(each, given) for each in allowed)
 
 
-def _contains_all(one: Place, reference: Json, given: Json) -> bool:
+def _contains_all(_: Place, reference: Json, given: Json) -> bool:
     wanted = reference if isinstance(reference, list) else [reference]
     if isinstance(given, list):
-        return all(any(_normalized(one, each, member) for member in given) for each in wanted)
-    text = _words(given)
-    return all(_holds(text, _words(each)) for each in wanted)
-
-
-def _words(value: Json) -> str:
-    return spelled(value if isinstance(value, str) else str(value))
+        return all(any(_alike(each, member) for member in given) for each in wanted)
+    text = spelled(str(given))
+    return all(_holds(text, spelled(str(each))) for each in wanted)
 
 
 def _holds(text: str, part: str) -> bool:

@@ -103,6 +103,7 @@ def test_numbers_in_a_text(value: Any, found: list[str]) -> None:
         ("one_of", {}, "NYC", "nyc.", True), ("one_of", {}, [1, 2], 2, True),
         ("contains_all", {}, ["iron", "zinc"], "Zinc, and Iron.", True),
         ("contains_all", {}, ["iron", "zinc"], "Zinc and irons", False), ("contains_all", {}, "iron", "environ", False),
+        ("contains_all", {}, "iron", "Iron it is.", True), ("contains_all", {}, 26, "it is 26", True),
         ("contains_all", {}, ["\u9244"], "\u9244\u3068\u4e9c\u925b", True),
         ("contains_all", {}, [26], "it is 26", True), ("contains_all", {}, [26], 26, True),
         ("contains_all", {}, [26], 126, False),
