@@ -92,7 +92,7 @@ def test_numbers_in_a_text(value: Any, found: list[str]) -> None:
         ("exact", {}, [1, {"a": True}], [1, {"a": 1}], False), ("exact", {}, {"a": 1}, {"b": 1}, False),
         ("normalized", {}, "Iron.", "  iron", True), ("normalized", {}, "C++", "C", False),
         ("normalized", {}, ["A", {"b": "C."}], ["a", {"b": "c"}], True),
-        ("normalized", {}, ["A", "B"], ["b", "a"], False), ("normalized", {}, 1, True, False),
+        ("normalized", {}, ["A", "B"], ["b", "a"], False), ("normalized", {}, 1, True, False), ("normalized", {}, {"a": "x"}, {"a": "y"}, False),
         ("number", {}, 100, "100 m", True), ("number", {}, 100, "101", False), ("number", {}, 100, "100 or 101", False),
         ("number", {}, 100, "none", False), ("number", {"tolerance": 1}, 100, 101, True),
         ("number", {"tolerance": 1}, 100, 99, True), ("number", {"tolerance": 1}, 100, 101.5, False),
