@@ -21,7 +21,6 @@ STEPS = ((64, 20_000), (1024, 60_000), (2**30, 1_000_000))
 square, and all strings of an answer together cost at most a second."""
 REMEMBERED = 4096
 """Characters of the longest text whose search is remembered."""
-LATEST = "https://json-schema.org/draft/2020-12/schema"
 TOKEN = re.compile(
     r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\.|\(\?<?[=!:]|\[\^?|[*+?]|\{\d+(?:,\d*)?\}|.",
     re.DOTALL | re.IGNORECASE,
@@ -112,7 +111,7 @@ def _check(
     import jsonschema_rs
 
     try:
-        return jsonschema_rs.validator_for({"$schema": LATEST, "pattern": written}, pattern_options=options)
+        return jsonschema_rs.validator_for({"pattern": written}, pattern_options=options)
     except (ValueError, RecursionError):
         return None
 

@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 
+import jsonschema_rs
 import pytest
 
 from gates import schema_patterns
@@ -70,6 +71,9 @@ def test_a_pattern_means_what_ecma_262_says(pattern: str, right: str, wrong: str
         ("(", "missing )"),
         ("(?>a)", "is not a regular expression of ECMA 262"),
         ("((x{1,99}){1,99}){1,99}", "too large"),
+        (r"a\zb", "write $"),
+        ("a+??", "a repeat"),
+        ("a{2}+", "a repeat"),
     ],
 )
 def test_what_ecma_262_does_not_know_is_refused(pattern: str, why: str) -> None:
@@ -103,7 +107,20 @@ def test_a_pattern_of_any_shape_ends_soon(pattern: str, text: str) -> None:
     assert time.process_time() - started < 2
 
 
-@pytest.mark.parametrize("text", ["aa", "aax", "", "a" * 4000 + "!", "a" * 5000 + "!"])
+def test_each_length_of_a_text_has_its_steps() -> None:
+    few, more = (jsonschema_rs.validator_for(schema) for schema in ({}, {"not": {}}))
+    pattern = SchemaPattern(written="", backtracks=False, checks=((64, few), (1024, more)))
+    assert [pattern.found_in("a" * length) for length in (0, 64, 65, 1024)] == [True, True, False, False]
+
+
+def test_a_search_that_takes_too_many_steps_says_so() -> None:
+    pattern = schema_pattern(r"^(.*)(.*)\1\2x")
+    assert isinstance(pattern, SchemaPattern)
+    with pytest.raises(ValueError, match="^the pattern takes more steps than are allowed on 4000 characters$"):
+        pattern.found_in("a" * 4000)
+
+
+@pytest.mark.parametrize("text", ["aa", "aax", "", "a" * 4000 + "!", "a" * 4096, "a" * 4097])
 def test_a_text_is_searched_once_however_often_it_is_read_and_says_the_same(text: str) -> None:
     pattern = schema_pattern(r"^(.*)(.*)\1\2x")
     assert isinstance(pattern, SchemaPattern)
