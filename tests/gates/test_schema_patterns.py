@@ -116,7 +116,7 @@ def test_each_length_of_a_text_has_its_steps() -> None:
 def test_a_search_that_takes_too_many_steps_says_so() -> None:
     pattern = schema_pattern(r"^(.*)(.*)\1\2x")
     assert isinstance(pattern, SchemaPattern)
-    with pytest.raises(ValueError, match="^the pattern takes more steps than are allowed on 4000 characters$"):
+    with pytest.raises(ValueError, match="the pattern takes more steps than are allowed on 4000 characters"):
         pattern.found_in("a" * 4000)
 
 
