@@ -113,7 +113,7 @@ def test_a_pattern_of_any_shape_ends_soon(pattern: str, text: str) -> None:
 
 
 def test_each_length_of_a_text_has_its_steps() -> None:
-    few, more = (jsonschema_rs.validator_for(schema) for schema in ({}, {"not": {}}))
+    few, more = jsonschema_rs.validator_for({}), jsonschema_rs.validator_for({"not": {}})
     pattern = SchemaPattern(written="", backtracks=False, checks=((64, few), (1024, more)))
     assert [pattern.found_in("a" * length) for length in (0, 64, 65, 1024)] == [True, True, False, False]
 
