@@ -36,6 +36,7 @@ from release.models import arithmetic, attention, liger, loading  # noqa: E402
 from release.models import base as bases  # noqa: E402
 from release.running import child, machine  # noqa: E402
 from release.values.events import Event, Say  # noqa: E402
+from release.values.kernels import FLASH  # noqa: E402
 
 SQUARE = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
 SHAPES: Mapping[str, Mapping[str, Any]] = {
@@ -157,7 +158,7 @@ def lacking(asked: Any) -> str:
 
 def left_out(*, smoke: bool) -> list[str]:
     """A line for each thing that is not there to be measured."""
-    found = [lacking(one) for one in attention.PACKAGES] + [liger.problem(cuda=machine.usable_gpu() is not None)]
+    found = [lacking(one) for one in FLASH] + [liger.problem(cuda=machine.usable_gpu() is not None)]
     if importlib.util.find_spec("unsloth") is None:
         found.append("Unsloth is not installed.")
     return [] if smoke else [f"- not measured: {one}" for one in found if one]

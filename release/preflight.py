@@ -11,7 +11,7 @@ from typing import Literal
 from gates.shown import counted
 from release import inputs
 from release.config import forms, ladder
-from release.config.settings import Config
+from release.config.settings import Config, Form
 from release.data import chat as chats
 from release.data import chat_faults, gate
 from release.hub import address, requests
@@ -19,13 +19,15 @@ from release.importing import fit
 from release.inputs import Inputs, Rows, Unread
 from release.judging import ledger, previous, terms
 from release.judging.attempts import Entry
-from release.models import architecture, attention, liger, lora_targets, reporting, wheels
+from release.models import architecture, attention, generate, liger, lora_targets, reporting, spread, wheels
 from release.models.architecture import Architecture
 from release.models.base import Outline
 from release.models.engines import ready
 from release.models.exports import converter
 from release.models.exports.problems import export_problems, notes
 from release.planning import disk, estimates, forecast
+from release.planning.estimates import Estimate
+from release.planning.forecast import ToLoad
 from release.publishing import making_machine, sign
 from release.running import beside, container, environment, machine, spending
 from release.running.machine import GIB, Gpu
@@ -131,8 +133,12 @@ def look(found: Inputs, say: Say) -> list[Item]:
     gpu = container.find_gpu(config.container)
     together = ladder.at_once(config) * ladder.processes(config)
     asks = machine.SIDE_BY_SIDE if ladder.at_once(config) > 1 else machine.PROCESSES
+    together = max(together, generate.shared(config.generation, Form())[1])
     others = machine.find_gpus(together, asks)[1:] if gpu.gpu and together > 1 else ()
     items = _items("driver", [one.problem for one in (gpu, *others) if one.problem], gpu.says)
+    if asked := config.generation.device_map:
+        what = f"{asked}, over {_cards(config)}" if gpu.gpu else "no card is used, so nothing is put on several"
+        items += _items("device map", machine.unlike((gpu, *others), machine.SPREAD), what)
     if ladder.at_once(config) > 1:
         items += _items("side by side", beside.problems(config, (gpu, *others)), beside.told(config, gpu.gpu))
     signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
@@ -289,7 +295,7 @@ def _licence_items(config: Config, base: Outline | None) -> list[Item]:
 def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, at_once: int = 1) -> list[Item]:
     """Whether there is room for so many at once, which share a machine's memory where each has no card."""
     try:
-        estimated = forecast.estimate(found, built, cuda=gpu is not None)
+        estimated = forecast.estimate(found, built, cuda=gpu is not None, cards=_each(found.config)[1] if gpu else 1)
     except PreflightError as unknown:
         return [_unknown_memory(unknown)]
     free, sharing = gpu.free if gpu else machine.available_memory(), list[Item]()
@@ -307,7 +313,7 @@ def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, at
     )
     short = f"{what}: the run would be killed. Do one of: {remedies}." if free < needed else ""
     training = [*_items("memory", [short] if short else [], what), *sharing]
-    return [*training, *_answering_items(found, built, gpu, free, many)]
+    return [*training, *_answering_items(found, built, gpu, free, many, estimated)]
 
 
 def _sharing_items(found: Inputs, built: Architecture, at_once: int) -> list[Item]:
@@ -331,14 +337,13 @@ def _sharing_items(found: Inputs, built: Architecture, at_once: int) -> list[Ite
     return _items(name, [short] if free < needed else [], what)
 
 
-def _answering_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, free: int, at_once: int) -> list[Item]:
-    """Whether there is room for several processes that answer; on cards each has its own, as training had.
-
-    Where training shared the base out, a card that answers still holds all of it.
-    """
+def _answering_items(
+    found: Inputs, built: Architecture | None, gpu: Gpu | None, free: int, at_once: int, training: Estimate
+) -> list[Item]:
+    """Whether there is room for what answers: on cards for each form, without one for every process."""
     many = found.config.generation.processes
     if built and gpu:
-        return _answering_whole(found, built, gpu, free) if found.config.training.fsdp else []
+        return _loading_items(found, built, gpu, free, training)
     if built is None or many is None:
         return []
     needed = forecast.answering(found, built).memory * MEMORY_SPARE * at_once
@@ -347,15 +352,51 @@ def _answering_items(found: Inputs, built: Architecture | None, gpu: Gpu | None,
     return _items("memory to answer", [short] if free < needed else [], what)
 
 
-def _answering_whole(found: Inputs, built: Architecture, gpu: Gpu, free: int) -> list[Item]:
-    """Whether one card has room for a base that is trained over in shares."""
-    needed = forecast.answering(found, built, cuda=True).memory * MEMORY_SPARE
-    what = f"{needed / GIB:.1f} GiB to answer, of all of the base on one card"
-    short = (
-        f"{gpu.name} has {free / GIB:.1f} GiB free, and {what} are needed: training.fsdp shares the base out for "
-        "training alone. Set adapter.method: qlora, or take cards with more memory."
-    )
-    return _items("memory to answer", [short] if free < needed else [], what)
+def _each(config: Config) -> tuple[int, int]:
+    """How many processes answer on this machine, and how many cards each of them has."""
+    processes, cards = generate.shared(config.generation, Form())
+    return processes, max(1, cards // processes)
+
+
+def _cards(config: Config) -> str:
+    processes, each = _each(config)
+    return f"{counted(each, 'card')} for each of {processes} processes" if processes > 1 else counted(each, "card")
+
+
+def _loading_items(found: Inputs, built: Architecture, gpu: Gpu, free: int, training: Estimate) -> list[Item]:
+    """Whether the cards have room for all of the base, as it answers in each form and as files are made of it.
+
+    Where training needs no less of as many cards, nothing is said of it.
+    """
+    config, items = found.config, list[Item]()
+    several = config.generation.device_map
+    for load in forecast.to_load(built, config):
+        cards = spread.cards(config.generation) if load.merges else _each(config)[1]
+        needed = load.needed(cards).memory
+        if needed <= training.memory and not (several or config.training.fsdp):
+            continue
+        what = f"{needed * MEMORY_SPARE / GIB:.1f} GiB to {load.what}, "
+        what += f"on each of {cards} cards" if cards > 1 else "of all of the base on one card"
+        short = (
+            f"{gpu.name} has {free / GIB:.1f} GiB free, and {what} are needed. Do one of: {_for_more(load, config)}."
+        )
+        name = "memory to merge" if load.merges else "memory to answer"
+        items += _items(name, [short] if free < needed * MEMORY_SPARE else [], what)
+    return items
+
+
+def _for_more(load: ToLoad, config: Config) -> str:
+    """What to do where cards cannot hold what judging loads."""
+    trained = layout.TRAINED in load.names
+    more = f"name more cards in {machine.VISIBLE}"
+    remedies = [
+        more if config.generation.device_map else f"set generation.device_map: auto, and {more}",
+        *(["lower generation.processes"] if config.generation.processes and config.generation.device_map else []),
+        *(["set adapter.method: qlora"] if trained and not config.adapter.quantization.load_in_4bit else []),
+        *([] if trained else [f"take {', '.join(load.names)} out of serving"]),
+        "take cards with more memory",
+    ]
+    return "; ".join(remedies)
 
 
 def unfit(found: Inputs, at_once: int = 1) -> list[str]:

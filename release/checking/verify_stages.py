@@ -7,7 +7,8 @@ from release.checking import recorded_config
 from release.config import forms
 from release.config.settings import Config, Form
 from release.judging import recording
-from release.models import attention, liger, loading
+from release.models import attention, loading
+from release.values import kernels
 from release.values.errors import shown
 from release.values.record import Answering, Generation, Record, Training, to_json
 
@@ -60,11 +61,13 @@ def _loaded(record: Record, config: Config) -> Iterator[str]:
     if record.generation.loaded is not None:
         told, cuda = asdict(record.generation.loaded), record.generation.hardware.gpu is not None
         yield from _other("answering", told, config, None, cuda=cuda)
+        yield from _cards("answering", record.generation.cards, told)
     for name in sorted((record.forms or {}).keys() & config.serving.keys()):
         answering = (record.forms or {})[name].answering
         engine = config.serving[name].engine
         if engine != "transformers" and answering.processes is not None:
             yield f"{name}: {shown(answering.processes)} processes answered, and {engine} is asked by one"
+        yield from _cards(name, answering.cards, answering.loaded)
         if engine == "transformers" and answering.hardware is not None:
             cuda = answering.hardware.gpu is not None
             yield from _other(name, answering.loaded, config, config.serving[name], cuda=cuda)
@@ -73,7 +76,7 @@ def _loaded(record: Record, config: Config) -> Iterator[str]:
 def _kernels(record: Record, config: Config) -> Iterator[str]:
     """Where a card's kernels are asked for, each stage that takes them ran on a card, and had them."""
     flash = attention.package(config.model.attn_implementation)
-    liger_too = liger.PACKAGE if config.training.use_liger_kernel else None
+    liger_too = kernels.LIGER if config.training.use_liger_kernel else None
     stages: dict[str, tuple[Training | Generation | Answering | None, tuple[str | None, ...]]] = {
         "training": (record.training, (flash, liger_too)),
         "answering": (record.generation if record.generation.loaded is not None else None, (flash,)),
@@ -92,9 +95,16 @@ def _kernels(record: Record, config: Config) -> Iterator[str]:
 def _other(name: str, told: Mapping[str, object], config: Config, form: Form | None, *, cuda: bool) -> Iterator[str]:
     asked = form or Form()
     precision = "unquantized" if asked.merged else forms.precision(asked, config.adapter)
-    expected = asdict(loading.loaded_on(config.adapter, precision, config.model.attn_implementation, cuda=cuda))
+    attention, several = config.model.attn_implementation, config.generation.device_map
+    expected = asdict(loading.loaded_on(config.adapter, precision, attention, cuda=cuda, device_map=several))
     if wrong := [one for one, value in expected.items() if told.get(one) != value]:
         yield f"{name}: {wrong[0]} was {shown(told.get(wrong[0]))}, its configuration makes {shown(expected[wrong[0]])}"
+
+
+def _cards(name: str, cards: int | None, told: Mapping[str, object]) -> Iterator[str]:
+    """A base lay on several cards only where it was put there."""
+    if cards is not None and told.get("device_map") is None:
+        yield f"{name}: the base lay on {shown(cards)} cards, and nothing says that it was put on several (device_map)"
 
 
 def _spent(record: Record) -> Iterator[str]:

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
@@ -14,6 +14,7 @@ from release.config import tree as trees
 from release.config.older import MODULES, RENAMED, WITHOUT_EFFECT, refers_elsewhere
 from release.config.trainers import Rule, Trainer
 from release.config.tree import Tree
+from release.values import kernels
 from release.values.errors import ConfigError
 
 SECRET = re.compile(
@@ -131,6 +132,10 @@ def _translated(tree: Tree, trainer: Trainer | None) -> tuple[dict[str, Set], li
         settings.setdefault(key, Set(value=value, by=f"{trainer.name}'s default" if trainer else ""))
     _scaled(settings)
     _accumulated(settings)
+    for key, one in settings.items():
+        if package := kernels.asked_by(key, one.value):
+            needs = f"needs a card and {package}, or take it out (docs/gpu.md)"
+            settings[key] = replace(one, by=f"{one.by}; {needs}" if one.by else needs)
     return settings, without
 
 

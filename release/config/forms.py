@@ -18,6 +18,13 @@ def precision(form: Form, adapter: Adapter) -> Precision:
     return form.base
 
 
+def loaded_in(config: Config) -> Mapping[str, Precision]:
+    """The precision of the weights that transformers loads in each form that it answers in."""
+    asked = {name: form for name, form in all_of(config).items() if form.engine == "transformers"}
+    adapter = config.adapter
+    return {name: "unquantized" if one.merged else precision(one, adapter) for name, one in asked.items()}
+
+
 def has_files(form: Form) -> bool:
     """Whether files of its own are made for a form: else it loads the adapter over the base, as both are."""
     return form.engine == "llama.cpp" or form.merged

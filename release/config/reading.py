@@ -283,7 +283,14 @@ def _contradictory_form(name: str, said: Tree) -> Iterator[tuple[str, str]]:
             yield f".{key}", f"is given, but the engine is '{engine}': only '{of}' has it. Take it out."
 
 
-_ONLY = {"file_type": "llama.cpp", "max_kl": "llama.cpp", "url": "openai", "model": "openai", "base_model": "openai"}
+_ONLY = {
+    "file_type": "llama.cpp",
+    "max_kl": "llama.cpp",
+    "tensor_parallel_size": "vllm",
+    "url": "openai",
+    "model": "openai",
+    "base_model": "openai",
+}
 """The settings of a form that only one engine has."""
 
 

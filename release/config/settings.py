@@ -74,6 +74,8 @@ Precision = Literal["nf4", "unquantized"]
 """Of the base's weights under an adapter."""
 Attention = Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3"]
 """How a base computes attention, as transformers names it."""
+DeviceMap = Literal["auto", "balanced", "balanced_low_0", "sequential"]
+"""How the layers of a base are put on several cards, as transformers names it."""
 Reporter = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Sum = Annotated[str, matches(r"^(?=.*[1-9])(0|[1-9][0-9]{0,8})(\.[0-9]{1,2})? [A-Z]{3}$")]
@@ -377,6 +379,9 @@ class Generation:
     processes: Annotated[Given[Annotated[int, Field(ge=2, le=64)]], Field(examples=[2, 4])] = None
     """a whole number from 2 to 64: so many processes share the batches, of transformers, each with a card of its own;
     as many as there are cards where there are fewer"""
+    device_map: Annotated[Given[DeviceMap], Field(examples=["auto", "balanced"])] = None
+    """'auto', 'balanced', 'balanced_low_0' or 'sequential': how transformers puts the base's layers on all cards that
+    are visible, where one card cannot hold it (without it one card holds all of it)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -398,6 +403,8 @@ class Form:
     max_kl: Annotated[float | None, Field(gt=0, examples=[0.01, 0.1]), AS_WRITTEN] = None
     """a number of nats above 0, or null for no limit: the most that the probabilities of llama.cpp's file may differ in
     the mean (Kullback-Leibler) from those of the weights that it was made of"""
+    tensor_parallel_size: Annotated[Given[Annotated[int, Field(ge=2, le=64)]], Field(examples=[2, 4])] = None
+    """a whole number of cards from 2 to 64 that vLLM shares each layer out over, for a base beyond one card"""
     url: Annotated[Given[Url], Field(examples=["http://127.0.0.1:8000/v1", "https://models.example/v1"])] = None
     """an address that speaks OpenAI's API, up to and with /v1; its key is in OPENAI_API_KEY, never here"""
     model: Annotated[Given[Text], Field(examples=["my-adapter", "other"])] = None

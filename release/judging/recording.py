@@ -37,7 +37,8 @@ def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | Non
     for name in ladder.WATCHING:
         made_from["training"].pop(name, None)
     made_from["generation"] = {**made_from["generation"]}
-    made_from["generation"].pop("processes", None)  # the same batches, whoever answers them
+    for name in ("processes", "device_map"):  # the same batches, whoever answers them and on whichever cards
+        made_from["generation"].pop(name, None)
     if config.adapter.method == "imported":
         # its bytes count, which are among the data, and not how somebody may make them again
         made_from["adapter"] = {**made_from["adapter"], "source": None}

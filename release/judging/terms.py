@@ -141,9 +141,9 @@ def _tried(ledger: Path) -> list[Entry]:
 def required_forms(served: object) -> tuple[str, ...]:
     """The required forms of a ``serving`` section, each without its name, which may change."""
     forms = [one for one in served.values() if isinstance(one, Mapping)] if isinstance(served, Mapping) else []
-    left_out = (("max_kl", None),)  # which earlier records do not have
+    left_out = ("required", "tensor_parallel_size")  # on how many cards it is computed is no other form
     asked = [
-        {key: value for key, value in one.items() if key != "required" and (key, value) not in left_out}
+        {key: value for key, value in one.items() if key not in left_out and (key, value) != ("max_kl", None)}
         for one in forms
         if one.get("required")
     ]

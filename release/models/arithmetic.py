@@ -95,7 +95,7 @@ def make_deterministic(seed: int, thread_count: int) -> None:
     torch.use_deterministic_algorithms(torch.cuda.is_available(), warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 13 GB a pass at 7B
     if torch.cuda.is_available():
-        torch.cuda.set_device(launched.rank())
+        torch.cuda.set_device(launched.cards(torch.cuda.device_count())[0])
         os.environ[FLASH] = "1"
         note_nondeterminism()
         keep_attention_deterministic()

@@ -4,23 +4,23 @@ import importlib.util
 
 from release.config.settings import Adapter, Attention
 from release.values.errors import shown
-
-PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
-"""The module that each kernel is in. Without it transformers would take one from the Hub, by a name and no commit."""
-DISTRIBUTIONS = {"flash_attn": "flash-attn", "flash_attn_interface": "flash-attn-3"}
+from release.values.kernels import FLASH, MODULES
 
 
 def package(asked: Attention | None) -> str | None:
-    """The package that has the kernel, which runs on a card alone; None for what PyTorch has."""
-    return DISTRIBUTIONS[PACKAGES[asked]] if asked in PACKAGES else None
+    """The package that has the kernel, which runs on a card alone; None for what PyTorch has.
+
+    Without it transformers would take one from the Hub, by a name and no commit.
+    """
+    return FLASH.get(asked or "")
 
 
 def problem(asked: Attention | None, adapter: Adapter, *, cuda: bool, here: bool = True) -> str:
     """Why it cannot compute, and what to do; empty where it can. ``here`` unless the stages run in an image."""
     kernels = package(asked)
-    if asked is None or kernels is None:
+    if kernels is None:
         return ""
-    named, module = f"model.attn_implementation is {asked}", PACKAGES[asked]
+    named = f"model.attn_implementation is {asked}"
     otherwise = "Or take it out: attention is PyTorch's own then."
     if not cuda:
         return f"{named}, which runs on a card alone, and none is used here. Use a machine with one. {otherwise}"
@@ -34,7 +34,7 @@ def problem(asked: Attention | None, adapter: Adapter, *, cuda: bool, here: bool
             f"{named}, which is in {kernels}, and the container image does not have that. Say `container: never` where "
             f"it is installed. {otherwise}"
         )
-    if importlib.util.find_spec(module) is None:
+    if importlib.util.find_spec(MODULES[kernels]) is None:
         return (
             f"{named}, and {kernels} is not installed, which it is in. Install it in this environment, built for this "
             f"torch and card. {otherwise}"

@@ -18,7 +18,7 @@ from release.config.reading import load as load_config
 from release.config.settings import Form, Generation
 from release.data import chat as chats
 from release.models import base as bases
-from release.models import loading, parts
+from release.models import loading, parts, spread
 from release.models.engines import engine, table
 from release.models.engines.engine import Answerer, Asked, Opened, Prompt
 from release.models.exports import files, making
@@ -51,7 +51,8 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     The answers of the form it was trained in come first: those of another are compared with them.
     """
     folder, kept = folder_of(run, form), run.parent / BASE_ANSWERS
-    settings = forms.all_of(load_config(run / "config.yaml"))[form] if form != TRAINED else Form()
+    config = load_config(run / "config.yaml")
+    settings, wanted = forms.all_of(config)[form], config.generation
     record = folder / "generation.json"
     if record.exists():
         made = json.loads(record.read_bytes())
@@ -59,6 +60,7 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
         there = {name: folder / f"{name}.jsonl" for name in told}
         found = {name: sha256_file(path) for name, path in there.items() if path.exists()}
         same = made["adapter_sha256"] == adapter.files.digest and made.get("form") == _told(run, form, settings)
+        same = same and _on_the_cards(made["loaded"], wanted)
         made_for = not forms.has_files(settings) or files.intact(run / layout.EXPORTS, form)
         if same and found == told and made_for and not _ask_anew(settings, folder):
             return folder
@@ -69,8 +71,7 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     folder.mkdir(parents=True, exist_ok=True)
     if forms.has_files(settings):
         making.exported(run, base, place, say, form)
-    wanted = load_config(run / "config.yaml").generation
-    _place(place, settings).of(processes(wanted, settings)).call(
+    _place(place, settings).of(*shared(wanted, settings)).call(
         __name__,
         [run, base.folder, kept, form],
         reads=[base.folder],
@@ -129,10 +130,21 @@ def kept_in_parts(form: Form) -> bool:
     return form.engine == "transformers"
 
 
-def processes(wanted: Generation, form: Form) -> int:
-    """How many processes share the questions: each has a card, and one where there are fewer loses only time."""
+def shared(wanted: Generation, form: Form) -> tuple[int, int]:
+    """How many processes share the questions, and how many cards they share.
+
+    Each has a card, and one where there are fewer loses only time; with a device map they have all cards together.
+    """
+    if form.engine == "vllm":
+        return 1, form.tensor_parallel_size or 1
     several = wanted.processes if kept_in_parts(form) else None
-    return machine.at_most(several) if several else 1
+    many = machine.at_most(several) if several else 1
+    return many, max(many, spread.cards(wanted)) if kept_in_parts(form) else many
+
+
+def _on_the_cards(loaded: Mapping[str, object], wanted: Generation) -> bool:
+    """Whether answers were made on one card or on several, as is asked for by now; of a processor nothing is asked."""
+    return loaded.get("device") != "cuda" or loaded.get("device_map") == wanted.device_map
 
 
 def run_generation(run: Path, base_folder: Path, kept: Path, form: str, say: Say) -> None:
@@ -229,6 +241,7 @@ def _how(asked: Asked, opened: Opened, prompts: Sequence[Prompt]) -> dict[str, o
         "image_digest": environment.image_digest(),
         "gpu_peak_memory_bytes": environment.gpu_peak_memory_bytes(),
         **({"processes": launched.count()} if launched.count() > 1 else {}),
+        **({"cards": opened.cards} if opened.cards > 1 else {}),
         **opened.ran_on(),
     }
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from release.models import loss
 from release.values.errors import PreflightError
+from release.values.kernels import LIGER, MODULES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-MODULE, PACKAGE = "liger_kernel", "liger-kernel"
 IN_32_BITS, IN_16_BITS = 1e-3, 0.02
 """How far its loss may be from the one before, as a share of that."""
 NAMED = "training.use_liger_kernel is true"
@@ -25,7 +25,7 @@ def problem(*, cuda: bool, here: bool = True) -> str:
             f"{NAMED}, and the container image does not have liger-kernel. Say `container: never` where it is "
             f"installed. {OTHERWISE}"
         )
-    if importlib.util.find_spec(MODULE) is None:
+    if importlib.util.find_spec(MODULES[LIGER]) is None:
         return (
             f"{NAMED}, and liger-kernel is not installed. Run `pip install --no-deps --require-hashes -r "
             f"locks/liger.txt` in this environment. {OTHERWISE}"

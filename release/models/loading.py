@@ -1,19 +1,21 @@
 """A base model and a tokenizer as transformers loads them here: how precise, on which device, asked by which words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from release.config.settings import Adapter, Attention, Model, Precision, Quantization
+from release.config.settings import Adapter, Attention, DeviceMap, Model, Precision, Quantization
 from release.data.chat import Chat, Messages
 from release.models import attention as attentions
+from release.models import spread
 from release.models.architecture import no_four_bits
 from release.running import fence, launched
 from release.values.errors import PreflightError
 from release.values.events import Line, Say
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Dtype = Literal["bfloat16", "float16", "float32"]
@@ -71,15 +73,23 @@ class Loading:
     device: Literal["cpu", "cuda"]
     attn_implementation: Attention | None = None
     """What is asked for; None leaves it to transformers."""
+    device_map: DeviceMap | None = None
+    """How its layers are put on all cards of the process; None: one card or the processor has all of it."""
 
     @property
     def told(self) -> dict[str, object]:
         """As a record has it: what is not asked for is not said."""
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("attn_implementation", None)}
+        unsaid = ("attn_implementation", "device_map")
+        return {name: value for name, value in asdict(self).items() if name not in unsaid or value is not None}
 
 
 def loaded_as(
-    adapter: Adapter, precision: Precision, attention: Attention | None = None, *, to_merge: bool = False
+    adapter: Adapter,
+    precision: Precision,
+    attention: Attention | None = None,
+    *,
+    to_merge: bool = False,
+    device_map: DeviceMap | None = None,
 ) -> Loading:
     """How the base of this adapter is loaded on this machine; ``to_merge`` adds to its weights, so no four bits.
 
@@ -90,11 +100,17 @@ def loaded_as(
     cuda = torch.cuda.is_available()
     if why := attentions.problem(attention, adapter, cuda=cuda):
         raise PreflightError(f"{why} Nothing was loaded.")
-    return loaded_on(adapter, precision, attention, cuda=cuda, to_merge=to_merge)
+    return loaded_on(adapter, precision, attention, cuda=cuda, to_merge=to_merge, device_map=device_map)
 
 
 def loaded_on(
-    adapter: Adapter, precision: Precision, attention: Attention | None = None, *, cuda: bool, to_merge: bool = False
+    adapter: Adapter,
+    precision: Precision,
+    attention: Attention | None = None,
+    *,
+    cuda: bool,
+    to_merge: bool = False,
+    device_map: DeviceMap | None = None,
 ) -> Loading:
     """The same on any machine: with a card that torch computes on, or with none."""
     configured = adapter.quantization.bnb_4bit_compute_dtype
@@ -107,11 +123,21 @@ def loaded_on(
         dequantized=quantized and (to_merge or not cuda),
         device="cuda" if cuda else "cpu",
         attn_implementation=attention,
+        device_map=device_map if cuda else None,
     )
 
 
-def load_model(folder: Path, said: Loading, *, trust_remote_code: bool, to_share: bool = False) -> "PreTrainedModel":
+def load_model(
+    folder: Path,
+    said: Loading,
+    *,
+    trust_remote_code: bool,
+    to_share: bool = False,
+    on: "Mapping[str, int | str | torch.device] | None" = None,
+) -> "PreTrainedModel":
     """The base model ready to carry an adapter; ``to_share`` leaves it in the host's memory for processes to share out.
+
+    ``on`` says where each part of it goes; without it that is as ``said``.
 
     On a CPU the NF4 weights are de-quantized once: the numbers are the same, bitsandbytes would compute them anew at
     every use. Computes in float32 on a CPU, so that any processor gives the same kind of result; bfloat16 on a GPU.
@@ -123,14 +149,21 @@ def load_model(folder: Path, said: Loading, *, trust_remote_code: bool, to_share
     # four bits are shared out as numbers of the kind that they are computed with; as bytes each process keeps them all
     more = {"bnb_4bit_quant_storage": said.dtype} if to_share else {}
     quantization = BitsAndBytesConfig(**asdict(said.quantization), **more) if said.quantization else None
-    card = {"": "cpu" if to_share else launched.rank()}
+    if on is None and said.device_map is not None:
+        kept = None if said.dequantized else quantization
+        code = trust_remote_code
+        on = spread.placed(
+            folder, said.device_map, spread.room(), dtype=dtype, quantization=kept, trust_remote_code=code
+        )
+    elif on is None and said.device == "cuda":
+        on = {"": "cpu" if to_share else launched.cards(torch.cuda.device_count())[0]}
     attention = said.attn_implementation
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             quantization_config=quantization,
-            device_map=card if said.device == "cuda" else None,
+            device_map=on,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             local_files_only=True,

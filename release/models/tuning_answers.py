@@ -42,8 +42,7 @@ def answered(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
             parts.forget(folder)
         record.unlink(missing_ok=True)
         folder.mkdir(exist_ok=True)
-        several = generate.processes(load_config(run / "config.yaml").generation, Form())
-        place.of(several).call(
+        place.of(*generate.shared(load_config(run / "config.yaml").generation, Form())).call(
             __name__,
             [run, base.folder],
             reads=[base.folder],

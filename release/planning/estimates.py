@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from release.config.forms import trained_over
-from release.config.settings import Config
+from release.config.settings import Config, Precision
 from release.models.architecture import Architecture
 from release.values import assets
 from release.values.errors import PreflightError
@@ -114,13 +114,37 @@ def estimate(shape: Architecture, config: Config, load: Load, *, cuda: bool) -> 
     return Estimate(parts=parts, steps=steps, flops=per_weight * (shape.active + adapter) * seen, processes=many)
 
 
-def answering(shape: Architecture, config: Config, *, cuda: bool) -> Estimate:
-    """What a process that answers holds; the cache of the texts at work is not counted."""
+def answering(
+    shape: Architecture, config: Config, *, cuda: bool, precision: Precision | None = None, cards: int = 1
+) -> Estimate:
+    """What a process that answers holds, on each of its cards; the cache of the texts at work is not counted.
+
+    Without a ``precision`` that of the form it is trained in. No layer is cut: one card may hold one more than another.
+    """
+    if precision is not None:
+        held = replace(config.adapter.quantization, load_in_4bit=precision == "nf4")
+        config = replace(config, adapter=replace(config.adapter, quantization=held))
     one_form = replace(config, training=replace(config.training, over=trained_over(config)[:1]))
+    number = 2 if cuda else 4
     parts = {
-        "base weights": _weights(shape, one_form, 2 if cuda else 4, cuda=cuda),
-        "adapter": trainable(shape, config) * 4.0,
+        "base weights": _weights(shape, one_form, number, cuda=cuda) / cards,
+        **({"a part more": _whole(shape, config, number)} if cards > 1 else {}),
+        "adapter": trainable(shape, config) * 4.0 / cards,
         **({"CUDA": CUDA} if cuda else {"libraries": LIBRARIES}),
+    }
+    return Estimate(parts=parts, steps=0, flops=0.0)
+
+
+def merging(shape: Architecture, config: Config, cards: int = 1) -> Estimate:
+    """What each card holds while an adapter is added to its base's weights, which are in float32 then."""
+    plain = replace(config.adapter.quantization, load_in_4bit=False)
+    whole = replace(config, adapter=replace(config.adapter, quantization=plain))
+    parts = {
+        "float32 weights": shape.parameters * 4.0 / cards,
+        **({"a part more": _whole(shape, whole, 4)} if cards > 1 else {}),
+        "one layer's sum": _largest(shape) * 4.0,
+        "adapter": trainable(shape, config) * 4.0 / cards,
+        "CUDA": CUDA,
     }
     return Estimate(parts=parts, steps=0, flops=0.0)
 
@@ -150,14 +174,35 @@ def _of_base(shape: Architecture, config: Config, number: int, shares: int, *, c
     four_bits = config.adapter.quantization.load_in_4bit
     if shares == 1 or (four_bits and not cuda):  # which each process turns back before anything is shared out
         return {"base weights": _weights(shape, config, number, cuda=cuda)}
-    linear = shape.in_linear * (0.5 if four_bits else number)
+    linear = _linear(shape, config, number)
     kept = linear + shape.elsewhere * number if cuda else _weights(shape, config, number, cuda=False)
     constants = shape.in_linear * _constants(config) if four_bits else 0.0
-    outside = sum(rows * columns for rows, columns in shape.embeddings.values())
-    outside += 0 if shape.tied else shape.vocab * shape.hidden
-    layer = (linear + max(0, shape.elsewhere - outside) * number) / max(1, shape.layers)
     turned_back = _largest(shape) * number if four_bits else 0
-    return {"base weights": kept / shares + constants, "put together": 2 * layer + outside * number + turned_back}
+    together = 2 * _of_a_layer(shape, config, number) + _outside(shape) * number + turned_back
+    return {"base weights": kept / shares + constants, "put together": together}
+
+
+def _linear(shape: Architecture, config: Config, number: int) -> float:
+    """Bytes of the linear layers."""
+    return shape.in_linear * (0.5 if config.adapter.quantization.load_in_4bit else number)
+
+
+def _outside(shape: Architecture) -> int:
+    """Weights of embeddings and output, which are no part of a layer."""
+    found = sum(rows * columns for rows, columns in shape.embeddings.values())
+    return found + (0 if shape.tied else shape.vocab * shape.hidden)
+
+
+def _of_a_layer(shape: Architecture, config: Config, number: int) -> float:
+    """Bytes of a layer's weights."""
+    others = max(0, shape.elsewhere - _outside(shape)) * number
+    return (_linear(shape, config, number) + others) / max(1, shape.layers)
+
+
+def _whole(shape: Architecture, config: Config, number: int) -> float:
+    """Bytes of the largest part that lies on one card: a layer, or the embeddings or the output."""
+    tables = [rows * columns for rows, columns in shape.embeddings.values()]
+    return max(_of_a_layer(shape, config, number), max([*tables, shape.vocab * shape.hidden]) * number)
 
 
 def _largest(shape: Architecture) -> int:
@@ -274,7 +319,8 @@ def _price_problems(prices: Any) -> Iterator[str]:
 def remedies(estimated: Estimate, config: Config) -> list[str]:
     """What to change when a run does not fit, what saves most first."""
     if config.adapter.method == "imported":
-        return ["set adapter.quantization.load_in_4bit: true", "judge on a machine with more memory"]
+        several = ["set generation.device_map: auto, for its layers on all cards"] if "CUDA" in estimated.parts else []
+        return ["set adapter.quantization.load_in_4bit: true", *several, "judge on a machine with more memory"]
     saves: list[tuple[float, str]] = []
     parts, training = estimated.parts, config.training
     if training.per_device_train_batch_size > 1:

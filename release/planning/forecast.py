@@ -1,11 +1,14 @@
 """What a run of this configuration will need, and what its golden set can prove, before anything is spent."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import gates
 from gates.report import plan_lines
+from release.config import forms
+from release.config.settings import Config, Precision
 from release.data.dataset import refuse
 from release.inputs import Inputs, there
 from release.models import architecture
@@ -15,6 +18,9 @@ from release.planning.estimates import GB, Estimate, Load
 from release.running import environment, machine, spending
 from release.values.errors import PreflightError
 
+IN_A_MACHINE = 16
+"""Cards of a machine that are counted with, at most."""
+
 
 def planned(found: Inputs) -> list[str]:
     """Memory, hours and money of this configuration, on the cards of the price file and here."""
@@ -23,14 +29,18 @@ def planned(found: Inputs) -> list[str]:
     lines = []
     if config.adapter.method == "imported":
         for cuda in (True, False):
-            lines += ["on a GPU:" if cuda else "on a CPU:", *estimates.table(estimate(found, built, cuda=cuda))]
+            one = estimate(found, built, cuda=cuda)
+            lines += ["on a GPU:" if cuda else "on a CPU:", *estimates.table(one)]
+            lines += answered_on(built, config, one, prices) if cuda and built else []
         return ["nothing is trained; to answer the golden set:", *lines]
     on_gpu, on_cpu = (estimate(found, built, cuda=cuda) for cuda in (True, False))
     assert built is not None  # or there was no estimate
     peaks = cards.peaks(built, config, _load(found))
     lines = ["on a GPU:", *estimates.table(on_gpu), *cards.table(peaks, config, prices)]
     if config.training.fsdp:
-        lines += _shared(estimates.answering(built, config, cuda=True), on_gpu.processes, prices)
+        many = on_gpu.processes
+        lines.append(f"  training.fsdp: of the base's weights each of {many} processes keeps 1/{many}")
+    lines += answered_on(built, config, on_gpu, prices)
     if not all(one.fits for one in cards.options(on_gpu, prices)):
         lines += ["where it does not fit:", *(f"  {line}" for line in estimates.remedies(on_gpu, config))]
     threads = environment.threads(config.run.threads)
@@ -42,12 +52,63 @@ def planned(found: Inputs) -> list[str]:
     return [*lines, f"spent so far: {spent:.2f} {config.budget.currency}, {limit}"]
 
 
-def _shared(answering: Estimate, processes: int, prices: Mapping[str, Any]) -> Iterator[str]:
-    """What training over a base that is shared out says, and does not say, of the cards that answer."""
-    yield f"  training.fsdp: of the base's weights each of {processes} processes keeps 1/{processes}"
-    fit = [one.card for one in cards.options(answering, prices) if one.fits and not one.unsupported]
-    where = f"it fits {', '.join(fit)}" if fit else "it fits none of these cards, so nothing could be judged here"
-    yield f"  to answer, one card holds all of the base, {answering.memory / GB:.2f} GB: {where}"
+def answered_on(shape: Architecture, config: Config, training: Estimate, prices: Mapping[str, Any]) -> Iterator[str]:
+    """Which cards answer and merge, where that needs others than training does.
+
+    The base is loaded as a whole for it, whether training shared it out or not.
+    """
+    several = config.generation.device_map
+    for load in to_load(shape, config):
+        one = load.needed(1)
+        if one.memory <= training.memory and not (several or config.training.fsdp or training.steps == 0):
+            continue
+        fit = [card.card for card in cards.options(one, prices) if card.fits and not card.unsupported]
+        where = f"it fits {', '.join(fit)}" if fit else "it fits none of these cards"
+        yield f"  to {load.what}, one card holds all of the base, {one.memory / GB:.2f} GB: {where}"
+        over = ", ".join(_fewest(load.needed, prices))
+        if over and (several or not fit):
+            said = f"generation.device_map: {several} puts" if several else "generation.device_map: auto would put"
+            yield f"    {said} its layers on all cards that are visible, of which it needs: {over}"
+        elif not fit:
+            yield "    and so many of them as one machine has cannot hold it either: nothing could be judged here"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToLoad:
+    """What is loaded on cards as a whole, once an adapter is there."""
+
+    merges: bool
+    """Whether files are made of it, in float32; else it answers."""
+    names: tuple[str, ...]
+    """The forms it is for."""
+    needed: Callable[[int], Estimate]
+    """What each of so many cards holds of it."""
+
+    @property
+    def what(self) -> str:
+        return f"{'merge' if self.merges else 'answer'} ({', '.join(self.names)})"
+
+
+def to_load(shape: Architecture, config: Config) -> Iterator[ToLoad]:
+    """What judging loads: forms of one precision the same."""
+    loaded = forms.loaded_in(config)
+    for precision in dict.fromkeys(loaded.values()):
+        names = tuple(name for name, one in loaded.items() if one == precision)
+        yield ToLoad(merges=False, names=names, needed=partial(_answering_on, shape, config, precision))
+    if made := tuple(name for name, one in config.serving.items() if forms.has_files(one)):
+        yield ToLoad(merges=True, names=made, needed=partial(estimates.merging, shape, config))
+
+
+def _answering_on(shape: Architecture, config: Config, precision: Precision, cards: int) -> Estimate:
+    return estimates.answering(shape, config, cuda=True, precision=precision, cards=cards)
+
+
+def _fewest(needed: Callable[[int], Estimate], prices: Mapping[str, Any]) -> Iterator[str]:
+    """Of each card that can be used how many hold it together, where a machine has so many."""
+    for number, card in enumerate(prices["cards"]):
+        fitting = (many for many in range(1, IN_A_MACHINE + 1) if cards.options(needed(many), prices)[number].fits)
+        if not card.get("unsupported") and (many := next(fitting, None)):
+            yield f"{many} x {card['name']}"
 
 
 def provable(found: Inputs, attempt: int = 1) -> list[str]:
@@ -92,8 +153,11 @@ def built_of(found: Inputs) -> Architecture | None:
     return architecture.read(base.folder, base.architecture, found.config.model, base.base_model)
 
 
-def estimate(found: Inputs, built: Architecture | None, *, cuda: bool) -> Estimate:
-    """What this configuration needs over a base model, by the real lengths of its rows."""
+def estimate(found: Inputs, built: Architecture | None, *, cuda: bool, cards: int = 1) -> Estimate:
+    """What this configuration needs over a base model, by the real lengths of its rows.
+
+    Where nothing is trained, what each of so many cards holds to answer.
+    """
     config, rows = found.config, there(found.rows)
     if built is None:
         raise PreflightError(
@@ -102,7 +166,7 @@ def estimate(found: Inputs, built: Architecture | None, *, cuda: bool) -> Estima
         )
     there(found.chat)
     if rows.train is None or config.adapter.method == "imported":
-        return estimates.answering(built, config, cuda=cuda)
+        return estimates.answering(built, config, cuda=cuda, cards=cards)
     return estimates.estimate(built, config, _load(found), cuda=cuda)
 
 

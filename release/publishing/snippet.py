@@ -63,7 +63,8 @@ def python(record: Record, asked: Asked, adapter: str, *, revision: str | None =
     if loaded.attn_implementation:
         options.append(f"attn_implementation={literal(loaded.attn_implementation)}")
     if loaded.device == "cuda":
-        options.append('device_map={"": 0}')
+        where = literal(loaded.device_map) if loaded.device_map else '{"": 0}'
+        options.append(f"device_map={where}")
     if record.setting("model", "trust_remote_code"):
         options.append("trust_remote_code=True")
     given = dict(chat.chat_template_kwargs)

@@ -13,7 +13,7 @@ OF_THE_RECORD = ("merged", "batch_invariant", "grammar_leaves_out")
 """What is recorded of how it was loaded beside vLLM's own settings."""
 VLLMS = frozenset((
     "dtype", "seed", "trust_remote_code", "enforce_eager", "enable_prefix_caching", "max_num_seqs", "max_model_len",
-    "generation_config", "enable_lora", "max_loras", "max_lora_rank", "quantization",
+    "generation_config", "enable_lora", "max_loras", "max_lora_rank", "quantization", "tensor_parallel_size",
 ))  # fmt: skip
 """What is set of vLLM when answers are judged."""
 ITS_OWN = {"max_num_seqs": 1}

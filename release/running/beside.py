@@ -82,7 +82,7 @@ def problems(config: Config, cards: Sequence[machine.Found]) -> list[str]:
     if any(one.problem for one in cards):
         return []  # said of the driver
     if any(one.gpu for one in cards):
-        return machine.unlike(cards)
+        return machine.unlike(cards, machine.BESIDE)
     many, threads = ladder.at_once(config), environment.threads(config.run.threads)
     if threads >= many:
         return []

@@ -47,13 +47,14 @@ class InImage:
     source: str
     """What decides its content: its digest, or for an image that was built the sha256 of all it was built from."""
     gpu: str | None
-    """The UUID of the one card that its containers get; None for none."""
+    """The UUID of the card that its containers get, the first where a stage has several; None for none."""
     memory_bytes: int | None
     processes: int = 1
+    cards: int = 1
 
-    def of(self, processes: int) -> "InImage":
-        """The same for a stage in so many processes."""
-        return replace(self, processes=processes)
+    def of(self, processes: int, cards: int | None = None) -> "InImage":
+        """The same for a stage in so many processes, which share so many cards: without a number one for each."""
+        return replace(self, processes=processes, cards=processes if cards is None else cards)
 
     def call(
         self,
@@ -272,7 +273,7 @@ def _rights(engine: "DockerClient", image: InImage, more: Mapping[str, str]) -> 
     from docker.types import DeviceRequest
 
     rootless = any("rootless" in option for option in engine.info().get("SecurityOptions", ()))
-    cards = machine.cards(image.processes) if image.processes > 1 and image.gpu else machine.only(image.gpu)
+    cards = machine.cards(image.cards) if image.cards > 1 and image.gpu else machine.only(image.gpu)
     device_ids = cards[machine.VISIBLE].split(",")
     fixed = {"HOME": "/tmp", "HF_HOME": "/tmp/hf", **child.OFFLINE}  # noqa: S108  the container's own tmpfs
     return {

@@ -14,7 +14,7 @@ from typing import Any
 
 from gates.canonical import canonical_json
 from release.running import child, launched
-from release.values import assets
+from release.values import assets, kernels
 from release.values.artifacts import write_atomically
 from release.values.record import Determinism, Hardware, Project, Source
 
@@ -22,8 +22,6 @@ ROOT = assets.ROOT
 LOCKS = ("gpu.txt", "cpu.txt")  # what runs; dev.txt adds only test tools
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "tokenizers", "safetensors",
              "datasets", "numpy", "gguf", "jsonschema", "huggingface-hub")  # fmt: skip
-KERNELS = ("flash-attn", "flash-attn-3", "liger-kernel")
-"""Packages that decide bytes where a configuration asks for them; the locks of what runs have none."""
 FIXED = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # what `child` sets before Python starts
 IMAGE = "ADAPTER_RELEASE_IMAGE"
 DECIDING = (
@@ -125,7 +123,7 @@ def packages() -> dict[str, str]:
     text = "".join(path.read_text("utf-8") for path in _locks())
     locked = {_normal(name) for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", text, re.MULTILINE)}
     installed = {_normal(one.name): one.version for one in metadata.distributions()}
-    return {name: installed[name] for name in sorted({*locked, *KERNELS} & installed.keys())}
+    return {name: installed[name] for name in sorted({*locked, *kernels.MODULES} & installed.keys())}
 
 
 def _normal(name: str) -> str:
@@ -173,10 +171,11 @@ def peak_memory_bytes() -> int:
 
 
 def gpu_peak_memory_bytes() -> int | None:
-    """The most that this process's tensors took on the GPU; None without one."""
+    """The most that this process's tensors took on its GPU, on all of them together; None without one."""
     import torch
 
-    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    mine = launched.cards(torch.cuda.device_count())
+    return sum(map(torch.cuda.max_memory_allocated, mine)) if torch.cuda.is_available() else None
 
 
 if __name__ == "__main__":

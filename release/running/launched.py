@@ -25,6 +25,12 @@ def count() -> int:
     return int(os.environ[WORLD]) if launcher() else 1
 
 
+def cards(there: int) -> range:
+    """Which of so many cards that the stage sees are this process's: each has as many, one at the least."""
+    each = max(1, there // count())
+    return range(rank() * each, (rank() + 1) * each)
+
+
 def launcher() -> int | None:
     """The process that started this one beside others; None where it is alone."""
     named = os.environ.get(LAUNCHED_BY)

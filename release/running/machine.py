@@ -1,4 +1,4 @@
-"""What this machine has for a run: room on its disks, memory, and the one NVIDIA card that is used, with its driver."""
+"""What this machine has for a run: room on its disks, memory, and the NVIDIA cards that are used, with their driver."""
 
 import os
 import re
@@ -17,7 +17,17 @@ OLDEST_DRIVER = 580  # CUDA 13.0, which torch is built with here, needs R580 or 
 OLDEST_CARD = (8, 0)  # the compute capability from which on a card has bfloat16 (CUDA C++ Programming Guide, Ampere)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 PROCESSES = "training.processes asks"
+BESIDE = (
+    "Tries side by side need cards of one kind, for what one comes to would depend on the card that is free: here are "
+    f"{{}}. Name those of one kind in {VISIBLE}, or lower tries.side_by_side."
+)
+SPREAD = (
+    "generation.device_map needs cards of one kind, for how an answer is rounded would depend on which of them a layer "
+    f"is put on: here are {{}}. Name those of one kind in {VISIBLE}, or take it out."
+)
 SIDE_BY_SIDE = "tries.side_by_side asks, with training.processes for each,"
+MOST = 64
+"""Cards of a machine that are looked at: as many as a stage may have processes."""
 CPU_RUN = f"set {VISIBLE}='' for a run on the processor"
 QUERY = "name,memory.free,driver_version,uuid,compute_cap,mig.mode.current"
 
@@ -130,14 +140,19 @@ def usable_gpu() -> Gpu | None:
     return found.gpu
 
 
+def visible() -> int:
+    """How many cards can be used here; 0 for a CPU run."""
+    return sum(one.gpu is not None for one in find_gpus(MOST))
+
+
 def one_card() -> dict[str, str]:
     """The variables that leave a process the card that is used here; ``PreflightError`` where it cannot be used."""
     return cards(1)
 
 
-def cards(processes: int) -> dict[str, str]:
-    """The variables that leave so many processes a card each, none on a machine without; ``PreflightError`` why not."""
-    found = find_gpus(processes)
+def cards(count: int) -> dict[str, str]:
+    """The variables that leave a stage so many cards, none on a machine without; ``PreflightError`` why not."""
+    found = find_gpus(count)
     if problems := [one.problem for one in found if one.problem]:
         raise PreflightError(problems[0])
     return only(",".join(one.gpu.uuid for one in found if one.gpu))
@@ -146,20 +161,16 @@ def cards(processes: int) -> dict[str, str]:
 def shares(many: int, each: int) -> tuple[Mapping[str, str], ...]:
     """The variables that leave each of so many stages so many cards of its own; ``PreflightError`` why not."""
     found = find_gpus(many * each, SIDE_BY_SIDE)
-    if problems := [one.problem for one in found if one.problem] or unlike(found):
+    if problems := [one.problem for one in found if one.problem] or unlike(found, BESIDE):
         raise PreflightError(problems[0])
     uuids = [one.gpu.uuid for one in found if one.gpu]
     return tuple(only(",".join(uuids[number * each : (number + 1) * each])) for number in range(many))
 
 
-def unlike(found: Sequence[Found]) -> list[str]:
-    """Why stages side by side would not compute alike: cards of several kinds. Of parts of cards nobody says it."""
+def unlike(found: Sequence[Found], said: str) -> list[str]:
+    """What is ``said`` where these cards are of several kinds. Of parts of cards nobody says which they are."""
     names = list(dict.fromkeys(one.gpu.name for one in found if one.gpu and not one.gpu.name.startswith("MIG-")))
-    if len(names) <= 1:
-        return []
-    why = "Tries side by side need cards of one kind, for what one comes to would depend on the card that is free"
-    do = f"Name those of one kind in {VISIBLE}, or lower tries.side_by_side."
-    return [f"{why}: here are {', '.join(names)}. {do}"]
+    return [said.format(", ".join(names))] if len(names) > 1 else []
 
 
 def at_most(processes: int) -> int:

@@ -26,8 +26,8 @@ class Place(Protocol):
     def image_digest(self) -> str | None:
         """Of the container image that stages find themselves in; None outside of any."""
 
-    def of(self, processes: int) -> "Place":
-        """The same for a stage in so many processes, with a card for each where there are some."""
+    def of(self, processes: int, cards: int | None = None) -> "Place":
+        """The same for a stage in so many processes, which share so many cards: without a number one for each."""
 
     def call(
         self,
@@ -42,7 +42,7 @@ class Place(Protocol):
         """Run ``python -m stage arguments`` to its end, passing its events to ``say``.
 
         The stage may read the folders ``reads`` and change the folders ``writes`` (the log's is one), under their own
-        names; it sees no token and no Hub, and one card at most. Raises the stage's ``Stop``; ``PreflightError`` where
+        names; it sees no token and no Hub, and no further card. Raises the stage's ``Stop``; ``PreflightError`` where
         the place or its card cannot be used; ``RuntimeError`` with the end of the log when it crashed.
         """
 
@@ -57,13 +57,14 @@ class Here:
     secrets: tuple[str, ...] = ()
     """Names of the environment that open something, which stages here are given all the same."""
     processes: int = 1
+    cards: int = 1
 
     @property
     def image_digest(self) -> str | None:
         return environment.image_digest()
 
-    def of(self, processes: int) -> "Here":
-        return replace(self, processes=processes)
+    def of(self, processes: int, cards: int | None = None) -> "Here":
+        return replace(self, processes=processes, cards=processes if cards is None else cards)
 
     def call(
         self,
@@ -78,7 +79,7 @@ class Here:
         code = {} if self.python == sys.executable else {"PYTHONPATH": str(environment.ROOT)}
         given = {name: os.environ[name] for name in self.secrets if os.environ.get(name)}
         given |= kept.to_reach_a_hub() if self.secrets else {}
-        env = {**child.STAGE, **machine.cards(self.processes), **code, **given}
+        env = {**child.STAGE, **machine.cards(self.cards), **code, **given}
         stage, *words = launched.command(self.processes, stage, *map(str, arguments))
         child.call(stage, *words, say=say, log=log, env=env, python=self.python)
 

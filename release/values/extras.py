@@ -2,6 +2,7 @@
 
 import importlib.util
 
+from release.values import kernels
 from release.values.errors import ConfigError
 
 TRAIN = ("accelerate", "bitsandbytes", "datasets", "docker", "gguf", "peft", "torch", "trl")
@@ -12,7 +13,7 @@ VLLM = ("vllm",)
 """The same of `vllm`."""
 SEARCH = ("optuna",)
 """The same of `search`."""
-LIGER = ("liger_kernel",)
+LIGER = (kernels.MODULES[kernels.LIGER],)
 """The same of `liger`."""
 EXTRAS = {"train": TRAIN, "serve": SERVE, "vllm": VLLM, "search": SEARCH, "liger": LIGER}
 NEEDED_BY = {

@@ -283,6 +283,8 @@ class Loaded:
     device: str
     attn_implementation: str | None = field(default=None, metadata=OPTIONAL)
     """How it computes attention, where the configuration says it; else as transformers chooses."""
+    device_map: str | None = field(default=None, metadata=OPTIONAL)
+    """How its layers were put on all cards there were; None: one card or the processor had all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,6 +305,8 @@ class Generation:
     base_answers_reused: bool | None = field(default=None, metadata=OPTIONAL)
     processes: int | None = field(default=None, metadata=OPTIONAL)
     """How many shared the questions; None for one."""
+    cards: int | None = field(default=None, metadata=OPTIONAL)
+    """On how many cards the base of each process lay; None for one, or a processor."""
     chat: Chat | None = field(default=None, metadata=OPTIONAL)
     loaded: Loaded | None = field(default=None, metadata=OPTIONAL)
     packages: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
@@ -324,6 +328,8 @@ class Answering:
     tokens: int
     versions: Mapping[str, str]
     processes: int | None = field(default=None, metadata=OPTIONAL)
+    cards: int | None = field(default=None, metadata=OPTIONAL)
+    """On how many cards the base of each process lay, in transformers; None for one."""
     packages: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     hardware: Hardware | None = field(default=None, metadata=OPTIONAL)
     """None where an address answered: nobody knows what stands behind it."""

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -327,7 +328,55 @@ def test_a_card_that_answers_must_hold_all_of_a_base_that_was_shared_for_trainin
 
     assert inputs.there(found.base).folder == base.folder
     assert [one.state for one in items if one.name == "memory to answer"] == ([state] if state else [])
-    assert state != "problem" or "shares the base out for training alone" in items[-1].says
+    assert state != "problem" or "set generation.device_map: auto, and name more cards in" in items[-1].says
+
+
+FOUR = [f"Small card, 900, 580.1, GPU-{number}, 8.9, [N/A]" for number in range(4)]
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize(
+    ("cards", "generation", "said"),
+    [
+        (1, {"device_map": "auto"}, ("problem", "name more cards in CUDA_VISIBLE_DEVICES; take cards with more")),
+        (4, {"device_map": "auto"}, ("ok", "on each of 4 cards")),
+        (4, {}, ("problem", "of all of the base on one card")),
+        (4, {"device_map": "auto", "processes": 4}, ("problem", "lower generation.processes")),
+    ],
+)
+def test_a_base_beyond_one_card_is_counted_over_the_cards_of_each_process(
+    cards: int, generation: dict[str, object], said: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small base counted as one of 70 billion weights; what training holds is another thing."""
+    machine_with(tmp_path, monkeypatch, *FOUR[:cards])
+    (card,) = machine.read_gpus(FOUR[0].replace("900", "47000"))
+    found = given(reading.load(small_config(tmp_path, generation=generation)))
+    built = forecast.built_of(found)
+    assert built is not None
+    larger = replace(built, parameters=built.parameters * 500, in_linear=built.in_linear * 500, layers=80)
+    training = replace(forecast.estimate(found, built, cuda=True), parts={"all": 1.0})
+
+    items = preflight._loading_items(found, larger, card, card.free or 0, training)
+
+    assert [one.state for one in items] == [said[0]]
+    assert said[1] in items[0].says
+
+
+@pytest.mark.usefixtures("base")
+def test_what_files_are_made_of_in_float32_is_asked_of_the_card_before_training(tmp_path: Path) -> None:
+    """Four bits of it fit the card; the same weights in float32 do not."""
+    (card,) = machine.read_gpus(FOUR[0].replace("900", "1400"))
+    forms = {"gguf": {"engine": "llama.cpp", "merged": True}}
+    found = given(reading.load(small_config(tmp_path, serving=forms)))
+    built = forecast.built_of(found)
+    assert built is not None
+    training = replace(forecast.estimate(found, built, cuda=True), parts={"all": 1e9})
+
+    (item,) = preflight._loading_items(found, built, card, card.free or 0, training)
+
+    assert (item.name, item.state) == ("memory to merge", "problem")
+    assert "to merge (gguf)" in item.says
+    assert "take gguf out of serving" in item.says
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,8 @@ class Opened:
     """Hardware, versions, packages and arithmetic, so far: keys and values as in ``release.json``."""
     batches: Batches = together
     """Each can be answered by itself, whatever else is asked, to the same bytes."""
+    cards: int = 1
+    """On how many cards the base lies."""
 
 
 Engine = Callable[[Asked], AbstractContextManager[Opened]]

@@ -34,7 +34,7 @@ def of_a_form(config: Config, form: Form, *, here: bool) -> Iterator[str]:
             f"file_type {form.file_type} is made by {quantizer.PROGRAM}, which the container image does not have. Say "
             "`file_type: Q8_0`, or `container: never` where llama.cpp is installed."
         )
-    if form.engine == "vllm" and (why := vllm.lacking()):
+    if form.engine == "vllm" and (why := vllm.lacking(form)):
         yield why
     try:
         _asked(config, form, held=held and here)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gates import Output
 from release.config import forms
 from release.config.settings import Generation
-from release.models import arithmetic, constrained, loading
+from release.models import arithmetic, constrained, loading, spread
 from release.models.engines.engine import Asked, Opened, Prompt
 from release.models.exports import files
 from release.running import environment
@@ -27,10 +27,10 @@ def opened(asked: Asked) -> Iterator[Opened]:
     run, adapter, form = asked.settings.run, asked.settings.adapter, asked.form
     arithmetic.make_deterministic(run.seed, environment.threads(run.threads))
     remote, grouped = asked.settings.model.trust_remote_code, partial(batches, said=asked.settings.generation)
-    attention = asked.settings.model.attn_implementation
+    attention, several = asked.settings.model.attn_implementation, asked.settings.generation.device_map
     if form.merged:
         # of what was merged is said in the record of its files
-        said = loading.loaded_as(adapter, "unquantized", attention)
+        said = loading.loaded_as(adapter, "unquantized", attention, device_map=several)
         loaded = said.told | _left_out(asked)
         merged = loading.load_model(asked.exports / files.merged(form, adapter), said, trust_remote_code=remote).eval()
         yield Opened(
@@ -39,9 +39,10 @@ def opened(asked: Asked) -> Iterator[Opened]:
             adapted=lambda: partial(answers, asked, merged),
             ran_on=arithmetic.surroundings,
             batches=grouped,
+            cards=spread.cards_of(merged),
         )
         return
-    said = loading.loaded_as(adapter, forms.precision(form, adapter), attention)
+    said = loading.loaded_as(adapter, forms.precision(form, adapter), attention, device_map=several)
     loaded = said.told | _left_out(asked)
     model = loading.load_model(asked.base, said, trust_remote_code=remote).eval()
     yield Opened(
@@ -50,6 +51,7 @@ def opened(asked: Asked) -> Iterator[Opened]:
         adapted=lambda: partial(answers, asked, with_adapter(model, asked.adapter)),
         ran_on=arithmetic.surroundings,
         batches=grouped,
+        cards=spread.cards_of(model),
     )
 
 

@@ -15,12 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from gates import Output
+from gates.shown import counted
 from release.config import forms
+from release.config.settings import Form
 from release.models import loading
 from release.models.engines import vllm_worker
 from release.models.engines.engine import Asked, Opened, Prompt
 from release.models.exports import files
-from release.running import child, environment
+from release.running import child, environment, machine
 from release.running.tied import inherited as locks
 from release.running.tied import tied
 from release.values import layout, lora_settings
@@ -97,8 +99,14 @@ def opened(asked: Asked) -> Iterator[Opened]:
             process.communicate()  # closes both pipes, whatever is left in them
 
 
-def lacking() -> str:
+def lacking(form: Form) -> str:
     """Why vLLM cannot be asked here; empty where it can."""
+    there = machine.visible()
+    if (cards := form.tensor_parallel_size or 0) > there:
+        return (
+            f"tensor_parallel_size is {cards}, and {counted(there, 'card')} can be used here. Lower it or take it out, "
+            f"or name more cards in {machine.VISIBLE}."
+        )
     asked = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
     try:
         named = python()
@@ -142,6 +150,7 @@ def how(asked: Asked) -> dict[str, object]:
         "max_num_seqs": asked.settings.generation.batch_size,
         "max_model_len": -1,  # the longest that there is room for
         "generation_config": "vllm",  # nothing of the base's sampling, such as a penalty for repetition
+        **({"tensor_parallel_size": form.tensor_parallel_size} if form.tensor_parallel_size else {}),
     }
     if form.merged:
         return common

@@ -17,7 +17,7 @@ from release.config.reading import load as load_config
 from release.config.settings import Config, Form, Precision
 from release.data.chat import Chat, Messages
 from release.models import base as bases
-from release.models import loading, wheels
+from release.models import loading, spread, wheels
 from release.models.engines import engine
 from release.models.engines.transformers import with_adapter
 from release.models.exports import converter, files, gguf_lora, merging, modelfile, parity, problems, quantizer
@@ -45,7 +45,7 @@ def exported(run: Path, base: bases.Base, place: Place, say: Say, form: str) -> 
         folder.mkdir(exist_ok=True)
     gguf = forms.all_of(load_config(run / "config.yaml"))[form].engine == "llama.cpp"
     wheel = wheels.found(converter.WHEEL, say) if gguf else converter.WHEEL.path
-    place.call(
+    place.of(1, spread.cards(load_config(run / "config.yaml").generation)).call(
         STAGE,
         [run, base.folder, kept, form, wheel],
         reads=[base.folder, *([wheel.parent] if gguf else [])],

@@ -21,7 +21,7 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", CHAT_TEMPLATE)
 
 def load(base: Path, settings: Config, precision: Precision) -> "PreTrainedModel":
     """The base's weights of this precision as ordinary numbers, in float32: four bits are de-quantized, unrounded."""
-    said = loading.loaded_as(settings.adapter, precision, to_merge=True)
+    said = loading.loaded_as(settings.adapter, precision, to_merge=True, device_map=settings.generation.device_map)
     quantization = replace(said.quantization, bnb_4bit_compute_dtype="float32") if said.quantization else None
     exact = replace(said, dtype="float32", quantization=quantization)
     model = loading.load_model(base, exact, trust_remote_code=settings.model.trust_remote_code)

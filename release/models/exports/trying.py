@@ -9,7 +9,7 @@ from pathlib import Path
 
 from release.config.reading import load as load_config
 from release.models import base as bases
-from release.models import loading, train, wheels
+from release.models import loading, spread, train, wheels
 from release.models.exports import converter, making, merging, problems
 from release.running import child
 from release.running.place import Place
@@ -31,7 +31,7 @@ def tried(run: Path, base: bases.Base, place: Place, say: Say) -> None:
         for folder in (kept, done):
             folder.mkdir(exist_ok=True)
         wheel = wheels.found(converter.WHEEL, say)
-        place.call(
+        place.of(1, spread.cards(load_config(run / "config.yaml").generation)).call(
             __name__,
             [run, base.folder, kept, form, wheel],
             reads=[base.folder, wheel.parent],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from release.checking import recorded_config, verify_stages
-from release.config.settings import Attention
+from release.config.settings import Attention, DeviceMap
 from release.models import loading
 from release.values.record import Gpu
 from tests.helpers.small_release import small_release, small_settings
@@ -26,6 +26,31 @@ def test_the_attention_that_is_recorded_is_the_one_that_was_asked_for(
 
     assert bool(found) == (asked != told)
     assert all("attn_implementation" in one for one in found)
+
+
+@pytest.mark.parametrize("asked", [None, "auto"])
+@pytest.mark.parametrize("told", [None, "auto", "sequential"])
+@pytest.mark.parametrize("cuda", [True, False])
+def test_where_the_layers_lay_is_as_was_asked_for_and_on_a_processor_nowhere_else(
+    asked: DeviceMap | None, told: DeviceMap | None, cuda: bool, tmp_path: Path
+) -> None:
+    config = small_settings(tmp_path, generation={"device_map": asked} if asked else {})
+    recorded = {**loading.loaded_on(config.adapter, "nf4", cuda=cuda).told, **({"device_map": told} if told else {})}
+
+    found = list(verify_stages._other("answering", recorded, config, None, cuda=cuda))
+
+    assert bool(found) == (told != (asked if cuda else None))
+    assert all("device_map" in one for one in found)
+
+
+def test_several_cards_without_a_device_map_are_told(tmp_path: Path) -> None:
+    made = small_release(tmp_path).candidate.record
+    several = replace(made, generation=replace(made.generation, cards=4))
+    config = recorded_config.read(made)
+
+    assert not list(verify_stages._loaded(made, config))
+    (told,) = verify_stages._loaded(several, config)
+    assert told.startswith("answering: the base lay on 4 cards, and nothing says")
 
 
 L4 = Gpu(name="NVIDIA L4", compute_capability="8.9", cuda="13.0", driver="580.65.06")

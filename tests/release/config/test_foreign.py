@@ -204,6 +204,12 @@ def test_what_makes_it_fast_is_taken_over_where_it_means_the_same(
     found = made.settings.get(key)
     assert (found.value if found else None) == value
     assert found or any(text.splitlines()[-1].partition(":")[0] in line for line in made.without)
+    package = {"flash_attention_2": "flash-attn", "flash_attention_3": "flash-attn-3"}.get(str(value))
+    package = "liger-kernel" if key == LIGER else package
+    assert [line for line in made.text.splitlines() if "needs a card" in line] == (
+        [line for line in made.text.splitlines() if f"needs a card and {package}, or take it out (docs/gpu.md)" in line]
+    )
+    assert ("needs a card and" in made.text) == (package is not None)
 
 
 @pytest.mark.parametrize(

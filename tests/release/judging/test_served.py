@@ -145,3 +145,10 @@ def test_a_form_that_may_be_farther_from_its_weights_than_last_time_is_weaker(
     assert terms.required_forms({"a": {"merged": True, "required": True, "max_kl": None}}) == (
         terms.required_forms({"a": {"merged": True, "required": True}})  # as earlier records have it
     )
+
+
+def test_on_how_many_cards_a_form_is_computed_makes_it_no_other_form() -> None:
+    form = {"engine": "vllm", "base": "unquantized", "required": True}
+    on_one, on_two = (terms.required_forms({"a": one}) for one in (form, {**form, "tensor_parallel_size": 2}))
+
+    assert on_one == on_two

@@ -8,6 +8,7 @@ import pytest
 from release.config import reading
 from release.config.settings import Adapter, Attention, Quantization
 from release.models import attention, loading
+from release.values import kernels
 from release.values.errors import PreflightError
 from tests.helpers.line import ROOT
 from tests.helpers.tiny_configs import LLAMA, made
@@ -20,7 +21,7 @@ FLASH: tuple[Attention, ...] = ("flash_attention_2", "flash_attention_3")
 @pytest.fixture
 def with_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules of these names, of which no more is asked than whether they are there."""
-    for module in attention.PACKAGES.values():
+    for module in map(kernels.MODULES.__getitem__, kernels.FLASH.values()):
         (tmp_path / f"{module}.py").write_text("raise ImportError('not to be imported')", "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
 

@@ -25,8 +25,8 @@ class Elsewhere:
     image_digest: str | None = None
     given: list[list[str]] = field(default_factory=list)
 
-    def of(self, processes: int) -> "Elsewhere":
-        assert processes == 1
+    def of(self, processes: int, cards: int | None = None) -> "Elsewhere":
+        assert (processes, cards) == (1, None)
         return self
 
     def call(

@@ -145,10 +145,10 @@ def test_processes_that_compute_otherwise_are_refused() -> None:
 def test_only_transformers_is_asked_by_several_processes() -> None:
     wanted = Generation(processes=3)
 
-    assert generate.processes(wanted, Form()) == machine.at_most(3)
-    assert generate.processes(wanted, Form(merged=True)) == machine.at_most(3)
-    assert generate.processes(Generation(), Form()) == 1
-    assert {generate.processes(wanted, Form(engine=one)) for one in ("llama.cpp", "vllm", "openai")} == {1}
+    assert generate.shared(wanted, Form())[0] == machine.at_most(3)
+    assert generate.shared(wanted, Form(merged=True))[0] == machine.at_most(3)
+    assert generate.shared(Generation(), Form())[0] == 1
+    assert {generate.shared(wanted, Form(engine=one))[0] for one in ("llama.cpp", "vllm", "openai")} == {1}
 
 
 ROWS, SIZE = 20, 2

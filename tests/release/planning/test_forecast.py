@@ -9,9 +9,11 @@ from release import inputs
 from release.config import reading
 from release.data import sources
 from release.judging import ledger
-from release.planning import forecast
+from release.models import meta_device
+from release.planning import estimates, forecast
 from release.values.events import Event
 from tests.helpers.line import adapter_release, small_config
+from tests.helpers.tiny_configs import OF_70B, written
 
 
 def quiet(_: Event) -> None:
@@ -35,9 +37,30 @@ def test_the_plan_of_a_base_that_is_shared_says_what_answering_needs_all_the_sam
     lines = forecast.planned(inputs.load(loaded, quiet))
 
     assert "  training.fsdp: of the base's weights each of 4 processes keeps 1/4" in lines
-    (answering,) = [line for line in lines if line.startswith("  to answer, one card holds all of the base, ")]
+    (answering,) = [
+        line for line in lines if line.startswith("  to answer (trained), one card holds all of the base, ")
+    ]
     assert ": it fits L4, " in answering
     assert [line.split()[:2] for line in lines].count(["put", "together"]) == 1  # on a card
+
+
+@pytest.mark.parametrize("device_map", [None, "auto"])
+def test_the_plan_of_a_base_beyond_one_card_says_how_many_cards_answer(device_map: str | None, tmp_path: Path) -> None:
+    """Llama 3's shape of 70 billion weights, of which no small card holds four bits, and none 16 or 32."""
+    generation = {"device_map": device_map} if device_map else {}
+    loaded = reading.load(small_config(tmp_path, generation=generation, serving={"merged": {"merged": True}}))
+    shape = meta_device.build(written(tmp_path / "llama", OF_70B))
+    sizes = [{"name": str(size), "memory_gb": size, "bf16_tflops": 1} for size in (24, 80)]
+    prices = {"utilisation": 0.4, "currency": "USD", "cards": sizes}
+
+    lines = list(forecast.answered_on(shape, loaded, estimates.answering(shape, loaded, cuda=True), prices))
+
+    assert lines[0].startswith("  to answer (trained), one card holds all of the base, 4")
+    assert lines[0].endswith(": it fits 80")
+    says = "device_map: auto puts its layers" if device_map else "device_map: auto would put its layers"
+    assert any(says in line for line in lines)
+    assert any(line.startswith("  to merge (merged), one card holds all of the base, 28") for line in lines)
+    assert lines[-1].endswith("of which it needs: 16 x 24, 4 x 80")
 
 
 def test_the_plan_says_first_what_the_golden_set_can_prove_and_how_many_rows_are_missing(tmp_path: Path) -> None:

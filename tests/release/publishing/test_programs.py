@@ -52,6 +52,21 @@ def called(code: str, name: str) -> dict[str, object]:
     return {name: ast.literal_eval(one) for name, one in values.items() if isinstance(one, ast.Constant | ast.UnaryOp)}
 
 
+@pytest.mark.parametrize(("device_map", "where"), [(None, {"": 0}), ("auto", "auto"), ("sequential", "sequential")])
+def test_a_base_that_was_put_on_several_cards_is_loaded_so(
+    device_map: str | None, where: object, record: Record
+) -> None:
+    loaded = record.generation.loaded
+    assert loaded is not None
+    on_cards = replace(loaded, device="cuda", device_map=device_map)
+    asked = replace(snippet.as_trained(record), loaded=on_cards)
+
+    code = snippet.python(record, asked, "team/name")
+
+    (call,) = (one for one in ast.walk(ast.parse(code)) if isinstance(one, ast.keyword) and one.arg == "device_map")
+    assert ast.literal_eval(call.value) == where
+
+
 def test_vllm_is_loaded_as_it_was_judged_but_for_how_many_are_asked_at_once(record: Record) -> None:
     code = program(record, form(record, "vllm"))
 

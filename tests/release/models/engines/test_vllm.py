@@ -16,7 +16,9 @@ from release.models import base as bases
 from release.models import generate, loading
 from release.models.engines import table, transformers, vllm, vllm_worker
 from release.models.engines.engine import Asked, Prompt
+from release.publishing import snippet_vllm
 from release.values.errors import ConfigError, PreflightError
+from tests.helpers.cards import ADA_LINE, machine_with
 from tests.helpers.line import ROOT, small_config
 
 pytestmark = pytest.mark.filterwarnings(
@@ -189,6 +191,25 @@ def test_vllm_makes_room_for_the_largest_rank(rank: int, room: int, tmp_path: Pa
     settings = {"r": 1, "rank_pattern": {"q_proj": rank}}
     (tmp_path / "adapter_config.json").write_text(json.dumps(settings), "utf-8")
     assert vllm._rank(tmp_path) == room
+
+
+@pytest.mark.parametrize("cards", [None, 2])
+def test_vllm_is_told_over_how_many_cards_it_shares_each_layer_out(cards: int | None, asked: Asked) -> None:
+    said = vllm.how(replace(asked, form=replace(asked.form, tensor_parallel_size=cards)))
+
+    assert said.get("tensor_parallel_size") == cards
+    assert {*said} - {"model", "tokenizer"} <= snippet_vllm.VLLMS
+
+
+@pytest.mark.parametrize(("cards", "refused"), [(2, False), (4, True)])
+def test_more_cards_than_there_are_is_refused_before_training(
+    cards: int, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine_with(tmp_path, monkeypatch, ADA_LINE, ADA_LINE.replace("1111", "1112", 1))
+
+    said = vllm.lacking(Form(engine="vllm", tensor_parallel_size=cards))
+
+    assert said.startswith("tensor_parallel_size is 4, and 2 cards can be used here. ") == refused
 
 
 def test_a_merged_form_loads_the_merged_files_and_asks_for_no_base(asked: Asked) -> None:
