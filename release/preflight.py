@@ -353,8 +353,10 @@ def _answering_items(
 
 
 def _each(config: Config) -> tuple[int, int]:
-    """How many processes answer on this machine, and how many cards each of them has."""
+    """How many processes answer here, and how many cards each of them has; tries at once have cards of their own."""
     processes, cards = generate.shared(config.generation, Form())
+    if ladder.at_once(config) > 1:
+        cards = min(cards, ladder.processes(config))
     return processes, max(1, cards // processes)
 
 

@@ -40,7 +40,7 @@ WITHOUT_EFFECT = {
     "model.model_config_path": "everything is read from this file and the base model",
     "model.use_flash_attention": "attention is PyTorch's own, or what model.attn_implementation names",
     "model.torch_dtype": "the device decides: bfloat16 on a GPU, float32 on a CPU",
-    "model.device_map": "one GPU is used where there is one, else the CPU",
+    "model.device_map": "one card is used; generation.device_map: auto answers over all that are visible",
     "model.low_cpu_mem_usage": "transformers decides how weights are loaded",
     "adapter.adapter_config_path": "everything is read from this file",
     "adapter.lora.task_type": "every adapter is for a causal language model",

@@ -221,7 +221,8 @@ def _spent(training: Training | None, judged: Outcome, budget: Budget) -> Spent:
     ran, measured = training or generation, together(training, generation, judged.tries)
     answered = generation.seconds + (generation.base_seconds or 0.0)
     trained = measured["seconds"] - answered
-    many, several = (training.processes if training else None) or 1, generation.processes or 1
+    many = (training.processes if training else None) or 1
+    several = (generation.processes or 1) * (generation.cards or 1)
     many = max(many, several) if judged.tries else many  # each try answered the tuning rows too
     worked = round(trained * many + answered * several, 1)
     estimated = spending.estimate(measured["seconds"], ran.hardware, estimates.read_prices(), budget, worked=worked)

@@ -120,6 +120,27 @@ def test_attention_that_cannot_work_here_is_refused_before_anything_is_loaded(
     assert told in item.says
 
 
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize(
+    ("there", "state", "told"),
+    [
+        ((), "ok", "no card is used"),
+        ((ADA_LINE, ADA_LINE.replace("1111", "1112", 1)), "ok", "auto, over 2 cards"),
+        ((ADA_LINE, TURING_LINE.replace("7.5", "8.6")), "problem", "here are NVIDIA GeForce RTX 4090, Tesla T4"),
+    ],
+)
+def test_the_cards_that_layers_are_put_on_are_of_one_kind(
+    there: tuple[str, ...], state: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if there:
+        machine_with(tmp_path, monkeypatch, *there)
+    items = preflight.look(given(loaded(tmp_path, generation__device_map="auto")), quiet)
+
+    (item,) = (one for one in items if one.name == "device map")
+    assert item.state == state
+    assert told in item.says
+
+
 @pytest.mark.parametrize(
     ("image", "inside", "told"),
     [

@@ -43,6 +43,13 @@ def test_where_the_layers_lay_is_as_was_asked_for_and_on_a_processor_nowhere_els
     assert all("device_map" in one for one in found)
 
 
+def test_a_release_of_a_processor_that_asked_for_several_cards_agrees_with_itself(tmp_path: Path) -> None:
+    made = small_release(tmp_path, generation={"device_map": "auto"}).candidate.record
+
+    assert made.config["generation"]["device_map"] == "auto"  # type: ignore[index, call-overload]
+    assert list(verify_stages.problems(made)) == []
+
+
 def test_several_cards_without_a_device_map_are_told(tmp_path: Path) -> None:
     made = small_release(tmp_path).candidate.record
     several = replace(made, generation=replace(made.generation, cards=4))

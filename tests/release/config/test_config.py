@@ -81,6 +81,7 @@ def with_setting(key: str, value: object) -> Config:
         of = {
             "file_type": "llama.cpp",
             "max_kl": "llama.cpp",
+            "tensor_parallel_size": "vllm",
             "url": "openai",
             "model": "openai",
             "base_model": "openai",

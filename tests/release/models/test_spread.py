@@ -205,3 +205,20 @@ def test_cards_of_two_kinds_are_refused(tmp_path: Path, monkeypatch: pytest.Monk
     assert "cards of one kind" in said
     assert "NVIDIA GeForce RTX 4090, Tesla T4" in said
     assert machine.VISIBLE in said
+
+
+@pytest.mark.parametrize(
+    ("loaded", "device_map", "kept"),
+    [
+        ({"device": "cuda"}, None, True),
+        ({"device": "cuda"}, "auto", False),
+        ({"device": "cuda", "device_map": "auto"}, "auto", True),
+        ({"device": "cuda", "device_map": "auto"}, None, False),
+        ({"device": "cpu"}, "auto", True),
+        ({"engine": "an address"}, "auto", True),
+    ],
+)
+def test_answers_of_one_card_are_not_kept_for_several(
+    loaded: dict[str, object], device_map: DeviceMap | None, kept: bool
+) -> None:
+    assert generate._on_the_cards(loaded, Generation(device_map=device_map)) == kept

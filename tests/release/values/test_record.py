@@ -52,12 +52,12 @@ def test_an_update_of_python_or_of_a_library_starts_in_a_run_folder_of_its_own(t
     assert "versions" not in in_an_image  # the image decides them
 
 
-def test_more_processes_that_answer_go_on_in_the_same_run_folder(tmp_path: Path) -> None:
+def test_more_processes_or_cards_that_answer_go_on_in_the_same_run_folder(tmp_path: Path) -> None:
     """Nothing is trained again for them; another number of answers at once is another run, as ever."""
     base = small_base(tmp_path / "base", reading.load(small_config(tmp_path)))
     known = recording.inputs(reading.load(small_config(tmp_path)), base, {})
 
-    for changes, same in (({"processes": 4}, True), ({"batch_size": 3}, False)):
+    for changes, same in (({"processes": 4}, True), ({"device_map": "auto"}, True), ({"batch_size": 3}, False)):
         other = reading.load(small_config(tmp_path, generation=changes))
         assert (recording.inputs(other, base, {}) == known) == same
 
