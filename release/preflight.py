@@ -384,7 +384,21 @@ def _loading_items(found: Inputs, built: Architecture, gpu: Gpu, free: int, trai
         )
         name = "memory to merge" if load.merges else "memory to answer"
         items += _items(name, [short] if free < needed * MEMORY_SPARE else [], what)
+        items += _writing_items(load, built) if load.merges else []
     return items
+
+
+def _writing_items(load: ToLoad, built: Architecture) -> list[Item]:
+    """Whether the host has room for what goes from cards into one file."""
+    free, name, needed = machine.available_memory(), "memory to write", estimates.written_at_once(built)
+    if free is None:
+        return [Item(name=name, state="not checked", says="this system does not say how much is free")]
+    what = f"{needed / GIB:.1f} GiB of the host's memory to {load.what}, for each file of weights"
+    short = (
+        f"{free / GIB:.1f} GiB of memory are available, and {what} are needed: the kernel would kill it. Take a "
+        f"machine with more memory, or take {', '.join(load.names)} out of serving."
+    )
+    return _items(name, [short] if free < needed else [], what)
 
 
 def _for_more(load: ToLoad, config: Config) -> str:

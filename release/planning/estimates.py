@@ -26,6 +26,7 @@ SMALLEST_8BIT = 4096  # bitsandbytes keeps the state of smaller tensors in float
 CUDA = 0.8 * GB  # context, cuBLAS workspaces and kernels; 0.5-0.9 on recent drivers
 SLACK_CUDA = 1.05  # what the allocator cannot use again, as a factor on what comes and goes
 SLACK_CPU = 1.3  # the same for the C library's heap over batches of changing length: fitted, see docs/plan.md
+FILE = 50 * GB  # of weights at most (transformers 5.23, save_pretrained)
 LIBRARIES = 0.7 * GB  # torch, transformers, peft, trl and their buffers: 0.5-0.6 before the first step; fitted
 
 
@@ -147,6 +148,11 @@ def merging(shape: Architecture, config: Config, cards: int = 1) -> Estimate:
         "CUDA": CUDA,
     }
     return Estimate(parts=parts, steps=0, flops=0.0)
+
+
+def written_at_once(shape: Architecture) -> float:
+    """Bytes of the host's memory while float32 weights are written from cards: as much as one file has."""
+    return min(shape.parameters * 4.0, FILE)
 
 
 def steps_of(config: Config, rows: int) -> int:

@@ -70,7 +70,10 @@ def answered_on(shape: Architecture, config: Config, training: Estimate, prices:
             said = f"generation.device_map: {several} puts" if several else "generation.device_map: auto would put"
             yield f"    {said} its layers on all cards that are visible, of which it needs: {over}"
         elif not fit:
-            yield "    and so many of them as one machine has cannot hold it either: nothing could be judged here"
+            yield f"    and {IN_A_MACHINE} of them cannot hold it either: nothing could be judged so"
+        if load.merges:
+            written = estimates.written_at_once(shape) / GB
+            yield f"    {written:.2f} GB of the host's memory for each file that is written"
 
 
 @dataclass(frozen=True, kw_only=True)

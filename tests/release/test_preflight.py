@@ -384,7 +384,9 @@ def test_a_base_beyond_one_card_is_counted_over_the_cards_of_each_process(
 
 
 @pytest.mark.usefixtures("base")
-def test_what_files_are_made_of_in_float32_is_asked_of_the_card_before_training(tmp_path: Path) -> None:
+def test_what_files_are_made_of_in_float32_is_asked_of_the_card_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Four bits of it fit the card; the same weights in float32 do not."""
     (card,) = machine.read_gpus(FOUR[0].replace("900", "1400"))
     forms = {"gguf": {"engine": "llama.cpp", "merged": True}}
@@ -393,11 +395,14 @@ def test_what_files_are_made_of_in_float32_is_asked_of_the_card_before_training(
     assert built is not None
     training = replace(forecast.estimate(found, built, cuda=True), parts={"all": 1e9})
 
-    (item,) = preflight._loading_items(found, built, card, card.free or 0, training)
-
-    assert (item.name, item.state) == ("memory to merge", "problem")
-    assert "to merge (gguf)" in item.says
-    assert "take gguf out of serving" in item.says
+    free = {"ok": machine.GIB, "problem": machine.GIB // 4}
+    for state, size in free.items():
+        monkeypatch.setattr(machine, "available_memory", lambda size=size: size)
+        to_merge, to_write = preflight._loading_items(found, built, card, card.free or 0, training)
+        assert (to_merge.name, to_merge.state) == ("memory to merge", "problem")
+        assert "to merge (gguf)" in to_merge.says
+        assert "take gguf out of serving" in to_merge.says
+        assert (to_write.name, to_write.state) == ("memory to write", state)
 
 
 @pytest.mark.parametrize(

@@ -69,17 +69,20 @@ def test_an_address_and_vllm_are_asked_from_here_and_every_other_form_where_the_
 
 @pytest.mark.parametrize("name", ["answers.jsonl", "base_answers.jsonl"])
 def test_answers_that_somebody_changed_are_not_judged_but_made_again(name: str, tmp_path: Path) -> None:
-    """Here that ends at once, for there is no configuration to make them by."""
+    """Here that ends at once, for there is no configuration any more to make them by."""
+    settings = reading.effective(reading.load(small_config(tmp_path)))
+    (tmp_path / "config.yaml").write_bytes(canonical_json(settings))
     write_answers(tmp_path / "answers.jsonl", [{"id": "1", "output": "right"}])
     write_answers(tmp_path / "base_answers.jsonl", [{"id": "1", "output": "right, too"}])
     made = {f"{one}_sha256": sha256_file(tmp_path / f"{one}.jsonl") for one in ("answers", "base_answers")}
     adapter = Adapter(folder=tmp_path, files=Manifest(files=()), training=training())
-    record = canonical_json({"adapter_sha256": adapter.files.digest, **made})
+    record = canonical_json({"adapter_sha256": adapter.files.digest, "loaded": {"device": "cpu"}, **made})
     (tmp_path / "generation.json").write_bytes(record)
     base = bases.Base(folder=tmp_path, base_model_id="a/b", revision=None, origin="", files=adapter.files)
     assert generate.generate(tmp_path, base, adapter, Here(), lambda _: None) == tmp_path
 
     write_answers(tmp_path / name, [{"id": "1", "output": "no JSON"}])
+    (tmp_path / "config.yaml").unlink()
 
     with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
         generate.generate(tmp_path, base, adapter, Here(), lambda _: None)

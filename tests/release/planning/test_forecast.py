@@ -60,7 +60,8 @@ def test_the_plan_of_a_base_beyond_one_card_says_how_many_cards_answer(device_ma
     says = "device_map: auto puts its layers" if device_map else "device_map: auto would put its layers"
     assert any(says in line for line in lines)
     assert any(line.startswith("  to merge (merged), one card holds all of the base, 28") for line in lines)
-    assert lines[-1].endswith("of which it needs: 16 x 24, 4 x 80")
+    assert lines[-2].endswith("of which it needs: 16 x 24, 4 x 80")
+    assert lines[-1] == "    50.00 GB of the host's memory for each file that is written"
 
 
 def test_the_plan_says_first_what_the_golden_set_can_prove_and_how_many_rows_are_missing(tmp_path: Path) -> None:
