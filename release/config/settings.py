@@ -425,8 +425,8 @@ class Container:
     ] = None
     """an image by its digest, name@sha256:..., or null to build the one of this checkout"""
     gpus: Literal["auto", "all", "none"] = "auto"
-    """'auto' (this machine's GPU, if it has one), 'all' (the same, and stop where there is none) or 'none'; one GPU
-    is used at most: the first, or the first that CUDA_VISIBLE_DEVICES names"""
+    """'auto' (this machine's GPU, if it has one), 'all' (the same, and stop where there is none) or 'none'; used is the
+    first, or the first that CUDA_VISIBLE_DEVICES names, and more only where a setting asks for several"""
     memory_gib: Annotated[float | None, Field(gt=0, examples=[16, 0.5]), AS_WRITTEN] = None
     """a number of GiB above 0 that a stage may use, or null for no limit"""
 

@@ -15,7 +15,6 @@ from release.values.errors import PreflightError
 from release.values.events import Line, Say
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Dtype = Literal["bfloat16", "float16", "float32"]
@@ -133,7 +132,7 @@ def load_model(
     *,
     trust_remote_code: bool,
     to_share: bool = False,
-    on: "Mapping[str, int | str | torch.device] | None" = None,
+    on: Mapping[str, int | str] | None = None,
 ) -> "PreTrainedModel":
     """The base model ready to carry an adapter; ``to_share`` leaves it in the host's memory for processes to share out.
 
@@ -150,10 +149,13 @@ def load_model(
     more = {"bnb_4bit_quant_storage": said.dtype} if to_share else {}
     quantization = BitsAndBytesConfig(**asdict(said.quantization), **more) if said.quantization else None
     if on is None and said.device_map is not None:
-        kept = None if said.dequantized else quantization
-        code = trust_remote_code
         on = spread.placed(
-            folder, said.device_map, spread.room(), dtype=dtype, quantization=kept, trust_remote_code=code
+            folder,
+            said.device_map,
+            spread.room(),
+            dtype=dtype,
+            quantization=None if said.dequantized else quantization,  # else they are of that dtype in the end
+            trust_remote_code=trust_remote_code,
         )
     elif on is None and said.device == "cuda":
         on = {"": "cpu" if to_share else launched.cards(torch.cuda.device_count())[0]}

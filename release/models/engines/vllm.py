@@ -101,8 +101,8 @@ def opened(asked: Asked) -> Iterator[Opened]:
 
 def lacking(form: Form) -> str:
     """Why vLLM cannot be asked here; empty where it can."""
-    there = machine.visible()
-    if (cards := form.tensor_parallel_size or 0) > there:
+    cards = form.tensor_parallel_size
+    if cards and cards > (there := machine.visible()):
         return (
             f"tensor_parallel_size is {cards}, and {counted(there, 'card')} can be used here. Lower it or take it out, "
             f"or name more cards in {machine.VISIBLE}."
