@@ -247,6 +247,15 @@ def test_a_stage_on_this_machine_sees_that_card_and_no_other(
     assert (given[machine.VISIBLE], given["CUDA_DEVICE_ORDER"]) == (seen, "PCI_BUS_ID")
 
 
+def test_one_stage_sees_as_many_cards_as_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(tmp_path, monkeypatch, ADA_LINE, H200)
+
+    given = environment_of_a_stage(tmp_path, Here().of(1, machine.visible()))
+
+    assert given[machine.VISIBLE] == f"{ADA},GPU-3"
+    assert Here().of(2).cards == 2
+
+
 def test_a_stage_on_a_machine_without_a_card_sees_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "DEVICES", tmp_path)
     monkeypatch.setenv(machine.VISIBLE, "0")
@@ -263,8 +272,8 @@ def test_a_stage_is_not_started_on_a_card_that_cannot_be_used(tmp_path: Path, mo
     assert not (tmp_path / "given.json").exists()
 
 
-def environment_of_a_stage(folder: Path) -> dict[str, str]:
-    Here().call(contained.__name__, ["given", folder], say=lambda _: None, log=folder / "log")
+def environment_of_a_stage(folder: Path, place: Here | None = None) -> dict[str, str]:
+    (place or Here()).call(contained.__name__, ["given", folder], say=lambda _: None, log=folder / "log")
     given: dict[str, str] = json.loads((folder / "given.json").read_bytes())
     assert os.environ["PATH"] == given["PATH"]
     return given
