@@ -107,10 +107,10 @@ def _answering_on(shape: Architecture, config: Config, precision: Precision, car
 
 
 def _fewest(needed: Callable[[int], Estimate], prices: Mapping[str, Any]) -> Iterator[str]:
-    """Of each card that can be used how many hold it together, where a machine has so many."""
+    """Of each card that can be used, and of which one does not hold it, how many do, where a machine has so many."""
     for number, card in enumerate(prices["cards"]):
         fitting = (many for many in range(1, IN_A_MACHINE + 1) if cards.options(needed(many), prices)[number].fits)
-        if not card.get("unsupported") and (many := next(fitting, None)):
+        if not card.get("unsupported") and (many := next(fitting, 1)) > 1:
             yield f"{many} x {card['name']}"
 
 
