@@ -17,11 +17,16 @@ def lines(training: Training, run: Path, policy: gates.Policy, golden: int) -> I
     if training.evaluation is not None:
         found = training_metrics.read((run / layout.TRAINING_METRICS).read_bytes(), layout.TRAINING_METRICS)
         step = training.evaluation.best_step or training.steps
-        yield from (f"  {one}" for one in expected([one for one in found if one.step == step], policy, golden))
+        rows = list(expected([one for one in found if one.step == step], policy, golden))
+        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        if rows:
+            yield "  if the golden rows go as the tuning rows did:"
+        for row in rows:
+            yield f"    {'  '.join(f'{text:{width}}' for text, width in zip(row, wide, strict=True))}".rstrip()
 
 
-def expected(kept: Sequence[Evaluation], policy: gates.Policy, golden: int) -> Iterator[str]:
-    """Each required gate over the tuning rows, and whether as large a share of the golden rows would pass it.
+def expected(kept: Sequence[Evaluation], policy: gates.Policy, golden: int) -> Iterator[tuple[str, str, str, str]]:
+    """Each required gate, its count of tuning rows, what it needs, and whether as large a share would pass it.
 
     How many golden rows a gate counts is taken to be in the proportion of the tuning rows.
     """
@@ -33,7 +38,5 @@ def expected(kept: Sequence[Evaluation], policy: gates.Policy, golden: int) -> I
                 counted = round(golden * n / asked)
                 needs = bar.needs(counted) if counted >= bar.minimum else None
                 enough = needs is not None and k * counted >= needs * n
-                asks = "more golden rows are needed" if needs is None else f"{needs}/{counted} golden rows are needed"
-                yield f"tuning rows: {bar.gate} {k}/{n}; {asks}, {'and' if enough else 'but'} as many would " + (
-                    "pass" if enough else "not pass"
-                )
+                asks = "needs more golden rows" if needs is None else f"needs {needs} of {counted} golden rows"
+                yield bar.gate, f"{k}/{n}", asks, "would pass" if enough else "would not pass"

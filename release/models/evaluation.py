@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import gates
 from gates.canonical import canonical_json
+from gates.shown import counted
 from release.config.evaluating import metric
 from release.config.settings import Config, Form
 from release.data import chat as chats
@@ -307,11 +308,14 @@ def _batch(
 
 
 def told(found: Sequence[Evaluation]) -> str:
-    """The last evaluation in a line, with all losses so far as small bars."""
+    """The last evaluation in a line: its loss, the gates that are not all right, all losses so far as small bars."""
     last, losses = found[-1], [one.loss for one in found]
-    rates = "".join(f", {name} {k}/{n}" for name, (k, n) in last.gates.items())
+    told_of = {name: (k, n) for name, (k, n) in last.gates.items() if name == training_metrics.JSON or k < n or not n}
+    rates = "".join(f", {name} {k}/{n}" for name, (k, n) in told_of.items())
+    others = len(last.gates) - len(told_of)
+    rest = f", {counted(others, 'other gate')} all right" if others else ""
     perplexity = training_metrics.perplexity(last.loss)
-    said = f"{training_metrics.LOSS} {last.loss:.4g}, perplexity {perplexity:.4g}{rates}"
+    said = f"{training_metrics.LOSS} {last.loss:.4g}, perplexity {perplexity:.4g}{rates}{rest}"
     return f"  step {last.step}: {said}  {training_metrics.bars(losses)}"
 
 

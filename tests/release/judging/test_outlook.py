@@ -20,17 +20,17 @@ FOUND = (
 @pytest.mark.parametrize(
     ("golden", "said"),
     [
-        (40, ["json_parse 8/8; 37/40 golden rows are needed, and as many would pass"]),
-        (20, ["json_parse 8/8; 20/20 golden rows are needed, and as many would pass"]),
-        (8, ["json_parse 8/8; more golden rows are needed, but as many would not pass"]),
+        (40, ("needs 37 of 40 golden rows", "would pass")),
+        (20, ("needs 20 of 20 golden rows", "would pass")),
+        (8, ("needs more golden rows", "would not pass")),
     ],
 )
-def test_the_kept_state_is_held_against_the_policy(golden: int, said: list[str]) -> None:
+def test_the_kept_state_is_held_against_the_policy(golden: int, said: tuple[str, str]) -> None:
     first, second = outlook.expected(FOUND[:1], POLICY, golden)
 
-    assert [first] == [f"tuning rows: {one}" for one in said]
-    assert second.startswith("tuning rows: refusal_recall 1/4; ")
-    assert second.endswith("but as many would not pass")
+    assert first == ("json_parse", "8/8", *said)
+    assert second[:2] == ("refusal_recall", "1/4")
+    assert second[3] == "would not pass"
 
 
 def test_after_training_there_is_the_curve_and_the_kept_state_alone(tmp_path: Path) -> None:
@@ -45,7 +45,11 @@ def test_after_training_there_is_the_curve_and_the_kept_state_alone(tmp_path: Pa
 
     assert said[0].startswith("  loss ")
     assert said[0].endswith(training_metrics.bars([loss for _, loss in logged.losses]))
-    assert len(said) == 3
+    assert said[1:3] == [
+        "  if the golden rows go as the tuning rows did:",
+        "    json_parse      8/8  needs 20 of 20 golden rows  would pass",
+    ]
+    assert len(said) == 4
     assert list(outlook.lines(logged, tmp_path, POLICY, 20)) == said[:1]
 
 

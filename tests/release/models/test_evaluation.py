@@ -259,6 +259,24 @@ def test_the_line_of_an_evaluation_has_its_counts_and_all_losses_as_bars() -> No
     assert evaluation.told(found) == "  step 4: eval_loss 1, perplexity 2.718, json_parse 1/2  █▁"
 
 
+@pytest.mark.parametrize(
+    ("gates", "says"),
+    [
+        ({"json_parse": (4, 4)}, "json_parse 4/4"),
+        ({"json_parse": (4, 4), "answer_rate": (2, 2)}, "json_parse 4/4, 1 other gate all right"),
+        (
+            {"json_parse": (3, 4), "answer_rate": (1, 2), "contract_rules": (4, 4), "schema_compliance": (4, 4)},
+            "json_parse 3/4, answer_rate 1/2, 2 other gates all right",
+        ),
+        ({"json_parse": (4, 4), "refusal_recall": (0, 0)}, "json_parse 4/4, refusal_recall 0/0"),
+    ],
+)
+def test_the_line_of_an_evaluation_names_what_is_not_all_right(gates: dict[str, tuple[int, int]], says: str) -> None:
+    line = evaluation.told([Evaluation(step=4, loss=1.0, gates=gates)])
+
+    assert line == f"  step 4: eval_loss 1, perplexity 2.718, {says}  ▁"
+
+
 ENDS = {
     "patience": (Evaluation(step=1, loss=0.5, gates={}), Evaluation(step=2, loss=0.7, gates={})),
     "collapse": (
