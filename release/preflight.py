@@ -366,14 +366,17 @@ def _cards(config: Config) -> str:
 
 
 def _loading_items(found: Inputs, built: Architecture, gpu: Gpu, free: int, training: Estimate) -> list[Item]:
-    """Whether the cards have room for all of the base, as it answers in each form and as files are made of it.
+    """Whether the cards have room for all of the base as it answers in each form, and what files are made in has too.
 
     Where training needs no less of as many cards, nothing is said of it.
     """
     config, items = found.config, list[Item]()
     several = config.generation.device_map
     for load in forecast.to_load(built, config):
-        cards = spread.cards(config.generation) if load.merges else _each(config)[1]
+        if load.merges and not several:
+            items += _host_items("memory to merge", load.needed(0).memory * MEMORY_SPARE, f"to {load.what}", load)
+            continue
+        cards = spread.to_merge(config.generation) if load.merges else _each(config)[1]
         needed = load.needed(cards).memory
         if needed <= training.memory and not (several or config.training.fsdp):
             continue
@@ -384,16 +387,18 @@ def _loading_items(found: Inputs, built: Architecture, gpu: Gpu, free: int, trai
         )
         name = "memory to merge" if load.merges else "memory to answer"
         items += _items(name, [short] if free < needed * MEMORY_SPARE else [], what)
-        items += _writing_items(load, built) if load.merges else []
+        if load.merges:
+            written, each = estimates.written_at_once(built), f"to {load.what}, for each file of weights"
+            items += _host_items("memory to write", written, each, load)
     return items
 
 
-def _writing_items(load: ToLoad, built: Architecture) -> list[Item]:
-    """Whether the host has room for what goes from cards into one file."""
-    free, name, needed = machine.available_memory(), "memory to write", estimates.written_at_once(built)
+def _host_items(name: str, needed: float, to: str, load: ToLoad) -> list[Item]:
+    """Whether the host has room for the weights of which files are made, or for what goes from cards into one."""
+    free = machine.available_memory()
     if free is None:
         return [Item(name=name, state="not checked", says="this system does not say how much is free")]
-    what = f"{needed / GIB:.1f} GiB of the host's memory to {load.what}, for each file of weights"
+    what = f"{needed / GIB:.1f} GiB of the host's memory {to}"
     short = (
         f"{free / GIB:.1f} GiB of memory are available, and {what} are needed: the kernel would kill it. Take a "
         f"machine with more memory, or take {', '.join(load.names)} out of serving."

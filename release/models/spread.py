@@ -27,6 +27,14 @@ def cards(wanted: Generation) -> int:
     return max(1, machine.visible()) if wanted.device_map else 1
 
 
+def to_merge(wanted: Generation) -> int:
+    """How many cards a stage has that makes files of a base in float32: with a device map all, otherwise none.
+
+    Four bytes a weight are more than the one card has that trains and answers. The host's memory holds them.
+    """
+    return cards(wanted) if wanted.device_map else 0
+
+
 def room() -> dict[int, int]:
     """The free bytes of each card of this process; ``PreflightError`` where they are of several kinds."""
     import torch

@@ -136,16 +136,16 @@ def answering(
     return Estimate(parts=parts, steps=0, flops=0.0)
 
 
-def merging(shape: Architecture, config: Config, cards: int = 1) -> Estimate:
-    """What each card holds while an adapter is added to its base's weights, which are in float32 then."""
+def merging(shape: Architecture, config: Config, cards: int) -> Estimate:
+    """What each card, without cards the host, holds while an adapter is added to its base's weights, in float32."""
     plain = replace(config.adapter.quantization, load_in_4bit=False)
     whole = replace(config, adapter=replace(config.adapter, quantization=plain))
     parts = {
-        "float32 weights": shape.parameters * 4.0 / cards,
+        "float32 weights": shape.parameters * 4.0 / max(1, cards),
         **({"a part more": _whole(shape, whole, 4)} if cards > 1 else {}),
         "one layer's sum": _largest(shape) * 4.0,
-        "adapter": trainable(shape, config) * 4.0 / cards,
-        "CUDA": CUDA,
+        "adapter": trainable(shape, config) * 4.0 / max(1, cards),
+        **({"CUDA": CUDA} if cards else {"libraries": LIBRARIES}),
     }
     return Estimate(parts=parts, steps=0, flops=0.0)
 

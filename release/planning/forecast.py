@@ -59,8 +59,12 @@ def answered_on(shape: Architecture, config: Config, training: Estimate, prices:
     """
     several = config.generation.device_map
     for load in to_load(shape, config):
-        one = load.needed(1)
+        on_cards = several or not load.merges
+        one = load.needed(1 if on_cards else 0)
         if one.memory <= training.memory and not (several or config.training.fsdp or training.steps == 0):
+            continue
+        if not on_cards:
+            yield f"  to {load.what}, {one.memory / GB:.2f} GB of the host's memory, and no card"
             continue
         fit = [card.card for card in cards.options(one, prices) if card.fits and not card.unsupported]
         where = f"it fits {', '.join(fit)}" if fit else "it fits none of these cards"
@@ -85,7 +89,7 @@ class ToLoad:
     names: tuple[str, ...]
     """The forms it is for."""
     needed: Callable[[int], Estimate]
-    """What each of so many cards holds of it."""
+    """What each of so many cards holds of it; of none, the host's memory."""
 
     @property
     def what(self) -> str:

@@ -273,7 +273,8 @@ def _rights(engine: "DockerClient", image: InImage, more: Mapping[str, str]) -> 
     from docker.types import DeviceRequest
 
     rootless = any("rootless" in option for option in engine.info().get("SecurityOptions", ()))
-    cards = machine.cards(image.cards) if image.cards > 1 and image.gpu else machine.only(image.gpu)
+    gpu = image.gpu if image.cards else None
+    cards = machine.cards(image.cards) if image.cards > 1 and gpu else machine.only(gpu)
     device_ids = cards[machine.VISIBLE].split(",")
     fixed = {"HOME": "/tmp", "HF_HOME": "/tmp/hf", **child.OFFLINE}  # noqa: S108  the container's own tmpfs
     return {
@@ -286,7 +287,7 @@ def _rights(engine: "DockerClient", image: InImage, more: Mapping[str, str]) -> 
         "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",  # rootless: its root is the caller
         "cpuset_cpus": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
         "mem_limit": image.memory_bytes,
-        "device_requests": [DeviceRequest(device_ids=device_ids, capabilities=[["gpu"]])] if image.gpu else [],
+        "device_requests": [DeviceRequest(device_ids=device_ids, capabilities=[["gpu"]])] if gpu else [],
         # A UUID is right inside too; an index would not be, for there the card is the first, whichever it is here.
         "environment": {
             **child.ENVIRONMENT,

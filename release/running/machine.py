@@ -152,7 +152,7 @@ def one_card() -> dict[str, str]:
 
 def cards(count: int) -> dict[str, str]:
     """The variables that leave a stage so many cards, none on a machine without; ``PreflightError`` why not."""
-    found = find_gpus(count)
+    found = find_gpus(count) if count else ()
     if problems := [one.problem for one in found if one.problem]:
         raise PreflightError(problems[0])
     return only(",".join(one.gpu.uuid for one in found if one.gpu))

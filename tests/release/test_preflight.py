@@ -384,13 +384,31 @@ def test_a_base_beyond_one_card_is_counted_over_the_cards_of_each_process(
 
 
 @pytest.mark.usefixtures("base")
-def test_what_files_are_made_of_in_float32_is_asked_of_the_card_before_training(
+def test_what_files_are_made_of_in_float32_is_asked_of_the_host_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four bits of it fit the card; the same weights in float32 do not."""
+    """Four bits of it fit the card; the same weights in float32 need not."""
+    (card,) = machine.read_gpus(FOUR[0].replace("900", "1400"))
+    found = given(reading.load(small_config(tmp_path, serving={"gguf": {"engine": "llama.cpp", "merged": True}})))
+    built = forecast.built_of(found)
+    assert built is not None
+    training = replace(forecast.estimate(found, built, cuda=True), parts={"all": 1e9})
+
+    for state, size in {"ok": 2 * machine.GIB, "problem": machine.GIB // 2}.items():
+        monkeypatch.setattr(machine, "available_memory", lambda size=size: size)
+        (to_merge,) = preflight._loading_items(found, built, card, card.free or 0, training)
+        assert (to_merge.name, to_merge.state) == ("memory to merge", state)
+        assert "GiB of the host's memory to merge (gguf)" in to_merge.says
+        assert ("take gguf out of serving" in to_merge.says) is (state == "problem")
+
+
+@pytest.mark.usefixtures("base")
+def test_with_a_device_map_what_files_are_made_of_is_asked_of_the_cards_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (card,) = machine.read_gpus(FOUR[0].replace("900", "1400"))
     forms = {"gguf": {"engine": "llama.cpp", "merged": True}}
-    found = given(reading.load(small_config(tmp_path, serving=forms)))
+    found = given(reading.load(small_config(tmp_path, serving=forms, generation={"device_map": "auto"})))
     built = forecast.built_of(found)
     assert built is not None
     training = replace(forecast.estimate(found, built, cuda=True), parts={"all": 1e9})
@@ -398,7 +416,7 @@ def test_what_files_are_made_of_in_float32_is_asked_of_the_card_before_training(
     free = {"ok": machine.GIB, "problem": machine.GIB // 4}
     for state, size in free.items():
         monkeypatch.setattr(machine, "available_memory", lambda size=size: size)
-        to_merge, to_write = preflight._loading_items(found, built, card, card.free or 0, training)
+        *_, to_merge, to_write = preflight._loading_items(found, built, card, card.free or 0, training)
         assert (to_merge.name, to_merge.state) == ("memory to merge", "problem")
         assert "to merge (gguf)" in to_merge.says
         assert "take gguf out of serving" in to_merge.says

@@ -45,7 +45,7 @@ def exported(run: Path, base: bases.Base, place: Place, say: Say, form: str) -> 
         folder.mkdir(exist_ok=True)
     gguf = forms.all_of(load_config(run / "config.yaml"))[form].engine == "llama.cpp"
     wheel = wheels.found(converter.WHEEL, say) if gguf else converter.WHEEL.path
-    place.of(1, spread.cards(load_config(run / "config.yaml").generation)).call(
+    place.of(1, spread.to_merge(load_config(run / "config.yaml").generation)).call(
         STAGE,
         [run, base.folder, kept, form, wheel],
         reads=[base.folder, *([wheel.parent] if gguf else [])],

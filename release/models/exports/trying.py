@@ -31,7 +31,7 @@ def tried(run: Path, base: bases.Base, place: Place, say: Say) -> None:
         for folder in (kept, done):
             folder.mkdir(exist_ok=True)
         wheel = wheels.found(converter.WHEEL, say)
-        place.of(1, spread.cards(load_config(run / "config.yaml").generation)).call(
+        place.of(1, spread.to_merge(load_config(run / "config.yaml").generation)).call(
             __name__,
             [run, base.folder, kept, form, wheel],
             reads=[base.folder, wheel.parent],

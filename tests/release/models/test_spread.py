@@ -177,6 +177,17 @@ def test_all_cards_that_are_visible_are_divided_among_the_processes(
     assert generate.shared(Generation(**generation), form) == shared
 
 
+def test_files_are_made_without_a_card_unless_a_base_is_put_on_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine_with(tmp_path, monkeypatch, *[ADA_LINE.replace("1111", f"111{number}", 1) for number in range(4)])
+
+    assert spread.to_merge(Generation()) == 0
+    assert machine.cards(0)[machine.VISIBLE] == ""
+    assert spread.to_merge(Generation(device_map="auto")) == 4
+    assert machine.cards(4)[machine.VISIBLE].count("GPU-") == 4
+
+
 def test_without_a_card_nothing_is_divided() -> None:
     assert machine.visible() == 0
     assert generate.shared(Generation(device_map="auto"), Form()) == (1, 1)

@@ -59,6 +59,10 @@ def test_the_plan_of_a_base_beyond_one_card_says_how_many_cards_answer(device_ma
     assert lines[0].endswith(": it fits 80")
     says = "device_map: auto puts its layers" if device_map else "device_map: auto would put its layers"
     assert any(says in line for line in lines)
+    if device_map is None:
+        assert lines[-1].startswith("  to merge (merged), 28")
+        assert lines[-1].endswith(" GB of the host's memory, and no card")
+        return
     assert any(line.startswith("  to merge (merged), one card holds all of the base, 28") for line in lines)
     assert lines[-2].endswith("of which it needs: 16 x 24, 4 x 80")
     assert lines[-1] == "    50.00 GB of the host's memory for each file that is written"
