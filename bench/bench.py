@@ -17,6 +17,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench import unevaluated  # noqa: E402
 from release.config import reading as configs  # noqa: E402
 from release.config.settings import Config  # noqa: E402
 from release.data import chat as chats  # noqa: E402
@@ -47,12 +48,14 @@ def plain(*arguments: str) -> Measured:
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def ours(config: Path, steps: int, folder: Path) -> tuple[Measured, Measured, Path, float]:
+def ours(config: Config, steps: int, folder: Path) -> tuple[Measured, Measured, Path, float]:
     """A release of a barely trained adapter, refused at its gates: (training, answering, adapter, other seconds)."""
+    written = folder / "release.yaml"
+    written.write_text(json.dumps(unevaluated.settings(config, written)), "utf-8")
     started = time.perf_counter()
     done = subprocess.run(
         [
-            sys.executable, "-m", "release.cli", "release", str(config),
+            sys.executable, "-m", "release.cli", "release", str(written),
             "--set", f"training.max_steps={steps}", "--set", "training.save_steps=0.5",
             "--set", "serving={}",  # the plain script knows one form
             "--set", f"run.output_dir={folder / 'run'}", "--set", f"publishing.endpoint=file:{folder / 'hub'}",
@@ -96,7 +99,7 @@ def main() -> None:
     config = configs.load(options.config)
     base = bases.resolve(config.model, quiet)
     with tempfile.TemporaryDirectory() as folder:
-        training, answering, adapter, other = ours(options.config, options.steps, Path(folder))
+        training, answering, adapter, other = ours(config, options.steps, Path(folder))
         plain_training = plain("train", str(options.config), str(base.folder), str(options.steps))
         plain_answering = plain("generate", str(options.config), str(base.folder), str(options.rows), str(adapter))
     print(f"{'':34}{'plain':>10}{'ours':>10}{'ratio':>8}")

@@ -18,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench import unevaluated  # noqa: E402
 from gates.canonical import canonical_json  # noqa: E402
 from release.config import reading  # noqa: E402
 from release.models import base as bases  # noqa: E402
@@ -99,7 +100,7 @@ def measure(base: Path, name: str, settings: dict[str, str]) -> dict[str, Any]:
         run = Path(scratch)
         lengths = write_rows(run, base, words=28 if base.name in LONG else 12)
         loaded = reading.load(ROOT / "release.yaml", settings)
-        tree = reading.effective(loaded)
+        tree = unevaluated.settings(loaded, run / "config.yaml")
         tree["data"] |= {
             "train_file": str(run / "data" / "train.jsonl"),
             "golden_file": "unused.jsonl",

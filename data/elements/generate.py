@@ -1,21 +1,24 @@
-"""Make train.jsonl and golden.jsonl from facts.csv; the same bytes every time.
+"""Make train.jsonl, tuning.jsonl and golden.jsonl from facts.csv; the same bytes every time.
 
-Usage: python data/elements/generate.py [--train N] [--golden N] [--seed N]
+Usage: python data/elements/generate.py [--train N] [--tuning N] [--golden N] [--seed N]
 """
 
 import argparse
 import csv
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
 PROPERTIES = ("symbol", "atomic number", "period", "group", "block")
 SYSTEM = "Answer from the sources as JSON."
 GOLDEN_SHARE = 0.25  # of the elements; none of them appears in a training row
-UNANSWERABLE_SHARE = {"train": 0.4, "golden": 0.4}
+UNANSWERABLE_SHARE = 0.4
 
 Facts = dict[str, dict[str, str]]
+Pair = tuple[str, str]
+"""An element and a property."""
 
 
 def read_facts() -> Facts:
@@ -28,9 +31,7 @@ def sentence(element: str, name: str, value: str) -> str:
     return f"The {name} of {element} is {value}"
 
 
-def example(
-    facts: Facts, row_id: str, asked: tuple[str, str], answerable: bool, rng: random.Random
-) -> dict[str, object]:
+def example(facts: Facts, row_id: str, asked: Pair, answerable: bool, rng: random.Random) -> dict[str, object]:
     """One row: three sources, one question, the reference answer.
 
     Two sources are hard negatives in every row: the asked element with another property, and another element
@@ -72,34 +73,47 @@ def split(facts: Facts, rng: random.Random) -> dict[str, Facts]:
     return {"golden": {n: facts[n] for n in names[:cut]}, "train": {n: facts[n] for n in names[cut:]}}
 
 
-def rows(part: str, facts: Facts, count: int, rng: random.Random) -> list[dict[str, object]]:
-    """``count`` rows, every (element, property) pair asked once before any is asked again."""
-    pairs = [(element, name) for element in facts for name in facts[element]]
-    asked: list[tuple[str, str]] = []
+def questions(pairs: Sequence[Pair], count: int, rng: random.Random) -> list[Pair]:
+    """``count`` of the pairs in a drawn order, each asked once before any is asked again."""
+    order, asked = list(pairs), list[Pair]()
     while len(asked) < count:
-        rng.shuffle(pairs)
-        asked.extend(pairs)
-    unanswerable = round(count * UNANSWERABLE_SHARE[part])
-    flags = [False] * unanswerable + [True] * (count - unanswerable)
+        rng.shuffle(order)
+        asked.extend(order)
+    return asked[:count]
+
+
+def rows(part: str, facts: Facts, asked: Sequence[Pair], rng: random.Random) -> list[dict[str, object]]:
+    """A row for each pair, a share of them unanswerable."""
+    unanswerable = round(len(asked) * UNANSWERABLE_SHARE)
+    flags = [False] * unanswerable + [True] * (len(asked) - unanswerable)
     rng.shuffle(flags)
     return [
         example(facts, f"{part}-{n:04d}", pair, answerable, rng)
-        for n, (pair, answerable) in enumerate(zip(asked, flags, strict=False), 1)
+        for n, (pair, answerable) in enumerate(zip(asked, flags, strict=True), 1)
     ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", type=int, default=640)
+    parser.add_argument("--tuning", type=int, default=40)
     parser.add_argument("--golden", type=int, default=100)
     parser.add_argument("--seed", type=int, default=20261121)
     parser.add_argument("--out", type=Path, default=HERE)
     options = parser.parse_args()
     parts = split(read_facts(), random.Random(options.seed))
-    for part, count in (("train", options.train), ("golden", options.golden)):
-        rng = random.Random(f"{options.seed} {part}")  # of its own: more training rows leave the golden set as it is
-        lines = [json.dumps(row, ensure_ascii=False) for row in rows(part, parts[part], count, rng)]
-        (options.out / f"{part}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    pairs = {part: [(element, name) for element in facts for name in facts[element]] for part, facts in parts.items()}
+    # of its own: more training rows leave the golden set as it is
+    drawn = {part: random.Random(f"{options.seed} {part}") for part in ("train", "tuning", "golden")}
+    asked = {part: questions(pairs[part], getattr(options, part), drawn[part]) for part in ("train", "golden")}
+    left = sorted(set(pairs["golden"]) - set(asked["golden"]))
+    if len(left) < options.tuning:
+        parser.error(f"--tuning {options.tuning}: the golden rows leave {len(left)} pairs of element and property.")
+    asked["tuning"] = questions(left, options.tuning, drawn["tuning"])
+    for part, rng in drawn.items():
+        facts = parts["train" if part == "train" else "golden"]
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows(part, facts, asked[part], rng)]
+        (options.out / f"{part}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def small_config(folder: Path, **sections: Mapping[str, Any]) -> Path:
-    """The default configuration, written into ``folder`` over the repository's data, with ``sections`` merged in."""
+    """The default configuration, written into ``folder`` over the repository's data, with ``sections`` merged in.
+
+    It judges one form and evaluates nothing, which most tests are not about.
+    """
     settings = yaml.safe_load((ROOT / "release.yaml").read_text("utf-8"))
     data = ROOT / "data" / "elements"
     settings["data"] |= {"train_file": str(data / "train.jsonl"), "golden_file": str(data / "golden.jsonl")}
-    del settings["serving"]  # most tests judge one form
+    del settings["serving"], settings["data"]["tuning_file"]
+    del settings["training"]["eval_steps"], settings["training"]["eval_generate"]
     settings["contract"]["schema"] = str(ROOT / settings["contract"]["schema"])
     for name, values in sections.items():
         settings[name] = _merged(settings.get(name, {}), values)

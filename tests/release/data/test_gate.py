@@ -86,19 +86,41 @@ def test_the_default_dataset_is_what_its_generator_makes(tmp_path: Path) -> None
     generator = ROOT / "data" / "elements" / "generate.py"
     subprocess.run([sys.executable, str(generator), "--out", str(tmp_path)], check=True)
 
-    for name in ("train.jsonl", "golden.jsonl"):
+    names = ("train.jsonl", "tuning.jsonl", "golden.jsonl")
+    assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
+    for name in names:
         assert (tmp_path / name).read_bytes() == (generator.parent / name).read_bytes()
 
 
-def test_no_golden_element_is_seen_in_training(tmp_path: Path) -> None:
+def asked(rows: dataset.Dataset) -> list[str]:
+    """The last line of each prompt."""
+    return [row.prompt[-1]["content"].rpartition("\n")[2] for row in rows.rows]
+
+
+def test_no_golden_or_tuning_element_is_seen_in_training() -> None:
     """Split by entity: not asked about, and in no source either."""
-    judged = checked(tmp_path)
-    asked = {row.prompt[-1]["content"].rpartition(" of ")[2].rstrip("?") for row in judged.golden.rows}
+    judged = pipeline.check_data(inputs.load(reading.load(ROOT / "release.yaml"), quiet), quiet)
     assert judged.train is not None
+    assert judged.tuning is not None
+    questions = [*asked(judged.tuning), *asked(judged.golden)]
+    elements = {question.rpartition(" of ")[2].rstrip("?") for question in questions}
     seen = " ".join(message["content"] for row in judged.train.rows for message in row.prompt)
 
-    assert asked
-    assert not [element for element in asked if f" {element} " in seen or f" {element}?" in seen]
+    assert elements
+    assert not [element for element in elements if f" {element} " in seen or f" {element}?" in seen]
+
+
+def test_the_defaults_tuning_rows_let_one_expect_of_the_golden_rows_and_ask_nothing_that_they_ask() -> None:
+    """Neither asks anything twice, and each label has the same share."""
+    loaded = reading.load(ROOT / "release.yaml")
+    tuning, (_, golden) = sources.tuning(loaded, quiet), sources.load(loaded, quiet)
+    assert tuning is not None
+
+    questions = [*asked(tuning), *asked(golden)]
+    assert len(questions) == len(set(questions)) == 140
+    answerable = [[row.answerable for row in rows.rows] for rows in (tuning, golden)]
+    assert [one.count(False) / len(one) for one in answerable] == [0.4, 0.4]
+    assert loaded.training.eval_generate == len(tuning.rows)
 
 
 @pytest.mark.parametrize(
