@@ -10,19 +10,24 @@ from typing import Any
 
 import yaml
 
+from release.config import tree
+
 ROOT = Path(__file__).parents[2]
 
 
-def small_config(folder: Path, **sections: Mapping[str, Any]) -> Path:
-    """The default configuration, written into ``folder`` over the repository's data, with ``sections`` merged in.
+def unevaluated() -> dict[str, Any]:
+    """The default's settings without tuning rows, which most tests are not about."""
+    settings: dict[str, Any] = tree.parsed_file(ROOT / "release.yaml")
+    del settings["data"]["tuning_file"], settings["training"]["eval_steps"], settings["training"]["eval_generate"]
+    return settings
 
-    It judges one form and evaluates nothing, which most tests are not about.
-    """
-    settings = yaml.safe_load((ROOT / "release.yaml").read_text("utf-8"))
+
+def small_config(folder: Path, **sections: Mapping[str, Any]) -> Path:
+    """``unevaluated``, written into ``folder`` over the repository's data, with ``sections`` merged in."""
+    settings = unevaluated()
     data = ROOT / "data" / "elements"
     settings["data"] |= {"train_file": str(data / "train.jsonl"), "golden_file": str(data / "golden.jsonl")}
-    del settings["serving"], settings["data"]["tuning_file"]
-    del settings["training"]["eval_steps"], settings["training"]["eval_generate"]
+    del settings["serving"]  # most tests judge one form
     settings["contract"]["schema"] = str(ROOT / settings["contract"]["schema"])
     for name, values in sections.items():
         settings[name] = _merged(settings.get(name, {}), values)
@@ -52,13 +57,13 @@ def adapter_release(
     )
 
 
-def copy_of_this_repository(tree: Path) -> None:
+def copy_of_this_repository(folder: Path) -> None:
     """The files that git would commit, committed."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     for name in filter(None, names):
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tree / name)
-    git = ["git", "-C", str(tree), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "A copy"]):
         subprocess.run([*git, *command], check=True)

@@ -12,7 +12,7 @@ from release.config.settings import Config
 from release.planning import cards, estimates
 from release.values.errors import PreflightError
 from tests.helpers.built import FILES, NAMES, built
-from tests.helpers.line import ROOT
+from tests.helpers.line import ROOT, unevaluated
 
 DEFAULT = reading.load(ROOT / "release.yaml")
 PRICES = estimates.read_prices(ROOT / "prices.json")
@@ -21,7 +21,8 @@ TOLERANCE = 0.15
 
 
 def set_to(**overrides: str) -> Config:
-    return reading.load(ROOT / "release.yaml", {key.replace("__", "."): value for key, value in overrides.items()})
+    changes = {key.replace("__", "."): value for key, value in overrides.items()}
+    return reading.parse(unevaluated(), ROOT / "release.yaml", changes)
 
 
 @pytest.mark.parametrize(
