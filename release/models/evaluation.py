@@ -310,12 +310,12 @@ def _batch(
 def told(found: Sequence[Evaluation]) -> str:
     """The last evaluation in a line: its loss, the gates that are not all right, all losses so far as small bars."""
     last, losses = found[-1], [one.loss for one in found]
-    told_of = {name: (k, n) for name, (k, n) in last.gates.items() if name == training_metrics.JSON or k < n or not n}
-    rates = "".join(f", {name} {k}/{n}" for name, (k, n) in told_of.items())
-    others = len(last.gates) - len(told_of)
-    rest = f", {counted(others, 'other gate')} all right" if others else ""
-    perplexity = training_metrics.perplexity(last.loss)
-    said = f"{training_metrics.LOSS} {last.loss:.4g}, perplexity {perplexity:.4g}{rates}{rest}"
+    in_order = sorted(last.gates.items(), key=lambda one: one[0] != training_metrics.JSON)
+    rates = [f"{name} {k}/{n}" for name, (k, n) in in_order if name == training_metrics.JSON or k < n or not n]
+    if others := len(in_order) - len(rates):
+        rates.append(f"{counted(others, 'other gate')} all right")
+    perplexity = f"perplexity {training_metrics.perplexity(last.loss):.4g}"
+    said = ", ".join([f"{training_metrics.LOSS} {last.loss:.4g}", perplexity, *rates])
     return f"  step {last.step}: {said}  {training_metrics.bars(losses)}"
 
 

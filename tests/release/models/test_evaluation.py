@@ -265,7 +265,7 @@ def test_the_line_of_an_evaluation_has_its_counts_and_all_losses_as_bars() -> No
         ({"json_parse": (4, 4)}, "json_parse 4/4"),
         ({"json_parse": (4, 4), "answer_rate": (2, 2)}, "json_parse 4/4, 1 other gate all right"),
         (
-            {"json_parse": (3, 4), "answer_rate": (1, 2), "contract_rules": (4, 4), "schema_compliance": (4, 4)},
+            {"answer_rate": (1, 2), "json_parse": (3, 4), "contract_rules": (4, 4), "schema_compliance": (4, 4)},
             "json_parse 3/4, answer_rate 1/2, 2 other gates all right",
         ),
         ({"json_parse": (4, 4), "refusal_recall": (0, 0)}, "json_parse 4/4, refusal_recall 0/0"),
