@@ -1,7 +1,7 @@
 # The verbs; each sets up what it needs first.
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 CONFIG ?= release.yaml
-WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); echo $$((cores < 4 ? cores : 4)))# each may hold 6 GiB
+WORKERS ?= $(shell awk -v cores=$$(nproc 2>/dev/null || echo 1) '/^MemAvailable/ {room = int($$2 / 6291456)} END {most = cores < 4 ? cores : 4; print room < 1 ? 1 : room < most ? room : most}' /proc/meminfo 2>/dev/null || echo 1)# each may hold 6 GiB
 BIN = .venv/bin
 BESIDE = $(if $(filter-out 1,$(WORKERS)),OMP_NUM_THREADS=1)# two processes of two threads each would wait for one another
 .DEFAULT_GOAL := help

@@ -13,6 +13,8 @@ from gates.words import folded, plain
 
 SENTENCE = re.compile(r"[^.!?\u3002]+(?:[.!?](?!\s|$|[\u3040-\u9fff])[^.!?\u3002]*)*")
 """In a folded text: marks within a number or a name end none, those before a Chinese or Japanese character do."""
+ENDS = (".", "!", "?", "\u3002")
+BOLD = ("**", "__")
 WORD = r"[^\W\d]+ "
 """A word in between; a number or a comma is what an answer has."""
 
@@ -163,19 +165,37 @@ def only_refuses(text: str, languages: Sequence[str], phrases: Sequence[str]) ->
     "It is 5. The sources do not say why." answers, and so does "Although the sources do not say why, it is 5."
     """
     pattern = _pattern(tuple(languages), tuple(phrases))
-    refusing = [_refuses(one, pattern) and not CONCESSION.match(one) for one in _sentences(_lines(text))]
+    refusing = [_refuses(one, pattern) and not CONCESSION.match(one) for one in _sentences(_lines(text, pattern))]
     return bool(refusing) and (refusing[0] or 2 * sum(refusing) > len(refusing))
 
 
-def _lines(text: str) -> list[str]:
-    """The lines of a text, a wrapped one as one: a line that begins with a small letter goes on."""
-    lines: list[str] = []
+def _lines(text: str, pattern: re.Pattern[str]) -> list[str]:
+    """The lines of a text, each a statement: a wrapped one is one, and no heading or lead-in is any."""
+    lines, before, refused = list[list[str]](), "", False
     for line in text.splitlines():
-        if lines and line.lstrip()[:1].islower():
-            lines[-1] += f" {line}"
+        read = folded(plain(line))
+        refuses = _refuses(read, pattern)
+        if not refuses and (not read.strip() or _leads_in(line)):
+            before, refused = "", False
+            continue
+        wrapped = before and not refuses and not refused and _refuses(f"{before} {read}", pattern)
+        if lines and (wrapped or line.lstrip(" \t([")[:1].islower()):
+            lines[-1].append(line)
         else:
-            lines.append(line)
-    return lines
+            lines.append([line])
+        before, refused = "" if _bare(read).endswith(ENDS) else read, refuses
+    return [" ".join(one) for one in lines] or [text]
+
+
+def _leads_in(line: str) -> bool:
+    """Whether a line says nothing by itself: what ends in a colon, and headings of Markdown."""
+    bare, bold = _bare(line), line.strip().removesuffix(":").startswith(BOLD) and line.strip(" :").endswith(BOLD)
+    return bare.endswith((":", "\uff1a")) or line.lstrip().startswith("#") or (bold and not bare.endswith(ENDS))
+
+
+def _bare(line: str) -> str:
+    """Without what marks quotations and emphasis behind it."""
+    return line.rstrip(" \t\"')]*_")
 
 
 def _sentences(texts: Sequence[str]) -> list[str]:

@@ -267,7 +267,11 @@ def _could_have_seen(comparison: Comparison) -> Iterator[str]:
 
 def _pairing_row(one: Pairing) -> str:
     cells = (one.gate, one.earlier, f"{one.right_before}/{one.n}", f"{one.right_now}/{one.n}")
-    rows = (", ".join(one.lost) or "none", ", ".join(one.won) or "none", f"{one.p:.3f}")  # cards keep their bytes
+    rows = (
+        ", ".join(one.lost) or "none",
+        ", ".join(one.won) or "none",
+        f"{one.p:.3f}",
+    )  # cards and pages keep their bytes
     return f"| {' | '.join(map(cell, (*cells, *rows)))} |"
 
 

@@ -138,7 +138,7 @@ def _overriding(tree: Tree, overrides: Mapping[str, str]) -> Tree:
     given: Tree = {}
     for key, text in overrides.items():
         trees.put(given, key, value := messages.override(key, text))
-        if value == {}:
+        if value == {} and isinstance(trees.get(tree, key), dict):
             trees.put(tree, key, {})
     return given
 

@@ -240,7 +240,7 @@ def _rows(path: Path, stream: io.BufferedReader) -> Found:
 
 def _no_rows(head: bytes, encoding: str) -> str:
     """What a file is that begins so, and what to do, where it holds no rows."""
-    if head[TAR : TAR + 5] == b"ustar":
+    if head[TAR : TAR + 8] in (b"ustar\x0000", b"ustar  \0"):  # POSIX's and GNU's
         return "a tar archive. Unpack it, and name the file of rows in it"
     if other := next((says for begins, says in OTHERS.items() if head.lstrip().startswith(begins)), ""):
         return other

@@ -109,6 +109,23 @@ def test_an_answer_is_none(language: str, text: str) -> None:
         ("It is 3.5 long. The sources do not say why.", True, False),
         ("It is 5! The sources do not say why", True, False),
         ("Is it 5? The sources do not say", True, False),
+        # headings and lead-ins are no statements, and a wrapped line is one
+        ("Answer:\nThe sources do not say.", True, True),
+        ("## Answer\n\nThe provided documents do not mention it.", True, True),
+        ("**Refusal**\nI cannot answer this question.", True, True),
+        ("**Refusal:**\nI cannot answer this question.", True, True),
+        ("__Refusal__:\nI cannot answer this question.", True, True),
+        ("Based on the documents provided:\n\n- The boiling point is not mentioned in the sources.", True, True),
+        ("The melting point\n(in K) is not mentioned in the sources.", True, True),
+        ("I am Unable To\nAnswer this question.", True, True),
+        ("I cannot\nAnswer.", True, True),
+        ("## The sources do not say\nSee the annex of 1937.", True, True),
+        ("## Answer\nIt is 5.\nThe sources do not say why.", True, False),
+        ("Answer: it is 5\nThe sources do not say why", True, False),
+        ("**It is 5.**\nThe sources do not say why.", True, False),
+        ("It is 5 and I cannot.\nAnswer it does.", False, False),
+        ("It is 5\n\nThe sources do not say why", True, False),
+        ("Answer:", False, False),
     ],
 )
 def test_what_a_text_says_and_what_it_does(text: str, says: bool, only: bool) -> None:
@@ -123,8 +140,9 @@ def test_what_a_text_says_and_what_it_does(text: str, says: bool, only: bool) ->
         ("\u6865\u957f5\u7c73\u3002\u6ca1\u6709\u63d0\u53ca\u539f\u56e0\u3002", True, False),
         ("\u6865\u957f5\u7c73\uff01\u6ca1\u6709\u63d0\u53ca\u539f\u56e0\uff01", True, False),
         ("\u6865\u957f5\u7c73\uff1f\u6ca1\u6709\u63d0\u53ca\u539f\u56e0\u3002", True, False),
+        ("\u6839\u636e\u8d44\u6599\u65e0\u6cd5\n\u786e\u5b9a\u7b54\u6848", True, True),
     ],
-    ids=["another half sentence", "full stop", "exclamation mark", "question mark"],
+    ids=["another half sentence", "full stop", "exclamation mark", "question mark", "wrapped"],
 )
 def test_marks_of_other_scripts_end_what_they_end_there(text: str, says: bool, only: bool) -> None:
     assert says_that_it_refuses(text, ["zh"], []) is says
@@ -156,3 +174,14 @@ def test_a_refusal_gives_no_number_that_the_prompt_does_not_hold(prompt: str, an
     )
     said = [f"refuses and gives {strange}, which the prompt does not hold"] if strange else []
     assert [miss.reason for miss in score.misses] == said
+
+
+def test_a_wrapped_line_is_one_where_nouns_have_capitals() -> None:
+    assert only_refuses("Ich kann die\nFrage nicht beantworten.", ["de"], [])
+    assert not only_refuses("Es sind 5\nFragen kann ich nicht beantworten", ["de"], [])
+
+
+@pytest.mark.parametrize("line", ["a\n", "a\u2028", "!\n", ":\n", "*", "!", "**\n", "cannot\n", "\n"])
+def test_a_million_characters_of_lines_are_read_as_ten_are(line: str) -> None:
+    """A contract allows so many: each is looked at once, or this does not end."""
+    assert only_refuses(line * (1_000_000 // len(line)) + "x", ["en"], []) is only_refuses(line * 10 + "x", ["en"], [])

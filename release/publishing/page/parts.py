@@ -7,7 +7,7 @@ import gates
 from gates import human_review, report, statistics
 from gates.comparison import Pairing
 from gates.policy import HUMAN_REVIEW
-from gates.shown import counted, p_value
+from gates.shown import counted
 from release.config.settings import Publishing
 from release.judging import tried
 from release.publishing import programs, snippet
@@ -218,7 +218,7 @@ def _compared(shown: Shown) -> Iterator[Beside]:
                 f"{pairing.right_now}/{pairing.n}",
                 str(len(pairing.lost)),
                 str(len(pairing.won)),
-                p_value(pairing.p).removeprefix("= "),
+                f"{pairing.p:.3f}",
             )
             for pairing in one.pairings
         ]

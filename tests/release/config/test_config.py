@@ -200,6 +200,11 @@ def test_an_empty_section_as_an_override_takes_the_place_of_the_files() -> None:
     assert len(reading.load(ROOT / "release.yaml", {"serving.gguf": "{engine: llama.cpp}"}).serving) == 3
 
 
+@pytest.mark.parametrize("key", ["monitoring", "evaluation", "data.chat_template_kwargs", "container", "budget"])
+def test_an_empty_section_of_any_name_is_taken(key: str) -> None:
+    assert reading.load(COMPLETE, {key: "{}"}).run.name == reading.load(COMPLETE).run.name
+
+
 @pytest.mark.parametrize(
     ("key", "text", "problem"),
     [

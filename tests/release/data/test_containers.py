@@ -353,3 +353,12 @@ def test_a_table_whose_first_column_is_called_as_another_file_begins_is_one(tmp_
     (tmp_path / "rows.csv").write_text(f"{column},prompt,completion\n1,What is it?,It is one.\n", "utf-8")
 
     assert [row.gold for row in dataset.read(tmp_path / "rows.csv").rows] == ["It is one."]
+
+
+@pytest.mark.parametrize("word", ["mustard", "ustar", "ustar  ", "ustar00"])
+def test_rows_that_say_ustar_where_an_archive_does_are_rows(tmp_path: Path, word: str) -> None:
+    row = {"prompt": "x" * (257 - len('{"prompt": "') - word.index("u")) + word, "completion": "y"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    assert (tmp_path / "rows.jsonl").read_bytes()[257:262] == b"ustar"
+
+    assert [one.gold for one in dataset.read(tmp_path / "rows.jsonl").rows] == ["y"]
