@@ -249,8 +249,9 @@ class Handler(BaseHTTPRequestHandler):
             case "POST", []:
                 told = {"url": f"{service.endpoint}/buckets/{name}", "id": name}
                 assert json.loads(self.body()) == {"visibility": "private"}
-                self.answer(told, 409 if folder.exists() else 200)
+                known = folder.exists()
                 folder.mkdir(parents=True, exist_ok=True)
+                self.answer(told, 409 if known else 200)
             case _ if not folder.exists():
                 self.answer({"error": "Bucket not found"}, 404)
             case "DELETE", []:

@@ -104,6 +104,7 @@ class Machine:
             if until in heard:
                 return process
             said += heard
+        process.wait()
         raise AssertionError(f"it ended without saying {until!r}: {said}")
 
 
