@@ -38,6 +38,7 @@ from release.values.events import Line, Say
 
 EMBEDDED_NEEDS = 5 * GIB // 4  # the wheel's model 0.1, unpacked 0.5, and what is held while unpacking
 MEMORY_SPARE = 1.15  # the plan's own tolerance
+RAISE = "raise container.memory_gib"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,35 +293,65 @@ def _licence_items(config: Config, base: Outline | None) -> list[Item]:
     return _items("licence", [wrong] if wrong else [], f"{config.publishing.license} over {known or 'an unknown one'}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Room:
+    """What stages may take of the host's memory."""
+
+    free: int | None
+    says: str
+    more: str
+    """What to do where it is too little."""
+
+
+def _host(config: Config, at_once: int = 1) -> _Room:
+    """The room for so many stages at a time: what is available, and what their containers may take of it."""
+    available, limit = machine.available_memory(), container.memory(config.container)
+    limits = [] if limit is None else [limit * at_once]
+    free = min([*limits, *([] if available is None else [available])], default=None)
+    if free is None:
+        return _Room(free=None, says="this system does not say how much is free", more="")
+    if free in limits:
+        says = f"container.memory_gib leaves {free / GIB:.1f} GiB of memory"
+        return _Room(free=free, says=says, more=RAISE)
+    says = f"{free / GIB:.1f} GiB of memory are available"
+    return _Room(free=free, says=says, more="take a machine with more memory")
+
+
 def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, at_once: int = 1) -> list[Item]:
     """Whether there is room for so many at once, which share a machine's memory where each has no card."""
     try:
         estimated = forecast.estimate(found, built, cuda=gpu is not None, cards=_each(found.config)[1] if gpu else 1)
     except PreflightError as unknown:
         return [_unknown_memory(unknown)]
-    free, sharing = gpu.free if gpu else machine.available_memory(), list[Item]()
+    room, sharing = _host(found.config, at_once), list[Item]()
+    free = gpu.free if gpu else room.free
     if gpu and built and found.config.training.fsdp:
-        sharing = _sharing_items(found, built, at_once)
+        sharing = _sharing_items(found, built, room, at_once)
     if free is None:
-        who = f"nvidia-smi does not say how much {gpu.name} has" if gpu else "this system does not say how much is"
-        return [Item(name="memory", state="not checked", says=f"{who} free"), *sharing]
+        says = f"nvidia-smi does not say how much {gpu.name} has free" if gpu else room.says
+        of_the_host = _loading_items(found, built, gpu, free, estimated) if built and gpu else []
+        return [Item(name="memory", state="not checked", says=says), *sharing, *of_the_host]
     many = 1 if gpu else at_once
     needed = estimated.memory * MEMORY_SPARE * many
-    where = f"{gpu.name} has {free / GIB:.1f} GiB free" if gpu else f"{free / GIB:.1f} GiB of memory are available"
+    where = f"{gpu.name} has {free / GIB:.1f} GiB free" if gpu else room.says
+    first = ["lower tries.side_by_side"] if many > 1 else []
+    first += [RAISE] if not gpu and room.more == RAISE else []
     what, remedies = (
         f"{where}, {needed / GIB:.1f} GiB are needed{f' for {many} tries at a time' if many > 1 else ''}",
-        "; ".join([*(["lower tries.side_by_side"] if many > 1 else []), *estimates.remedies(estimated, found.config)]),
+        "; ".join([*first, *estimates.remedies(estimated, found.config)]),
     )
     short = f"{what}: the run would be killed. Do one of: {remedies}." if free < needed else ""
     training = [*_items("memory", [short] if short else [], what), *sharing]
-    return [*training, *_answering_items(found, built, gpu, free, many, estimated)]
+    if built and gpu:
+        return [*training, *_loading_items(found, built, gpu, free, estimated)]
+    return [*training, *_answering_items(found, built, room, many)]
 
 
-def _sharing_items(found: Inputs, built: Architecture, at_once: int) -> list[Item]:
+def _sharing_items(found: Inputs, built: Architecture, room: _Room, at_once: int) -> list[Item]:
     """Whether the host has room for a base that cards share: each process loads all of it, so many tries at a time."""
-    free, name = machine.available_memory(), "memory to share out"
-    if free is None:
-        return [Item(name=name, state="not checked", says="this system does not say how much is free")]
+    name = "memory to share out"
+    if room.free is None:
+        return [Item(name=name, state="not checked", says=room.says)]
     config, needed = found.config, forecast.to_share_out(found, built) * MEMORY_SPARE * at_once
     many = (config.training.processes or 1) * at_once
     what = f"{needed / GIB:.1f} GiB of the host's memory for {many} processes that each load all of the base"
@@ -328,28 +359,24 @@ def _sharing_items(found: Inputs, built: Architecture, at_once: int) -> list[Ite
         *(["lower tries.side_by_side"] if at_once > 1 else []),
         *([] if config.adapter.quantization.load_in_4bit else ["set adapter.method: qlora"]),
         "lower training.processes, if fewer cards hold the shares",
-        "take a machine with more memory",
+        room.more,
     ]
     short = (
-        f"{free / GIB:.1f} GiB of memory are available, and training.fsdp needs {what}, before they share it out: the "
-        f"kernel would kill them. Do one of: {'; '.join(remedies)}."
+        f"{room.says}, and training.fsdp needs {what}, before they share it out: the kernel would kill them. "
+        f"Do one of: {'; '.join(remedies)}."
     )
-    return _items(name, [short] if free < needed else [], what)
+    return _items(name, [short] if room.free < needed else [], what)
 
 
-def _answering_items(
-    found: Inputs, built: Architecture | None, gpu: Gpu | None, free: int, at_once: int, training: Estimate
-) -> list[Item]:
-    """Whether there is room for what answers: on cards for each form, without one for every process."""
+def _answering_items(found: Inputs, built: Architecture | None, room: _Room, at_once: int) -> list[Item]:
+    """Whether there is room for every process that answers, on a machine without a card."""
     many = found.config.generation.processes
-    if built and gpu:
-        return _loading_items(found, built, gpu, free, training)
-    if built is None or many is None:
+    if built is None or many is None or room.free is None:
         return []
     needed = forecast.answering(found, built).memory * MEMORY_SPARE * at_once
     what = f"{needed / GIB:.1f} GiB for {many * at_once} processes that answer"
-    short = f"{free / GIB:.1f} GiB of memory are available, and {what} are needed. Lower generation.processes."
-    return _items("memory to answer", [short] if free < needed else [], what)
+    short = f"{room.says}, and {what} are needed. Lower generation.processes."
+    return _items("memory to answer", [short] if room.free < needed else [], what)
 
 
 def _each(config: Config) -> tuple[int, int]:
@@ -365,45 +392,49 @@ def _cards(config: Config) -> str:
     return f"{counted(each, 'card')} for each of {processes} processes" if processes > 1 else counted(each, "card")
 
 
-def _loading_items(found: Inputs, built: Architecture, gpu: Gpu, free: int, training: Estimate) -> list[Item]:
+def _loading_items(found: Inputs, built: Architecture, gpu: Gpu, free: int | None, training: Estimate) -> list[Item]:
     """Whether the cards have room for all of the base as it answers in each form, and what files are made in has too.
 
-    Where training needs no less of as many cards, nothing is said of it.
+    Where training needs no less of as many cards, or nobody knows what they have, nothing is said of them.
     """
-    config, items = found.config, list[Item]()
+    config, room, items = found.config, _host(found.config), list[Item]()
     several = config.generation.device_map
     for load in forecast.to_load(built, config):
         if load.merges and not several:
-            items += _host_items("memory to merge", load.needed(0).memory * MEMORY_SPARE, f"to {load.what}", load)
+            needed = load.needed(0).memory * MEMORY_SPARE
+            items += _host_items("memory to merge", needed, f"to {load.what}", load, room)
             continue
         cards = spread.to_merge(config.generation) if load.merges else _each(config)[1]
         needed = load.needed(cards).memory
         if needed <= training.memory and not (several or config.training.fsdp):
             continue
-        what = f"{needed * MEMORY_SPARE / GIB:.1f} GiB to {load.what}, "
-        what += f"on each of {cards} cards" if cards > 1 else "of all of the base on one card"
-        short = (
-            f"{gpu.name} has {free / GIB:.1f} GiB free, and {what} are needed. Do one of: {_for_more(load, config)}."
-        )
-        name = "memory to merge" if load.merges else "memory to answer"
-        items += _items(name, [short] if free < needed * MEMORY_SPARE else [], what)
+        if free is not None:
+            items += _card_items(load, config, gpu, free, needed, cards)
         if load.merges:
             written, each = estimates.written_at_once(built), f"to {load.what}, for each file of weights"
-            items += _host_items("memory to write", written, each, load)
+            items += _host_items("memory to write", written, each, load, room)
     return items
 
 
-def _host_items(name: str, needed: float, to: str, load: ToLoad) -> list[Item]:
+def _card_items(load: ToLoad, config: Config, gpu: Gpu, free: int, needed: float, cards: int) -> list[Item]:
+    """Whether each of so many cards has room for its part of what is loaded."""
+    what = f"{needed * MEMORY_SPARE / GIB:.1f} GiB to {load.what}, "
+    what += f"on each of {cards} cards" if cards > 1 else "of all of the base on one card"
+    short = f"{gpu.name} has {free / GIB:.1f} GiB free, and {what} are needed. Do one of: {_for_more(load, config)}."
+    name = "memory to merge" if load.merges else "memory to answer"
+    return _items(name, [short] if free < needed * MEMORY_SPARE else [], what)
+
+
+def _host_items(name: str, needed: float, to: str, load: ToLoad, room: _Room) -> list[Item]:
     """Whether the host has room for the weights of which files are made, or for what goes from cards into one."""
-    free = machine.available_memory()
-    if free is None:
-        return [Item(name=name, state="not checked", says="this system does not say how much is free")]
+    if room.free is None:
+        return [Item(name=name, state="not checked", says=room.says)]
     what = f"{needed / GIB:.1f} GiB of the host's memory {to}"
     short = (
-        f"{free / GIB:.1f} GiB of memory are available, and {what} are needed: the kernel would kill it. Take a "
-        f"machine with more memory, or take {', '.join(load.names)} out of serving."
+        f"{room.says}, and {what} are needed: the kernel would kill it. "
+        f"Do one of: {room.more}; take {', '.join(load.names)} out of serving."
     )
-    return _items(name, [short] if free < needed else [], what)
+    return _items(name, [short] if room.free < needed else [], what)
 
 
 def _for_more(load: ToLoad, config: Config) -> str:

@@ -108,7 +108,13 @@ def main() -> None:
     asked = {part: questions(pairs[part], getattr(options, part), drawn[part]) for part in ("train", "golden")}
     left = sorted(set(pairs["golden"]) - set(asked["golden"]))
     if len(left) < options.tuning:
-        parser.error(f"--tuning {options.tuning}: the golden rows leave {len(left)} pairs of element and property.")
+        there = len(pairs["golden"])
+        fit = [f"--tuning {len(left)}"] if left else []
+        fit += [f"--golden {there - options.tuning}"] if options.tuning < there else []
+        parser.error(
+            f"--tuning {options.tuning}: golden and tuning rows share {there} pairs of element and property, and "
+            f"--golden {options.golden} leaves {len(left)}. Give {' or '.join(fit)}."
+        )
     asked["tuning"] = questions(left, options.tuning, drawn["tuning"])
     for part, rng in drawn.items():
         facts = parts["train" if part == "train" else "golden"]

@@ -43,7 +43,8 @@ def _keep(made: Path, to: Path, judged: str | None, say: Say) -> None:
     if judged is not None and sha256_file(made) != judged:
         raise VerificationError(
             f"{to.name} comes out with other bytes than those that were judged: other versions of what makes it are "
-            "installed here. Take it from the release itself, under exports/."
+            "installed here, or it was made on another device, such as a card then and the processor now. Take it "
+            "from the release itself, under exports/."
         )
     if to.exists():
         raise ConfigError([f"{to} is there already. Name another folder with --to; nothing is overwritten."])

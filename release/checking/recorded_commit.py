@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from release.checking import flat_commit
+from release.config import forms, ladder
+from release.config.settings import Config
+from release.models import generate
 from release.running import child, environment, fence, kept, machine
 from release.running.tied import inherited as locks
 from release.running.tied import tied
@@ -30,12 +33,12 @@ class RecordedCommit:
     root: Path
     python: str
 
-    def make(self, config: Path, answer: Path) -> Path:
-        """The run folder of this configuration; ``answer`` is a file that it is written to."""
+    def make(self, config: Path, answer: Path, cards: int = 1) -> Path:
+        """The run folder of this configuration, over so many cards; ``answer`` is a file that it is written to."""
         answer.unlink(missing_ok=True)
         has_it = (self.root / f"{OFFERED.replace('.', '/')}.py").exists()
         offered = ["-m", OFFERED] if has_it else [flat_commit.__file__]
-        env = {**_environment(), "PYTHONPATH": str(self.root)}
+        env = {**_environment(cards), "PYTHONPATH": str(self.root)}
         command = [*APART, self.python, *offered, str(config), str(answer)]
         code = _heard(command, self.root, env)
         if problem := child.died("The pipeline of the recorded commit", code):
@@ -122,13 +125,23 @@ def own_environment(root: Path, other: list[str], say: Say) -> str | None:
     return str(python)
 
 
-def _environment() -> dict[str, str]:
-    """What the recorded commit's programs see: no secret, one card, and this checkout's cache, base model included.
+def cards(config: Config) -> int:
+    """How many cards of those that are here the stages of a configuration ask for; one where they ask for no other.
+
+    A commit of before any setting asked for several would take each that it saw.
+    """
+    answering = (generate.shared(config.generation, form)[1] for form in forms.all_of(config).values())
+    asked = max(ladder.at_once(config) * ladder.processes(config), *answering)
+    return min(asked, max(1, machine.visible()))  # where these are too few, the commit itself says so
+
+
+def _environment(cards: int = 1) -> dict[str, str]:
+    """What the recorded commit's programs see: no secret, its cards, and this checkout's cache, base model included.
 
     And where the Docker engine is: such a program may build the image of its own commit.
     """
     engine = kept.to_reach_an_engine()
-    return {**child.inherited(), **engine, **machine.one_card(), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
+    return {**child.inherited(), **engine, **machine.cards(cards), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

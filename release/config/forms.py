@@ -1,14 +1,23 @@
 """The forms that a configuration lists: what each means beside the form that the adapter was trained in."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from release.config.settings import Adapter, Config, Form, Precision
 from release.values.layout import TRAINED
+
+CARDS = "tensor_parallel_size"
+"""Over how many cards a form is computed, which makes it no other form."""
 
 
 def all_of(config: Config) -> Mapping[str, Form]:
     """Every form that is judged, by name; the one it was trained in first."""
     return {TRAINED: Form(), **config.serving}
+
+
+def told(form: Form) -> dict[str, object]:
+    """Its settings in the spelling of run folders: those of before ``CARDS`` have none."""
+    return {name: value for name, value in asdict(form).items() if (name, value) != (CARDS, None)}
 
 
 def precision(form: Form, adapter: Adapter) -> Precision:

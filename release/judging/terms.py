@@ -12,6 +12,7 @@ import gates
 from gates import pointer
 from gates.canonical import Json, canonical_json, digest
 from gates.policy import SPENDING
+from release.config import forms
 from release.config.reading import effective
 from release.config.settings import Config
 from release.data.dataset import Dataset
@@ -140,11 +141,11 @@ def _tried(ledger: Path) -> list[Entry]:
 
 def required_forms(served: object) -> tuple[str, ...]:
     """The required forms of a ``serving`` section, each without its name, which may change."""
-    forms = [one for one in served.values() if isinstance(one, Mapping)] if isinstance(served, Mapping) else []
-    left_out = ("required", "tensor_parallel_size")  # on how many cards it is computed is no other form
+    each = [one for one in served.values() if isinstance(one, Mapping)] if isinstance(served, Mapping) else []
+    left_out = ("required", forms.CARDS)
     asked = [
         {key: value for key, value in one.items() if key not in left_out and (key, value) != ("max_kl", None)}
-        for one in forms
+        for one in each
         if one.get("required")
     ]
     return tuple(sorted(json.dumps(one, sort_keys=True) for one in asked))

@@ -60,7 +60,7 @@ def generate(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
         there = {name: folder / f"{name}.jsonl" for name in told}
         found = {name: sha256_file(path) for name, path in there.items() if path.exists()}
         same = made["adapter_sha256"] == adapter.files.digest and made.get("form") == _told(run, form, settings)
-        same = same and _on_the_cards(made["loaded"], wanted)
+        same = same and on_the_cards(made["loaded"], wanted)
         made_for = not forms.has_files(settings) or files.intact(run / layout.EXPORTS, form)
         if same and found == told and made_for and not _ask_anew(settings, folder):
             return folder
@@ -101,7 +101,7 @@ def _told(run: Path, form: str, settings: Form) -> dict[str, object] | None:
 
 def _deciding(form: Form, schema: Path) -> dict[str, object]:
     """What of a form decides its answers: its settings, and the answer schema where it is held to that."""
-    return asdict(form) | ({} if form.constraint == "none" else {"schema_sha256": sha256_file(schema)})
+    return forms.told(form) | ({} if form.constraint == "none" else {"schema_sha256": sha256_file(schema)})
 
 
 def _ask_anew(form: Form, folder: Path) -> bool:
@@ -142,7 +142,7 @@ def shared(wanted: Generation, form: Form) -> tuple[int, int]:
     return many, max(many, spread.cards(wanted)) if kept_in_parts(form) else many
 
 
-def _on_the_cards(loaded: Mapping[str, object], wanted: Generation) -> bool:
+def on_the_cards(loaded: Mapping[str, object], wanted: Generation) -> bool:
     """Whether answers were made on one card or on several, as is asked for by now; of a processor nothing is asked."""
     return loaded.get("device") != "cuda" or loaded.get("device_map") == wanted.device_map
 

@@ -72,7 +72,7 @@ def placed(
         if quantizer:
             quantizer.preprocess_model(model, device_map=None)
     whole = model._no_split_modules  # noqa: SLF001  what from_pretrained reads
-    used: dict[int, float] = {card: size if quantizer else size * USED for card, size in free.items()}
+    used = {number: size if quantizer else size * USED for number, size in enumerate(free.values())}
     if how != "sequential":
         low = how == "balanced_low_0"
         used = get_balanced_memory(model, used, whole, quantizer, low_zero=low)
@@ -80,14 +80,15 @@ def placed(
         used = quantizer.adjust_max_memory(used)
     more = {"no_placement_params": getattr(model, "_no_placement_params", None)}
     found = infer_auto_device_map(model, used, whole, hf_quantizer=quantizer, **more)
-    if left := [name or "the whole model" for name, card in found.items() if card not in free]:
+    mine = dict(enumerate(free))  # transformers balances over cards that are counted from 0
+    if left := [name or "the whole model" for name, number in found.items() if number not in mine]:
         there = f"{counted(len(free), 'card')} with {sum(free.values()) / GB:.1f} GB free in all"
         raise PreflightError(
             f"generation.device_map is {how}, but {there} cannot hold the base: {counted(len(left), 'part')} of it, "
             f"such as {left[0]}, would be left to the disk, and each answer would wait for it. Nothing was loaded. Use "
             "more or larger cards, lower generation.processes, or judge over a base in four bits."
         )
-    return dict(found)
+    return {name: mine[number] for name, number in found.items()}
 
 
 def cards_of(model: "PreTrainedModel") -> int:

@@ -75,8 +75,9 @@ def train(run: Path, base: bases.Base, place: Place, say: Say, limits: Mapping[i
     while not record.exists():
         config, turned = load_config(run / "config.yaml"), len(divergence.done(run))
         limited = spending.is_limited(config.budget)
+        many = config.training.processes or 1
         say(Progress(name=callbacks.NAME, done=0, total=0))
-        place.of(config.training.processes or 1).call(
+        place.of(many, many).call(
             __name__,
             [run, base.folder, *_limits_file(run, limits)],
             reads=[base.folder],

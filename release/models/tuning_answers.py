@@ -8,7 +8,7 @@ from pathlib import Path
 import gates
 from gates.canonical import canonical_json
 from release.config.reading import load as load_config
-from release.config.settings import Form
+from release.config.settings import Form, Generation
 from release.models import base as bases
 from release.models import generate, loading, parts
 from release.models.engines import engine, table
@@ -21,6 +21,8 @@ from release.values.events import Say
 FOLDER = "tuning"
 """In a run folder: what the adapter answers to the tuning rows."""
 NAME = "answering the tuning rows"
+_BEFORE = {"device": "cuda"}
+"""What answers were made on of which nothing says it: on one card at most, for several came later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,13 @@ def answered(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     """The answers of this adapter: made now in this place, or found whole."""
     folder = run / FOLDER
     record = folder / "generation.json"
-    if not _is_whole(folder, adapter.files.digest):
+    wanted = load_config(run / "config.yaml").generation
+    if not _is_whole(folder, adapter.files.digest, wanted):
         if record.exists():
             parts.forget(folder)
         record.unlink(missing_ok=True)
         folder.mkdir(exist_ok=True)
-        place.of(*generate.shared(load_config(run / "config.yaml").generation, Form())).call(
+        place.of(*generate.shared(wanted, Form())).call(
             __name__,
             [run, base.folder],
             reads=[base.folder],
@@ -56,13 +59,13 @@ def answered(run: Path, base: bases.Base, adapter: Adapter, place: Place, say: S
     )
 
 
-def _is_whole(folder: Path, adapter_sha256: str) -> bool:
-    """Whether this adapter's answers are there as they were written."""
+def _is_whole(folder: Path, adapter_sha256: str, wanted: Generation) -> bool:
+    """Whether this adapter's answers are there as they were written, made on the cards that are asked for by now."""
     try:
         made = json.loads((folder / "generation.json").read_bytes())
-        return bool(
-            made["adapter_sha256"] == adapter_sha256 and made["answers_sha256"] == sha256_file(folder / "answers.jsonl")
-        )
+        found, answers = made["adapter_sha256"], sha256_file(folder / "answers.jsonl")
+        same = (found, made["answers_sha256"]) == (adapter_sha256, answers)
+        return same and generate.on_the_cards(made.get("loaded", _BEFORE), wanted)
     except FileNotFoundError:
         return False
 
@@ -78,7 +81,7 @@ def run_answers(run: Path, base_folder: Path, say: Say) -> None:
         found = generate.answer(begun, generate.adapted(asked, opened, before), NAME, say)
     if found is None:
         return
-    facts = generate.keep(run / FOLDER, found, asked, before)
+    facts = {**generate.keep(run / FOLDER, found, asked, before), "loaded": opened.loaded}
     write_atomically(run / FOLDER / "generation.json", canonical_json(facts))
     parts.forget(run / FOLDER)
 

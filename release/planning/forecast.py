@@ -61,10 +61,10 @@ def answered_on(shape: Architecture, config: Config, training: Estimate, prices:
     for load in to_load(shape, config):
         on_cards = several or not load.merges
         one = load.needed(1 if on_cards else 0)
-        if one.memory <= training.memory and not (several or config.training.fsdp or training.steps == 0):
-            continue
-        if not on_cards:
+        if not on_cards:  # of another memory than training's
             yield f"  to {load.what}, {one.memory / GB:.2f} GB of the host's memory, and no card"
+            continue
+        if one.memory <= training.memory and not (several or config.training.fsdp or training.steps == 0):
             continue
         fit = [card.card for card in cards.options(one, prices) if card.fits and not card.unsupported]
         where = f"it fits {', '.join(fit)}" if fit else "it fits none of these cards"

@@ -52,9 +52,9 @@ class InImage:
     processes: int = 1
     cards: int = 1
 
-    def of(self, processes: int, cards: int | None = None) -> "InImage":
-        """The same for a stage in so many processes, which share so many cards: without a number one for each."""
-        return replace(self, processes=processes, cards=processes if cards is None else cards)
+    def of(self, processes: int, cards: int) -> "InImage":
+        """The same for a stage in so many processes, which share so many cards."""
+        return replace(self, processes=processes, cards=cards)
 
     def call(
         self,
@@ -201,6 +201,12 @@ def _gpu_for_image(wanted: Container) -> machine.Found:
         )
         return replace(found, problem=missing)
     return found
+
+
+def memory(wanted: Container) -> int | None:
+    """Bytes of the host's memory that the container of a stage may take; None without a limit or a container."""
+    limit = _limit(wanted)
+    return limit if limit is not None and environment.image_digest() is None and used(wanted) else None
 
 
 def problems(wanted: Container) -> list[str]:
@@ -406,9 +412,12 @@ def _look_inside(engine: "DockerClient", image: InImage) -> None:
 
 
 def _image(wanted: Container, gpu: machine.Gpu | None, reference: str, digest: str, source: str) -> InImage:
-    memory = None if wanted.memory_gib is None else int(wanted.memory_gib * 1024 * MIB)
-    uuid = gpu.uuid if gpu else None
-    return InImage(reference=reference, image_digest=digest, source=source, gpu=uuid, memory_bytes=memory)
+    limit, uuid = _limit(wanted), gpu.uuid if gpu else None
+    return InImage(reference=reference, image_digest=digest, source=source, gpu=uuid, memory_bytes=limit)
+
+
+def _limit(wanted: Container) -> int | None:
+    return None if wanted.memory_gib is None else int(wanted.memory_gib * 1024 * MIB)
 
 
 def _named(engine: "DockerClient", wanted: Container, gpu: machine.Gpu | None, say: Say) -> InImage:

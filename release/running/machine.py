@@ -17,6 +17,7 @@ OLDEST_DRIVER = 580  # CUDA 13.0, which torch is built with here, needs R580 or 
 OLDEST_CARD = (8, 0)  # the compute capability from which on a card has bfloat16 (CUDA C++ Programming Guide, Ampere)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 PROCESSES = "training.processes asks"
+OF_A_STAGE = "training.processes, or a form's tensor_parallel_size, asks"
 BESIDE = (
     "Tries side by side need cards of one kind, for what one comes to would depend on the card that is free: here are "
     f"{{}}. Name those of one kind in {VISIBLE}, or lower tries.side_by_side."
@@ -152,7 +153,7 @@ def one_card() -> dict[str, str]:
 
 def cards(count: int) -> dict[str, str]:
     """The variables that leave a stage so many cards, none on a machine without; ``PreflightError`` why not."""
-    found = find_gpus(count) if count else ()
+    found = find_gpus(count, OF_A_STAGE) if count else ()
     if problems := [one.problem for one in found if one.problem]:
         raise PreflightError(problems[0])
     return only(",".join(one.gpu.uuid for one in found if one.gpu))

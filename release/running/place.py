@@ -26,8 +26,8 @@ class Place(Protocol):
     def image_digest(self) -> str | None:
         """Of the container image that stages find themselves in; None outside of any."""
 
-    def of(self, processes: int, cards: int | None = None) -> "Place":
-        """The same for a stage in so many processes, which share so many cards: without a number one for each."""
+    def of(self, processes: int, cards: int) -> "Place":
+        """The same for a stage in so many processes, which share so many cards."""
 
     def call(
         self,
@@ -63,8 +63,8 @@ class Here:
     def image_digest(self) -> str | None:
         return environment.image_digest()
 
-    def of(self, processes: int, cards: int | None = None) -> "Here":
-        return replace(self, processes=processes, cards=processes if cards is None else cards)
+    def of(self, processes: int, cards: int) -> "Here":
+        return replace(self, processes=processes, cards=cards)
 
     def call(
         self,

@@ -389,7 +389,7 @@ def test_what_files_are_made_of_in_float32_is_asked_of_the_host_before_training(
 ) -> None:
     """Four bits of it fit the card; the same weights in float32 need not."""
     (card,) = machine.read_gpus(FOUR[0].replace("900", "1400"))
-    found = given(reading.load(small_config(tmp_path, serving={"gguf": {"engine": "llama.cpp", "merged": True}})))
+    found = given(reading.load(small_config(tmp_path, serving=MERGED)))
     built = forecast.built_of(found)
     assert built is not None
     training = replace(forecast.estimate(found, built, cuda=True), parts={"all": 1e9})
@@ -402,13 +402,66 @@ def test_what_files_are_made_of_in_float32_is_asked_of_the_host_before_training(
         assert ("take gguf out of serving" in to_merge.says) is (state == "problem")
 
 
+MERGED = {"gguf": {"engine": "llama.cpp", "merged": True}}
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize(
+    ("in_image", "state", "said"),
+    [(True, "problem", "container.memory_gib leaves 0.2 GiB of memory"), (False, "ok", "")],
+)
+def test_what_a_container_may_take_of_the_hosts_memory_counts_where_there_is_one(
+    in_image: bool, state: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "available_memory", lambda: 64 * machine.GIB)
+    monkeypatch.setattr(container, "absent", lambda: "" if in_image else "there is none")
+    (card,) = machine.read_gpus(FOUR[0].replace("900", "81920"))
+    shared = {"processes": 2, "fsdp": True, "optim": "adamw_torch"}
+    asked = small_config(tmp_path, serving=MERGED, training=shared, container={"memory_gib": 0.2})
+    found = given(reading.load(asked))
+
+    items = preflight._memory_items(found, forecast.built_of(found), card)
+
+    of_the_host = {one.name: one for one in items if one.name in ("memory to share out", "memory to merge")}
+    assert [one.state for one in of_the_host.values()] == [state, state]
+    for one in of_the_host.values():
+        assert one.says.startswith(said)
+        assert ("raise container.memory_gib" in one.says) == in_image
+
+
+@pytest.mark.usefixtures("base")
+def test_a_processor_is_asked_for_what_its_container_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of several tries at a time has a container of its own."""
+    monkeypatch.setattr(machine, "available_memory", lambda: 64 * machine.GIB)
+    monkeypatch.setattr(container, "absent", lambda: "")
+
+    for gib, state in {0.5: "problem", 4: "ok"}.items():
+        found = given(reading.load(small_config(tmp_path, container={"memory_gib": gib})))
+        item, *_ = preflight._memory_items(found, forecast.built_of(found), None, 4)
+        assert item.state == state
+        assert item.says.startswith(f"container.memory_gib leaves {gib * 4:.1f} GiB of memory")
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize(("generation", "name"), [({}, "memory to merge"), ({"device_map": "auto"}, "memory to write")])
+def test_the_host_is_asked_where_nobody_knows_what_a_card_has_free(
+    generation: dict[str, object], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (part,) = machine.read_gpus("A part of a card, [N/A], 580.1, MIG-1, 8.9, [N/A]")
+    monkeypatch.setattr(machine, "available_memory", lambda: machine.GIB // 4)
+    found = given(reading.load(small_config(tmp_path, serving=MERGED, generation=generation)))
+
+    items = preflight._memory_items(found, forecast.built_of(found), part)
+
+    assert [(one.name, one.state) for one in items] == [("memory", "not checked"), (name, "problem")]
+
+
 @pytest.mark.usefixtures("base")
 def test_with_a_device_map_what_files_are_made_of_is_asked_of_the_cards_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (card,) = machine.read_gpus(FOUR[0].replace("900", "1400"))
-    forms = {"gguf": {"engine": "llama.cpp", "merged": True}}
-    found = given(reading.load(small_config(tmp_path, serving=forms, generation={"device_map": "auto"})))
+    found = given(reading.load(small_config(tmp_path, serving=MERGED, generation={"device_map": "auto"})))
     built = forecast.built_of(found)
     assert built is not None
     training = replace(forecast.estimate(found, built, cuda=True), parts={"all": 1e9})

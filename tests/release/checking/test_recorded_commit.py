@@ -4,15 +4,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from release.checking import recorded_commit
 from release.checking.recorded_commit import RecordedCommit
+from release.config import reading
 from release.values.errors import ConfigError, DataError, NotReproduced
 from release.values.events import Line, Say
 from tests.helpers.cards import ADA, ADA_LINE, TURING_LINE, machine_with
 from tests.helpers.foreign_code import SECRETS, can_be_apart, leaked, looking, read
+from tests.helpers.line import small_config
 
 
 def test_the_line_of_another_commit_sees_the_one_card_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,6 +23,34 @@ def test_the_line_of_another_commit_sees_the_one_card_too(tmp_path: Path, monkey
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
 
     assert recorded_commit._environment()["CUDA_VISIBLE_DEVICES"] == ADA
+
+
+TWO = {"training": {"processes": 2}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "seen"),
+    [
+        ({}, 3, 1),
+        (TWO, 3, 2),
+        (TWO, 1, 1),
+        ({"generation": {"processes": 2}}, 3, 2),
+        ({"generation": {"device_map": "auto"}}, 3, 3),
+        ({"serving": {"over": {"engine": "vllm", "tensor_parallel_size": 2}}}, 3, 2),
+        (TWO, 0, 0),
+    ],
+)
+def test_the_line_of_another_commit_sees_as_many_cards_as_its_configuration_asks_for(
+    asked: dict[str, Any], there: int, seen: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = reading.load(small_config(tmp_path, **asked))
+    if there:
+        machine_with(tmp_path, monkeypatch, *[ADA_LINE.replace("1111", f"111{number}", 1) for number in range(there)])
+    commit = a_commit_with(tmp_path / "source", SEEN)
+
+    run = commit.make(loaded.path, tmp_path / "made", recorded_commit.cards(loaded))
+
+    assert str(run).count("GPU-") == seen
 
 
 def a_repository(folder: Path) -> tuple[Path, str]:
@@ -180,6 +211,13 @@ from pathlib import Path
 assert "HF_TOKEN" not in os.environ
 assert os.environ["PYTHONPATH"] == os.getcwd()
 Path(sys.argv[2]).write_text("the run of " + sys.argv[1])
+"""
+
+
+SEEN = """
+import os, sys
+from pathlib import Path
+Path(sys.argv[2]).write_text("cards " + os.environ["CUDA_VISIBLE_DEVICES"])
 """
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import gates
-from release.checking import opening, serve_check
+from release.checking import export, opening, serve_check
 from release.models.engines import vllm
 from release.values.errors import ConfigError, GatesFailed, PreflightError, VerificationError
 from tests.helpers.line import ROOT
@@ -116,3 +116,13 @@ def test_an_adapter_of_one_precision_fails_over_the_base_that_people_load(tmp_pa
     report = (tmp_path / "out" / serve_check.REPORT).read_text("utf-8")
     assert "| **verdict** | **PASS** | **FAIL** |" in report
     assert "100/100 (≥ 97.0 %)" in report
+
+
+def test_a_file_that_comes_out_otherwise_is_not_given_out_and_both_causes_are_named(tmp_path: Path) -> None:
+    made, to = tmp_path / "made.gguf", tmp_path / "to" / "made.gguf"
+    made.write_bytes(b"GGUF")
+
+    with pytest.raises(VerificationError, match=r"other versions of what makes it.*or it was made on another device"):
+        export._keep(made, to, "0" * 64, quiet)
+
+    assert not to.parent.exists()

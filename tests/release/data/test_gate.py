@@ -92,6 +92,27 @@ def test_the_default_dataset_is_what_its_generator_makes(tmp_path: Path) -> None
         assert (tmp_path / name).read_bytes() == (generator.parent / name).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--golden", "120"], "--golden 120 leaves 20. Give --tuning 20 or --golden 100."),
+        (["--golden", "200"], "--golden 200 leaves 0. Give --golden 100."),
+        (["--tuning", "200"], "--golden 100 leaves 40. Give --tuning 40."),
+    ],
+)
+def test_more_golden_and_tuning_rows_than_there_are_pairs_are_refused_with_numbers_that_work(
+    given: list[str], said: str, tmp_path: Path
+) -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, str(ROOT / "data" / "elements" / "generate.py"), "--out", str(tmp_path)]
+    done = subprocess.run([*command, *given], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, [*tmp_path.iterdir()]) == (2, [])
+    assert done.stderr.strip().endswith(said)
+
+
 def asked(rows: dataset.Dataset) -> list[str]:
     """The last line of each prompt."""
     return [row.prompt[-1]["content"].rpartition("\n")[2] for row in rows.rows]

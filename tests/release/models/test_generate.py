@@ -1,7 +1,7 @@
 """Answers are kept and used only as they were written, and each is the answer to its own question."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +86,15 @@ def test_answers_that_somebody_changed_are_not_judged_but_made_again(name: str, 
 
     with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
         generate.generate(tmp_path, base, adapter, Here(), lambda _: None)
+
+
+def test_forms_that_were_answered_before_vllm_had_several_cards_are_the_same_today(tmp_path: Path) -> None:
+    before = {**asdict(Form(engine="vllm")), "tensor_parallel_size": None}
+    del before["tensor_parallel_size"]
+
+    assert generate._deciding(Form(engine="vllm"), tmp_path) == before
+    over_two = generate._deciding(Form(engine="vllm", tensor_parallel_size=2), tmp_path)
+    assert over_two == {**before, "tensor_parallel_size": 2}
 
 
 @pytest.mark.parametrize("fault", ["record missing", "record damaged", "answers missing", "answers changed", "key"])

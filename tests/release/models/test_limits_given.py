@@ -25,8 +25,8 @@ class Elsewhere:
     image_digest: str | None = None
     given: list[list[str]] = field(default_factory=list)
 
-    def of(self, processes: int, cards: int | None = None) -> "Elsewhere":
-        assert (processes, cards) == (1, None)
+    def of(self, processes: int, cards: int) -> "Elsewhere":
+        assert (processes, cards) == (1, 1)
         return self
 
     def call(

@@ -6,7 +6,7 @@ which layers hand on are put on and run for real, with the processor as the devi
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -59,6 +59,19 @@ def test_every_layer_lies_whole_on_a_card(
 
     assert {*found.values()} == used
     assert cards == 1 or {f"model.layers.{number}" for number in range(80)} <= found.keys()
+
+
+@pytest.mark.parametrize("how", get_args(DeviceMap))
+def test_the_cards_of_a_further_process_hold_what_those_of_the_first_do(how: DeviceMap, tmp_path: Path) -> None:
+    """Of two processes over four cards: transformers itself balances over cards that are counted from 0."""
+    import torch
+
+    base = written(tmp_path / "base", OF_70B)
+    first, second = (
+        spread.placed(base, how, dict.fromkeys(mine, 160 * GB), dtype=torch.bfloat16) for mine in ((0, 1), (2, 3))
+    )
+
+    assert second == {name: card + 2 for name, card in first.items()}
 
 
 @pytest.mark.parametrize(("cards", "gigabytes", "in_four_bits"), [(1, 78, False), (2, 60, False), (1, 24, True)])
@@ -232,4 +245,4 @@ def test_cards_of_two_kinds_are_refused(tmp_path: Path, monkeypatch: pytest.Monk
 def test_answers_of_one_card_are_not_kept_for_several(
     loaded: dict[str, object], device_map: DeviceMap | None, kept: bool
 ) -> None:
-    assert generate._on_the_cards(loaded, Generation(device_map=device_map)) == kept
+    assert generate.on_the_cards(loaded, Generation(device_map=device_map)) == kept

@@ -19,7 +19,7 @@ from tests.helpers import launched_stage
 from tests.release.models.test_train import quiet, start_run, weights
 
 pytestmark = pytest.mark.slow
-TWO = Here().of(2)
+TWO = Here().of(2, 2)
 
 
 def told_of(what: str, folder: Path) -> list[str]:

@@ -68,6 +68,21 @@ def test_the_plan_of_a_base_beyond_one_card_says_how_many_cards_answer(device_ma
     assert lines[-1] == "    50.00 GB of the host's memory for each file that is written"
 
 
+@pytest.mark.usefixtures("base")
+def test_the_plan_says_what_merging_takes_of_the_host_however_much_training_takes_of_a_card(tmp_path: Path) -> None:
+    gguf = {"gguf": {"engine": "llama.cpp", "merged": True}}
+    asked = small_config(tmp_path, serving=gguf, training={"per_device_train_batch_size": 32})
+    found = inputs.load(reading.load(asked, {"run.output_dir": str(tmp_path / "runs")}), quiet)
+    shape = forecast.built_of(found)
+    assert shape is not None
+    merging = estimates.merging(shape, found.config, 0).memory
+    assert merging < forecast.estimate(found, shape, cuda=True).memory
+
+    lines = forecast.planned(found)
+
+    assert f"  to merge (gguf), {merging / estimates.GB:.2f} GB of the host's memory, and no card" in lines
+
+
 def test_the_plan_says_first_what_the_golden_set_can_prove_and_how_many_rows_are_missing(tmp_path: Path) -> None:
     """Even where the base model is not here: the golden set is the first thing to mend."""
     small_config(tmp_path, gates={"answer_rate": {"mode": "lower_bound", "target": 0.99}})

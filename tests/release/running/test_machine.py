@@ -146,7 +146,7 @@ def test_fewer_cards_than_processes_are_a_problem(
     if named is not None:
         monkeypatch.setenv(machine.VISIBLE, named)
 
-    with pytest.raises(PreflightError, match=f"asks for more than the {there} cards"):
+    with pytest.raises(PreflightError, match=rf"tensor_parallel_size, asks for more than the {there} cards"):
         machine.cards(processes)
 
 
@@ -253,7 +253,6 @@ def test_one_stage_sees_as_many_cards_as_it_is_given(tmp_path: Path, monkeypatch
     given = environment_of_a_stage(tmp_path, Here().of(1, machine.visible()))
 
     assert given[machine.VISIBLE] == f"{ADA},GPU-3"
-    assert Here().of(2).cards == 2
 
 
 def test_a_stage_on_a_machine_without_a_card_sees_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
