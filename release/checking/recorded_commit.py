@@ -33,13 +33,13 @@ class RecordedCommit:
     root: Path
     python: str
 
-    def make(self, config: Path, answer: Path, cards: int = 1) -> Path:
-        """The run folder of this configuration, over so many cards; ``answer`` is a file that it is written to."""
+    def make(self, config: Config, answer: Path) -> Path:
+        """The run folder of this configuration; ``answer`` is a file that it is written to."""
         answer.unlink(missing_ok=True)
         has_it = (self.root / f"{OFFERED.replace('.', '/')}.py").exists()
         offered = ["-m", OFFERED] if has_it else [flat_commit.__file__]
-        env = {**_environment(cards), "PYTHONPATH": str(self.root)}
-        command = [*APART, self.python, *offered, str(config), str(answer)]
+        env = {**_environment(cards(config)), "PYTHONPATH": str(self.root)}
+        command = [*APART, self.python, *offered, str(config.path), str(answer)]
         code = _heard(command, self.root, env)
         if problem := child.died("The pipeline of the recorded commit", code):
             raise PreflightError(problem)
@@ -126,7 +126,7 @@ def own_environment(root: Path, other: list[str], say: Say) -> str | None:
 
 
 def cards(config: Config) -> int:
-    """How many cards of those that are here the stages of a configuration ask for; one where they ask for no other.
+    """How many cards of those that are here the stages of a configuration ask for; one where none asks for several.
 
     A commit of before any setting asked for several would take each that it saw.
     """
@@ -135,13 +135,13 @@ def cards(config: Config) -> int:
     return min(asked, max(1, machine.visible()))  # where these are too few, the commit itself says so
 
 
-def _environment(cards: int = 1) -> dict[str, str]:
+def _environment(many: int = 1) -> dict[str, str]:
     """What the recorded commit's programs see: no secret, its cards, and this checkout's cache, base model included.
 
     And where the Docker engine is: such a program may build the image of its own commit.
     """
     engine = kept.to_reach_an_engine()
-    return {**child.inherited(), **engine, **machine.cards(cards), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
+    return {**child.inherited(), **engine, **machine.cards(many), "ADAPTER_RELEASE_CACHE": str(cache_folder())}
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -374,7 +374,7 @@ def _why_no_source(source: Source, ref: str) -> list[str]:
 def _make(found: opening.Opened, maker: Maker, loaded: Config, output: Path, say: Say) -> Path:
     """The run folder of this configuration."""
     if maker.commit:
-        return maker.commit.make(loaded.path, output / "made", recorded_commit.cards(loaded))
+        return maker.commit.make(loaded, output / "made")
     as_then = laid_out.load(loaded.path, {**laid_out.not_said(found.release.record), **_rules_of_then(found)})
     return pipeline.make(as_then, pipeline.check_data(inputs.load(as_then, say), say), say)[1]
 

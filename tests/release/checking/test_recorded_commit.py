@@ -11,6 +11,7 @@ import pytest
 from release.checking import recorded_commit
 from release.checking.recorded_commit import RecordedCommit
 from release.config import reading
+from release.config.settings import Config
 from release.values.errors import ConfigError, DataError, NotReproduced
 from release.values.events import Line, Say
 from tests.helpers.cards import ADA, ADA_LINE, TURING_LINE, machine_with
@@ -23,6 +24,11 @@ def test_the_line_of_another_commit_sees_the_one_card_too(tmp_path: Path, monkey
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
 
     assert recorded_commit._environment()["CUDA_VISIBLE_DEVICES"] == ADA
+
+
+def small(folder: Path, **asked: Any) -> Config:
+    """A configuration in ``folder``."""
+    return reading.load(small_config(folder, **asked))
 
 
 TWO = {"training": {"processes": 2}}
@@ -43,12 +49,12 @@ TWO = {"training": {"processes": 2}}
 def test_the_line_of_another_commit_sees_as_many_cards_as_its_configuration_asks_for(
     asked: dict[str, Any], there: int, seen: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = reading.load(small_config(tmp_path, **asked))
+    loaded = small(tmp_path, **asked)
     if there:
         machine_with(tmp_path, monkeypatch, *[ADA_LINE.replace("1111", f"111{number}", 1) for number in range(there)])
     commit = a_commit_with(tmp_path / "source", SEEN)
 
-    run = commit.make(loaded.path, tmp_path / "made", recorded_commit.cards(loaded))
+    run = commit.make(loaded, tmp_path / "made")
 
     assert str(run).count("GPU-") == seen
 
@@ -234,7 +240,7 @@ def test_its_own_program_makes_the_run(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HF_TOKEN", "hf_" + "s" * 34)
     (tmp_path / "made").write_text("of a run that was killed")
 
-    run = a_commit_with(tmp_path / "source", MAKE).make(tmp_path / "release.yaml", tmp_path / "made")
+    run = a_commit_with(tmp_path / "source", MAKE).make(small(tmp_path), tmp_path / "made")
 
     assert run == Path(f"the run of {tmp_path}/release.yaml")
 
@@ -245,7 +251,7 @@ def test_its_program_sees_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     marker = tmp_path / "marker"
 
     with pytest.raises(NotReproduced):
-        a_commit_with(tmp_path / "source", looking(marker)).make(tmp_path / "release.yaml", tmp_path / "made")
+        a_commit_with(tmp_path / "source", looking(marker)).make(small(tmp_path), tmp_path / "made")
 
     seen = read(marker)
     assert leaked(seen["environment"]) == []
@@ -275,4 +281,4 @@ def test_a_program_that_stopped_is_told_with_its_exit_status(
     (tmp_path / "made").write_text("of a run that was killed")
 
     with pytest.raises(kind, match="stopped with exit status"):
-        a_commit_with(tmp_path / "source", program).make(tmp_path / "release.yaml", tmp_path / "made")
+        a_commit_with(tmp_path / "source", program).make(small(tmp_path), tmp_path / "made")

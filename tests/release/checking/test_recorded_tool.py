@@ -9,6 +9,7 @@ import pytest
 
 from release.checking import recorded_tool
 from release.checking.recorded_commit import RecordedCommit
+from release.config import reading
 from release.judging.released import Released
 from release.running import distribution, environment
 from release.values.errors import ConfigError, VerificationError
@@ -21,7 +22,7 @@ KEPT = Released(folder=ROOT / "tests" / "data" / "releases" / "v3").record
 MAKE = """
 import pathlib, sys, release, os
 assert "HF_TOKEN" not in os.environ
-pathlib.Path(sys.argv[2]).write_text(str(pathlib.Path(release.__file__).parent / sys.argv[1]))
+pathlib.Path(sys.argv[2]).write_text(str(pathlib.Path(release.__file__).parent / pathlib.Path(sys.argv[1]).name))
 """
 TOOL = {
     **FILES,
@@ -60,7 +61,7 @@ def test_the_tool_of_the_record_makes_it_again_and_is_named_before(
     assert "tool: adapter_release-1.2.3-py3-none-any.whl, adapter-release 1.2.3, 6 files, sha256" in said
     assert "with your rights" in said
     python = str(ROOT / ".venv" / "bin" / "python")
-    made = RecordedCommit(root=root, python=python).make(Path("release.yaml"), tmp_path / "answer")
+    made = RecordedCommit(root=root, python=python).make(reading.load(ROOT / "release.yaml"), tmp_path / "answer")
     assert made == root / "release" / "release.yaml"
 
 
