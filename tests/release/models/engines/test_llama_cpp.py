@@ -79,12 +79,15 @@ def test_an_answer_ends_at_the_first_end_also_at_one_that_llama_cpp_does_not_kno
     asking = prompts(asked, "What is gold?")
     ((text, reason),) = told(asked, asking)
     assert reason == "length"
-    (end,) = asked.chat.ids("V")
-    assert text.count("V") > 0
+    # what a model of random weights writes hangs on the processor; a letter may be the end of a longer token too
+    letters = [one for one in dict.fromkeys(text) if one.isascii() and one.isprintable() and one.strip()]
+    ends = {one: ids for one in letters if len(ids := tuple(asked.chat.ids(one))) == 1}
 
-    other = replace(asked, chat=replace(asked.chat, ends=(end,)))
+    ended = {one: told(replace(asked, chat=replace(asked.chat, ends=end)), asking) for one, end in ends.items()}
 
-    assert told(other, asking) == [(text.partition("V")[0], "stop")]
+    stopped = {one: said for one, said in ended.items() if said != [(text, "length")]}
+    assert stopped
+    assert stopped == {one: [(text.partition(one)[0], "stop")] for one in stopped}
 
 
 def test_what_is_loaded_is_told_with_its_bytes(asked: Asked) -> None:
