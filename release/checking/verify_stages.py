@@ -93,8 +93,7 @@ def _kernels(record: Record, config: Config) -> Iterator[str]:
 
 
 def _other(name: str, told: Mapping[str, object], config: Config, form: Form | None, *, cuda: bool) -> Iterator[str]:
-    asked = form or Form()
-    precision = "unquantized" if asked.merged else forms.precision(asked, config.adapter)
+    precision = forms.loaded(form or Form(), config.adapter)
     attention, several = config.model.attn_implementation, config.generation.device_map
     expected = asdict(loading.loaded_on(config.adapter, precision, attention, cuda=cuda, device_map=several))
     if wrong := [one for one, value in expected.items() if told.get(one) != value]:

@@ -27,11 +27,15 @@ def precision(form: Form, adapter: Adapter) -> Precision:
     return form.base
 
 
+def loaded(form: Form, adapter: Adapter) -> Precision:
+    """Of the weights that transformers loads in this form: what was merged is one model of ordinary numbers."""
+    return "unquantized" if form.merged else precision(form, adapter)
+
+
 def loaded_in(config: Config) -> Mapping[str, Precision]:
     """The precision of the weights that transformers loads in each form that it answers in."""
     asked = {name: form for name, form in all_of(config).items() if form.engine == "transformers"}
-    adapter = config.adapter
-    return {name: "unquantized" if one.merged else precision(one, adapter) for name, one in asked.items()}
+    return {name: loaded(one, config.adapter) for name, one in asked.items()}
 
 
 def has_files(form: Form) -> bool:

@@ -43,9 +43,10 @@ def exported(run: Path, base: bases.Base, place: Place, say: Say, form: str) -> 
     kept, exports = run.parent / KEPT, run / layout.EXPORTS
     for folder in (kept, exports):
         folder.mkdir(exist_ok=True)
-    gguf = forms.all_of(load_config(run / "config.yaml"))[form].engine == "llama.cpp"
+    config = load_config(run / "config.yaml")
+    gguf = forms.all_of(config)[form].engine == "llama.cpp"
     wheel = wheels.found(converter.WHEEL, say) if gguf else converter.WHEEL.path
-    place.of(1, spread.to_merge(load_config(run / "config.yaml").generation)).call(
+    place.of(1, spread.to_merge(config.generation)).call(
         STAGE,
         [run, base.folder, kept, form, wheel],
         reads=[base.folder, *([wheel.parent] if gguf else [])],

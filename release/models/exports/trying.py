@@ -24,14 +24,15 @@ TRIAL = ".trial-"
 def tried(run: Path, base: bases.Base, place: Place, say: Say) -> None:
     """Make and compare each form that was not tried with this architecture; ``PreflightError`` says what cannot be."""
     kept, done = run.parent / making.KEPT, run / layout.EXPORTS
-    for form in problems.untried(load_config(run / "config.yaml"), base.folder):
+    config = load_config(run / "config.yaml")
+    for form in problems.untried(config, base.folder):
         if (done / f"{form}.tried").exists():
             continue
         say(Stage(name="serving", note=f"{form} is tried before training"))
         for folder in (kept, done):
             folder.mkdir(exist_ok=True)
         wheel = wheels.found(converter.WHEEL, say)
-        place.of(1, spread.to_merge(load_config(run / "config.yaml").generation)).call(
+        place.of(1, spread.to_merge(config.generation)).call(
             __name__,
             [run, base.folder, kept, form, wheel],
             reads=[base.folder, wheel.parent],
