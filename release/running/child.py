@@ -218,6 +218,8 @@ def main(stage: Callable[[list[str], Say], None]) -> None:
                 with contextlib.suppress(OSError):  # a full disk takes no log
                     traceback.print_exc()  # into the log: where it was
                 raise stop from None
+            if launched.count() > 1:
+                _leave(0)
         except Stop as stop:
             said = str(stop)  # all but the first write at once into one pipe: a short text is not mixed with another
             send("Stop", {"message": said[:FIRST_WORDS] if launched.rank() else _short(said)})

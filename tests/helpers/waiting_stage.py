@@ -18,8 +18,9 @@ UNTIL, ENDS = "until", "ends"
 def _stage(arguments: Sequence[str], say: Say) -> None:
     (folder,) = map(Path, arguments)
     signal.signal(signal.SIGTERM, lambda *_: _keep(folder, say))
-    others = [one for one in folder.parent.glob("*/begun") if not (one.parent / "ended").exists()]
-    (folder / "others").write_text(str(len(others)))
+    (folder / "arrived").touch()  # of two that arrive at once the later one sees the other, which waits for `begun`
+    arrived = [one for one in folder.parent.glob("*/arrived") if not (one.parent / "ended").exists()]
+    (folder / "others").write_text(str(len(arrived) - 1))
     (folder / "engine").write_text(os.environ.get("DOCKER_HOST", ""))
     (folder / "begun").write_text(str(os.getpid()))
     say(Line(text="at work"))
