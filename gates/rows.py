@@ -14,7 +14,7 @@ from gates.canonical import Json, digest, digest_of_texts
 from gates.invalid import MESSAGE, InvalidData, unknown_keys
 from gates.normal import normal
 from gates.shown import shorten
-from gates.words import spelled
+from gates.words import WORD, folded, plain, spelled
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -313,6 +313,12 @@ def near_key(row: Golden) -> tuple[object, ...]:
     """Equal for two rows that ask the same but for case, marks of sentences, spacing and what cannot be seen."""
     documents = (tuple(sorted(spelled(str(part)) for part in document.items())) for document in row.documents)
     return near_words(row), tuple(documents)
+
+
+def wording(row: Golden) -> str:
+    """The digest of the words that are asked: without their order, in which documents stand, marks, and system text."""
+    said = [one for one in row.prompt if one["role"] != "system"] or row.prompt
+    return digest(sorted(word for one in said for word in WORD.findall(folded(plain(one["content"])))))
 
 
 def near_words(row: Golden) -> tuple[object, ...]:

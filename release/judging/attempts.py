@@ -3,7 +3,7 @@
 Who tries until one passes makes every gate weaker, so each attempt must meet a surer bound than the one before
 (`gates.policy.Bar.at`). An attempt is one adapter with its answers, policy, answer format and labels: other decoding, a
 loosened policy and corrected labels are another look at the same rows. A golden set is the same while at least half of
-its rows were asked before, whatever file, ids, order or tags they stand in.
+its rows ask in words that were asked before, whatever file, ids, order, documents, system text or tags they have.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import gates
 from gates.canonical import digest
 from gates.report import cell
+from gates.rows import wording
 from gates.shown import plain, shorten
 from release.values import bounded
 from release.values.layout import TRAINED
@@ -60,6 +61,7 @@ class GoldenSet:
     golden_sha256: str
     data_sha256: str
     golden_rows: tuple[str, ...]
+    """Of the words of each row, so that a space, a mark or another system text makes no new golden set."""
 
     def had(self, entry: Entry) -> bool:
         """Whether at least half of these rows were asked in that attempt."""
@@ -71,12 +73,11 @@ class GoldenSet:
         return bool(mine) and 2 * len(mine & set(entry.golden_rows)) >= len(mine)
 
 
-def golden_set(known: Iterable[gates.Known], data_sha256: str) -> GoldenSet:
+def golden_set(rows: Iterable[gates.Golden], known: Iterable[gates.Known], data_sha256: str) -> GoldenSet:
     """What a ledger keeps of rows of which this is known."""
-    rows = list(known)
-    begins = sorted(one.asked[:16] for one in rows)
+    begins = sorted(wording(one)[:16] for one in rows)
     return GoldenSet(
-        golden_sha256=digest(sorted([one.asked, *sorted(one.labels.values())] for one in rows)),
+        golden_sha256=digest(sorted([one.asked, *sorted(one.labels.values())] for one in known)),
         data_sha256=data_sha256,
         golden_rows=tuple(dict.fromkeys(begins))[:ROWS_KEPT],
     )

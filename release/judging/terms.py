@@ -82,7 +82,7 @@ class Terms:
     @cached_property
     def golden_set(self) -> GoldenSet:
         """How the ledger of attempts knows the golden set."""
-        return attempts.golden_set(self.known.values(), self.golden.sha256)
+        return attempts.golden_set(self.golden.rows, self.known.values(), self.golden.sha256)
 
     def attempt(self, adapter_sha256: str, answers_sha256: str) -> str:
         """The digest of an attempt to meet these terms."""

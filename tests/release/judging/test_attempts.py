@@ -135,6 +135,19 @@ def a_row_less(loaded: Config) -> Config:
     return loaded
 
 
+def words_as_they_were(loaded: Config) -> Config:
+    """Spaces, marks, what cannot be seen, another order of what is shown, documents and a system text are no words."""
+    rows = rows_of(loaded)
+    for row in rows:
+        said = row["messages"][-2]
+        parts = said["content"].split("\n")
+        said["content"] = "\u200b \n".join(reversed(parts)).replace(" ", "  ") + " ?"
+        row["messages"].insert(0, {"role": "system", "content": "Answer with care."})
+        row["documents"] = [{"id": "1", "text": said["content"], "n": 5}] if "documents" not in row else row["documents"]
+    write(loaded, rows)
+    return loaded
+
+
 def half_of_them_new(loaded: Config) -> Config:
     write(loaded, [ask_otherwise(row) if number >= 30 else row for number, row in enumerate(rows_of(loaded))])
     return loaded
@@ -171,6 +184,7 @@ def ask_otherwise(row: dict[str, Any]) -> dict[str, Any]:
         (loosened, TEN, 2),
         (other_ids_and_tags, TEN[:3], 2),
         (a_row_less, TEN[:3], 2),
+        (words_as_they_were, TEN[:3], 2),
         (half_of_them_new, TEN[:3], 2),
         (most_of_them_new, TEN[:3], 1),
     ],
@@ -293,7 +307,7 @@ def test_large_golden_sets_are_told_by_a_sample() -> None:
     def known(start: int, count: int) -> GoldenSet:
         rows = golden_rows(count, 0)
         made = gates.parse_golden([ask_otherwise_of(row, start + number) for number, row in enumerate(rows)])
-        return attempts.golden_set([gates.known(row) for row in made], "0" * 64)
+        return attempts.golden_set(made, map(gates.known, made), "0" * 64)
 
     def ask_otherwise_of(row: dict[str, Any], number: int) -> dict[str, Any]:
         return {**row, "messages": [{"role": "user", "content": f"Number {number}?"}, row["messages"][-1]]}
