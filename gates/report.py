@@ -75,6 +75,10 @@ def notes(verdict: Verdict) -> list[str]:
         said.append(
             f"{verdict.unlabelled} of {verdict.rows} rows have no `answerable`: only the gates of form count them."
         )
+    said += [
+        f"{count} answerable rows have nothing that {name} could compare: it says nothing of them."
+        for name, count in (verdict.uncompared.items() if verdict.passed else ())
+    ]
     if verdict.policy.version > 1 and verdict.self_test == "not run":
         said.append("The gates were not tested: nothing proves that one can fail.")
     return [*said, *_no_json(verdict)]
@@ -113,6 +117,7 @@ def _consequence(verdict: Verdict) -> str:
     if verdict.passed:
         labelled = verdict.rows - verdict.unlabelled
         rows = f"{verdict.rows} rows" if labelled == verdict.rows else f"the rows that it counts, {labelled} labelled"
+        rows = f"the rows that each counts, {labelled} labelled" if verdict.uncompared else rows
         return f"every required gate passes on {rows}"
     stopped = [gate.name for gate in verdict.gates if gate.bar.required and gate.state != "PASS"]
     return f"not to be released, because of {', '.join(stopped)}"

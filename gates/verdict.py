@@ -46,6 +46,8 @@ UNASKED = frozenset(
 measured only where a policy names it, so that no verdict changes that was given before."""
 CONTENT = "answer_correctness"
 """The gate that judges what an answer says."""
+SUPPORTED = ("citation_precision", "citation_recall")
+"""The gates that count the rows with labelled support alone."""
 PART = 256
 """Answers that are read and measured together: few enough to stay in a processor's caches, and none is kept after."""
 NOT_MEASURED = Score(counted=(), misses=(), empty="not measured: golden set and outputs do not belong together")
@@ -106,6 +108,8 @@ class Verdict:
     outputs_digest: str
     unlabelled: int
     """Rows that do not say whether they can be answered: only the gates of form count them."""
+    uncompared: Mapping[str, int]
+    """Answerable rows that a required gate cannot compare, for they lack its reference or support: by gate, if any."""
     self_test: SelfTest
     """Whether the reference answers passed and broken ones failed, so that its gates are known to be able to fail."""
 
@@ -191,8 +195,17 @@ def judge(
         golden_digest=golden_digest(golden),
         outputs_digest=outputs_digest(outputs),
         unlabelled=sum(row.answerable is None for row in golden),
+        uncompared=_uncompared(golden, policy, scores),
         self_test=self_test,
     )
+
+
+def _uncompared(golden: Sequence[Golden], policy: Policy, scores: Mapping[str, Score]) -> dict[str, int]:
+    answerable = [row for row in golden if row.answerable]
+    unsupported = sum(not row.support for row in answerable)
+    lacking = {CONTENT: len(answerable) - scores[CONTENT].n} if CONTENT in scores else {}
+    lacking |= dict.fromkeys(SUPPORTED, unsupported)
+    return {bar.gate: lacking[bar.gate] for bar in policy.bars if bar.required and lacking.get(bar.gate)}
 
 
 def unmeasurable(contract: Contract, policy: Policy) -> tuple[str, ...]:

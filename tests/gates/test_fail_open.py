@@ -335,6 +335,34 @@ def test_rows_without_labels_are_not_among_those_on_which_every_gate_passes() ->
     assert json.loads(verdict.to_json())["unlabelled"] == 12
 
 
+BY_NUMBER = {"correctness": [{"at": "/answer", "by": "number", "reference": "/value"}]}
+
+
+@pytest.mark.parametrize(
+    ("gate", "label", "compared"), [("citation_precision", "support", {}), ("answer_correctness", "meta", BY_NUMBER)]
+)
+def test_rows_with_nothing_to_compare_are_not_among_those_on_which_every_gate_passes(
+    gate: str, label: str, compared: dict[str, Any]
+) -> None:
+    documents = [{"id": one, "text": f"It is {4 + one} metres."} for one in (1, 2)]
+    rows = [{**row, "documents": documents, "support": [1], "meta": {"value": 5}} for row in golden_rows(60, 0)]
+    right, wrong = (
+        json.dumps({"answer": f"It is {4 + one} metres [{one}].", "citations": [one], "refusal": False})
+        for one in (1, 2)
+    )
+
+    def shown(labelled: int) -> str:
+        some = [{key: row[key] for key in row if key != label or n < labelled} for n, row in enumerate(rows)]
+        given = gates.parse_golden(some)
+        said = [gates.Output(id=row.id, output=right if n < labelled else wrong) for n, row in enumerate(given)]
+        bars = gates.load_policy({"version": 3, gate: {"target": 0.8}})
+        return "\n".join(report.terminal(gates.judge(given, said, contract(**compared), bars)))
+
+    assert "every required gate passes on 60 rows" in shown(60)
+    assert "every required gate passes on the rows that each counts, 60 labelled" in shown(25)
+    assert f"35 answerable rows have nothing that {gate} could compare: it says nothing of them." in shown(25)
+
+
 def test_a_verdict_says_whether_its_gates_were_tested(tmp_path: Path) -> None:
     said = {}
     for name, more in (("passed", ()), ("not run", ("--without-gate-zero",))):
