@@ -310,9 +310,15 @@ def prompt_key(row: Golden) -> str:
 
 
 def near_key(row: Golden) -> tuple[object, ...]:
-    """Equal for two rows that ask the same but for case, marks of sentences, spacing and what cannot be seen."""
-    documents = (tuple(sorted(spelled(str(part)) for part in document.items())) for document in row.documents)
-    return near_words(row), tuple(documents)
+    """Equal for two rows that ask the same but for case, marks of sentences, spacing and what cannot be seen.
+
+    Of documents their texts count, where the prompt does not show them: another score or number asks nothing else.
+    """
+    words = near_words(row)
+    shown = " ".join(text for _, text in words)
+    values = (value for one in row.documents for key, value in one.items() if key != "id")
+    texts = (spelled(str(value)) for value in values if isinstance(value, (str, list, dict)))
+    return words, frozenset(text for text in texts if text not in shown)
 
 
 def wording(row: Golden) -> str:
@@ -321,6 +327,6 @@ def wording(row: Golden) -> str:
     return digest(sorted(word for one in said for word in WORD.findall(folded(plain(one["content"])))))
 
 
-def near_words(row: Golden) -> tuple[object, ...]:
+def near_words(row: Golden) -> tuple[tuple[str, str], ...]:
     """The same of the words of the prompt alone."""
     return tuple((one["role"], spelled(one["content"])) for one in row.prompt)

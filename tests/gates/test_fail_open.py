@@ -152,6 +152,26 @@ def test_copies_of_one_row_do_not_reach_the_minimum() -> None:
     assert "repeat a prompt" in verdict.problems[0]
 
 
+@pytest.mark.parametrize(
+    ("more", "copies"),
+    [
+        ({}, True),
+        ({"n": 7}, True),
+        ({"score": 0.5}, True),
+        ({"text": "it IS blue "}, True),
+        ({"text": "It is red."}, False),  # not shown in the prompt: the engine shows it
+        ({"parts": ["It is red."]}, False),
+    ],
+)
+def test_a_number_beside_its_documents_makes_no_other_row(more: dict[str, Any], copies: bool) -> None:
+    def row(number: int, more: dict[str, Any]) -> dict[str, Any]:
+        return {"id": number, "prompt": "[1] It is blue.\nWhich?", "documents": [{"id": 1, "text": "It is blue."} | more]}
+
+    rows = gates.parse_golden([row(0, {}), row(1, more)])
+    verdict = gates.judge(rows, [gates.Output(id=one.id, output="") for one in rows], CONTRACT, policy())
+    assert any("repeat a prompt" in one for one in verdict.problems) is copies
+
+
 def test_twenty_small_steps_down_are_stopped_by_the_anchor() -> None:
     """Twenty steps of 1.9 points each pass adaptergate: 0.95 to 0.57."""
     bar = {"json_parse": {"mode": "point", "target": 0.1}}
