@@ -22,6 +22,8 @@ BEGINNING = 100
 AT_LEAST = 3
 """Words of an answer that is looked for in its question: a shorter one may be one of the choices it names."""
 MOSTLY = 0.5
+NEARLY = 0.8
+"""Of six documents five are nearly all; of five or fewer all of them are."""
 FEWER = 0.8
 """Things asked about, as a share of the rows that ask, below which it is worth saying."""
 COMMON = 0.2
@@ -35,9 +37,9 @@ FIELD = re.compile(r"^([^:\n]{1,40}:)", re.MULTILINE)
 
 
 def naming_everything(rows: Sequence[gates.Golden], contract: gates.Contract) -> frozenset[int]:
-    """The rows whose support is all of two documents or more, where most rows are so: citing everything is right."""
+    """The rows whose support is nearly all of two documents or more, where most rows are so: citing all is right."""
     several = [
-        (number, set(row.support) == ids)
+        (number, len(ids.intersection(row.support)) > NEARLY * len(ids))
         for number, row in enumerate(rows)
         if row.answerable and row.support and len(ids := document_ids(row, contract)) > 1
     ]
@@ -62,14 +64,25 @@ def _listed(row: gates.Golden, contract: gates.Contract) -> Iterator[str]:
     texts = {name: _text(document, contract) for name, document in zip(ids, row.documents, strict=True)}
     for name, document in zip(ids, row.documents, strict=True):
         strings = [value for value in document.values() if isinstance(value, str)]
-        keys = [texts[name]] if texts[name] else [*strings, name]
+        sentences = [value for value in strings if " " in value.strip()]  # `lang: en` stands in any prompt
+        keys = [texts[name]] if texts[name] else sentences or [*strings, name]
         if not any(_shows(shown, key) for key in keys):
             yield f": document {name} is not in its prompt"
     for name, text in texts.items():
         others = "|".join(re.escape(other) for other in ids if other != name)
-        if others and re.search(rf"^\s*[\[(\u3010](?:{others})[\])\u3011]", text, re.MULTILINE):
+        begins = [rf"[\[(\u3010](?:{others})[\])\u3011]", *_begins(prompt, text, name, others)]
+        if others and any(re.search(rf"^\s*{one}", text, re.MULTILINE) for one in begins):
             yield f": the text of document {name} holds what looks like another document"
     yield from _numbered_otherwise(shown, {name: spelled(text)[:BEGINNING] for name, text in texts.items() if text})
+
+
+def _begins(prompt: str, text: str, name: str, others: str) -> Iterator[str]:
+    """How a document with another id would begin, as the line does in which this one begins or the line before it."""
+    lines = prompt[: prompt.find(text)].split("\n")[-2:] if text in prompt else []
+    for line in lines:
+        before, own, behind = line.strip().partition(name)
+        if own and len(line) <= NEARBY:
+            yield rf"{re.escape(before)}(?:{others})(?!\w){re.escape(behind.strip())}"
 
 
 def _text(document: Mapping[str, object], contract: gates.Contract) -> str:
@@ -83,18 +96,21 @@ def _shows(shown: str, text: str) -> bool:
 
 
 def _numbered_otherwise(shown: str, texts: Mapping[str, str]) -> Iterator[str]:
-    """A document whose number in the prompt is another one's, where every document has its number at the same side."""
+    """A document whose own number is not at that side of it where every document has one: an id, or one in brackets.
+
+    Other numbers may stand beside its own: those of a page or a year.
+    """
     places = sorted((shown.find(text), text, name) for name, text in texts.items())
     if len(set(texts.values())) < len(texts) or any(start < 0 for start, _, _ in places):
         return
     names = "|".join(sorted(map(re.escape, texts), key=len, reverse=True))
-    number = rf"(?<![\w.])(?:{names})(?!\w)"
+    number = rf"(?<![\w.])(?:{names})(?!\w)|(?<=\[)\d{{1,2}}(?=\])"
     ends = [0, *(start + len(text) for start, text, _ in places)]
     before, after = [], []
     for (start, text, name), end in zip(places, ends, strict=False):
         found = re.findall(number, shown[max(end, start - NEARBY) : start])
-        before.append((name, found[-1] if found else ""))
-        behind = re.match(rf"\W{{0,3}}({number})", shown[start + len(text) :])
+        before.append((name, name if name in found else found[-1] if found else ""))
+        behind = re.match(rf"\W{{0,3}}?({number})", shown[start + len(text) :])
         after.append((name, behind[1] if behind else ""))
     sides = [side for side in (before, after) if all(label for _, label in side)]
     if sides and not any(all(name == label for name, label in side) for side in sides):

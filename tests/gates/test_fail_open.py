@@ -165,7 +165,8 @@ def test_copies_of_one_row_do_not_reach_the_minimum() -> None:
 )
 def test_a_number_beside_its_documents_makes_no_other_row(more: dict[str, Any], copies: bool) -> None:
     def row(number: int, more: dict[str, Any]) -> dict[str, Any]:
-        return {"id": number, "prompt": "[1] It is blue.\nWhich?", "documents": [{"id": 1, "text": "It is blue."} | more]}
+        document = {"id": 1, "text": "It is blue."} | more
+        return {"id": number, "prompt": "[1] It is blue.\nWhich?", "documents": [document]}
 
     rows = gates.parse_golden([row(0, {}), row(1, more)])
     verdict = gates.judge(rows, [gates.Output(id=one.id, output="") for one in rows], CONTRACT, policy())

@@ -60,11 +60,14 @@ def _found(golden: Path) -> list[Finding]:
         ([[1, 2], [1, 2], [1]], {0, 1}),
         ([[1, 2], [1], [2]], set()),  # one question that takes both is honest
         ([[1, 2], [1]], set()),
+        ([[1, 2, 3, 4, 5, 6, 7, 8, 9], [2, 3, 4, 5, 6, 7, 8, 9, 10]], {0, 1}),
+        ([[1, 2, 3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 8, 9, 10]], set()),
     ],
 )
 def test_support_that_names_everything_is_a_lie_where_most_rows_do(supports: list[list[int]], found: set[int]) -> None:
+    documents = [{"id": 1 + number} for number in range(max(2, *map(max, supports)))]
     given = [
-        {"prompt": f"Question {support}?", "documents": [{"id": 1}, {"id": 2}], "answerable": True, "support": support}
+        {"prompt": f"Question {support}?", "documents": documents, "answerable": True, "support": support}
         for support in supports
     ]
 
