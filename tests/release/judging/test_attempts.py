@@ -143,7 +143,7 @@ def words_as_they_were(loaded: Config) -> Config:
         parts = said["content"].split("\n")
         said["content"] = "\u200b \n".join(reversed(parts)).replace(" ", "  ") + " ?"
         row["messages"].insert(0, {"role": "system", "content": "Answer with care."})
-        row["documents"] = [{"id": "1", "text": said["content"], "n": 5}]
+        row["documents"] = [{**one, "n": 5} for one in row.get("documents", ())]
     write(loaded, rows)
     return loaded
 
