@@ -16,6 +16,8 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+IMPORTED = {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+"""For a process started here: this folder, and what was given, as on a machine where packages lie in a folder."""
 
 from bench import unevaluated  # noqa: E402
 from release.config import reading as configs  # noqa: E402
@@ -41,7 +43,7 @@ class Measured:
 def plain(*arguments: str) -> Measured:
     """What the plain script measures. Without -P its ``gates`` would be bench/gates.py, beside it."""
     command = [sys.executable, "-P", str(ROOT / "bench" / "plain.py"), *arguments]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, **IMPORTED}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         sys.exit(f"bench/plain.py ended with {done.returncode}:\n{done.stderr[-3000:]}")

@@ -26,7 +26,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.bench import Measured  # noqa: E402
+from bench.bench import IMPORTED, Measured  # noqa: E402
 from bench.bench import plain as plain_script  # noqa: E402
 from release import begin, inputs  # noqa: E402
 from release.config import reading as configs  # noqa: E402
@@ -78,6 +78,7 @@ class Length:
 
 Pair = tuple[Measured, Measured]
 """A plain script and this tool."""
+STEPS, TOKENS = 4, 2048
 VOCABULARY = 50304  # OLMo-7B's; the tokenizer is the embedded base's, with fewer words
 CLAIMED = "the kwanzaa adapter's documents claim 10-12 GB and, on an A10G, 25-35 s a step"
 GB = 1e9
@@ -115,12 +116,30 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", choices=["random-7b", "smollm2"], help="default: both")
-    parser.add_argument("--steps", type=int, default=4, help="optimizer steps of 16 rows (default: %(default)s)")
-    parser.add_argument("--tokens", type=int, default=2048, help="length of every row (default: %(default)s)")
-    parser.add_argument("--tokenizer", type=Path, help="a folder with a tokenizer, its chat template and config.json")
+    parser.add_argument("--steps", type=int, default=STEPS, help="optimizer steps of 16 rows (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="length of every row (default: %(default)s)")
+    parser.add_argument(
+        "--tokenizer", type=folder_of_tokenizer, help="a folder with a tokenizer, its chat template and config.json"
+    )
     parser.add_argument("--scratch", type=Path, help="a folder with 20 GB of room (default: the system's)")
     parser.add_argument("--smoke", action="store_true", help="a tiny shape, on a CPU too: shows that it runs")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.smoke and (options.model, options.steps, options.tokens) != (None, STEPS, TOKENS):
+        parser.error("--smoke has a model, steps and rows of its own: take --model, --steps and --tokens out.")
+    return options
+
+
+def folder_of_tokenizer(given: str) -> Path:
+    """Absolute, for the stages start in another folder."""
+    lacks = [
+        name for name in ("tokenizer.json", "tokenizer_config.json", "config.json") if not Path(given, name).is_file()
+    ]
+    if lacks:
+        raise argparse.ArgumentTypeError(
+            f"{given!r} has no {', '.join(lacks)}. Give the folder of a base, without its weights: "
+            "`adapter-release base FOLDER` writes the embedded one's."
+        )
+    return Path(given).absolute()
 
 
 def cuda() -> bool:
@@ -216,7 +235,7 @@ def base_folder(name: str, scratch: Path, tokenizer: Path | None) -> Path:
     if name == "smollm2" and tokenizer is None:
         return embedded
     folder = scratch / name
-    child.call("bench.gpu", "make", name, str(embedded), str(folder), say=quiet, log=scratch / "make.log")
+    child.call("bench.gpu", "make", name, str(embedded), str(folder), say=quiet, log=scratch / "make.log", env=IMPORTED)
     return folder
 
 
@@ -281,7 +300,7 @@ def stage(what: str, run: Path, base: Path) -> Measured:
 
 def stage_answer(what: str, run: Path, base: Path) -> dict[str, Any]:
     """A stage of the line in a process of its own, as the line starts it, and what it measured."""
-    child.call("bench.gpu", what, str(run), str(base), say=quiet, log=run / f"{what}.log")
+    child.call("bench.gpu", what, str(run), str(base), say=quiet, log=run / f"{what}.log", env=IMPORTED)
     answer: dict[str, Any] = json.loads((run / f"{what}.measured.json").read_bytes())
     return answer
 

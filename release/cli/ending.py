@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -17,6 +18,8 @@ ENDING = {
     signal.SIGHUP: "Ended by SIGHUP: the terminal or the connection is gone (nohup, tmux or a job keep it at work).",
 }
 """The signals that end a command, and what each one means; a CI job that is cancelled sends the first two."""
+AT_ONCE = 1.0
+"""Seconds within which Ctrl-C twice is one: a process may hear it from the terminal and from what started it."""
 GOES_ON = "What was finished is kept, and nothing is half done: run again to continue"
 
 
@@ -63,19 +66,24 @@ def _end(why: str, number: int, command: str) -> None:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """The first signal ends the block as Ctrl-C does; a second one the process, for what it started dies with it.
+    """The first signal ends the block as Ctrl-C does; Ctrl-C again the process, for what it started dies with it.
+
+    Others after the first change nothing, nor does Ctrl-C at once: a terminal that is closed, `timeout` and a CI job
+    that is cancelled send several, and a stage has `child.NOTICE` to keep what it has.
 
     Once the block has ended so, others change nothing: only the interpreter's own end is left, and a signal that met it
     there would take the exit code away.
     """
     before = {one: signal.getsignal(one) for one in ENDING}
-    heard: list[int] = []
+    heard: list[tuple[int, float]] = []
 
     def end(number: int, _: FrameType | None) -> None:
-        if heard:
+        now = time.monotonic()
+        if not heard:
+            heard.append((number, now))
+            raise Ended(number)
+        if number == signal.SIGINT and now - heard[0][1] > AT_ONCE:
             os._exit(128 + number)
-        heard.append(number)
-        raise Ended(number)
 
     for one, old in before.items():
         if old is not signal.SIG_IGN:  # nohup's wish, or a shell's for what runs in the background

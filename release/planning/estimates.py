@@ -329,6 +329,9 @@ def remedies(estimated: Estimate, config: Config) -> list[str]:
         return ["set adapter.quantization.load_in_4bit: true", *several, "judge on a machine with more memory"]
     saves: list[tuple[float, str]] = []
     parts, training = estimated.parts, config.training
+    if estimated.processes > 1 and "CUDA" not in parts:
+        without_one = "lower training.processes, or take it out: each holds as much of this machine's memory"
+        saves.append((estimated.memory / estimated.processes, without_one))
     if training.per_device_train_batch_size > 1:
         half = "halve training.per_device_train_batch_size and double gradient_accumulation_steps"
         saves.append(((parts["activations"] + parts["logits"]) / 2, half))

@@ -293,6 +293,8 @@ def _rights(engine: "DockerClient", image: InImage, more: Mapping[str, str]) -> 
         "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",  # rootless: its root is the caller
         "cpuset_cpus": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
         "mem_limit": image.memory_bytes,
+        # NCCL passes tensors between cards through it, and Docker's 64 MB end that (NVIDIA/nccl, issue 342)
+        "shm_size": f"{image.cards}g" if gpu and image.cards > 1 else None,
         "device_requests": [DeviceRequest(device_ids=device_ids, capabilities=[["gpu"]])] if gpu else [],
         # A UUID is right inside too; an index would not be, for there the card is the first, whichever it is here.
         "environment": {

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from tokenizers import Tokenizer
@@ -85,6 +86,48 @@ with ending.exits():
 def test_a_signal_that_meets_a_process_at_its_end_does_not_change_what_it_was_ended_by(how: str, code: int) -> None:
     """A CI job that is cancelled sends SIGINT, and SIGTERM while the interpreter takes itself down."""
     assert subprocess.run([sys.executable, "-c", AT_ITS_END, how], capture_output=True, check=False).returncode == code
+
+
+AT_WORK = """
+import signal, sys, time
+from release.cli import ending
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with ending.exits():
+    try:
+        print("at work", flush=True)
+        time.sleep(60)
+    finally:
+        time.sleep(3)
+        print("kept", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "after", "kept", "code"),
+    [
+        (signal.SIGHUP, signal.SIGHUP, 0.05, True, 129),  # a terminal that is closed, over bash
+        (signal.SIGTERM, signal.SIGTERM, 0.3, True, 143),  # `timeout`, to its child and to the group
+        (signal.SIGINT, signal.SIGTERM, 1.5, True, 130),  # a CI job that is cancelled
+        (signal.SIGINT, signal.SIGINT, 0.05, True, 130),
+        (signal.SIGINT, signal.SIGINT, 1.5, False, 130),  # somebody who does not want to wait
+        (signal.SIGTERM, signal.SIGINT, 1.5, False, 130),
+    ],
+)
+def test_only_ctrl_c_that_comes_again_cuts_short_what_is_kept(
+    first: int, then: int, after: float, kept: bool, code: int
+) -> None:
+    command = [sys.executable, "-c", AT_WORK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        process.send_signal(first)
+        time.sleep(after)
+        process.send_signal(then)
+        said, why = process.communicate(timeout=60)
+
+    assert (said == "kept\n") is kept
+    assert ("run again to continue" in why) is kept
+    assert process.returncode == code
 
 
 def test_a_signal_that_whoever_started_it_ignores_is_ignored() -> None:

@@ -238,6 +238,15 @@ def test_a_base_beyond_one_card_fits_on_several_and_the_plan_offers_that() -> No
     assert "fsdp: true" not in " ".join(estimates.remedies(shared, four))
 
 
+def test_processes_that_share_a_machine_s_memory_can_be_fewer_and_a_card_each_cannot_help() -> None:
+    load = estimates.load_of(None, 1000, 512)
+    eight = {"training__processes": "8"}
+    for cuda, changes, named in ((False, eight, True), (False, {}, False), (True, eight, False)):
+        loaded = set_to(**changes)
+        estimated = estimates.estimate(built("smollm2-135m"), loaded, load, cuda=cuda)
+        assert ("lower training.processes" in " ".join(estimates.remedies(estimated, loaded))) is named
+
+
 def test_on_a_processor_sharing_divides_what_is_not_turned_back_from_four_bits_first() -> None:
     load = estimates.load_of(None, 1000, 512)
     each, shared = (
