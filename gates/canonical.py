@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 """What a JSON text says, once it is read."""
-UNESCAPED = bytes(range(ord(" "), 128))
-"""In ASCII, what JSON escapes none of, but for quotation marks and backslashes."""
+UNESCAPED = bytes((ord("\n"), *range(ord(" "), 128)))
+"""In ASCII, what JSON escapes none of, but for line ends, quotation marks and backslashes."""
 
 
 def canonical_json(value: object) -> bytes:
@@ -29,8 +29,8 @@ def digest_of_texts(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _quoted(text: str) -> bytes:
-    if text.isascii() and not (written := text.encode()).translate(None, UNESCAPED):  # these two alone are escaped then
-        return b'"' + written.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    if text.isascii() and not (written := text.encode()).translate(None, UNESCAPED):  # these three alone are escaped
+        return b'"' + written.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
     return encode_basestring(text).encode("utf-8", "backslashreplace")
 
 

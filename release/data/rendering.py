@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 
 from jinja2 import TemplateError
 
@@ -117,12 +118,13 @@ def render(
     if len(text) > (most := LONGEST + TIMES * sum(len(str(one.get("content"))) for one in messages)):
         what = f"The base model's chat template refuses a row: it writes {len(text):,} characters for it"
         raise PreflightError(f"{what}, more than {most:,}.")
-    if SURROGATE.search(text):
+    if not text.isascii() and SURROGATE.search(text):
         what = "The base model's chat template writes half of a surrogate pair, which no tokenizer reads"
         raise PreflightError(f"{what}. Look for an escape such as \\ud800 in it.")
     return str(text), [(start, end) for start, end in places[0]] if marks else []
 
 
+@cache
 def _renderer() -> Callable[..., tuple[list[str], list[list[tuple[int, int]]]]]:
     """The renderer of transformers: importing it takes a second, so it is not done where nothing is rendered."""
     from transformers.utils.chat_template_utils import render_jinja_template

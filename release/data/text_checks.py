@@ -75,7 +75,7 @@ def may_show(check: str, text: str) -> bool:
         return "<" in text or "INST]" in text
     if check == "secrets":
         small = text.casefold()
-        return any(one in text for one in IN_EACH_SECRET) or any(one in small for one in IN_EACH_SETTING)
+        return any(map(text.__contains__, IN_EACH_SECRET)) or any(map(small.__contains__, IN_EACH_SETTING))
     if check == "personal_data":
         numbered = IN_EACH_ACCOUNT.search(text) is not None or ("-" in text and IN_EACH_NUMBER.search(text) is not None)
         return numbered or "@" in text or "+" in text
@@ -130,6 +130,7 @@ class Near:
         self.others = [shingles(text) for text in others]
         self.frequency = Counter(shingle for one in self.others for shingle in one)
         self.known = frozenset(self.frequency)
+        self.begin = frozenset(one[0] for one in self.known)
         self.index: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for number, one in enumerate(self.others):
             for shingle in self._first(one):
@@ -142,7 +143,10 @@ class Near:
     def of(self, text: str) -> tuple[int, float] | None:
         """The number of the most similar of the others, and how similar; None below ``NEAR``."""
         words = normalised(text).split()
-        known, first = sum(map(self.known.__contains__, _runs(words))), set(words[: 1 - SHINGLE])
+        first = set(words[: 1 - SHINGLE])
+        if len(first - self.begin) > (1 - NEAR) * len(words) + 0.5:  # each begins a run that none of the others has
+            return None
+        known = sum(map(self.known.__contains__, _runs(words)))
         if len(first) * NEAR > known + 0.5:  # no two of these begin the same run; a float may be a little off
             return None
         one = frozenset(_runs(words))
