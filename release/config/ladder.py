@@ -26,6 +26,7 @@ WATCHING = ("report_to", "save_minutes")
 """Settings of training that change no step of it."""
 MEASURED = ("eval_steps", "eval_generate")
 """Settings of training by which all tries are measured alike."""
+EPOCHS, STEPS, LOGGED = "training.num_train_epochs", "training.max_steps", "training.logging_steps"
 SEED, METHOD = "run.seed", "adapter.method"
 
 
@@ -63,14 +64,24 @@ def steps(config: Config) -> tuple[Step, ...]:
             problems += error.problems
             continue
         changes = _changes(written, tried)
-        same = next((one.name for one in found if one.changes == changes), None)
+        learned = _learned(tried, changes)
+        same = next((one.name for one in found if _learned(one.config, one.changes) == learned), None)
         if same is None:
             found.append(Step(name=str(len(found) + 1), changes=changes, config=tried))
         elif not named:
-            problems.append(f"{config.path}: {place} is the same training as try {same}.")
+            why = (
+                ": training.max_steps says how long it is, epochs do not" if EPOCHS in changes.keys() - learned else ""
+            )
+            problems.append(f"{config.path}: {place} is the same training as try {same}{why}.")
     if problems:
         raise ConfigError(problems)
     return tuple(found)
+
+
+def _learned(config: Config, changes: Mapping[str, object]) -> dict[str, object]:
+    """The changes that come to another adapter: neither what is logged does, nor epochs where steps are counted."""
+    idle = (LOGGED, EPOCHS) if config.training.max_steps > 0 else (LOGGED,)
+    return {key: value for key, value in changes.items() if key not in idle}
 
 
 def _of(config: Config, written: Config, change: Mapping[str, object], place: str) -> Config:
@@ -95,6 +106,8 @@ def _unsearchable(config: Config, written: Config, search: Search) -> Iterator[s
     for key in spaces.keys(given):
         if key in [f"training.{name}" for name in WATCHING]:
             wrong[key] = "changes no step of a training. Set it in training."
+    if EPOCHS in spaces.keys(given) and written.training.max_steps > 0 and STEPS not in spaces.keys(given):
+        wrong[EPOCHS] = "changes nothing while training.max_steps is set: take that out, or search over it instead."
     if METHOD in spaces.keys(given):
         wrong[METHOD] = "needs other memory, so nobody searches over it. Write it as an entry of tries.changes."
     yield from (f"{config.path}: tries.search.space, {key} {problem}" for key, problem in wrong.items())

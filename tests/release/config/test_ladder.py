@@ -170,6 +170,41 @@ def test_a_change_that_is_wrong_is_named_with_its_entry(tmp_path: Path, change: 
     assert says in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"num_train_epochs": 2}, "the same training as try 1: training.max_steps says how long it is, epochs do not."),
+        ({"logging_steps": 7}, "the same training as try 1."),
+        ({"num_train_epochs": 2, "max_steps": -1}, None),
+        ({"num_train_epochs": 2, "learning_rate": 3e-4}, None),
+        ({"max_steps": 30}, None),
+    ],
+)
+def test_what_comes_to_the_same_adapter_is_not_trained_twice(
+    tmp_path: Path, change: Mapping[str, Any], says: str | None
+) -> None:
+    config = loaded(tmp_path, {"changes": [{"training": change}]}, training={"max_steps": 24})
+    if says is None:
+        assert len(ladder.steps(config)) == 2
+        return
+    with pytest.raises(ConfigError) as refused:
+        ladder.steps(config)
+
+    assert says in str(refused.value)
+
+
+def test_without_max_steps_epochs_are_another_training(tmp_path: Path) -> None:
+    assert len(ladder.steps(loaded(tmp_path, {"changes": [{"training": {"num_train_epochs": 2}}]}))) == 2
+
+
+def test_nobody_searches_over_epochs_that_steps_decide(tmp_path: Path) -> None:
+    space = {"training": {"num_train_epochs": [1, 2]}}
+    config = loaded(tmp_path, {"search": {"space": space, "n_trials": 2}}, training={**SEARCHED, "max_steps": 24})
+
+    with pytest.raises(ConfigError, match=r"num_train_epochs changes nothing while training\.max_steps is set"):
+        ladder.steps(config)
+
+
 SEARCHED = {"eval_steps": 5}
 RANKS = {"lora": {"r": [8, 32]}}
 
