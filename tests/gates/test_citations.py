@@ -86,9 +86,9 @@ def test_what_a_cited_document_says_is_no_citation_and_an_address_of_any_is_none
         ("<cite>3</cite>", ""),
         ("<cite>9</cite>", "<cite>9"),
         ('<cite id="3"/>', ""),
-        ("<cite id='9'/>", "<cite id='9'/> and more."),
+        ("<cite id='9'/>", "<cite id='9'/> and more"),
         ("<ref name=c />", ""),
-        ("<ref name=d />", "<ref name=d /> and more."),
+        ("<ref name=d />", "<ref name=d /> and more"),
         ("<sup>[3]</sup>", ""),
         ("<sup></sup>", ""),
         ("(see docs 1, 3)", ""),
@@ -108,6 +108,13 @@ def test_what_a_cited_document_says_is_no_citation_and_an_address_of_any_is_none
 )
 def test_each_form_names_a_document_or_is_strange(text: str, strange: str) -> None:
     """The markers of this contract are other ones; nothing of these is read."""
-    found = citations.read(_read(r"\{(\d)\}"), f"So it is, {text} and more.", DOCUMENTS)
+    found = citations.read(_read(r"\{(\d)\}"), f"So it is, {text} and more", DOCUMENTS)
 
     assert found.strange == ((strange,) if strange else ())
+
+
+def test_an_address_that_is_a_document_is_no_stray_one() -> None:
+    documents = {"https://a.b/3": {"text": "so"}}
+
+    assert citations.read(None, "It is at https://a.b/3.", documents).strange == ()
+    assert citations.read(None, "It is at https://a.b/4.", documents).strange == ("https://a.b/4.",)

@@ -108,6 +108,44 @@ def test_what_is_not_a_whole_review_of_exactly_this_does_not_count(harm: Callabl
     assert says in "\n".join(found)
 
 
+SETTLED = Settled(id=ROWS[0], says="right")
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ({"bound": replace(BOUND, answers_sha256="c" * 64)}, ["it is a review of other answers than these"]),
+        (
+            {"bound": replace(BOUND, seed="c" * 64)},
+            ["it was made with another adapter, policy, answer format, golden set or answers beside than these"],
+        ),
+        ({"rows": ROWS[1:]}, ["its rows are not those that its seed draws"]),
+        ({"reviewers": (person(), person())}, ["two reviewers have the same name"]),
+        (
+            {"settled": (SETTLED, SETTLED)},
+            [
+                "rows that are settled stand twice: row-00",
+                "rows are settled on which nobody disagreed: row-00",
+            ],
+        ),
+        (
+            {"settled": (replace(SETTLED, id="x"),)},
+            ["rows that are settled were not drawn: x", "rows are settled on which nobody disagreed: x"],
+        ),
+        (
+            {"reviewers": (replace(person(""), rows=person().rows[:7]),)},
+            ["the reviewer without a name answered 7 of 20 rows: go on under that name"],
+        ),
+        (
+            {"reviewers": (replace(person(), through=False),)},
+            ["Ada answered every row, and did not finish the review"],
+        ),
+    ],
+)
+def test_what_is_said_of_a_review_that_does_not_count_is_whole(harm: dict[str, Any], says: list[str]) -> None:
+    assert [*human_review.problems(replace(whole(), **harm), BOUND, ROWS, asked())] == says
+
+
 def of(review: Review, change: Callable[[tuple[Row, ...]], tuple[Row, ...]]) -> Reviewer:
     return replace(review.reviewers[0], rows=change(review.reviewers[0].rows))
 
@@ -166,6 +204,15 @@ def test_the_same_seed_draws_the_same_rows_for_ever() -> None:
 PINNED = ("row-13", "row-02", "row-04")
 
 
+def test_the_same_seed_shows_the_same_order_for_ever() -> None:
+    strata = {row: "b" if number % 3 == 0 else "a" for number, row in enumerate(ROWS)}
+
+    drawn = human_review.draw(SEED, strata, 8)
+    assert [row[-2:] for row in drawn] == ["13", "19", "03", "17", "12", "04", "08", "07"]
+    second = [row[-2:] for row in ROWS if not human_review.this_first(SEED, row)]
+    assert second == ["01", "08", "10", "11", "12", "19"]
+
+
 def test_the_order_of_the_two_answers_says_nothing() -> None:
     first = [human_review.this_first(f"{number:064}", "row") for number in range(400)]
 
@@ -173,7 +220,8 @@ def test_the_order_of_the_two_answers_says_nothing() -> None:
 
 
 def test_a_file_is_what_was_said() -> None:
-    review = whole(person(), person("Bo", wrong=ROWS[:1]), settled=(Settled(id=ROWS[0], says="wrong"),))
+    noted = replace(person(), rows=(replace(person().rows[0], notes="as it is", other=None), *person().rows[1:]))
+    review = whole(noted, person("Bo", wrong=ROWS[:1]), settled=(Settled(id=ROWS[0], says="wrong", by="Cy"),))
 
     assert human_review.parse(json.loads(review.to_json()), "a file") == review
 

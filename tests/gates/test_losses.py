@@ -37,6 +37,21 @@ def test_the_bound_holds_for_every_true_loss_and_share_of_changes(n: int) -> Non
     assert 0.95 <= lowest < 0.952  # it is exact, and not merely careful
 
 
+@pytest.mark.parametrize(("lost", "won"), [(0, 0), (1, 0), (2, 1), (1, 4), (0, 6), (5, 7), (12, 0)])
+def test_the_chance_is_that_of_every_outcome_that_is_no_worse(lost: int, won: int) -> None:
+    def order(i: int, j: int) -> float:
+        return i - j + 1.645 * math.sqrt(i + j + 1)
+
+    n = 12
+    outcomes = [(i, j) for i in range(n + 1) for j in range(n + 1 - i) if order(i, j) <= order(lost, won) + 1e-9]
+    for loss, churn in ((0.0, 0.0), (0.1, 0.0), (0.3, 0.2), (0.05, 0.9), (0.7, 1.0)):
+        share = churn * (1 - loss) / 2
+        chances = multinomial(n, [loss + share, share, max(0.0, 1 - loss - 2 * share)])
+        every = sum(float(chances.pmf([i, j, n - i - j])) for i, j in outcomes)
+
+        assert losses._chance(losses._no_worse(lost, won, n), n, loss, churn) == pytest.approx(every, abs=1e-9)
+
+
 def test_a_bound_that_believes_the_rate_alone_does_not_hold() -> None:
     """So that the test above can fail."""
     bounds = {(i, j): max(0.0, (i - j) / 14) for i in range(15) for j in range(15 - i)}
@@ -152,8 +167,8 @@ def test_what_a_comparison_could_have_seen_is_a_sum_over_what_is_lost() -> None:
 
 @pytest.mark.parametrize(
     ("n", "limit", "fewer"),
-    [(40, 0.15, 3), (40, None, 4), (18, 0.15, 4), (3, None, 4)],
-    ids=["a bound", "chance alone", "too few rows for the bound", "nothing is refused"],
+    [(40, 0.15, 3), (26, 0.15, 1), (40, None, 4), (18, 0.15, 4), (3, None, 4)],
+    ids=["a bound", "a bound that one loss breaks", "chance alone", "too few rows for the bound", "nothing is refused"],
 )
 def test_what_slips_through_is_every_count_below_the_first_refused(n: int, limit: float | None, fewer: int) -> None:
     passes = sum(math.comb(n, lost) * 0.1**lost * 0.9 ** (n - lost) for lost in range(fewer))

@@ -223,6 +223,8 @@ WHOLE = {
     "a cut table": ('id,output\nr1,"cut', "", f": not CSV: unexpected end of data. {KNOWN}"),
     "a broken archive": ("PK\x03\x04", "", f": this log cannot be read: File is not a zip file; {CONVERT}"),
     "other keys": (json.dumps({"id": "r1", "output": 1, "response": 2}), "", no_row("id, output, response")),
+    "half of a harness": ('[{"doc_id": 1}]', "", no_row("doc_id")),
+    "half of a test": ('[{"vars": {"id": 1}}]', "", no_row("vars")),
     "an id that is none": ('{"id": true, "generated_text": "x"}', "", f" row 1: its id is True, {ID}"),
     "a reason that is none": (
         '{"id": 1, "generated_text": "x", "stop_reason": [1]}', "", f" row 1: {REASON.format('[1]')}"
@@ -303,6 +305,12 @@ def test_a_table_is_known_by_its_header_whatever_its_file_is_called(text: str, t
     assert others.read(written(tmp_path, text, "answers.txt")) == (gates.Output(id="r1", output="x"),)
 
 
+def test_a_tab_within_a_field_makes_no_table_of_tabs(tmp_path: Path) -> None:
+    read = others.read(written(tmp_path, "id,output\nr1,a\tb\nr2,c\n", "a.csv"))
+
+    assert [one.output for one in read] == ["a\tb", "c"]
+
+
 def test_a_line_end_within_a_field_of_a_table_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b'id,output,stop_reason\r\nr1,"a\r\nb\rc",max_tokens\r\n')
 
@@ -322,6 +330,12 @@ def test_a_call_of_nothing_is_an_answer_without_text(called: Any, tmp_path: Path
     assert others.read(written(tmp_path, json.dumps(row))) == (gates.Output(id="r1", output=""),)
 
 
+def test_a_choice_without_a_message_is_an_answer_without_text(tmp_path: Path) -> None:
+    row = of_sample(message=None)
+
+    assert others.read(written(tmp_path, json.dumps(row))) == (gates.Output(id="r1", output=""),)
+
+
 def test_bytes_that_are_no_text_and_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b'{"id": "r1", "output": "\xff"}')
 
@@ -333,6 +347,12 @@ def test_bytes_that_are_no_text_and_files_that_are_not_there_are_named(tmp_path:
     with pytest.raises(gates.InvalidData) as refused:
         others.read(written(tmp_path, json.dumps([{"id": "x" * 1001, "output": ""}])))
     assert str(refused.value.problems[0]).startswith(str(tmp_path))
+
+
+def test_a_large_object_over_many_lines_is_read_as_one(tmp_path: Path) -> None:
+    rows = [{**SAMPLE, "id": number, "note": "x" * 1000} for number in range(200)]
+
+    assert len(others.read(written(tmp_path, json.dumps({"samples": rows}, indent=1)))) == 200
 
 
 def test_no_more_than_twenty_rows_are_named(tmp_path: Path) -> None:

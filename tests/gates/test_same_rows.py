@@ -213,6 +213,24 @@ def test_a_row_that_asks_something_else_is_gone(name: str) -> None:
     assert (dict(found.same), dict(found.relabelled), found.gone) == ({}, {}, ("a",))
 
 
+def test_a_row_that_is_gone_hides_none_behind_it_and_digests_of_whole_rows_are_enough() -> None:
+    rows = gates.parse_golden([{**ROW, "id": name, "prompt": f"{name}?"} for name in "abc"])
+    then = {row.id: gates.known(row) for row in rows}
+    bare = {name: gates.Known(row=one.row) for name, one in then.items()}
+
+    for before, version in ((then, 3), (then, 2), (bare, 3)):
+        found = gates.matched(rows[1:], before, version=version)
+        assert (dict(found.same), dict(found.relabelled), found.gone) == ({"b": "b", "c": "c"}, {}, ("a",))
+
+
+def test_what_is_known_of_a_row_is_published_by_name() -> None:
+    (row,) = gates.parse_golden([ROW])
+    known = gates.known(row, POINTERS)
+
+    assert known.as_dict() == {"row": row.digest, "asked": known.asked, "labels": dict(known.labels)}
+    assert set(known.labels) == {"answerable", "support", "gold", "citation_required", "meta/value", "meta/family"}
+
+
 def test_labels_that_were_added_leave_a_row_the_same() -> None:
     bare = {"prompt": ROW["prompt"], "documents": ROW["documents"]}
     (then,), (now,) = gates.parse_golden([bare]), gates.parse_golden([ROW])
