@@ -18,7 +18,7 @@ from gates.rows import id_key
 from gates.words import plain
 
 LONGEST_RANGE = 100
-"""Documents that a range may name: ``[1-1998]`` is not a range of documents."""
+"""How far behind its first the last document of a range may be: ``[1-1998]`` is not a range of documents."""
 SEPARATORS = re.compile(r"[,;\s]+")
 SEPARATOR = re.compile(r"\s*[,;]\s*|\s+(?:and|&)\s+")
 DASH = "[-\u2010-\u2015\u2212~]|\\.\\.\\.?|\u2026|to\\b"
@@ -226,4 +226,5 @@ def _in_tag(held: str) -> str:
     """What a tag is around, or the first number or quoted name in it."""
     attributes, _, content = held.partition(">")
     inside = re.search(r"=\s*[\"']?([^\"'>]+)", attributes)
-    return _bare(content) or (inside[1].strip(" /") if inside else "")
+    around = "" if attributes.endswith("/") else _bare(content)  # behind <cite id="3"/> the sentence goes on
+    return around or (inside[1].strip(" /") if inside else "")

@@ -7,7 +7,8 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -80,7 +81,7 @@ def _is_foreign(row: Row) -> bool:
     if of_a_batch or of_a_harness or isinstance(row.get("output"), dict):
         return True
     plain = {"id", "custom_id"} & row.keys() and set(TEXTS) & row.keys() and row.keys() <= PLAIN
-    return bool(plain) and (not row.keys() <= OWN or row.get("finish_reason") in FINISHED | CUT)
+    return bool(plain) and (not row.keys() <= OWN or str(row.get("finish_reason")) in FINISHED | CUT)
 
 
 OWN = frozenset({"id", "output", "finish_reason", "meta"})
@@ -118,8 +119,12 @@ def _inspect_zip(path: Path) -> Sequence[Row]:
                 size += file.getinfo(name).file_size
                 if size > MAX_BYTES:
                     raise InvalidData([f"{path}: more than {MAX_BYTES:,} bytes of samples. Split the log"])
-                rows.append(json.loads(file.read(name)))
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, RecursionError, RuntimeError) as error:
+                if file.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise NotImplementedError(f"{name} is packed in another way than deflate")
+                if not isinstance(row := json.loads(file.read(name)), dict):
+                    raise ValueError(f"{name} is no object")  # noqa: TRY004, TRY301  # a fault of the file
+                rows.append(row)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         way = "write it as JSON: inspect log convert LOG --to json --output-dir FOLDER"
         raise InvalidData([f"{path}: this log cannot be read: {str(error)[:100]}; {way}"]) from None
     if not rows:
@@ -189,12 +194,18 @@ def _completion(body: Row) -> tuple[Any, Any]:
         reason, text = one.get("finish_reason"), message.get("content")
         calls = message.get("tool_calls")
         if text is None and isinstance(calls, list) and len(calls) == 1 and isinstance(calls[0], dict):
-            return calls[0].get("function", {}).get("arguments"), None if reason == "tool_calls" else reason
+            called = calls[0].get("function")
+            arguments = called.get("arguments") if isinstance(called, dict) else None
+            return arguments, None if reason == "tool_calls" else reason
         return text, reason if not message.get("refusal") else "refusal"
     parts = [part for item in _dicts(body.get("output")) for part in _dicts(item.get("content"))]
     details = body.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, dict) else body.get("status")
-    return "".join(str(part.get("text", "")) for part in parts if part.get("type") == "output_text"), reason
+    return _text(part for part in parts if part.get("type") == "output_text"), reason
+
+
+def _text(parts: Iterable[Row]) -> str:
+    return "".join(text for part in parts if isinstance(text := part.get("text"), str))
 
 
 def _dicts(value: object) -> Iterator[Row]:
@@ -214,7 +225,7 @@ def _anthropic_batch(row: Row) -> Found:
 def _message(message: Row) -> tuple[Any, Any]:
     blocks = list(_dicts(message.get("content")))
     calls = [block.get("input") for block in blocks if block.get("type") == "tool_use"]
-    text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
+    text = _text(block for block in blocks if block.get("type") == "text")
     reason = message.get("stop_reason")
     if len(calls) == 1 and not text.strip():
         return calls[0], None if reason == "tool_use" else reason
@@ -259,7 +270,7 @@ def _inspect(row: Row) -> Found:
         return row.get("id"), "", "error"
     message = choices[0].get("message")
     content = message.get("content") if isinstance(message, dict) else None
-    text = content if isinstance(content, str) else "".join(str(one.get("text", "")) for one in _dicts(content))
+    text = content if isinstance(content, str) else _text(_dicts(content))
     return row.get("id"), text, choices[0].get("stop_reason")
 
 

@@ -11,6 +11,7 @@ import gates
 from gates import human_review
 from gates.human_review import Bound, Opinion, Review, Reviewer, Row, Settled, Trust
 from gates.policy import HumanReview
+from gates.report import EXCERPT, cell
 from tests.gates.examples import contract
 
 SEED = "5" * 64
@@ -107,6 +108,44 @@ def test_what_is_not_a_whole_review_of_exactly_this_does_not_count(harm: Callabl
     assert says in "\n".join(found)
 
 
+SETTLED = Settled(id=ROWS[0], says="right")
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ({"bound": replace(BOUND, answers_sha256="c" * 64)}, ["it is a review of other answers than these"]),
+        (
+            {"bound": replace(BOUND, seed="c" * 64)},
+            ["it was made with another adapter, policy, answer format, golden set or answers beside than these"],
+        ),
+        ({"rows": ROWS[1:]}, ["its rows are not those that its seed draws"]),
+        ({"reviewers": (person(), person())}, ["two reviewers have the same name"]),
+        (
+            {"settled": (SETTLED, SETTLED)},
+            [
+                "rows that are settled stand twice: row-00",
+                "rows are settled on which nobody disagreed: row-00",
+            ],
+        ),
+        (
+            {"settled": (replace(SETTLED, id="x"),)},
+            ["rows that are settled were not drawn: x", "rows are settled on which nobody disagreed: x"],
+        ),
+        (
+            {"reviewers": (replace(person(""), rows=person().rows[:7]),)},
+            ["the reviewer without a name answered 7 of 20 rows: go on under that name"],
+        ),
+        (
+            {"reviewers": (replace(person(), through=False),)},
+            ["Ada answered every row, and did not finish the review"],
+        ),
+    ],
+)
+def test_what_is_said_of_a_review_that_does_not_count_is_whole(harm: dict[str, Any], says: list[str]) -> None:
+    assert [*human_review.problems(replace(whole(), **harm), BOUND, ROWS, asked())] == says
+
+
 def of(review: Review, change: Callable[[tuple[Row, ...]], tuple[Row, ...]]) -> Reviewer:
     return replace(review.reviewers[0], rows=change(review.reviewers[0].rows))
 
@@ -158,11 +197,20 @@ def test_the_same_seed_draws_the_same_rows_for_ever() -> None:
 
     assert human_review.draw(SEED, strata, 3) == human_review.draw(SEED, dict(reversed(strata.items())), 3)
     assert human_review.draw(SEED, strata, 3) == PINNED
-    assert human_review.draw("6" * 64, strata, 3) != PINNED
+    assert human_review.draw("6" * 64, strata, 3) == ("row-14", "row-02", "row-18")
     assert len(human_review.draw(SEED, strata, 30)) == 20
 
 
 PINNED = ("row-13", "row-02", "row-04")
+
+
+def test_the_same_seed_shows_the_same_order_for_ever() -> None:
+    strata = {row: "b" if number % 3 == 0 else "a" for number, row in enumerate(ROWS)}
+
+    drawn = human_review.draw(SEED, strata, 8)
+    assert [row[-2:] for row in drawn] == ["13", "19", "03", "17", "12", "04", "08", "07"]
+    second = [row[-2:] for row in ROWS if not human_review.this_first(SEED, row)]
+    assert second == ["01", "08", "10", "11", "12", "19"]
 
 
 def test_the_order_of_the_two_answers_says_nothing() -> None:
@@ -172,7 +220,8 @@ def test_the_order_of_the_two_answers_says_nothing() -> None:
 
 
 def test_a_file_is_what_was_said() -> None:
-    review = whole(person(), person("Bo", wrong=ROWS[:1]), settled=(Settled(id=ROWS[0], says="wrong"),))
+    noted = replace(person(), rows=(replace(person().rows[0], notes="as it is", other=None), *person().rows[1:]))
+    review = whole(noted, person("Bo", wrong=ROWS[:1]), settled=(Settled(id=ROWS[0], says="wrong", by="Cy"),))
 
     assert human_review.parse(json.loads(review.to_json()), "a file") == review
 
@@ -208,6 +257,85 @@ def test_files_of_several_people_are_joined() -> None:
         human_review.joined([whole(person("Ada")), whole(person("Ada", wrong=ROWS[:1]))])
     with pytest.raises(gates.InvalidData, match="different answers"):
         human_review.joined([whole(), replace(whole(), rows=ROWS[1:])])
+
+
+def told_of_two() -> tuple[Review, human_review.Reviewed]:
+    """Of two people Bo calls three answers wrong, of which a third person settles one so."""
+    said = Opinion(says="wrong", reason="wrong fact")
+    rows = (replace(row, this=said, notes="see\nit") if row.id in ROWS[:3] else row for row in person().rows)
+    other = (Row(id=ROWS[0], this=Opinion(says="right"), other=Opinion(says="right")), *person("Ada").rows[1:])
+    settled = tuple(
+        Settled(id=row, says="cannot tell" if row == ROWS[0] else "right", by="Cy", notes="blurred") for row in ROWS[:3]
+    )
+    people = (replace(person("Ada"), rows=other), replace(person("Bo"), rows=tuple(rows)))
+    review = whole(*people, settled=settled)
+    return review, judged(review, wrong=(ROWS[0], ROWS[1], ROWS[19]), reviewers=2)
+
+
+SAID_OF_TWO = """\
+PASS         human_review  19/20 = 95.0 % (≥ 78.4 % at 95 %), needs 18, target 90 %, floor 70 %
+  2 people read 20 rows without knowing whose answer is whose
+  of the answers beside them (base) the first reviewer calls 1 of 20 right
+  a person settled 3 rows on which they disagreed: row-00, row-01, row-02
+  people call 0 of 17 rows wrong that the gates call right; at most 16.2 % of such rows at 95 %
+  people call 2 of 2 rows right that the gates call wrong: row-01, row-19; at most 100.0 % of such rows at 95 %"""
+ROW_OF_TWO = """\
+  row-00: cannot tell: blurred
+      Ada: right
+      Bo: wrong; wrong fact; see it"""
+QUESTION_OF_TWO = """\
+      question  Is it row-00?
+      answer    yes"""
+PAGE_OF_TWO = """\
+Read by people, **PASS**: 19&#47;20 = 95&#46;0 % (≥ 78&#46;4 % at 95 %), needs 18, target 90 %, floor 70 %
+
+{sentences}
+
+| row | what people say |
+|---|---|
+| row&#45;00 | cannot tell&#58; blurred |
+"""
+
+
+def test_what_came_of_a_review_is_told_with_each_row_that_is_wrong() -> None:
+    review, found = told_of_two()
+    questions = [
+        gates.Golden(
+            id=row, prompt=({"role": "system", "content": "Be."}, {"role": "user", "content": f"Is it {row}?"})
+        )
+        for row in ROWS
+    ]
+
+    assert "\n".join(human_review.terminal(found)) == SAID_OF_TWO
+    sentences = "\n".join(f"- {cell(one.strip())}" for one in SAID_OF_TWO.splitlines()[1:])
+    assert human_review.markdown(found) == PAGE_OF_TWO.format(sentences=sentences)
+    told = human_review.told(review, found, questions, {ROWS[0]: "yes"})
+    assert "\n".join(told) == f"{SAID_OF_TWO}\n{ROW_OF_TWO}\n{QUESTION_OF_TWO}"
+    long = human_review.told(review, found, [], {ROWS[0]: "x" * (EXCERPT + 1)})
+    assert [one.rstrip() for one in long[-2:]] == ["      question", f"      answer    {'x' * (EXCERPT - 1)}…"]
+
+
+def test_a_review_of_one_person_who_agrees_with_the_gates_is_told_without_rows() -> None:
+    found = judged(whole())
+
+    assert human_review.sentences(found) == [
+        "1 person read 20 rows without knowing whose answer is whose",
+        "of the answers beside them (base) the first reviewer calls 0 of 20 right",
+        "people call 0 of 20 rows wrong that the gates call right; at most 13.9 % of such rows at 95 %",
+        "of no row that they read do the gates say that it is wrong",
+    ]
+    assert "row |" not in human_review.markdown(found)
+    assert "of no row that they read do the gates say that it is right" in human_review.sentences(
+        judged(whole(), wrong=ROWS)
+    )
+
+
+def test_a_review_that_proves_nothing_says_why_on_its_line() -> None:
+    few = replace(whole(replace(person(), rows=person().rows[:3])), rows=ROWS[:3])
+    head, *_ = human_review.terminal(judged(few))
+
+    assert head.startswith("INSUFFICIENT human_review  3/3 = 100.0 %")
+    assert head.endswith(": 3 rows are counted, at least 20 are needed to prove this")
 
 
 def test_what_people_type_is_no_markup() -> None:

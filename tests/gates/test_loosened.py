@@ -61,8 +61,15 @@ SAME: Mapping[str, tuple[Change, Change]] = {
     ),
     "another name of a rule": ({}, {"rules": [*FULL["rules"][:2], {**RULE, "name": "certain"}]}),
     "another path to the schema": ({}, {"schema": "elsewhere/rich.schema.json"}),
+    "languages alone": ({"refusal_text": {"languages": ["en"]}}, {"refusal_text": {"languages": ["en"]}}),
+    "phrases alone": ({"refusal_text": {"phrases": ["no idea"]}}, {"refusal_text": {"phrases": ["no idea"]}}),
+    "refusals in another order": (
+        {"refusal": ["/refusal", {"at": "/answer", "equals": "no"}]},
+        {"refusal": [{"at": "/answer", "equals": "no"}, "/refusal"]},
+    ),
     "a confidence of nobody": ({"confidence": None}, {"confidence": None, "confident_from": 0.1}),
 }
+LONG = "n" * 90
 WEAKER: Mapping[str, tuple[Change, Change, str]] = {
     "version": ({}, {"version": 1}, "version: 1, was 2"),
     "a rule gone": ({}, {"rules": FULL["rules"][1:]}, "rules: refusal_has_unknowns gone or another, was required"),
@@ -152,7 +159,49 @@ WEAKER: Mapping[str, tuple[Change, Change, str]] = {
         {"document_fields": {"text": "title"}},
         'document_fields: {"score": "score", "text": "title"}, was {"score": "score", "text": "text"}',
     ),
+    "another field of the score": (
+        {},
+        {"document_fields": {"score": "rank"}},
+        'document_fields: {"score": "rank", "text": "text"}, was {"score": "score", "text": "text"}',
+    ),
     "another place of the answer": ({}, {"answer": "/text"}, 'answer: "/text", was "/answer"'),
+    "a place of the answer more": ({}, {"answer": ["/answer", "/text"]}, 'answer: ["/answer", "/text"], was "/answer"'),
+    "no version, which is the first": ({}, {"version": None}, "version: 1, was 2"),
+    "a confidence gone, and what it is compared with": (
+        {},
+        {"confidence": None, "confident_from": 0.1},
+        'confidence: none, was "/confidence"',
+    ),
+    "a phrase that is not in ASCII": (
+        {"refusal_text": {"phrases": ["wei\u00df nicht"]}},
+        {"refusal_text": None},
+        'refusal_text: none, was {"languages": [], "phrases": ["wei\u00df nicht"]}',
+    ),
+    "a phrase that is too long to be shown": (
+        {"refusal_text": {"phrases": [LONG]}},
+        {"refusal_text": None},
+        f'refusal_text: none, was {{"languages": [], "phrases": ["{LONG[:48]}\u2026',
+    ),
+    "a rule whose name is too long to be shown": (
+        {"rules": [{**RULE, "name": LONG}]},
+        {"rules": None},
+        f"rules: {LONG[:79]}\u2026 gone or another, was required",
+    ),
+    "citations gone, with their provenance": (
+        {"rules": None},
+        {"rules": None, "citations": None},
+        'citations: none, was {"at": "/citations", "key": "id", "matches": "id"}',
+    ),
+    "provenance of two fields gone": (
+        {"citations": {**FULL["citations"], "provenance": {"title": "title", "by": "author"}}},
+        {"citations": {"at": "/citations", "key": "id"}},
+        "citations.provenance: by, title gone or another, was required",
+    ),
+    "a place compared in two other ways": (
+        {"correctness": FULL["correctness"][:1]},
+        {"correctness": [{"at": "/answer", "by": "contains_all"}, {"at": "/answer", "by": "one_of"}]},
+        "correctness: /answer is compared by contains_all and compared by one_of, was compared by normalized",
+    ),
 }
 
 

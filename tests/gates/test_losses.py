@@ -37,6 +37,21 @@ def test_the_bound_holds_for_every_true_loss_and_share_of_changes(n: int) -> Non
     assert 0.95 <= lowest < 0.952  # it is exact, and not merely careful
 
 
+@pytest.mark.parametrize(("lost", "won"), [(0, 0), (1, 0), (2, 1), (1, 4), (0, 6), (5, 7), (12, 0)])
+def test_the_chance_is_that_of_every_outcome_that_is_no_worse(lost: int, won: int) -> None:
+    def order(i: int, j: int) -> float:
+        return i - j + 1.645 * math.sqrt(i + j + 1)
+
+    n = 12
+    outcomes = [(i, j) for i in range(n + 1) for j in range(n + 1 - i) if order(i, j) <= order(lost, won) + 1e-9]
+    for loss, churn in ((0.0, 0.0), (0.1, 0.0), (0.3, 0.2), (0.05, 0.9), (0.7, 1.0)):
+        share = churn * (1 - loss) / 2
+        chances = multinomial(n, [loss + share, share, max(0.0, 1 - loss - 2 * share)])
+        every = sum(float(chances.pmf([i, j, n - i - j])) for i, j in outcomes)
+
+        assert losses._chance(losses._no_worse(lost, won, n), n, loss, churn) == pytest.approx(every, abs=1e-9)
+
+
 def test_a_bound_that_believes_the_rate_alone_does_not_hold() -> None:
     """So that the test above can fail."""
     bounds = {(i, j): max(0.0, (i - j) / 14) for i in range(15) for j in range(15 - i)}
@@ -60,6 +75,8 @@ def test_above_the_largest_the_bound_is_simpler_and_never_lower() -> None:
     n = LARGEST
     for i, j in ((0, 0), (20, 5), (50, 40)):
         assert loss_bound(i, j, n) <= loss_bound(i, j, n + 1) + 0.001
+    both = beta.ppf(0.96, 51, 1950) - beta.ppf(0.01, 40, 1961)
+    assert loss_bound(50, 40, 2000) == math.ceil(1e4 * both) / 1e4
     assert loss_bound(50, 40, 100_000) < 0.001
     assert loss_bound(0, 3000, 10_000) == 0.0
 
@@ -75,6 +92,16 @@ def test_how_many_rows_rule_a_loss_out(limit: float, n: int) -> None:
     assert losses.least(limit) == n
     assert losses.sees(n, limit)
     assert loss_bound(0, 0, n) <= limit < loss_bound(0, 0, n - 1)
+
+
+def test_what_is_just_at_a_limit_is_within_it() -> None:
+    limit = loss_bound(1, 0, 26)
+
+    assert losses.not_ruled_out(1, 0, 26, limit) == ""
+    assert losses.not_ruled_out(1, 0, 26, limit - 1e-4) != ""
+    assert losses.worse(1, 0, 20, losses.REGRESSED, 0.05) == ""
+    said = "1 lost and 0 won: not by chance (p = 0.100, less than 0.1)"
+    assert losses.worse(1, 0, 20, losses.REGRESSED - 1e-9, 0.05) == said
 
 
 def compared(rows: tuple[gates.Golden, ...], lost: int, won: int = 0, **more: object) -> gates.Comparison:
@@ -136,3 +163,14 @@ def test_what_a_comparison_could_have_seen_is_a_sum_over_what_is_lost() -> None:
     assert losses.unseen(40, 0.05, 0.1, 0.15) == pytest.approx(passes)
     (one, _) = compared(golden(40, 0), 0).pairings
     assert one.unseen == pytest.approx(passes, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("n", "limit", "fewer"),
+    [(40, 0.15, 3), (26, 0.15, 1), (40, None, 4), (18, 0.15, 4), (3, None, 4)],
+    ids=["a bound", "a bound that one loss breaks", "chance alone", "too few rows for the bound", "nothing is refused"],
+)
+def test_what_slips_through_is_every_count_below_the_first_refused(n: int, limit: float | None, fewer: int) -> None:
+    passes = sum(math.comb(n, lost) * 0.1**lost * 0.9 ** (n - lost) for lost in range(fewer))
+
+    assert losses.unseen(n, 1.0, 0.1, limit) == pytest.approx(passes)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import gates
-from gates.same_rows import same_rows
+from gates.same_rows import MOST_KEYS, MOST_TRIES, same_rows
 from tests.gates.examples import DATA, contract, golden_rows, with_outputs
 
 FULL: dict[str, Any] = {
@@ -23,6 +23,11 @@ FULL: dict[str, Any] = {
 }
 TWO = [{"id": 1, "text": "It is."}, {"id": 2, "text": "It is so."}]
 BARE: dict[str, Any] = {"id": "a", "prompt": "Is it?", "documents": FULL["documents"]}
+TURNS: dict[str, Any] = {
+    "id": "a",
+    "messages": [*FULL["messages"], {"role": "user", "content": "And now?"}],
+    "documents": FULL["documents"],
+}
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -45,6 +50,10 @@ ADDED: dict[str, tuple[dict[str, Any], Change]] = {
     "all labels": (FULL, without("answerable", "support", "citation_required", "tags", "meta")),
     "a reference answer": (FULL, with_(messages=FULL["messages"][:1])),
     "a reference answer and a key of meta": (FULL, with_(messages=FULL["messages"][:1], meta={"family": "f"})),
+    "a reference of a second question": (
+        {**TURNS, "messages": [*TURNS["messages"], FULL["messages"][1]]},
+        with_(messages=TURNS["messages"]),
+    ),
     "a reference beside a prompt": ({**BARE, "gold": "It is."}, without("gold")),
 }
 OTHER: dict[str, tuple[dict[str, Any], Change]] = {
@@ -60,7 +69,13 @@ OTHER: dict[str, tuple[dict[str, Any], Change]] = {
     "another note": (FULL, with_(meta={"family": "f", "note": "another"})),
     "a key of meta gone": (FULL, with_(meta={**FULL["meta"], "more": 1})),
     "a citation that is not asked for any more": ({**FULL, "citation_required": False}, without("citation_required")),
+    "two keys of meta, which are not tried": (FULL, with_(meta={})),
     "another id": (FULL, with_(id="b")),
+    "a question more": (TURNS, with_(messages=TURNS["messages"][:-1])),
+    "a question more, and its reference": (
+        {**TURNS, "gold": "It is."},
+        lambda row: {"id": "a", "messages": row["messages"][:-1], "documents": row["documents"]},
+    ),
 }
 
 
@@ -107,6 +122,53 @@ def test_a_large_set_of_other_rows_is_told_from_the_old_one_in_short_time() -> N
     assert time.process_time() - started < 10
 
 
+def found_of(*rows: tuple[dict[str, Any], Change | None]) -> list[bool]:
+    """Which of these rows are found again, each by its change; None: nothing was asked then under its id."""
+    now = gates.parse_golden([{**row, "id": number} for number, (row, _) in enumerate(rows)])
+    digests = {}
+    for one, (_, change) in zip(now, rows, strict=True):
+        if change is not None:
+            (then,) = gates.parse_golden([change(dict(one.row))])
+            digests[one.id] = then.digest
+    same = same_rows(now, digests, version=2)
+    assert [one.id for one in same] == sorted((one.id for one in same), key=int)
+    return [one in same for one in now]
+
+
+OTHERWISE = (FULL, with_(support=[], answerable=False))
+
+
+def test_each_row_is_found_by_its_own_change_whatever_stands_before_it() -> None:
+    rows = [
+        (FULL, without()),
+        (FULL, None),
+        (FULL, without("tags")),
+        OTHERWISE,
+        (FULL, without("support", "meta")),
+        (FULL, without()),
+        (FULL, None),
+        (BARE, with_(prompt="Was it?")),
+        (FULL, without("tags")),
+    ]
+
+    assert found_of(*rows) == [True, False, True, False, True, True, False, False, True]
+
+
+@pytest.mark.parametrize(("others", "found"), [(MOST_TRIES - 1, True), (MOST_TRIES, False)])
+def test_after_so_many_other_rows_only_ways_that_were_found_are_tried(others: int, found: bool) -> None:
+    before = [(FULL, without("tags")), (FULL, without("support"))]
+
+    assert found_of(*before, *[OTHERWISE] * others, *before, (FULL, without("meta")))[-3:] == [True, True, found]
+
+
+def test_a_key_of_meta_that_was_added_once_is_looked_for_in_every_row() -> None:
+    many = {**{f"k{number}": number for number in range(MOST_KEYS)}, "family": "f"}
+    added = with_(meta={key: value for key, value in many.items() if key != "family"})
+
+    assert found_of(({**FULL, "meta": many}, added)) == [False]
+    assert found_of((FULL, with_(meta={"note": "n"})), ({**FULL, "meta": many}, added)) == [True, True]
+
+
 NEIGHBOURS = json.loads((DATA / "rows_of_then.json").read_text("utf-8"))
 ROW: dict[str, Any] = {
     "id": "a",
@@ -149,6 +211,24 @@ def test_a_row_that_is_labelled_otherwise_is_named_with_the_labels(name: str) ->
 def test_a_row_that_asks_something_else_is_gone(name: str) -> None:
     found = of_then(NEIGHBOURS["gone"][name])
     assert (dict(found.same), dict(found.relabelled), found.gone) == ({}, {}, ("a",))
+
+
+def test_a_row_that_is_gone_hides_none_behind_it_and_digests_of_whole_rows_are_enough() -> None:
+    rows = gates.parse_golden([{**ROW, "id": name, "prompt": f"{name}?"} for name in "abc"])
+    then = {row.id: gates.known(row) for row in rows}
+    bare = {name: gates.Known(row=one.row) for name, one in then.items()}
+
+    for before, version in ((then, 3), (then, 2), (bare, 3)):
+        found = gates.matched(rows[1:], before, version=version)
+        assert (dict(found.same), dict(found.relabelled), found.gone) == ({"b": "b", "c": "c"}, {}, ("a",))
+
+
+def test_what_is_known_of_a_row_is_published_by_name() -> None:
+    (row,) = gates.parse_golden([ROW])
+    known = gates.known(row, POINTERS)
+
+    assert known.as_dict() == {"row": row.digest, "asked": known.asked, "labels": dict(known.labels)}
+    assert set(known.labels) == {"answerable", "support", "gold", "citation_required", "meta/value", "meta/family"}
 
 
 def test_labels_that_were_added_leave_a_row_the_same() -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gates.shown import HIDDEN, TEXT, p_value, plain, printable, shorten, some
+from gates.shown import HIDDEN, TEXT, counted, p_value, plain, printable, shorten, some
 
 READ = [
     "caf\u00e9 na\u00efve \u0141\u00f3d\u017a \u1ec7 e\u0301",
@@ -21,7 +21,8 @@ ACTS = [
     *map(chr, [*range(9), 11, 12, *range(14, 32), *range(0x7F, 0x85), *range(0x86, 0xA0)]),
     *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c",
     *"\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e\u034f\u115f\u3164\uffa0",
-    *"\ud800\udfff\ue000\ufffe\ufdd0\U000e0041\U000e01f0\U0010ffff",
+    *"\ud800\udfff\ue000\ufffe\uffff\ufdd0\ufdef\ufff0\U0001fffe\U0001ffff",
+    *"\U000e0000\U000e0041\U000e01f0\U0010ffff",
 ]
 COMMANDS = [
     "::error::x",
@@ -54,6 +55,11 @@ def test_what_acts_or_cannot_be_seen_is_replaced(character: str) -> None:
     assert plain(f"a{character}b") == printable(f"a{character}b") == f"a{HIDDEN}b"
 
 
+@pytest.mark.parametrize("beside", ["\u4e2d", "\u00a9", "a", " ", ""])
+def test_a_joiner_that_joins_nothing_is_replaced(beside: str) -> None:
+    assert plain(f"{beside}\u200d{beside}") == f"{beside}{HIDDEN}{beside}"
+
+
 @pytest.mark.parametrize("end", ["\n", "\r", "\t", "\x85", "\u2028", "\u2029", "\r\n"])
 def test_a_value_is_one_line(end: str) -> None:
     assert len(plain(f"a{end}b").splitlines()) == 1
@@ -73,6 +79,11 @@ def test_no_line_is_a_command_to_a_runner(text: str) -> None:
     assert printable(shown) == shown
 
 
+def test_a_command_is_taken_apart_by_a_space() -> None:
+    assert printable("::error::x") == ": :error::x"
+    assert printable("a ##[error]x") == "a # #[error]x"
+
+
 def test_a_long_text_takes_no_longer_than_its_length() -> None:
     for part in ("\n", " ", "#", ": ", "\ufe0f", "\u200d", "\x1b"):
         assert len(printable(part * 300_000)) >= 300_000
@@ -89,6 +100,10 @@ def test_a_list_is_shown_whole_up_to_its_length_and_the_rest_is_counted() -> Non
     assert some([1, "b"], 2) == "1, b"
     assert some([1, "b", 3], 2) == "1, b and 1 more"
     assert some("abcde", 2) == "a, b and 3 more"
+
+
+def test_a_number_and_its_noun_agree() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2, 1200)] == ["0 rows", "1 row", "2 rows", "1,200 rows"]
 
 
 @pytest.mark.parametrize(
