@@ -92,7 +92,7 @@ class Outcome:
 
 def of_form(run: Path, config: Config, one: Served) -> records.Form:
     """What the record says of a form, once it is judged."""
-    answers = run / layout.in_run(layout.of_form(one.name)["answers.jsonl"])
+    answers = run / layout.in_run(layout.answers_as(one.name))
     answering = json.loads(answers.with_name("generation.json").read_bytes())
     verdict, comparison = (hashlib.sha256(content).hexdigest() for content in one.files.values())
     found = made(run, one.name)

@@ -176,7 +176,7 @@ class Released:
 
     def answers_as(self, form: str) -> Sequence[gates.Output]:
         """The adapter's answers in one of the record's forms."""
-        return gates.read_outputs(self.path(layout.of_form(form)["answers.jsonl"]))
+        return gates.read_outputs(self.path(layout.answers_as(form)))
 
 
 def counted(verdict: Mapping[str, object]) -> list[Counted]:

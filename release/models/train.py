@@ -50,7 +50,7 @@ from release.values.record import CURVES, Training, part
 if TYPE_CHECKING:
     import torch
     from peft import LoraConfig
-    from transformers import PreTrainedModel, TrainerCallback
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
 LONGEST = 7 * 24 * 3600
@@ -260,21 +260,14 @@ def build_trainer(
     )
     rows = gates.read_golden(run / "data" / "train.jsonl")
     examples = _examples(rows, chat, config.data)
-    with tempfile.TemporaryDirectory() as folder:
-        write_tokenizer(base_folder, run, Path(folder))
-        tokenizer = loading.load_tokenizer(Path(folder), chat)
+    tokenizer = _tokenizer(base_folder, run, chat)
     asked = [(row.prompt, example.asked) for row, example in zip(rows, examples, strict=True)]
     if problem := loading.asks_otherwise(tokenizer, chat, asked):
         raise PreflightError(f"{problem} Nothing was trained.")
     over = forms.trained_over(config)
     model = _base_model(config, base_folder, over)
     both = _both(model, base_folder, config) if len(over) > 1 else None
-    missing = unmatched_targets(model, config.adapter.lora.target_modules)
-    if missing:
-        raise PreflightError(
-            f"adapter.lora.target_modules names {', '.join(missing)}, which no module of {config.model.base_model_id} "
-            "is called. Such a name would be skipped silently. Take it out, or name the model's own modules."
-        )
+    _refuse_unmatched(model, config)
     dataset = Dataset.from_list(
         [{"input_ids": [*one.asked, *one.learned], "labels": one.labels(loss.IGNORED)} for one in examples]
     )
@@ -301,6 +294,22 @@ def build_trainer(
     trainer.fused = bool(config.training.use_liger_kernel)
     trainer.add_callback(sft_trainer.running_loss(trainer))
     return trainer
+
+
+def _tokenizer(base_folder: Path, run: Path, chat: chats.Chat) -> "PreTrainedTokenizerBase":
+    """The tokenizer that the adapter will have, read back from its files as whoever loads it will read it."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_tokenizer(base_folder, run, Path(folder))
+        return loading.load_tokenizer(Path(folder), chat)
+
+
+def _refuse_unmatched(model: "PreTrainedModel", config: Config) -> None:
+    """Raises ``PreflightError`` where a name of ``target_modules`` is that of no module."""
+    if missing := unmatched_targets(model, config.adapter.lora.target_modules):
+        raise PreflightError(
+            f"adapter.lora.target_modules names {', '.join(missing)}, which no module of {config.model.base_model_id} "
+            "is called. Such a name would be skipped silently. Take it out, or name the model's own modules."
+        )
 
 
 def _deciding(
