@@ -353,7 +353,7 @@ def target_problems(names: tuple[str, ...], base: Outline, built: Architecture |
         return lora_targets.target_problems(built, names)
     if names == architecture.ALL_LINEAR:
         return []
-    missing = [name for name in names if not any(one == name or one.endswith(f".{name}") for one in base.modules)]
+    missing = architecture.uncalled(names, base.modules)
     if not missing:
         return []
     there = ", ".join(sorted({one.rpartition(".")[2] for one in base.modules}))

@@ -39,6 +39,7 @@ from release.models import (
     together,
 )
 from release.models import base as bases
+from release.models.architecture import ALL_LINEAR, uncalled
 from release.running import child, environment, launched, spending
 from release.running.place import Place
 from release.values import layout, training_metrics
@@ -305,7 +306,8 @@ def _tokenizer(base_folder: Path, run: Path, chat: chats.Chat) -> "PreTrainedTok
 
 def _refuse_unmatched(model: "PreTrainedModel", config: Config) -> None:
     """Raises ``PreflightError`` where a name of ``target_modules`` is that of no module."""
-    if missing := unmatched_targets(model, config.adapter.lora.target_modules):
+    targets = config.adapter.lora.target_modules
+    if targets != ALL_LINEAR and (missing := uncalled(targets, [name for name, _ in model.named_modules()])):
         raise PreflightError(
             f"adapter.lora.target_modules names {', '.join(missing)}, which no module of {config.model.base_model_id} "
             "is called. Such a name would be skipped silently. Take it out, or name the model's own modules."
@@ -405,18 +407,10 @@ def lora_config(config: Config, model: "PreTrainedModel") -> "LoraConfig":
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         bias=lora.bias,
-        target_modules="all-linear" if lora.target_modules == ("all-linear",) else list(lora.target_modules),
+        target_modules="all-linear" if lora.target_modules == ALL_LINEAR else list(lora.target_modules),
         exclude_modules=built_modules.excluded(model),
         task_type="CAUSAL_LM",
     )
-
-
-def unmatched_targets(model: "torch.nn.Module", names: tuple[str, ...]) -> list[str]:
-    """The names that no module's name ends with. PEFT complains only when none at all matches."""
-    if names == ("all-linear",):
-        return []
-    modules = [name for name, _ in model.named_modules()]
-    return [n for n in names if not any(m == n or m.endswith(f".{n}") for m in modules)]
 
 
 def _meter(config: Config, run: Path) -> spending.Meter | None:
