@@ -20,8 +20,9 @@ from release.judging import outlook, previous, recording, terms
 from release.judging.recording import Started
 from release.judging.terms import Terms
 from release.models import base as bases
+from release.models.built_trainer import NO_LIMITS
 from release.models.exports import trying
-from release.models.train import NO_LIMITS, train
+from release.models.train import train
 from release.running import place as places
 from release.values import layout
 from release.values import record as records

@@ -26,7 +26,7 @@ from release.config.settings import Config, Search
 from release.inputs import Inputs, there
 from release.judging import tried, tuning
 from release.models import evaluation, one_try, tuning_answers
-from release.models.train import NO_LIMITS
+from release.models.built_trainer import NO_LIMITS
 from release.running import beside
 from release.values import extras, layout, pruning, training_metrics
 from release.values.artifacts import Adapter, write_atomically

@@ -10,7 +10,7 @@ from release.config.settings import Config
 from release.importing import declared
 from release.importing.bring import Brought
 from release.models import base as bases
-from release.models.train import write_tokenizer
+from release.models.built_trainer import write_tokenizer
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
 from release.values.errors import VerificationError
