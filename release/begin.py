@@ -27,8 +27,8 @@ from release.running import place as places
 from release.values import layout
 from release.values import record as records
 from release.values.artifacts import Adapter, write_atomically
+from release.values.as_json import part, to_json
 from release.values.events import Say, Stage, tell
-from release.values.record import part, to_json
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,9 +30,10 @@ from release.running import lock
 from release.running import place as places
 from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, sha256_file, write_atomically
+from release.values.as_json import part, tree
 from release.values.errors import DataError, GatesFailed, PreflightError, ReviewNeeded, VerificationError
 from release.values.events import Line, Say, Stage, tell
-from release.values.record import Generation, part, tree
+from release.values.record import Generation
 
 REVIEW_WAITS = "All that is measured passed, and people have still to say what the answers are worth"
 

@@ -30,9 +30,10 @@ from release.models.built_trainer import NO_LIMITS
 from release.running import beside
 from release.values import extras, layout, pruning, training_metrics
 from release.values.artifacts import Adapter, write_atomically
+from release.values.as_json import part, tree
 from release.values.errors import GatesFailed
 from release.values.events import Line, Say, Stage, tell
-from release.values.record import Pruned, Record, Searched, Tries, Try, part, tree
+from release.values.record import Pruned, Record, Searched, Tries, Try
 
 LOG = "try.log"
 """In the run folder of a try that was trained beside others: what its process wrote."""

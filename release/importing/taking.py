@@ -13,8 +13,9 @@ from release.models import base as bases
 from release.models.built_trainer import write_tokenizer
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
+from release.values.as_json import part, tree
 from release.values.errors import VerificationError
-from release.values.record import Origin, part, tree
+from release.values.record import Origin
 
 RECORD = "origin.json"
 """Where a run folder says which files were taken, and where they come from."""

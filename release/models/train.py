@@ -32,9 +32,10 @@ from release.running import child, environment, launched, spending
 from release.running.place import Place
 from release.values import layout, training_metrics
 from release.values.artifacts import Adapter, Manifest, sha256_file, write_atomically
+from release.values.as_json import part
 from release.values.errors import GatesFailed, VerificationError
 from release.values.events import Progress, Say
-from release.values.record import CURVES, Training, part
+from release.values.record import CURVES, Training
 
 if TYPE_CHECKING:
     import torch

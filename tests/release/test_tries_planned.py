@@ -23,9 +23,10 @@ from release.planning import cards, forecast, memory
 from release.planning import tries as planning
 from release.running import machine
 from release.values import extras
+from release.values.as_json import tree
 from release.values.errors import ConfigError, PreflightError
 from release.values.events import Event, Line, Say
-from release.values.record import Pruned, Tries, Try, tree
+from release.values.record import Pruned, Tries, Try
 from tests.helpers.line import small_config
 
 FIRST = Try(name="1", changes={}, passed=False, refused_by=["it diverged"], gates={}, steps=0, tokens=0, seconds=1.5)
