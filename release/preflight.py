@@ -74,7 +74,7 @@ def doctor(found: Inputs, hub: Mapping[str, str], say: Say, more: Sequence[Item]
 
 
 def _before(found: Inputs, hub: Mapping[str, str], say: Say) -> tuple[previous.Release, ...]:
-    """The releases that are there already, and that this one asks for no less than they did."""
+    """The previous releases; ``PreflightError`` where this one asks for less, or its golden set is used up."""
     before = previous.fetch(found.config.publishing, found.config.run.output_dir / layout.PREVIOUS, hub, say)
     if problem := weaker_problem(found, before, say) or used_up(found, previous.tried(before), say):
         raise PreflightError(f"{problem}\nNothing was started.")
@@ -82,9 +82,10 @@ def _before(found: Inputs, hub: Mapping[str, str], say: Say) -> tuple[previous.R
 
 
 def used_up(found: Inputs, tried: Sequence[Entry], say: Say) -> str:
-    """Whether so many attempts were made on this golden set that it proves nothing more; faults of data are not said.
+    """Why this golden set can prove nothing more after so many attempts on it; empty where it can.
 
-    An adapter that passed can be released again all the same, for that is not another attempt.
+    Where an attempt passed it is a warning only: that adapter can be released again, and is no further attempt. Faulty
+    rows, contract or policy are told by others.
     """
     rows, contract, policy = found.rows, found.contract, found.policy
     if isinstance(rows, Unread) or isinstance(contract, Unread) or isinstance(policy, Unread):
@@ -103,7 +104,7 @@ def used_up(found: Inputs, tried: Sequence[Entry], say: Say) -> str:
 
 
 def weaker_problem(found: Inputs, before: Sequence[previous.Release], say: Say) -> str:
-    """Whether less is asked for than by the last release, without a reason; faults of data are the data gate's."""
+    """What this release asks less of than the last one, without a reason; empty where nothing, or rows are faulty."""
     rows, contract, policy, config = found.rows, found.contract, found.policy, found.config
     if isinstance(rows, Unread) or isinstance(contract, Unread) or isinstance(policy, Unread):
         return ""

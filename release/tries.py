@@ -313,7 +313,7 @@ def _metrics(run: Path, adapter: Adapter) -> bytes:
 
 
 def _left(made: Sequence[Made]) -> dict[str, Path]:
-    """What each try was judged by, which lies in its own run folder, by its name below the one that is published."""
+    """The files by which each try was judged, in its own run folder, by their names below the published run's."""
     return {
         layout.in_run(name): one.run / tuning_answers.FOLDER / file
         for one in made

@@ -84,7 +84,7 @@ def not_known(why: PreflightError) -> Item:
 
 
 def _sharing_items(found: Inputs, built: Architecture, room: _Room, at_once: int) -> list[Item]:
-    """Whether the host has room for a base that cards share: each process loads all of it, so many tries at a time."""
+    """Whether the host has room while a base is shared out: every process of every try at a time loads all of it."""
     name = "memory to share out"
     if room.free is None:
         return [Item(name=name, state="not checked", says=room.says)]
@@ -130,9 +130,9 @@ def cards_each(config: Config) -> str:
 
 
 def _loading_items(found: Inputs, built: Architecture, gpu: Gpu, free: int | None, training: Estimate) -> list[Item]:
-    """Whether the cards have room for all of the base as it answers in each form, and what files are made in has too.
+    """Whether there is room to answer in each form, for which all of the base is loaded, and to make files of it.
 
-    Where training needs no less of as many cards, or nobody knows what they have, nothing is said of them.
+    Of cards nothing is said where training needs as much of them, or where nobody knows what they have free.
     """
     config, room, items = found.config, _host(found.config), list[Item]()
     several = config.generation.device_map
@@ -163,7 +163,7 @@ def _card_items(load: ToLoad, config: Config, gpu: Gpu, free: int, needed: float
 
 
 def _host_items(name: str, needed: float, to: str, load: ToLoad, room: _Room) -> list[Item]:
-    """Whether the host has room for the weights of which files are made, or for what goes from cards into one."""
+    """Whether the host has room to make files: for all of the weights, or for those of one file where cards merge."""
     if room.free is None:
         return [Item(name=name, state="not checked", says=room.says)]
     what = f"{needed / GIB:.1f} GiB of the host's memory {to}"

@@ -112,7 +112,7 @@ class HfJobs:
         return {"": GONE, "RUNNING": AT_WORK}.get(stage, stage.lower())
 
     def cancel(self, job: str) -> None:
-        """Nothing: who wishes for the end cancels what does not end."""
+        """Does nothing: the wish for the end, at its line (`hub_there.end`), cancels a job that goes on."""
 
 
 def of(name: str, found: re.Match[str], python: str, *, token: str, image: str | None) -> HfJobs:

@@ -226,7 +226,7 @@ def _cancel(one: Job, found: Mapping[str, int], until: float | None = None) -> N
 
 
 def fetch(one: Job, *_: str) -> None:
-    """What the job made and counted; of one that was killed what it counted, as far as that was kept whole."""
+    """What the job made and counted; of a job that was killed what it had counted by the last copy that is whole."""
     found = jobs.files(one.where)
     with TemporaryDirectory() as folder:
         tar = Path(folder) / "tar"
