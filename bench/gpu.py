@@ -316,12 +316,12 @@ def measured(run: Path, record: str) -> dict[str, Any]:
 
 def blame(run: Path, base: Path) -> dict[str, Any]:
     """The first module, forwards and then backwards, that gives other bytes for the same batch and the same seed."""
-    from release.models import train
+    from release.models import built_trainer
     from release.running import environment
 
     config = configs.load(run / "config.yaml")
     arithmetic.make_deterministic(config.run.seed, environment.threads(config.run.threads))
-    trainer = train.build_trainer(config, run, base, quiet)
+    trainer = built_trainer.build_trainer(config, run, base, quiet)
     drawn = next(iter(trainer.get_train_dataloader()))
     batch = {name: tensor.to(trainer.model.device) for name, tensor in drawn.items()}
     one, other = (trace(trainer, dict(batch), config.run.seed) for _ in range(2))

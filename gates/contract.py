@@ -1,7 +1,7 @@
 """A user's answer contract: a JSON Schema, and where in an answer text, citations, refusal and confidence live."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NotRequired, TypedDict, TypeVar, cast
@@ -186,15 +186,11 @@ def load_contract(
     given = cast("ContractFile", mapping)
     schema, problems, notes = read_schema(folder / given["schema"])
     refusal, vague = _refusals(given)
-    problems += vague
     rules, rule_problems = parse_rules(given.get("rules", []), f"{where}.rules")
-    problems = [f"{where}.{problem}" for problem in problems] + rule_problems
-    patterns, pattern_problems = _read_patterns(given)
-    problems += [f"{where}.{problem}" for problem in pattern_problems]
-    for name, text in _pointers(given, refusal, rules):
-        problems += _pointer_problems(f"{where}.{name}", text)
-    problems += _needs(rules, given, where)
-    problems += [f"{where}.{problem}" for problem in _comparison_problems(given)]
+    patterns, faulty = _read_patterns(given)
+    faulty += [*_pointer_problems(given, refusal, rules), *_needs(rules, given), *_comparison_problems(given)]
+    problems = [f"{where}.{problem}" for problem in [*problems, *vague]] + rule_problems
+    problems += [f"{where}.{problem}" for problem in faulty]
     citations = read_citations(given.get("citations"))
     if not problems and schema is not None and not kept:
         problems += [f"{where}.{problem}" for problem in _unreachable(given, refusal, citations, Reach(schema=schema))]
@@ -307,12 +303,12 @@ def _pointers(given: ContractFile, refusal: Sequence[Refusal], rules: Sequence[R
     return named + [(f"rules.{rule.name}", text) for rule in rules for text in rule.pointers]
 
 
-def _pointer_problems(name: str, text: str) -> list[str]:
-    try:
-        pointer.parse(text)
-    except ValueError as error:
-        return [f"{name}: {error}"]
-    return []
+def _pointer_problems(given: ContractFile, refusal: Sequence[Refusal], rules: Sequence[Rule]) -> Iterator[str]:
+    for name, text in _pointers(given, refusal, rules):
+        try:
+            pointer.parse(text)
+        except ValueError as error:
+            yield f"{name}: {error}"
 
 
 def _unreachable(
@@ -357,9 +353,9 @@ def _unfit_entries(citations: Citations, entry: Part, reach: Reach) -> str:
     return "" if named else f"citations.key: no entry of {citations.at} can have an id under {citations.key!r}"
 
 
-def _needs(rules: Sequence[Rule], given: ContractFile, where: str) -> list[str]:
+def _needs(rules: Sequence[Rule], given: ContractFile) -> list[str]:
     return [
-        f"{where}.rules: {rule.name} needs {part!r}, which the contract does not declare"
+        f"rules: {rule.name} needs {part!r}, which the contract does not declare"
         for rule in rules
         for part in rule.needs
         if part not in given

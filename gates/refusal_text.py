@@ -156,7 +156,7 @@ CONCESSION = re.compile(r"^(?:although|though|while|whereas|obwohl|auch wenn|bie
 
 def says_that_it_refuses(text: str, languages: Sequence[str], phrases: Sequence[str]) -> bool:
     """Whether some sentence of the text refuses: what a refusal has to say."""
-    return any(_refuses(one, _pattern(tuple(languages), tuple(phrases))) for one in _sentences([text]))
+    return any(_refuses(one, _pattern(tuple(languages), tuple(phrases))) for one in _sentences([_read(text)]))
 
 
 def only_refuses(text: str, languages: Sequence[str], phrases: Sequence[str]) -> bool:
@@ -170,21 +170,21 @@ def only_refuses(text: str, languages: Sequence[str], phrases: Sequence[str]) ->
 
 
 def _lines(text: str, pattern: re.Pattern[str]) -> list[str]:
-    """The lines of a text, each a statement: a wrapped one is one, and no heading or lead-in is any."""
+    """The lines of a text as read, each a statement: a wrapped one is one, and no heading or lead-in is any."""
     lines, before, refused = list[list[str]](), "", False
     for line in text.splitlines():
-        read = folded(plain(line))
+        read = _read(line)
         refuses = _refuses(read, pattern)
         if not refuses and (not read.strip() or _leads_in(line)):
             before, refused = "", False
             continue
         wrapped = before and not refuses and not refused and _refuses(f"{before} {read}", pattern)
         if lines and (wrapped or line.lstrip(" \t([")[:1].islower()):
-            lines[-1].append(line)
+            lines[-1].append(read)
         else:
-            lines.append([line])
+            lines.append([read])
         before, refused = "" if _bare(read).endswith(ENDS) else read, refuses
-    return [" ".join(one) for one in lines] or [text]
+    return [" ".join(one) for one in lines] or [_read(text)]
 
 
 def _leads_in(line: str) -> bool:
@@ -198,10 +198,15 @@ def _bare(line: str) -> str:
     return line.rstrip(" \t\"')]*_")
 
 
-def _sentences(texts: Sequence[str]) -> list[str]:
-    """Their sentences, folded, without what marks lists, quotations and emphasis around them."""
-    found = (one.strip(" \"'()[]-*#>") for text in texts for one in SENTENCE.findall(folded(plain(text))))
+def _sentences(read: Sequence[str]) -> list[str]:
+    """The sentences of what was read, without what marks lists, quotations and emphasis around them."""
+    found = (one.strip(" \"'()[]-*#>") for text in read for one in SENTENCE.findall(text))
     return [one for one in found if one]
+
+
+def _read(text: str) -> str:
+    """As sentences are looked for in it, and phrases: in one spelling, on one line."""
+    return folded(plain(text))
 
 
 def _refuses(sentence: str, pattern: re.Pattern[str]) -> bool:
@@ -210,5 +215,5 @@ def _refuses(sentence: str, pattern: re.Pattern[str]) -> bool:
 
 @lru_cache(maxsize=64)
 def _pattern(languages: tuple[str, ...], phrases: tuple[str, ...]) -> re.Pattern[str]:
-    own = (re.escape(folded(plain(phrase))) for phrase in phrases)
+    own = (re.escape(_read(phrase)) for phrase in phrases)
     return re.compile("|".join([*(PHRASES[language] for language in languages), *own]))

@@ -25,6 +25,7 @@ from release.running import distribution, lock
 from release.values import layout
 from release.values import record as records
 from release.values.artifacts import Attested, Publication, write_atomically
+from release.values.as_json import part
 from release.values.attestation import NO_BYTES, VERSION, Asked, Attestation, Hosted, Published
 from release.values.errors import ConfigError, GatesFailed, PreflightError
 from release.values.events import Line, Say, Stage, tell
@@ -158,7 +159,7 @@ def _terms(config: Config, judged: Judged) -> Terms:
 def _hosted(told: dict[str, object]) -> Hosted:
     said = told["said"]
     assert isinstance(said, dict)
-    return records.part(Hosted, {**said, "asked_for": said["model"]})
+    return part(Hosted, {**said, "asked_for": said["model"]})
 
 
 def _record(
@@ -179,7 +180,7 @@ def _record(
             name=config.run.name,
             judged=NO_BYTES,
             model=_hosted(told),
-            asked=records.part(Asked, how),
+            asked=part(Asked, how),
             source=recording.source(config),
             golden=records.Rows(sha256=golden.sha256, rows=len(golden.rows), file=inside),
             policy_sha256=judged.policy.digest,

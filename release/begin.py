@@ -20,14 +20,15 @@ from release.judging import outlook, previous, recording, terms
 from release.judging.recording import Started
 from release.judging.terms import Terms
 from release.models import base as bases
+from release.models.built_trainer import NO_LIMITS
 from release.models.exports import trying
-from release.models.train import NO_LIMITS, train
+from release.models.train import train
 from release.running import place as places
 from release.values import layout
 from release.values import record as records
 from release.values.artifacts import Adapter, write_atomically
+from release.values.as_json import part, to_json
 from release.values.events import Say, Stage, tell
-from release.values.record import part, to_json
 
 
 @dataclass(frozen=True, kw_only=True)

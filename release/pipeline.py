@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from release.judging.derive import Alone, Beside
 from release.judging.recording import Started
 from release.judging.reviewed import Heard
 from release.judging.served import Served
+from release.judging.terms import Terms
 from release.models import base as bases
 from release.models.generate import generate
 from release.publishing import attestations, card, making_machine, package, page, sign, snippet
@@ -29,9 +30,10 @@ from release.running import lock
 from release.running import place as places
 from release.values import layout
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, sha256_file, write_atomically
+from release.values.as_json import part, tree
 from release.values.errors import DataError, GatesFailed, PreflightError, ReviewNeeded, VerificationError
 from release.values.events import Line, Say, Stage, tell
-from release.values.record import Generation, part, tree
+from release.values.record import Generation
 
 REVIEW_WAITS = "All that is measured passed, and people have still to say what the answers are worth"
 
@@ -161,21 +163,9 @@ def judge(
     terms = terms.after(attempts.before(known, attempt, terms.golden_set))
     answers, base_answers = (gates.read_outputs(run / name) for name in ("answers.jsonl", "base_answers.jsonl"))
     alone, beside = derive.alone(terms, answers, base_answers), derive.beside(terms, answers, judged.before)
-    served_as = tuple(
-        served.judged(
-            terms,
-            name,
-            gates.read_outputs(run / layout.in_run(layout.of_form(name)["answers.jsonl"])),
-            answers,
-            asdict(form),
-            recording.made(run, name).parity,
-        )
-        for name, form in sorted(config.serving.items())  # as the record has them
-    )
+    served_as = _served(run, config, terms, answers)
     of_forms = {name: content for one in served_as for name, content in one.files.items()}
-    answered = {
-        name: sha256_file(run / layout.in_run(layout.of_form(name)["answers.jsonl"])) for name in config.serving
-    }
+    answered = {name: sha256_file(run / layout.in_run(layout.answers_as(name))) for name in config.serving}
     answered[layout.TRAINED] = sha256_file(run / layout.in_run(layout.ANSWERS))
     own = derive.entries(terms, adapter, answered, (alone, beside, served_as))
     ledger.add(config, [*known, *own])
@@ -197,6 +187,21 @@ def judge(
     write_atomically(run / "report.md", derive.markdown(alone, beside, served_as, people).encode())
     tell(say, derive.lines(alone, beside, served_as, people))
     return alone, beside, served_as, people
+
+
+def _served(run: Path, config: Config, terms: Terms, answers: Sequence[gates.Output]) -> tuple[Served, ...]:
+    """Each form in which it is served, judged by its own answers and set beside ``answers``."""
+    return tuple(
+        served.judged(
+            terms,
+            name,
+            gates.read_outputs(run / layout.in_run(layout.answers_as(name))),
+            answers,
+            asdict(form),
+            recording.made(run, name).parity,
+        )
+        for name, form in sorted(config.serving.items())  # as the record has them
+    )
 
 
 def judged_files(candidate: Candidate, run: Path) -> dict[str, Path]:

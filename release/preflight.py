@@ -4,9 +4,7 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from gates.shown import counted
 from release import inputs
@@ -19,15 +17,14 @@ from release.importing import fit
 from release.inputs import Inputs, Rows, Unread
 from release.judging import ledger, previous, terms
 from release.judging.attempts import Entry
-from release.models import architecture, attention, generate, liger, lora_targets, reporting, spread, wheels
+from release.models import architecture, attention, generate, liger, lora_targets, reporting, wheels
 from release.models.architecture import Architecture
 from release.models.base import Outline
 from release.models.engines import ready
 from release.models.exports import converter
 from release.models.exports.problems import export_problems, notes
-from release.planning import disk, estimates, forecast
-from release.planning.estimates import Estimate
-from release.planning.forecast import ToLoad
+from release.planning import disk, forecast, memory
+from release.planning.item import Item, items_of
 from release.publishing import making_machine, sign
 from release.running import beside, container, environment, machine, spending
 from release.running.machine import GIB, Gpu
@@ -37,17 +34,6 @@ from release.values.errors import DataError, HubError, PreflightError, Stop
 from release.values.events import Line, Say
 
 EMBEDDED_NEEDS = 5 * GIB // 4  # the wheel's model 0.1, unpacked 0.5, and what is held while unpacking
-MEMORY_SPARE = 1.15  # the plan's own tolerance
-RAISE = "raise container.memory_gib"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """One thing that was looked at."""
-
-    name: str
-    state: Literal["ok", "problem", "not checked"]
-    says: str
 
 
 def check(found: Inputs, hub: Mapping[str, str], say: Say, *, rights: bool = True) -> tuple[previous.Release, ...]:
@@ -57,7 +43,7 @@ def check(found: Inputs, hub: Mapping[str, str], say: Say, *, rights: bool = Tru
     """
     items = [*look(found, say), *_container_items(found.config)]
     if rights:
-        items += _items("Hub", hub_problems(found.config, hub, say))
+        items += items_of("Hub", hub_problems(found.config, hub, say))
     else:
         says = "`adapter-release publish` asks the Hub"
         items.append(Item(name="the token's rights, the repository and the tag", state="not checked", says=says))
@@ -78,7 +64,7 @@ def doctor(found: Inputs, hub: Mapping[str, str], say: Say, more: Sequence[Item]
         *more,
         *_data_items(found, say),
         *_gate_zero_items(found),
-        *_items("Hub", hub_problems(found.config, hub, say), fine),
+        *items_of("Hub", hub_problems(found.config, hub, say), fine),
     ]
     for item in items:
         if item.state != "problem":
@@ -88,7 +74,7 @@ def doctor(found: Inputs, hub: Mapping[str, str], say: Say, more: Sequence[Item]
 
 
 def _before(found: Inputs, hub: Mapping[str, str], say: Say) -> tuple[previous.Release, ...]:
-    """The releases that are there already, and that this one asks for no less than they did."""
+    """The previous releases; ``PreflightError`` where this one asks for less, or its golden set is used up."""
     before = previous.fetch(found.config.publishing, found.config.run.output_dir / layout.PREVIOUS, hub, say)
     if problem := weaker_problem(found, before, say) or used_up(found, previous.tried(before), say):
         raise PreflightError(f"{problem}\nNothing was started.")
@@ -96,9 +82,10 @@ def _before(found: Inputs, hub: Mapping[str, str], say: Say) -> tuple[previous.R
 
 
 def used_up(found: Inputs, tried: Sequence[Entry], say: Say) -> str:
-    """Whether so many attempts were made on this golden set that it proves nothing more; faults of data are not said.
+    """Why this golden set can prove nothing more after so many attempts on it; empty where it can.
 
-    An adapter that passed can be released again all the same, for that is not another attempt.
+    Where an attempt passed it is a warning only: that adapter can be released again, and is no further attempt. Faulty
+    rows, contract or policy are told by others.
     """
     rows, contract, policy = found.rows, found.contract, found.policy
     if isinstance(rows, Unread) or isinstance(contract, Unread) or isinstance(policy, Unread):
@@ -117,7 +104,7 @@ def used_up(found: Inputs, tried: Sequence[Entry], say: Say) -> str:
 
 
 def weaker_problem(found: Inputs, before: Sequence[previous.Release], say: Say) -> str:
-    """Whether less is asked for than by the last release, without a reason; faults of data are the data gate's."""
+    """What this release asks less of than the last one, without a reason; empty where nothing, or rows are faulty."""
     rows, contract, policy, config = found.rows, found.contract, found.policy, found.config
     if isinstance(rows, Unread) or isinstance(contract, Unread) or isinstance(policy, Unread):
         return ""
@@ -136,29 +123,32 @@ def look(found: Inputs, say: Say) -> list[Item]:
     asks = machine.SIDE_BY_SIDE if ladder.at_once(config) > 1 else machine.PROCESSES
     together = max(together, generate.shared(config.generation, Form())[1])
     others = machine.find_gpus(together, asks)[1:] if gpu.gpu and together > 1 else ()
-    items = _items("driver", [one.problem for one in (gpu, *others) if one.problem], gpu.says)
+    items = items_of("driver", [one.problem for one in (gpu, *others) if one.problem], gpu.says)
     if asked := config.generation.device_map:
-        what = f"{asked}, over {_cards(config)}" if gpu.gpu else "no card is used, so nothing is put on several"
-        items += _items("device map", machine.unlike((gpu, *others), machine.SPREAD), what)
+        none = "no card is used, so nothing is put on several"
+        what = f"{asked}, over {memory.cards_each(config)}" if gpu.gpu else none
+        items += items_of("device map", machine.unlike((gpu, *others), machine.SPREAD), what)
     if ladder.at_once(config) > 1:
-        items += _items("side by side", beside.problems(config, (gpu, *others)), beside.told(config, gpu.gpu))
+        items += items_of("side by side", beside.problems(config, (gpu, *others)), beside.told(config, gpu.gpu))
     signed = "asked for, and can be made" if sign.wanted(config.publishing) else "none is asked for"
-    items += _items("signature", sign.problems(config.publishing), signed)
+    items += items_of("signature", sign.problems(config.publishing), signed)
     items += _converter_items(config, say)
     items += _speed_items(config, cuda=gpu.gpu is not None)
-    items += _items("engines", ready.problems(config, here=not container.used(config.container)))
+    items += items_of("engines", ready.problems(config, here=not container.used(config.container)))
     if config.training.report_to:
-        items += _items("reports", list(reporting.problems(config, contained=container.used(config.container))))
+        items += items_of("reports", list(reporting.problems(config, contained=container.used(config.container))))
     if ladder.search(config):
-        items += _items("search", [one for one in map(extras.missing, extras.SEARCH) if one], ", ".join(extras.SEARCH))
-    items += _items("budget", _budget_problems(config), _limit(config))
+        items += items_of(
+            "search", [one for one in map(extras.missing, extras.SEARCH) if one], ", ".join(extras.SEARCH)
+        )
+    items += items_of("budget", _budget_problems(config), _limit(config))
     items += _rows_items(found)
     base = None if isinstance(found.base, Unread) else found.base
     if isinstance(found.base, Unread):
         names = "LoRA target names, chat template, the base model's licence, memory"
         why = "the base model cannot be had, see below"
-        items += [*_items("base model", [str(found.base.why)]), Item(name=names, state="not checked", says=why)]
-    items += _items("disk", _disk_problems(found, base), "room enough")
+        items += [*items_of("base model", [str(found.base.why)]), Item(name=names, state="not checked", says=why)]
+    items += items_of("disk", _disk_problems(found, base), "room enough")
     items += _licence_items(config, base)
     if base is not None:
         fullest = min((one.gpu for one in (gpu, *others) if one.gpu), key=_free, default=None)
@@ -177,10 +167,10 @@ def _speed_items(config: Config, *, cuda: bool) -> list[Item]:
         ]
     if asked := config.model.attn_implementation:
         why = attention.problem(asked, config.adapter, cuda=cuda, here=here)
-        items += _items("attention", [why] if why else [], asked)
+        items += items_of("attention", [why] if why else [], asked)
     for name in _liger(config):
         why = liger.problem(cuda=cuda, here=here)
-        items += _items(name, [why] if why else [], "its kernels are here")
+        items += items_of(name, [why] if why else [], "its kernels are here")
     return items
 
 
@@ -199,14 +189,8 @@ def _converter_items(config: Config, say: Say) -> list[Item]:
     try:
         wheels.found(converter.WHEEL, say)
     except Stop as stop:
-        return _items("converter", [str(stop)])
-    return _items("converter", [], converter.WHEEL.requirement)
-
-
-def _items(name: str, problems: Sequence[str], fine: str = "") -> list[Item]:
-    return [Item(name=name, state="problem", says=text) for text in problems] or [
-        Item(name=name, state="ok", says=fine)
-    ]
+        return items_of("converter", [str(stop)])
+    return items_of("converter", [], converter.WHEEL.requirement)
 
 
 def _stop_on(items: Sequence[Item]) -> None:
@@ -220,11 +204,11 @@ def _rows_items(found: Inputs) -> list[Item]:
     if not isinstance(found.rows, Unread):
         golden = found.rows.golden
         problems = [] if isinstance(found.policy, Unread) else gate.unprovable(golden, found.policy)
-        return _items("gates", problems, f"{len(golden.rows)} golden rows can prove them")
+        return items_of("gates", problems, f"{len(golden.rows)} golden rows can prove them")
     if isinstance(found.rows.why, DataError):
         says = "the rows cannot be read; the data gate says why"
         return [Item(name="gates and memory", state="not checked", says=says)]
-    return _items("rows", [str(found.rows.why)])
+    return items_of("rows", [str(found.rows.why)])
 
 
 def _container_items(config: Config) -> list[Item]:
@@ -234,7 +218,7 @@ def _container_items(config: Config) -> list[Item]:
         *container.problems(config.container),
         *making_machine.unpinned_problems(config.publishing, pinned=pinned),
     ]
-    return _items("image", problems, "the pinned one" if pinned else "none: the stages run in this environment")
+    return items_of("image", problems, "the pinned one" if pinned else "none: the stages run in this environment")
 
 
 def _base_items(found: Inputs, base: Outline, gpu: Gpu | None) -> list[Item]:
@@ -243,32 +227,32 @@ def _base_items(found: Inputs, base: Outline, gpu: Gpu | None) -> list[Item]:
     model = found.config.model
     here = f"{base.to_fetch / GIB:.1f} GiB to download" if base.to_fetch else "here"
     named = f"{model.base_model_id}{f' at {model.revision}' if model.revision else ''}: {here}"
-    items, memory = [], []
+    items, held = [], []
     try:
         built = forecast.built_of(found)
     except PreflightError as refused:
         says = "the base model cannot be used, see below"
-        items += [*_items("base model", [str(refused)]), Item(name="LoRA targets", state="not checked", says=says)]
-        memory = [_unknown_memory(refused)]
+        items += [*items_of("base model", [str(refused)]), Item(name="LoRA targets", state="not checked", says=says)]
+        held = [memory.not_known(refused)]
     else:
         items += _built_items(found.config, base, built, named)
-        items += _items("forms", export_problems(built, found.config), ", ".join(forms.all_of(found.config)))
+        items += items_of("forms", export_problems(built, found.config), ", ".join(forms.all_of(found.config)))
         items += [Item(name="llama.cpp", state="not checked", says=one) for one in notes(built, found.config)]
-        memory = _memory_items(found, built, gpu, ladder.at_once(found.config)) if rows else []
+        held = memory.look(found, built, gpu, ladder.at_once(found.config)) if rows else []
     if base.license is None:
         says = f"the card of {model.base_model_id} names none. See its page on the Hub"
         items.append(Item(name="licence of the base model", state="not checked", says=says))
-    return [*items, *_chat_items(found.chat, rows), *(memory if rows else [])]
+    return [*items, *_chat_items(found.chat, rows), *(held if rows else [])]
 
 
 def _built_items(config: Config, base: Outline, built: Architecture | None, named: str) -> list[Item]:
     unfit = [architecture.method_problem(built, config.adapter.method)] if built else []
     names = config.adapter.lora.target_modules
     if config.adapter.method == "imported":
-        return _items("base model", [], f"{named}, {built.name}" if built else named)
+        return items_of("base model", [], f"{named}, {built.name}" if built else named)
     return [
-        *_items("base model", [one for one in unfit if one], f"{named}, {built.name}" if built else named),
-        *_items("LoRA targets", target_problems(names, base, built), ", ".join(names)),
+        *items_of("base model", [one for one in unfit if one], f"{named}, {built.name}" if built else named),
+        *items_of("LoRA targets", target_problems(names, base, built), ", ".join(names)),
     ]
 
 
@@ -278,9 +262,9 @@ def _brought_items(found: Inputs) -> list[Item]:
     if brought is None:
         return []
     if isinstance(brought, Unread):
-        return _items("adapter", [str(brought.why)])
+        return items_of("adapter", [str(brought.why)])
     told = f"trained elsewhere, by {brought.origin.tool or 'a program that nothing names'}"
-    items = _items("adapter", list(fit.unserved(brought.settings, found.config.serving)), told)
+    items = items_of("adapter", list(fit.unserved(brought.settings, found.config.serving)), told)
     if found.config.data.train_file is None:
         items.append(Item(name="golden rows in training", state="not checked", says=gate.WITHOUT_TRAINING))
     return items
@@ -290,165 +274,9 @@ def _licence_items(config: Config, base: Outline | None) -> list[Item]:
     """Whether the adapter's licence is one, and goes with the base model's where that is known."""
     known = base.license if base else None
     wrong = licences.problem(known, config.publishing.license)
-    return _items("licence", [wrong] if wrong else [], f"{config.publishing.license} over {known or 'an unknown one'}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Room:
-    """What stages may take of the host's memory."""
-
-    free: int | None
-    says: str
-    more: str
-    """What to do where it is too little."""
-
-
-def _host(config: Config, at_once: int = 1) -> _Room:
-    """The room for so many stages at a time: what is available, and what their containers may take of it."""
-    available, limit = machine.available_memory(), container.memory(config.container)
-    limits = [] if limit is None else [limit * at_once]
-    free = min([*limits, *([] if available is None else [available])], default=None)
-    if free is None:
-        return _Room(free=None, says="this system does not say how much is free", more="")
-    if free in limits:
-        says = f"container.memory_gib leaves {free / GIB:.1f} GiB of memory"
-        return _Room(free=free, says=says, more=RAISE)
-    says = f"{free / GIB:.1f} GiB of memory are available"
-    return _Room(free=free, says=says, more="take a machine with more memory")
-
-
-def _memory_items(found: Inputs, built: Architecture | None, gpu: Gpu | None, at_once: int = 1) -> list[Item]:
-    """Whether there is room for so many at once, which share a machine's memory where each has no card."""
-    try:
-        estimated = forecast.estimate(found, built, cuda=gpu is not None, cards=_each(found.config)[1] if gpu else 1)
-    except PreflightError as unknown:
-        return [_unknown_memory(unknown)]
-    room, sharing = _host(found.config, at_once), list[Item]()
-    free = gpu.free if gpu else room.free
-    if gpu and built and found.config.training.fsdp:
-        sharing = _sharing_items(found, built, room, at_once)
-    if free is None:
-        says = f"nvidia-smi does not say how much {gpu.name} has free" if gpu else room.says
-        of_the_host = _loading_items(found, built, gpu, free, estimated) if built and gpu else []
-        return [Item(name="memory", state="not checked", says=says), *sharing, *of_the_host]
-    many = 1 if gpu else at_once
-    needed = estimated.memory * MEMORY_SPARE * many
-    where = f"{gpu.name} has {free / GIB:.1f} GiB free" if gpu else room.says
-    first = ["lower tries.side_by_side"] if many > 1 else []
-    first += [RAISE] if not gpu and room.more == RAISE else []
-    what, remedies = (
-        f"{where}, {needed / GIB:.1f} GiB are needed{f' for {many} tries at a time' if many > 1 else ''}",
-        "; ".join([*first, *estimates.remedies(estimated, found.config)]),
+    return items_of(
+        "licence", [wrong] if wrong else [], f"{config.publishing.license} over {known or 'an unknown one'}"
     )
-    short = f"{what}: the run would be killed. Do one of: {remedies}." if free < needed else ""
-    training = [*_items("memory", [short] if short else [], what), *sharing]
-    if built and gpu:
-        return [*training, *_loading_items(found, built, gpu, free, estimated)]
-    return [*training, *_answering_items(found, built, room, many)]
-
-
-def _sharing_items(found: Inputs, built: Architecture, room: _Room, at_once: int) -> list[Item]:
-    """Whether the host has room for a base that cards share: each process loads all of it, so many tries at a time."""
-    name = "memory to share out"
-    if room.free is None:
-        return [Item(name=name, state="not checked", says=room.says)]
-    config, needed = found.config, forecast.to_share_out(found, built) * MEMORY_SPARE * at_once
-    many = (config.training.processes or 1) * at_once
-    what = f"{needed / GIB:.1f} GiB of the host's memory for {many} processes that each load all of the base"
-    remedies = [
-        *(["lower tries.side_by_side"] if at_once > 1 else []),
-        *([] if config.adapter.quantization.load_in_4bit else ["set adapter.method: qlora"]),
-        "lower training.processes, if fewer cards hold the shares",
-        room.more,
-    ]
-    short = (
-        f"{room.says}, and training.fsdp needs {what}, before they share it out: the kernel would kill them. "
-        f"Do one of: {'; '.join(remedies)}."
-    )
-    return _items(name, [short] if room.free < needed else [], what)
-
-
-def _answering_items(found: Inputs, built: Architecture | None, room: _Room, at_once: int) -> list[Item]:
-    """Whether there is room for every process that answers, on a machine without a card."""
-    many = found.config.generation.processes
-    if built is None or many is None or room.free is None:
-        return []
-    needed = forecast.answering(found, built).memory * MEMORY_SPARE * at_once
-    what = f"{needed / GIB:.1f} GiB for {many * at_once} processes that answer"
-    short = f"{room.says}, and {what} are needed. Lower generation.processes."
-    return _items("memory to answer", [short] if room.free < needed else [], what)
-
-
-def _each(config: Config) -> tuple[int, int]:
-    """How many processes answer here, and how many cards each of them has; tries at once have cards of their own."""
-    processes, cards = generate.shared(config.generation, Form())
-    if ladder.at_once(config) > 1:
-        cards = min(cards, ladder.processes(config))
-    return processes, max(1, cards // processes)
-
-
-def _cards(config: Config) -> str:
-    processes, each = _each(config)
-    return f"{counted(each, 'card')} for each of {processes} processes" if processes > 1 else counted(each, "card")
-
-
-def _loading_items(found: Inputs, built: Architecture, gpu: Gpu, free: int | None, training: Estimate) -> list[Item]:
-    """Whether the cards have room for all of the base as it answers in each form, and what files are made in has too.
-
-    Where training needs no less of as many cards, or nobody knows what they have, nothing is said of them.
-    """
-    config, room, items = found.config, _host(found.config), list[Item]()
-    several = config.generation.device_map
-    for load in forecast.to_load(built, config):
-        if load.merges and not several:
-            needed = load.needed(0).memory * MEMORY_SPARE
-            items += _host_items("memory to merge", needed, f"to {load.what}", load, room)
-            continue
-        cards = spread.to_merge(config.generation) if load.merges else _each(config)[1]
-        needed = load.needed(cards).memory
-        if needed <= training.memory and not (several or config.training.fsdp):
-            continue
-        if free is not None:
-            items += _card_items(load, config, gpu, free, needed, cards)
-        if load.merges:
-            written, each = estimates.written_at_once(built), f"to {load.what}, for each file of weights"
-            items += _host_items("memory to write", written, each, load, room)
-    return items
-
-
-def _card_items(load: ToLoad, config: Config, gpu: Gpu, free: int, needed: float, cards: int) -> list[Item]:
-    """Whether each of so many cards has room for its part of what is loaded."""
-    what = f"{needed * MEMORY_SPARE / GIB:.1f} GiB to {load.what}, "
-    what += f"on each of {cards} cards" if cards > 1 else "of all of the base on one card"
-    short = f"{gpu.name} has {free / GIB:.1f} GiB free, and {what} are needed. Do one of: {_for_more(load, config)}."
-    name = "memory to merge" if load.merges else "memory to answer"
-    return _items(name, [short] if free < needed * MEMORY_SPARE else [], what)
-
-
-def _host_items(name: str, needed: float, to: str, load: ToLoad, room: _Room) -> list[Item]:
-    """Whether the host has room for the weights of which files are made, or for what goes from cards into one."""
-    if room.free is None:
-        return [Item(name=name, state="not checked", says=room.says)]
-    what = f"{needed / GIB:.1f} GiB of the host's memory {to}"
-    short = (
-        f"{room.says}, and {what} are needed: the kernel would kill it. "
-        f"Do one of: {room.more}; take {', '.join(load.names)} out of serving."
-    )
-    return _items(name, [short] if room.free < needed else [], what)
-
-
-def _for_more(load: ToLoad, config: Config) -> str:
-    """What to do where cards cannot hold what judging loads."""
-    trained = layout.TRAINED in load.names
-    more = f"name more cards in {machine.VISIBLE}"
-    remedies = [
-        more if config.generation.device_map else f"set generation.device_map: auto, and {more}",
-        *(["lower generation.processes"] if config.generation.processes and config.generation.device_map else []),
-        *(["set adapter.method: qlora"] if trained and not config.adapter.quantization.load_in_4bit else []),
-        *([] if trained else [f"take {', '.join(load.names)} out of serving"]),
-        "take cards with more memory",
-    ]
-    return "; ".join(remedies)
 
 
 def unfit(found: Inputs, at_once: int = 1) -> list[str]:
@@ -458,12 +286,8 @@ def unfit(found: Inputs, at_once: int = 1) -> list[str]:
         built = forecast.built_of(found)
     except PreflightError as refused:
         return [str(refused)]
-    items = [*_built_items(found.config, base, built, ""), *_memory_items(found, built, gpu, at_once)]
+    items = [*_built_items(found.config, base, built, ""), *memory.look(found, built, gpu, at_once)]
     return [item.says for item in items if item.state == "problem"]
-
-
-def _unknown_memory(why: PreflightError) -> Item:
-    return Item(name="memory", state="not checked", says=str(why).partition(". ")[0])
 
 
 def _data_items(found: Inputs, say: Say) -> list[Item]:
@@ -471,12 +295,12 @@ def _data_items(found: Inputs, say: Say) -> list[Item]:
     try:
         report = inputs.examined(found, say)
     except (DataError, HubError) as faulty:
-        return _items("data", [str(faulty)])
+        return items_of("data", [str(faulty)])
     problems = (
         f"The data gate found {counted(len(report.errors), 'error')}. Run `adapter-release data check` to see the rows."
     )
     warnings = len(report.findings) - len(report.errors)
-    items = _items(
+    items = items_of(
         "data", [] if report.passed else [problems], f"the data gate passes, with {counted(warnings, 'warning')}"
     )
     items += [Item(name=one.name, state="ok", says=text) for one in report.splits for text in one.dataset.told]
@@ -489,7 +313,7 @@ def _gate_zero_items(found: Inputs) -> list[Item]:
         problem = inputs.gate_zero_problem(found)
     except (DataError, HubError):
         return [Item(name="gate zero", state="not checked", says="the rows cannot be read; the data gate says why")]
-    return _items("gate zero", [problem] if problem else [], "the reference answers pass, and broken ones fail")
+    return items_of("gate zero", [problem] if problem else [], "the reference answers pass, and broken ones fail")
 
 
 def _disk_problems(found: Inputs, base: Outline | None) -> list[str]:
@@ -530,7 +354,7 @@ def target_problems(names: tuple[str, ...], base: Outline, built: Architecture |
         return lora_targets.target_problems(built, names)
     if names == architecture.ALL_LINEAR:
         return []
-    missing = [name for name in names if not any(one == name or one.endswith(f".{name}") for one in base.modules)]
+    missing = architecture.uncalled(names, base.modules)
     if not missing:
         return []
     there = ", ".join(sorted({one.rpartition(".")[2] for one in base.modules}))
@@ -541,7 +365,7 @@ def target_problems(names: tuple[str, ...], base: Outline, built: Architecture |
 def _chat_items(chat: chats.Chat | Unread, rows: Rows | None) -> list[Item]:
     """Whether the user's own rows are learned as they will be asked; without rows, a question of one word."""
     if isinstance(chat, Unread):
-        return _items("chat template", [str(chat.why)])
+        return items_of("chat template", [str(chat.why)])
     files = (rows.train, rows.tuning, rows.golden) if rows else ()
     seen = [(row.id, one) for data in files if data for row, one in zip(data.rows, data.measured, strict=True)]
     seen = seen or [("", chat.example(chats.PROBE, chats.PROBE_ANSWER).measured)]
@@ -549,8 +373,8 @@ def _chat_items(chat: chats.Chat | Unread, rows: Rows | None) -> list[Item]:
     ends = " or ".join(chat.token(one) for one in chat.ends)
     fine = " ".join([f"asks as it was trained, and ends an answer with {ends}.", *chat.changed])
     return [
-        *_items("chat template", [*chat_faults.faults(seen), *chat_faults.doubled(chat, asked)], fine),
-        *_items("generation markers", [], chat_faults.markers(chat)),
+        *items_of("chat template", [*chat_faults.faults(seen), *chat_faults.doubled(chat, asked)], fine),
+        *items_of("generation markers", [], chat_faults.markers(chat)),
     ]
 
 

@@ -43,8 +43,8 @@ def following(
 ) -> dict[str, Value] | None:
     """The values of the next try, which is none of those before and ``fits``; None where no other is found.
 
-    What does not fit is no try: it is asked again by another seed, and told of it as of the worst, until there is one.
-    So what comes follows from the tries before alone.
+    Values that do not fit are never tried. The sampler is told that they were the worst, and is asked again by another
+    seed. So the next try follows from the tries before alone.
     """
     space = ladder.space(search)
     tried = [{key: one.values[key] for key in space} for one in before]

@@ -26,13 +26,14 @@ from release.config.settings import Config, Search
 from release.inputs import Inputs, there
 from release.judging import tried, tuning
 from release.models import evaluation, one_try, tuning_answers
-from release.models.train import NO_LIMITS
+from release.models.built_trainer import NO_LIMITS
 from release.running import beside
 from release.values import extras, layout, pruning, training_metrics
 from release.values.artifacts import Adapter, write_atomically
+from release.values.as_json import part, tree
 from release.values.errors import GatesFailed
 from release.values.events import Line, Say, Stage, tell
-from release.values.record import Pruned, Record, Searched, Tries, Try, part, tree
+from release.values.record import Pruned, Record, Searched, Tries, Try
 
 LOG = "try.log"
 """In the run folder of a try that was trained beside others: what its process wrote."""
@@ -312,7 +313,7 @@ def _metrics(run: Path, adapter: Adapter) -> bytes:
 
 
 def _left(made: Sequence[Made]) -> dict[str, Path]:
-    """What each try was judged by, which lies in its own run folder, by its name below the one that is published."""
+    """The files by which each try was judged, in its own run folder, by their names below the published run's."""
     return {
         layout.in_run(name): one.run / tuning_answers.FOLDER / file
         for one in made

@@ -15,7 +15,7 @@ from release.config.ladder import Step
 from release.config.settings import Config
 from release.inputs import Inputs, Unread
 from release.judging import tried
-from release.preflight import Item
+from release.planning.item import Item
 from release.running import container, environment
 from release.values.artifacts import write_atomically
 from release.values.errors import PreflightError

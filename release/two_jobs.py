@@ -31,9 +31,10 @@ from release.publishing.rules import Rules
 from release.running import lock
 from release.values import clock, layout
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, Publication, write_atomically
+from release.values.as_json import tree
 from release.values.errors import ConfigError, DataError, GatesFailed, HubError, ReviewNeeded, VerificationError
 from release.values.events import Line, Say, Stage, tell
-from release.values.record import VERSION, Record, tree
+from release.values.record import VERSION, Record
 
 
 def candidate(config: Config, folder: Path, say: Say) -> None:

@@ -13,7 +13,8 @@ from gates.shown import shorten
 from release.checking import token_places
 from release.values import layout, tensors
 from release.values.artifacts import Reproduction
-from release.values.record import Record, Training, tree
+from release.values.as_json import tree
+from release.values.record import Record, Training
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,8 +15,9 @@ from release.publishing import attestations, card, package, page
 from release.publishing.page import shown
 from release.values import bounds, layout, record
 from release.values.artifacts import sha256_file, write_atomically
+from release.values.as_json import tree
 from release.values.errors import ConfigError, GatesFailed, ReviewNeeded, VerificationError
-from release.values.record import Record, tree
+from release.values.record import Record
 
 NOTHING = "Nothing was published."
 

@@ -20,10 +20,11 @@ from release.judging import derive, previous, reviewed, terms
 from release.judging.reviewed import Asked
 from release.values import bounded, bounds, clock, layout, record
 from release.values.artifacts import sha256_file
+from release.values.as_json import part
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Say, tell
 from release.values.layout import TRAINED
-from release.values.record import Previous, part
+from release.values.record import Previous
 
 
 @dataclass(frozen=True, kw_only=True)

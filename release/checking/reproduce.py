@@ -32,9 +32,10 @@ from release.running import place as places
 from release.running.place import Here, Place
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, Reproduction, write_atomically
+from release.values.as_json import Tree, part, tree
 from release.values.errors import HubError, NotReproduced
 from release.values.events import Line, Say, Stage, tell
-from release.values.record import Generation, Record, Source, Tree, known, part, tree
+from release.values.record import Generation, Record, Source, known
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,9 +155,10 @@ def _ways(of: int, take: int) -> float:
 
 
 def _missing(kind: int, rows: int, there: int, train: int) -> int:
-    """Rows of a kind to add to ``train`` rows, of which ``there`` are of it, for the share of ``kind`` in ``rows``.
+    """How many rows of a kind to add, for as large a share of the training rows as it has of the golden rows.
 
-    Nothing where every row is of the kind: no number of rows makes it rarer elsewhere.
+    ``kind`` of ``rows`` golden rows are of it, and ``there`` of ``train`` training rows. 0 where every golden row is:
+    no number of further rows reaches a share of all.
     """
     if kind == rows or there * rows >= kind * train:
         return 0

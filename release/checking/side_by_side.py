@@ -17,9 +17,10 @@ from release.judging.terms import Terms
 from release.publishing import page
 from release.publishing.page.shown import Before, Shown
 from release.values import bounds, clock, layout
+from release.values.as_json import tree
 from release.values.errors import ConfigError, DataError, VerificationError
 from release.values.events import Say, tell
-from release.values.record import Record, tree
+from release.values.record import Record
 
 NAMED = 10
 """Rows of a gate that a terminal names."""

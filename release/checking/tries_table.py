@@ -7,6 +7,7 @@ from release import tries_planned
 from release.checking import opening, verify
 from release.config.settings import Config
 from release.values import bounded, bounds, layout, record
+from release.values.as_json import part
 from release.values.errors import ConfigError
 from release.values.events import Say
 from release.values.record import Tries
@@ -60,7 +61,7 @@ def _value(path: Path, key: str | None) -> Tries | None:
         return None
     if not record.is_tries(value):
         raise ValueError("it holds no table of tries")
-    return record.part(Tries, value)
+    return part(Tries, value)
 
 
 def _none(name: str) -> str:

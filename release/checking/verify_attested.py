@@ -18,10 +18,10 @@ from release.judging.released import Released
 from release.judging.terms import Terms
 from release.publishing import attested
 from release.values import attestation, contents, layout
+from release.values.as_json import part
 from release.values.attestation import NO_BYTES, Attestation
 from release.values.errors import DataError
 from release.values.events import Line, Say
-from release.values.record import part
 
 HELD = (layout.ATTESTATION, *layout.OF_AN_ATTESTATION, layout.DATA["golden"])
 

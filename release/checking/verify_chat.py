@@ -6,8 +6,9 @@ from gates.canonical import canonical_json
 from release.data.chat import NO_THINKING
 from release.judging.released import Released
 from release.values import layout
+from release.values.as_json import to_json
 from release.values.errors import shown
-from release.values.record import Chat, Decoding, Form, Generation, Record, to_json
+from release.values.record import Chat, Decoding, Form, Generation, Record
 
 
 def problems(release: Released) -> Iterator[str]:

@@ -26,7 +26,7 @@ def problems(release: Released) -> Iterator[str | Unchecked]:
 
 
 def _told(data: Data, config: settings.Data) -> Iterator[str]:
-    """Rows are published under the licence that its configuration names, where they lie in every release, or not."""
+    """Whether the record names the licence of its configuration, and places the rows as that licence allows."""
     for what, told, said in (("license", data.license, config.license), ("source", data.source, config.source)):
         if told != said:
             yield f"the {what} of its rows is {shown(told)}, its configuration says {shown(said)}"

@@ -9,8 +9,9 @@ from release.config.settings import Config, Form
 from release.judging import recording
 from release.models import attention, loading
 from release.values import kernels
+from release.values.as_json import to_json
 from release.values.errors import shown
-from release.values.record import Answering, Generation, Record, Training, to_json
+from release.values.record import Answering, Generation, Record, Training
 
 SPENT = ("seconds", "tokens", "peak_memory_bytes")
 

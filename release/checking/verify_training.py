@@ -72,7 +72,7 @@ def _ran(record: Record, training: Training, config: Config) -> Iterator[str]:
 
 
 def _logged(training: Training, every: int) -> Iterator[str]:
-    """Whether what was logged can have been: after the first step and each so many, numbers that a training gives."""
+    """What no training logs: values at other steps than the first and ``every`` so many, or below 0 or not finite."""
     grid = training.steps // every
     for name, points in {"loss": training.losses, **(training.curves or {})}.items():
         numbers = [step for step, _ in points]

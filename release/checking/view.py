@@ -77,8 +77,9 @@ def shown_of(place: Judged) -> Shown:
     agreed = terms.read(run, place.golden, made.config.get("serving"))
     answers = gates.read_outputs(run / layout.in_run(layout.ANSWERS))
     base_answers = gates.read_outputs(run / layout.in_run(layout.BASE_ANSWERS))
+    in_forms = {name: gates.read_outputs(run / layout.in_run(layout.answers_as(name))) for name in (made.forms or {})}
     forms = tuple(
-        served.judged(agreed, name, gates.read_outputs(run / _answers(name)), answers, form.settings, form.parity)
+        served.judged(agreed, name, in_forms[name], answers, form.settings, form.parity)
         for name, form in (made.forms or {}).items()
     )
     alone, beside = derive.alone(agreed, answers, base_answers), derive.beside(agreed, answers, place.before)
@@ -97,10 +98,6 @@ def shown_of(place: Judged) -> Shown:
     people = reviewed.of_run(run, agreed, candidate, alone.verdict)
     derived = shown.Derived(alone=alone, beside=beside, forms=forms, people=people)
     return shown.of_run(run, made, agreed, derived, place.before)
-
-
-def _answers(form: str) -> str:
-    return layout.in_run(layout.of_form(form)["answers.jsonl"])
 
 
 def _record(run: Path) -> Record:

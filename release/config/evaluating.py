@@ -29,9 +29,9 @@ class Known(Protocol):
 
 
 def contradictions(known: Known, method: str) -> Iterator[tuple[str, str]]:
-    """Keys with what is wrong with them, beside others.
+    """Keys that are right by themselves and wrong beside others, each with what is wrong.
 
-    What is said because something is not there is said where that was left out, and not written wrongly.
+    A key is told to be missing only if it was left out: one that is written wrongly is told as that alone.
     """
     value = known.value
     data, training = value("data", dict[str, object]()), value("training", dict[str, object]())

@@ -278,12 +278,12 @@ def _contradictory_form(name: str, said: Tree) -> Iterator[tuple[str, str]]:
         yield from ((f".{key}", messages.missing(f"serving.{name}.{key}")) for key in lacking)
         if said.get("merged") or said.get("base", Form.base) != Form.base:
             yield "", "says how the base is loaded, which nobody can know of an address. Take out base and merged."
-    for key, of in _ONLY.items():
+    for key, of in ONLY.items():
         if said.get(key, getattr(Form, key)) != getattr(Form, key) and engine != of:
             yield f".{key}", f"is given, but the engine is '{engine}': only '{of}' has it. Take it out."
 
 
-_ONLY = {
+ONLY = {
     "file_type": "llama.cpp",
     "max_kl": "llama.cpp",
     "tensor_parallel_size": "vllm",

@@ -16,10 +16,11 @@ from release.importing.weights import NOTHING, Tensors
 from release.models.architecture import Architecture
 from release.values import bounded, contents, layout, lora_settings
 from release.values.artifacts import Manifest, sha256_file, write_atomically
+from release.values.as_json import part, tree
 from release.values.cache import cache_folder
 from release.values.errors import PreflightError
 from release.values.events import Say
-from release.values.record import Origin, is_origin, part, tree
+from release.values.record import Origin, is_origin
 
 Form = Literal["peft", "mlx", "gguf"]
 

@@ -10,11 +10,12 @@ from release.config.settings import Config
 from release.importing import declared
 from release.importing.bring import Brought
 from release.models import base as bases
-from release.models.train import write_tokenizer
+from release.models.built_trainer import write_tokenizer
 from release.values import layout
 from release.values.artifacts import Adapter, Manifest, write_atomically
+from release.values.as_json import part, tree
 from release.values.errors import VerificationError
-from release.values.record import Origin, part, tree
+from release.values.record import Origin
 
 RECORD = "origin.json"
 """Where a run folder says which files were taken, and where they come from."""

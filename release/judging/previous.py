@@ -15,9 +15,10 @@ from release.judging.attempts import Entry
 from release.judging.released import Released
 from release.judging.terms import Terms
 from release.values import bounded, bounds, clock, layout
+from release.values.as_json import tree
 from release.values.errors import HubError, VerificationError, shown
 from release.values.events import Line, Say
-from release.values.record import Previous, PreviousRelease, Record, tree
+from release.values.record import Previous, PreviousRelease, Record
 
 NAMED = 10
 """Rows that a line names."""

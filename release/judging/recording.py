@@ -19,6 +19,7 @@ from release.running import distribution, environment, spending
 from release.values import layout, tensors
 from release.values import record as records
 from release.values.artifacts import Adapter, sha256_file
+from release.values.as_json import part, to_json, tree
 from release.values.record import Data, Generation, Previous, Program, Record, Rows, Source, Spent, Training
 
 
@@ -49,7 +50,7 @@ def inputs(config: Config, base: Base, data: Mapping[str, str], image: str | Non
         made_from["model"] = {**made_from["model"], "chat_template": sha256_file(template)}
     return ({"image": image} if image else {"versions": environment.versions()}) | {
         "config": made_from,
-        "base": records.to_json(base.in_record()),
+        "base": to_json(base.in_record()),
         "data_sha256": dict(data),
         "code_sha256": environment.code_sha256(),
         "threads": environment.threads(config.run.threads),
@@ -92,7 +93,7 @@ class Outcome:
 
 def of_form(run: Path, config: Config, one: Served) -> records.Form:
     """What the record says of a form, once it is judged."""
-    answers = run / layout.in_run(layout.of_form(one.name)["answers.jsonl"])
+    answers = run / layout.in_run(layout.answers_as(one.name))
     answering = json.loads(answers.with_name("generation.json").read_bytes())
     verdict, comparison = (hashlib.sha256(content).hexdigest() for content in one.files.values())
     found = made(run, one.name)
@@ -101,7 +102,7 @@ def of_form(run: Path, config: Config, one: Served) -> records.Form:
         passed=one.passed,
         verdict_sha256=verdict,
         comparison_sha256=comparison,
-        answering=records.part(records.Answering, answering),
+        answering=part(records.Answering, answering),
         files=found.files if forms.has_files(config.serving[one.name]) else {},
         parity=found.parity,
         ollama=found.ollama,
@@ -126,8 +127,8 @@ def made(run: Path, form: str) -> Made:
     said = json.loads(record.read_bytes())
     return Made(
         files={name: file["sha256"] for name, file in said["files"].items()},
-        parity=records.part(records.Parity, said["parity"]) if said.get("parity") else None,
-        ollama=records.part(records.Ollama, said["ollama"]) if said.get("ollama") else None,
+        parity=part(records.Parity, said["parity"]) if said.get("parity") else None,
+        ollama=part(records.Ollama, said["ollama"]) if said.get("ollama") else None,
     )
 
 
@@ -164,8 +165,8 @@ def build(config: Config, base: Base, started: Started, adapter: Adapter, judged
         image_digest=ran.image_digest if ran.image_digest == generation.image_digest else None,
         spent=_spent(training, judged, config.budget),
     )
-    whole = replace(record, record_sha256=records.digest(records.tree(record)))
-    if wrong := records.problems(records.tree(whole)):
+    whole = replace(record, record_sha256=records.digest(tree(record)))
+    if wrong := records.problems(tree(whole)):
         raise ValueError("the record does not fit its own schema: " + "; ".join(wrong))
     return whole
 
@@ -203,7 +204,7 @@ def _data(config: Config, started: Started) -> Data:
     """Digest and rows of each dataset, and where to get it: in the release, or what the configuration says of it."""
     published = config.data.license is not None
     kinds = {
-        name: records.part(Rows, {**facts, "file": layout.DATA[name] if published else None})
+        name: part(Rows, {**facts, "file": layout.DATA[name] if published else None})
         for name, facts in started.data.items()
     }
     return Data(
@@ -226,7 +227,7 @@ def _spent(training: Training | None, judged: Outcome, budget: Budget) -> Spent:
     many = max(many, several) if judged.tries else many  # each try answered the tuning rows too
     worked = round(trained * many + answered * several, 1)
     estimated = spending.estimate(measured["seconds"], ran.hardware, estimates.read_prices(), budget, worked=worked)
-    return records.part(Spent, {**estimated, **measured})
+    return part(Spent, {**estimated, **measured})
 
 
 def together(training: Training | None, generation: Generation, tries: records.Tries | None) -> dict[str, Any]:

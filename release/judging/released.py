@@ -17,6 +17,7 @@ from release.judging import terms
 from release.judging.terms import Terms
 from release.values import bounded, bounds, contents, layout, record
 from release.values.artifacts import FileDigest, Manifest, sha256_file
+from release.values.as_json import part
 from release.values.contents import Contents
 from release.values.errors import DataError
 from release.values.record import Record, Rows
@@ -176,7 +177,7 @@ class Released:
 
     def answers_as(self, form: str) -> Sequence[gates.Output]:
         """The adapter's answers in one of the record's forms."""
-        return gates.read_outputs(self.path(layout.of_form(form)["answers.jsonl"]))
+        return gates.read_outputs(self.path(layout.answers_as(form)))
 
 
 def counted(verdict: Mapping[str, object]) -> list[Counted]:
@@ -184,7 +185,7 @@ def counted(verdict: Mapping[str, object]) -> list[Counted]:
     found = verdict.get("gates")
     if not isinstance(found, list):
         raise ValueError(f"{layout.VERDICT} holds no gates")  # noqa: TRY004  a fault of the file
-    return [record.part(Counted, one) for one in found]
+    return [part(Counted, one) for one in found]
 
 
 def _rows(path: Path) -> Dataset | None:

@@ -7,7 +7,7 @@ do: transformers fuses experts, renames, and picks the text model of a larger on
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
@@ -145,6 +145,11 @@ def _described(folder: Path, model: Model) -> Mapping[str, object]:
 def called(name: str, target: str) -> bool:
     """Whether PEFT takes a module of this name for this target (tuners_utils.check_target_module_exists)."""
     return name == target or name.endswith(f".{target}")
+
+
+def uncalled(targets: Iterable[str], names: Collection[str]) -> list[str]:
+    """The targets for which PEFT takes none of these modules; it says so only where it takes none for any target."""
+    return [one for one in targets if not any(called(name, one) for name in names)]
 
 
 def ending(name: str) -> str:

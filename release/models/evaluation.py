@@ -120,7 +120,7 @@ class Pruned(GatesFailed):
 
 
 class Over(Exception):
-    """No step is left after an evaluation that was owed: training ends with it, or a signal ended it again."""
+    """Training goes no further: an evaluation that was cut by a signal was made up for, or was cut once more."""
 
 
 def watch(plan: Plan, say: Say, heard: Sequence[int]) -> "TrainerCallback":

@@ -15,7 +15,7 @@ from release.values.errors import PreflightError
 from release.values.events import Line, Say
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 
@@ -148,17 +148,8 @@ def load_model(
     # four bits are shared out as numbers of the kind that they are computed with; as bytes each process keeps them all
     more = {"bnb_4bit_quant_storage": said.dtype} if to_share else {}
     quantization = BitsAndBytesConfig(**asdict(said.quantization), **more) if said.quantization else None
-    if on is None and said.device_map is not None:
-        on = spread.placed(
-            folder,
-            said.device_map,
-            spread.room(),
-            dtype=dtype,
-            quantization=None if said.dequantized else quantization,  # else they are of that dtype in the end
-            trust_remote_code=trust_remote_code,
-        )
-    elif on is None and said.device == "cuda":
-        on = {"": "cpu" if to_share else launched.cards(torch.cuda.device_count())[0]}
+    if on is None:
+        on = _places(folder, said, quantization, trust_remote_code=trust_remote_code, to_share=to_share)
     attention = said.attn_implementation
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -183,6 +174,26 @@ def load_model(
         model = model.dequantize(dtype)
         model.is_loaded_in_4bit = False  # else TRL takes it for a 4-bit model and halves the adapter's precision
     return model
+
+
+def _places(
+    folder: Path, said: Loading, quantization: "BitsAndBytesConfig | None", *, trust_remote_code: bool, to_share: bool
+) -> Mapping[str, int | str] | None:
+    """Where each part of the base goes: on several cards by a device map, or on one; None where no card is used."""
+    import torch
+
+    if said.device_map is not None:
+        return spread.placed(
+            folder,
+            said.device_map,
+            spread.room(),
+            dtype=getattr(torch, said.dtype),
+            quantization=None if said.dequantized else quantization,  # else they are of that dtype in the end
+            trust_remote_code=trust_remote_code,
+        )
+    if said.device == "cuda":
+        return {"": "cpu" if to_share else launched.cards(torch.cuda.device_count())[0]}
+    return None
 
 
 def _quantized(model: "PreTrainedModel") -> bool:

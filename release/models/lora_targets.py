@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from release.models.architecture import ALL_LINEAR, Architecture, called, ending
+from release.models.architecture import ALL_LINEAR, Architecture, called, ending, uncalled
 
 
 def target_problems(built: Architecture, targets: Sequence[str]) -> list[str]:
@@ -35,8 +35,7 @@ def _faulty(built: Architecture, targets: Sequence[str]) -> Iterator[str]:
             f"experts of a layer ({experts}), or for their router: LoRA of modules cannot adapt that."
         )
     left = [target for target in targets if target not in fused]
-    missing = [target for target in left if not any(called(name, target) for name in known)]
-    if missing:
+    if missing := uncalled(left, known):
         hint = f" Its experts are one parameter for a layer ({experts}), which it cannot adapt." if experts else ""
         yield (
             f"{said} {', '.join(missing)}, which no module of the base model is called: PEFT would skip it "

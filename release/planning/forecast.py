@@ -53,9 +53,9 @@ def planned(found: Inputs) -> list[str]:
 
 
 def answered_on(shape: Architecture, config: Config, training: Estimate, prices: Mapping[str, Any]) -> Iterator[str]:
-    """Which cards answer and merge, where that needs others than training does.
+    """Which cards can answer and merge, where training's memory is not enough for it.
 
-    The base is loaded as a whole for it, whether training shared it out or not.
+    For both all of the base is loaded, even where the processes of a training share it.
     """
     several = config.generation.device_map
     for load in to_load(shape, config):
@@ -111,7 +111,7 @@ def _answering_on(shape: Architecture, config: Config, precision: Precision, car
 
 
 def _fewest(needed: Callable[[int], Estimate], prices: Mapping[str, Any]) -> Iterator[str]:
-    """Of each card that can be used, and of which one does not hold it, how many do, where a machine has so many."""
+    """Where one of a card is too small for it: the least number of them that is enough, up to ``IN_A_MACHINE``."""
     for number, card in enumerate(prices["cards"]):
         fitting = (many for many in range(1, IN_A_MACHINE + 1) if cards.options(needed(many), prices)[number].fits)
         if not card.get("unsupported") and (many := next(fitting, 1)) > 1:
@@ -146,7 +146,7 @@ def answering(found: Inputs, built: Architecture, *, cuda: bool = False) -> Esti
 
 
 def to_share_out(found: Inputs, built: Architecture) -> float:
-    """Bytes of the host's memory that a base takes which goes to cards in shares: each process loads all of it."""
+    """Bytes of the host's memory until each card has its share of the base: every process loads all of it first."""
     weights = estimates.answering(built, found.config, cuda=True).parts["base weights"]
     return weights * (found.config.training.processes or 1)
 

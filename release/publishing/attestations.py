@@ -10,7 +10,8 @@ from dataclasses import asdict
 from gates.canonical import canonical_json
 from release.judging.released import Counted
 from release.values import layout
-from release.values.record import Record, to_json
+from release.values.as_json import to_json
+from release.values.record import Record
 
 COMPARISONS = {
     layout.COMPARISON: "beats_the_base",

@@ -13,8 +13,9 @@ from gates.report import cell
 from release.publishing.package import listed
 from release.values import layout
 from release.values.artifacts import Attested, Manifest, write_atomically
+from release.values.as_json import tree
 from release.values.attestation import Attestation, problems
-from release.values.record import digest, tree
+from release.values.record import digest
 
 TAGS = ("adapter-release", "attestation")
 

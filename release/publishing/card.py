@@ -13,8 +13,9 @@ from release.data.checks import CHECKS
 from release.judging import tried
 from release.judging.released import Counted
 from release.publishing import programs, snippet
+from release.values.as_json import tree
 from release.values.layout import PAGE, PICTURE, TRAINED
-from release.values.record import PreviousRelease, Record, Training, tree
+from release.values.record import PreviousRelease, Record, Training
 from release.values.training_metrics import turned
 
 LIBRARY = "peft"

@@ -8,8 +8,9 @@ from pathlib import Path
 from gates.canonical import canonical_json
 from release.values import contents, layout
 from release.values.artifacts import Candidate, sha256_file, write_atomically
+from release.values.as_json import tree
 from release.values.errors import VerificationError
-from release.values.record import Record, tree
+from release.values.record import Record
 
 
 def lay(candidate: Candidate, files: Mapping[str, Path], card: bytes, folder: Path) -> Path:

@@ -24,9 +24,10 @@ from release.judging import recording, terms
 from release.judging.released import Released
 from release.publishing import making_machine
 from release.values import layout
+from release.values.as_json import to_json
 from release.values.errors import ConfigError, VerificationError, shown
 from release.values.events import Line, Say
-from release.values.record import Record, to_json
+from release.values.record import Record
 
 TERMS: Mapping[str, str] = {
     "policy": layout.POLICY,

@@ -4,8 +4,9 @@ import json
 import re
 from dataclasses import dataclass
 
+from release.values.as_json import part
 from release.values.layout import ANSWER_SCHEMA, EXPORTS
-from release.values.record import Chat, Decoding, Form, Loaded, Quantization, Record, part
+from release.values.record import Chat, Decoding, Form, Loaded, Quantization, Record
 
 EMBEDDED = "smollm2-135m"
 """The folder that a card's reader unpacks the embedded base to, which no Hub has in these weights."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from gates.shown import plain, shorten
 from release.publishing import snippet
 from release.publishing.snippet import literal
+from release.values.as_json import tree
 from release.values.layout import ANSWER_SCHEMA, EXPORTS
-from release.values.record import Form, Record, tree
+from release.values.record import Form, Record
 
 OF_THE_RECORD = ("merged", "batch_invariant", "grammar_leaves_out")
 """What is recorded of how it was loaded beside vLLM's own settings."""

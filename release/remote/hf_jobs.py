@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 
 from release.remote.system import AT_WORK, GONE
 from release.running import kept
@@ -28,17 +28,38 @@ PATIENCE = 300  # seconds in which the Hub says at which stage a job is
 
 
 @dataclass(frozen=True, kw_only=True)
-class HfJobs:
-    """A machine of Hugging Face Jobs, for at most so many seconds."""
+class Lent:
+    """A machine of Hugging Face Jobs, for at most so many seconds: what a job's line is told before all else."""
 
-    name: str
+    flavor: str
     namespace: str
     """Empty for the account of the token."""
-    flavor: str
     seconds: int
     image: str
     python: str
+
+    def speak(self, words: Sequence[str]) -> list[str]:
+        """The command of a line to a job on this machine, with these words; ``told`` reads it."""
+        return [sys.executable, "-P", "-m", LINE, *map(str, astuple(self)), *words]
+
+
+def told(given: Sequence[str]) -> tuple[Lent, list[str]]:
+    """The machine and the words of which a line was told."""
+    flavor, namespace, seconds, image, python, *words = given
+    return Lent(flavor=flavor, namespace=namespace, seconds=int(seconds), image=image, python=python), words
+
+
+@dataclass(frozen=True, kw_only=True)
+class HfJobs:
+    """Hugging Face Jobs, asked for such a machine with this token."""
+
+    name: str
+    lent: Lent
     token: str = field(repr=False)
+
+    @property
+    def python(self) -> str:
+        return self.lent.python
 
     @property
     def client(self) -> Mapping[str, str]:
@@ -59,14 +80,13 @@ class HfJobs:
             )
 
     def of_account(self, account: str) -> "HfJobs":
-        return replace(self, namespace=self.namespace or account)
+        return replace(self, lent=replace(self.lent, namespace=self.lent.namespace or account))
 
     def folder(self, job: str) -> str:
         return f"/tmp/adapter-release/{job}"  # noqa: S108  of a container that has one job
 
     def speak(self, words: Sequence[str]) -> list[str]:
-        which = (self.flavor, self.namespace, str(self.seconds), self.image, self.python)
-        return [sys.executable, "-P", "-m", LINE, *which, *words]
+        return self.lent.speak(words)
 
     def silent(self, code: int, said: str) -> str:
         return f"{self.name} cannot be used: {said or f'its client ended with exit status {code}'}."
@@ -92,18 +112,17 @@ class HfJobs:
         return {"": GONE, "RUNNING": AT_WORK}.get(stage, stage.lower())
 
     def cancel(self, job: str) -> None:
-        """Nothing: who wishes for the end cancels what does not end."""
+        """Does nothing: the wish for the end, at its line (`hub_there.end`), cancels a job that goes on."""
 
 
 def of(name: str, found: re.Match[str], python: str, *, token: str, image: str | None) -> HfJobs:
     """A machine as it is named, with the image that is configured by its digest, or the Python that one is built on."""
     namespace, flavor, number, unit = found.groups()
-    return HfJobs(
-        name=f"hf-jobs:{name}",
-        namespace=namespace or "",
+    lent = Lent(
         flavor=flavor,
+        namespace=namespace or "",
         seconds=int(number) * UNITS[unit] if number else DAY,
         image=image if image and "@" in image else base_image(),
         python=python,
-        token=token,
     )
+    return HfJobs(name=f"hf-jobs:{name}", lent=lent, token=token)

@@ -14,7 +14,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from secrets import token_hex
@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 
 from release.hub import jobs, session
 from release.remote import hf_jobs, home, line, mounted, system, there
+from release.remote.hf_jobs import Lent
 from release.running.tied import inherited as locks
 from release.running.tied import tied
 from release.values import bounds, reasons
@@ -47,10 +48,7 @@ _SPEAKS = threading.Lock()
 class Job:
     """A job as the line is told of it."""
 
-    flavor: str
-    seconds: int
-    image: str
-    python: str
+    lent: Lent
     folder: str
     """Where it works over there; its last part is the job's name."""
     where: jobs.Place
@@ -58,7 +56,7 @@ class Job:
 
 def look(one: Job, *_: str) -> None:
     """What the image has; what it lacks is installed there. Where the Hub cannot be asked nothing is said at all."""
-    jobs.machine(one.flavor)
+    jobs.machine(one.lent.flavor)
     _ready()
     there.say({"python": [3, 11, 0], "system": "Linux", "missing": [], "account": one.where.namespace})
 
@@ -95,8 +93,9 @@ def start(one: Job) -> None:
     which = token_hex(8)
     mark = f"began-{which}"
     jobs.put(one.where, {mark: b"began\n"}, [name for name in found if BEGAN.fullmatch(name)])
-    program = [one.python, "-I", f"{MOUNT}/{PROGRAM.name}", MOUNT, one.folder, which, *system.NEEDED]
-    order = jobs.Order(image=one.image, command=program, flavor=one.flavor, seconds=one.seconds, mount=MOUNT)
+    program = [one.lent.python, "-I", f"{MOUNT}/{PROGRAM.name}", MOUNT, one.folder, which, *system.NEEDED]
+    lent = one.lent
+    order = jobs.Order(image=lent.image, command=program, flavor=lent.flavor, seconds=lent.seconds, mount=MOUNT)
     try:
         number = jobs.start(one.where, order, which)
     except session.Refused as stop:
@@ -112,9 +111,9 @@ def start(one: Job) -> None:
 
 def follow(one: Job, known: str) -> None:
     """Say what the job says and costs, until it has ended and what it put into its bucket is seen."""
-    machine = jobs.machine(one.flavor)
-    ends = f"ended after {one.seconds / 3600:g} hours"
-    _say({"note": f"  {one.flavor} ({machine.about}): {machine.price_per_hour:.2f} USD an hour, {ends}"})
+    machine = jobs.machine(one.lent.flavor)
+    ends = f"ended after {one.lent.seconds / 3600:g} hours"
+    _say({"note": f"  {one.lent.flavor} ({machine.about}): {machine.price_per_hour:.2f} USD an hour, {ends}"})
     heard, until = False, 0.0
     while True:
         found = jobs.files(one.where)
@@ -160,7 +159,7 @@ def _price(one: Job, number: str, machine: jobs.Machine, runs: str) -> None:
     if (seen := jobs.numbered(one.where, number)) and seen.seconds:
         hours = seen.seconds / 3600
         cost = f"about {hours * machine.price_per_hour:.2f} USD"
-        _say({"note": f"  it {runs} for {hours:.2f} hours on {one.flavor}: {cost}"})
+        _say({"note": f"  it {runs} for {hours:.2f} hours on {one.lent.flavor}: {cost}"})
 
 
 def _say(what: Mapping[str, object]) -> None:
@@ -185,10 +184,9 @@ def end(one: Job) -> None:
 
 def _wished(one: Job) -> bool:
     """Put the wish for the end into the bucket, by a process with a deadline: hf_xet hears no signal meanwhile."""
-    asked = (one.flavor, one.where.namespace, str(one.seconds), one.image, one.python, wish.__name__, one.folder)
     try:
         subprocess.run(
-            tied([sys.executable, "-P", "-m", hf_jobs.LINE, *asked]),
+            tied(one.lent.speak([wish.__name__, one.folder])),
             input=b"0\n",
             capture_output=True,
             timeout=WISHED,
@@ -228,7 +226,7 @@ def _cancel(one: Job, found: Mapping[str, int], until: float | None = None) -> N
 
 
 def fetch(one: Job, *_: str) -> None:
-    """What the job made and counted; of one that was killed what it counted, as far as that was kept whole."""
+    """What the job made and counted; of a job that was killed what it had counted by the last copy that is whole."""
     found = jobs.files(one.where)
     with TemporaryDirectory() as folder:
         tar = Path(folder) / "tar"
@@ -324,13 +322,13 @@ WORDS: Mapping[str, Callable[..., None]] = {
 
 def main(given: list[str]) -> None:
     """Say what is asked for. The program that comes first is for others: it lies in the bucket as a file."""
-    flavor, namespace, seconds, image, python, word, folder, *more = given
+    lent, (word, folder, *more) = hf_jobs.told(given)
     sys.stdin.buffer.read(int(sys.stdin.buffer.readline()))
     if word != look.__name__:
         _ready()
-    where = jobs.place(re.sub("[^0-9a-f]", "", Path(folder).name), namespace or None)
-    asked = Job(flavor=flavor, seconds=int(seconds), image=image, python=python, folder=folder, where=where)
-    WORDS[word](asked, *more)
+    where = jobs.place(re.sub("[^0-9a-f]", "", Path(folder).name), lent.namespace or None)
+    known = replace(lent, namespace=where.namespace)  # nobody has to ask whose token it is again
+    WORDS[word](Job(lent=known, folder=folder, where=where), *more)
 
 
 def _ready() -> None:

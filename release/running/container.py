@@ -144,7 +144,7 @@ def _take_away(container: "Running") -> None:
 
 @contextlib.contextmanager
 def _watched(lifeline: Path, container: str) -> Iterator[None]:
-    """While a process that outlives this one waits to end a container in which nobody of ours looks for its parent."""
+    """A block beside which another process waits: it ends the container if this one dies, which no stage in it sees."""
     engine = kept.to_reach_an_engine() | {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     command = [sys.executable, "-P", "-m", __name__, str(lifeline), container]
     with subprocess.Popen(command, env={**child.inherited(), **engine}, start_new_session=True) as watching:
@@ -155,7 +155,7 @@ def _watched(lifeline: Path, container: str) -> Iterator[None]:
 
 
 def _end(lifeline: Path, container: str) -> None:
-    """Take a container away when its parent lets go of its lock: what is no stage of ours does not end by itself."""
+    """Wait until the process that started a container has ended, which frees its lock, and take the container away."""
     from docker.errors import NotFound
 
     with contextlib.suppress(FileNotFoundError), lifeline.open("rb") as file:

@@ -119,7 +119,7 @@ def versions() -> dict[str, str]:
 
 
 def packages() -> dict[str, str]:
-    """The version of every installed package that the locks name, and of kernels: what runs, not what only tests."""
+    """The version of every installed package that the locks name, and of kernels; not of what only tests use."""
     text = "".join(path.read_text("utf-8") for path in _locks())
     locked = {_normal(name) for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", text, re.MULTILINE)}
     installed = {_normal(one.name): one.version for one in metadata.distributions()}

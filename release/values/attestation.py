@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from gates.canonical import digest
 from release.values import record as records
-from release.values.record import OPTIONAL, Decoding, Program, Rows, Source, Tree
+from release.values.as_json import OPTIONAL, Tree, tree
+from release.values.record import Decoding, Program, Rows, Source
 
 VERSION = 1
 NO_BYTES = "no bytes were judged: an address answered, and what is behind it nobody here has seen"
@@ -30,7 +31,7 @@ class Hosted:
     @property
     def sha256(self) -> str:
         """Of what is said here: the ledger holds it where the digest of an adapter would stand."""
-        return digest(records.tree(self))
+        return digest(tree(self))
 
 
 @dataclass(frozen=True, kw_only=True)

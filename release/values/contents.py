@@ -174,7 +174,7 @@ def _target(link: Path) -> Path:
 
 
 def _alike(sizes: Mapping[str, int]) -> dict[str, str]:
-    """Names that are another's on a disk that takes capitals, or composed letters, for each other; and that other."""
+    """Names that some disks cannot tell from another one, as they ignore case or how letters are composed: that one."""
     seen: dict[str, str] = {}
     first = {name: seen.setdefault(normal("NFC", name).casefold(), name) for name in sorted(sizes)}
     return {name: other for name, other in first.items() if name != other}

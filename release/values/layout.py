@@ -261,6 +261,11 @@ def of_form(form: str) -> dict[str, str]:
     return {name: f"gates/forms/{form}/{name}" for name in OF_A_FORM}
 
 
+def answers_as(form: str) -> str:
+    """Where a release holds the answers in this form."""
+    return of_form(form)["answers.jsonl"]
+
+
 def of_a_try(name: str) -> dict[str, str]:
     """Where a release holds the files ``OF_A_TRY`` of the try of this name."""
     return {file: f"{TRIES}/{name}/{file}" for file in OF_A_TRY}

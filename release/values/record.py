@@ -1,29 +1,19 @@
 """The release record: what an adapter was made of and how it was judged, as values, and as ``release.json``.
 
-Its schema is ``schemas/record.schema.json``. A field that is ``OPTIONAL`` and None is not written: records of
-earlier versions lack it.
+Its schema is ``schemas/record.schema.json``.
 """
 
-import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
 
 import schemas
-from gates.canonical import Json, canonical_json
-
-Tree: TypeAlias = Mapping[str, object]
-"""A JSON object of which nothing more is said here."""
-T = TypeVar("T")
+from gates.canonical import canonical_json
+from release.values.as_json import OPTIONAL, Tree, part
 
 VERSION = 3
 """1 had no statements beside it, and less of what was installed and spent; 2 knew one form only."""
 _ITSELF = ("record_sha256", "files")
-
-
-OPTIONAL = {"optional": True}
-"""Of a field that some records lack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -619,59 +609,6 @@ def known(value: Tree) -> Record:
     assert isinstance(data, dict)
     # the first releases spelt it so
     return part(Record, {**value, "data": {"license": data.get("licence"), **data}})
-
-
-def part(kind: type[T], value: object) -> T:
-    """A value of this module from JSON that fits it; ``ValueError`` where a field is missing."""
-    assert is_dataclass(kind)
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{kind.__name__} is not {value!r:.80}")  # noqa: TRY004  a fault of what was read
-    known = {name: _read(hint, value[name]) for name, hint in _hints(kind).items() if name in value}
-    try:
-        return kind(**known)
-    except TypeError as error:
-        raise ValueError(f"{kind.__name__}: {error}") from None
-
-
-@functools.cache
-def _hints(kind: type[object]) -> Mapping[str, object]:
-    return get_type_hints(kind)
-
-
-def _read(hint: object, value: object) -> object:
-    """A field's value: dataclasses within mappings, lists and what may be None are read too."""
-    kinds = [one for one in get_args(hint) if one is not type(None)]
-    if value is None or not (kinds or is_dataclass(hint)):
-        return value
-    if isinstance(hint, type) and is_dataclass(hint):
-        return part(hint, value)
-    if isinstance(value, Mapping) and len(kinds) == 2:
-        return {name: _read(kinds[1], one) for name, one in value.items()}
-    if get_origin(hint) is tuple and isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, list):
-        return [_read(kinds[0], one) for one in value]
-    return _read(kinds[0], value) if len(kinds) == 1 else value
-
-
-def to_json(value: object) -> Json:
-    """A value of this module as JSON; whoever reads it gets the value back."""
-    if is_dataclass(value):
-        found = {one.name: (getattr(value, one.name), one.metadata.get("optional")) for one in fields(value)}
-        return {name: to_json(one) for name, (one, left_out) in found.items() if not (left_out and one is None)}
-    if isinstance(value, Mapping):
-        return {name: to_json(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_json(one) for one in value]
-    assert value is None or isinstance(value, bool | int | float | str)
-    return value
-
-
-def tree(value: object) -> dict[str, object]:
-    """A dataclass of this module as a JSON object."""
-    found = to_json(value)
-    assert isinstance(found, dict)
-    return dict(found)
 
 
 def digest(value: Tree) -> str:

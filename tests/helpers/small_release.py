@@ -31,7 +31,8 @@ from release.publishing import attestations, sign
 from release.running import environment
 from release.values import layout, record, training_metrics
 from release.values.artifacts import Adapter, Candidate, Manifest, Package, sha256_file
-from release.values.record import Evaluated, Origin, Training, Tries, part
+from release.values.as_json import part
+from release.values.record import Evaluated, Origin, Training, Tries
 from release.values.training_metrics import Evaluation, Kept
 from tests.helpers.line import ROOT, small_config
 

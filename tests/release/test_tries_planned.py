@@ -19,13 +19,14 @@ from release.config.ladder import Step
 from release.config.settings import Config
 from release.inputs import Inputs
 from release.judging import tried
-from release.planning import cards, forecast
+from release.planning import cards, forecast, memory
 from release.planning import tries as planning
 from release.running import machine
 from release.values import extras
+from release.values.as_json import tree
 from release.values.errors import ConfigError, PreflightError
 from release.values.events import Event, Line, Say
-from release.values.record import Pruned, Tries, Try, tree
+from release.values.record import Pruned, Tries, Try
 from tests.helpers.line import small_config
 
 FIRST = Try(name="1", changes={}, passed=False, refused_by=["it diverged"], gates={}, steps=0, tokens=0, seconds=1.5)
@@ -128,7 +129,7 @@ def test_side_by_side_each_has_its_share_of_memory_and_threads_and_the_same_at_e
     assert [one.config.run.threads for one in steps] == [2] * 4
     assert tries_planned.planned(found, {"train": "a"})[0] == steps
 
-    with_memory(tmp_path / "cgroup", monkeypatch, int(1.5 * needs * preflight.MEMORY_SPARE))
+    with_memory(tmp_path / "cgroup", monkeypatch, int(1.5 * needs * memory.SPARE))
     items = {one.name: one for one in preflight.look(found, quiet)}
     assert items["side by side"].says == "2 tries at a time, each with 2 threads, and all that follows with as many"
     assert items["memory"].state == "problem"
@@ -170,7 +171,7 @@ def test_what_memory_leaves_out_of_a_ladder_is_said_before_anything_is_started(
     }
     *_, before, most = sorted(set(needs.values()))
     (too_large,) = (one for one, size in needs.items() if size == most)
-    with_memory(tmp_path / "cgroup", monkeypatch, int((before + most) / 2 * preflight.MEMORY_SPARE))
+    with_memory(tmp_path / "cgroup", monkeypatch, int((before + most) / 2 * memory.SPARE))
 
     said = said_by(command, found.config.path)
 
@@ -253,7 +254,7 @@ def test_memory_for_a_space_is_asked_for_with_each_value_that_has_no_order(
         for one in ladder.largest(found.config)
     )
     assert least < most
-    with_memory(tmp_path / "cgroup", monkeypatch, int((least + most) / 2 * preflight.MEMORY_SPARE))
+    with_memory(tmp_path / "cgroup", monkeypatch, int((least + most) / 2 * memory.SPARE))
 
     with pytest.raises(PreflightError, match=r"values \(training.activation_checkpointing False\): .*memory"):
         tries_planned.planned(found, {})

@@ -16,9 +16,9 @@ from release.config.ladder import Step
 from release.models import tuning_answers
 from release.publishing import candidate_folder
 from release.values.artifacts import Manifest, sha256_file
+from release.values.as_json import tree
 from release.values.errors import GatesFailed
 from release.values.events import Event
-from release.values.record import tree
 from tests.helpers.prepared import lent, prepared_config
 from tests.helpers.small_release import write_answers
 

@@ -25,9 +25,10 @@ from release.running import environment
 from release.running.place import Place
 from release.values import extras, layout
 from release.values.artifacts import Manifest, sha256_file, write_atomically
+from release.values.as_json import tree
 from release.values.errors import PreflightError
 from release.values.events import Progress, Say
-from release.values.record import Ollama, Parity, tree
+from release.values.record import Ollama, Parity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

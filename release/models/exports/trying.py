@@ -9,7 +9,7 @@ from pathlib import Path
 
 from release.config.reading import load as load_config
 from release.models import base as bases
-from release.models import loading, spread, train, wheels
+from release.models import built_trainer, loading, spread, wheels
 from release.models.exports import converter, making, merging, problems
 from release.running import child
 from release.running.place import Place
@@ -65,12 +65,12 @@ def _lay_out(run: Path, base: Path, trial: Path) -> None:
         shutil.copyfile(run / name, trial / name)
     torch.manual_seed(config.run.seed)
     model = merging.load(base, config, "unquantized")
-    wrapped = get_peft_model(model, train.lora_config(config, model))
+    wrapped = get_peft_model(model, built_trainer.lora_config(config, model))
     for name, weights in wrapped.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weights, std=SMALL)
     wrapped.save_pretrained(str(trial / "adapter"))
-    train.write_tokenizer(base, run, trial / "adapter")
+    built_trainer.write_tokenizer(base, run, trial / "adapter")
 
 
 if __name__ == "__main__":

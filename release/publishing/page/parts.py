@@ -337,7 +337,7 @@ def _chain(record: Record, release: str) -> Iterator[Link]:
     answers = f"sha256 {record.generation.answers_sha256}"
     yield Link(name="answers", what=TRAINED, digest=answers, check=f"sha256sum {layout.ANSWERS}")
     for name, form in (record.forms or {}).items():
-        file = layout.of_form(name)["answers.jsonl"]
+        file = layout.answers_as(name)
         answers = f"sha256 {form.answering.answers_sha256}"
         yield Link(name="answers", what=f"in the form {name}", digest=answers, check=f"sha256sum {file}")
     verdict = f"sha256 {record.verdict_sha256}"

@@ -90,7 +90,7 @@ def of_release(release: Released, derived: Derived) -> Shown:
 def of_run(run: Path, record: Record, terms: Terms, derived: Derived, before: Sequence[Release]) -> Shown:
     """A run with all its rows; ``before`` are the previous releases that it was compared with."""
     kept = {one.tag for one in record.earlier.releases if one.kept} if record.earlier else set()
-    forms = {one.name: layout.of_form(one.name)["answers.jsonl"] for one in derived.forms}
+    forms = {one.name: layout.answers_as(one.name) for one in derived.forms}
     names = {TRAINED: layout.ANSWERS, **forms}
     return Shown(
         record=record,

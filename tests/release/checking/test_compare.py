@@ -19,7 +19,8 @@ from release.checking.compare import Made
 from release.judging.released import Released
 from release.values import layout
 from release.values.artifacts import Reproduction, sha256_file
-from release.values.record import known, tree
+from release.values.as_json import tree
+from release.values.record import known
 from tests.helpers.small_release import small_release, training, write_answers
 
 A0 = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"

@@ -11,7 +11,8 @@ from release.checking import verify_search
 from release.judging import tried
 from release.values import layout, pruning, training_metrics
 from release.values import record as records
-from release.values.record import Tries, tree
+from release.values.as_json import part, tree
+from release.values.record import Tries
 from release.values.training_metrics import Evaluation, Kept
 
 RATE = "training.learning_rate"
@@ -76,7 +77,7 @@ def written() -> dict[str, bytes]:
 def problems(value: dict[str, Any]) -> list[str]:
     assert records.is_tries(value)
     release: Any = SimpleNamespace(read=lambda name: written()[name])
-    return list(verify_search.problems(release, records.part(Tries, value)))
+    return list(verify_search.problems(release, part(Tries, value)))
 
 
 def test_a_search_that_was_made_so_has_no_problem() -> None:
@@ -138,9 +139,9 @@ def test_a_space_that_is_none_is_named_and_the_table_is_shown_without_it(space: 
     value["search"]["space"] = space
 
     assert any("its search has" in one for one in problems(value))
-    shown = tried.lines(records.part(Tries, value))
+    shown = tried.lines(part(Tries, value))
     assert not any("suggested" in one for one in shown)
-    assert len(shown) == len(tried.lines(records.part(Tries, table()))) - 1
+    assert len(shown) == len(tried.lines(part(Tries, table()))) - 1
 
 
 def test_a_try_that_went_on_where_it_was_to_be_pruned_is_named() -> None:
@@ -153,6 +154,6 @@ def test_a_try_that_went_on_where_it_was_to_be_pruned_is_named() -> None:
     swapped = {names["1"]: written()[names["5"]], names["5"]: written()[names["1"]]}
     release: Any = SimpleNamespace(read=lambda name: {**written(), **swapped}[name])
 
-    found = list(verify_search.problems(release, records.part(Tries, value)))
+    found = list(verify_search.problems(release, part(Tries, value)))
 
     assert any("before try 5, it is pruned after step 5" in one for one in found), found

@@ -78,15 +78,7 @@ def with_setting(key: str, value: object) -> Config:
         tree["adapter"] = {"method": "imported", "source": "there", "reproduce_with": said}
     if key.startswith("serving.*."):
         name = key.rpartition(".")[2]
-        of = {
-            "file_type": "llama.cpp",
-            "max_kl": "llama.cpp",
-            "tensor_parallel_size": "vllm",
-            "url": "openai",
-            "model": "openai",
-            "base_model": "openai",
-        }
-        engine = value if name == "engine" else of.get(name, "transformers")
+        engine = value if name == "engine" else reading.ONLY.get(name, "transformers")
         tree["serving"] = {"a": {"engine": engine}}
         if engine == "openai":
             tree["serving"]["a"] |= {"url": "http://127.0.0.1:1/v1", "model": "any"}

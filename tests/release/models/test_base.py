@@ -13,9 +13,9 @@ from release.config.settings import Model
 from release.hub import base_files
 from release.models import base as bases
 from release.models import embedded
+from release.values.as_json import to_json
 from release.values.errors import HubError, VerificationError
 from release.values.events import Event
-from release.values.record import to_json
 from tests.helpers.hub_fixture import EmbeddedHub
 from tests.helpers.line import ROOT
 

@@ -20,7 +20,7 @@ from release.config import reading
 from release.config.settings import Config
 from release.judging import terms
 from release.models import base as bases
-from release.models import evaluation, interrupted, train
+from release.models import built_trainer, evaluation, interrupted, train
 from release.running import spending
 from release.running.place import Here
 from release.values import layout
@@ -303,7 +303,7 @@ def test_a_training_that_its_evaluation_ends_is_not_said_to_be_ended_by_its_budg
     plan = plan_of(run)
     monkeypatch.setattr(evaluation, "measured", lambda *_: last)
     monkeypatch.setattr(evaluation, "_keep", lambda *_: None)
-    handler = CallbackHandler(list(train._deciding(config, run, plan, quiet, [])), None, None, None, None)
+    handler = CallbackHandler(list(built_trainer._deciding(config, run, plan, quiet, [])), None, None, None, None)
     state, control = TrainerState(global_step=1, max_steps=9), TrainerControl()
 
     handler.on_train_begin(None, state, control)

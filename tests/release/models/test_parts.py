@@ -20,7 +20,7 @@ from gates.canonical import canonical_json
 from release.config import reading
 from release.config.settings import Form, Generation
 from release.models import base as bases
-from release.models import generate, parts, train
+from release.models import built_trainer, generate, parts
 from release.models.engines import transformers
 from release.models.engines.engine import Answerer, Opened, Prompt, of_run
 from release.running import launched, machine
@@ -192,7 +192,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> tuple[ba
     settings = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
     (adapter / layout.SETTINGS).write_bytes(canonical_json({**settings, "base_model_name_or_path": "a/tiny"}))
     shutil.copyfile(sealed.folder / layout.CHAT_TEMPLATE, run / layout.CHAT_TEMPLATE)
-    train.write_tokenizer(sealed.folder, run, adapter)
+    built_trainer.write_tokenizer(sealed.folder, run, adapter)
     return sealed, adapter
 
 

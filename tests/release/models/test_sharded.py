@@ -11,7 +11,7 @@ import pytest
 from release.config import reading
 from release.config.settings import Adapter
 from release.models import base as bases
-from release.models import loading, sharded, train
+from release.models import built_trainer, loading, sharded, train
 from release.running.place import Here
 from release.values.errors import PreflightError
 from release.values.tensors import header
@@ -92,8 +92,8 @@ def test_a_base_that_nobody_shared_out_is_refused() -> None:
 
 def test_accelerate_is_told_of_the_second_version(tmp_path: Path) -> None:
     path = small_config(tmp_path, training={"fsdp": True, "processes": 2, "optim": "adamw_torch"})
-    shared = train.training_arguments(reading.load(path), tmp_path, cuda=False)
-    alone = train.training_arguments(reading.load(small_config(tmp_path)), tmp_path, cuda=False)
+    shared = built_trainer.training_arguments(reading.load(path), tmp_path, cuda=False)
+    alone = built_trainer.training_arguments(reading.load(small_config(tmp_path)), tmp_path, cuda=False)
 
     assert shared.fsdp_plugin_args["fsdp_version"] == 2
     assert shared.fsdp_plugin_args["state_dict_type"] == "FULL_STATE_DICT"

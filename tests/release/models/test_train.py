@@ -25,9 +25,10 @@ from release.running import environment, launched
 from release.running.place import Here
 from release.values import layout
 from release.values.artifacts import sha256_file
+from release.values.as_json import tree
 from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
 from release.values.events import Event, Progress
-from release.values.record import CURVES, tree
+from release.values.record import CURVES
 from tests.helpers.line import ROOT, small_config
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,8 @@ import pytest
 
 from gates import read_golden, read_outputs
 from release.publishing import programs, snippet
-from release.values.record import Form, Record, tree
+from release.values.as_json import tree
+from release.values.record import Form, Record
 from tests.helpers.card_snippet import answers, programs_of
 from tests.helpers.hub_fixture import EmbeddedHub
 from tests.helpers.line import ROOT, adapter_release

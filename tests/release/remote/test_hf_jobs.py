@@ -31,6 +31,7 @@ from tests.helpers.jobs_service import TOKEN, Run, Service
 from tests.helpers.lent import wait_until
 
 ON = "hf-jobs:cpu-basic"
+LENT = hf_jobs.Lent(flavor="l4x1", namespace="me", seconds=60, image="i", python="p")
 REFUSED = """
 import os, sys, time
 print("at work", file=sys.stderr, flush=True)
@@ -181,7 +182,7 @@ def test_a_job_that_no_list_has_is_not_started_twice_and_ended_with_all_of_its_n
 
 def test_a_wish_for_the_end_that_does_not_arrive_is_given_up(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     where = jobs.Place(namespace="me", job="0" * 16)
-    asked = hub_there.Job(flavor="l4x1", seconds=60, image="i", python="p", folder=f"/tmp/{where.job}", where=where)
+    asked = hub_there.Job(lent=LENT, folder=f"/tmp/{where.job}", where=where)
     monkeypatch.setenv("HF_ENDPOINT", service.endpoint)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert hub_there._wished(asked)
@@ -456,7 +457,7 @@ def test_what_was_counted_is_taken_of_the_newest_that_is_whole_and_plain(
             tar.add(folder / there.COUNTED[1], there.COUNTED[1])
         half.rename(bucket / mounted.named("000002", half))
     where = jobs.Place(namespace="me", job="0" * 16)
-    asked = hub_there.Job(flavor="l4x1", seconds=60, image="i", python="p", folder="/tmp/0", where=where)
+    asked = hub_there.Job(lent=LENT, folder="/tmp/0", where=where)
     monkeypatch.setattr(jobs, "files", lambda _: {path.name: path.stat().st_size for path in bucket.iterdir()})
     monkeypatch.setattr(jobs, "get", lambda _, name, __, to: shutil.copy(bucket / name, to))
 
@@ -474,7 +475,7 @@ def test_a_job_that_was_refused_is_not_waited_for(
     answer: int, waited_for: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where, bucket = jobs.Place(namespace="me", job="0" * 16), dict[str, int]()
-    asked = hub_there.Job(flavor="l4x1", seconds=60, image="i", python="p", folder="/tmp/0", where=where)
+    asked = hub_there.Job(lent=LENT, folder="/tmp/0", where=where)
 
     def put(_: object, added: dict[str, bytes], gone: list[str]) -> None:
         bucket.update({name: len(one) for name, one in added.items()})
@@ -498,7 +499,7 @@ def test_what_a_job_costs_is_told_while_it_says_nothing(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     said, where = threading.Event(), jobs.Place(namespace="me", job="0" * 16)
-    asked = hub_there.Job(flavor="l4x1", seconds=60, image="i", python="p", folder="/tmp/0", where=where)
+    asked = hub_there.Job(lent=LENT, folder="/tmp/0", where=where)
     seen = jobs.Seen(id="1", start="", stage=jobs.RUNNING, message="", seconds=3600)
 
     def numbered(*_: object) -> jobs.Seen:
@@ -552,13 +553,13 @@ def test_a_flavor_is_taken_with_whose_it_is_and_how_long(named: str, namespace: 
     found = systems.find(f"hf-jobs:{named}", None, Path(), token=TOKEN, image="me/mine@sha256:0")
 
     assert isinstance(found, hf_jobs.HfJobs)
-    assert (found.name, found.namespace, found.flavor, found.seconds) == (
+    assert (found.name, found.lent.namespace, found.lent.flavor, found.lent.seconds) == (
         f"hf-jobs:{named}",
         namespace,
         flavor,
         seconds,
     )
-    assert found.image == "me/mine@sha256:0"
+    assert found.lent.image == "me/mine@sha256:0"
     assert TOKEN not in repr(found)
     assert TOKEN not in " ".join(found.speak(["look", "."]))
 
@@ -567,4 +568,4 @@ def test_a_local_image_is_not_asked_of_a_service() -> None:
     found = systems.find("hf-jobs:l4x1", None, Path(), image="sha256:0123")
 
     assert isinstance(found, hf_jobs.HfJobs)
-    assert found.image.startswith("python:3.11-slim-bookworm@sha256:")
+    assert found.lent.image.startswith("python:3.11-slim-bookworm@sha256:")

@@ -13,7 +13,7 @@ from release.running import child, environment
 from release.values import layout, record
 from release.values import tensors as tensor_files
 from release.values.artifacts import sha256_file
-from release.values.record import to_json
+from release.values.as_json import to_json
 from tests.helpers.line import ROOT, small_config
 from tests.helpers.small_release import small_base, small_release, tensors, training
 

@@ -11,7 +11,8 @@ from release.config import reading
 from release.config.settings import Config, Form
 from release.models.engines import ready
 from release.models.exports import problems, quantizer
-from release.values.record import Parity, part
+from release.values.as_json import part
+from release.values.record import Parity
 from tests.helpers.built import built
 from tests.helpers.line import ROOT
 
