@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from gates.canonical import canonical_json
 from release.config import reading
@@ -30,8 +29,6 @@ from tests.helpers.prepared import answered, prepared_config, trained
 HOST = "there"
 CACHE = str(ROOT / ".cache")
 JOB = "0123456789abcdef"
-TRAINED_ON = 40  # rows: checking them is most of what a candidate takes whose slow stages are done
-EPOCHS = 16  # over them are the steps of the kept release
 
 
 def program(*names: str) -> str:
@@ -243,15 +240,9 @@ def wait_until(ready: Callable[[], bool], why: str) -> None:
 
 
 def project(line: Path) -> Path:
-    """A project whose configuration fits what a kept release lends, over fewer rows to train on."""
+    """A project whose configuration fits what a kept release lends."""
     line.mkdir()
-    path = prepared_config(line)
-    rows = (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines()[:TRAINED_ON]
-    (line / "train.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
-    settings = yaml.safe_load(path.read_text("utf-8"))
-    settings["data"]["train_file"] = "train.jsonl"
-    settings["training"]["num_train_epochs"] = EPOCHS
-    path.write_text(yaml.safe_dump(settings), "utf-8")
+    prepared_config(line)
     return line
 
 

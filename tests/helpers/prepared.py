@@ -25,6 +25,8 @@ ANSWERABLE, UNANSWERABLE = 19, 19
 """Golden rows of each kind: the fewest that prove the default's floors, and rule out a loss, where all are right."""
 GOLDEN_ROWS = ANSWERABLE + UNANSWERABLE
 BABBLE = "The answer is JSON."
+TRAINED_ON = 40  # rows: checking them is most of what a line takes whose slow stages are done
+EPOCHS = 16  # over them are the steps of the kept release
 FEW = 6
 SHARES = {"json_parse": 1.0, "schema_compliance": 1.0, "citation_coverage": 0.9}
 """The default's targets, of which a few rows prove no bound."""
@@ -33,9 +35,9 @@ SHARES = {"json_parse": 1.0, "schema_compliance": 1.0, "citation_coverage": 0.9}
 def prepared_config(
     folder: Path, *, few: bool = False, serving: Mapping[str, Any] = MappingProxyType({}), **publishing: Any
 ) -> Path:
-    """A configuration in ``folder`` over fewer golden rows, that the kept release's adapter fits.
+    """A configuration in ``folder`` over fewer rows, that the kept release's adapter fits.
 
-    Over a ``few`` where they are answered for real, with gates that compare shares alone.
+    Over a ``few`` golden ones where they are answered for real, with gates that compare shares alone.
     """
     golden = folder / "golden.jsonl"
     rows = gates.read_golden(ROOT / "data" / "elements" / "golden.jsonl")
@@ -44,14 +46,16 @@ def prepared_config(
     taken = {*kinds[0][:answerable], *kinds[1][:unanswerable]}
     lines = (ROOT / "data" / "elements" / "golden.jsonl").read_text("utf-8").splitlines(keepends=True)
     golden.write_text("".join(line for line in lines if json.loads(line)["id"] in taken), "utf-8")
+    rows_to_train_on = (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (folder / "train.jsonl").write_text("".join(rows_to_train_on[:TRAINED_ON]), "utf-8")
     shares = {name: {"mode": "point", "target": target, "min_n": 1} for name, target in SHARES.items()}
     lora = json.loads((RELEASED / "adapter_config.json").read_bytes())
     return small_config(
         folder,
         run={"output_dir": "run"},
-        data={"golden_file": str(golden)},
+        data={"train_file": str(folder / "train.jsonl"), "golden_file": str(golden)},
         adapter={"lora": {"r": lora["r"], "alpha": lora["lora_alpha"]}},
-        training={"over": ["nf4"]},
+        training={"over": ["nf4"], "num_train_epochs": EPOCHS},
         generation={"max_new_tokens": 48},
         serving=serving,
         publishing=publishing,

@@ -26,7 +26,7 @@ from tests.helpers.small_release import read_record
 from tests.release.test_whole import REPO, environment, release, start, wait_for
 
 pytestmark = pytest.mark.slow
-ASKED = 6
+ASKED = 2
 RELEASED, HUB = f"{REPO}@v0.1.0", ("--hub", "file:hub")
 SERVING = {
     "gguf": {"engine": "llama.cpp", "merged": True, "file_type": "Q8_0"},

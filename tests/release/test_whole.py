@@ -1,7 +1,7 @@
 """The whole line for real: the embedded base, the real Hub client over HTTP, and every way in which it must stop.
 
-A published release kept under tests/data/releases lends its adapter, so that a passing line needs no training here;
-`make release` trains it for real.
+A published release kept under tests/data/releases lends its adapter, so that a passing line needs no training here,
+and a few golden rows are answered; `make release` trains it for real and answers all.
 """
 
 import os
@@ -22,11 +22,11 @@ from release.publishing import snippet
 from release.values.events import Event
 from tests.helpers.card_snippet import answers, program_of
 from tests.helpers.line import ROOT, adapter_release
-from tests.helpers.prepared import GOLDEN_ROWS, prepared_config, trained
+from tests.helpers.prepared import FEW, prepared_config, trained
 
 pytestmark = pytest.mark.slow
 REPO = "local/elements"
-ASKED = 8  # golden rows that a card's program is asked, one by one
+ASKED = 3  # golden rows that a card's program is asked, one by one
 
 
 def quiet(_: Event) -> None:
@@ -35,8 +35,8 @@ def quiet(_: Event) -> None:
 
 @pytest.fixture
 def line(tmp_path: Path) -> Path:
-    """A folder with a configuration over fewer golden rows, an output folder and a Hub of its own."""
-    prepared_config(tmp_path)
+    """A folder with a configuration over a few golden rows, an output folder and a Hub of its own."""
+    prepared_config(tmp_path, few=True)
     return tmp_path
 
 
@@ -130,7 +130,7 @@ def check_a_second_release(line: Path) -> None:
     second = release(line, "--set", "publishing.tag=v0.2.0")
 
     assert second.returncode == 0, second.stderr
-    assert f"previous release v0.1.0: compared on {GOLDEN_ROWS} of its {GOLDEN_ROWS} golden rows" in second.stderr
+    assert f"previous release v0.1.0: compared on {2 * FEW} of its {2 * FEW} golden rows" in second.stderr
     assert "not worse than the last release" in second.stderr
     assert "not worse than the best release" in second.stderr
     verified = adapter_release("verify", f"{REPO}@v0.2.0", "--hub", "file:hub", cwd=line, env=environment())

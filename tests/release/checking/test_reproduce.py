@@ -389,19 +389,6 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_an_adapter_made_again_from_its_tag_is_bit_identical(line: Path) -> None:
-    done = run(line, "reproduce", f"{REPO}@{TAG}")
-
-    assert done.returncode == 0, done.stderr
-    found = result(line / "runs" / "reproduced" / f"local--elements@{TAG}")
-    assert (found["reached"], found["differences"]) == ("bits", [])
-    assert found["adapter"]["trajectory"] == (
-        "the first LoRA weights and every logged loss and grad_norm and learning_rate are equal"
-    )
-    assert found["answers"]["same"] == GOLDEN_ROWS
-
-
-@pytest.mark.slow
 def test_a_published_adapter_answers_the_same_again(line: Path) -> None:
     done = run(line, "rejudge", f"{REPO}@{TAG}", "--level", "answers", "--output", "again")
 
@@ -413,8 +400,8 @@ def test_a_published_adapter_answers_the_same_again(line: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_reproduction_killed_in_training_goes_on_and_is_bit_identical(line: Path) -> None:
-    """kill -9 when the first checkpoint is whole."""
+def test_an_adapter_made_again_from_its_tag_is_bit_identical_after_a_kill(line: Path) -> None:
+    """kill -9 when the first checkpoint is whole. Without a kill: `test_families.py`."""
     command = ["reproduce", f"{REPO}@{TAG}", "--hub", ENDPOINT, "--output", "killed"]
     with subprocess.Popen(
         [sys.executable, "-m", "release.cli", *command],
@@ -434,6 +421,10 @@ def test_a_reproduction_killed_in_training_goes_on_and_is_bit_identical(line: Pa
     (record_path,) = (line / "killed").glob("runs/*/record.json")
     assert json.loads(record_path.read_bytes())["training"]["resumed_from_step"] == STEPS // 2
     assert (found["reached"], found["differences"]) == ("bits", [])
+    assert found["adapter"]["trajectory"] == (
+        "the first LoRA weights and every logged loss and grad_norm and learning_rate are equal"
+    )
+    assert found["answers"]["same"] == GOLDEN_ROWS
 
 
 @pytest.mark.slow

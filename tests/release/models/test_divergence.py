@@ -20,7 +20,8 @@ from release.running.place import Here
 from release.values.errors import ConfigError, GatesFailed
 from release.values.events import Event, Line
 from tests.helpers.line import ROOT, small_config
-from tests.release.models.test_evaluation import evaluations, kill_after, start_run
+from tests.release.models.test_evaluation import evaluations, start_run
+from tests.release.models.test_train import kill_after
 
 RULE = OnDivergence()
 NAN, INF = float("nan"), float("inf")

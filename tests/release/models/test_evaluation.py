@@ -1,12 +1,10 @@
 """Tuning rows evaluated while an adapter is trained, on a base of two small layers; and which state is kept."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +27,7 @@ from release.values.events import Event, Line
 from release.values.training_metrics import Evaluation
 from tests.helpers.line import ROOT, small_config
 from tests.helpers.tiny_base import REPO
+from tests.release.models.test_train import kill_after
 
 STEPS = 6
 EVALUATED = {"eval_steps": 1, "eval_generate": 2}
@@ -78,22 +77,6 @@ def evaluations(run: Path) -> list[dict[str, Any]]:
     """What was measured, less what another run would not give again."""
     timed = ("seconds", "peak_memory_bytes", "gpu_peak_memory_bytes")
     return [{key: value for key, value in row.items() if key not in timed} for row in rows(run) if "eval_loss" in row]
-
-
-def kill_after(step: int, run: Path, base: bases.Base) -> None:
-    """Train until the checkpoint of this step is whole, then kill -9."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "release.models.train", str(run), str(base.folder)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    mark, deadline = run / "checkpoints" / f"checkpoint-{step}.json", time.monotonic() + 240
-    while not mark.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert mark.exists()
-    assert not (run / "training.json").exists()
 
 
 @pytest.mark.slow

@@ -73,26 +73,32 @@ def read(path: Path) -> bytes:
 
 
 def test_two_processes_learn_as_one_with_twice_the_batch_and_give_the_same_bytes_after_a_kill(
-    tmp_path: Path, base: bases.Base
+    tmp_path: Path, short_base: bases.Base
 ) -> None:
+    """To rounding; nothing is dropped, for each process has dice of its own."""
     (tmp_path / "one").mkdir()
-    small: dict[str, Any] = {"rows": 16, "gradient_accumulation_steps": 2, "logging_steps": 1}
+    small: dict[str, Any] = {
+        "rows": 16,
+        "gradient_accumulation_steps": 2,
+        "logging_steps": 1,
+        "adapter": {"lora": {"dropout": 0}},
+    }
     alone = start_run(tmp_path / "one", per_device_train_batch_size=2, **small)
     both = start_run(tmp_path, per_device_train_batch_size=1, processes=2, **small)
-    train.train(alone, base, Here(), quiet)
+    train.train(alone, short_base, Here(), quiet)
     with pytest.raises(PreflightError, match="killed"):
-        train.train(both, base, Here(), kill_one(both))
+        train.train(both, short_base, Here(), kill_one(both))
 
-    adapter = train.train(both, base, Here(), quiet)
+    adapter = train.train(both, short_base, Here(), quiet)
 
     told = json.loads((both / "training.json").read_bytes())
     assert (told["processes"], told["resumed_from_step"]) == (2, 2)
     one = json.loads((alone / "training.json").read_bytes())
     assert told["tokens"] == one["tokens"]
     for (_, loss), (_, other) in zip(told["losses"], one["losses"], strict=True):
-        assert loss == pytest.approx(other, rel=0.02)
+        assert loss == pytest.approx(other, rel=1e-4)
     again = start_run(tmp_path / "one" / "again", per_device_train_batch_size=1, processes=2, **small)
-    assert train.train(again, base, Here(), quiet).files == adapter.files
+    assert train.train(again, short_base, Here(), quiet).files == adapter.files
     assert weights(again) != weights(alone)
 
 

@@ -1,4 +1,8 @@
-"""Training for real: NF4 QLoRA of the embedded 135M model, a few steps at a time."""
+"""Training for real, NF4 QLoRA a few steps at a time: of the embedded 135M model, and of its first two layers.
+
+The short model is for what does not hang on how much is learned; `test_reproduce.py` kills the whole one, over two
+precisions.
+"""
 
 import json
 import os
@@ -21,7 +25,7 @@ from release.config import reading
 from release.data import chat as chats
 from release.models import base as bases
 from release.models import callbacks, train
-from release.running import environment, launched
+from release.running import child, environment, launched
 from release.running.place import Here
 from release.values import layout
 from release.values.artifacts import sha256_file
@@ -63,25 +67,39 @@ def kill_after(step: int, run: Path, base: bases.Base) -> None:
     """Train until the checkpoint of this step is whole, then kill -9: before the training has a record."""
     process = subprocess.Popen(
         [sys.executable, "-m", "release.models.train", str(run), str(base.folder)],
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={**child.inherited(), **child.ENVIRONMENT, **child.STAGE},
     )
     mark = run / "checkpoints" / f"checkpoint-{step}.json"
     deadline = time.monotonic() + 240
     while not mark.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+        time.sleep(0.001)  # before a few steps of a short model are over
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
     assert mark.exists()
     assert not (run / "training.json").exists()
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory, base: bases.Base) -> Path:
-    """A finished training of four steps, never interrupted."""
+    """A finished training of the whole embedded model: four steps, never interrupted."""
     run = start_run(tmp_path_factory.mktemp("reference"))
     train.train(run, base, Here(), quiet)
     return run
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, short_base: bases.Base) -> tuple[Path, list[Event]]:
+    """The same of the short model, and what was said meanwhile."""
+    run, said = start_run(tmp_path_factory.mktemp("short")), list[Event]()
+    train.train(run, short_base, Here(), said.append)
+    return run, said
+
+
+@pytest.fixture(scope="module")
+def short(told: tuple[Path, list[Event]]) -> Path:
+    return told[0]
 
 
 def test_trainings_of_the_same_inputs_give_the_same_bytes(reference: Path, tmp_path: Path, base: bases.Base) -> None:
@@ -100,33 +118,33 @@ def test_trainings_of_the_same_inputs_give_the_same_bytes(reference: Path, tmp_p
 
 
 def test_a_killed_training_goes_on_at_its_checkpoint_and_gives_the_same_bytes(
-    reference: Path, tmp_path: Path, base: bases.Base
+    short: Path, tmp_path: Path, short_base: bases.Base
 ) -> None:
     """kill -9 after the second of four steps."""
     run = start_run(tmp_path)
-    kill_after(2, run, base)
+    kill_after(2, run, short_base)
 
-    adapter = train.train(run, base, Here(), quiet)
+    adapter = train.train(run, short_base, Here(), quiet)
 
     assert adapter.trained.resumed_from_step == 2
-    assert weights(run) == weights(reference)
+    assert weights(run) == weights(short)
 
 
 def test_over_two_precisions_a_killed_training_gives_the_same_bytes_and_other_ones_than_over_one(
-    reference: Path, tmp_path: Path, base: bases.Base
+    short: Path, tmp_path: Path, short_base: bases.Base
 ) -> None:
     """kill -9 after the third of four steps: the fourth is over the unquantized base."""
     over = ["nf4", "unquantized"]
     whole, killed = (start_run(tmp_path / name, over=over, save_steps=3) for name in ("whole", "killed"))
-    train.train(whole, base, Here(), quiet)
-    kill_after(3, killed, base)
+    train.train(whole, short_base, Here(), quiet)
+    kill_after(3, killed, short_base)
 
-    adapter = train.train(killed, base, Here(), quiet)
+    adapter = train.train(killed, short_base, Here(), quiet)
 
     assert adapter.trained.resumed_from_step == 3
     assert adapter.trained.over == over
     assert weights(killed) == weights(whole)
-    assert weights(whole) != weights(reference)
+    assert weights(whole) != weights(short)
 
 
 def test_a_finished_training_is_not_done_again(reference: Path, base: bases.Base) -> None:
@@ -182,20 +200,20 @@ def test_the_tokenizer_is_the_bases_and_what_transformers_4_knows(reference: Pat
     assert settings["eos_token"] == "<|im_end|>"
 
 
-def test_a_start_after_the_last_step_makes_no_step_more(reference: Path, tmp_path: Path, base: bases.Base) -> None:
+def test_a_start_after_the_last_step_makes_no_step_more(short: Path, tmp_path: Path, short_base: bases.Base) -> None:
     """kill -9 between the last checkpoint and the record of the training."""
     run = start_run(tmp_path)
-    kill_after(STEPS, run, base)
+    kill_after(STEPS, run, short_base)
 
-    adapter = train.train(run, base, Here(), quiet)
+    adapter = train.train(run, short_base, Here(), quiet)
 
     assert adapter.trained.steps == STEPS
     assert adapter.trained.resumed_from_step == STEPS
-    then = json.loads((reference / "training.json").read_bytes())
+    then = json.loads((short / "training.json").read_bytes())
     assert [list(one) for one in adapter.trained.losses] == then["losses"]
     assert tree(adapter.trained)["curves"] == then["curves"]
     assert adapter.trained.tokens == then["tokens"]
-    assert weights(run) == weights(reference)
+    assert weights(run) == weights(short)
 
 
 def test_what_is_learned_of_each_row_is_its_answer_and_one_end(reference: Path, base: bases.Base) -> None:
@@ -210,32 +228,34 @@ def test_what_is_learned_of_each_row_is_its_answer_and_one_end(reference: Path, 
     assert counted == sum(one.total for one in examples)  # each row once
 
 
-def test_an_answer_that_holds_an_end_is_refused_before_the_model_is_loaded(tmp_path: Path, base: bases.Base) -> None:
+def test_an_answer_that_holds_an_end_is_refused_before_the_model_is_loaded(
+    tmp_path: Path, short_base: bases.Base
+) -> None:
     run = start_run(tmp_path)
     path = run / "data" / "train.jsonl"
     path.write_text(path.read_text("utf-8").replace('\\"refusal\\"', '<|im_end|>\\"refusal\\"', 1), "utf-8")
 
     with pytest.raises(DataError, match=r"row train-0001: .*turn this answer into another one"):
-        train.train(run, base, Here(), quiet)
+        train.train(run, short_base, Here(), quiet)
 
 
-def test_an_unquantized_adapter_trains_too(tmp_path: Path, base: bases.Base) -> None:
+def test_an_unquantized_adapter_trains_too(tmp_path: Path, short_base: bases.Base) -> None:
     """``method: lora`` has no NF4 step, and gives other bytes."""
     run = start_run(tmp_path, max_steps=1, adapter={"method": "lora"})
 
-    adapter = train.train(run, base, Here(), quiet)
+    adapter = train.train(run, short_base, Here(), quiet)
 
     assert adapter.trained.steps == 1
 
 
-def test_rows_without_padding_teach_what_they_teach_in_a_padded_batch(tmp_path: Path, base: bases.Base) -> None:
+def test_rows_without_padding_teach_what_they_teach_in_a_padded_batch(tmp_path: Path, short_base: bases.Base) -> None:
     """To rounding; nothing is dropped, for the dice fall on other places of a batch of another shape."""
     batch = {"rows": 8, "max_steps": 2, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}
     adapter = {"lora": {"dropout": 0}}
     padded = start_run(tmp_path / "padded", adapter=adapter, logging_steps=1, **batch)
     beside = start_run(tmp_path / "beside", adapter=adapter, logging_steps=1, padding_free=True, **batch)
 
-    one, other = (train.train(run, base, Here(), quiet).trained for run in (padded, beside))
+    one, other = (train.train(run, short_base, Here(), quiet).trained for run in (padded, beside))
 
     assert weights(padded) != weights(beside)
     assert one.tokens == other.tokens
@@ -243,24 +263,24 @@ def test_rows_without_padding_teach_what_they_teach_in_a_padded_batch(tmp_path: 
     assert reading.load(beside / "config.yaml").training.padding_free is True
 
 
-def test_a_loss_that_is_not_a_number_stops_with_the_step_and_what_to_do(tmp_path: Path, base: bases.Base) -> None:
+def test_a_loss_that_is_not_a_number_stops_with_the_step_and_what_to_do(tmp_path: Path, short_base: bases.Base) -> None:
     """A base with one NaN in its last norm: transformers would log a loss of 0.0 and save an adapter of NaN."""
     from safetensors.torch import load_file, save_file
 
     folder = tmp_path / "base"
-    shutil.copytree(base.folder, folder)
+    shutil.copytree(short_base.folder, folder)
     tensors = load_file(folder / "model.safetensors")
     tensors["model.norm.weight"][0] = float("nan")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     run = start_run(tmp_path)
 
     with pytest.raises(GatesFailed, match=r"Training diverged: loss is nan at step 1\..*learning_rate"):
-        train.train(run, replace(base, folder=folder), Here(), quiet)
+        train.train(run, replace(short_base, folder=folder), Here(), quiet)
 
     assert not (run / "training.json").exists()
 
 
-def test_rows_longer_than_max_length_are_named_not_cut(tmp_path: Path, base: bases.Base) -> None:
+def test_rows_longer_than_max_length_are_named_not_cut(tmp_path: Path, short_base: bases.Base) -> None:
     """TRL would cut them and lose the end-of-sequence token."""
     run = start_run(tmp_path)
     effective = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
@@ -268,28 +288,25 @@ def test_rows_longer_than_max_length_are_named_not_cut(tmp_path: Path, base: bas
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
 
     with pytest.raises(DataError, match=r"row train-0001: it is too long: \d+ tokens, data.max_length is 20"):
-        train.train(run, base, Here(), quiet)
+        train.train(run, short_base, Here(), quiet)
 
 
-def test_a_target_module_that_matches_nothing_is_named(tmp_path: Path, base: bases.Base) -> None:
+def test_a_target_module_that_matches_nothing_is_named(tmp_path: Path, short_base: bases.Base) -> None:
     """PEFT accepts a list in which only some names match."""
     run = start_run(tmp_path, adapter={"lora": {"target_modules": ["q_proj", "wi_0"]}})
 
     with pytest.raises(PreflightError, match="wi_0"):
-        train.train(run, base, Here(), quiet)
+        train.train(run, short_base, Here(), quiet)
 
 
-def test_progress_reaches_the_last_step(tmp_path: Path, base: bases.Base) -> None:
-    run = start_run(tmp_path, max_steps=2)
-    told: list[Event] = []
+def test_progress_reaches_the_last_step(told: tuple[Path, list[Event]]) -> None:
+    _, said = told
 
-    train.train(run, base, Here(), told.append)
-
-    assert told[-1] == Progress(name=callbacks.NAME, done=2, total=2)
+    assert said[-1] == Progress(name=callbacks.NAME, done=STEPS, total=STEPS)
 
 
 def test_a_budget_stops_training_with_a_checkpoint_and_goes_on_when_it_is_raised(
-    reference: Path, tmp_path: Path, base: bases.Base
+    short: Path, tmp_path: Path, short_base: bases.Base
 ) -> None:
     """A limit that the first steps use up; then one that is far away: the same bytes as without a stop."""
     run = start_run(tmp_path)
@@ -298,14 +315,14 @@ def test_a_budget_stops_training_with_a_checkpoint_and_goes_on_when_it_is_raised
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
 
     with pytest.raises(PreflightError, match="The budget is spent"):
-        train.train(run, base, Here(), quiet)
+        train.train(run, short_base, Here(), quiet)
 
     assert list((run / "checkpoints").glob("checkpoint-*.json"))
     effective["budget"]["limit"] = 1e9
     (run / "config.yaml").write_text(yaml.safe_dump(effective), "utf-8")
-    adapter = train.train(run, base, Here(), quiet)
+    adapter = train.train(run, short_base, Here(), quiet)
     assert (adapter.trained.resumed_from_step or 0) >= 1
-    assert weights(run) == weights(reference)
+    assert weights(run) == weights(short)
 
 
 def test_threads_are_the_configured_number() -> None:
