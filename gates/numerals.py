@@ -57,6 +57,7 @@ _POWER = rf"(?:[{RAISED}]+|(?:\^|\*\*)[{{(]?[-+{DASHES[1:]}]?\d+[}})]?)"
 _UNIT = r"(?:[dcmk\u00b5\u03bcn]?m|ft|in|yd|mi)[23](?!\w)"
 FOUND = re.compile(
     rf"""
+    (?=[{DASHES}\d.mMnN\u8d1f\u8ca0\u96f6\u30de\u00b1+$\u20ac\u00a3\u00a5])
     (?:
       (?P<minus> (?<!\w) (?<!al\ ) (?<!au\ ) (?<!du\ ) (?<!lo\ ) (?<!ao\ ) (?i:minus|negative|moins|menos|meno)\s+
                | [\u8d1f\u8ca0] | \u96f6\u4e0b | \u30de\u30a4\u30ca\u30b9
@@ -76,7 +77,8 @@ FOUND = re.compile(
                       | [\u4e07\u842c\u5104\u4ebf] | \u5146(?![\u74e6\u8d6b\u5b57\u5e15\u7126]) ) )?
       (?P<more> (?!{_UNIT})[{CASED}]*[_\d][{CASED}_\d]* )?
     )
-  | (?P<name> [{CASED}_][{CASED}_\d\u0300-\u036f{RAISED}{LOWERED}]*(?:(?<=\d)[.]\d+)* )
+  | (?P<name> (?<![{CASED}_\u0300-\u036f])[{CASED}_][{CASED}_\u0300-\u036f]*[\d{RAISED}{LOWERED}]
+              [{CASED}_\d\u0300-\u036f{RAISED}{LOWERED}]*(?:(?<=\d)[.]\d+)* )
   | [{RAISED}{LOWERED}]+ | [\u00bc-\u00be\u2150-\u218b\u2460-\u249b\u24ea-\u24ff\u2776-\u2793]
     """,
     re.VERBOSE,
@@ -110,16 +112,24 @@ def numerals(value: Json) -> tuple[Numeral, ...]:
 
 def spans(text: str) -> list[tuple[int, int]]:
     """Where numbers stand in a text without invisible characters, and names that hold digits: nothing within is one."""
-    return [match.span() for match in _found(text) if match["name"] is None or MAY_HOLD.search(match["name"])]
+    return [match.span() for match in _found(text)]
 
 
 def _found(text: str) -> Iterator[re.Match[str]]:
-    return FOUND.finditer(text.translate(ALIKE) if not text.isascii() else text) if MAY_HOLD.search(text) else iter(())
+    text = text if text.isascii() else text.translate(ALIKE)
+    first = MAY_HOLD.search(text)
+    if first is None:
+        return iter(())
+    before = text[: first.start()].rsplit(maxsplit=2)  # two words, for a name or a minus begins before its digit
+    return FOUND.finditer(text, len(before[0]) if len(before) > 2 else 0)
 
 
 def _numeral(match: re.Match[str]) -> Numeral:
+    digits = match["digits"]
+    if digits == match[0] and digits.isdecimal():  # most are no more than that
+        return Numeral(digits, _read(digits, 0))
     signs = ("-" if match["minus"] else "") + ("\u00b1" if match["about"] else "")
-    written = match[0] if match["digits"] is None else match[0][match.start("digits") - match.start() :]
+    written = match[0] if digits is None else match[0][match.start("digits") - match.start() :]
     return Numeral(signs + "".join(written.split()).casefold(), _value(match))
 
 

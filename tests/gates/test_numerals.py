@@ -1,12 +1,18 @@
 """The numbers of a text: what is read as which value, what is kept as it is written, and what is none."""
 
+import json
 import time
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+import gates
+from gates.answer import pair
+from gates.metrics import answer_correctness, refusal_agreement
 from gates.numerals import MOST_DIGITS, Numeral, numerals, spans
+from tests.gates.examples import contract, golden_rows
 
 READ: tuple[tuple[Any, list[str]], ...] = (
     # values of JSON
@@ -89,3 +95,31 @@ def test_any_text_is_read_in_bounded_time(part: str) -> None:
     found = numerals(text)
     assert time.process_time() - started < 10
     assert all(len(f"{one.value:f}") < 3 * MOST_DIGITS for one in found if one.value is not None)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["1e999999999999999999999", "1e300000000", "10^99999999999", "1e-99999999999", "5 billion", "10\u2079"],
+)
+def test_a_number_of_any_size_is_a_wrong_one_in_an_answer_and_a_new_one_in_a_refusal(number: str) -> None:
+    """`f"{Decimal('1e300000000'):f}"` has 300 MB, and a larger exponent ended the run in a traceback."""
+    agreed = contract(
+        version=2,
+        refusal_text={"languages": ["en"]},
+        correctness=[{"at": "/answer", "by": "number", "reference": "/deep"}],
+    )
+    rows = gates.parse_golden([{**row, "meta": {"deep": 5}} for row in golden_rows(1, 1)])
+    said = ({"answer": f"{number} [1]", "citations": [1]}, {"answer": f"I cannot answer: {number}", "citations": []})
+    outputs = [
+        gates.Output(id=row.id, output=json.dumps({**one, "refusal": row.answerable is False}))
+        for row, one in zip(rows, said, strict=True)
+    ]
+    answers = pair(rows, outputs, agreed)
+    assert [miss.id for miss in answer_correctness.score(answers).misses] == [rows[0].id]
+    (strange,) = refusal_agreement.score(answers).misses
+    assert (strange.id, strange.reason) == (
+        rows[1].id,
+        f"refuses and gives {''.join(number.split())}, which the prompt does not hold",
+    )
+    asking = [replace(row, prompt=({"role": "user", "content": f"Is it {number}?"},)) for row in rows]
+    assert refusal_agreement.score(pair(asking, outputs, agreed)).misses == ()
