@@ -122,8 +122,8 @@ def _near(one: Place, should: Numeral, is_: Numeral) -> bool:
     """Whether a number is near enough to another; one that is not read is near to what is written as it is."""
     if should.value is None or is_.value is None:
         return should.value is is_.value and should.written == is_.written
-    off = abs(EXACT.subtract(is_.value, should.value))
-    return off <= max(one.tolerance, EXACT.multiply(one.relative, abs(should.value)))
+    off = EXACT.subtract(is_.value, should.value).copy_abs()
+    return off <= max(one.tolerance, EXACT.multiply(one.relative, should.value.copy_abs()))
 
 
 def _one_of(_: Place, reference: Json, given: Json) -> bool:
@@ -138,13 +138,15 @@ def _contains_all(_: Place, reference: Json, given: Json) -> bool:
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return False
     text = comparable(str(given))
-    return all(_holds_number(given, each) if _is_number(each) else _holds(text, str(each)) for each in wanted)
+    found, there = numerals(given), spans(text)
+    return all(_is_one(each, found) if _is_number(each) else _holds(text, there, str(each)) for each in wanted)
 
 
 def _is_member(each: Json, member: Json) -> bool:
     """Whether a member of a list says what is looked for; a number may be written as a text."""
     if _is_number(each) and isinstance(member, str):
-        return len(numerals(member)) == 1 and _holds_number(member, each)
+        found = numerals(member)
+        return len(found) == 1 and _is_one(each, found)
     if isinstance(each, str) and _is_number(member):
         return comparable(each) == str(member)
     return _alike(each, member)
@@ -154,18 +156,21 @@ def _is_number(value: Json) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _holds_number(given: Json, each: Json) -> bool:
-    """Whether this number is one of those in the text, however it is written."""
-    wanted = numerals(each)[0]
-    return any(_near(NOTHING_OFF, wanted, one) for one in numerals(given))
+def _is_one(each: Json, found: Sequence[Numeral]) -> bool:
+    """Whether a number is one of these, however they are written."""
+    (wanted,) = numerals(each)
+    return any(_near(NOTHING_OFF, wanted, one) for one in found)
 
 
-def _holds(text: str, part: str) -> bool:
-    """Whether the part stands in the text as whole words and whole numbers; in scripts without capitals, at all."""
+def _holds(text: str, there: Sequence[tuple[int, int]], part: str) -> bool:
+    """Whether the part stands in the text as whole words and whole numbers; in scripts without capitals, at all.
+
+    ``there``: where the text's numbers are.
+    """
     part = comparable(part)
     if re.search(r"\d", part) is None:
         return next(_places(text, part), None) is not None
-    own, there = spans(part), spans(text)
+    own = spans(part)
     starts, ends = {start for start, _ in there}, {end for _, end in there}
     first = any(start == 0 for start, _ in own)
     last = any(end == len(part) for _, end in own)
