@@ -15,6 +15,8 @@ from gates.canonical import Json
 from gates.numerals import EXACT, Numeral, numerals, spans
 from gates.words import CASED, comparable
 
+DIGIT = re.compile(r"\d")
+
 
 class CorrectnessEntry(TypedDict):
     """A place of a contract's ``correctness``, once ``schemas/contract.schema.json`` has passed it."""
@@ -138,8 +140,11 @@ def _contains_all(_: Place, reference: Json, given: Json) -> bool:
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return False
     text = comparable(str(given))
-    found, there = numerals(given), spans(text)
-    return all(_is_one(each, found) if _is_number(each) else _holds(text, there, str(each)) for each in wanted)
+    parts = [comparable(str(each)) for each in wanted if not _is_number(each)]
+    asked = [each for each in wanted if _is_number(each)]
+    found = numerals(given) if asked else ()
+    there = spans(text) if any(map(DIGIT.search, parts)) else ()
+    return all(_is_one(each, found) for each in asked) and all(_holds(text, there, part) for part in parts)
 
 
 def _is_member(each: Json, member: Json) -> bool:
@@ -167,8 +172,7 @@ def _holds(text: str, there: Sequence[tuple[int, int]], part: str) -> bool:
 
     ``there``: where the text's numbers are.
     """
-    part = comparable(part)
-    if re.search(r"\d", part) is None:
+    if DIGIT.search(part) is None:
         return next(_places(text, part), None) is not None
     own = spans(part)
     starts, ends = {start for start, _ in there}, {end for _, end in there}

@@ -109,7 +109,10 @@ def test_a_number_of_any_size_is_a_wrong_one_in_an_answer_and_a_new_one_in_a_ref
         correctness=[{"at": "/answer", "by": "number", "reference": "/deep"}],
     )
     rows = gates.parse_golden([{**row, "meta": {"deep": 5}} for row in golden_rows(1, 1)])
-    said = ({"answer": f"{number} [1]", "citations": [1]}, {"answer": f"I cannot answer: {number}", "citations": []})
+    said: tuple[dict[str, Any], ...] = (
+        {"answer": f"{number} [1]", "citations": [1]},
+        {"answer": f"I cannot answer: {number}", "citations": []},
+    )
     outputs = [
         gates.Output(id=row.id, output=json.dumps({**one, "refusal": row.answerable is False}))
         for row, one in zip(rows, said, strict=True)
