@@ -37,6 +37,47 @@ SENTENCE_MARKS = re.compile(
 """What marks a sentence, and not what is part of a word or a number: 3.5, 1,000 and don't keep theirs."""
 
 
+CASED = (
+    "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02af\u0370-\u03ff\u0400-\u052f\u0531-\u0587\u10a0-\u10ff"
+    "\u1c80-\u1cbf\u1d00-\u1fff\u2c00-\u2d2f\ua640-\ua69f\ua720-\ua7ff\uab30-\uabbf\ufb00-\ufb17"
+)
+"""Letters of alphabets with capitals, for a class of characters. Other scripts write words, particles and numbers
+without a space between."""
+DASHES = "-\u2010-\u2013\u2212\ufe63\uff0d"
+RAISED, LOWERED = "\u2070\u2071\u00b2\u00b3\u00b9\u2074-\u207b\u207f", "\u2080-\u208b"
+"""Digits and signs above and below the line."""
+UNRAISED = str.maketrans(
+    {
+        **dict(
+            zip("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b", "0123456789+-", strict=True)
+        ),
+        **dict(
+            zip("\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089\u208a\u208b", "0123456789+-", strict=True)
+        ),
+        "\u207f": "n",
+        "\u2071": "i",
+    }
+)
+RAISED_RUN, LOWERED_RUN = re.compile(f"[{RAISED}]+"), re.compile(f"[{LOWERED}]+")
+OF_FORMULAS = re.compile(rf"(?<=[{CASED}])[{LOWERED}]+(?!\d)")
+OF_UNITS = re.compile(r"(?<![^\W\d])([dcmk\u00b5\u03bcn]?m|ft|in|yd|mi)\^([23])(?!\w)")
+CURLY = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b", "'") | dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb", '"')
+)
+DASH = re.compile(f"[{DASHES[1:]}]")
+QUOTED = re.compile(r"""(?<![^\W_])(["'])(?=\S)([^"']*)\1(?![^\W_])""")
+MARKS = r".,;:!?'\"\u00ab\u00bb\u2018-\u201f\u2026\u3001\u3002"
+NO_PART = re.compile(
+    rf"(?<![^\W_])(?!(?<![{MARKS}])[.,]\d)[{MARKS}\u00a1\u00bf]+|(?!(?<=\d)[!'\"])[{MARKS}]+(?![^\W_])"
+)
+"""The marks of sentences that touch no number as part of it: .5 is not 5, 5! is not 5, and 5' is not 5"."""
+
+
+def unraised(text: str) -> str:
+    """The text with digits above and below the line as digits in it."""
+    return text.translate(UNRAISED)
+
+
 def plain(text: str) -> str:
     """The text without characters that have no width, and with the digits of every script as 0 to 9."""
     if text.isascii():
@@ -61,6 +102,37 @@ def spelled(text: str) -> str:
     Characters without width do not count; symbols do: C++ is not C, and -5 is not 5.
     """
     return " ".join(SENTENCE_MARKS.sub(" ", folded(plain(text))).split())
+
+
+def comparable(text: str) -> str:
+    """One spelling for a text and others that say the same: as ``spelled``, but no sign of a value goes or is changed.
+
+    10\u2079 and 10^9 are one, and not 109; H\u2082O is H2O, and m\u00b2 m2; a dash is a minus; a point before a digit,
+    and behind one a ``!`` or a mark of feet and inches, stay.
+    """
+    text = plain(text)
+    if not text.isascii():
+        text = _compatible(DASH.sub("-", text.translate(CURLY)))
+    text = OF_UNITS.sub(r"\1\2", text.casefold()) if "^" in text else text.casefold()
+    if "'" in text or '"' in text:
+        text = QUOTED.sub(r" \2 ", text)
+    return " ".join(NO_PART.sub(" ", text).split())
+
+
+def _compatible(text: str) -> str:
+    """One spelling for compatible characters but for those that write a number, which stay apart from other digits."""
+    text = OF_FORMULAS.sub(lambda found: unraised(found[0]), text)
+    text = RAISED_RUN.sub(lambda found: "^" + unraised(found[0]), text)
+    text = LOWERED_RUN.sub(lambda found: "_" + unraised(found[0]), text)
+    apart = "".join(one for one in set(text) if not one.isascii() and _begins_with_a_digit(one))
+    if not apart:
+        return normal("NFKC", text)
+    parts = re.split(f"([{re.escape(apart)}])", text)
+    return "".join(one if number % 2 else normal("NFKC", one) for number, one in enumerate(parts))
+
+
+def _begins_with_a_digit(character: str) -> bool:
+    return unicodedata.category(character)[1] == "o" and normal("NFKC", character)[0].isdecimal()
 
 
 def folded(text: str) -> str:

@@ -7,7 +7,7 @@ not begin with a refusal, nor consist of refusals for the most part. In the word
 from collections.abc import Sequence
 
 from gates.answer import Answer
-from gates.correctness import numbers
+from gates.numerals import numerals
 from gates.refusal_text import only_refuses, says_that_it_refuses
 from gates.score import Miss, Score, tally, unread
 from gates.shown import shorten
@@ -42,5 +42,11 @@ def _why(answer: Answer) -> str:
 
 def _new_numbers(answer: Answer) -> list[str]:
     """Numbers of its text that the prompt does not hold, nor count its documents."""
-    known = {number for message in answer.golden.prompt for number in numbers(message["content"])}
-    return [f"{one:f}" for one in numbers(answer.prose) if one not in known and not 0 <= one <= len(answer.documents)]
+    given = [one for one in numerals(answer.prose) if one.value is None or not 0 <= one.value <= len(answer.documents)]
+    if not given:
+        return []
+    held = [one for message in answer.golden.prompt for one in numerals(message["content"])]
+    values, unread = {one.value for one in held}, {one.written for one in held if one.value is None}
+    return [
+        one.written for one in given if (one.written not in unread if one.value is None else one.value not in values)
+    ]
