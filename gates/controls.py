@@ -194,7 +194,7 @@ def _stray_citation(row: Golden, _: Sequence[Golden], contract: Contract) -> str
     text = pointer.get(value, at)
     if not isinstance(text, str):
         return None
-    return _written(pointer.replaced(value, at, f"{text} \u3010{NO_DOCUMENT}\u3011"))
+    return _written(pointer.replaced(value, at, f"{text} \u3010{NO_DOCUMENT}\u2020source\u3011"))
 
 
 def _other_text(row: Golden, golden: Sequence[Golden], contract: Contract) -> str | None:
