@@ -58,20 +58,23 @@ def test_what_was_read_once_is_read_the_same_again() -> None:
         assert citations.read(markers, text, DOCUMENTS, found) == read
 
 
-PAPERS = {"1": {"text": "By (Lee 2020), at www.a.b."}, "2": {"text": "By (Kim 2021), at www.c.d there."}}
+PAPERS = {
+    "1": {"text": "By (Lee et al., 2020), at www.a.b."},
+    "2": {"text": "By (Kim et al., 2021), at www.c.d there."},
+}
 
 
 @pytest.mark.parametrize(
     ("text", "strange"),
     [
-        ("So [1] (Lee 2020).", ()),
-        ("So [1] (Kim 2021).", ("(Kim 2021)",)),
-        ("So [1] [2] (Kim 2021).", ()),
-        ("So (Kim 2021).", ()),
-        ("So [7] (Kim 2021).", ("7",)),
+        ("So [1] (Lee et al., 2020).", ()),
+        ("So [1] (Kim et al., 2021).", ("(Kim et al., 2021)",)),
+        ("So [1] [2] (Kim et al., 2021).", ()),
+        ("So (Kim et al., 2021).", ()),
+        ("So [7] (Kim et al., 2021).", ("7",)),
         ("So [1] www.c.d.", ()),
         ("So [1] www.e.f.", ("www.e.f.",)),
-        ("So [7] (Ann 2022) [7].", ("7", "(Ann 2022)")),
+        ("So [7] (Ann et al., 2022) [7].", ("7", "(Ann et al., 2022)")),
     ],
 )
 def test_what_a_cited_document_says_is_no_citation_and_an_address_of_any_is_none(
@@ -84,11 +87,11 @@ def test_what_a_cited_document_says_is_no_citation_and_an_address_of_any_is_none
     ("text", "strange"),
     [
         ("<cite>3</cite>", ""),
-        ("<cite>9</cite>", "<cite>9"),
+        ("<cite>9</cite>", "<cite>9</cite>"),
         ('<cite id="3"/>', ""),
-        ("<cite id='9'/>", "<cite id='9'/> and more"),
+        ("<cite id='9'/>", "<cite id='9'/>"),
         ("<ref name=c />", ""),
-        ("<ref name=d />", "<ref name=d /> and more"),
+        ("<ref name=d />", "<ref name=d />"),
         ("<sup>[3]</sup>", ""),
         ("<sup></sup>", ""),
         ("(see docs 1, 3)", ""),
@@ -98,16 +101,16 @@ def test_what_a_cited_document_says_is_no_citation_and_an_address_of_any_is_none
         ("[3, p. 4]", ""),
         ("[9, p. 4]", "[9, p. 4]"),
         ("(January 2020)", ""),
-        ("(Jan 2020)", "(Jan 2020)"),
+        ("(Jan 2020)", ""),
         ("https://a.b/3", "https://a.b/3"),
-        ("doi: 10.1", "doi: 10.1"),
-        ("arXiv:21", "arXiv:21"),
+        ("doi: 10.1000/1", "doi: 10.1000/1"),
+        ("arXiv:2101.00001", "arXiv:2101.00001"),
         ("WWW.A.B", "WWW.A.B"),
         ("http://localhost/x", "http://localhost/x"),
     ],
 )
 def test_each_form_names_a_document_or_is_strange(text: str, strange: str) -> None:
-    """The markers of this contract are other ones; nothing of these is read."""
+    """The markers of this contract are other ones."""
     found = citations.read(_read(r"\{(\d)\}"), f"So it is, {text} and more", DOCUMENTS)
 
     assert found.strange == ((strange,) if strange else ())
