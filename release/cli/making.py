@@ -97,10 +97,11 @@ def candidate(given: Candidate, say: Say) -> None:
     system = systems.find(
         given.elsewhere.on, given.elsewhere.python, loaded.run.output_dir, token=token, image=loaded.container.image
     )
+    typed = job.Typed(words=options.words(given.configured), python=given.elsewhere.python or "", token=token)
     if given.elsewhere.end:
-        job.end(loaded, system, say)
+        job.end(loaded, system, say, typed)
     else:
-        job.candidate(loaded, given.to, system, say)
+        job.candidate(loaded, given.to, system, say, typed)
 
 
 def _nothing_else(given: Elsewhere) -> None:

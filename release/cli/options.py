@@ -44,6 +44,13 @@ def overrides(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
 
 
+def words(given: Configured) -> list[str]:
+    """What is typed to name this configuration again; nothing where it is the usual one."""
+    file = [] if given.config == Path("release.yaml") else [str(given.config)]
+    values = [word for one in given.overrides for word in ("--set", one)]
+    return [*file, *values, *([] if given.weaker_because is None else ["--weaker-because", given.weaker_because])]
+
+
 def load(given: Configured, say: Say, more: Mapping[str, str] | None = None) -> "Config":
     """The configuration with the values that were typed, then ``more``, in place of its own; notices are shown."""
     from release.config import reading

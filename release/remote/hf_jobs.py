@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from typing import ClassVar
 
 from release.remote.system import AT_WORK, GONE
 from release.running import kept
@@ -56,6 +57,9 @@ class HfJobs:
     name: str
     lent: Lent
     token: str = field(repr=False)
+    nameless: str = ""
+    """The image that is configured, where no registry is named that has it."""
+    scheduled: ClassVar[bool] = False
 
     @property
     def python(self) -> str:
@@ -72,7 +76,13 @@ class HfJobs:
             "HF_HUB_DISABLE_TELEMETRY": "1",
         }
 
-    def check(self) -> None:
+    def check(self, *, starts: bool) -> None:
+        if starts and self.nameless:
+            raise PreflightError(
+                f"container.image is {self.nameless}: an image of one engine's, which Hugging Face Jobs cannot fetch. "
+                "Nothing was sent. Name it where it was pushed to, name@sha256:..., or use the Python that images are "
+                "built on: --set container.image=null"
+            )
         if not self.token:
             raise PreflightError(
                 "HF_TOKEN is not set, and Hugging Face Jobs is asked with it. Nothing was sent. Set it to a token that "
@@ -125,4 +135,5 @@ def of(name: str, found: re.Match[str], python: str, *, token: str, image: str |
         image=image if image and "@" in image else base_image(),
         python=python,
     )
-    return HfJobs(name=f"hf-jobs:{name}", lent=lent, token=token)
+    nameless = image if image and "@" not in image else ""
+    return HfJobs(name=f"hf-jobs:{name}", lent=lent, token=token, nameless=nameless)

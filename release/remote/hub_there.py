@@ -6,6 +6,7 @@ bucket, and what the job put there comes home.
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from tempfile import TemporaryDirectory
 from release.hub import jobs, session
 from release.remote import hf_jobs, home, line, mounted, system, there
 from release.remote.hf_jobs import Lent
+from release.running import image_source
 from release.running.tied import inherited as locks
 from release.running.tied import tied
 from release.values import bounds, reasons
@@ -58,7 +60,10 @@ def look(one: Job, *_: str) -> None:
     """What the image has; what it lacks is installed there. Where the Hub cannot be asked nothing is said at all."""
     jobs.machine(one.lent.flavor)
     _ready()
-    there.say({"python": [3, 11, 0], "system": "Linux", "missing": [], "account": one.where.namespace})
+    told = {"python": [3, 11, 0], "system": "Linux", "missing": [], "account": one.where.namespace}
+    own = one.lent.image != image_source.base_image() or os.environ.get(image_source.BASE_IMAGE)
+    has = dict.fromkeys(("engine", "image", "token", "servers"), False)  # a container, which is given no variable
+    there.say({**told, **has, **({} if own else {"vllm": False})})
 
 
 def state(one: Job) -> None:

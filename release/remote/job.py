@@ -6,11 +6,12 @@ The job is remembered in the output folder, so the same command goes on with it:
 import contextlib
 import json
 import re
+import shlex
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any
@@ -21,7 +22,7 @@ from release import two_jobs
 from release.config import ladder
 from release.config.settings import Config
 from release.publishing import candidate_folder, rules
-from release.remote import home, line, parcel, there
+from release.remote import home, line, needs, parcel, there
 from release.remote.parcel import Parcel
 from release.remote.system import AT_WORK, GONE, NEEDED, System
 from release.running import child, lock
@@ -59,40 +60,58 @@ class Job:
     """Whether its end was told: the next start is another attempt."""
     account: str = ""
     """Whose it is over there, where the system says so: a token of somebody else's finds it too, or is refused."""
+    python: str = ""
+    """The Python over there, where one was named."""
 
 
-def candidate(config: Config, to: Path, system: System, say: Say) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Typed:
+    """What the command line says besides the configuration and the machine."""
+
+    words: Sequence[str] = ()
+    """Those that name this configuration."""
+    python: str = ""
+    token: str = field(default="", repr=False)
+    """Of the Hub that is published to; it is used here alone."""
+
+
+def candidate(config: Config, to: Path, system: System, say: Say, typed: Typed = Typed()) -> None:
     """A candidate's folder ``to``, made over there and proved here as `publish` does; else the ``Stop`` of why not."""
     to = to.absolute()
     candidate_folder.replaceable(to)
-    say(Stage(name="elsewhere", note=system.name))
     output = config.run.output_dir
     with lock.held(output):
-        system.check()
-        known = _known(output, system)
+        known = _known(output, system, typed)
         system = system.of_account(known.account if known else "")
-        account = _look(config, system)
-        system = system.of_account(account)
-        asked = rules.of_config(config, rules.Given(digests={}), say)
-        sending = parcel.of(config)
-        job = known or Job(on=system.name, job=token_hex(8), inputs=sending.digest)
-        job = replace(job, account=job.account or account)
         try:
-            found = _at_work(job, output, system, sending, say)
-            named = {f"{found.folder}/{name}": str(path) for name, path in {there.MADE: to, **sending.places}.items()}
-            with (output / LOG).open("wb" if found.at == 0 else "ab") as log:
-                code, word = _follow(job, system, found.at, _shown(named, log, say), say)
+            say(Stage(name="elsewhere", note=system.name))
+            system.check(starts=True)
+            account, found = _look(config, system)
+            system = system.of_account(account)
+            asked = rules.of_config(config, rules.Given(digests={}), say)
+            sending = parcel.of(config)
+            job = known or Job(on=system.name, job=token_hex(8), inputs=sending.digest)
+            job = replace(job, account=job.account or account, python=typed.python)
+            at = _at_work(job, system, sending, typed, say)
+            if at is None:
+                needs.check(config, system, found, typed.token, say)
+                at = _begin(replace(job, inputs=sending.digest, told=False), output, system, sending, say)
+            named = {f"{at.folder}/{name}": str(path) for name, path in {there.MADE: to, **sending.places}.items()}
+            with (output / LOG).open("wb" if at.start == 0 else "ab") as log:
+                code, word = _follow(job, system, at.start, _shown(named, log, say), say)
         except KeyboardInterrupt as why:
-            if getattr(why, "number", signal.SIGINT) != signal.SIGHUP:  # a terminal that is closed ends nothing
-                _end(job, output, system, say)
+            left = _read(output)
+            if left and getattr(why, "number", signal.SIGINT) != signal.SIGHUP:  # a closed terminal ends nothing
+                _end(left, output, system, say)
             raise
         _bring_home(job, system, Home(config=config, to=to, rules=asked, code=code, word=word), say)
 
 
-def end(config: Config, system: System, say: Say) -> None:
+def end(config: Config, system: System, say: Say, typed: Typed = Typed()) -> None:
     """End the job of this configuration, if there is one, and take away all that it left over there."""
     with lock.held(config.run.output_dir):
-        if job := _known(config.run.output_dir, system):
+        if job := _known(config.run.output_dir, system, typed):
+            system.check(starts=False)
             system = system.of_account(job.account)
             _end(job, config.run.output_dir, system, say)
             try:
@@ -108,8 +127,8 @@ def end(config: Config, system: System, say: Say) -> None:
             say(Line(text=f"No job of this configuration is known in {config.run.output_dir}: nothing was done."))
 
 
-def _look(config: Config, system: System) -> str:
-    """The account that it is asked as, where the system says that. Nothing is sent by then but a program.
+def _look(config: Config, system: System) -> tuple[str, needs.Seen]:
+    """The account that it is asked as, where the system says that, and what is there. Only a program is sent by then.
 
     ``PreflightError`` where the Python over there cannot make a candidate.
     """
@@ -136,20 +155,26 @@ def _look(config: Config, system: System) -> str:
                     "The code itself is sent."
                 )
             account = str(more.get("account", ""))
-            return account if ACCOUNT.fullmatch(account) else ""
+            return account if ACCOUNT.fullmatch(account) else "", needs.seen(more, system)
         case other:
             raise line.strange(system, other)
 
 
-def _known(output: Path, system: System) -> Job | None:
+def _known(output: Path, system: System, typed: Typed) -> Job | None:
     """The job that was started from here before, if there is one."""
     job = _read(output)
     if job and job.on != system.name:
         raise PreflightError(
             f"{output / STATE} names job {job.job} on {job.on}, not on {system.name}. Go on with it there, or end it "
-            f"first: adapter-release candidate --on {job.on} --end"
+            f"first: {_to_end(job, typed)}"
         )
     return job
+
+
+def _to_end(job: Job, typed: Typed) -> str:
+    """The command that ends a job of this configuration."""
+    python = ["--python", job.python] if job.python else []
+    return shlex.join(["adapter-release", "candidate", *typed.words, "--on", job.on, *python, "--end"])
 
 
 def _read(output: Path) -> Job | None:
@@ -178,11 +203,11 @@ class Found:
     """Where over there a job is, and from which byte on its log is to be shown; of its last so many below 0."""
 
     folder: str
-    at: int
+    start: int
 
 
-def _at_work(job: Job, output: Path, system: System, sending: Parcel, say: Say) -> Found:
-    """See to it that the job is at work, or has ended and nobody was told."""
+def _at_work(job: Job, system: System, sending: Parcel, typed: Typed, say: Say) -> Found | None:
+    """A job that is at work, or has ended and nobody was told; None where there is none."""
     folder = system.folder(job.job)
     seen = _state(system, folder)
     running = seen["runs"] or system.state(job.job) != GONE
@@ -190,12 +215,17 @@ def _at_work(job: Job, output: Path, system: System, sending: Parcel, say: Say) 
         if job.inputs != sending.digest:
             raise PreflightError(
                 f"Job {job.job} on {job.on} was sent another configuration, rows or code than are here now. Nothing "
-                "was sent. Put them back to go on with it, or end it and remove what it left: adapter-release "
-                f"candidate --on {job.on} --end"
+                f"was sent. Put them back to go on with it, or end it and remove what it left: {_to_end(job, typed)}"
             )
         say(Line(text=f"  attached to job {job.job}, {'at work' if running else 'which has ended'}"))
-        return Found(folder=seen["folder"], at=-SEEN)
-    job = replace(job, inputs=sending.digest, told=False)
+        return Found(folder=seen["folder"], start=-SEEN)
+    return None
+
+
+def _begin(job: Job, output: Path, system: System, sending: Parcel, say: Say) -> Found:
+    """Send it and start it."""
+    folder = system.folder(job.job)
+    seen = _state(system, folder)
     _write(job, output)  # first: whatever is over there from now on is remembered
     say(Line(text=f"  sending {len(sending.inputs) + len(sending.counted)} files, {sending.size / 1e6:,.1f} MB"))
     line.ask(system, "put", folder, give=sending.write)
@@ -208,7 +238,7 @@ def _at_work(job: Job, output: Path, system: System, sending: Parcel, say: Say) 
             "  Where the line is cut or the terminal closed it goes on: type the same command again.",
         ],
     )
-    return Found(folder=seen["folder"], at=0)
+    return Found(folder=seen["folder"], start=0)
 
 
 def _state(system: System, folder: str) -> dict[str, Any]:
@@ -220,6 +250,26 @@ def _state(system: System, folder: str) -> dict[str, Any]:
 
 
 def _follow(job: Job, system: System, at: int, show: Callable[[str], str], say: Say) -> tuple[int, str]:
+    """The same of every run of a job that its scheduler starts again after it took the machine away."""
+    while True:
+        code, word = _follow_a_run(job, system, at, show, say)
+        if code < SIGNALLED or not system.scheduled or not _waits_again(job, system, say):
+            return code, word
+        at = 0
+
+
+def _waits_again(job: Job, system: System, say: Say) -> bool:
+    """Whether a job that was ended from outside is to be started again; comes back when it is, or has gone."""
+    waited, waits = False, ""
+    while (state := system.state(job.job)) != GONE and _state(system, system.folder(job.job))["code"] is not None:
+        if state not in (AT_WORK, waits):
+            say(Line(text=f"  the job waits to be started again: {state}"))
+            waited, waits = True, state
+        time.sleep(1 if state == AT_WORK else RARELY)
+    return waited or state != GONE
+
+
+def _follow_a_run(job: Job, system: System, at: int, show: Callable[[str], str], say: Say) -> tuple[int, str]:
     """Show what the job says until it ends; its exit status, and why it stopped as it said itself."""
     gone, waits, word, ask = 0, "", "", 0.0
     with line.opened(system, "follow", system.folder(job.job), str(at)) as said:

@@ -28,11 +28,15 @@ class System(Protocol):
         """The Python over there."""
 
     @property
+    def scheduled(self) -> bool:
+        """Whether a scheduler chooses its machine, which nobody sees before, and starts it again where it took that."""
+
+    @property
     def client(self) -> Mapping[str, str]:
         """What the client here keeps of this environment."""
 
-    def check(self) -> None:
-        """``PreflightError`` where its client cannot be used; asks nobody over there."""
+    def check(self, *, starts: bool) -> None:
+        """``PreflightError`` where its client cannot be used, or what ``starts`` a job; asks nobody over there."""
 
     def of_account(self, account: str) -> "System":
         """The same, of this account where it is asked as one and none was named."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from release.remote import hf_jobs, there
 from release.remote.system import AT_WORK, GONE, Here, System
@@ -31,6 +32,7 @@ could not read it says so."""
 PYTHON = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*")
 FOLDER = ".adapter-release"
 PATIENCE = 60  # seconds in which a client of a scheduler answers
+COMPLETES = 60  # seconds in which a node lets go of a job: Slurm itself kills it after 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Ssh:
 
     host: str
     python: str
+    scheduled: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -50,7 +53,7 @@ class Ssh:
         names = ("PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "KRB5CCNAME")
         return {name: os.environ[name] for name in names if name in os.environ}
 
-    def check(self) -> None:
+    def check(self, *, starts: bool) -> None:  # noqa: ARG002
         if not shutil.which("ssh"):
             raise PreflightError(
                 "There is no ssh on the PATH here, so no other machine can be reached. Nothing was sent. Install "
@@ -109,6 +112,7 @@ class Slurm:
     script: Path
     python: str
     runs: Path
+    scheduled: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -122,21 +126,26 @@ class Slurm:
             name: value for name, value in os.environ.items() if name in own or name.startswith("SBATCH_")
         }
 
-    def check(self) -> None:
+    def check(self, *, starts: bool) -> None:
         if lacking := [one for one in ("sbatch", "squeue", "scancel") if not shutil.which(one)]:
             raise PreflightError(
-                f"There is no {' and no '.join(lacking)} on the PATH here, so no job can be submitted. Nothing was "
-                "sent. Run this on the cluster's login node, or reach it by ssh:HOST."
+                f"There is no {' and no '.join(lacking)} on the PATH here, so no job can be submitted or ended. "
+                "Nothing was sent. Run this on the cluster's login node, or reach it by ssh:HOST."
             )
+        if starts:
+            self._check_the_script()
+        self._ask("squeue", "--noheader", "--format=%T", f"--name={_named('none')}", f"--user={_user()}")
+
+    def _check_the_script(self) -> None:
+        needs = 'a first line `#!/bin/bash`, #SBATCH lines for what your cluster asks for, and a last one `exec "$@"`'
         try:
             text = self.script.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             says = f"--on {self.name}: {self.script} cannot be read: {error}."
-            raise ConfigError([f"{says} Name your sbatch script; examples/slurm.sbatch is one."]) from None
+            raise ConfigError([f"{says} Name your sbatch script: {needs}."]) from None
         if not text.startswith("#!") or '"$@"' not in text:
-            says = f"--on {self.name}: {self.script} does not run what it is given: it needs a first line `#!/bin/bash`"
-            raise ConfigError([f'{says} and a last one `exec "$@"`. examples/slurm.sbatch has both.'])
-        self._ask("squeue", "--noheader", "--format=%T", f"--name={_named('none')}", f"--user={_user()}")
+            says = f"--on {self.name}: {self.script} does not run what it is given"
+            raise ConfigError([f"{says}: it needs {needs}."])
 
     def of_account(self, account: str) -> "Slurm":  # noqa: ARG002
         return self
@@ -161,12 +170,20 @@ class Slurm:
         return True
 
     def state(self, job: str) -> str:
-        said = self._ask("squeue", "--noheader", "--format=%T %r", f"--name={_named(job)}", f"--user={_user()}")
-        states = [line.partition(" ")[::2] for line in said.splitlines()]
+        until = time.monotonic() + COMPLETES
+        while (states := self._states(job)) and {one for one, _ in states} == {"COMPLETING"}:
+            if time.monotonic() > until:
+                return GONE
+            time.sleep(1)  # what was requeued waits only after that
         if any(one == "RUNNING" for one, _ in states):
             return AT_WORK
         waiting = [f"{one.lower()} ({why.strip()})" for one, why in states if one != "COMPLETING"]
         return waiting[0] if waiting else GONE
+
+    def _states(self, job: str) -> list[tuple[str, str]]:
+        """Each with its reason, of every job of this name that has not ended."""
+        said = self._ask("squeue", "--noheader", "--format=%T %r", f"--name={_named(job)}", f"--user={_user()}")
+        return [(one, why) for one, _, why in (line.partition(" ") for line in said.splitlines())]
 
     def cancel(self, job: str) -> None:
         until = time.monotonic() + there.NOTICE

@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -40,7 +41,18 @@ def look(_: Path, *modules: str) -> None:
     """What is here: the Python, and which of these modules it cannot find."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     told = {"python": list(sys.version_info[:3]), "system": platform.system(), "machine": platform.machine()}
-    say({**told, "missing": missing})
+    vllm = bool(os.environ.get("ADAPTER_RELEASE_VLLM")) or importlib.util.find_spec("vllm") is not None
+    has = {"image": bool(os.environ.get("ADAPTER_RELEASE_IMAGE")), "token": bool(os.environ.get("HF_TOKEN"))}
+    say({**told, "missing": missing, "engine": _engine(), "vllm": vllm, **has})
+
+
+def _engine() -> bool:
+    """Whether a Docker engine listens here, as the candidate will look for one."""
+    where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as one:
+        one.connect(where[len("unix://") :])
+        return where.startswith("unix://")
+    return False
 
 
 def state(folder: Path) -> None:

@@ -77,7 +77,9 @@ class Machine:
                     patched.setenv(name, self.env[name])
             loaded = reading.load(line / "release.yaml", {key.replace("__", "."): one for key, one in settings.items()})
             token = self.env.get("HF_TOKEN", "")
-            system = systems.find(self.on, self.python, loaded.run.output_dir, token=token)
+            system = systems.find(
+                self.on, self.python, loaded.run.output_dir, token=token, image=loaded.container.image
+            )
             if end:
                 job.end(loaded, system, lambda _: None)
             else:

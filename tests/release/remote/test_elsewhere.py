@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -117,6 +118,28 @@ def test_a_job_of_slurm_that_is_cancelled_or_interrupted_goes_on_when_it_is_star
     goes_on(by_slurm, line, local)
     ended = by_slurm.run(line, "--end")
     assert "nothing was done" in ended.stderr
+
+
+def test_a_job_of_slurm_that_is_requeued_waits_and_has_not_ended(
+    by_slurm: Machine, line: Path, base: bases.Base
+) -> None:
+    folder = lent.laid_over_there(by_slurm, line, base)
+    watching = by_slurm.start(line, "preflight")
+    queue = ["squeue", "--noheader", f"--name=adapter-release-{lent.JOB}", "--format=%i"]
+    number = subprocess.run(queue, env=dict(by_slurm.env), capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run(["scontrol", "requeue", number], env=dict(by_slurm.env), check=True)
+    assert watching.stderr is not None
+    assert any("the job waits to be started again: pending (BeginTime)" in heard for heard in watching.stderr)
+    assert there.code(folder) == 128 + signal.SIGTERM
+    watching.kill()  # this client alone
+    watching.communicate()
+
+    again = by_slurm.start(line, "the job waits to be started again: pending (BeginTime)")
+    subprocess.run(["scontrol", "update", f"jobid={number}", "starttime=now"], env=dict(by_slurm.env), check=True)
+    _, said = again.communicate()
+    assert again.returncode == 0, said
+    assert f"It was brought to {line / 'dist'}" in said
+    assert not folder.exists()
 
 
 def goes_on(machine: Machine, line: Path, local: Path) -> None:
@@ -323,7 +346,7 @@ def test_a_job_waits_in_the_queue_and_says_what_for(by_slurm: Machine, line: Pat
     ("script", "says"),
     [
         (None, "job.sbatch cannot be read"),
-        ("#!/bin/bash\nsleep 1\n", "does not run what it is given: it needs a first line `#!/bin/bash` and a last one"),
+        ("#!/bin/bash\nsleep 1\n", "it needs a first line `#!/bin/bash`, #SBATCH lines for what your cluster asks for"),
         ('exec "$@"\n', "does not run what it is given"),
         ('#!/bin/bash\n#SBATCH --partition=none\nexec "$@"\n', "sbatch refused: sbatch: error: invalid partition"),
     ],
@@ -343,6 +366,49 @@ def test_without_slurms_clients_it_is_said_first(line: Path) -> None:
 
     assert done.returncode == 4
     assert "There is no sbatch and no squeue and no scancel on the PATH here" in done.stderr
+    ends = ("candidate", "--on", "slurm:job.sbatch", "--end")
+    assert "nothing was done" in adapter_release(*ends, cwd=line, env={"PATH": str(line)}).stderr
+    told = {"on": "slurm:job.sbatch", "job": lent.JOB, "inputs": "", "told": False}
+    (line / "run" / "elsewhere.json").write_text(json.dumps(told), "utf-8")
+    done = adapter_release(*ends, cwd=line, env={"PATH": str(line)})
+    assert done.returncode == 4
+    assert "There is no sbatch and no squeue and no scancel on the PATH here" in done.stderr
+
+
+def test_a_job_of_slurm_is_ended_whose_script_is_gone(
+    by_slurm: Machine, line: Path, base: bases.Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lent.laid_over_there(by_slurm, line, base)
+    gone = Machine(on="slurm:gone.sbatch", home=by_slurm.home, env=by_slurm.env)
+    state = line / "run" / "elsewhere.json"
+    state.write_text(state.read_text("utf-8").replace(by_slurm.on, gone.on), "utf-8")
+
+    gone.make(line, monkeypatch, end=True)
+
+    assert not gone.folder(line).exists()
+    assert not state.exists()
+
+
+def test_the_command_that_is_named_for_ending_a_job_ends_it(by_ssh: Machine, line: Path, base: bases.Base) -> None:
+    lent.laid_over_there(by_ssh, line, base)
+    (line / "release.yaml").rename(line / "an other.yaml")
+    (line / "run").rename(line / "runs of another")
+    told = {"on": by_ssh.on, "job": lent.JOB, "inputs": "", "told": False, "python": by_ssh.python}
+    (line / "runs of another" / "elsewhere.json").write_text(json.dumps(told), "utf-8")
+    configured = ["an other.yaml", "--set", "run.output_dir=runs of another"]
+    other = Machine(on="ssh:other", home=by_ssh.home, env=by_ssh.env)
+
+    refused = other.run(line, *configured)
+    assert refused.returncode == 4, refused.stderr
+    (command,) = re.findall("end it first: (adapter-release .*)", " ".join(refused.stderr.split()))
+    ended = subprocess.run(
+        [sys.executable, "-m", "release.cli", *shlex.split(command)[1:]],
+        cwd=line, env=by_ssh.env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert ended.returncode == 0, ended.stderr
+    assert f"Job {lent.JOB} on {by_ssh.on} is ended" in ended.stderr
+    assert not by_ssh.folder(line).exists()
 
 
 @pytest.mark.slow

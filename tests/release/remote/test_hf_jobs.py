@@ -263,6 +263,10 @@ def test_what_can_be_known_is_said_before_anything_is_sent(
         replace(machine, env={**machine.env, **change}).make(line, monkeypatch)
 
     assert "hf_x" not in str(stop.value)
+    if change.get("HF_TOKEN") == "":
+        known(line)
+        with pytest.raises(PreflightError, match=says):
+            replace(machine, env={**machine.env, **change}).make(line, monkeypatch, end=True)
     assert service.runs == []
     assert not (service.root / "buckets").exists()
 
@@ -564,8 +568,33 @@ def test_a_flavor_is_taken_with_whose_it_is_and_how_long(named: str, namespace: 
     assert TOKEN not in " ".join(found.speak(["look", "."]))
 
 
-def test_a_local_image_is_not_asked_of_a_service() -> None:
-    found = systems.find("hf-jobs:l4x1", None, Path(), image="sha256:0123")
+def test_a_local_image_is_refused_and_its_job_is_ended_all_the_same() -> None:
+    found = systems.find("hf-jobs:l4x1", None, Path(), token=TOKEN, image="sha256:0123")
 
-    assert isinstance(found, hf_jobs.HfJobs)
-    assert found.lent.image.startswith("python:3.11-slim-bookworm@sha256:")
+    with pytest.raises(PreflightError, match=r"container\.image is sha256:0123: an image of one engine's"):
+        found.check(starts=True)
+    found.check(starts=False)
+    built = systems.find("hf-jobs:l4x1", None, Path(), token=TOKEN)
+    built.check(starts=True)
+    assert isinstance(built, hf_jobs.HfJobs)
+    assert built.lent.image.startswith("python:3.11-slim-bookworm@sha256:")
+
+
+def test_what_no_job_of_it_can_do_is_refused_before_anything_is_sent(
+    service: Service, line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        PreflightError, match=r"pinned container image, which is not so on hf-jobs.*allow_unpinned"
+    ) as stop:
+        service.machine().make(
+            line,
+            monkeypatch,
+            publishing__endpoint="https://hub.example",
+            publishing__allow_unpinned="false",
+            container__use="auto",
+            serving="{served: {engine: vllm}}",
+        )
+
+    assert "serving.served is answered by vLLM" in str(stop.value)
+    assert service.runs == []
+    assert not (line / "run" / "elsewhere.json").exists()

@@ -9,7 +9,7 @@ import shlex
 import signal
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from release.remote.system import GONE
 from release.remote.systems import BOOT
 from release.running import spending
 from release.values.errors import ConfigError, GatesFailed, PreflightError, VerificationError
-from release.values.events import Event, Line
+from release.values.events import Event, Line, Stage
 from tests.helpers import lent
 from tests.helpers.lent import JOB, wait_until
 
@@ -44,12 +44,13 @@ class Here:
     """A shell's words in place of the program over there, by what it is asked."""
     name: str = "here"
     python: str = sys.executable
+    scheduled: bool = False
 
     @property
     def client(self) -> Mapping[str, str]:
         return {"PATH": os.environ["PATH"]}
 
-    def check(self) -> None:
+    def check(self, *, starts: bool) -> None:
         """Nothing is needed."""
 
     def of_account(self, account: str) -> "Here":  # noqa: ARG002
@@ -327,6 +328,35 @@ def test_ctrl_c_ends_the_job_and_a_closed_terminal_does_not(config: Config, here
     assert not there.runs(folder)
     assert told(config)
     assert there.code(folder) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("at", ["elsewhere", "attached"])
+def test_ctrl_c_right_after_the_same_command_ends_the_job_too(config: Config, here: Here, at: str) -> None:
+    dist = config.run.output_dir.parent / "dist"
+    works = replace(here, program=WAITS)
+
+    def stops(at: str, why: type[BaseException], *number: int) -> Callable[[Event], None]:
+        def say(event: Event) -> None:
+            if at in (event.name if isinstance(event, Stage) else str(getattr(event, "text", ""))):
+                raise why(*number)
+
+        return say
+
+    with pytest.raises(KeyboardInterrupt):  # nothing is there yet, and nothing is asked
+        job.candidate(config, dist, replace(works, instead={"end": "exit 3"}), stops("elsewhere", KeyboardInterrupt))
+    assert not (config.run.output_dir / job.STATE).exists()
+    with pytest.raises(Ended):
+        job.candidate(config, dist, works, stops("at work", Ended, signal.SIGHUP))
+    (folder,) = (here.home / ".adapter-release").iterdir()
+    with pytest.raises(Ended):
+        job.candidate(config, dist, works, stops(at, Ended, signal.SIGHUP))
+    assert there.runs(folder)
+
+    with pytest.raises(KeyboardInterrupt):
+        job.candidate(config, dist, works, stops(at, KeyboardInterrupt))
+
+    assert not there.runs(folder)
+    assert told(config)
 
 
 def test_ctrl_c_ends_a_sending_that_goes_nowhere(config: Config, here: Here) -> None:
