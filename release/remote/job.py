@@ -93,9 +93,9 @@ def candidate(config: Config, to: Path, system: System, say: Say, typed: Typed =
             job = known or Job(on=system.name, job=token_hex(8), inputs=sending.digest)
             job = replace(job, account=job.account or account, python=typed.python)
             at = _at_work(job, system, sending, typed, say)
-            if at is None:
+            if not at.begun:
                 needs.check(config, system, found, typed.token, say)
-                at = _begin(replace(job, inputs=sending.digest, told=False), output, system, sending, say)
+                _begin(replace(job, inputs=sending.digest, told=False), at, output, system, sending, say)
             named = {f"{at.folder}/{name}": str(path) for name, path in {there.MADE: to, **sending.places}.items()}
             with (output / LOG).open("wb" if at.start == 0 else "ab") as log:
                 code, word = _follow(job, system, at.start, _shown(named, log, say), say)
@@ -204,10 +204,11 @@ class Found:
 
     folder: str
     start: int
+    begun: bool
 
 
-def _at_work(job: Job, system: System, sending: Parcel, typed: Typed, say: Say) -> Found | None:
-    """A job that is at work, or has ended and nobody was told; None where there is none."""
+def _at_work(job: Job, system: System, sending: Parcel, typed: Typed, say: Say) -> Found:
+    """A job that is at work, or has ended and nobody was told; or one that is to begin."""
     folder = system.folder(job.job)
     seen = _state(system, folder)
     running = seen["runs"] or system.state(job.job) != GONE
@@ -218,14 +219,13 @@ def _at_work(job: Job, system: System, sending: Parcel, typed: Typed, say: Say) 
                 f"was sent. Put them back to go on with it, or end it and remove what it left: {_to_end(job, typed)}"
             )
         say(Line(text=f"  attached to job {job.job}, {'at work' if running else 'which has ended'}"))
-        return Found(folder=seen["folder"], start=-SEEN)
-    return None
+        return Found(folder=seen["folder"], start=-SEEN, begun=True)
+    return Found(folder=seen["folder"], start=0, begun=False)
 
 
-def _begin(job: Job, output: Path, system: System, sending: Parcel, say: Say) -> Found:
+def _begin(job: Job, at: Found, output: Path, system: System, sending: Parcel, say: Say) -> None:
     """Send it and start it."""
     folder = system.folder(job.job)
-    seen = _state(system, folder)
     _write(job, output)  # first: whatever is over there from now on is remembered
     say(Line(text=f"  sending {len(sending.inputs) + len(sending.counted)} files, {sending.size / 1e6:,.1f} MB"))
     line.ask(system, "put", folder, give=sending.write)
@@ -234,11 +234,10 @@ def _begin(job: Job, output: Path, system: System, sending: Parcel, say: Say) ->
     tell(
         say,
         [
-            f"  job {job.job} in {seen['folder']} there; Ctrl-C ends it.",
+            f"  job {job.job} in {at.folder} there; Ctrl-C ends it.",
             "  Where the line is cut or the terminal closed it goes on: type the same command again.",
         ],
     )
-    return Found(folder=seen["folder"], start=0)
 
 
 def _state(system: System, folder: str) -> dict[str, Any]:
