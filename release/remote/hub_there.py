@@ -62,7 +62,7 @@ def look(one: Job, *_: str) -> None:
     _ready()
     told = {"python": [3, 11, 0], "system": "Linux", "missing": [], "account": one.where.namespace}
     own = one.lent.image != image_source.base_image() or os.environ.get(image_source.BASE_IMAGE)
-    has = dict.fromkeys(("engine", "image", "token", "servers"), False)  # a container, which is given no variable
+    has = dict.fromkeys(("engine", "image", "servers"), False)  # a container, which is given no variable
     there.say({**told, **has, **({} if own else {"vllm": False})})
 
 

@@ -30,8 +30,6 @@ class Seen:
     """Whether its environment says that it is in a pinned image."""
     vllm: bool | None = None
     """Whether it has vLLM, or names a Python that has it."""
-    token: bool | None = None
-    """Whether it has a token of a Hub of its own."""
     servers: bool | None = None
     """Whether anything else may run on it that is asked at its loopback address."""
 
@@ -58,7 +56,7 @@ class Need:
 def check(config: Config, system: System, found: Seen, token: str, say: Say) -> None:
     """``PreflightError`` with all that is not there; what may not be there is told."""
     needs = [*_image(config, found), *_vllm(config, found), *_servers(config, found)]
-    needs += _private(config, found, token, say)
+    needs += _private(config, token, say)
     if lacking := [f"{one.what}, which is not so on {system.name}. {one.do}" for one in needs if one.there is False]:
         raise PreflightError("\n".join([*lacking, "Nothing was sent."]))
     for one in needs:
@@ -111,25 +109,23 @@ def _servers(config: Config, found: Seen) -> Iterator[Need]:
             )
 
 
-def _private(config: Config, found: Seen, token: str, say: Say) -> Iterator[Need]:
-    """Releases that are compared with, and that nobody without a token sees."""
+def _private(config: Config, token: str, say: Say) -> Iterator[Need]:
+    """Releases that are compared with, and that nobody without a token sees: `candidate` has none on any machine."""
     publishing = config.publishing
     hub = address.of(config)
-    if isinstance(hub, address.Folder) or not publishing.private or found.token:
+    if isinstance(hub, address.Folder) or not publishing.private:
         return
-    homes = (address.HUGGING_FACE, os.environ.get("HF_ENDPOINT") or address.HUGGING_FACE)
+    known, homes = False, (address.HUGGING_FACE, os.environ.get("HF_ENDPOINT") or address.HUGGING_FACE)
     if token and address.keeps_secrets(hub.url) and address.origin(hub.url) in map(address.origin, homes):
         with TemporaryDirectory() as scratch:
             asked = requests.History(repo_id=publishing.hf_repo, before=publishing.tag, folder=Path(scratch))
             opened = {"HF_ENDPOINT": hub.url, "HF_TOKEN": token}
-            if not any(one.release for one in requests.ask(asked, opened, say, Path(scratch) / "log")):
+            if not requests.ask(asked, opened, say, Path(scratch) / "log"):
                 return
-    elif found.token is False:
-        found = Seen()  # whether it has any is not known without a token
+        known = True
     yield Need(
-        there=found.token,
-        what=f"{publishing.hf_repo} is private and what is made is compared with the earlier releases that it has, so "
-        "HF_TOKEN must be in the environment over there (it is not sent)",
-        do="`publish` would refuse what was compared with none of them. Make this release here: adapter-release "
-        "release.",
+        there=False if known else None,
+        what=f"{publishing.hf_repo} is private, so releases that it has already must be seen without a token",
+        do="`publish` would refuse what was compared with none of them. Make this release where its token is: "
+        "adapter-release release",
     )

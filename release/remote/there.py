@@ -42,8 +42,8 @@ def look(_: Path, *modules: str) -> None:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     told = {"python": list(sys.version_info[:3]), "system": platform.system(), "machine": platform.machine()}
     vllm = bool(os.environ.get("ADAPTER_RELEASE_VLLM")) or importlib.util.find_spec("vllm") is not None
-    has = {"image": bool(os.environ.get("ADAPTER_RELEASE_IMAGE")), "token": bool(os.environ.get("HF_TOKEN"))}
-    say({**told, "missing": missing, "engine": _engine(), "vllm": vllm, **has})
+    image = bool(os.environ.get("ADAPTER_RELEASE_IMAGE"))
+    say({**told, "missing": missing, "engine": _engine(), "image": image, "vllm": vllm})
 
 
 def _engine() -> bool:
