@@ -213,7 +213,7 @@ def test_the_host_has_room_for_each_process_that_loads_a_base_to_share_it_out(
     (host,) = [one for one in items if one.name == "memory to share out"]
     assert host.state == ("problem" if short else "ok")
     assert f"for {processes * at_once} processes that each load all of the base" in host.says
-    assert ("take out tries.side_by_side" in host.says) == (short and at_once > 1)
+    assert ("lower tries.side_by_side" in host.says) == (short and at_once > 1)
     assert ("0.5 GiB of memory are available" in host.says) == short
 
 
