@@ -21,11 +21,12 @@ def clusters(golden: Sequence[Golden], policy: Policy) -> Mapping[str, str]:
 def cluster_problems(golden: Sequence[Golden], policy: Policy) -> list[str]:
     """Why the rows cannot be clustered as the policy says; empty if they can."""
     key = policy.cluster_key
-    without = [row.id for row in golden if key is not None and not _is_name(row.meta.get(key))]
+    without = [row.id for row in golden if key is not None and not is_name(row.meta.get(key))]
     return [f"golden rows without a name in meta.{key}, the policy's cluster_key: {listed(without)}"] if without else []
 
 
-def _is_name(value: object) -> bool:
+def is_name(value: object) -> bool:
+    """Whether this names a cluster."""
     return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 

@@ -16,7 +16,7 @@ from release.data import chat as chats
 from release.data.dataset import Dataset
 from release.importing import taking
 from release.importing.bring import Brought
-from release.judging import outlook, previous, recording, terms
+from release.judging import attempts, ledger, outlook, previous, recording, terms
 from release.judging.recording import Started
 from release.judging.terms import Terms
 from release.models import base as bases
@@ -89,7 +89,8 @@ def adapter(begun: Begun, judged: Judged, say: Say, limits: Mapping[int, float] 
     if judged.brought is None:
         say(Stage(name="train", note=str(begun.run)))
         made = train(begun.run, begun.base, begun.place, say, limits)
-        tell(say, outlook.lines(made.trained, begun.run, judged.policy, len(judged.golden.rows)))
+        policy = _next(begun.config, judged, made).policy
+        tell(say, outlook.lines(made.trained, begun.run, policy, len(judged.golden.rows)))
         return made
     say(Stage(name="import", note="trained elsewhere: its bytes are taken as they are"))
     return taking.take(begun.run, begun.base, judged.brought, begun.config)
@@ -98,6 +99,14 @@ def adapter(begun: Begun, judged: Judged, say: Say, limits: Mapping[int, float] 
 def terms_of(config: Config, judged: Judged) -> Terms:
     """What its candidate is judged by."""
     return terms.agreed(judged.golden, judged.contract, config, judged.policy)
+
+
+def _next(config: Config, judged: Judged, made: Adapter) -> Terms:
+    """The same in the attempt that this adapter is, as far as it is known before it has answered."""
+    now = terms_of(config, judged)
+    known = attempts.together(ledger.read(config), previous.tried(judged.before))
+    own = (one.attempt for one in known if one.adapter_sha256 == made.files.digest and now.golden_set.had(one))
+    return now.after(attempts.before(known, next(own, ""), now.golden_set))
 
 
 def run_folder(config: Config, made_from: dict[str, Any]) -> Path:

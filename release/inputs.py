@@ -78,7 +78,8 @@ def load(config: Config, say: Say) -> Inputs:
     declared.of(config)
     ladder.steps(config)
     contract = read_contract(config)
-    rows = _rows(config, contract, say)
+    policy = read_policy(config, None if isinstance(contract, Unread) else contract.declares)
+    rows = _rows(config, contract, policy, say)
     with contextlib.ExitStack() as while_read:
         source = _opened(config, while_read, say)
         config, base = _base(config, source, say)
@@ -93,7 +94,6 @@ def load(config: Config, say: Say) -> Inputs:
     if not isinstance(contract, Unread):
         for note in (*contract.notes, *(left_out(contract.declares) if config.gates is None else ())):
             say(Line(text=f"note: {note}"))
-    policy = read_policy(config, None if isinstance(contract, Unread) else contract.declares)
     return Inputs(config=config, contract=contract, policy=policy, rows=rows, base=base, chat=chat, brought=brought)
 
 
@@ -160,12 +160,13 @@ def wanted_chat(config: Config, brought: Brought | None = None) -> chats.Wanted:
     return chats.Wanted(template=template, arguments=config.model.chat_template_kwargs)
 
 
-def _rows(config: Config, contract: gates.Contract | Unread, say: Say) -> Rows | Unread:
+def _rows(config: Config, contract: gates.Contract | Unread, policy: gates.Policy | Unread, say: Say) -> Rows | Unread:
     try:
         train, golden = sources.load(config, say)
         tuning = sources.tuning(config, say)
         if train and config.data.tuning_share and not isinstance(contract, Unread):
-            train, tuning = apart.tuning(train, config.data.tuning_share, config.run.seed, contract)
+            cluster_key = None if isinstance(policy, Unread) else policy.cluster_key
+            train, tuning = apart.tuning(train, config.data.tuning_share, config.run.seed, contract, cluster_key)
     except (DataError, HubError) as why:
         return Unread(why=why)
     return Rows(train=train, golden=golden, tuning=tuning)

@@ -26,7 +26,7 @@ from release.models.exports.problems import export_problems, notes
 from release.planning import disk, forecast, memory
 from release.planning.item import Item, items_of
 from release.publishing import making_machine, sign
-from release.running import beside, container, environment, machine, spending
+from release.running import beside, container, environment, machine, price_list, spending
 from release.running.machine import GIB, Gpu
 from release.values import extras, layout, licences
 from release.values.cache import cache_folder
@@ -141,7 +141,7 @@ def look(found: Inputs, say: Say) -> list[Item]:
         items += items_of(
             "search", [one for one in map(extras.missing, extras.SEARCH) if one], ", ".join(extras.SEARCH)
         )
-    items += items_of("budget", _budget_problems(config), _limit(config))
+    items += _budget_items(config)
     items += _rows_items(found)
     base = None if isinstance(found.base, Unread) else found.base
     if isinstance(found.base, Unread):
@@ -331,21 +331,19 @@ def _disk_problems(found: Inputs, base: Outline | None) -> list[str]:
     return [f"{problem} In GiB: {what}." for problem in problems]
 
 
-def _limit(config: Config) -> str:
-    budget = config.budget
+def _budget_items(config: Config) -> list[Item]:
+    """Whether anything may still be spent, and whether this machine has a price where money is counted."""
+    budget, hour = config.budget, price_list.NOTHING
+    if spending.counts_money(budget) and config.adapter.method != "imported":  # nothing is trained
+        hour = price_list.of_this_machine(config)
+    try:
+        spending.start(config.run.output_dir, budget, "", "", hour)
+    except PreflightError as error:
+        return items_of("budget", [str(error)])
     limits = [] if budget.limit is None else [f"{budget.limit:.2f} {budget.currency} are not spent yet"]
     limits += [] if budget.hours is None else [f"{budget.hours:g} hours of training in all"]
-    return ", ".join(limits) or "no limit"
-
-
-def _budget_problems(config: Config) -> list[str]:
-    """Whether anything may still be spent. A price for the machine is looked for when the run starts."""
-    budget = config.budget
-    try:
-        spending.start(config.run.output_dir, budget, "", "", budget.price_per_hour or 0.0)
-    except PreflightError as error:
-        return [str(error)]
-    return []
+    limits += [f"an hour of this machine is {hour.price:g} {budget.currency} ({hour.says})"] if hour.says else []
+    return items_of("budget", [], ", ".join(limits) or "no limit")
 
 
 def target_problems(names: tuple[str, ...], base: Outline, built: Architecture | None) -> list[str]:

@@ -97,7 +97,8 @@ def chosen(found: Inputs, judged: Judged, say: Say) -> Chosen:
                 break
     if not made[-1].told.passed:
         again = [str(one.run / ENDED) for one in made if one.told.adapter_sha256 is None and not one.told.pruned]
-        raise Refused(tried.refusal(told, judged.policy, _rows(judged), again), told, _left(made))
+        runs = {one.told.name: one.run for one in made}
+        raise Refused(tried.refusal(told, judged.policy, _rows(judged), runs, again), told, _left(made))
     won = made[-1]
     seeds = list[Made]()
     with contextlib.closing(_in_turn(found.config, ladder.seeds(found.config, won.step), judged, say)) as coming:

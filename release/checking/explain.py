@@ -12,12 +12,13 @@ from pathlib import Path
 import gates
 from gates import human_review, report
 from gates.policy import HUMAN_REVIEW, usual_review
-from gates.shown import plain, shorten
+from gates.shown import counted, plain, shorten
 from release.checking import opening, rows_to_add, steps, verify_attested
 from release.data import dataset
 from release.data.dataset import Dataset
-from release.judging import derive, previous, reviewed, terms
+from release.judging import derive, previous, reviewed, terms, tuning
 from release.judging.reviewed import Asked
+from release.models.tuning_answers import FOLDER as TUNING
 from release.values import bounded, bounds, clock, layout, record
 from release.values.artifacts import sha256_file
 from release.values.as_json import part
@@ -44,6 +45,8 @@ class Judged:
     before: Sequence[previous.Release]
     seconds: float
     """Of a processor, that judging it again may take."""
+    tried: bool = False
+    """Whether it is a try, whose answers are those to the tuning rows: no verdict of them is kept."""
 
 
 def explain(gate: str, place: Judged, say: Say, *, to_add: bool = False) -> None:
@@ -105,6 +108,9 @@ def asked(place: Judged) -> tuple[Asked, gates.Verdict]:
 
 
 def _explain(gate: str, place: Judged, say: Say, *, to_add: bool) -> None:
+    if place.tried:
+        _explain_a_try(gate, place, say, to_add=to_add)
+        return
     with reading(place.name):
         agreed = terms.read(place.folder, place.golden)
         outputs = gates.read_outputs(place.answers / "answers.jsonl")
@@ -115,15 +121,30 @@ def _explain(gate: str, place: Judged, say: Say, *, to_add: bool) -> None:
             f"The gates give another verdict on the answers in {place.name} than the one stored there: a file was "
             "changed, or another version made it. See `adapter-release verify`."
         )
-    if gate not in verdict.names:
-        raise ConfigError([f"{gate!r} was not measured in {place.name}. Measured are {', '.join(verdict.names)}."])
+    score = _measured(gate, verdict, place)
     if to_add:
-        score = verdict.advisory[gate] if gate in verdict.advisory else verdict.gate(gate).score
         tell(say, [place.name, *_kinds(place, score)])
         return
     before = previous.answers_before(place.before, agreed)
     lines = report.explain(verdict, gate, before, golden=place.golden.rows, outputs=outputs)
     tell(say, [place.name, *lines, *_to_look_at(place, verdict, gate)])
+
+
+def _explain_a_try(gate: str, place: Judged, say: Say, *, to_add: bool) -> None:
+    with reading(place.name):
+        asked = terms.written(place.folder, place.golden)
+        outputs = gates.read_outputs(place.answers / "answers.jsonl")
+    rows = place.golden.rows
+    verdict = tuning.verdict_on(rows, outputs, asked.contract, asked.policy)
+    score = _measured(gate, verdict, place)
+    lines = _kinds(place, score) if to_add else report.explain(verdict, gate, None, golden=rows, outputs=outputs)
+    tell(say, [f"{place.name}, a try on {counted(len(rows), 'tuning row')}", *lines])
+
+
+def _measured(gate: str, verdict: gates.Verdict, place: Judged) -> gates.Score:
+    if gate not in verdict.names:
+        raise ConfigError([f"{gate!r} was not measured in {place.name}. Measured are {', '.join(verdict.names)}."])
+    return verdict.advisory[gate] if gate in verdict.advisory else verdict.gate(gate).score
 
 
 def _kinds(place: Judged, score: gates.Score) -> list[str]:
@@ -164,6 +185,21 @@ def found(
             train=lambda: dataset.load(train) if train.is_file() else None,
             before=before,
             seconds=seconds,
+        )
+        return
+    if is_try(run):
+        seconds = _plain(run)
+        train = run / layout.DATA["train"]
+        yield Judged(
+            name=str(run),
+            typed="",
+            folder=run,
+            answers=_as(run, form) / TUNING,
+            golden=dataset.load(run / layout.DATA["tuning"]),
+            train=lambda: dataset.load(train) if train.is_file() else None,
+            before=(),
+            seconds=seconds,
+            tried=True,
         )
         return
     with opening.opened(str(run) if place is None else place, endpoint, say, opening.Known(data=data)) as opened:
@@ -216,17 +252,33 @@ def is_run(folder: Path) -> bool:
     return (folder / "verdict.json").is_file() and not (folder / layout.RECORD).exists()
 
 
+def is_try(folder: Path) -> bool:
+    """Whether it is the folder of a try that answered the tuning rows, and was not judged on the golden set."""
+    answered = (folder / TUNING / "answers.jsonl").is_file() and (folder / layout.DATA["tuning"]).is_file()
+    return answered and not any((folder / name).exists() for name in ("verdict.json", layout.RECORD))
+
+
 def _plain(run: Path) -> float:
     """Refuse a run folder in which something to be read is a link, a pipe or a device, or is too large.
 
     The seconds of a processor that judging its files again may take.
     """
     judged = (layout.in_run(name) for name in (*layout.JUDGED, *layout.DATA.values()))
-    read = [run / "earlier.json", run / "record.json", *(run / name for name in judged), *run.glob("forms/*/*.json*")]
+    read = [
+        run / "earlier.json",
+        run / "record.json",
+        run / TUNING / "answers.jsonl",
+        *(run / name for name in judged),
+        *run.glob("forms/*/*.json*"),
+    ]
     sizes, root = [], run.resolve()
     for path in filter(os.path.lexists, read):
         name, state = path.relative_to(run), path.lstat()
-        kind = layout.kind_of(name.as_posix()) or layout.kind_of(f"gates/{name.as_posix()}") or bounds.RECORD
+        kind = (
+            layout.kind_of(name.as_posix().removeprefix(f"{TUNING}/"))
+            or layout.kind_of(f"gates/{name.as_posix()}")
+            or bounds.RECORD
+        )
         if not stat.S_ISREG(state.st_mode) or path.resolve() != root / name or state.st_size > kind.most:
             says = f"{path} is not a plain file of at most {kind.most:,} bytes"
             raise VerificationError(f"{says}: no run leaves one. Judge the run again, or name a release.")
@@ -275,5 +327,7 @@ def reading(name: str) -> Iterator[None]:
 def _newest(runs: Path) -> Path:
     judged = sorted(runs.glob("*/verdict.json"), key=lambda path: path.stat().st_mtime_ns)
     if not judged:
-        raise ConfigError([f"No run under {runs} was judged yet. Name a run, a release as REPO@TAG, or a folder."])
+        raise ConfigError(
+            [f"No run under {runs} was judged yet. Name a run, that of a try too, a release as REPO@TAG, or a folder."]
+        )
     return judged[-1].parent

@@ -1,6 +1,7 @@
 """The tries of a run or a release as values: what `adapter-release tries` shows."""
 
 import os
+import shlex
 from pathlib import Path
 
 from release import tries_planned
@@ -27,6 +28,9 @@ def under_way(config: Config) -> Tries:
 
 def of(name: str, endpoint: str, say: Say, known: opening.Known) -> Tries:
     """Those of a run's folder that was judged, or of a release, which is verified before."""
+    if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
+        says = f"{name} is a configuration, and neither a run's folder nor a release."
+        raise ConfigError([f"{says} Its tries so far: `adapter-release tries --config {shlex.quote(name)}`."])
     made = Path(name) / IN_A_RUN
     if made.is_file() and not os.path.lexists(Path(name) / layout.RECORD):
         return _read(made, "tries")

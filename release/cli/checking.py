@@ -100,7 +100,7 @@ def _explain_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("gate", metavar="GATE", help="name of the gate, such as citation_coverage")
     command.add_argument(
         "release", nargs="?", metavar=RELEASE,
-        help="a release on the Hub, a downloaded folder, or a run's folder (default: the latest run)",
+        help="a release on the Hub, a downloaded folder, or a run's folder, a try's too (default: the latest run)",
     )  # fmt: skip
     options.source(command)
     command.add_argument(

@@ -35,7 +35,7 @@ def contradictions(known: Known, method: str) -> Iterator[tuple[str, str]]:
     """
     value = known.value
     data, training = value("data", dict[str, object]()), value("training", dict[str, object]())
-    rows = [f"data.{name}" for name in ("tuning_file", "tuning_share") if name in data]
+    rows = [f"data.{name}" for name in ("tuning_file", "tuning_share") if data.get(name) is not None]
     if len(rows) > 1:
         yield "data.tuning_share", "is given, but data.tuning_file names the tuning rows. Take one of them out."
     for of, what in (("train_file", "the file to train on"), ("golden_file", "the file to judge by")):

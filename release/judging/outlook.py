@@ -34,7 +34,9 @@ def expected(kept: Sequence[Evaluation], policy: gates.Policy, golden: int) -> I
         asked = one.gates.get(JSON, (0, 0))[1]
         for bar in policy.bars_now:
             k, n = one.gates.get(bar.gate, (0, 0))
-            if bar.required and n:
+            if bar.required and not n and one.gates:
+                yield bar.gate, "0/0", "no tuning row is of those that it counts", "nothing is known"
+            elif bar.required and n:
                 counted = round(golden * n / asked)
                 needs = bar.needs(counted) if counted >= bar.minimum else None
                 enough = needs is not None and k * counted >= needs * n

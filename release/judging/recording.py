@@ -14,8 +14,7 @@ from release.config.settings import Budget, Config
 from release.hub import address
 from release.judging.served import Served
 from release.models.base import Base
-from release.planning import estimates
-from release.running import distribution, environment, spending
+from release.running import distribution, environment, price_list, spending
 from release.values import layout, tensors
 from release.values import record as records
 from release.values.artifacts import Adapter, sha256_file
@@ -226,7 +225,7 @@ def _spent(training: Training | None, judged: Outcome, budget: Budget) -> Spent:
     several = (generation.processes or 1) * (generation.cards or 1)
     many = max(many, several) if judged.tries else many  # each try answered the tuning rows too
     worked = round(trained * many + answered * several, 1)
-    estimated = spending.estimate(measured["seconds"], ran.hardware, estimates.read_prices(), budget, worked=worked)
+    estimated = spending.estimate(measured["seconds"], ran.hardware, price_list.read(), budget, worked=worked)
     return part(Spent, {**estimated, **measured})
 
 

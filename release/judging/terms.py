@@ -110,7 +110,13 @@ def contract_files(contract: gates.Contract, config: Config) -> dict[str, bytes]
 
 
 def read(folder: Path, golden: Dataset, served: object = None) -> Terms:
-    """The terms in a release's ``gates/`` or a run folder; ``gates.Invalid`` or ``ValueError`` if they are missing.
+    """The terms in a release's ``gates/`` or the folder of a run that was judged, in its attempt; as `written` else."""
+    found, ledger = written(folder, golden, served), folder / layout.in_run(layout.LEDGER)
+    return found.after(_tried(ledger)) if found.policy.version >= SPENDING or ledger.exists() else found
+
+
+def written(folder: Path, golden: Dataset, served: object = None) -> Terms:
+    """The terms that lie there, of a first attempt; ``gates.Invalid`` or ``ValueError`` if they are missing.
 
     ``served`` is what its configuration has as ``serving``.
     """
@@ -120,15 +126,13 @@ def read(folder: Path, golden: Dataset, served: object = None) -> Terms:
     if mapping.get("schema") != layout.in_run(layout.ANSWER_SCHEMA):  # it would be read wherever it is
         raise ValueError(f"{layout.CONTRACT} names another schema than {layout.ANSWER_SCHEMA}")
     policy = bounded.json_object((folder / layout.in_run(layout.POLICY)).read_bytes(), layout.POLICY)
-    found = Terms(
+    return Terms(
         golden=golden,
         contract=gates.load_contract(mapping, folder, kept=True),
         policy=gates.load_policy(policy),
         contract_files=files,
         required_forms=required_forms(served),
     )
-    ledger = folder / layout.in_run(layout.LEDGER)
-    return found.after(_tried(ledger)) if found.policy.version >= SPENDING or ledger.exists() else found
 
 
 def _tried(ledger: Path) -> list[Entry]:

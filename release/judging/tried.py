@@ -1,7 +1,9 @@
 """What was tried, in words: a table for a terminal, and the same for a card."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import gates
 from gates.report import cell
@@ -118,12 +120,15 @@ def _seeds(found: Tries) -> list[str]:
     passed = sum(one.passed for one in several)
     which = "run.seed, which was chosen before, is the one to publish"
     told = [f"{passed} of {len(several)} seeds pass on the tuning rows; {which}."]
+    ended = [one.name for one in several if not one.gates]
+    without = [f"Without an adapter, and so in none of these: {', '.join(map(plain, ended))}."] if ended else []
     told += [
         f"{plain(one.gate)}: {_of(one.least)} to {_of(one.most)}, in the middle {_of(one.median)}"
         for one in tuning.spread([one.gates for one in several])
         if one.least != one.most
     ]
     alike = len(told) == 1
+    told += without
     if passed < len(several):
         told.append("The next release with this configuration may be refused by its seed alone.")
     elif alike:
@@ -137,10 +142,11 @@ def _of(counts: tuple[int, int]) -> str:
     return f"{counts[0]}/{counts[1]}"
 
 
-def refusal(found: Tries, policy: gates.Policy, rows: int, ended: Sequence[str] = ()) -> str:
+def refusal(found: Tries, policy: gates.Policy, rows: int, runs: Mapping[str, Path], ended: Sequence[str] = ()) -> str:
     """Why none of them is judged on the golden set, which was the nearest, and what to do.
 
-    ``ended`` are the files by which tries without an adapter are known to have ended so.
+    ``runs`` are their folders by their names; ``ended`` are the files by which tries without an adapter are known
+    to have ended so.
     """
     each = [f"  {one.name} ({said(one.changes)}): {shorten('; '.join(map(plain, one.refused_by)), 2 * LONGEST)}"
             for one in found.tries]  # fmt: skip
@@ -150,7 +156,10 @@ def refusal(found: Tries, policy: gates.Policy, rows: int, ended: Sequence[str] 
     short = {one.name: tuning.shortfall(one.gates, policy) for one in found.tries if one.gates}
     if short:
         nearest = min(short, key=lambda name: short[name])
-        told.append(f"The nearest is try {nearest}: its worst gate lacks {short[nearest]:.0%} of its rows.")
+        gate = tuning.worst(next(one.gates for one in found.tries if one.name == nearest), policy)
+        told.append(f"The nearest is try {nearest}: its worst gate, {gate}, lacks {short[nearest]:.0%} of its rows.")
+        asks = f"adapter-release explain {gate} {shlex.quote(str(runs[nearest]))} --rows-to-add"
+        told.append(f"Of which kinds those are: `{asks}`")
     others = "tries.changes" if found.search is None else "values of tries.search.space"
     if ended:
         told.append(f"Where a machine was at fault, take away {', '.join(map(plain, ended))}: it is trained again.")

@@ -38,10 +38,17 @@ def judged(
     rows: Sequence[gates.Golden], outputs: Sequence[gates.Output], contract: gates.Contract, policy: gates.Policy
 ) -> Tuned:
     """What each required gate counts, and which thresholds are not met; a gate that counts nothing is not met."""
-    verdict = gates.judge(rows, outputs, contract, _seen(policy))
+    verdict = verdict_on(rows, outputs, contract, policy)
     why = [*verdict.problems]
     why += [f"{one.name}: {one.reason}" for one in verdict.gates if one.state != "PASS"] if not why else []
     return Tuned(gates={one.name: (one.units.k, one.units.n) for one in verdict.gates}, refused_by=tuple(why))
+
+
+def verdict_on(
+    rows: Sequence[gates.Golden], outputs: Sequence[gates.Output], contract: gates.Contract, policy: gates.Policy
+) -> gates.Verdict:
+    """What was seen of each required gate, row by row."""
+    return gates.judge(rows, outputs, contract, _seen(policy))
 
 
 def problem(tuning: Dataset, contract: gates.Contract, policy: gates.Policy) -> str:
@@ -59,12 +66,22 @@ def problem(tuning: Dataset, contract: gates.Contract, policy: gates.Policy) -> 
 
 def shortfall(found: Counts, policy: gates.Policy) -> float:
     """By how much of its rows the worst gate misses its threshold; 0 where none does, 1 where one counts nothing."""
-    missing = [0.0]
+    return max(_missing(found, policy).values(), default=0.0)
+
+
+def worst(found: Counts, policy: gates.Policy) -> str:
+    """The gate that misses its threshold by most of its rows."""
+    missing = _missing(found, policy)
+    return max(missing, key=lambda gate: missing[gate])
+
+
+def _missing(found: Counts, policy: gates.Policy) -> Mapping[str, float]:
+    missing = {}
     for gate, target in thresholds(policy).items():
         k, n = found.get(gate, (0, 0))
         lacks = (needed(n, target, None, 0.0) or 0) - k
-        missing.append(max(0.0, lacks / n) if n else 1.0)
-    return max(missing)
+        missing[gate] = max(0.0, lacks / n) if n else 1.0
+    return missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +95,8 @@ class Spread:
 
 
 def spread(several: Sequence[Counts]) -> tuple[Spread, ...]:
-    """Each gate that all of them counted; of two in the middle the lower."""
-    found = []
+    """Each gate that all of them counted that counted any, which one without an adapter did not; the lower middle."""
+    found, several = [], [one for one in several if one]
     for gate in several[0] if several else ():
         counts = [one[gate] for one in several if one.get(gate, (0, 0))[1]]
         if len(counts) == len(several):

@@ -31,7 +31,7 @@ from release.models import (
     together,
 )
 from release.models.architecture import ALL_LINEAR, uncalled
-from release.running import launched, spending
+from release.running import launched, price_list, spending
 from release.values import layout
 from release.values.artifacts import write_atomically
 from release.values.errors import PreflightError
@@ -221,7 +221,8 @@ def _meter(config: Config, run: Path) -> spending.Meter | None:
     """What counts this attempt's cost; None where the configuration sets no limit, and for all processes but one."""
     if launched.rank() or not spending.is_limited(config.budget):
         return None
-    return spending.start(run.parent, config.budget, run.name, spending.attempt(), config.budget.price_per_hour)
+    hour = price_list.of_this_machine(config)
+    return spending.start(run.parent, config.budget, run.name, spending.attempt(), hour)
 
 
 def _examples(rows: Sequence[gates.Golden], chat: chats.Chat, data: Data) -> tuple[chats.Example, ...]:

@@ -5,21 +5,16 @@ state. Weights are counted as transformers builds them (`release.models.architec
 backward pass is that of a decoder in the shape of Llama, and nearly that of others.
 """
 
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from release.config.forms import trained_over
 from release.config.settings import Config, Precision
 from release.models.architecture import Architecture
-from release.values import assets
-from release.values.errors import PreflightError
 
-PRICES = assets.asset("prices.json")
 GB = 1e9  # as cards and clouds count
 BLOCK, DOUBLE_BLOCK = 64, 256  # weights a first and a second constant stands for (bitsandbytes; Dettmers et al. 2023)
 SMALLEST_8BIT = 4096  # bitsandbytes keeps the state of smaller tensors in float32
@@ -297,29 +292,6 @@ def _layer_of(name: str) -> str:
 
 def cpu_hours(estimated: Estimate, prices: Mapping[str, Any], threads: int) -> float:
     return float(estimated.flops / (prices["cpu_flops_per_thread"] * threads) / 3600)
-
-
-def read_prices(path: Path = PRICES) -> dict[str, Any]:
-    """The price file; ``PreflightError`` with what it lacks."""
-    prices: dict[str, Any] = {}
-    try:
-        prices = json.loads(path.read_bytes())
-        problems = list(_price_problems(prices))
-    except (OSError, ValueError) as error:
-        problems = [str(error)]
-    if problems:
-        why = "; ".join(problems)
-        raise PreflightError(f"{path} cannot be used: {why}. Compare it with the prices.json of this tool.")
-    return prices
-
-
-def _price_problems(prices: Any) -> Iterator[str]:
-    from jsonschema import Draft202012Validator
-
-    import schemas
-
-    for error in Draft202012Validator(schemas.load("prices")).iter_errors(prices):
-        yield f"{'.'.join(map(str, error.absolute_path)) or 'the file'}: {error.message[:120]}"
 
 
 def remedies(estimated: Estimate, config: Config) -> list[str]:

@@ -15,7 +15,7 @@ from release.models import architecture
 from release.models.architecture import Architecture
 from release.planning import cards, estimates
 from release.planning.estimates import GB, Estimate, Load
-from release.running import environment, machine, spending
+from release.running import environment, machine, price_list, spending
 from release.values.errors import PreflightError
 
 IN_A_MACHINE = 16
@@ -24,7 +24,7 @@ IN_A_MACHINE = 16
 
 def planned(found: Inputs) -> list[str]:
     """Memory, hours and money of this configuration, on the cards of the price file and here."""
-    config, prices = found.config, estimates.read_prices()
+    config, prices = found.config, price_list.read()
     built = built_of(found)
     lines = []
     if config.adapter.method == "imported":
@@ -49,7 +49,17 @@ def planned(found: Inputs) -> list[str]:
     lines += _here(on_cpu, answering(found, built))
     spent = sum(one.cost for one in spending.read(config.run.output_dir))
     limit = "no limit" if config.budget.limit is None else f"of {config.budget.limit:.2f}"
-    return [*lines, f"spent so far: {spent:.2f} {config.budget.currency}, {limit}"]
+    return [*lines, f"spent so far: {spent:.2f} {config.budget.currency}, {limit}", *_an_hour_here(config)]
+
+
+def _an_hour_here(config: Config) -> Iterator[str]:
+    """What the budget counts an hour of this machine with, or why it could not be kept here."""
+    if spending.counts_money(config.budget):
+        hour = price_list.of_this_machine(config)
+        if hour.price is None:
+            yield f"on this machine the budget cannot be kept: {hour.says}"
+        else:
+            yield f"an hour of this machine: {cards.money(hour.price)} {config.budget.currency}, {hour.says}"
 
 
 def answered_on(shape: Architecture, config: Config, training: Estimate, prices: Mapping[str, Any]) -> Iterator[str]:

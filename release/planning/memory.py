@@ -15,7 +15,7 @@ from release.planning import estimates, forecast
 from release.planning.estimates import Estimate
 from release.planning.forecast import ToLoad
 from release.planning.item import Item, items_of
-from release.running import container, machine
+from release.running import beside, container, machine
 from release.running.machine import GIB, Gpu
 from release.values import layout
 from release.values.errors import PreflightError
@@ -65,7 +65,7 @@ def look(found: Inputs, built: Architecture | None, gpu: Gpu | None, at_once: in
     many = 1 if gpu else at_once
     needed = estimated.memory * SPARE * many
     where = f"{gpu.name} has {free / GIB:.1f} GiB free" if gpu else room.says
-    first = ["lower tries.side_by_side"] if many > 1 else []
+    first = [beside.fewer(many)] if many > 1 else []
     first += [RAISE] if not gpu and room.more == RAISE else []
     what, remedies = (
         f"{where}, {needed / GIB:.1f} GiB are needed{f' for {many} tries at a time' if many > 1 else ''}",
@@ -92,7 +92,7 @@ def _sharing_items(found: Inputs, built: Architecture, room: _Room, at_once: int
     many = (config.training.processes or 1) * at_once
     what = f"{needed / GIB:.1f} GiB of the host's memory for {many} processes that each load all of the base"
     remedies = [
-        *(["lower tries.side_by_side"] if at_once > 1 else []),
+        *([beside.fewer(at_once)] if at_once > 1 else []),
         *([] if config.adapter.quantization.load_in_4bit else ["set adapter.method: qlora"]),
         "lower training.processes, if fewer cards hold the shares",
         room.more,

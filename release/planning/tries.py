@@ -12,7 +12,7 @@ from release.inputs import Inputs
 from release.models.architecture import Architecture
 from release.planning import cards, estimates, forecast
 from release.planning.cards import Option
-from release.running import environment
+from release.running import environment, price_list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ def planned(found: Inputs, built: Architecture | None) -> list[str]:
     """A line for each try, and one for all with their seeds; what memory may leave out is counted."""
     config = found.config
     steps, many = ladder.foreseen(config), ladder.at_once(config)
-    currency = cards.currency_of(config, estimates.read_prices())
+    currency = cards.currency_of(config, price_list.read())
 
     def cost(step: Step) -> Cost:
         return _cost(replace(found, config=step.config), built, many)
@@ -85,7 +85,7 @@ def _limits(found: Inputs) -> Iterator[str]:
 
 
 def _cost(found: Inputs, built: Architecture | None, many: int) -> Cost:
-    config, prices = found.config, estimates.read_prices()
+    config, prices = found.config, price_list.read()
     on_cpu, on_gpu = (forecast.estimate(found, built, cuda=cuda) for cuda in (False, True))
     best = cards.cheapest(cards.options(on_gpu, prices, config.budget.price_per_hour))
     hours = estimates.cpu_hours(on_cpu, prices, environment.share(config.run.threads, many))

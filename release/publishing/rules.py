@@ -90,7 +90,7 @@ def of_config(config: Config, given: Given, say: Say) -> Rules:
         "policy": policy.digest,
         "contract": hashlib.sha256(files[layout.CONTRACT]).hexdigest(),
         "schema": hashlib.sha256(files[layout.ANSWER_SCHEMA]).hexdigest(),
-        **_rows(config, given, contract, say),
+        **_rows(config, given, contract, policy, say),
     }
     both = [*found.items(), *given.digests.items()]
     hub = address.parse(given.hub, Path.cwd()) if given.hub else address.of(config)
@@ -190,7 +190,7 @@ def _made_otherwise(record: Record, rules: Rules) -> Iterator[str]:
             yield _line("adapter.reproduce_with", to_json(theirs), to_json(ours), rules)
 
 
-def _rows(config: Config, given: Given, contract: gates.Contract, say: Say) -> dict[str, str]:
+def _rows(config: Config, given: Given, contract: gates.Contract, policy: gates.Policy, say: Say) -> dict[str, str]:
     """sha256 of the golden rows, and of the rows to train on and to tune by where they are here."""
     data = config.data
     found = {}
@@ -208,7 +208,7 @@ def _rows(config: Config, given: Given, contract: gates.Contract, say: Say) -> d
     if isinstance(data.train_file, Path) and data.train_file.exists():
         train = dataset.load(data.train_file, data.format, data.fields)
         if data.tuning_share:
-            train, tuning = apart.tuning(train, data.tuning_share, config.run.seed, contract)
+            train, tuning = apart.tuning(train, data.tuning_share, config.run.seed, contract, policy.cluster_key)
             found["tuning"] = tuning.sha256
         found["train"] = train.sha256
     elif data.train_file:

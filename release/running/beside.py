@@ -22,6 +22,8 @@ from release.values.events import Event, Line, Progress, Say
 if TYPE_CHECKING:
     from subprocess import Popen
 
+SEVERAL = 2
+"""At a time, at the least: by one nothing is side by side."""
 LATE = child.NOTICE + 3
 """Seconds for a stage to end that was told to: its own child has all but the last of them."""
 
@@ -68,6 +70,11 @@ def shares(many: int, each: int, wanted: Container) -> tuple[Mapping[str, str], 
     return machine.shares(many, each)
 
 
+def fewer(many: int) -> str:
+    """What to do where there is no room for so many at a time."""
+    return f"{'lower' if many > SEVERAL else 'take out'} tries.side_by_side"
+
+
 def told(config: Config, gpu: machine.Gpu | None) -> str:
     """What each of the tries of a configuration has that are trained at once."""
     many = ladder.at_once(config)
@@ -87,7 +94,8 @@ def problems(config: Config, cards: Sequence[machine.Found]) -> list[str]:
     if threads >= many:
         return []
     what = f"tries.side_by_side is {many}, and there are {counted(threads, 'thread')} to share and no card"
-    return [f"{what}. Lower it to {threads} at most, or take it out, or raise run.threads."]
+    lower = f"Lower it to {threads} at most, or take" if threads >= SEVERAL else "Take"
+    return [f"{what}. {lower} it out, or raise run.threads."]
 
 
 def in_order(stage: str, jobs: Iterable[Job], shared: Sequence[Mapping[str, str]], say: Say) -> Generator[Ended]:

@@ -20,7 +20,7 @@ PROCESSES = "training.processes asks"
 OF_A_STAGE = "training.processes, or a form's tensor_parallel_size, asks"
 BESIDE = (
     "Tries side by side need cards of one kind, for what one comes to would depend on the card that is free: here are "
-    f"{{}}. Name those of one kind in {VISIBLE}, or lower tries.side_by_side."
+    f"{{}}. Name those of one kind in {VISIBLE}, or take tries.side_by_side out."
 )
 SPREAD = (
     "generation.device_map needs cards of one kind, for how an answer is rounded would depend on which of them a layer "
@@ -126,8 +126,8 @@ def find_gpus(count: int, asks: str = PROCESSES) -> tuple[Found, ...]:
     found += [choose(gpus, ",".join(names[number:])) for number in range(1, min(count, len(names)))]
     if count > len(names):
         problem = (
-            f"{asks} for more than the {len(names)} cards that can be used here. Lower it, name more cards in "
-            f"{VISIBLE}, or {CPU_RUN}."
+            f"{asks} for more than the {len(names)} cards that can be used here. Lower it or take it out, name "
+            f"more cards in {VISIBLE}, or {CPU_RUN}."
         )
         found.append(Found(gpu=None, says="too few cards", problem=problem))
     return tuple(found)

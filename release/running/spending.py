@@ -9,7 +9,6 @@ import fcntl
 import json
 import math
 import os
-import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from release.config.settings import Budget
+from release.running import price_list
+from release.running.price_list import Hour
 from release.values.artifacts import write_atomically
 from release.values.errors import PreflightError
 from release.values.record import Hardware
@@ -108,16 +109,21 @@ class Meter:
         if limit is not None and self.cost(seconds) / limit >= self.hours(seconds) / (self.budget.hours or math.inf):
             spent, name = f"{self.cost(seconds):.2f} of {limit:.2f} {currency}", "limit"
         else:
-            spent, name = f"{self.hours(seconds):.2f} of {self.budget.hours:g} hours of training", "hours"
+            spent, name = f"{self.hours(seconds):.3g} of {self.budget.hours:g} hours of training", "hours"
         return PreflightError(
             f"The budget is spent: {spent} over all attempts, and the next "
             f"step would exceed it. A checkpoint is kept. Raise budget.{name} and run again: it continues there."
         )
 
 
+def counts_money(budget: Budget) -> bool:
+    """Whether it needs a price: it has a limit of money, or tells when a sum is passed."""
+    return budget.limit is not None or bool(_sums(budget))
+
+
 def is_limited(budget: Budget) -> bool:
     """Whether anything is counted."""
-    return budget.limit is not None or budget.hours is not None
+    return counts_money(budget) or budget.hours is not None
 
 
 def attempt() -> str:
@@ -157,7 +163,7 @@ def written(entries: Iterable[Entry]) -> bytes:
     return "".join(json.dumps(asdict(one), sort_keys=True) + "\n" for one in entries).encode()
 
 
-def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: float | None) -> Meter:
+def start(folder: Path, budget: Budget, run: str, attempt: str, hour: Hour) -> Meter:
     """A meter for a new attempt. ``PreflightError`` if the budget is spent, or cannot be kept."""
     entries = read(folder)
     other = sorted({one.currency for one in entries} - {budget.currency})
@@ -165,16 +171,13 @@ def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: 
         raise PreflightError(
             f"{folder / NAME} counts {', '.join(other)}, budget.currency is {budget.currency}. Use one."
         )
-    price = price_per_hour if budget.price_per_hour is None else budget.price_per_hour
-    if price is None and budget.limit is not None:
+    if hour.price is None and budget.limit is not None:
+        limit = f"budget.limit is {budget.limit:g} {budget.currency}"
+        raise PreflightError(f"{limit}, but nobody named what an hour of this machine costs: {hour.says}")
+    if hour.price is None and (sums := _sums(budget)):
         raise PreflightError(
-            f"budget.limit is {budget.limit:g} {budget.currency}, but no hourly price is configured for this machine. "
-            "Set budget.price_per_hour, or add its GPU to prices.json."
-        )
-    if price is None and (sums := [alert for alert in budget.alerts if isinstance(alert, str)]):
-        raise PreflightError(
-            f"budget.alerts names {', '.join(sums)}, but no hourly price is configured for this machine, so it would "
-            "never be told. Set budget.price_per_hour, or add its GPU to prices.json."
+            f"budget.alerts names {', '.join(sums)}, which would never be told, for nobody named what an hour of this "
+            f"machine costs: {hour.says}"
         )
     spent = sum(one.cost for one in entries)
     if budget.limit is not None and spent >= budget.limit:
@@ -185,7 +188,7 @@ def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: 
     hours = _hours(entries)
     if budget.hours is not None and hours >= budget.hours:
         raise PreflightError(
-            f"The budget is spent: {hours:.2f} of {budget.hours:g} hours of training, see {folder / NAME}. Raise "
+            f"The budget is spent: {hours:.3g} of {budget.hours:g} hours of training, see {folder / NAME}. Raise "
             "budget.hours to go on."
         )
     return Meter(
@@ -193,7 +196,7 @@ def start(folder: Path, budget: Budget, run: str, attempt: str, price_per_hour: 
         budget=budget,
         run=run,
         attempt=attempt,
-        price_per_hour=price or 0.0,
+        price_per_hour=hour.price or 0.0,
         before=spent,
         hours_before=hours,
     )
@@ -221,9 +224,14 @@ def _alerts(budget: Budget, earlier: float, now: float) -> Iterator[str]:
             yield f"budget: {now:.2f}{of_limit} {budget.currency} spent, past {says}"
 
 
+def _sums(budget: Budget) -> list[str]:
+    """The alerts that are sums of money, as the settings say them."""
+    return [alert for alert in budget.alerts if isinstance(alert, str)]
+
+
 def _marks(budget: Budget) -> list[tuple[float, str]]:
     """The sums at which an alert is told, the smallest first, each as its setting says it."""
-    sums = [(float(alert.split()[0]), alert) for alert in budget.alerts if isinstance(alert, str)]
+    sums = [(float(alert.split()[0]), alert) for alert in _sums(budget)]
     shares = [alert for alert in budget.alerts if not isinstance(alert, str)]
     if budget.limit is not None:
         sums += [(budget.limit * percent / 100, f"{percent:g} %") for percent in shares]
@@ -239,10 +247,10 @@ def estimate(
     Energy is an upper bound: the rated power of the GPU or of the threads, all of the time.
     """
     gpu, hours = hardware.gpu, (seconds if worked is None else worked) / 3600
-    card = card_of(gpu.name, prices) if gpu else {}
+    card = price_list.card_of(gpu.name, prices) if gpu else {}
     watts = card.get("watts") if gpu else prices.get("cpu_watts_per_thread", 0) * hardware.threads
     rated = f"{watts} W rated power of {gpu.name if gpu else f'{hardware.threads} threads'}, all of the time"
-    listed = card.get("price_per_hour"), prices["currency"], f"the list price of {card.get('name')} in prices.json"
+    listed = card.get("price_per_hour"), prices["currency"], price_list.list_price(card)
     own = budget.price_per_hour, budget.currency, "budget.price_per_hour"
     price, currency, source = listed if budget.price_per_hour is None else own
     paid = hours if budget.price_per_hour is None else seconds / 3600  # one's own price is of the whole machine
@@ -252,16 +260,3 @@ def estimate(
         "cost": None if price is None else {"amount": round(price * paid, 4), "currency": currency},
         "cost_how": "not known: nobody named a price" if price is None else f"{price:g} an hour, {source}",
     }
-
-
-def card_of(name: str, prices: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The price file's GPU that a driver calls so, as ``NVIDIA H100 80GB HBM3`` is H100; empty when there is none.
-
-    Of one that is sold with two memories, the one whose memory stands in the name; the first where none does.
-    """
-    found: list[Mapping[str, Any]] = []
-    for card in prices["cards"]:
-        model = re.match(r"(?:RTX )?[A-Z]*\d+\w*", card["name"])
-        if model and re.search(rf"\b{re.escape(model[0])}\b(?! Ti\b)", name):
-            found.append(card)
-    return next((one for one in found if f"{one['memory_gb']}GB" in name), found[0] if found else {})

@@ -11,6 +11,7 @@ from release.cli import __main__ as cli
 from release.config import reading
 from release.config.settings import Config
 from release.planning import cards, estimates
+from release.running import price_list
 from release.values import licences
 from release.values.errors import ConfigError
 from tests.gates.test_kwanzaa import CONTRACT
@@ -63,7 +64,7 @@ def test_an_example_fits_a_24_gb_card_with_its_rows_and_row_by_row_with_the_long
     load_ = estimates.load_of(None, 640, longest)
     estimated = estimates.estimate(built(SHAPES[name]), replace(loaded, training=training), load_, cuda=True)
 
-    options = cards.options(estimated, estimates.read_prices(ROOT / "prices.json"))
+    options = cards.options(estimated, price_list.read(ROOT / "prices.json"))
     small = [one for one in options if one.memory_gb == 24]
     assert small
     assert all(one.fits for one in small), f"{estimated.memory / estimates.GB:.1f} GB"

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         publishing__license="free-for-all",
         data__golden_file=str(DATASETS / "golden_too_small" / "golden.jsonl"),
         budget__limit="1",
+        budget__price_per_hour="1",
     )
     faulty.run.output_dir.mkdir(parents=True)
     spent = {"run": "r", "attempt": "1", "seconds": 7200, "price_per_hour": 1, "currency": "USD"}
@@ -184,6 +186,37 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert "publishing.license is 'free-for-all'" in said.lower()
     assert "so no adapter could pass it. Add" in said
     assert "The budget is spent: 2.00 of 1.00 USD" in said
+
+
+@pytest.mark.parametrize(
+    ("budget", "card", "state", "says"),
+    [
+        ({"limit": "25"}, "", "problem", "budget.limit is 25 USD, but nobody named what an hour of this machine costs"),
+        ({"alerts": "[5 USD]"}, "", "problem", "budget.alerts names 5 USD, which would never be told"),
+        ({"limit": "25", "price_per_hour": "2"}, "", "ok", "an hour of this machine is 2 USD (budget.price_per_hour)"),
+        ({"limit": "25"}, ADA_LINE, "ok", "is 0.34 USD (the list price of RTX 4090 in prices.json)"),
+        ({"hours": "3"}, "", "ok", "3 hours of training in all"),
+        ({}, "", "ok", "no limit"),
+    ],
+)
+def test_a_budget_of_money_needs_a_price_before_anything_is_fetched(
+    budget: dict[str, str], card: str, state: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if card:
+        machine_with(tmp_path, monkeypatch, card)
+
+    (item,) = preflight._budget_items(loaded(tmp_path, **{f"budget__{name}": one for name, one in budget.items()}))
+
+    assert (item.name, item.state) == ("budget", state)
+    assert says in item.says
+    assert state == "ok" or "Set budget.price_per_hour" in item.says
+
+
+def test_where_nothing_is_trained_a_budget_needs_no_price(tmp_path: Path) -> None:
+    config = loaded(tmp_path, budget__limit="25")
+    (item,) = preflight._budget_items(replace(config, adapter=replace(config.adapter, method="imported")))
+
+    assert (item.state, item.says) == ("ok", "25.00 USD are not spent yet")
 
 
 def test_a_base_on_the_hub_is_judged_before_its_weights_are_fetched(

@@ -134,7 +134,7 @@ def test_side_by_side_each_has_its_share_of_memory_and_threads_and_the_same_at_e
     assert items["side by side"].says == "2 tries at a time, each with 2 threads, and all that follows with as many"
     assert items["memory"].state == "problem"
     assert "GiB are needed for 2 tries at a time" in items["memory"].says
-    assert "Do one of: lower tries.side_by_side; " in items["memory"].says
+    assert "Do one of: take out tries.side_by_side; " in items["memory"].says
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from release.config.settings import FIELDS, Container
 from release.config.tree import get, put
 from release.judging.released import Released
 from release.running import spending
+from release.running.price_list import Hour
 from release.values import layout, record
 from release.values.errors import VerificationError
 from release.values.record import Record, known
@@ -168,8 +169,9 @@ def test_what_its_maker_might_spend_stops_nobody_who_makes_it_again(
     config = laid_out.parsed(laid_out.settings_of(lying(honest, {"budget": {name: BUDGETS[name]}})), plain.path)
 
     assert config == plain
-    spending.start(tmp_path, config.budget, "run", "attempt", None).write(36_000)
-    assert not spending.start(tmp_path, config.budget, "run", "again", None).must_stop(36_000, 36_000)
+    nothing = Hour(price=None, says="")
+    spending.start(tmp_path, config.budget, "run", "attempt", nothing).write(36_000)
+    assert not spending.start(tmp_path, config.budget, "run", "again", nothing).must_stop(36_000, 36_000)
 
 
 @pytest.mark.parametrize("digest", [None, f"sha256:{'d' * 64}"])

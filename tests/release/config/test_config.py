@@ -119,6 +119,16 @@ def test_what_is_written_wrongly_is_not_said_to_be_left_out_too(key: str, value:
     assert f" {key}" in problem or "not a setting" in problem
 
 
+def test_a_tuning_file_that_is_null_names_no_rows(tmp_path: Path) -> None:
+    written = yaml.safe_load(COMPLETE.read_text("utf-8"))
+    written["data"] |= {"tuning_file": None, "tuning_share": 0.2}
+    written |= {"training": {"eval_steps": 5}}
+    path = tmp_path / "release.yaml"
+    path.write_text(yaml.safe_dump(written), "utf-8")
+
+    assert "names the tuning rows" not in "\n".join(problems(path))
+
+
 @pytest.mark.parametrize("data", ["tuning_shares", "tuning_fil"])
 @pytest.mark.parametrize("reads", ["tries", "training"])
 def test_rows_that_are_named_wrongly_are_not_said_to_be_missing_too(data: str, reads: str, tmp_path: Path) -> None:

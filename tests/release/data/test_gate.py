@@ -10,6 +10,7 @@ import pytest
 import gates
 from release import begin, inputs, pipeline
 from release.config import reading
+from release.config.settings import Config
 from release.data import chat as chats
 from release.data import checks, dataset, evidence, expectations, gate, sources, text_checks
 from release.data.evidence import Limits
@@ -240,6 +241,41 @@ def test_a_measure_that_counts_nothing_is_refused_before_training(tmp_path: Path
 
     with pytest.raises(DataError, match=said):
         pipeline.check_data(found, quiet)
+
+
+def of_families(folder: Path, families: int, named: int = 24) -> Config:
+    """24 training rows, of which so many name one of so many families that the policy's clusters are."""
+    lines = [json.loads(line) for line in (ROOT / "data" / "elements" / "train.jsonl").read_text("utf-8").splitlines()]
+    rows = [{**row, "meta": {**row.get("meta", {}), "family": f"f{number % families}"}}
+            for number, row in enumerate(lines[:24])]  # fmt: skip
+    for row in rows[named:]:
+        del row["meta"]["family"]
+    (folder / "families.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    data = {"train_file": str(folder / "families.jsonl"), "tuning_share": 0.25}
+    gated = {"cluster_key": "family", "json_parse": {"mode": "zero_failures", "min_n": 1}}
+    return reading.load(small_config(folder, data=data, training={"eval_steps": 5}, gates=gated))
+
+
+def test_rows_of_one_cluster_are_not_split_between_training_and_tuning(tmp_path: Path) -> None:
+    rows = inputs.there(inputs.load(of_families(tmp_path, 8), quiet).rows)
+
+    assert rows.train is not None
+    assert rows.tuning is not None
+    trained, tuned = ({row.meta["family"] for row in one.rows} for one in (rows.train, rows.tuning))
+    assert tuned
+    assert not trained & tuned
+
+
+def test_a_training_row_that_names_no_cluster_is_one_by_itself(tmp_path: Path) -> None:
+    rows = inputs.there(inputs.load(of_families(tmp_path, 1, named=0), quiet).rows)
+
+    assert rows.tuning is not None
+    assert 1 <= len(rows.tuning.rows) <= 10
+
+
+def test_one_cluster_of_all_rows_leaves_none_to_evaluate_by(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"or nearly, and those of one meta\.family, stay together"):
+        inputs.there(inputs.load(of_families(tmp_path, 1), quiet).rows)
 
 
 def test_a_share_that_leaves_no_rows_is_refused(tmp_path: Path) -> None:

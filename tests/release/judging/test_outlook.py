@@ -33,6 +33,22 @@ def test_the_kept_state_is_held_against_the_policy(golden: int, said: tuple[str,
     assert second[3] == "would not pass"
 
 
+def test_a_later_attempt_needs_more_and_a_required_gate_that_counted_none_is_named() -> None:
+    """14 of 16 is enough at the first attempt; and what no tuning row tells of is not passed over."""
+    policy = gates.load_policy(
+        {"version": 3, "json_parse": {"target": 0.97, "floor": 0.9}, "refusal_recall": {"target": 0.8, "floor": 0.7},
+         "citation_coverage": {"target": 0.9, "floor": 0.8}}
+    )  # fmt: skip
+    found = [Evaluation(step=10, loss=0.1, gates={"json_parse": (39, 40), "refusal_recall": (14, 16)})]
+
+    first, second = (list(outlook.expected(found, policy.at(attempt), 100)) for attempt in (1, 2))
+
+    assert ("refusal_recall", "14/16", "needs 34 of 40 golden rows", "would pass") in first
+    assert ("refusal_recall", "14/16", "needs 36 of 40 golden rows", "would not pass") in second
+    assert ("citation_coverage", "0/0", "no tuning row is of those that it counts", "nothing is known") in first
+    assert list(outlook.expected([Evaluation(step=10, loss=0.1, gates={})], policy, 100)) == []
+
+
 def test_after_training_there_is_the_curve_and_the_kept_state_alone(tmp_path: Path) -> None:
     logged = training()
     content = training_metrics.written(

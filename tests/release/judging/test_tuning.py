@@ -1,6 +1,7 @@
 """The verdict on tuning rows: what was seen against the threshold, and no bound; and what several seeds come to."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,8 @@ def test_the_spread_of_a_gate_has_its_worst_its_middle_and_its_best() -> None:
     assert (found.least, found.median, found.most) == ((5, 10), (7, 10), (9, 10))
     assert tuning.spread([{"a": (0, 0)}, {"a": (1, 1)}]) == ()
     assert tuning.spread([]) == ()
+    (found,) = tuning.spread([{"a": (5, 10)}, {}, {"a": (9, 10)}])  # one diverged
+    assert (found.least, found.most) == ((5, 10), (9, 10))
 
 
 def a_try(name: str, right: int, *refused_by: str) -> Try:
@@ -121,13 +124,16 @@ def tries(*made: Try, seeds: tuple[Try, ...] = ()) -> Tries:
 def test_where_none_passes_each_is_named_with_its_gate_and_the_nearest_of_them() -> None:
     both = tries(a_try("1", 2, "json_parse: 2 of 10 are right, 9 are needed"), a_try("2", 8, "json_parse: 8 of 10"))
 
-    says = tried.refusal(both, policy(json_parse={"target": 0.9, "floor": 0.8}), 10)
+    runs = {name: Path("my runs") / name for name in ("1", "2")}
+
+    says = tried.refusal(both, policy(json_parse={"target": 0.9, "floor": 0.8}), 10, runs)
 
     assert "None of 2 tries passes on the 10 tuning rows, so the golden set was not asked" in says
     assert "1 (as written): json_parse: 2 of 10 are right" in says
     assert "2 (training.learning_rate 0.0001): json_parse: 8 of 10" in says
     assert "not made: adapter.method lora: 20.1 GiB are needed" in says
-    assert "The nearest is try 2: its worst gate lacks 10% of its rows" in says
+    assert "The nearest is try 2: its worst gate, json_parse, lacks 10% of its rows" in says
+    assert "`adapter-release explain json_parse 'my runs/2' --rows-to-add`" in says
 
 
 def test_what_several_seeds_mean_for_the_next_release() -> None:
@@ -144,6 +150,15 @@ def test_what_several_seeds_mean_for_the_next_release() -> None:
     assert "may move within these" in steady
     assert "the seed decides nothing" in alike
     assert "seed-43: json_parse: 8 of 10" in tried.unsteady(tries(a_try("1", 10), seeds=(refused,)), [refused])
+
+
+def test_a_seed_without_an_adapter_is_named_and_hides_no_spread() -> None:
+    diverged = replace(a_try("seed-44", 0, "Training diverged"), gates={})
+
+    said = "\n".join(tried.lines(tries(a_try("1", 10), seeds=(a_try("seed-43", 9), diverged))))
+
+    assert "json_parse: 9/10 to 10/10" in said
+    assert "Without an adapter, and so in none of these: seed-44." in said
 
 
 def test_a_reason_of_somebody_elses_begins_no_cell_and_no_line() -> None:

@@ -24,7 +24,7 @@ import gates
 from release.config import reading
 from release.data import chat as chats
 from release.models import base as bases
-from release.models import callbacks, train
+from release.models import built_trainer, callbacks, train
 from release.running import child, environment, launched
 from release.running.place import Here
 from release.values import layout
@@ -33,6 +33,7 @@ from release.values.as_json import tree
 from release.values.errors import DataError, GatesFailed, PreflightError, VerificationError
 from release.values.events import Event, Progress
 from release.values.record import CURVES
+from tests.helpers.cards import ADA_LINE, machine_with
 from tests.helpers.line import ROOT, small_config
 
 pytestmark = pytest.mark.slow
@@ -323,6 +324,18 @@ def test_a_budget_stops_training_with_a_checkpoint_and_goes_on_when_it_is_raised
     adapter = train.train(run, short_base, Here(), quiet)
     assert (adapter.trained.resumed_from_step or 0) >= 1
     assert weights(run) == weights(short)
+
+
+def test_the_meter_of_a_training_counts_with_the_price_of_its_card_and_of_a_sum_without_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine_with(tmp_path, monkeypatch, ADA_LINE)
+    asked = {"run.output_dir": str(tmp_path), "budget.alerts": "[0.5 USD]"}
+
+    meter = built_trainer._meter(reading.load(small_config(tmp_path), asked), tmp_path / "run")
+
+    assert meter is not None
+    assert meter.alerts(3600, 2 * 3600) == ["budget: 0.68 USD spent, past 0.5 USD"]
 
 
 def test_threads_are_the_configured_number() -> None:

@@ -11,11 +11,12 @@ from release.config import reading
 from release.config.settings import Config
 from release.planning import cards, estimates
 from release.planning.cards import Option
+from release.running import price_list
 from release.values.errors import PreflightError
 from tests.helpers.built import built
 from tests.helpers.line import ROOT
 
-PRICES = estimates.read_prices(ROOT / "prices.json")
+PRICES = price_list.read(ROOT / "prices.json")
 LOAD = estimates.Load(rows=20000, tokens=12_000_000, longest=1024, learned=256)
 LONG = {"training.max_steps": "-1", "data.max_length": "2048"}
 
@@ -104,7 +105,7 @@ def test_a_price_that_nobody_named_is_unknown_and_no_card_that_cannot_be_used_is
     path = tmp_path / "prices.json"
     path.write_text(json.dumps(prices), "utf-8")
 
-    lines = lines_of(config_of(), prices=estimates.read_prices(path))
+    lines = lines_of(config_of(), prices=price_list.read(path))
 
     assert row(lines, "RTX 4090")[-1] == row(lines, "MI300X")[-1] == "unknown"
     assert "  unknown: prices.json names no price of RTX 4090, MI300X" in lines
@@ -114,7 +115,7 @@ def test_a_price_that_nobody_named_is_unknown_and_no_card_that_cannot_be_used_is
     prices["cards"][4]["price_per_hour"] = "free"
     path.write_text(json.dumps(prices), "utf-8")
     with pytest.raises(PreflightError, match=r"cards\.4\.price_per_hour"):
-        estimates.read_prices(path)
+        price_list.read(path)
 
 
 def test_a_card_that_is_lent_is_named_as_it_is_typed_with_what_it_costs() -> None:

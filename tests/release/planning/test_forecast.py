@@ -12,6 +12,7 @@ from release.judging import ledger
 from release.models import meta_device
 from release.planning import estimates, forecast
 from release.values.events import Event
+from tests.helpers.cards import ADA_LINE, machine_with
 from tests.helpers.line import adapter_release, small_config
 from tests.helpers.tiny_configs import OF_70B, written
 
@@ -28,6 +29,27 @@ def test_the_plan_of_the_default_names_cards_and_hours(tmp_path: Path) -> None:
     assert "RTX 4090         24 GB  yes" in lines
     assert "160 optimizer steps" in lines
     assert "spent so far: 0.00 USD, no limit" in lines
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize(
+    ("price", "card", "says"),
+    [
+        ("2", "", "an hour of this machine: 2.00 USD, budget.price_per_hour"),
+        ("null", ADA_LINE, "an hour of this machine: 0.34 USD, the list price of RTX 4090 in prices.json"),
+        ("null", "", "on this machine the budget cannot be kept: no card is used here, and prices.json has prices"),
+    ],
+)
+def test_the_plan_says_what_the_budget_counts_an_hour_here_with(
+    price: str, card: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if card:
+        machine_with(tmp_path, monkeypatch, card)
+    asked = {"run.output_dir": str(tmp_path / "runs"), "budget.limit": "5", "budget.price_per_hour": price}
+
+    *_, last = forecast.planned(inputs.load(reading.load(small_config(tmp_path), asked), quiet))
+
+    assert last.startswith(says)
 
 
 @pytest.mark.usefixtures("base")

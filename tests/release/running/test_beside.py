@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,6 @@ def test_where_there_is_no_card_each_has_its_share_of_the_threads(tmp_path: Path
     assert [environment.share(7, 3), environment.share(2, 3)] == [2, 1]
     (said,) = beside.problems(config, [none])
     assert "tries.side_by_side is 3, and there are 2 threads to share and no card. Lower it to 2 at most" in said
+    (said,) = beside.problems(replace(config, run=replace(config.run, threads=1)), [none])
+    assert said.endswith("1 thread to share and no card. Take it out, or raise run.threads.")  # 1 is no setting of it
+    assert [beside.fewer(many) for many in (2, 3)] == ["take out tries.side_by_side", "lower tries.side_by_side"]

@@ -10,20 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release.config.settings import Budget
-from release.planning import estimates
-from release.running import spending
+from release.running import price_list, spending
+from release.running.price_list import Hour
 from release.values.errors import PreflightError
 from release.values.record import Gpu, Hardware
 
 HOUR = 3600.0
+NO_PRICE = Hour(price=None, says="no card. Set budget.price_per_hour.")
+
+
+def at(price: float) -> Hour:
+    """An hour that costs so much."""
+    return Hour(price=price, says="")
 
 
 def test_attempts_add_up_and_one_attempt_counts_once(tmp_path: Path) -> None:
     budget = Budget(limit=10)
-    first = spending.start(tmp_path, budget, "run", "1", 2.0)
+    first = spending.start(tmp_path, budget, "run", "1", at(2.0))
     first.write(HOUR / 2)
     first.write(HOUR)
-    second = spending.start(tmp_path, budget, "run", "2", 2.0)
+    second = spending.start(tmp_path, budget, "run", "2", at(2.0))
 
     assert second.before == 2.0
     assert second.cost(HOUR) == 4.0
@@ -32,7 +38,7 @@ def test_attempts_add_up_and_one_attempt_counts_once(tmp_path: Path) -> None:
 
 def test_attempts_side_by_side_leave_each_other_the_step_that_they_make(tmp_path: Path) -> None:
     budget, step = Budget(limit=10), HOUR / 2
-    several = [spending.start(tmp_path, budget, f"run {number}", "1", 1.0) for number in range(3)]
+    several = [spending.start(tmp_path, budget, f"run {number}", "1", at(1.0)) for number in range(3)]
 
     steps, at_work = [0, 0, 0], {0, 1, 2}
     while at_work:
@@ -49,7 +55,7 @@ def test_attempts_side_by_side_leave_each_other_the_step_that_they_make(tmp_path
 
 
 def test_no_line_is_lost_where_attempts_write_at_the_same_time(tmp_path: Path) -> None:
-    several = [spending.start(tmp_path, Budget(limit=10), f"run {number}", "1", 1.0) for number in range(4)]
+    several = [spending.start(tmp_path, Budget(limit=10), f"run {number}", "1", at(1.0)) for number in range(4)]
 
     def work(meter: spending.Meter) -> None:
         for second in range(25):
@@ -67,7 +73,7 @@ def test_an_attempt_after_the_clock_was_set_back_is_counted_beside_the_one_befor
     now = time.gmtime(0)
     monkeypatch.setattr(time, "gmtime", lambda: now)
     for _ in range(2):
-        spending.start(tmp_path, Budget(limit=10), "run", spending.attempt(), 2.0).write(HOUR)
+        spending.start(tmp_path, Budget(limit=10), "run", spending.attempt(), at(2.0)).write(HOUR)
 
     assert sum(one.cost for one in spending.read(tmp_path)) == 4.0
 
@@ -94,11 +100,11 @@ def test_a_sum_of_money_is_told_beside_the_percentages_in_the_order_of_both() ->
 def test_a_sum_is_told_without_a_limit_and_never_without_a_price(tmp_path: Path) -> None:
     budget = Budget(alerts=(50, "3 USD"))
 
-    assert spending.start(tmp_path, budget, "run", "1", 1.0).alerts(2 * HOUR, 3 * HOUR) == [
+    assert spending.start(tmp_path, budget, "run", "1", at(1.0)).alerts(2 * HOUR, 3 * HOUR) == [
         "budget: 3.00 USD spent, past 3 USD"
     ]
-    with pytest.raises(PreflightError, match=r"would never be told\. Set budget\.price_per_hour"):
-        spending.start(tmp_path, budget, "run", "1", None)
+    with pytest.raises(PreflightError, match=r"would never be told.*Set budget\.price_per_hour"):
+        spending.start(tmp_path, budget, "run", "1", NO_PRICE)
 
 
 @given(st.floats(0.01, 1e4), st.floats(0.01, 100), st.floats(0.01, 1e4), st.floats(0, 1e4))
@@ -116,7 +122,7 @@ def test_a_run_that_stops_when_told_never_passes_the_limit(
 
 
 def test_without_a_limit_nothing_stops_and_nothing_needs_a_price(tmp_path: Path) -> None:
-    meter = spending.start(tmp_path, Budget(), "run", "1", None)
+    meter = spending.start(tmp_path, Budget(), "run", "1", NO_PRICE)
 
     assert not meter.must_stop(1e9, 1e9)
     assert meter.alerts(0, 1e9) == []
@@ -138,40 +144,25 @@ def test_a_ledger_that_hides_or_passes_the_limit_stops_the_run(tmp_path: Path, l
     (tmp_path / spending.NAME).write_text(line + "\n", "utf-8")
 
     with pytest.raises(PreflightError, match=said):
-        spending.start(tmp_path, Budget(limit=5), "run", "2", 1.0)
+        spending.start(tmp_path, Budget(limit=5), "run", "2", at(1.0))
 
 
 def test_a_limit_without_a_price_cannot_be_kept(tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match=r"Set budget\.price_per_hour"):
-        spending.start(tmp_path, Budget(limit=5), "run", "1", None)
-    assert spending.start(tmp_path, Budget(limit=5, price_per_hour=0), "run", "1", None).cost(HOUR) == 0
+        spending.start(tmp_path, Budget(limit=5), "run", "1", NO_PRICE)
+    assert spending.start(tmp_path, Budget(limit=5), "run", "1", at(0.0)).cost(HOUR) == 0
+
+
+def test_hours_that_are_spent_are_told_as_small_as_they_are(tmp_path: Path) -> None:
+    meter = spending.start(tmp_path, Budget(hours=0.0004), "run", "1", NO_PRICE)
+
+    assert "0.000389 of 0.0004 hours of training" in str(meter.stopped(1.4))
+    meter.write(2)
+    with pytest.raises(PreflightError, match=r"0\.000556 of 0\.0004 hours of training"):
+        spending.start(tmp_path, Budget(hours=0.0004), "run", "2", NO_PRICE)
 
 
 CPU = Hardware(machine="x86_64", cpu="a CPU", cpu_capability="AVX2", threads=2, gpu=None)
-
-
-@pytest.mark.parametrize(
-    ("name", "card"),
-    [
-        ("NVIDIA H100 80GB HBM3", "H100 SXM 80GB"),
-        ("NVIDIA GeForce RTX 4090", "RTX 4090"),
-        ("NVIDIA A100-SXM4-40GB", "A100 40GB"),
-        ("NVIDIA H200", "H200 141GB"),
-        ("NVIDIA A100 80GB PCIe", "A100 80GB"),
-        ("NVIDIA A100-SXM4-80GB", "A100 80GB"),
-        ("NVIDIA A10G", "A10G"),
-        ("NVIDIA L40S", "L40S"),
-        ("NVIDIA L4", "L4"),
-        ("Tesla T4", "T4"),
-        ("NVIDIA GeForce RTX 3090", "RTX 3090"),
-        ("AMD Instinct MI300X", "MI300X"),
-        ("NVIDIA L40", None),
-        ("NVIDIA A10", None),
-        ("NVIDIA GeForce RTX 3090 Ti", None),
-    ],
-)
-def test_a_card_is_found_by_the_name_that_its_driver_gives_it(name: str, card: str | None) -> None:
-    assert spending.card_of(name, estimates.read_prices()).get("name") == card
 
 
 def on_a(name: str) -> Hardware:
@@ -179,8 +170,8 @@ def on_a(name: str) -> Hardware:
 
 
 def test_energy_and_cost_say_how_they_were_come_by() -> None:
-    card = spending.estimate(HOUR, on_a("NVIDIA H200"), estimates.read_prices(), Budget())
-    own = spending.estimate(HOUR / 2, CPU, estimates.read_prices(), Budget(price_per_hour=0.1, currency="EUR"))
+    card = spending.estimate(HOUR, on_a("NVIDIA H200"), price_list.read(), Budget())
+    own = spending.estimate(HOUR / 2, CPU, price_list.read(), Budget(price_per_hour=0.1, currency="EUR"))
 
     assert (card["energy_kwh"], card["cost"]) == (0.7, {"amount": 4.0, "currency": "USD"})
     assert "700 W rated power of NVIDIA H200" in card["energy_how"]
@@ -190,7 +181,7 @@ def test_energy_and_cost_say_how_they_were_come_by() -> None:
 
 
 def test_each_process_has_a_card_that_costs_and_ones_own_price_is_of_all_of_them() -> None:
-    prices = estimates.read_prices()
+    prices = price_list.read()
     cards = spending.estimate(HOUR, on_a("NVIDIA H200"), prices, Budget(), worked=3 * HOUR)
     own = spending.estimate(HOUR, on_a("NVIDIA H200"), prices, Budget(price_per_hour=9), worked=3 * HOUR)
 
@@ -199,7 +190,7 @@ def test_each_process_has_a_card_that_costs_and_ones_own_price_is_of_all_of_them
 
 
 def test_what_nobody_knows_is_not_guessed() -> None:
-    found = spending.estimate(HOUR, on_a("Tesla V100"), estimates.read_prices(), Budget())
+    found = spending.estimate(HOUR, on_a("Tesla V100"), price_list.read(), Budget())
 
     assert (found["energy_kwh"], found["cost"]) == (None, None)
     assert found["energy_how"].startswith("not known")
