@@ -26,6 +26,7 @@ from release.values.errors import ConfigError, PreflightError, VerificationError
 from tests.helpers import lent
 from tests.helpers.lent import Machine
 from tests.helpers.line import adapter_release
+from tests.helpers.prepared import prepared_config
 from tests.helpers.tiny_base import REPO
 
 SECRET = "hf_" + "z" * 34
@@ -118,6 +119,27 @@ def test_a_job_of_slurm_that_is_cancelled_or_interrupted_goes_on_when_it_is_star
     goes_on(by_slurm, line, local)
     ended = by_slurm.run(line, "--end")
     assert "nothing was done" in ended.stderr
+
+
+@pytest.mark.slow
+def test_what_is_trained_and_answered_over_there_is_what_is_here_to_the_byte(by_slurm: Machine, tmp_path: Path) -> None:
+    """Two steps, which pass no gate: so the work stays where it was made, and can be looked at."""
+    short = ("--set", "training.max_steps=2")
+    lines = [tmp_path / name for name in ("here", "there")]
+    for line in lines:
+        line.mkdir()
+        prepared_config(line, few=True)
+    here = adapter_release("candidate", *short, cwd=lines[0], env={"ADAPTER_RELEASE_CACHE": lent.CACHE})
+    away = by_slurm.run(lines[1], *short)
+
+    assert (here.returncode, away.returncode) == (5, 5), here.stderr + away.stderr
+    assert work_of(lines[0], "run/*") == work_of(lines[1], "run/elsewhere/*/work/runs/*")
+
+
+def work_of(folder: Path, names: str) -> tuple[bytes, bytes]:
+    """The weights and the answers of the one run there."""
+    (run,) = (one.parent for one in folder.glob(f"{names}/training.json"))
+    return (run / "adapter" / "adapter_model.safetensors").read_bytes(), (run / "answers.jsonl").read_bytes()
 
 
 def test_a_job_of_slurm_that_is_requeued_waits_and_has_not_ended(
