@@ -266,6 +266,7 @@ def sent_to(folder: Path, line: Path) -> None:
 def laid_over_there(machine: Machine, line: Path, base: bases.Base) -> Path:
     """A job of this project that is known here, and whose slow stages are done over there; its folder."""
     folder = machine.folder(line)
+    shutil.rmtree(folder, ignore_errors=True)  # another test's job of the same name, which nobody took away
     (line / "run").mkdir(exist_ok=True)
     sent_to(folder, line)
     work = folder / "work"
