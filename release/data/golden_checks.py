@@ -81,7 +81,8 @@ def _begins(prompt: str, text: str, name: str, others: str) -> Iterator[str]:
     lines = prompt[: prompt.find(text)].split("\n")[-2:] if text in prompt else []
     for line in lines:
         before, own, behind = line.strip().partition(name)
-        if own and len(line) <= NEARBY:
+        # A number with a point alone begins the items of a list too, which a document may hold.
+        if own and len(line) <= NEARBY and re.search(r"[^\W\d_]|[<>\[\]()#\u3010\u3011]", before + behind):
             yield rf"{re.escape(before)}(?:{others})(?!\w){re.escape(behind.strip())}"
 
 
