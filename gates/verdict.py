@@ -201,6 +201,8 @@ def judge(
 
 
 def _uncompared(golden: Sequence[Golden], policy: Policy, scores: Mapping[str, Score]) -> dict[str, int]:
+    if policy.version == 1:  # its cards keep their bytes
+        return {}
     answerable = [row for row in golden if row.answerable]
     unsupported = sum(not row.support for row in answerable)
     lacking = {CONTENT: len(answerable) - scores[CONTENT].n} if CONTENT in scores else {}

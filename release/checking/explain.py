@@ -127,7 +127,7 @@ def _explain(gate: str, place: Judged, say: Say, *, to_add: bool) -> None:
         return
     before = previous.answers_before(place.before, agreed)
     lines = report.explain(verdict, gate, before, golden=place.golden.rows, outputs=outputs)
-    tell(say, [place.name, *lines, *_to_look_at(place, verdict, gate)])
+    tell(say, [place.name, *lines, *_to_look_at(place, score)])
 
 
 def _explain_a_try(gate: str, place: Judged, say: Say, *, to_add: bool) -> None:
@@ -154,9 +154,8 @@ def _kinds(place: Judged, score: gates.Score) -> list[str]:
     return rows_to_add.lines(score, place.golden.rows, train.rows if train else None)
 
 
-def _to_look_at(place: Judged, verdict: gates.Verdict, gate: str) -> Iterator[str]:
+def _to_look_at(place: Judged, score: gates.Score) -> Iterator[str]:
     """Where the first wrong row is to be seen; its page has all of them."""
-    score = verdict.advisory[gate] if gate in verdict.advisory else verdict.gate(gate).score
     if score.misses and place.typed:
         typed, row = shlex.quote(place.typed), shlex.quote(plain(score.misses[0].id))
         yield f"on a page, beside the base and the last release:  adapter-release open {typed} --row {row}"
@@ -169,38 +168,10 @@ def found(
     """``REPO@TAG``, the folder of a release or of a run; None: the run under ``runs`` that was judged last."""
     run = _newest(runs) if place is None else Path(place)
     if is_run(run):
-        seconds = _plain(run)
-        beside = run / "earlier.json"
-        with reading(str(run)):
-            earlier = part(Previous, json.loads(beside.read_bytes())) if beside.exists() else None
-        before = _kept(earlier, run.parent / layout.PREVIOUS)
-        golden = dataset.load(run / layout.DATA["golden"])
-        train = run / layout.DATA["train"]
-        yield Judged(
-            name=str(run),
-            typed=str(run),
-            folder=run,
-            answers=_as(run, form),
-            golden=golden,
-            train=lambda: dataset.load(train) if train.is_file() else None,
-            before=before,
-            seconds=seconds,
-        )
+        yield _of_run(run, form)
         return
     if is_try(run):
-        seconds = _plain(run)
-        train = run / layout.DATA["train"]
-        yield Judged(
-            name=str(run),
-            typed="",
-            folder=run,
-            answers=_as(run, form) / TUNING,
-            golden=dataset.load(run / layout.DATA["tuning"]),
-            train=lambda: dataset.load(train) if train.is_file() else None,
-            before=(),
-            seconds=seconds,
-            tried=True,
-        )
+        yield _of_try(run, form)
         return
     with opening.opened(str(run) if place is None else place, endpoint, say, opening.Known(data=data)) as opened:
         release = opened.release
@@ -227,6 +198,44 @@ def found(
             before=before,
             seconds=seconds,
         )
+
+
+def _of_run(run: Path, form: str) -> Judged:
+    seconds = _plain(run)
+    beside = run / "earlier.json"
+    with reading(str(run)):
+        earlier = part(Previous, json.loads(beside.read_bytes())) if beside.exists() else None
+    before = _kept(earlier, run.parent / layout.PREVIOUS)
+    return Judged(
+        name=str(run),
+        typed=str(run),
+        folder=run,
+        answers=_as(run, form),
+        golden=dataset.load(run / layout.DATA["golden"]),
+        train=_trained_on(run),
+        before=before,
+        seconds=seconds,
+    )
+
+
+def _of_try(run: Path, form: str) -> Judged:
+    seconds = _plain(run)
+    return Judged(
+        name=str(run),
+        typed="",
+        folder=run,
+        answers=_as(run, form) / TUNING,
+        golden=dataset.load(run / layout.DATA["tuning"]),
+        train=_trained_on(run),
+        before=(),
+        seconds=seconds,
+        tried=True,
+    )
+
+
+def _trained_on(run: Path) -> Callable[[], Dataset | None]:
+    train = run / layout.DATA["train"]
+    return lambda: dataset.load(train) if train.is_file() else None
 
 
 def _of_attestation(opened: opening.Opened, form: str) -> Judged:

@@ -75,14 +75,14 @@ def _signals() -> Iterator[None]:
     there would take the exit code away.
     """
     before = {one: signal.getsignal(one) for one in ENDING}
-    heard: list[tuple[int, float]] = []
+    heard: list[float] = []
 
     def end(number: int, _: FrameType | None) -> None:
         now = time.monotonic()
         if not heard:
-            heard.append((number, now))
+            heard.append(now)
             raise Ended(number)
-        if number == signal.SIGINT and now - heard[0][1] > AT_ONCE:
+        if number == signal.SIGINT and now - heard[0] > AT_ONCE:
             os._exit(128 + number)
 
     for one, old in before.items():
